@@ -1,0 +1,118 @@
+package idp
+
+import "time"
+
+// ClientPolicy names a row of the table of what a client must do (package provider).
+type ClientPolicy string
+
+const (
+	PolicyStandard   ClientPolicy = "standard"   // PKCE S256 required
+	PolicyCompatible ClientPolicy = "compatible" // confidential clients of old software may omit PKCE
+)
+
+// Client authentication methods (OIDC Core §9).
+const (
+	AuthMethodBasic = "client_secret_basic"
+	AuthMethodPost  = "client_secret_post"
+	AuthMethodNone  = "none"
+)
+
+// TokenFormat says how a client's access tokens look.
+type TokenFormat string
+
+const (
+	FormatJWT    TokenFormat = "jwt" // RFC 9068
+	FormatOpaque TokenFormat = "opaque"
+)
+
+// A Client is a registered relying party; it may also be a resource server that introspects.
+type Client struct {
+	ID         string       `json:"client_id"`
+	Name       string       `json:"client_name"`
+	URI        string       `json:"client_uri,omitempty"`
+	LogoURI    string       `json:"logo_uri,omitempty"`
+	PolicyURI  string       `json:"policy_uri,omitempty"`
+	TOSURI     string       `json:"tos_uri,omitempty"`
+	Contacts   []string     `json:"contacts,omitempty"`
+	Policy     ClientPolicy `json:"policy"`
+	Native     bool         `json:"native,omitempty"` // RFC 8252: private-use schemes, loopback on any port
+	FirstParty bool         `json:"first_party,omitempty"`
+	// ResourceServer lets the client introspect tokens that are meant for it (its ID is among their audience).
+	ResourceServer bool `json:"resource_server,omitempty"`
+
+	AuthMethod string         `json:"token_endpoint_auth_method"`
+	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
+
+	RedirectURIs           []string `json:"redirect_uris"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+	GrantTypes             []string `json:"grant_types"`
+	Scopes                 []string `json:"scopes"`
+	// Audience of the client's access tokens; empty: the issuer.
+	Audience []string `json:"audience,omitempty"`
+
+	DefaultACRValues []string       `json:"default_acr_values,omitempty"`
+	MinimumACR       string         `json:"minimum_acr,omitempty"`
+	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`
+
+	IDTokenAlg   string        `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
+	AccessFormat TokenFormat   `json:"access_token_format,omitempty"`          // empty: jwt
+	AccessTTL    time.Duration `json:"access_token_ttl,omitempty"`             // zero: the provider's default
+
+	CreatedAt  time.Time `json:"-"`
+	UpdatedAt  time.Time `json:"-"`
+	DisabledAt time.Time `json:"-"`
+}
+
+// A ClientSecret is one of possibly two overlapping secrets of a confidential client.
+type ClientSecret struct {
+	ID        string
+	Hash      string // Secret.Hash; secrets are 256 random bits of our own, so SHA-256 is enough
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+}
+
+// Public reports whether the client has nothing to authenticate with.
+func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }
+
+// HasSecret reports, in time that does not depend on the values, whether s is one of the client's live secrets.
+func (c Client) HasSecret(s Secret, now time.Time) bool {
+	found := false
+	for _, secret := range c.Secrets {
+		live := secret.ExpiresAt.IsZero() || now.Before(secret.ExpiresAt)
+		if s.Matches(secret.Hash) && live {
+			found = true
+		}
+	}
+	return found
+}
+
+// A Grant is what a user allowed a client; consent is asked for what is not in it.
+type Grant struct {
+	UserID    string
+	ClientID  string
+	Scopes    []string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// A Family is what one authorization code produced: its access tokens and, with offline_access, its refresh tokens. It
+// lives and is revoked as a whole (RFC 9700 §4.14.2).
+type Family struct {
+	ID        string
+	ClientID  string
+	UserID    string
+	SessionID string
+	Scopes    []string
+	Audience  []string
+	Assurance Assurance
+	Claims    string // the claims request parameter, as JSON; empty: none
+	// Offline families outlive the session (offline_access).
+	Offline bool
+	// HandleHash finds the family of a refresh token; CurrentHash is the one that may be used, PreviousHash the one it
+	// replaced, honoured for a short grace after RotatedAt. Empty without refresh tokens.
+	HandleHash, CurrentHash, PreviousHash string
+	RotatedAt                             time.Time
+	CreatedAt                             time.Time
+	ExpiresAt                             time.Time
+	RevokedAt                             time.Time
+}

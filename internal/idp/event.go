@@ -1,0 +1,66 @@
+package idp
+
+import (
+	"log/slog"
+	"time"
+)
+
+// An Event is an audit record: data for the operator and the user, written in the transaction of what it records.
+type Event struct {
+	ID        string
+	At        time.Time
+	Kind      EventKind
+	UserID    string // whom it concerns; empty: nobody known
+	ActorID   string // who did it, if not that user
+	ClientID  string
+	SessionID string
+	PasskeyID string
+	Address   string
+	Agent     string
+	RequestID string
+	// Detail is small, flat and free of secrets.
+	Detail map[string]string
+}
+
+// EventKind names what happened, as noun.verb.
+type EventKind string
+
+const (
+	EventUserCreated       EventKind = "user.created"
+	EventUserInvited       EventKind = "user.invited"
+	EventUserChanged       EventKind = "user.changed"
+	EventUserDisabled      EventKind = "user.disabled"
+	EventUserEnabled       EventKind = "user.enabled"
+	EventEmailVerified     EventKind = "email.verified"
+	EventPasskeyAdded      EventKind = "passkey.added"
+	EventPasskeyRenamed    EventKind = "passkey.renamed"
+	EventPasskeyRemoved    EventKind = "passkey.removed"
+	EventPasskeyRegressed  EventKind = "passkey.counter_regressed"
+	EventPasskeyRefused    EventKind = "passkey.refused"
+	EventSignedIn          EventKind = "session.signed_in"
+	EventSteppedUp         EventKind = "session.stepped_up"
+	EventSignedOut         EventKind = "session.signed_out"
+	EventSessionRevoked    EventKind = "session.revoked"
+	EventConsentGranted    EventKind = "consent.granted"
+	EventConsentRevoked    EventKind = "consent.revoked"
+	EventTokensIssued      EventKind = "tokens.issued"
+	EventTokensRevoked     EventKind = "tokens.revoked"
+	EventCodeReused        EventKind = "code.reused"
+	EventRefreshReused     EventKind = "refresh.reused"
+	EventClientAdded       EventKind = "client.added"
+	EventClientChanged     EventKind = "client.changed"
+	EventClientRemoved     EventKind = "client.removed"
+	EventClientAuthRefused EventKind = "client.auth_refused"
+	EventKeyAdded          EventKind = "key.added"
+	EventKeyRetired        EventKind = "key.retired"
+)
+
+// NewEvent returns an event of this kind that happens now.
+func NewEvent(kind EventKind, userID string, now time.Time) Event {
+	return Event{ID: NewID(), At: now, Kind: kind, UserID: userID}
+}
+
+// LogValue implements slog.LogValuer.
+func (e Event) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("kind", string(e.Kind)), slog.String("user", e.UserID), slog.String("client", e.ClientID))
+}

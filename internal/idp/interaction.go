@@ -1,0 +1,78 @@
+package idp
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// InteractionTTL is how long a person may take over one interaction.
+const InteractionTTL = 30 * time.Minute
+
+// An Interaction is one authorization request on its way through the screens, bound to one browser; or, with no client,
+// a page of our own that asks for a step-up.
+type Interaction struct {
+	ID string `json:"id"`
+	// Browser is the Secret.Hash of the browser cookie that may see this interaction; empty until the first page is shown,
+	// which happens only when the request came without the cookie (a cross-site POST).
+	Browser string `json:"browser,omitempty"`
+	// Ceremony and Challenge belong to the sign-in that the page offers; the ceremony itself is stored on its own and
+	// taken once.
+	Ceremony  string `json:"ceremony,omitempty"`
+	Challenge []byte `json:"challenge,omitempty"`
+
+	Request     Request     `json:"request"`
+	Requirement Requirement `json:"requirement"`
+	Local       *Local      `json:"local,omitempty"`
+
+	CreatedAt time.Time `json:"created"`
+	ExpiresAt time.Time `json:"expires"`
+
+	// What the screens have saved so far.
+	Consented bool `json:"consented,omitempty"` // allowed in this interaction
+	Selected  bool `json:"selected,omitempty"`  // account chosen in this interaction
+	SignedUp  bool `json:"signed_up,omitempty"` // account created in this interaction
+	Switched  bool `json:"switched,omitempty"`  // "use another account": the present session does not count
+}
+
+// Local is the other end of an interaction that one of our own pages began.
+type Local struct {
+	ReturnTo string `json:"return_to"` // path and query on our own origin
+	Reason   string `json:"reason"`    // completes "Confirm it's you to …"
+}
+
+// Request is a validated authorization request (OIDC Core §3.1.2.1).
+type Request struct {
+	ClientID      string   `json:"client_id,omitempty"`
+	RedirectURI   string   `json:"redirect_uri,omitempty"`
+	ResponseMode  string   `json:"response_mode,omitempty"`
+	State         string   `json:"state,omitempty"`
+	Nonce         string   `json:"nonce,omitempty"`
+	CodeChallenge string   `json:"code_challenge,omitempty"` // S256
+	Scopes        []string `json:"scopes,omitempty"`
+	Prompt        []string `json:"prompt,omitempty"`
+	LoginHint     string   `json:"login_hint,omitempty"`
+	// HintedUser is the user of a verified id_token_hint; empty: none was sent.
+	HintedUser string          `json:"hinted_user,omitempty"`
+	UILocales  []string        `json:"ui_locales,omitempty"`
+	Claims     json.RawMessage `json:"claims,omitempty"`
+}
+
+// Prompts reports whether the request carries a prompt value.
+func (r Request) Prompts(value string) bool { return slices.Contains(r.Prompt, value) }
+
+// NewInteraction returns an interaction that lives InteractionTTL.
+func NewInteraction(r Request, need Requirement, now time.Time) Interaction {
+	return Interaction{ID: string(NewSecret()), Request: r, Requirement: need, CreatedAt: now, ExpiresAt: now.Add(InteractionTTL)}
+}
+
+// An Outcome is how an interaction ended: with an assurance for tokens, or refused with an OAuth error.
+type Outcome struct {
+	UserID    string
+	SessionID string
+	Assurance Assurance
+	Scopes    []string // what was allowed of what was asked
+	// Error and Description are an OAuth error response (RFC 6749 §4.1.2.1); empty on success.
+	Error       string
+	Description string
+}

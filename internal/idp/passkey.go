@@ -1,0 +1,74 @@
+package idp
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Authenticator data flags (WebAuthn L3 §6.1).
+const (
+	FlagUserPresent    byte = 1 << 0
+	FlagUserVerified   byte = 1 << 2
+	FlagBackupEligible byte = 1 << 3
+	FlagBackedUp       byte = 1 << 4
+)
+
+// KeyProtection says what is known of where a passkey's private key lives.
+type KeyProtection string
+
+const (
+	// KeyProtectionUnknown is the answer for every passkey whose attestation was not verified.
+	KeyProtectionUnknown KeyProtection = ""
+	// KeyProtectionHardware means: the attestation was verified against metadata that states hardware, secure element or
+	// trusted execution environment, with good status at last check.
+	KeyProtectionHardware KeyProtection = "hardware"
+)
+
+// A Passkey is one registered WebAuthn credential.
+type Passkey struct {
+	ID           string
+	UserID       string
+	CredentialID []byte // unique over all users (WebAuthn L3 §7.1 step 26)
+	PublicKey    []byte // COSE key
+	Flags        byte   // the octet as it was last seen; see the Flag constants
+	SignCount    uint32
+	// UVInitialized is set once user verification was seen from this credential.
+	UVInitialized bool
+	// CounterRegressedAt is when the signature counter last went backwards; zero: never.
+	CounterRegressedAt time.Time
+
+	AAGUID            []byte // 16 bytes; a claim unless the attestation was verified
+	AttestationType   string
+	AttestationFormat string
+	Attestation       json.RawMessage // what a later metadata check needs; opaque outside package passkey
+	// AttestationVerifiedAt is when attestation was last verified against metadata; zero: never.
+	AttestationVerifiedAt time.Time
+	KeyProtection         KeyProtection
+
+	Transports []string
+	Attachment string
+	Extensions json.RawMessage // client extension results kept for display (credProps.rk)
+
+	Name         string // given by the user, or suggested from the provider's name
+	CreatedAt    time.Time
+	CreatedAgent string // "Firefox on macOS"
+	LastUsedAt   time.Time
+	LastAgent    string
+}
+
+// Synced reports whether the credential may be (or become) copied to other devices by its provider.
+func (p Passkey) Synced() bool { return p.Flags&FlagBackupEligible != 0 }
+
+// HardwareBound reports whether this passkey can reach phrh: device-bound, with attestation verified against metadata.
+// Attachment, transports and an unattested AAGUID are claims and count for nothing.
+func (p Passkey) HardwareBound() bool {
+	return !p.Synced() && p.KeyProtection == KeyProtectionHardware && !p.AttestationVerifiedAt.IsZero()
+}
+
+// ACRs returns the standard acr values an assertion by this passkey can satisfy, strongest first.
+func (p Passkey) ACRs() []string {
+	if p.HardwareBound() {
+		return []string{ACRPhishingResistantHardware, ACRPhishingResistant}
+	}
+	return []string{ACRPhishingResistant}
+}

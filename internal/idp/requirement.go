@@ -1,0 +1,189 @@
+package idp
+
+import (
+	"slices"
+	"time"
+)
+
+// A Requirement is what a request asks of an authentication.
+type Requirement struct {
+	// ACRValues are acceptable in order of preference; empty: any live authentication.
+	ACRValues []string `json:"acr,omitempty"`
+	// Essential refuses instead of answering with less than ACRValues ask (OIDC Core §5.5.1.1).
+	Essential bool `json:"essential,omitempty"`
+	// MinimumACR is the client's own floor; it is always essential.
+	MinimumACR string `json:"minimum,omitempty"`
+	// MaxAge is the greatest age of the authentication; nil: no limit.
+	MaxAge *time.Duration `json:"max_age,omitempty"`
+	// Fresh demands a new ceremony in this interaction (prompt=login, max_age=0).
+	Fresh bool `json:"fresh,omitempty"`
+	// ActionClasses must all have been opened by the authentication, within their windows.
+	ActionClasses []ActionClass `json:"classes,omitempty"`
+}
+
+// An ActionClass is a named kind of risky action. A step-up for it opens a window for it alone.
+type ActionClass struct {
+	Name string `json:"name"`
+	// Description completes "… asks you to confirm it's you before you …": "make a payment".
+	Description string        `json:"description,omitempty"`
+	ACR         string        `json:"acr,omitempty"`
+	Window      time.Duration `json:"window"`
+}
+
+// A Scope is a scope that clients may ask for.
+type Scope struct {
+	Name        string
+	Description string // in words for the consent screen: "See your e-mail address"
+	// ActionClass, if set, makes the scope one that only a step-up for this class can obtain.
+	ActionClass string
+}
+
+// An Alias is an operator's own acr name.
+type Alias struct {
+	ACR    string
+	MaxAge time.Duration // zero: no limit of its own
+}
+
+// Decay is how long an acr lasts after its ceremony, and through how long a silence of the session.
+type Decay struct{ Absolute, Idle time.Duration }
+
+// Policy holds the operator's rules of assurance. It never changes after start.
+type Policy struct {
+	Scopes        map[string]Scope
+	ActionClasses map[string]ActionClass
+	Aliases       map[string]Alias
+	Decay         map[string]Decay // by standard acr
+}
+
+// DefaultDecay is NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.
+func DefaultDecay() map[string]Decay {
+	return map[string]Decay{
+		ACRPhishingResistant:         {Absolute: 24 * time.Hour, Idle: time.Hour},
+		ACRPhishingResistantHardware: {Absolute: 12 * time.Hour, Idle: 15 * time.Minute},
+	}
+}
+
+// ActionClassesOf returns the classes that scopes name, each once, in the order of first mention.
+func (p Policy) ActionClassesOf(scopes []string) []ActionClass {
+	var classes []ActionClass
+	for _, name := range scopes {
+		class, ok := p.ActionClasses[p.Scopes[name].ActionClass]
+		if ok && !slices.ContainsFunc(classes, func(c ActionClass) bool { return c.Name == class.Name }) {
+			classes = append(classes, class)
+		}
+	}
+	return classes
+}
+
+// Resolve returns the standard acr behind a value and the age the value itself allows (0: any); false if nobody knows it.
+func (p Policy) Resolve(value string) (acr string, maxAge time.Duration, known bool) {
+	if value == ACRPhishingResistant || value == ACRPhishingResistantHardware {
+		return value, 0, true
+	}
+	alias, ok := p.Aliases[value]
+	return alias.ACR, alias.MaxAge, ok
+}
+
+// Satisfies reports whether the authentication, kept in a session last seen at seenAt, satisfies an acr value now. Ages
+// are compared exactly: no leeway.
+func (p Policy) Satisfies(a HeldAuthentication, seenAt time.Time, value string, now time.Time) bool {
+	acr, maxAge, known := p.Resolve(value)
+	if !known || !slices.Contains(a.ACRs(), acr) {
+		return false
+	}
+	age, idle := now.Sub(a.AuthTime()), max(a.LongestIdle, now.Sub(seenAt))
+	decay := p.Decay[acr]
+	return (decay.Absolute == 0 || age <= decay.Absolute) && (decay.Idle == 0 || idle <= decay.Idle) && (maxAge == 0 || age <= maxAge)
+}
+
+// Reaches reports whether a passkey could satisfy the requirement's acr values and classes if it were used now.
+func (p Policy) Reaches(k Passkey, r Requirement) bool {
+	can := func(value string) bool {
+		acr, _, known := p.Resolve(value)
+		return known && slices.Contains(k.ACRs(), acr)
+	}
+	if r.MinimumACR != "" && !can(r.MinimumACR) {
+		return false
+	}
+	for _, class := range r.ActionClasses {
+		if class.ACR != "" && !can(class.ACR) {
+			return false
+		}
+	}
+	return len(r.ACRValues) == 0 || slices.ContainsFunc(r.ACRValues, can)
+}
+
+// Check names one demand of a requirement. The first that no authentication of a session meets names why a step-up is
+// needed, on the record and on the page.
+type Check string
+
+const (
+	CheckLive        Check = "live"         // an authentication that has not decayed altogether
+	CheckFresh       Check = "fresh"        // prompt=login, max_age=0
+	CheckMaxAge      Check = "max_age"      //
+	CheckMinimumACR  Check = "minimum_acr"  // the client's floor
+	CheckActionClass Check = "action_class" //
+	CheckACR         Check = "acr"          // acr_values or the acr claim
+)
+
+// Choose picks the one authentication of the session that meets the requirement for this interaction, the newest if
+// several do, and says what a token derived from it claims. If none does, it returns the name of the first check that
+// left no candidate.
+//
+// Voluntary acr values (not Essential) are a wish: with relaxed set they are left out of the checks, and the answer
+// carries the strongest acr there is.
+func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bool, now time.Time) (Assurance, Check) {
+	candidates := slices.Clone(s.Authentications)
+	satisfies := func(value string) func(HeldAuthentication) bool {
+		return func(a HeldAuthentication) bool { return p.Satisfies(a, s.SeenAt, value, now) }
+	}
+	keep := func(ok func(HeldAuthentication) bool) bool {
+		candidates = slices.DeleteFunc(candidates, func(a HeldAuthentication) bool { return !ok(a) })
+		return len(candidates) > 0
+	}
+	if !keep(satisfies(ACRPhishingResistant)) { // phrh implies phr, and nothing weaker exists
+		return Assurance{}, CheckLive
+	}
+	if r.Fresh && !keep(func(a HeldAuthentication) bool { return a.Interaction == interaction }) {
+		return Assurance{}, CheckFresh
+	}
+	if r.MaxAge != nil && !keep(func(a HeldAuthentication) bool {
+		return now.Sub(a.AuthTime()) <= *r.MaxAge || r.Fresh
+	}) {
+		return Assurance{}, CheckMaxAge
+	}
+	if r.MinimumACR != "" && !keep(satisfies(r.MinimumACR)) {
+		return Assurance{}, CheckMinimumACR
+	}
+	for _, class := range r.ActionClasses {
+		if !keep(func(a HeldAuthentication) bool {
+			return slices.Contains(a.ActionClasses, class.Name) && now.Sub(a.AuthTime()) < class.Window &&
+				(class.ACR == "" || p.Satisfies(a, s.SeenAt, class.ACR, now))
+		}) {
+			return Assurance{}, CheckActionClass
+		}
+	}
+	if len(r.ACRValues) > 0 && (r.Essential || !relaxed) && !keep(func(a HeldAuthentication) bool {
+		return slices.ContainsFunc(r.ACRValues, func(v string) bool { return p.Satisfies(a, s.SeenAt, v, now) })
+	}) {
+		return Assurance{}, CheckACR
+	}
+	best := candidates[len(candidates)-1]
+	return Assurance{
+		AuthenticationID: best.ID,
+		ACR:              p.answer(best, s.SeenAt, r.ACRValues, now),
+		AMR:              best.AMR(),
+		AuthTime:         best.AuthTime(),
+		ActionClasses:    best.ActionClasses,
+	}, ""
+}
+
+// answer is the acr claim: the first asked-for value that is satisfied, else the strongest standard one.
+func (p Policy) answer(a HeldAuthentication, seenAt time.Time, asked []string, now time.Time) string {
+	for _, value := range append(slices.Clone(asked), ACRPhishingResistantHardware, ACRPhishingResistant) {
+		if p.Satisfies(a, seenAt, value, now) {
+			return value
+		}
+	}
+	return ""
+}

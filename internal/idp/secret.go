@@ -1,0 +1,43 @@
+package idp
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+)
+
+// A Secret is a value that works for whoever holds it: a code, a token, a cookie, a link. Printing, logging or
+// marshalling one shows nothing of it; call Reveal where it really has to leave the process.
+type Secret string
+
+const redacted = "[secret]"
+
+// NewSecret returns at least 128 random bits as text that is safe in URLs, cookies and headers.
+func NewSecret() Secret { return Secret(rand.Text()) }
+
+// Reveal returns the value itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// Hash is what is stored instead of the secret: base64url of its SHA-256. That is enough because secrets are random
+// (NIST SP 800-63B-4 §3.1.2 asks for slow hashes only below 112 bits).
+func (s Secret) Hash() string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Matches reports, in time that does not depend on the values, whether hash is the Hash of s.
+func (s Secret) Matches(hash string) bool {
+	return s != "" && subtle.ConstantTimeCompare([]byte(s.Hash()), []byte(hash)) == 1
+}
+
+// Format implements fmt.Formatter: every verb prints a placeholder.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText implements encoding.TextMarshaler, so that JSON and YAML show the placeholder too.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
