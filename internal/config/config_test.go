@@ -1,0 +1,170 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/configuration.md")
+
+func TestNothingSetIsTheEmbeddedDefault(t *testing.T) {
+	c, err := Load(Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Embedded() || !c.Insecure() || c.Issuer.String() != "http://localhost:8080" || c.SessionIdle != time.Hour || c.SessionAbsolute != 12*time.Hour || c.SignUp {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
+	file := write(t, "stepward.yaml", "session-idle: 10m\nsession-absolute: 2h\naccess-token-ttl: 1m\n")
+	c, err := Load(Sources{
+		File:    file,
+		Environ: []string{"STEPWARD_SESSION_IDLE=20m", "STEPWARD_SESSION_ABSOLUTE_FILE=" + write(t, "absolute", "3h\n"), "PATH=/bin"},
+		Flags:   map[string]string{"session-idle": "30m"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []time.Duration{c.SessionIdle, c.SessionAbsolute, c.AccessTokenTTL}
+	if diff := cmp.Diff([]time.Duration{30 * time.Minute, 3 * time.Hour, time.Minute}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryFaultIsReportedAtOnceWithItsSource(t *testing.T) {
+	file := write(t, "stepward.yaml", `session-idle: tomorrow
+isuer: https://id.example.com
+scopes:
+  payouts: {description: Pay, action-class: payment}
+action-classes:
+  payments: {description: make a payment, window: 1s}
+`)
+	_, err := Load(Sources{
+		File:    file,
+		Environ: []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_LISTENN=x", "STEPWARD_DATABASE_URL=postgres://u:hunter2@h/d"},
+		Flags:   map[string]string{"trusted-proxies": "0.0.0.0/0", "log-level": "loud"},
+	})
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("error is %T: %v", err, err)
+	}
+	text := err.Error()
+	for _, want := range []string{
+		"session-idle (" + file + ":1)", "isuer (" + file + ":2): is not a setting; did you mean issuer?",
+		"issuer (STEPWARD_ISSUER): \"http://id.example.com\" is not https", "STEPWARD_LISTENN (environment): is not a setting; did you mean STEPWARD_LISTEN?",
+		"trusted-proxies (--trusted-proxies)", "log-level (--log-level)", "redis-url: is missing", "key: is missing",
+		"scopes.payouts.action-class (" + file + ":3): \"payment\" is not among action-classes", "action-classes.payments.window",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing %q in:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "hunter2") {
+		t.Errorf("a password is shown:\n%s", text)
+	}
+}
+
+func TestIssuerIsAnHTTPSOriginUnlessLocalhost(t *testing.T) {
+	for issuer, ok := range map[string]bool{
+		"https://id.example.com": true, "https://id.example.com/": true, "http://localhost:8080": true, "https://ID.example.com:443": true,
+		"http://id.example.com": false, "https://id.example.com/auth": false, "https://id.example.com?x=1": false, "ftp://localhost": false,
+		"http://127.0.0.1:8080": false, "https://192.0.2.1": false, "http://localhost.example.com": false, "https://user@id.example.com": false, "id.example.com": false,
+	} {
+		_, err := Load(Sources{Flags: map[string]string{"issuer": issuer}})
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", issuer, err)
+		}
+	}
+}
+
+func TestOneStoreURLWithoutTheOtherIsRefused(t *testing.T) {
+	key := "STEPWARD_KEY=" + strings.Repeat("A", 43) + "="
+	for env, want := range map[string]string{
+		"STEPWARD_DATABASE_URL=postgres://h/d": "redis-url: is missing",
+		"STEPWARD_REDIS_URL=redis://h":         "database-url: is missing",
+	} {
+		_, err := Load(Sources{Environ: []string{env, key}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+	c, err := Load(Sources{Environ: []string{"STEPWARD_DATABASE_URL=postgres://h/d", "STEPWARD_REDIS_URL=redis://h", key}})
+	if err != nil || c.Embedded() {
+		t.Errorf("both: %v", err)
+	}
+}
+
+func TestSecretsHaveNoFlagAndPrintNothing(t *testing.T) {
+	for _, s := range Settings {
+		if s.Secret && !strings.HasSuffix(s.Flag(), "-file") {
+			t.Errorf("%s has the flag --%s", s.Name, s.Flag())
+		}
+	}
+	secret := strings.Repeat("A", 43) + "="
+	c, err := Load(Sources{Flags: map[string]string{"key-file": write(t, "key", secret+"\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Key != idp.Secret(secret) {
+		t.Error("the key was not read from its file")
+	}
+}
+
+func TestTheExampleLoads(t *testing.T) {
+	c, err := Load(Sources{File: write(t, "stepward.yaml", Example)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := idp.ActionClass{Name: "payments", Description: "make a payment", ACR: "phr", Window: 5 * time.Minute}
+	if diff := cmp.Diff(want, c.Policy.ActionClasses[c.Policy.Scopes["payouts"].ActionClass]); diff != "" {
+		t.Error(diff)
+	}
+	if c.Policy.Aliases["urn:example:gold"] != (idp.Alias{ACR: "phrh", MaxAge: 5 * time.Minute}) {
+		t.Errorf("aliases: %v", c.Policy.Aliases)
+	}
+}
+
+func TestConfigurationPageIsGenerated(t *testing.T) {
+	page := filepath.Join("..", "..", "docs", "configuration.md")
+	if *update {
+		if err := os.WriteFile(page, []byte(Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Markdown(), string(got)); diff != "" {
+		t.Errorf("run go test ./internal/config -update:\n%s", diff)
+	}
+}
+
+func FuzzFileNeverPanics(f *testing.F) {
+	f.Add(Example)
+	f.Add("a: [b: {c")
+	f.Add("scopes: [1,2]\naction-classes: x\n? y\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		_, _ = Load(Sources{File: write(t, "f.yaml", content)})
+	})
+}
+
+func write(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,65 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Markdown is docs/configuration.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Generated from internal/config by "go test ./internal/config -update". Do not edit. -->
+
+Stepward starts without any settings. Those you give are taken from, first to last:
+
+1. flags: ` + "`--issuer https://id.example.com`" + ` (secrets only as files: ` + "`--key-file /run/secrets/key`" + `),
+2. the environment: ` + "`STEPWARD_ISSUER`" + `, or ` + "`STEPWARD_ISSUER_FILE`" + ` naming a file that holds the value,
+3. a YAML file named by ` + "`--config`" + ` or ` + "`STEPWARD_CONFIG`" + `: ` + "`issuer: https://id.example.com`" + `,
+4. the defaults below.
+
+` + "`stepward config check`" + ` reads them as ` + "`serve`" + ` would and reports every fault at once.
+
+| setting | variable | default | |
+|-|-|-|-|
+`)
+	for _, s := range Settings {
+		def := "–"
+		if s.Default != "" {
+			def = "`" + s.Default + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", s.Flag(), s.Env(), def, strings.ReplaceAll(s.Help, "|", "\\|"))
+	}
+	b.WriteString("\nSettings with a structure, in the YAML file only:\n\n| key | |\n|-|-|\n")
+	for _, key := range slices.Sorted(maps.Keys(structured)) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", key, structured[key])
+	}
+	b.WriteString("\nFor example:\n\n```yaml\n" + Example + "```\n")
+	return b.String()
+}
+
+// Example is the YAML file of the documentation; a test loads it.
+const Example = `issuer: https://id.example.com
+listen: ":8080"
+trusted-proxies: [10.0.0.0/8]
+action-classes:
+  payments:
+    description: make a payment
+    acr: phr
+    window: 5m
+scopes:
+  payouts:
+    description: Pay out money on your behalf
+    action-class: payments
+acr-aliases:
+  urn:example:gold:
+    acr: phrh
+    max-age: 5m
+acr-decay:
+  phrh:
+    absolute: 12h
+    idle: 15m
+`

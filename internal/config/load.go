@@ -1,0 +1,302 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Sources is where Load looks. Flags are by Setting.Flag and hold only those that were given.
+type Sources struct {
+	Flags   map[string]string
+	Environ []string // as os.Environ
+	File    string   // YAML; empty: none
+}
+
+// A Fault is one thing wrong with the settings.
+type Fault struct {
+	Setting string
+	Source  string // where it was set: "--issuer", "STEPWARD_ISSUER", "stepward.yaml:3", "default"
+	Message string
+}
+
+// Faults is everything wrong with the settings, as one error of one line each.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d settings need attention:", len(f))
+	if len(f) == 1 {
+		b.Reset()
+		b.WriteString("a setting needs attention:")
+	}
+	for _, fault := range f {
+		fmt.Fprintf(&b, "\n  %s", fault.Setting)
+		if fault.Source != "" {
+			fmt.Fprintf(&b, " (%s)", fault.Source)
+		}
+		fmt.Fprintf(&b, ": %s", fault.Message)
+	}
+	return b.String()
+}
+
+// value is a setting's text and where it came from.
+type value struct{ text, source string }
+
+// Load reads and checks the settings. The error is Faults if the settings are wrong.
+func Load(src Sources) (*Config, error) {
+	var faults Faults
+	fault := func(setting, source, message string) {
+		faults = append(faults, Fault{Setting: setting, Source: source, Message: message})
+	}
+	values := map[string]value{}
+	for _, s := range Settings {
+		if s.Default != "" {
+			values[s.Name] = value{s.Default, "default"}
+		}
+	}
+	var policy policyFile
+	lines := map[string]string{} // where a structured key stands
+	if src.File != "" {
+		readFile(src.File, values, &policy, lines, fault)
+	}
+	readEnviron(src.Environ, values, fault)
+	readFlags(src.Flags, values, fault)
+
+	c := &Config{}
+	for _, s := range Settings {
+		v, ok := values[s.Name]
+		if !ok || v.text == "" {
+			continue
+		}
+		if err := s.set(c, v.text); err != nil {
+			fault(s.Name, v.source, err.Error())
+		}
+	}
+	c.Policy = policy.policy(func(setting, message string) {
+		key, _, _ := strings.Cut(setting, ".")
+		fault(setting, lines[key], message)
+	})
+	crossCheck(c, values, fault)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return c, nil
+}
+
+// crossCheck finds settings that are right alone and wrong together.
+func crossCheck(c *Config, values map[string]value, fault func(setting, source, message string)) {
+	_, database := values["database-url"]
+	_, redis := values["redis-url"]
+	switch {
+	case database && !redis:
+		fault("redis-url", "", "is missing: database-url is set, and production stores are Postgres and Redis together")
+	case redis && !database:
+		fault("database-url", "", "is missing: redis-url is set, and production stores are Postgres and Redis together")
+	}
+	if _, key := values["key"]; database && !key {
+		fault("key", "", "is missing: replicas share one; make it with openssl rand -base64 32 and give every replica the same STEPWARD_KEY_FILE")
+	}
+	if (c.TLSCertPath == "") != (c.TLSKeyPath == "") {
+		fault("tls-cert-path", "", "goes together with tls-key-path: set both or neither")
+	}
+	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
+		fault("issuer", values["issuer"].source, "is http although a certificate is given; use https://"+c.Issuer.Host)
+	}
+	if c.SignUp && c.SMTPURL == "" {
+		fault("smtp-url", "", "is missing: sign-up is open, and each new address is verified by mail")
+	}
+	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
+		fault("session-idle", values["session-idle"].source, "is longer than session-absolute")
+	}
+	if c.MetadataPath != "" && c.Attestation == "none" {
+		fault("attestation", values["attestation"].source, "must be direct for metadata-path to be of use")
+	}
+}
+
+func readFlags(flags map[string]string, values map[string]value, fault func(setting, source, message string)) {
+	for _, s := range Settings {
+		text, given := flags[s.Flag()]
+		if !given {
+			continue
+		}
+		source := "--" + s.Flag()
+		if s.Secret {
+			content, err := readSecret(text)
+			if err != nil {
+				fault(s.Name, source, err.Error())
+				continue
+			}
+			text = content
+		}
+		values[s.Name] = value{text, source}
+	}
+}
+
+func readEnviron(environ []string, values map[string]value, fault func(setting, source, message string)) {
+	env := map[string]string{}
+	for _, entry := range environ {
+		name, text, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "STEPWARD_") && !strings.HasPrefix(name, "STEPWARD_TEST_") && name != "STEPWARD_CONFIG" {
+			env[name] = text
+		}
+	}
+	for _, s := range Settings {
+		text, direct := env[s.Env()]
+		path, viaFile := env[s.Env()+"_FILE"]
+		delete(env, s.Env())
+		delete(env, s.Env()+"_FILE")
+		switch {
+		case direct && viaFile:
+			fault(s.Name, s.Env(), "is set twice, as "+s.Env()+" and "+s.Env()+"_FILE; keep one")
+		case viaFile:
+			content, err := readSecret(path)
+			if err != nil {
+				fault(s.Name, s.Env()+"_FILE", err.Error())
+				continue
+			}
+			values[s.Name] = value{content, s.Env() + "_FILE"}
+		case direct:
+			values[s.Name] = value{text, s.Env()}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		fault(name, "environment", "is not a setting"+suggest(name, settingNames(Setting.Env)))
+	}
+}
+
+// readSecret reads a small file and drops the line end that editors add.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+	}
+	if info.Size() > 64<<10 {
+		return "", fmt.Errorf("%q is larger than 64 KiB", path)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}
+
+func readFile(path string, values map[string]value, policy *policyFile, lines map[string]string, fault func(setting, source, message string)) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		reason := "cannot be read"
+		if errors.Is(err, fs.ErrNotExist) {
+			reason = "does not exist"
+		}
+		fault("config", path, reason)
+		return
+	}
+	file, err := parser.ParseBytes(content, 0)
+	if err != nil {
+		fault("config", path, "is not YAML:\n"+yaml.FormatError(err, false, true))
+		return
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return
+	}
+	mapping, ok := file.Docs[0].Body.(*ast.MappingNode)
+	if !ok {
+		fault("config", path, "must hold settings as key: value")
+		return
+	}
+	for _, entry := range mapping.Values {
+		key := entry.Key.GetToken().Value
+		source := fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line)
+		if _, known := structured[key]; known {
+			lines[key] = source
+			part, err := yaml.Marshal(map[string]any{key: entry.Value})
+			if err == nil {
+				err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
+			}
+			if err != nil {
+				fault(key, source, "has the wrong shape:\n"+yaml.FormatError(err, false, true))
+			}
+			continue
+		}
+		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == key })
+		if i < 0 {
+			fault(key, source, "is not a setting"+suggest(key, append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(structured))...)))
+			continue
+		}
+		text, ok := scalarText(entry.Value)
+		if !ok {
+			fault(key, source, "must be a single value or a list of values")
+			continue
+		}
+		values[key] = value{text, source}
+	}
+}
+
+// scalarText returns a scalar as it was written, or a list of scalars joined by commas.
+func scalarText(node ast.Node) (string, bool) {
+	switch node := node.(type) {
+	case *ast.SequenceNode:
+		var items []string
+		for _, item := range node.Values {
+			text, ok := scalarText(item)
+			if !ok {
+				return "", false
+			}
+			items = append(items, text)
+		}
+		return strings.Join(items, ","), true
+	case *ast.StringNode:
+		return node.Value, true
+	case *ast.NullNode:
+		return "", true
+	case ast.ScalarNode:
+		return node.GetToken().Value, true
+	}
+	return "", false
+}
+
+func settingNames(name func(Setting) string) []string {
+	var names []string
+	for _, s := range Settings {
+		names = append(names, name(s))
+	}
+	return names
+}
+
+// suggest names the setting that a misspelt one probably meant.
+func suggest(name string, known []string) string {
+	for _, candidate := range known {
+		if near(name, candidate) {
+			return "; did you mean " + candidate + "?"
+		}
+	}
+	return ""
+}
+
+// near reports whether two words differ by at most two edits.
+func near(a, b string) bool {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			previous, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, previous+cost)
+		}
+	}
+	return row[len(b)] <= 2
+}

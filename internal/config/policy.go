@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// The structured settings: keys of the YAML file only.
+type (
+	scopeEntry struct {
+		Description string `yaml:"description"`
+		ActionClass string `yaml:"action-class"`
+	}
+	classEntry struct {
+		Description string        `yaml:"description"`
+		ACR         string        `yaml:"acr"`
+		Window      time.Duration `yaml:"window"`
+	}
+	aliasEntry struct {
+		ACR    string        `yaml:"acr"`
+		MaxAge time.Duration `yaml:"max-age"`
+	}
+	decayEntry struct {
+		Absolute time.Duration `yaml:"absolute"`
+		Idle     time.Duration `yaml:"idle"`
+	}
+)
+
+// policyFile is the part of the YAML file that describes scopes and assurance.
+type policyFile struct {
+	Scopes        map[string]scopeEntry `yaml:"scopes"`
+	ActionClasses map[string]classEntry `yaml:"action-classes"`
+	ACRAliases    map[string]aliasEntry `yaml:"acr-aliases"`
+	ACRDecay      map[string]decayEntry `yaml:"acr-decay"`
+}
+
+// structured names the keys of policyFile, for the documentation and the file reader.
+var structured = map[string]string{
+	"scopes":         "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
+	"action-classes": "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open.",
+	"acr-aliases":    "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
+	"acr-decay":      "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
+}
+
+// reservedClasses are the classes of Stepward's own pages (idp.Policy keeps them beside the operator's).
+var reservedClasses = map[string]idp.ActionClass{
+	"account": {Name: "account", Description: "change how you sign in", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
+	"admin":   {Name: "admin", Description: "manage this server", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
+}
+
+// standardScopes are those of OIDC Core §5.4 and §11, in the words of the consent screen.
+var standardScopes = []idp.Scope{
+	{Name: "openid", Description: "Know that it is you"},
+	{Name: "profile", Description: "See your name and profile"},
+	{Name: "email", Description: "See your e-mail address"},
+	{Name: "address", Description: "See your postal address"},
+	{Name: "phone", Description: "See your phone number"},
+	{Name: "offline_access", Description: "Stay connected while you are away"},
+}
+
+// DefaultPolicy is the policy without any settings.
+func DefaultPolicy() idp.Policy {
+	p := idp.Policy{
+		Scopes:        map[string]idp.Scope{},
+		ActionClasses: maps.Clone(reservedClasses),
+		Aliases:       map[string]idp.Alias{},
+		Decay:         idp.DefaultDecay(),
+	}
+	for _, scope := range standardScopes {
+		p.Scopes[scope.Name] = scope
+	}
+	return p
+}
+
+// policy builds the policy and reports each fault under the key it concerns.
+func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
+	p := DefaultPolicy()
+	standardACR := func(v string) bool { return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware }
+	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
+		entry, key := f.ActionClasses[name], "action-classes."+name
+		if _, taken := reservedClasses[name]; taken {
+			fault(key, "this name is Stepward's own; choose another")
+			continue
+		}
+		if entry.ACR == "" {
+			entry.ACR = idp.ACRPhishingResistant
+		}
+		if !standardACR(entry.ACR) {
+			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
+		}
+		if entry.Window < 10*time.Second || entry.Window > 12*time.Hour {
+			fault(key+".window", fmt.Sprintf("%v is not a time between 10s and 12h; 5m is usual", entry.Window))
+		}
+		if entry.Description == "" {
+			fault(key+".description", `is missing; complete "… asks you to confirm it's you before you …", such as: make a payment`)
+		}
+		p.ActionClasses[name] = idp.ActionClass{Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
+		entry, key := f.Scopes[name], "scopes."+name
+		if !scopeToken(name) {
+			fault(key, "is not a scope token (RFC 6749 §3.3): no blanks, quotes or backslashes")
+		}
+		if _, known := p.ActionClasses[entry.ActionClass]; entry.ActionClass != "" && !known {
+			fault(key+".action-class", fmt.Sprintf("%q is not among action-classes", entry.ActionClass))
+		}
+		if slices.ContainsFunc(standardScopes, func(s idp.Scope) bool { return s.Name == name }) && entry.ActionClass != "" {
+			fault(key+".action-class", "a standard scope cannot carry one; define a scope of your own")
+		}
+		if entry.Description == "" {
+			fault(key+".description", "is missing; say in words what the application may do with it")
+		}
+		p.Scopes[name] = idp.Scope{Name: name, Description: entry.Description, ActionClass: entry.ActionClass}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.ACRAliases)) {
+		entry, key := f.ACRAliases[name], "acr-aliases."+name
+		if standardACR(name) || !scopeToken(name) {
+			fault(key, "must be a name of your own without blanks, such as urn:example:gold")
+		}
+		if !standardACR(entry.ACR) {
+			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
+		}
+		p.Aliases[name] = idp.Alias{ACR: entry.ACR, MaxAge: entry.MaxAge}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.ACRDecay)) {
+		entry, key := f.ACRDecay[name], "acr-decay."+name
+		if !standardACR(name) {
+			fault(key, "only phr and phrh decay; an alias has its max-age")
+			continue
+		}
+		if entry.Absolute <= 0 || entry.Idle <= 0 {
+			fault(key, "needs both absolute and idle, such as absolute: 24h and idle: 1h")
+		}
+		p.Decay[name] = idp.Decay{Absolute: entry.Absolute, Idle: entry.Idle}
+	}
+	return p
+}
+
+// scopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.
+func scopeToken(s string) bool {
+	return s != "" && len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool {
+		return r <= 0x20 || r == '"' || r == '\\' || r > 0x7e
+	}) < 0
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A Setting is one row of the table from which flags, environment, file keys and documentation come.
+type Setting struct {
+	Name    string // flag --name, variable STEPWARD_NAME, key name
+	Default string
+	Help    string
+	// Secret settings have no flag of their own (a command line is public): only --name-file.
+	Secret bool
+	set    func(*Config, string) error // what is wrong, and what would be right
+}
+
+// Env is the setting's environment variable; with _FILE appended it names a file that holds the value.
+func (s Setting) Env() string {
+	return "STEPWARD_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// Flag is the setting's flag, without dashes.
+func (s Setting) Flag() string {
+	if s.Secret {
+		return s.Name + "-file"
+	}
+	return s.Name
+}
+
+// Settings lists every setting that is a single value, in the order of the documentation.
+var Settings = []Setting{
+	{Name: "issuer", Default: "http://localhost:8080", set: setIssuer,
+		Help: "The origin under which browsers and applications reach Stepward. It is the `iss` of every token and the home of every passkey: changing its host later makes all passkeys useless. https, unless the host is localhost."},
+	{Name: "listen", Default: "localhost:8080", set: setListen,
+		Help: "Address and port to listen on; `:8080` listens on every interface."},
+	{Name: "tls-cert-path", set: text(func(c *Config) *string { return &c.TLSCertPath }),
+		Help: "PEM certificate chain, to serve TLS directly (1.3, and 1.2 with ECDHE and AEAD only). Read again when the file changes. Empty: a proxy in front does TLS."},
+	{Name: "tls-key-path", set: text(func(c *Config) *string { return &c.TLSKeyPath }),
+		Help: "PEM private key of the certificate."},
+	{Name: "trusted-proxies", set: setProxies,
+		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody."},
+	{Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
+		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time."},
+	{Name: "database-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.DatabaseURL }, "postgres", "postgresql"),
+		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Needs redis-url as well."},
+	{Name: "redis-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
+		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Needs database-url as well."},
+	{Name: "key", Secret: true, set: setKey,
+		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`). Signing keys are encrypted under it. The embedded default makes one in the data folder; with a database-url it must be given, the same to every replica."},
+	{Name: "session-idle", Default: "1h", set: duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
+		Help: "How long a sign-in lasts without a visit."},
+	{Name: "session-absolute", Default: "12h", set: duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
+		Help: "How long a sign-in lasts at the most."},
+	{Name: "access-token-ttl", Default: "10m", set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
+		Help: "Lifetime of access tokens. One that carries a scope with an action class ends with that class's window if that is sooner."},
+	{Name: "refresh-token-ttl", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
+		Help: "How long refresh tokens (offline_access) can be renewed after the person allowed them."},
+	{Name: "key-rotation", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
+		Help: "Age at which a signing key is replaced. The next one is published ahead of its use, the old one stays published as long as tokens it signed live."},
+	{Name: "sign-up", Default: "closed", set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
+		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to invitations."},
+	{Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
+		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no mail is sent."},
+	{Name: "mail-from", Default: "Stepward <stepward@localhost>", set: setFrom,
+		Help: "Sender of mail."},
+	{Name: "attestation", Default: "none", set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
+		Help: "`direct` asks authenticators to prove their make, which `phrh` needs; browsers then warn people. `none` asks for nothing."},
+	{Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
+		Help: "FIDO Metadata Service BLOB against which attestation is verified. Empty: no attestation is trusted, and no passkey reaches `phrh`."},
+	{Name: "product-name", Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
+		Help: "Name on the pages and in the device's passkey dialog."},
+	{Name: "logo-url", set: httpsURL(func(c *Config) *string { return &c.LogoURL }),
+		Help: "https URL of a logo for the pages."},
+	{Name: "accent", set: setAccent,
+		Help: "Accent colour of the pages, `#1a6b5a`. Choose one with a contrast of 7:1 on white."},
+	{Name: "help-url", set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
+		Help: "https URL behind Help at the foot of each page."},
+	{Name: "log-level", Default: "info", set: setLevel,
+		Help: "`debug`, `info`, `warn` or `error`."},
+	{Name: "log-format", Default: "text", set: choice(func(c *Config, v string) { c.LogFormat = v }, "text", "json"),
+		Help: "`text` for people, `json` for collectors."},
+}
+
+func setIssuer(c *Config, v string) error {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return fmt.Errorf("%q is not an http(s) URL; use the origin people see, such as https://id.example.com", v)
+	}
+	if u.Path == "/" {
+		u.Path = ""
+	}
+	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%q is more than an origin; leave out everything after the host: %s://%s", v, u.Scheme, u.Host)
+	}
+	if u.Scheme == "http" && u.Hostname() != "localhost" {
+		return fmt.Errorf("%q is not https; browsers allow passkeys on https only (http://localhost is fine for development)", v)
+	}
+	if net.ParseIP(u.Hostname()) != nil {
+		return fmt.Errorf("%q names an IP address; passkeys need a host name", v)
+	}
+	u.Host = strings.ToLower(u.Host)
+	if host, port := u.Hostname(), u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
+		u.Host = host
+	}
+	c.Issuer = u
+	return nil
+}
+
+func setListen(c *Config, v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil || port == "" {
+		return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for every interface", v)
+	}
+	c.Listen = v
+	return nil
+}
+
+func setProxies(c *Config, v string) error {
+	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		prefix, err := netip.ParsePrefix(item)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(item)
+			if addrErr != nil {
+				return fmt.Errorf("%q is neither a network nor an address; use 10.0.0.0/8 or 192.0.2.7", item)
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if prefix.Bits() == 0 {
+			return fmt.Errorf("%q would believe everybody; name the proxies' own networks", item)
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix.Masked())
+	}
+	return nil
+}
+
+// setURL never repeats the value: it may hold a password.
+func setURL(field func(*Config) *idp.Secret, schemes ...string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		u, err := url.Parse(v)
+		if err != nil {
+			return fmt.Errorf("not a URL; use %s://…", schemes[0])
+		}
+		for _, scheme := range schemes {
+			if u.Scheme == scheme {
+				*field(c) = idp.Secret(v)
+				return nil
+			}
+		}
+		return fmt.Errorf("a URL with the scheme %q; use %s://…", u.Scheme, strings.Join(schemes, ":// or "))
+	}
+}
+
+func setKey(c *Config, v string) error {
+	raw, err := base64.StdEncoding.DecodeString(v)
+	if err != nil || len(raw) != 32 {
+		return errors.New("not 32 bytes in base64; make one with: openssl rand -base64 32")
+	}
+	c.Key = idp.Secret(v)
+	return nil
+}
+
+func setFrom(c *Config, v string) error {
+	if _, err := mail.ParseAddress(v); err != nil || strings.ContainsAny(v, "\r\n") {
+		return fmt.Errorf("%q is not a sender; use Name <name@example.com>", v)
+	}
+	c.From = v
+	return nil
+}
+
+var accentPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func setAccent(c *Config, v string) error {
+	if !accentPattern.MatchString(v) {
+		return fmt.Errorf("%q is not a colour; use six hexadecimal digits, #1a6b5a", v)
+	}
+	c.Accent = v
+	return nil
+}
+
+func setLevel(c *Config, v string) error {
+	if err := c.LogLevel.UnmarshalText([]byte(v)); err != nil {
+		return fmt.Errorf("%q is not a level; use debug, info, warn or error", v)
+	}
+	return nil
+}
+
+func text(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		*field(c) = v
+		return nil
+	}
+}
+
+func httpsURL(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		u, err := url.Parse(v)
+		if err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("%q is not an https URL", v)
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("%q is not a time between %v and %v; write 90s, 15m or 12h", v, least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func choice(set func(*Config, string), values ...string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		for _, value := range values {
+			if v == value {
+				set(c, v)
+				return nil
+			}
+		}
+		return fmt.Errorf("%q is not one of %s", v, strings.Join(values, ", "))
+	}
+}
