@@ -1,0 +1,40 @@
+# make run    the demo
+# make test   everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
+# make bench  what the server costs, against the raw cost of its cryptography, measured in the same run
+# make lint   go vet, staticcheck, gofumpt; govulncheck where its database can be reached
+# make fmt    gofumpt, in place
+
+tool := go tool -modfile=internal/tools/go.mod
+sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: run test bench lint fmt build deps
+
+run:
+	go run ./cmd/stepward demo
+
+test: deps
+	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 20m ./...
+
+bench: deps
+	go run ./cmd/stepward/bench
+
+lint:
+	go vet ./...
+	$(tool) staticcheck ./...
+	@out=$$($(tool) gofumpt -l cmd internal pkg); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
+	@$(tool) govulncheck ./...; status=$$?; [ $$status -ne 3 ] || exit 3; [ $$status -eq 0 ] || echo "govulncheck: its database cannot be reached from here; not checked"
+
+fmt:
+	$(tool) gofumpt -w cmd internal pkg
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o stepward ./cmd/stepward
+
+# The programs the tests run against; each test process starts private instances of them.
+deps:
+	@missing=""; \
+	command -v gcc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	[ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -y -q --no-install-recommends $$missing; }
