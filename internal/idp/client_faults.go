@@ -1,0 +1,133 @@
+package idp
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Grant types a client may be registered for.
+const (
+	GrantAuthorizationCode = "authorization_code"
+	GrantRefreshToken      = "refresh_token"
+)
+
+// IDTokenAlgorithms are the algorithms ID tokens may be signed with.
+var IDTokenAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
+
+// Faults returns what is wrong with a registration, each as a sentence that begins with the metadata's name; nil if it
+// can be stored. It is the one gate for clients from the command line, the admin API and dynamic registration.
+func (c Client) Faults(p Policy) []string {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+
+	if c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0 {
+		fault("client_id must be 1 to 128 visible ASCII characters")
+	}
+	if name, ok := NormalizeName(c.Name); !ok || name != c.Name {
+		fault("client_name must be 1 to 80 characters for people to read")
+	}
+	if c.Policy != PolicyStandard && c.Policy != PolicyCompatible {
+		fault("policy must be standard or compatible, not %q", c.Policy)
+	}
+	switch c.AuthMethod {
+	case AuthMethodNone:
+	case AuthMethodBasic, AuthMethodPost:
+		if len(c.Secrets) == 0 {
+			fault("token_endpoint_auth_method %s needs a secret", c.AuthMethod)
+		}
+	default:
+		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post or none, not %q", c.AuthMethod)
+	}
+	if c.Public() && c.ResourceServer {
+		fault("resource_server must authenticate; none will not do")
+	}
+	for _, grant := range c.GrantTypes {
+		if grant != GrantAuthorizationCode && grant != GrantRefreshToken {
+			fault("grant_types %q is not supported; use authorization_code and refresh_token", grant)
+		}
+	}
+	if slices.Contains(c.GrantTypes, GrantAuthorizationCode) && len(c.RedirectURIs) == 0 {
+		fault("redirect_uris needs at least one for the authorization_code grant")
+	}
+	if len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50 {
+		fault("redirect_uris and post_logout_redirect_uris are limited to 50 each")
+	}
+	for _, uri := range c.RedirectURIs {
+		if reason := redirectFault(uri, c.Native); reason != "" {
+			fault("redirect_uris %q %s", uri, reason)
+		}
+	}
+	for _, uri := range c.PostLogoutRedirectURIs {
+		if reason := redirectFault(uri, c.Native); reason != "" {
+			fault("post_logout_redirect_uris %q %s", uri, reason)
+		}
+	}
+	for name, uri := range map[string]string{"client_uri": c.URI, "logo_uri": c.LogoURI, "policy_uri": c.PolicyURI, "tos_uri": c.TOSURI} {
+		if u, err := url.Parse(uri); uri != "" && (err != nil || !webURL(u) || len(uri) > 2048) {
+			fault("%s must be an https URL", name)
+		}
+	}
+	for _, scope := range c.Scopes {
+		if _, known := p.Scopes[scope]; !known {
+			fault("scope %q is not configured", scope)
+		}
+	}
+	for _, acr := range append(slices.Clone(c.DefaultACRValues), c.MinimumACR) {
+		if _, _, known := p.Resolve(acr); acr != "" && !known {
+			fault("acr %q is neither phr, phrh nor one of acr-aliases", acr)
+		}
+	}
+	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
+		fault("default_max_age must not be negative")
+	}
+	if c.IDTokenAlg != "" && !slices.Contains(IDTokenAlgorithms, c.IDTokenAlg) {
+		fault("id_token_signed_response_alg must be one of %s", strings.Join(IDTokenAlgorithms, ", "))
+	}
+	if c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque {
+		fault("access_token_format must be jwt or opaque")
+	}
+	return faults
+}
+
+// redirectFault says what is wrong with a redirect URI; "" if nothing: https anywhere, http on a loopback host, and
+// private-use schemes with a dot for native applications (RFC 8252 §7); never a fragment (RFC 6749 §3.1.2).
+func redirectFault(uri string, native bool) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || !u.IsAbs() || len(uri) > 2048 || !utf8.ValidString(uri):
+		return "is not an absolute URI of at most 2048 bytes"
+	case strings.Contains(uri, "#"):
+		return "has a fragment"
+	case strings.Contains(uri, "*"):
+		return "has a wildcard; every redirect URI is registered exactly"
+	case u.User != nil:
+		return "has user information"
+	case webURL(u):
+		return ""
+	case u.Scheme == "http":
+		return "is http on a host that is not this machine; use https"
+	case u.Scheme == "https":
+		return "has no host"
+	case native && strings.Contains(u.Scheme, "."):
+		return ""
+	case native:
+		return "has a scheme without a dot; use a reversed domain name, such as com.example.app:/callback"
+	default:
+		return "has a scheme that only native clients may use"
+	}
+}
+
+// webURL reports whether u is https with a host, or http on a loopback host.
+func webURL(u *url.URL) bool {
+	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
+}
+
+// Loopback reports whether host names this machine: localhost, 127.0.0.0/8 or ::1.
+func Loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

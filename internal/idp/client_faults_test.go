@@ -1,0 +1,68 @@
+package idp
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
+	for _, c := range []struct {
+		uri    string
+		native bool
+		ok     bool
+	}{
+		{"https://app.example.com/callback", false, true},
+		{"https://app.example.com/callback?tenant=1", false, true},
+		{"http://localhost:8090/callback", false, true},
+		{"http://127.0.0.1/callback", false, true},
+		{"http://[::1]:9/cb", true, true},
+		{"com.example.app:/callback", true, true},
+		{"http://app.example.com/callback", false, false},
+		{"http://localhost.example.com/callback", false, false},
+		{"https://app.example.com/callback#x", false, false},
+		{"https://app.example.com/callback#", false, false},
+		{"https://*.example.com/callback", false, false},
+		{"https://user@app.example.com/", false, false},
+		{"https:///callback", false, false},
+		{"com.example.app:/callback", false, false},
+		{"javascript:alert(1)", true, false},
+		{"data:text/html,x", true, false},
+		{"/callback", false, false},
+		{"https://app.example.com/" + strings.Repeat("a", 2048), false, false},
+	} {
+		if got := redirectFault(c.uri, c.native); (got == "") != c.ok {
+			t.Errorf("%.60q native=%v: %q", c.uri, c.native, got)
+		}
+	}
+}
+
+func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
+	good := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"https://acme.example/cb"}, Scopes: []string{"openid"}}
+	policy := Policy{Scopes: map[string]Scope{"openid": {}}}
+	if faults := good.Faults(policy); faults != nil {
+		t.Fatalf("good: %v", faults)
+	}
+	for want, spoil := range map[string]func(*Client){
+		"client_id":                    func(c *Client) { c.ID = "a b" },
+		"client_name":                  func(c *Client) { c.Name = "" },
+		"policy":                       func(c *Client) { c.Policy = "lax" },
+		"token_endpoint_auth_method":   func(c *Client) { c.AuthMethod = "tls" },
+		"needs a secret":               func(c *Client) { c.AuthMethod = AuthMethodBasic },
+		"resource_server":              func(c *Client) { c.ResourceServer = true },
+		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
+		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },
+		"post_logout_redirect_uris":    func(c *Client) { c.PostLogoutRedirectURIs = []string{"ftp://x/"} },
+		"logo_uri":                     func(c *Client) { c.LogoURI = "javascript:x" },
+		"scope":                        func(c *Client) { c.Scopes = []string{"payouts"} },
+		"acr":                          func(c *Client) { c.MinimumACR = "gold" },
+		"id_token_signed_response_alg": func(c *Client) { c.IDTokenAlg = "none" },
+		"access_token_format":          func(c *Client) { c.AccessFormat = "xml" },
+	} {
+		bad := good
+		spoil(&bad)
+		faults := bad.Faults(policy)
+		if len(faults) != 1 || !strings.Contains(faults[0], want) {
+			t.Errorf("%s: %q", want, faults)
+		}
+	}
+}
