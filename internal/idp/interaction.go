@@ -28,11 +28,13 @@ type Interaction struct {
 	CreatedAt time.Time `json:"created"`
 	ExpiresAt time.Time `json:"expires"`
 
-	// What the screens have saved so far.
-	Consented bool `json:"consented,omitempty"` // allowed in this interaction
-	Selected  bool `json:"selected,omitempty"`  // account chosen in this interaction
-	SignedUp  bool `json:"signed_up,omitempty"` // account created in this interaction
-	Switched  bool `json:"switched,omitempty"`  // "use another account": the present session does not count
+	// What the screens have saved so far. Consented and Selected count only for the user AnsweredBy: someone else may sign
+	// in to this browser before the interaction ends.
+	AnsweredBy string `json:"by,omitempty"`
+	Consented  bool   `json:"consented,omitempty"` // allowed in this interaction
+	Selected   bool   `json:"selected,omitempty"`  // account chosen in this interaction
+	SignedUp   bool   `json:"signed_up,omitempty"` // account created in this interaction
+	Switched   bool   `json:"switched,omitempty"`  // "use another account": the present session does not count
 }
 
 // Local is the other end of an interaction that one of our own pages began.

@@ -128,12 +128,20 @@ const (
 
 // Choose picks the one authentication of the session that meets the requirement for this interaction, the newest if
 // several do, and says what a token derived from it claims. If none does, it returns the name of the first check that
-// left no candidate.
+// left no candidate. A nil session meets nothing.
+//
+// An authentication made in this very interaction meets any MaxAge: the request asks that one "attempt to actively
+// re-authenticate" (OIDC Core §3.1.2.1), which was done. Measuring it again would ask twice of whoever reads the consent page
+// for longer than max_age, and for ever of max_age=1 on a slow line; the token carries auth_time either way.
 //
 // Voluntary acr values (not Essential) are a wish: with relaxed set they are left out of the checks, and the answer
 // carries the strongest acr there is.
 func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bool, now time.Time) (Assurance, Check) {
+	if s == nil {
+		return Assurance{}, CheckLive
+	}
 	candidates := slices.Clone(s.Authentications)
+	here := func(a HeldAuthentication) bool { return interaction != "" && a.Interaction == interaction }
 	satisfies := func(value string) func(HeldAuthentication) bool {
 		return func(a HeldAuthentication) bool { return p.Satisfies(a, s.SeenAt, value, now) }
 	}
@@ -144,11 +152,11 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	if !keep(satisfies(ACRPhishingResistant)) { // phrh implies phr, and nothing weaker exists
 		return Assurance{}, CheckLive
 	}
-	if r.Fresh && !keep(func(a HeldAuthentication) bool { return a.Interaction == interaction }) {
+	if r.Fresh && !keep(here) {
 		return Assurance{}, CheckFresh
 	}
 	if r.MaxAge != nil && !keep(func(a HeldAuthentication) bool {
-		return now.Sub(a.AuthTime()) <= *r.MaxAge || r.Fresh
+		return here(a) || now.Sub(a.AuthTime()) <= *r.MaxAge
 	}) {
 		return Assurance{}, CheckMaxAge
 	}
