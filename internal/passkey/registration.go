@@ -1,0 +1,102 @@
+package passkey
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// NewRegistration begins and stores the registration of one more passkey for the user, who has the existing ones. It
+// returns {"publicKey":{…}} for credentials.create().
+func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing []idp.Passkey, binding string) (Ceremony, json.RawMessage, error) {
+	creation, session, err := c.webauthn.BeginRegistration(party{User: u},
+		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()), // -8, -7, -257: old TPMs know only RS256
+		webauthn.WithExclusions(descriptors(existing)),
+		webauthn.WithExtensions(webauthn.WithExtensionCredProps()), // without it Firefox on Android does not save to Google
+	)
+	if err != nil {
+		return Ceremony{}, nil, fmt.Errorf("begin registration: %w", err)
+	}
+	cer, err := newCeremony(idp.PurposeRegister, binding, session)
+	if err != nil {
+		return Ceremony{}, nil, err
+	}
+	cer.UserID = u.ID
+	options, err := json.Marshal(creation)
+	if err != nil {
+		return Ceremony{}, nil, fmt.Errorf("encode options: %w", err)
+	}
+	if err := c.ceremonies.Put(ctx, cer.ID, cer); err != nil {
+		return Ceremony{}, nil, fmt.Errorf("store ceremony: %w", err)
+	}
+	return cer, options, nil
+}
+
+// FinishRegistration takes the ceremony, verifies the response (the JSON of PublicKeyCredential.toJSON) of its user in
+// the browser of this binding (WebAuthn L3 §7.1), and returns the complete passkey, named by Name; who made it with
+// which browser is the caller's to fill in. That the credential ID is new (step 26) is for the store to hold.
+//
+// Errors: idp.ErrNotFound if the ceremony is gone, idp.ErrUnavailable, ErrRefused, ErrNotVerified, ErrWrongUser,
+// ErrDisabled. A registration proves nothing about how the user will sign in: follow it with an assertion.
+func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time) (idp.Passkey, error) {
+	cer, err := c.ceremonies.Take(ctx, id)
+	if err != nil {
+		return idp.Passkey{}, fmt.Errorf("take ceremony: %w", err)
+	}
+	session, err := cer.open(binding, now, idp.PurposeRegister)
+	if err != nil {
+		return idp.Passkey{}, err
+	}
+	if cer.UserID != u.ID {
+		return idp.Passkey{}, ErrWrongUser
+	}
+	if u.Disabled() {
+		return idp.Passkey{}, ErrDisabled
+	}
+	if len(response) > MaxResponse {
+		return idp.Passkey{}, refusedFor("response too large")
+	}
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
+	if err != nil {
+		return idp.Passkey{}, refused(err, session.Challenge)
+	}
+	flags := parsed.Response.AttestationObject.AuthData.Flags
+	if !flags.HasUserVerified() && !c.allowUnverified {
+		return idp.Passkey{}, ErrNotVerified
+	}
+	cred, err := c.webauthn.CreateCredential(party{User: u}, session, parsed)
+	if err != nil {
+		return idp.Passkey{}, refused(err, session.Challenge)
+	}
+	k := idp.Passkey{
+		ID:                idp.NewID(),
+		UserID:            u.ID,
+		CredentialID:      cred.ID,
+		PublicKey:         cred.PublicKey,
+		Flags:             byte(cred.Flags.ProtocolValue()),
+		SignCount:         cred.Authenticator.SignCount,
+		UVInitialized:     flags.HasUserVerified(),
+		AAGUID:            cred.Authenticator.AAGUID,
+		AttestationType:   cred.AttestationType,
+		AttestationFormat: cred.AttestationFormat,
+		Attachment:        string(cred.Authenticator.Attachment),
+		Name:              Name(cred.Authenticator.AAGUID, string(cred.Authenticator.Attachment), ""),
+		CreatedAt:         now,
+	}
+	for _, transport := range cred.Transport {
+		k.Transports = append(k.Transports, string(transport))
+	}
+	if k.Attestation, err = json.Marshal(cred.Attestation); err != nil {
+		return idp.Passkey{}, fmt.Errorf("encode attestation: %w", err)
+	}
+	if k.Extensions, err = json.Marshal(cred.Extensions); err != nil {
+		return idp.Passkey{}, fmt.Errorf("encode extensions: %w", err)
+	}
+	return c.CheckAttestation(k, now), nil
+}
