@@ -1,0 +1,78 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// The grounds that app.css paints, on which an accent must be readable.
+var (
+	paper = rgb{0xfb, 0xf9, 0xf4}
+	ink   = rgb{0x1a, 0x1f, 0x21}
+)
+
+const accentContrast = 7 // WCAG 2.2 §1.4.6
+
+type rgb [3]float64 // 0 to 255
+
+// accentCSS returns the rule that puts the operator's colour in place of ours; "" for none. The colour is darkened on
+// paper and brightened on ink until it has the contrast of text, so no choice of it makes a page hard to read.
+func accentCSS(accent string) (string, error) {
+	if accent == "" {
+		return "", nil
+	}
+	c, err := parseColour(accent)
+	if err != nil {
+		return "", err
+	}
+	light := c.towards(rgb{0, 0, 0}, paper)
+	dark := c.towards(rgb{255, 255, 255}, ink)
+	return fmt.Sprintf(":root{--accent:light-dark(%s,%s)}\n", light, dark), nil
+}
+
+func parseColour(s string) (rgb, error) {
+	hex, ok := strings.CutPrefix(s, "#")
+	n, err := strconv.ParseUint(hex, 16, 32)
+	if !ok || len(hex) != 6 || err != nil {
+		return rgb{}, fmt.Errorf("accent %q: want a colour like #0b5f63", s)
+	}
+	return rgb{float64(n >> 16), float64(n >> 8 & 0xff), float64(n & 0xff)}, nil
+}
+
+// towards mixes c with the goal, in hundredths, until it stands out from the ground.
+func (c rgb) towards(goal, ground rgb) rgb {
+	for i := range 101 {
+		mixed := c
+		for j := range mixed {
+			mixed[j] = math.Round(c[j] + (goal[j]-c[j])*float64(i)/100)
+		}
+		if contrast(mixed, ground) >= accentContrast {
+			return mixed
+		}
+	}
+	return goal
+}
+
+// contrast is the contrast ratio of WCAG 2.2.
+func contrast(a, b rgb) float64 {
+	la, lb := a.luminance(), b.luminance()
+	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
+}
+
+// luminance is the relative luminance of WCAG 2.2.
+func (c rgb) luminance() float64 {
+	var l [3]float64
+	for i, v := range c {
+		v /= 255
+		if v <= 0.04045 {
+			l[i] = v / 12.92
+		} else {
+			l[i] = math.Pow((v+0.055)/1.055, 2.4)
+		}
+	}
+	return 0.2126*l[0] + 0.7152*l[1] + 0.0722*l[2]
+}
+
+func (c rgb) String() string { return fmt.Sprintf("#%02x%02x%02x", int(c[0]), int(c[1]), int(c[2])) }

@@ -1,0 +1,41 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// clientAddress returns the middleware that finds the client behind trusted proxies. Without any, X-Forwarded-For is
+// something anybody can write and is not looked at.
+func clientAddress(trusted []netip.Prefix) func(http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return func(h http.Handler) http.Handler { return h }
+	}
+	prefixes := make([]string, len(trusted))
+	for i, p := range trusted {
+		prefixes[i] = p.Masked().String()
+	}
+	return middleware.ClientIPFromXFF(prefixes...)
+}
+
+// ClientAddress returns the address of the client, as told by trusted proxies, else of the peer itself; "" if there is
+// none (a unix socket).
+func ClientAddress(r *http.Request) string {
+	if rec, ok := r.Context().Value(recordKey{}).(*record); ok {
+		return rec.address
+	}
+	return addressOf(r)
+}
+
+func addressOf(r *http.Request) string {
+	if ip := middleware.GetClientIP(r.Context()); ip != "" {
+		return ip
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return peer.Addr().Unmap().WithZone("").String()
+}

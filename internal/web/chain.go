@@ -1,0 +1,156 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+)
+
+// contentPolicy needs no nonce: scripts and styles are files. Logos of clients and operators come from anywhere on https.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; " +
+	"connect-src 'self'; form-action 'self'%s; frame-ancestors 'none'; base-uri 'none'"
+
+var pagePolicy = fmt.Sprintf(contentPolicy, "")
+
+// headersFor returns what every answer carries.
+func headersFor(c Config) http.Header {
+	h := http.Header{}
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Not no-referrer: under it a browser sends "Origin: null" with our own forms, and the cross-origin check of browsers
+	// without Sec-Fetch-Site has nothing to go by. Other origins learn nothing under either.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
+	if c.Issuer.Scheme == "https" && !c.Insecure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	return h
+}
+
+// Browser is the chain for pages.
+func (s *Shell) Browser(mux *http.ServeMux) http.Handler {
+	routed := s.origins.Handler(s.routed(mux))
+	return s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self), "+
+			"camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		routed.ServeHTTP(w, r)
+	}))
+}
+
+// Protocol is the chain for OAuth endpoints and well-known documents.
+func (s *Shell) Protocol(h http.Handler) http.Handler {
+	return s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer noteRoute(r)
+		h.ServeHTTP(w, r)
+	}))
+}
+
+// chain is what both have in common.
+func (s *Shell) chain(next http.Handler) http.Handler {
+	limited := http.MaxBytesHandler(next, maxBody)
+	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), maxTime)
+		defer cancel()
+		rec := newRecord(w, r)
+		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
+		maps.Copy(w.Header(), s.headers)
+		w.Header().Set("X-Request-Id", rec.id)
+		defer rec.write(ctx, s.log, r)
+		defer s.recover(rec, r)
+		if r.ContentLength > maxBody { // said so itself: no need to read it
+			s.Fail(rec, r, tooLarge(nil))
+			return
+		}
+		limited.ServeHTTP(rec, r)
+	}))
+}
+
+// recover turns a panic into the plain page; its text and stack go to the record alone.
+func (s *Shell) recover(rec *record, r *http.Request) {
+	v := recover()
+	switch {
+	case v == nil:
+		return
+	case v == http.ErrAbortHandler:
+		panic(v)
+	}
+	Note(r.Context(), stackAttr(debug.Stack()))
+	s.Fail(rec, r, fmt.Errorf("panic: %v", v))
+}
+
+// routed answers what no pattern of the mux matches with our page instead of the mux's own line.
+func (s *Shell) routed(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer noteRoute(r)
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		probe := &probe{header: http.Header{}} // the mux's answer, to tell 405 from 404
+		h.ServeHTTP(probe, r)
+		if probe.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", probe.header.Get("Allow"))
+			s.Fail(w, r, &Problem{Status: probe.status, Code: "method_not_allowed", Title: "That can't be done here",
+				Text: "The address is right, but it doesn't take this kind of request."})
+			return
+		}
+		s.Fail(w, r, &Problem{Status: http.StatusNotFound, Code: "not_found", Title: "There's no page here",
+			Text: "The address may be mistyped, or the page has moved."})
+	})
+}
+
+// originCheck refuses state-changing requests that another site makes a browser send.
+func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
+	check := http.NewCrossOriginProtection()
+	// The check compares Origin with Host, which a proxy may have rewritten; our own origin is right in any case.
+	own := url.URL{Scheme: s.config.Issuer.Scheme, Host: s.config.Issuer.Host}
+	if err := check.AddTrustedOrigin(own.String()); err != nil {
+		return nil, fmt.Errorf("issuer as origin: %w", err)
+	}
+	check.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Fail(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Title: "That came from another site",
+			Text: "To keep your account safe, we only accept this from our own pages. Nothing was changed.",
+			Next: "Go to your account", NextURL: "/account", Err: errors.New("cross-origin request")})
+	}))
+	return check, nil
+}
+
+// formSource returns the CSP source to add to form-action for the place a form's answer will redirect to: Chromium
+// applies form-action to the redirects, too. It returns "" for whatever is not plainly an origin or a scheme.
+func formSource(target string) string {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme == "" {
+		return ""
+	}
+	source := u.Scheme + ":"
+	if u.Scheme == "https" || u.Scheme == "http" {
+		source = u.Scheme + "://" + u.Host
+		if u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool { return !isHostRune(r) }) {
+			return ""
+		}
+	}
+	return " " + source
+}
+
+func isHostRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:[]", r)
+}
+
+// probe is a ResponseWriter that keeps the status and drops the rest.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,122 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A Problem is an error that a person may read. Only its words reach them; Err goes to the record.
+type Problem struct {
+	Status  int
+	Code    string // stable word for scripts; empty: derived from Status
+	Title   string
+	Text    string // what happened
+	Next    string // what to do about it; with NextURL, the words of the link there
+	NextURL string
+	Fields  map[string]string // further members of the JSON answer, such as location
+	Err     error             // for the record
+}
+
+func (p *Problem) Error() string {
+	if p.Err != nil {
+		return fmt.Sprintf("%d %s: %v", p.Status, p.code(), p.Err)
+	}
+	return fmt.Sprintf("%d %s", p.Status, p.code())
+}
+
+// Unwrap serves errors.Is and errors.As.
+func (p *Problem) Unwrap() error { return p.Err }
+
+func (p *Problem) code() string {
+	if p.Code != "" {
+		return p.Code
+	}
+	return strings.ReplaceAll(strings.ToLower(http.StatusText(p.Status)), " ", "_")
+}
+
+// Fail answers with err: as a page, or as JSON if the caller is a script.
+func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(r, err)
+	Note(r.Context(), slog.String("problem", p.code()))
+	if p.Err != nil {
+		Note(r.Context(), slog.Any("error", p.Err))
+	}
+	if rec, ok := r.Context().Value(recordKey{}).(*record); ok && rec.status != 0 {
+		panic(http.ErrAbortHandler) // half an answer is on its way: cut it off rather than let it pass for a whole one
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	if wantsJSON(r) {
+		body := map[string]string{}
+		maps.Copy(body, p.Fields)
+		body["error"], body["message"], body["request_id"] = p.code(), strings.TrimSpace(p.Text), RequestID(r.Context())
+		w.Header().Set("Cache-Control", "no-store")
+		if err := WriteJSON(w, p.Status, body); err != nil {
+			Note(r.Context(), slog.Any("answer", err))
+		}
+		return
+	}
+	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: p}
+	if err := s.Render(w, r, s.errors, "error", page); err != nil {
+		Note(r.Context(), slog.Any("answer", err))
+	}
+}
+
+// problemOf is the one place that decides which words a person sees for an error.
+func problemOf(r *http.Request, err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(big)
+	}
+	switch {
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return &Problem{Status: 499, Code: "gone", Title: "You left", Text: "The browser closed the connection.", Err: err}
+	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "One moment, please",
+			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err}
+	}
+	return &Problem{Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
+		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the number below.", Err: err}
+}
+
+func tooLarge(err *http.MaxBytesError) *Problem {
+	p := &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "That was too much",
+		Text: "What was sent is larger than anything we ask for.", Next: "Go back and shorten what you entered."}
+	if err != nil {
+		p.Err = err
+	}
+	return p
+}
+
+// wantsJSON reports whether the caller is a script: it sent JSON, or accepts that and no page.
+func wantsJSON(r *http.Request) bool {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
+		return true
+	}
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
+// WriteJSON answers with v.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // the browser may have gone; there is nobody left to tell
+	return nil
+}

@@ -1,0 +1,55 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/stepward/stepward/internal/idp"
+	"time"
+)
+
+// ReadJSON decodes the request's body into v: one JSON value, no unknown members, nothing after it. It returns a
+// *[Problem]: 415 for another content type, 413 above the chain's limit, 400 for everything else.
+func ReadJSON(r *http.Request, v any) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return &Problem{Status: http.StatusUnsupportedMediaType, Title: "That didn't work", Text: "This address takes JSON.", Err: err}
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); err == nil {
+			err = errors.New("more than one value")
+		} else if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	return malformed(err)
+}
+
+// ReadForm parses the form of a POST, so that r.PostFormValue holds its fields. Use it instead of letting PostFormValue
+// parse, which drops the error of a body that is too large. It returns a *[Problem] as ReadJSON does.
+func ReadForm(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return malformed(err)
+	}
+	return nil
+}
+
+func malformed(err error) error {
+	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(big)
+	}
+	return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn't work",
+		Text: "We couldn't read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err}
+}
+
+// Event returns an event of this kind that the request r causes now.
+func Event(r *http.Request, kind idp.EventKind, userID string) idp.Event {
+	e := idp.NewEvent(kind, userID, time.Now())
+	e.Address, e.Agent, e.RequestID = ClientAddress(r), Agent(r.UserAgent()), RequestID(r.Context())
+	return e
+}

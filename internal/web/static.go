@@ -1,0 +1,127 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed static
+var staticFiles embed.FS
+
+//go:embed static/logo.svg
+var logoSVG string
+
+// static serves the files under static/ by names that hold a hash of their content, so that they can be kept for ever.
+type static struct {
+	names  map[string]string // app.css -> app.0123456789ab.css
+	files  map[string]asset  // by hashed name
+	sprite []byte
+}
+
+type asset struct {
+	contentType string
+	plain, gzip []byte
+}
+
+var contentTypes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+}
+
+func newStatic(accent string) (*static, error) {
+	s := &static{names: map[string]string{}, files: map[string]asset{}}
+	entries, err := staticFiles.ReadDir("static")
+	if err != nil {
+		return nil, fmt.Errorf("list static files: %w", err)
+	}
+	for _, e := range entries {
+		body, err := staticFiles.ReadFile("static/" + e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read static file: %w", err)
+		}
+		switch e.Name() {
+		case "app.css":
+			brand, err := accentCSS(accent)
+			if err != nil {
+				return nil, err
+			}
+			body = append(body, brand...)
+		case "icons.svg":
+			s.sprite = body
+		}
+		s.add(e.Name(), body)
+	}
+	return s, nil
+}
+
+func (s *static) add(name string, body []byte) {
+	sum := sha256.Sum256(body)
+	ext := path.Ext(name)
+	hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+	var zipped bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is valid
+	_, _ = z.Write(body)                                       // to memory
+	_ = z.Close()
+	s.names[name] = hashed
+	s.files[hashed] = asset{contentType: contentTypes[ext], plain: body, gzip: zipped.Bytes()}
+}
+
+func (s *static) url(name string) (string, error) {
+	hashed, ok := s.names[name]
+	if !ok {
+		return "", fmt.Errorf("no static file %q", name)
+	}
+	return "/static/" + hashed, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, r.PathValue("name"), "public, max-age=31536000, immutable")
+}
+
+// favicon is for those who ask for it by its old name.
+func (s *static) favicon(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, s.names["favicon.svg"], "public, max-age=86400")
+}
+
+func (s *static) serve(w http.ResponseWriter, r *http.Request, hashed, cache string) {
+	file, ok := s.files[hashed]
+	if !ok {
+		http.Error(w, "no such file", http.StatusNotFound)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", file.contentType)
+	h.Set("Cache-Control", cache)
+	h.Set("Vary", "Accept-Encoding")
+	body := file.plain
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		h.Set("Content-Encoding", "gzip")
+		body = file.gzip
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+// acceptsGzip understands what browsers send; a refusal by "gzip;q=0" counts.
+func acceptsGzip(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		coding, q, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.TrimSpace(coding) == "gzip" {
+			q = strings.ReplaceAll(q, " ", "")
+			return q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000"
+		}
+	}
+	return false
+}

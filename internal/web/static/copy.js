@@ -1,0 +1,16 @@
+// Buttons with data-copy put its text on the clipboard; where that is impossible they stay hidden.
+"use strict";
+for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
+  const words = button.querySelector("span") || button;
+  const before = words.textContent;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      words.textContent = "Copied";
+    } catch {
+      words.textContent = "Select it and copy";
+    }
+    setTimeout(() => { words.textContent = before; }, 3000);
+  });
+}

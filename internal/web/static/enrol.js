@@ -1,0 +1,17 @@
+// An invitation carries its token behind the # so that it never reaches a server, log or Referer by itself. Here it moves
+// into the form that posts it, and out of the address bar and the history.
+"use strict";
+for (const place of document.querySelectorAll("[data-fragment-token]")) {
+  const token = location.hash.slice(1);
+  const form = place.closest("form") || place.querySelector("form");
+  if (!token || !form) continue;
+  let field = form.querySelector("input[name=token]");
+  if (!field) {
+    field = document.createElement("input");
+    field.type = "hidden";
+    field.name = "token";
+    form.append(field);
+  }
+  field.value = token;
+  history.replaceState(null, "", location.pathname + location.search);
+}

@@ -1,0 +1,120 @@
+// Package web is the shell around every page and endpoint: the chains a request passes, the one record it leaves in the
+// log, what a person reads when something fails, the layout, and the static files.
+//
+//	browser chain   record → recover → deadline → headers, CSP, no-store → body limit → cross-origin check → mux
+//	protocol chain  record → recover → deadline → headers              → body limit → mux
+//
+// The cross-origin check stands on the browser chain only: OAuth endpoints are called from other origins by design.
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+const (
+	// maxBody is far above the largest legitimate body, a registration with an attestation chain (about 12 KiB).
+	maxBody = 64 << 10
+	// maxTime is how long a request may keep its stores busy.
+	maxTime = 30 * time.Second
+)
+
+// Config says whose house this is and how requests reach it.
+type Config struct {
+	Issuer      *url.URL
+	ProductName string // empty: Stepward
+	LogoURL     string // of the operator, https; empty: our mark
+	Accent      string // of the operator, #rrggbb; its lightness is adjusted until text in it has contrast 7:1
+	Footer      []Link
+	// TrustedProxies are believed about X-Forwarded-For; nobody else is.
+	TrustedProxies []netip.Prefix
+	Logger         *slog.Logger // nil: slog.Default
+	// Insecure is for http on localhost: no HSTS.
+	Insecure bool
+}
+
+// A Link is a word that leads somewhere.
+type Link struct{ Text, URL string }
+
+// A Handler answers a request or returns what went wrong: a *[Problem] is shown as it is, idp.ErrUnavailable as "try again
+// in a moment", and anything else as one plain page with a request ID.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// A Shell holds what all pages and chains share. It does not change after New.
+type Shell struct {
+	config  Config
+	log     *slog.Logger
+	static  *static
+	layout  *layout
+	errors  *Pages
+	headers http.Header // of every answer
+	origins *http.CrossOriginProtection
+	address func(http.Handler) http.Handler
+}
+
+// New prepares a shell: it hashes and compresses the static files and parses the layout.
+func New(c Config) (*Shell, error) {
+	if c.Issuer == nil || c.Issuer.Host == "" {
+		return nil, errors.New("web: no issuer")
+	}
+	if c.ProductName == "" {
+		c.ProductName = "Stepward"
+	}
+	s := &Shell{config: c, log: c.Logger, headers: headersFor(c), address: clientAddress(c.TrustedProxies)}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	var err error
+	if s.static, err = newStatic(c.Accent); err != nil {
+		return nil, err
+	}
+	if s.layout, err = newLayout(s); err != nil {
+		return nil, err
+	}
+	if s.errors, err = s.Parse(ownPages, "pages/error.html"); err != nil {
+		return nil, err
+	}
+	if s.origins, err = s.originCheck(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Handle mounts h and turns its error into a page, or into JSON for a script.
+func (s *Shell) Handle(mux *http.ServeMux, pattern string, h Handler) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.Fail(w, r, err)
+		}
+	})
+}
+
+// Mount adds the routes that belong to the house itself: static files, the icon, the way to the account pages, and where
+// password managers find those (W3C passkey-endpoints).
+func (s *Shell) Mount(mux *http.ServeMux) {
+	mux.Handle("GET /static/{name}", s.static)
+	mux.HandleFunc("GET /favicon.ico", s.static.favicon)
+	mux.Handle("GET /{$}", http.RedirectHandler("/account", http.StatusSeeOther))
+	account := s.config.Issuer.ResolveReference(&url.URL{Path: "/account"}).String()
+	s.Handle(mux, "GET /.well-known/passkey-endpoints", func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Cache-Control", "public, max-age=86400")
+		return WriteJSON(w, http.StatusOK, map[string]string{"enroll": account, "manage": account})
+	})
+}
+
+// Server returns a server for h that gives slow and greedy peers no room.
+func (s *Shell) Server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      maxTime + 15*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
