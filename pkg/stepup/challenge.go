@@ -43,7 +43,7 @@ func (c Challenge) Status() int {
 	}
 }
 
-// String is the value of the WWW-Authenticate header. Characters that the grammar of a parameter does not allow
+// String is the value of a WWW-Authenticate header. Characters that the grammar of a parameter does not allow
 // (RFC 6750 §3; line breaks above all) are left out.
 func (c Challenge) String() string {
 	scheme, separator := c.Scheme, " "
@@ -61,11 +61,14 @@ func (c Challenge) String() string {
 	add("realm", keep(c.Realm, isText))
 	add("error", keep(c.Error, isText))
 	add("error_description", keep(c.Description, isText))
-	add("acr_values", keep(strings.Join(c.ACRValues, " "), isText))
+	add("acr_values", join(c.ACRValues))
 	if c.MaxAge != nil {
 		add("max_age", strconv.FormatInt(int64(max(0, *c.MaxAge)/time.Second), 10))
 	}
-	add("scope", keep(strings.Join(c.Scopes, " "), isText))
+	add("scope", join(c.Scopes))
+	if separator == " " {
+		b.WriteString(` realm=""`) // the scheme must not stand alone (RFC 6750 §3)
+	}
 	return b.String()
 }
 
@@ -86,6 +89,15 @@ func (c Challenge) Write(w http.ResponseWriter) {
 // isText is what RFC 6750 §3 allows in error_description: printable ASCII without quote and backslash, so that nothing
 // ever needs escaping.
 func isText(r rune) bool { return r >= 0x20 && r <= 0x7E && r != '"' && r != '\\' }
+
+// join writes a list as RFC 6749 §3.3 does: one space between values, none in them.
+func join(values []string) string {
+	clean := make([]string, len(values))
+	for i, v := range values {
+		clean[i] = keep(v, isText)
+	}
+	return strings.Join(fields(strings.Join(clean, " ")), " ")
+}
 
 func keep(s string, allowed func(rune) bool) string {
 	return strings.Map(func(r rune) rune {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 )
 
@@ -32,30 +31,34 @@ type Claims struct {
 	Raw json.RawMessage
 }
 
-// UnmarshalJSON implements json.Unmarshaler. A claim of the wrong type is an error, never a zero value.
+// UnmarshalJSON implements json.Unmarshaler. A claim of the wrong type is an error, never a zero value. Names match to
+// the letter, which encoding/json alone would not do: a custom claim "ACR" is not the acr.
 func (c *Claims) UnmarshalJSON(data []byte) error {
-	var wire struct {
-		Issuer   string          `json:"iss"`
-		Subject  string          `json:"sub"`
-		ClientID string          `json:"client_id"`
-		Audience texts           `json:"aud"`
-		Scope    string          `json:"scope"`
-		Expiry   numericDate     `json:"exp"`
-		ACR      string          `json:"acr"`
-		AMR      []string        `json:"amr"`
-		AuthTime numericDate     `json:"auth_time"`
-		Confirm  json.RawMessage `json:"cnf"`
-	}
-	if err := json.Unmarshal(data, &wire); err != nil {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
-	*c = Claims{
-		Issuer: wire.Issuer, Subject: wire.Subject, ClientID: wire.ClientID, Audience: wire.Audience,
-		Scopes: strings.Fields(wire.Scope), Expiry: time.Time(wire.Expiry),
-		ACR: wire.ACR, AMR: wire.AMR, AuthTime: time.Time(wire.AuthTime),
-		Bound: len(wire.Confirm) > 0 && string(wire.Confirm) != "null",
-		Raw:   append(json.RawMessage(nil), data...),
+	var (
+		got              Claims
+		audience         texts
+		scope            string
+		expiry, authTime numericDate
+	)
+	for name, into := range map[string]any{
+		"iss": &got.Issuer, "sub": &got.Subject, "client_id": &got.ClientID, "aud": &audience, "scope": &scope,
+		"exp": &expiry, "acr": &got.ACR, "amr": &got.AMR, "auth_time": &authTime,
+	} {
+		if value, ok := all[name]; ok {
+			if err := json.Unmarshal(value, into); err != nil {
+				return fmt.Errorf("claims: %s: %w", name, err)
+			}
+		}
 	}
+	got.Audience, got.Scopes = audience, fields(scope)
+	got.Expiry, got.AuthTime = time.Time(expiry), time.Time(authTime)
+	got.Bound = len(all["cnf"]) > 0 && string(all["cnf"]) != "null"
+	got.Raw = append(json.RawMessage(nil), data...)
+	*c = got
 	return nil
 }
 
@@ -84,11 +87,11 @@ func (d *numericDate) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &seconds); err != nil {
 		return err
 	}
-	if seconds == nil {
-		return nil
+	if seconds == nil || *seconds == 0 {
+		return nil // some providers say 0 for unknown; it must not become 1970
 	}
 	const year9999 = 253402300799 // beyond it lie milliseconds taken for seconds
-	if *seconds <= 0 || *seconds > year9999 {
+	if *seconds < 0 || *seconds > year9999 {
 		return errors.New("date out of range")
 	}
 	whole, fraction := math.Modf(*seconds)

@@ -56,7 +56,7 @@ func ParseChallenges(h http.Header) []Challenge {
 	return all
 }
 
-// rawChallenge is a challenge of any scheme. Parameter names are lower case.
+// rawChallenge is a challenge of any scheme. Parameter names are lower case; params is nil if a token68 stood there.
 type rawChallenge struct {
 	scheme string
 	params map[string]string
@@ -64,10 +64,10 @@ type rawChallenge struct {
 
 func (r rawChallenge) challenge() (Challenge, bool) {
 	c := Challenge{Realm: r.params["realm"], Error: r.params["error"], Description: r.params["error_description"]}
-	switch strings.ToLower(r.scheme) {
-	case "bearer":
+	switch scheme := strings.ToLower(r.scheme); {
+	case scheme == "bearer" && r.params != nil:
 		c.Scheme = "Bearer"
-	case "dpop":
+	case scheme == "dpop" && r.params != nil:
 		c.Scheme = "DPoP"
 	default:
 		return Challenge{}, false
@@ -117,13 +117,13 @@ func parseHeader(value string) ([]rawChallenge, bool) {
 			return nil, false
 		}
 		if s.param() { // belongs to the challenge before
-			if len(list) == 0 || !s.value(list[len(list)-1].params, word) || !s.atComma() {
+			if len(list) == 0 || list[len(list)-1].params == nil || !s.value(list[len(list)-1].params, word) || !s.atComma() {
 				return nil, false
 			}
 			continue
 		}
-		c := rawChallenge{scheme: word, params: map[string]string{}}
-		list = append(list, c)
+		list = append(list, rawChallenge{scheme: word, params: map[string]string{}})
+		c := &list[len(list)-1]
 		if !s.space() { // a scheme alone
 			if !s.atComma() {
 				return nil, false
@@ -134,6 +134,7 @@ func parseHeader(value string) ([]rawChallenge, bool) {
 			continue
 		}
 		if s.token68() {
+			c.params = nil
 			continue
 		}
 		name := s.token()

@@ -23,13 +23,13 @@ const maxToken = 16 << 10 // bytes
 // Require lets requests through whose bearer token (RFC 6750 §2.1) is valid and meets the requirement; handlers find its
 // claims with [FromContext]. To the others it answers:
 //
-//	no token                        401, no error code
-//	more than one                   400 invalid_request
-//	the verifier refuses it         401 invalid_token
-//	acr or auth_time do not do      401 insufficient_user_authentication (RFC 9470 §3)
-//	a scope is missing              401 insufficient_user_authentication if the requirement asks for acr or age as well,
-//	                                403 insufficient_scope if it asks for scopes alone
-//	the verifier is unavailable     503
+//	no bearer token               401 without an error code (RFC 6750 §3.1)
+//	two Authorization headers     400 invalid_request
+//	malformed, refused or bound   401 invalid_token
+//	acr or auth_time will not do  401 insufficient_user_authentication (RFC 9470 §3)
+//	a scope is missing            401 insufficient_user_authentication if the requirement also asks for acr or age,
+//	                              403 insufficient_scope if it asks for scopes alone
+//	verifier unavailable          503
 //
 // Each challenge carries the whole requirement, so a client whose token just expired needs one authorization request and
 // not two. A scope next to acr or age is taken to be one that only a step-up yields: its absence means that the step-up
@@ -46,13 +46,18 @@ func Require(need Requirement, verify Verifier) func(http.Handler) http.Handler 
 			refuse := func(code, description string) {
 				Challenge{Error: code, Description: description, Requirement: need}.Write(w)
 			}
-			token, given := bearer(r)
-			switch {
-			case given > 1:
+			headers := r.Header.Values("Authorization")
+			if len(headers) > 1 {
 				refuse(InvalidRequest, "More than one Authorization header.")
 				return
-			case token == "":
+			}
+			scheme, token, _ := strings.Cut(strings.Join(headers, ""), " ")
+			if !strings.EqualFold(scheme, "Bearer") {
 				refuse("", "")
+				return
+			}
+			if token = strings.TrimLeft(token, " "); !isToken(token) {
+				refuse(InvalidToken, "The access token is malformed.")
 				return
 			}
 			claims, err := verify(r.Context(), token)
@@ -90,23 +95,11 @@ func FromContext(ctx context.Context) (Claims, bool) {
 	return c, ok
 }
 
-// bearer returns the bearer token, empty if there is none of a sound form, and the number of Authorization headers.
-func bearer(r *http.Request) (token string, given int) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return "", len(headers)
-	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	token = strings.TrimLeft(token, " ")
-	if !strings.EqualFold(scheme, "Bearer") || len(token) > maxToken || strings.ContainsFunc(token, notTokenRune) {
-		return "", 1
-	}
-	return token, 1
-}
-
-// notTokenRune reports what RFC 6750 §2.1 does not allow in a b64token.
-func notTokenRune(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r))
+// isToken reports whether s is a b64token (RFC 6750 §2.1) of a sane size, so that verifiers see nothing else.
+func isToken(s string) bool {
+	return s != "" && len(s) <= maxToken && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r))
+	})
 }
 
 func (r Requirement) valid() error {

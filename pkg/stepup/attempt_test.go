@@ -1,0 +1,87 @@
+package stepup
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var payout = Challenge{Scheme: "Bearer", Error: InsufficientUserAuthentication, Requirement: Requirement{
+	ACRValues: []string{"phrh", "phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts", "openid"},
+}}
+
+func TestAttemptAsksForWhatTheChallengeDemandsAndKeepsTheRest(t *testing.T) {
+	ordinary := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email"}, "max_age": {"86400"}, "resource": {"a", "b"}}
+	before := ordinary.Encode()
+	got := Attempt{Challenge: payout}.Authorize(ordinary, "id.token")
+	want := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email payouts"}, "max_age": {"300"}, "resource": {"a", "b"},
+		"acr_values": {"phrh phr"}, "id_token_hint": {"id.token"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	got["resource"][0] = "changed"
+	if ordinary.Encode() != before {
+		t.Error("the caller's parameters were changed:", ordinary)
+	}
+}
+
+func TestAttemptAddsNothingThatWasNotDemanded(t *testing.T) {
+	ordinary := url.Values{"scope": {"openid"}}
+	if diff := cmp.Diff(ordinary, Attempt{Challenge: Challenge{Error: InvalidToken}}.Authorize(ordinary, "")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAttemptAsksForAnAgeOfZero(t *testing.T) {
+	got := Attempt{Challenge: Challenge{Requirement: Requirement{MaxAge: Within(0)}}}.Authorize(nil, "")
+	if diff := cmp.Diff(url.Values{"max_age": {"0"}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNothingIsTrustedBecauseItWasAskedFor(t *testing.T) {
+	asked := noon.Add(500 * time.Millisecond)
+	met := Claims{Subject: "ada", ACR: "phr", AuthTime: noon.Add(20 * time.Second), Scopes: []string{"openid", "payouts"}}
+	with := func(change func(*Claims)) Claims { c := met; change(&c); return c }
+	zero := payout
+	zero.MaxAge = Within(0)
+	for name, test := range map[string]struct {
+		challenge Challenge
+		claims    Claims
+		met       bool
+	}{
+		"all came back":                       {payout, met, true},
+		"another user came back":              {payout, with(func(c *Claims) { c.Subject = "eve" }), false},
+		"a weaker acr came back":              {payout, with(func(c *Claims) { c.ACR = "pwd" }), false},
+		"no acr came back":                    {payout, with(func(c *Claims) { c.ACR = "" }), false},
+		"an old authentication came back":     {payout, with(func(c *Claims) { c.AuthTime = noon.Add(-5 * time.Minute) }), false},
+		"no auth_time came back":              {payout, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
+		"the user denied the scope":           {payout, with(func(c *Claims) { c.Scopes = []string{"openid"} }), false},
+		"age zero and a new one":              {zero, met, true},
+		"age zero and one in the same second": {zero, with(func(c *Claims) { c.AuthTime = noon }), true},
+		"age zero and one from before":        {zero, with(func(c *Claims) { c.AuthTime = noon.Add(-time.Second) }), false},
+		"age zero and one from the future":    {zero, with(func(c *Claims) { c.AuthTime = noon.Add(time.Hour) }), false},
+		"age zero and none":                   {zero, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
+		"age zero does not waive the acr":     {zero, with(func(c *Claims) { c.ACR = "" }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// It is kept between two requests, so it goes through JSON here as well.
+			stored, err := json.Marshal(Attempt{Challenge: test.challenge, Subject: "ada", At: asked})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var a Attempt
+			if err := json.Unmarshal(stored, &a); err != nil {
+				t.Fatal(err)
+			}
+			err = a.Verify(test.claims, noon.Add(30*time.Second))
+			if test.met != (err == nil) || err != nil && !errors.Is(err, ErrNotMet) {
+				t.Errorf("Verify = %v", err)
+			}
+		})
+	}
+}
