@@ -58,6 +58,8 @@ type Request struct {
 	HintedUser string          `json:"hinted_user,omitempty"`
 	UILocales  []string        `json:"ui_locales,omitempty"`
 	Claims     json.RawMessage `json:"claims,omitempty"`
+	// ClaimScopes are those of Scopes that only the claims parameter implies: consent covers them, tokens do not carry them.
+	ClaimScopes []string `json:"claim_scopes,omitempty"`
 }
 
 // Prompts reports whether the request carries a prompt value.
