@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Limits of what one Op may carry, in bytes. They keep a request parameter that slipped through from filling the store.
@@ -66,7 +68,7 @@ const (
 	// Swap replaces the entry by Value for TTL if it is there and equals Old: Found says that this caller won. It never
 	// brings back an entry that was deleted or has expired.
 	Swap
-	// Delete removes an entry: Found says that there was one. It also removes a whole index or a counter, without saying so.
+	// Delete removes an entry: Found says that there was one.
 	Delete
 	// Count adds one to a counter and returns it in N. The counter goes back to nothing TTL after its first Count: a fixed
 	// window. The embedded store keeps counters in memory, bounded, so that an attacker cannot make it write.
@@ -75,7 +77,7 @@ const (
 	Add
 	// Members lists the members of the index Key that have not expired, the soonest to expire first.
 	Members
-	// Remove takes Member out of the index Key: Found says that it was in it.
+	// Remove takes Member out of the index Key, if it is there.
 	Remove
 )
 
@@ -118,4 +120,9 @@ func check(ops []*Op) error {
 		op.Found, op.Result, op.N, op.Members = false, nil, 0, nil // an op may be used again
 	}
 	return nil
+}
+
+// unavailable translates what a driver says: callers see idp.ErrUnavailable, the record sees the reason.
+func unavailable(err error) error {
+	return fmt.Errorf("ephemeral: %w: %w", idp.ErrUnavailable, err)
 }

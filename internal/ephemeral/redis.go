@@ -3,12 +3,205 @@ package ephemeral
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Redis is the Store of the production profile.
-type Redis struct{ Store }
+// redisPrefix keeps our keys apart from those of others on the same server.
+const redisPrefix = "stepward:"
 
-// OpenRedis connects.
-func OpenRedis(ctx context.Context, url string) (*Redis, error) {
-	return nil, errors.New("being written")
+// The scripts, where no single command is atomic enough. Each touches one key, so Redis Cluster can run it. They are sent
+// with EVAL and not EVALSHA: hashing 200 bytes costs the server less than a microsecond, while a NOSCRIPT in the middle of
+// a pipeline could only be repeated out of order. Times are the server's, so the clocks of replicas need not agree.
+const (
+	swapScript = `if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
+redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1`
+
+	// INCR alone would count for ever if the window ended between it and a PEXPIRE of ours.
+	countScript = `local n=redis.call('INCR',KEYS[1]) if n==1 then redis.call('PEXPIRE',KEYS[1],ARGV[1]) end return n`
+
+	clock = `local t=redis.call('TIME') local now=t[1]*1000+math.floor(t[2]/1000) `
+
+	// An index is a sorted set by expiry, which itself goes with its last member.
+	addScript = clock + `redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf',now) redis.call('ZADD',KEYS[1],now+ARGV[2],ARGV[1])
+redis.call('PEXPIREAT',KEYS[1],redis.call('ZREVRANGE',KEYS[1],0,0,'WITHSCORES')[2]) return 1`
+
+	membersScript = clock + `return redis.call('ZRANGEBYSCORE',KEYS[1],'('..now,'+inf')`
+)
+
+// Redis is the Store of the production profile: any number of replicas share one server.
+type Redis struct {
+	client *redis.Client
+	trips  atomic.Int64
 }
+
+var _ Store = (*Redis)(nil)
+
+// OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1. It refuses a server that would evict entries when
+// its memory is full: an evicted replay mark or counter lets through what it was there to stop. Where CONFIG is forbidden,
+// as on many hosted servers, that cannot be checked and a warning is logged.
+func OpenRedis(ctx context.Context, rawURL string) (*Redis, error) {
+	opt, err := redis.ParseURL(rawURL)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the URL, which may hold a password
+		}
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
+	tune(opt)
+	silence()
+	s := &Redis{client: redis.NewClient(opt)}
+	if err := s.checkPolicy(ctx); err != nil {
+		_ = s.client.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// silence keeps go-redis from printing lines of its own about errors that it returns anyway.
+var silence = sync.OnceFunc(logging.Disable)
+
+// tune sets what the URL leaves open, and what it may not change.
+func tune(opt *redis.Options) {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&opt.DialTimeout, 2*time.Second)
+	set(&opt.ReadTimeout, time.Second)
+	set(&opt.WriteTimeout, time.Second)
+	if opt.PipelinePoolSize == 0 {
+		opt.PipelinePoolSize = -1 // our pipelines are a handful of commands: no second pool with buffers of half a megabyte
+	}
+	opt.MaxRetries = -1 // a lost answer may hide a Take or Claim that won; repeating it would make two losers or count twice
+	opt.DialerRetries = 1
+	opt.ContextTimeoutEnabled = true
+	opt.DisableIdentity = true
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+func (s *Redis) checkPolicy(ctx context.Context) error {
+	if err := s.Ping(ctx); err != nil {
+		return err
+	}
+	config, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
+	if _, refused := errors.AsType[redis.Error](err); refused {
+		slog.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "err", err)
+		return nil
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	if policy := config["maxmemory-policy"]; policy != "noeviction" {
+		return fmt.Errorf("redis evicts entries when memory is full (maxmemory-policy is %q): set it to noeviction, "+
+			"or use a server of its own for stepward", policy)
+	}
+	return nil
+}
+
+// Do implements Store.
+func (s *Redis) Do(ctx context.Context, ops ...*Op) error {
+	if err := check(ops); err != nil || len(ops) == 0 {
+		return err
+	}
+	s.trips.Add(1)
+	if len(ops) == 1 {
+		cmd := command(ctx, ops[0])
+		_ = s.client.Process(ctx, cmd) // the command carries its error
+		return answer(ops[0], cmd)
+	}
+	pipe, cmds := s.client.Pipeline(), make([]redis.Cmder, len(ops))
+	for i, op := range ops {
+		cmds[i] = command(ctx, op)
+		_ = pipe.Process(ctx, cmds[i])
+	}
+	_, _ = pipe.Exec(ctx) // each command carries its own
+	for i, op := range ops {
+		if err := answer(op, cmds[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command is the one command that does an op.
+func command(ctx context.Context, op *Op) redis.Cmder {
+	key, ttl := redisPrefix+op.Key, op.TTL.Milliseconds()
+	switch op.Verb {
+	case Put:
+		return redis.NewStatusCmd(ctx, "set", key, op.Value, "px", ttl)
+	case Get:
+		return redis.NewStringCmd(ctx, "get", key)
+	case Take:
+		return redis.NewStringCmd(ctx, "getdel", key)
+	case Claim:
+		return redis.NewStatusCmd(ctx, "set", key, op.Value, "nx", "px", ttl)
+	case Swap:
+		return redis.NewIntCmd(ctx, "eval", swapScript, 1, key, op.Old, op.Value, ttl)
+	case Delete:
+		return redis.NewIntCmd(ctx, "del", key)
+	case Count:
+		return redis.NewIntCmd(ctx, "eval", countScript, 1, key, ttl)
+	case Add:
+		return redis.NewIntCmd(ctx, "eval", addScript, 1, key, op.Member, ttl)
+	case Members:
+		return redis.NewStringSliceCmd(ctx, "eval", membersScript, 1, key)
+	case Remove:
+		return redis.NewIntCmd(ctx, "zrem", key, op.Member)
+	}
+	panic("ephemeral: verb that check let through")
+}
+
+// answer fills in the results of an op.
+func answer(op *Op, cmd redis.Cmder) error {
+	err := cmd.Err()
+	if errors.Is(err, redis.Nil) {
+		return nil // nothing there, or a claim lost
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	switch cmd := cmd.(type) {
+	case *redis.StringCmd:
+		op.Found = true
+		op.Result, err = cmd.Bytes()
+		return err
+	case *redis.IntCmd:
+		switch op.Verb {
+		case Count:
+			op.N = cmd.Val()
+		case Swap, Delete:
+			op.Found = cmd.Val() == 1
+		}
+	case *redis.StringSliceCmd:
+		if len(cmd.Val()) > 0 {
+			op.Members = cmd.Val()
+		}
+	case *redis.StatusCmd:
+		op.Found = op.Verb == Claim
+	}
+	return nil
+}
+
+// RoundTrips implements Store.
+func (s *Redis) RoundTrips() int64 { return s.trips.Load() }
+
+// Ping implements Store.
+func (s *Redis) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx).Err(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Close implements Store.
+func (s *Redis) Close() error { return s.client.Close() }

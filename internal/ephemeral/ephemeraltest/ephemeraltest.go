@@ -1,4 +1,4 @@
-// Package ephemeraltest holds the suite that every ephemeral.Store passes, and throw-away stores for other tests.
+// Package ephemeraltest holds the suite that every ephemeral.Store passes, and throw-away stores for the tests of others.
 package ephemeraltest
 
 import (
@@ -8,16 +8,17 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 )
 
-// Open returns a fresh embedded store, closed with the test. It works inside a synctest bubble.
+// Open returns a fresh embedded store, closed with the test. It works inside a synctest bubble too.
 func Open(t testing.TB) *ephemeral.SQLite {
 	t.Helper()
 	s, err := ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
-
-// RedisURL returns the URL of a fresh throw-away Redis server.
-func RedisURL(t testing.TB) string { t.Skip("being written"); return "" }

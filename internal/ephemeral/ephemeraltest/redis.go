@@ -1,0 +1,79 @@
+package ephemeraltest
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A RedisServer is a throw-away redis-server on a unix socket of its own, which keeps nothing on disk.
+type RedisServer struct {
+	URL  string // unix://…
+	stop func()
+}
+
+// RedisURL returns the URL of a fresh throw-away server that lives as long as the test. It skips the test where there is
+// no redis-server on the PATH, and fails it if STEPWARD_TEST_NO_SKIP=1.
+func RedisURL(t testing.TB) string {
+	t.Helper()
+	return StartRedis(t).URL
+}
+
+// StartRedis is RedisURL for tests that stop the server themselves. More redis-server arguments may be given.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("STEPWARD_TEST_NO_SKIP") == "1" {
+			t.Fatal("no redis-server on the PATH, and STEPWARD_TEST_NO_SKIP=1")
+		}
+		t.Skip("SKIPPED: no redis-server on the PATH; this test proves nothing")
+	}
+	dir, err := os.MkdirTemp("", "stepward-redis-") // t.TempDir is too long for a socket's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+
+	// The shell ends the server when its own standard input ends: when stop closes it, or when this process has died in
+	// whatever way. So no server is left behind.
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" </dev/null & read _; kill -9 $!; wait`, "sh", program,
+		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
+		"--maxmemory-policy", "noeviction"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	life, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &RedisServer{URL: "unix://" + socket}
+	s.stop = sync.OnceFunc(func() {
+		_ = life.Close()
+		_ = cmd.Wait()
+		_ = os.RemoveAll(dir)
+	})
+	t.Cleanup(s.stop)
+
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = c.Close()
+			return s
+		}
+		if time.Now().After(deadline) {
+			s.stop()
+			t.Fatalf("redis-server does not listen: %v\n%s", err, out.Bytes())
+		}
+	}
+}
+
+// Stop ends the server at once, as a power cut would.
+func (s *RedisServer) Stop() { s.stop() }
