@@ -1,0 +1,96 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// index is the key under which a user's sids are found.
+func index(userID string) string { return "user-sessions:" + userID }
+
+// endOps delete a session and its place in its user's index.
+func (s *Sessions) endOps(userID, sid string) []*ephemeral.Op {
+	return []*ephemeral.Op{s.records.DeleteOp(sid), {Verb: ephemeral.Remove, Key: index(userID), Member: sid}}
+}
+
+// sids returns what is in the user's index: every live session, and some that their silence has ended.
+func (s *Sessions) sids(ctx context.Context, userID string) ([]string, error) {
+	op := &ephemeral.Op{Verb: ephemeral.Members, Key: index(userID)}
+	if err := s.store.Do(ctx, op); err != nil {
+		return nil, err
+	}
+	return op.Members, nil
+}
+
+// List returns the user's live sessions, newest first.
+func (s *Sessions) List(ctx context.Context, userID string) ([]idp.Session, error) {
+	sids, err := s.sids(ctx, userID)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	ops := make([]*ephemeral.Op, len(sids))
+	for i, sid := range sids {
+		ops[i] = s.records.GetOp(sid)
+	}
+	if err := s.store.Do(ctx, ops...); err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	var list []idp.Session
+	now := time.Now()
+	for _, op := range ops {
+		sess, err := s.records.Decode(op)
+		if err == nil && sess.UserID == userID && s.live(sess, now) {
+			list = append(list, sess)
+		}
+	}
+	slices.SortFunc(list, func(a, b idp.Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return list, nil
+}
+
+// Revoke ends one session of the user; idp.ErrNotFound if there is none or it is somebody else's.
+func (s *Sessions) Revoke(ctx context.Context, userID, sid string) error {
+	sess, err := s.records.Get(ctx, sid)
+	if err == nil && (userID == "" || sess.UserID != userID) {
+		err = idp.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("revoke session: %w", err)
+	}
+	ops := s.endOps(userID, sid) // a sid never changes its user, so nothing can come between
+	if err := s.store.Do(ctx, ops...); err != nil {
+		return fmt.Errorf("revoke session: %w", err)
+	}
+	if !ops[0].Found {
+		return fmt.Errorf("revoke session: %w", idp.ErrNotFound)
+	}
+	return nil
+}
+
+// RevokeAll ends the user's sessions but the one given ("": every one) and returns the sids of those it ended. A session
+// that starts meanwhile may escape; whoever closes an account does that first.
+func (s *Sessions) RevokeAll(ctx context.Context, userID, exceptSID string) ([]string, error) {
+	sids, err := s.sids(ctx, userID)
+	if err != nil {
+		return nil, fmt.Errorf("revoke sessions: %w", err)
+	}
+	sids = slices.DeleteFunc(sids, func(sid string) bool { return sid == exceptSID })
+	var ops []*ephemeral.Op
+	for _, sid := range sids {
+		ops = append(ops, s.endOps(userID, sid)...)
+	}
+	if err := s.store.Do(ctx, ops...); err != nil {
+		return nil, fmt.Errorf("revoke sessions: %w", err)
+	}
+	var ended []string
+	for i, sid := range sids {
+		if ops[2*i].Found {
+			ended = append(ended, sid)
+		}
+	}
+	return ended, nil
+}
