@@ -1,10 +1,3 @@
-// Package web is the shell around every page and endpoint: the chains a request passes, the one record it leaves in the
-// log, what a person reads when something fails, the layout, and the static files.
-//
-//	browser chain   record → recover → deadline → headers, CSP, no-store → body limit → cross-origin check → mux
-//	protocol chain  record → recover → deadline → headers              → body limit → mux
-//
-// The cross-origin check stands on the browser chain only: OAuth endpoints are called from other origins by design.
 package web
 
 import (

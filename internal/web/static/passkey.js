@@ -1,1 +1,171 @@
+// Runs the ceremonies of a page: each element with data-passkey="signin", "get" or "create" (doc.go says how it looks).
+// A browser allows one pending call at a time, so all share one slot, and who wants it aborts what is in it.
 "use strict";
+(() => {
+  const fresh = 4 * 60 * 1000; // a ceremony lives 10 minutes, of which a dialog may take 5
+  const words = {
+    waiting: "Waiting for your device…",
+    follow: "Your browser asks for your fingerprint, face or screen lock.",
+    done: "One moment…",
+    stopped: "Stopped. Nothing has changed.",
+    network: "We couldn't reach this service. Check your connection and try again.",
+    answer: "Something went wrong here. Try again in a moment.",
+    missing: "This browser can't use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
+    insecure: "Passkeys need a secure address, one that begins with https.",
+    NotAllowedError: "That didn't work – you may have cancelled, or it took too long. Try again, or use another device.",
+    InvalidStateError: "This device already has a passkey for you. Use that one, or add a passkey on another device.",
+    SecurityError: "Your browser refused: this page isn't at its usual address. Go back and start again.",
+    NotSupportedError: "This device can't make a passkey here. Set up a screen lock on it, or use another device.",
+    other: "Your browser couldn't finish. Try again, or use another device.",
+  };
+  words.ConstraintError = words.NotSupportedError;
+
+  class Refusal extends Error {} // its message is for the person
+
+  let slot = null;
+  async function alone(task) {
+    while (slot) {
+      slot.abort.abort();
+      await slot.done.catch(() => {});
+    }
+    const mine = slot = { abort: new AbortController() };
+    mine.done = task(mine.abort.signal).finally(() => { if (slot === mine) slot = null; });
+    return mine.done;
+  }
+
+  async function post(url, body, signal) {
+    const headers = { "Content-Type": "application/json", Accept: "application/json" };
+    const response = await fetch(url, { method: "POST", signal, headers, body: JSON.stringify(body) }).catch((e) => {
+      throw e.name === "AbortError" ? e : new Refusal(words.network);
+    });
+    const answer = await response.json().catch(() => ({}));
+    if (response.ok) return answer;
+    if (answer.error === "unknown_credential") tell("signalUnknownCredential", { rpId: answer.rp_id, credentialId: answer.credential_id });
+    const refusal = new Refusal((answer.message || words.answer) + (answer.request_id ? ` (Request ${answer.request_id})` : ""));
+    refusal.location = answer.location;
+    throw refusal;
+  }
+
+  // What we know, for password managers that listen (L3 §5.1.10).
+  const tell = (method, details) => window.PublicKeyCredential?.[method]?.(details)?.catch(() => {});
+
+  // The JSON forms of WebAuthn L3 §5.1.8, by hand where a browser or an extension lacks them.
+  const bytes = (s) => Uint8Array.from(atob(s.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+  const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  function decode(o, create) {
+    const native = PublicKeyCredential[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"];
+    if (native) return native.call(PublicKeyCredential, o);
+    const id = (c) => ({ ...c, id: bytes(c.id) });
+    return { ...o, challenge: bytes(o.challenge), user: o.user && id(o.user),
+      allowCredentials: o.allowCredentials?.map(id), excludeCredentials: o.excludeCredentials?.map(id) };
+  }
+  function encode(c) {
+    try { return c.toJSON(); } catch {}
+    const response = { transports: c.response.getTransports?.() };
+    for (const k of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+      if (c.response[k]) response[k] = text(c.response[k]);
+    }
+    return { id: c.id, rawId: text(c.rawId), type: c.type, response, clientExtensionResults: c.getClientExtensionResults() };
+  }
+
+  function ceremony(el) {
+    const { passkey: kind, begin, finish, interaction: i } = el.dataset;
+    const find = (name) => el.querySelector(`[data-passkey-${name}]`);
+    const button = find("button"), cancel = find("cancel"), status = find("status"), error = find("error");
+    const email = document.querySelector("[data-passkey-email]");
+    const label = [...button.childNodes];
+    let options = el.dataset.options && { ceremony: el.dataset.ceremony, publicKey: JSON.parse(el.dataset.options), at: Date.now() };
+    let busy, stale;
+
+    const complain = (s) => {
+      status.textContent = "";
+      error.textContent = s;
+      error.hidden = !s;
+      error.tabIndex = -1;
+      if (s) error.focus();
+    };
+    const wait = (on, cancellable) => {
+      busy = on;
+      button.ariaBusy = on;
+      button.replaceChildren(...(on ? [words.waiting] : label));
+      if (cancel) cancel.hidden = !cancellable;
+    };
+
+    async function ready(signal) {
+      if (begin && (!options || Date.now() - options.at > fresh)) options = { ...await post(begin, { i }, signal), at: Date.now() };
+      return options;
+    }
+
+    async function run({ ceremony, publicKey: o }, signal, mediation) {
+      const create = kind === "create";
+      const credential = await navigator.credentials[create ? "create" : "get"](
+        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
+      wait(true);
+      status.textContent = words.done;
+      const { next } = await post(finish, { i, ceremony, credential: encode(credential) });
+      location.assign(next);
+      await new Promise(() => {}); // the page is on its way out: keep the slot
+    }
+
+    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them.
+    async function offer() {
+      if (kind !== "signin" || !await PublicKeyCredential.isConditionalMediationAvailable?.() || busy) return;
+      alone(async (signal) => {
+        const o = await ready(signal).catch(() => null);
+        if (o) await run(o, signal, "conditional");
+      }).catch((e) => { if (e instanceof Refusal) fail(e); });
+    }
+
+    async function modal(typed) {
+      if (busy) return;
+      complain("");
+      wait(true, true);
+      status.textContent = words.follow;
+      alone(async (signal) => run(typed ? await post(begin, { i, email: typed }, signal) : await ready(signal), signal)).catch(fail);
+    }
+
+    function fail(e) {
+      wait(false);
+      if (begin) options = null; // only a new challenge will do
+      if (e.location) return location.assign(e.location);
+      if (e.name === "AbortError") {
+        status.textContent = words.stopped;
+        button.focus();
+      } else {
+        complain(e instanceof Refusal ? e.message : words[e.name] || words.other);
+      }
+      offer();
+    }
+
+    function renew() {
+      stale = document.hidden || busy;
+      if (stale || !begin) return;
+      options = null;
+      offer();
+    }
+
+    if (!window.PublicKeyCredential) {
+      button.disabled = true;
+      return complain(window.isSecureContext ? words.missing : words.insecure);
+    }
+    button.onclick = () => modal();
+    if (cancel) cancel.onclick = () => slot?.abort.abort();
+    if (kind === "signin") email?.form?.addEventListener("submit", (e) => {
+      e.preventDefault();
+      modal(email.value.trim());
+    });
+    setInterval(renew, fresh);
+    document.addEventListener("visibilitychange", () => { if (stale) renew(); });
+    offer();
+  }
+
+  document.querySelectorAll("[data-passkey]").forEach(ceremony);
+  // Back from the cache of whole pages: the challenge is old, and the person may be signed in by now. Ask the server.
+  addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+
+  for (const el of document.querySelectorAll("[data-signal]")) {
+    const { rpId, userId, allAcceptedCredentialIds, name, displayName } = JSON.parse(el.dataset.signal);
+    if (allAcceptedCredentialIds) tell("signalAllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
+    if (name) tell("signalCurrentUserDetails", { rpId, userId, name, displayName: displayName || name });
+  }
+})();
