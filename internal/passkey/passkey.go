@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -138,8 +139,9 @@ func New(config Config) (*Ceremonies, error) {
 // checkOrigin refuses what the library would quietly compare without its path or port.
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || origin != u.Scheme+"://"+u.Host {
-		return fmt.Errorf("passkey: %q is not an origin: want scheme, host and port, nothing after them", origin)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) ||
+		(u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+		return fmt.Errorf("passkey: %q is not an origin as browsers write it: scheme, host, unusual port, nothing after them", origin)
 	}
 	return nil
 }

@@ -1,0 +1,149 @@
+package passkey_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-webauthn/webauthn/metadata"
+	"github.com/google/uuid"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/passkey/passkeytest"
+)
+
+type metadataEntry = metadata.Entry
+
+func newAttestor(t testing.TB) *passkeytest.Attestor {
+	t.Helper()
+	maker, err := passkeytest.NewAttestor([16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return maker
+}
+
+// direct asks for attestation and knows one model.
+func direct(entry *metadata.Entry) func(*passkey.Config) {
+	return func(c *passkey.Config) {
+		c.Attestation = passkey.AttestationDirect
+		c.Metadata = func(aaguid uuid.UUID) *metadata.Entry {
+			if aaguid == entry.AaGUID {
+				return entry
+			}
+			return nil
+		}
+	}
+}
+
+func revoke(e *metadata.Entry) {
+	e.StatusReports = append(e.StatusReports, metadata.StatusReport{Status: metadata.Revoked})
+}
+
+func attestedKey(maker *passkeytest.Attestor) *passkeytest.Authenticator {
+	a := passkeytest.New(origin)
+	a.Attestor, a.AAGUID = maker, maker.AAGUID
+	return a
+}
+
+func TestAVerifiedAttestationIsKeptWithItsTime(t *testing.T) {
+	maker := newAttestor(t)
+	h := newHouse(t, direct(maker.Entry()))
+	before := time.Now()
+	k := h.register(h.newUser("ada"), attestedKey(maker))
+	if !k.HardwareBound() || k.KeyProtection != idp.KeyProtectionHardware || k.AttestationVerifiedAt.Before(before) {
+		t.Errorf("protection %q, verified at %v", k.KeyProtection, k.AttestationVerifiedAt)
+	}
+	if k.AttestationType != "basic_full" || k.AttestationFormat != "packed" {
+		t.Errorf("type %q, format %q", k.AttestationType, k.AttestationFormat)
+	}
+}
+
+func TestAttestationByAnImpostorIsNotBelieved(t *testing.T) {
+	maker, impostor := newAttestor(t), newAttestor(t) // the same AAGUID under another root
+	h := newHouse(t, direct(maker.Entry()))
+	if k := h.register(h.newUser("ada"), attestedKey(impostor)); k.HardwareBound() || !k.AttestationVerifiedAt.IsZero() {
+		t.Error("a foreign root was believed")
+	}
+}
+
+func TestAttestationIsNotBelievedWhereItWasNotAskedFor(t *testing.T) {
+	maker := newAttestor(t)
+	h := newHouse(t, func(c *passkey.Config) { c.Metadata = maker.Metadata() })
+	if k := h.register(h.newUser("ada"), attestedKey(maker)); k.HardwareBound() {
+		t.Error("hardware-bound under attestation none")
+	}
+}
+
+func TestABrokenAttestationSignatureIsRefused(t *testing.T) {
+	maker := newAttestor(t)
+	h := newHouse(t, direct(maker.Entry()))
+	ada, a := h.newUser("ada"), attestedKey(maker)
+	cer, options, err := h.NewRegistration(t.Context(), ada, nil, browser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := a.Create(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response = edit(t, response, func(_, inner map[string]any) {
+		object, err := base64.RawURLEncoding.DecodeString(inner["attestationObject"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := bytes.Index(object, []byte("\x63sig\x58")) // CBOR: "sig", a byte string, then its length
+		object[at+5+int(object[at+5])] ^= 1              // its last byte
+		inner["attestationObject"] = base64.RawURLEncoding.EncodeToString(object)
+	})
+	_, err = h.FinishRegistration(t.Context(), cer.ID, browser, ada, response, time.Now())
+	if !errors.Is(err, passkey.ErrRefused) || !strings.Contains(err.Error(), "attestation") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAModelRevokedLaterLosesHardwareWithTheNextAssertion(t *testing.T) {
+	maker := newAttestor(t)
+	entry := maker.Entry()
+	h := newHouse(t, direct(entry))
+	a := attestedKey(maker)
+	k := h.register(h.newUser("ada"), a)
+	if got := h.mustSignIn(a); !got.Authentication.HardwareBound {
+		t.Fatal("not hardware-bound to begin with")
+	}
+	revoke(entry)
+	if got := h.mustSignIn(a); got.Authentication.HardwareBound || got.Passkey.HardwareBound() {
+		t.Error("a revoked model still counts as hardware")
+	}
+	if again := h.CheckAttestation(k, time.Now()); again.HardwareBound() || !again.AttestationVerifiedAt.IsZero() {
+		t.Error("a revoked model passes the check again")
+	}
+}
+
+func TestAttestationCanBeCheckedAgainFromTheRow(t *testing.T) {
+	maker := newAttestor(t)
+	unknown := maker.Entry()
+	unknown.AaGUID = uuid.UUID{9}
+	k := newHouse(t, direct(unknown)).registerNew(attestedKey(maker))
+	if k.HardwareBound() {
+		t.Fatal("an unknown model counts as hardware")
+	}
+	later := time.Now().Add(time.Hour)
+	again := newHouse(t, direct(maker.Entry())).CheckAttestation(k, later)
+	if !again.HardwareBound() || !again.AttestationVerifiedAt.Equal(later) {
+		t.Error("new metadata does not reach the stored row")
+	}
+	k.PublicKey = append([]byte{0}, k.PublicKey...)
+	if newHouse(t, direct(maker.Entry())).CheckAttestation(k, later).HardwareBound() {
+		t.Error("an attestation of another key was believed")
+	}
+}
+
+func (h *house) registerNew(a *passkeytest.Authenticator) idp.Passkey {
+	h.t.Helper()
+	return h.register(h.newUser("ada"), a)
+}
