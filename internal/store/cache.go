@@ -1,0 +1,71 @@
+package store
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// Replicas see a change within 5 seconds (design §7): this, and a second for the read.
+const cacheTTL = 4 * time.Second
+
+// cacheSize bounds each half of the cache.
+const cacheSize = 1024
+
+// clientCache remembers clients, and IDs that are nobody's, for cacheTTL. The two are kept apart, so that a flood of made-up
+// IDs cannot push out the clients.
+type clientCache struct {
+	mu         sync.Mutex
+	generation uint64 // of this process's own writes
+	known      map[string]cachedClient
+	unknown    map[string]cachedClient
+}
+
+type cachedClient struct {
+	client *idp.Client // nil: unknown
+	until  time.Time
+}
+
+func newClientCache() *clientCache {
+	return &clientCache{known: map[string]cachedClient{}, unknown: map[string]cachedClient{}}
+}
+
+// get returns what is cached; known is false if the store must be asked, and the answer is then put with this generation.
+func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known bool, generation uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, half := range []map[string]cachedClient{c.known, c.unknown} {
+		if entry, ok := half[id]; ok && now.Before(entry.until) {
+			return entry.client, true, c.generation
+		}
+	}
+	return nil, false, c.generation
+}
+
+// put caches what the store answered, unless this process has written since it was asked: the answer may be the old one.
+func (c *clientCache) put(id string, client *idp.Client, generation uint64, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if generation != c.generation {
+		return
+	}
+	delete(c.known, id)
+	delete(c.unknown, id)
+	half := c.known
+	if client == nil {
+		half = c.unknown
+	}
+	if len(half) >= cacheSize {
+		clear(half) // costs one read each, once in a while; an order of use would cost on every hit
+	}
+	half[id] = cachedClient{client, now.Add(cacheTTL)}
+}
+
+func (c *clientCache) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	delete(c.known, id)
+	delete(c.unknown, id)
+}

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+const clientColumns = `metadata, secrets, id, created_at, updated_at, disabled_at`
+
+func scanClient(row pgx.CollectableRow) (c idp.Client, err error) {
+	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt), (*instant)(&c.DisabledAt))
+	return c, err
+}
+
+// PutClient stores a client, new or changed; the time it was created stays that of the first. This process sees the change at
+// once, other replicas within 4 seconds.
+func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) error {
+	var b batch
+	b.do(`INSERT INTO clients (id, metadata, secrets, created_at, updated_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, secrets = excluded.secrets,
+			updated_at = excluded.updated_at, disabled_at = excluded.disabled_at`,
+		c.ID, text(c), text(c.Secrets), ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt))
+	b.events(ev)
+	defer db.clients.forget(c.ID) // also after an error: it may have happened
+	return db.run(ctx, "store client", &b)
+}
+
+// Client returns an enabled client; idp.ErrNotFound. It answers from a cache of 4 seconds, unknown IDs included, and callers share
+// what is in it: change nothing in the slices of the answer. To edit a client, load it with StoredClient.
+func (db *DB) Client(ctx context.Context, id string) (idp.Client, error) {
+	c, known, generation := db.clients.get(id, time.Now())
+	if !known {
+		list, err := list(ctx, db, "load client", scanClient, `SELECT `+clientColumns+` FROM clients WHERE id = $1 AND disabled_at = 0`, id)
+		if err != nil {
+			return idp.Client{}, err
+		}
+		if len(list) > 0 {
+			c = &list[0]
+		}
+		db.clients.put(id, c, generation, time.Now())
+	}
+	if c == nil {
+		return idp.Client{}, stepErr("load client", idp.ErrNotFound)
+	}
+	return *c, nil
+}
+
+// StoredClient returns a client as it is stored now, disabled or not, for editing; idp.ErrNotFound.
+func (db *DB) StoredClient(ctx context.Context, id string) (idp.Client, error) {
+	return one(ctx, db, "load stored client", scanClient, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, id)
+}
+
+// Clients returns all clients as they are stored now, disabled ones too, by ID.
+func (db *DB) Clients(ctx context.Context) ([]idp.Client, error) {
+	return list(ctx, db, "list clients", scanClient, `SELECT `+clientColumns+` FROM clients ORDER BY id`)
+}
+
+// RemoveClient removes a client with all grants and families; idp.ErrNotFound.
+func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "clients", "id = $1", id)
+	b.do(`DELETE FROM clients WHERE id = $1`, id)
+	b.do(`DELETE FROM grants WHERE client_id = $1`, id)
+	b.do(`DELETE FROM families WHERE client_id = $1`, id)
+	b.events(ev)
+	defer db.clients.forget(id)
+	return db.run(ctx, "remove client", &b)
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// An OpaqueToken is an access token that is looked up instead of verified. It lives no longer than its family.
+type OpaqueToken struct {
+	Hash      string // idp.Secret.Hash
+	FamilyID  string
+	Scopes    []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+}
+
+const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.assurance, f.claims, f.offline,
+	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
+
+// familyDest is where familyColumns go.
+func familyDest(f *idp.Family) []any {
+	return []any{
+		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Assurance}, &f.Claims, &f.Offline,
+		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt), (*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
+	}
+}
+
+// held is a family with its user and, if it was found by one, its opaque token.
+type held struct {
+	token  OpaqueToken
+	family idp.Family
+	user   idp.User
+}
+
+func scanHeld(row pgx.CollectableRow) (h held, err error) {
+	err = row.Scan(append(familyDest(&h.family), userDest(&h.user)...)...)
+	return h, err
+}
+
+// heldQuery reads live families of enabled users; $1 is now.
+const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM families f JOIN users u ON u.id = f.user_id
+	WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
+
+func nowMS() int64 { return ms(time.Now()) }
+
+// CreateFamily stores a new family, its first opaque access token if there is one, and its events, and returns its user: one
+// batch. idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
+func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.User, error) {
+	var b batch
+	var user idp.User
+	var found bool
+	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, assurance, claims, offline,
+			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
+		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Assurance), f.Claims, f.Offline,
+		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
+	if opaque != nil {
+		b.opaque(*opaque)
+	}
+	b.events(ev)
+	b.read(into(&user, &found, scanUser), `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, f.UserID)
+	err := db.run(ctx, "create family", &b)
+	return user, err
+}
+
+// FamilyWithUser returns a family that is neither revoked nor expired, with its enabled user, in one round trip;
+// idp.ErrNotFound.
+func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, idp.User, error) {
+	h, err := one(ctx, db, "load family", scanHeld, heldQuery+` AND f.id = $2`, nowMS(), familyID)
+	return h.family, h.user, err
+}
+
+// FamilyByOpaque is FamilyWithUser by a live opaque access token.
+func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
+	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
+		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
+		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
+		return h, err
+	}, `SELECT t.hash, t.family_id, t.scopes, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
+		FROM opaque_tokens t JOIN families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id
+		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(), hash)
+	return h.token, h.family, h.user, err
+}
+
+// RotateFamily replaces the refresh token of a live family, in one round trip:
+//
+//   - presented is the current one: it becomes the previous one, next the current one;
+//   - presented is the previous one, and less than grace has passed since it was replaced: nothing changes. The answer to the
+//     first use was lost, or two arrived at once; the caller derives the same successor from it again;
+//   - everything else is idp.ErrNotFound, also another client, an expired family and a disabled user.
+//
+// However many callers present the current token at once, it is rotated once.
+func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration) (idp.Family, idp.User, error) {
+	var b batch
+	var h held
+	var rotated, found bool
+	var id string
+	// handle_hash <> '' is said for SQLite, which must find the condition of the index in the query.
+	b.read(into(&id, &rotated, pgx.RowTo[string]), `UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
+		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $5
+			AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)
+		RETURNING id`, handleHash, clientID, presentedHash, nextHash, ms(now))
+	b.read(into(&h, &found, scanHeld),
+		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3 AND f.previous_hash = $4`, ms(now), handleHash, clientID, presentedHash)
+	if err := db.run(ctx, "rotate family", &b); err != nil {
+		return idp.Family{}, idp.User{}, err
+	}
+	inGrace := found && now.Sub(h.family.RotatedAt) < grace
+	if !found || !rotated && !inGrace {
+		return idp.Family{}, idp.User{}, stepErr("rotate family", idp.ErrNotFound)
+	}
+	return h.family, h.user, nil
+}
+
+// AddOpaque adds an access token to a family; idp.ErrNotFound without the family.
+func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
+	var b batch
+	b.opaque(t)
+	return db.run(ctx, "add opaque token", &b)
+}
+
+func (b *batch) opaque(t OpaqueToken) {
+	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+		t.Hash, t.FamilyID, text(t.Scopes), ms(t.IssuedAt), ms(t.ExpiresAt))
+}

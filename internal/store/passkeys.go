@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// MaxPasskeys is how many passkeys a user may have: an unbounded list would not fit a ceremony's options.
+const MaxPasskeys = 20
+
+const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized, k.counter_regressed_at,
+	k.aaguid, k.attestation_type, k.attestation_format, k.attestation, k.attestation_verified_at, k.key_protection,
+	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent`
+
+// passkeyDest is where passkeyColumns go.
+func passkeyDest(k *idp.Passkey) []any {
+	return []any{
+		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized, (*instant)(&k.CounterRegressedAt),
+		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt), (*string)(&k.KeyProtection),
+		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent, (*instant)(&k.LastUsedAt), &k.LastAgent,
+	}
+}
+
+func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
+	err = row.Scan(passkeyDest(&k)...)
+	return k, err
+}
+
+// AddPasskey adds a passkey to its user. idp.ErrConflict if the credential is known, whoever's it is (WebAuthn L3 §7.1 step
+// 26), ErrTooManyPasskeys, idp.ErrNotFound without the user.
+func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
+	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1) < $2", k.UserID, MaxPasskeys)
+	b.insertPasskey(k)
+	b.events(ev)
+	return db.run(ctx, "add passkey", &b)
+}
+
+// PasskeyByCredentialID returns a passkey and its user, disabled or not, in one round trip; idp.ErrNotFound.
+func (db *DB) PasskeyByCredentialID(ctx context.Context, credentialID []byte) (idp.Passkey, idp.User, error) {
+	type pair struct {
+		passkey idp.Passkey
+		user    idp.User
+	}
+	p, err := one(ctx, db, "load passkey", func(row pgx.CollectableRow) (p pair, err error) {
+		err = row.Scan(append(passkeyDest(&p.passkey), userDest(&p.user)...)...)
+		return p, err
+	}, `SELECT `+passkeyColumns+`, `+userColumns+` FROM passkeys k JOIN users u ON u.id = k.user_id WHERE k.credential_id = $1`, credentialID)
+	return p.passkey, p.user, err
+}
+
+// PasskeysOf returns the passkeys of a user, oldest first.
+func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, error) {
+	return list(ctx, db, "list passkeys", scanPasskey, `SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
+}
+
+// PasskeysByEmail returns the passkeys of the enabled user with this normalised address, oldest first, in one round trip. For
+// nobody's address the list is empty.
+func (db *DB) PasskeysByEmail(ctx context.Context, email string) ([]idp.Passkey, error) {
+	return list(ctx, db, "list passkeys by e-mail", scanPasskey,
+		`SELECT `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 ORDER BY k.created_at, k.id`, email)
+}
+
+// RenamePasskey names one of the user's passkeys; idp.ErrNotFound.
+func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "passkeys", "id = $1 AND user_id = $2", id, userID)
+	b.do(`UPDATE passkeys SET name = $2 WHERE id = $1`, id, name)
+	b.events(ev)
+	return db.run(ctx, "rename passkey", &b)
+}
+
+// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, or idp.ErrLastPasskey. However many removals run at once,
+// one passkey stays.
+func (db *DB) RemovePasskey(ctx context.Context, userID, id string, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
+	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
+	b.demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
+	b.do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
+	b.events(ev)
+	return db.run(ctx, "remove passkey", &b)
+}
+
+// RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
+// verification, last use. The counter never goes down, also when two assertions arrive in the wrong order. One batch;
+// idp.ErrNotFound if the passkey has been removed meanwhile, and then nothing is stored.
+func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
+	var b batch
+	b.do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
+			last_used_at = $6, last_agent = $7 WHERE id = $1 AND user_id = $2`,
+		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent)
+	b.do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
+			user_verified, backup_eligible, backed_up, hardware_bound)
+		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
+		a.ID, a.UserID, k.ID, ms(a.At), string(a.Purpose), a.Interaction, text(a.ActionClasses),
+		a.UserVerified, a.BackupEligible, a.BackedUp, a.HardwareBound)
+	b.events(ev)
+	return db.run(ctx, "record authentication", &b)
+}
+
+// RegressPasskey notes that the signature counter of a passkey went backwards (WebAuthn L3 §7.2 step 22): the counter itself
+// stays as it is. idp.ErrNotFound.
+func (db *DB) RegressPasskey(ctx context.Context, passkeyID string, at time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "passkeys", "id = $1", passkeyID)
+	b.do(`UPDATE passkeys SET counter_regressed_at = $2 WHERE id = $1`, passkeyID, ms(at))
+	b.events(ev)
+	return db.run(ctx, "note regressed counter", &b)
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// minPostgres is the oldest major version that the suite is run against; those before it are no longer maintained.
+const minPostgres = 15
+
+// postgres is conn on a pgx pool.
+type postgres struct{ pool *pgxpool.Pool }
+
+func openPostgres(ctx context.Context, url string) (*postgres, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgconn.ParseConfigError leaves the password out of its text; anything else could hold the URL.
+		if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+			return nil, errors.New(parse.Error())
+		}
+		return nil, errors.New("the database URL cannot be parsed")
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second // without one, a dropping firewall holds requests for minutes
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "stepward"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %v", err)
+	}
+	p := &postgres{pool}
+	if err := p.checkServer(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *postgres) checkServer(ctx context.Context) error {
+	c, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return p.translate(ctx, err)
+	}
+	defer c.Release()
+	version := c.Conn().PgConn().ParameterStatus("server_version")
+	digits, _, _ := strings.Cut(version, ".")
+	if major, err := strconv.Atoi(digits); err == nil && major < minPostgres {
+		return fmt.Errorf("the server runs Postgres %s; stepward needs %d or later", version, minPostgres)
+	}
+	return nil
+}
+
+func (p *postgres) backend() string { return "postgres" }
+
+func (p *postgres) query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.pool.Query(ctx, sql, normalise(args)...)
+}
+
+// run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch that
+// deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send again.
+func (p *postgres) run(ctx context.Context, b *batch) error {
+	const attempts = 3
+	var err error
+	for range attempts {
+		if err = p.send(ctx, b); !errors.Is(err, errRetry) {
+			break
+		}
+	}
+	return err
+}
+
+func (p *postgres) send(ctx context.Context, b *batch) error {
+	var pipeline pgx.Batch
+	for _, s := range b.statements {
+		pipeline.Queue(s.sql, normalise(s.args)...)
+	}
+	results := p.pool.SendBatch(ctx, &pipeline)
+	var readErr error
+	for _, s := range b.statements {
+		rows, err := results.Query()
+		if err == nil {
+			if s.rows != nil && readErr == nil {
+				readErr = s.rows(rows)
+			}
+			rows.Close()
+			err = rows.Err()
+		}
+		if err != nil {
+			_ = results.Close() // repeats err
+			return s.failed(p.translate(ctx, err))
+		}
+	}
+	if err := results.Close(); err != nil { // the commit
+		return p.translate(ctx, err)
+	}
+	return p.translate(ctx, readErr)
+}
+
+// errRetry marks a transaction that the server undid for the sake of another one.
+var errRetry = fmt.Errorf("%w: transaction undone", idp.ErrUnavailable)
+
+func (p *postgres) translate(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return idp.ErrNotFound
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pg.Code == "23505": // unique_violation
+			return idp.ErrConflict
+		case pg.Code == "23503": // foreign_key_violation: what the row belongs to is gone
+			return idp.ErrNotFound
+		case pg.Code == "23502": // not_null_violation
+			return errUnmet
+		case pg.Code == "42P01": // undefined_table
+			return ErrOlderSchema
+		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
+			return errRetry
+		case unavailable(pg.Code):
+			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
+		}
+		return fmt.Errorf("postgres: %v", err)
+	}
+	return translateOther(ctx, err, p.connectionLost(err))
+}
+
+// unavailable reports the SQLSTATEs that say nothing against the statement: connection trouble (08), wrong password or
+// database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby (25006).
+func unavailable(code string) bool {
+	for _, class := range []string{"08", "28", "3D", "53", "57P", "25006"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *postgres) connectionLost(err error) bool {
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.Contains(err.Error(), "closed pool")
+}
+
+// migrate lets replicas that start together race: a session lock on the server picks one, the others look again every second,
+// for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
+func (p *postgres) migrate(ctx context.Context) error {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return fmt.Errorf("migration lock: %w", err)
+	}
+	db := stdlib.OpenDB(*p.pool.Config().ConnConfig)
+	defer db.Close()
+	return p.translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, "postgres", goose.WithSessionLocker(locker)))
+}
+
+func (p *postgres) ping(ctx context.Context) error { return p.translate(ctx, p.pool.Ping(ctx)) }
+
+func (p *postgres) close() error {
+	p.pool.Close()
+	return nil
+}

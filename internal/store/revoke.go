@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// revocable are live families of one client, or of any with ""; $1 is the client, $2 is now.
+const revocable = `revoked_at = 0 AND expires_at > $2 AND ($1 = '' OR client_id = $1)`
+
+// revoke revokes the one live family that the condition finds; $3 is key.
+func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.Event) {
+	b.hold(idp.ErrNotFound, "families", revocable+" AND "+condition, clientID, ms(now), key)
+	b.do(`UPDATE families SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
+	b.events(ev)
+}
+
+// ReuseOfFamily is for a refresh token that RotateFamily refused: if it belongs to a family that is live, somebody has used it
+// twice (RFC 9700 §4.14.2). It revokes the family, records the event with it and returns its ID. idp.ErrNotFound if there is no such
+// family, or if it had ended anyway, or its user is disabled: then the refusal says nothing about reuse.
+func (db *DB) ReuseOfFamily(ctx context.Context, handleHash string, now time.Time, ev idp.Event) (familyID string, err error) {
+	const condition = `handle_hash <> '' AND handle_hash = $3 AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)`
+	var b batch
+	var found bool
+	b.revoke(condition, "", handleHash, now, nil)
+	b.do(`INSERT INTO events (`+eventColumns+`)
+		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
+		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail), handleHash)
+	b.read(into(&familyID, &found, pgx.RowTo[string]), `SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
+	err = db.run(ctx, "revoke reused family", &b)
+	return familyID, err
+}
+
+// RevokeFamily revokes a live family of this client, or of any client with ""; idp.ErrNotFound if there is none.
+func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.revoke(`id = $3`, clientID, familyID, now, ev)
+	return db.run(ctx, "revoke family", &b)
+}
+
+// RevokeFamilyByHandle is RevokeFamily by a refresh token.
+func (db *DB) RevokeFamilyByHandle(ctx context.Context, handleHash, clientID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.revoke(`handle_hash <> '' AND handle_hash = $3`, clientID, handleHash, now, ev)
+	return db.run(ctx, "revoke family by refresh token", &b)
+}
+
+// RevokeOpaque is RevokeFamily by an opaque access token: a family is revoked as a whole, whichever of its tokens is handed in
+// (RFC 7009 §2.1 allows it, and people who revoke a token mean the access).
+func (db *DB) RevokeOpaque(ctx context.Context, hash, clientID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.revoke(`id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)
+	return db.run(ctx, "revoke family by opaque token", &b)
+}
+
+// RevokeSessionFamilies revokes what was issued in a session and must not outlive it; families with offline_access stay. That
+// there is none is no error: the events are of the session's end.
+func (db *DB) RevokeSessionFamilies(ctx context.Context, sid string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
+	b.events(ev)
+	return db.run(ctx, "revoke families of session", &b)
+}
+
+// RevokeUserFamilies revokes every family of a user; that there is none is no error.
+func (db *DB) RevokeUserFamilies(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
+	b.events(ev)
+	return db.run(ctx, "revoke families of user", &b)
+}

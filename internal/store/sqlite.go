@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// embedded is conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder, because
+// a second process would neither see this one's cache nor wait its turn.
+type embedded struct {
+	writer, reader *sql.DB
+	lock           *os.File
+	closed         atomic.Bool
+}
+
+func openSQLite(ctx context.Context, dir string) (_ *embedded, err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	e := &embedded{}
+	if e.lock, err = lockFile(filepath.Join(dir, "stepward.lock")); err != nil {
+		return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = e.close()
+		}
+	}()
+	path := filepath.Join(dir, "stepward.db")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it readable for others
+	if err != nil {
+		return nil, fmt.Errorf("make database file: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("make database file: %w", err)
+	}
+
+	// synchronous=FULL, because what is answered must survive a power cut: with NORMAL the last commits of the WAL may be
+	// undone, and a removed passkey, a used link or a rotated refresh token would be back. It costs one fsync a commit.
+	if e.writer, err = sql.Open("sqlite", source(path,
+		"_txlock=immediate", "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)",
+		"_pragma=foreign_keys(1)", "_pragma=journal_size_limit(67108864)")); err != nil {
+		return nil, fmt.Errorf("open writer: %v", err)
+	}
+	e.writer.SetMaxOpenConns(1)
+	if e.reader, err = sql.Open("sqlite", source(path, "mode=ro", "_pragma=busy_timeout(5000)", "_pragma=query_only(1)")); err != nil {
+		return nil, fmt.Errorf("open reader: %v", err)
+	}
+	e.reader.SetMaxOpenConns(4)
+	e.reader.SetMaxIdleConns(4)
+	if err := e.ping(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// source is the URI of a database file (sqlite.org/uri.html); the path may hold anything.
+func source(path string, options ...string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // a drive letter
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: strings.Join(options, "&")}).String()
+}
+
+func (e *embedded) backend() string { return "sqlite" }
+
+func (e *embedded) query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
+	rows, err := e.reader.QueryContext(ctx, text, normalise(args)...)
+	if err != nil {
+		return nil, err
+	}
+	return &sqlRows{rows: rows}, nil
+}
+
+// run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under it.
+func (e *embedded) run(ctx context.Context, b *batch) error {
+	tx, err := e.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return e.translate(ctx, err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	var readErr error
+	for _, s := range b.statements {
+		if s.rows == nil {
+			_, err = tx.ExecContext(ctx, s.sql, normalise(s.args)...)
+		} else {
+			var rows *sql.Rows
+			if rows, err = tx.QueryContext(ctx, s.sql, normalise(s.args)...); err == nil {
+				adapted := &sqlRows{rows: rows}
+				if e := s.rows(adapted); readErr == nil {
+					readErr = e
+				}
+				adapted.Close()
+				err = adapted.Err()
+			}
+		}
+		if err != nil {
+			return s.failed(e.translate(ctx, err))
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return e.translate(ctx, err)
+	}
+	return e.translate(ctx, readErr)
+}
+
+func (e *embedded) translate(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return idp.ErrNotFound
+	}
+	own, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return translateOther(ctx, err, e.closed.Load())
+	}
+	switch own.Code() {
+	case lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return idp.ErrConflict
+	case lib.SQLITE_CONSTRAINT_FOREIGNKEY: // what the row belongs to is gone
+		return idp.ErrNotFound
+	case lib.SQLITE_CONSTRAINT_NOTNULL:
+		return errUnmet
+	}
+	switch own.Code() & 0xff {
+	case lib.SQLITE_ERROR:
+		if strings.Contains(own.Error(), "no such table") {
+			return ErrOlderSchema
+		}
+	case lib.SQLITE_INTERRUPT:
+		return translateOther(ctx, err, true)
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
+		return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
+	}
+	return fmt.Errorf("sqlite: %v", err)
+}
+
+// migrate needs no lock of its own: the process holds the folder, and the writer is one connection.
+func (e *embedded) migrate(ctx context.Context) error {
+	return e.translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, "sqlite"))
+}
+
+func (e *embedded) ping(ctx context.Context) error {
+	if err := e.writer.PingContext(ctx); err != nil {
+		return e.translate(ctx, err)
+	}
+	return e.translate(ctx, e.reader.PingContext(ctx))
+}
+
+// close closes the readers first: the last connection to leave folds the WAL into the file.
+func (e *embedded) close() error {
+	e.closed.Store(true)
+	var failed []error
+	for _, db := range []*sql.DB{e.reader, e.writer} {
+		if db != nil {
+			failed = append(failed, db.Close())
+		}
+	}
+	return errors.Join(append(failed, e.lock.Close())...)
+}

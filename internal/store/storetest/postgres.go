@@ -1,0 +1,191 @@
+package storetest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/store"
+)
+
+// template is the migrated database that others are copied from; empty is the server's own.
+const (
+	template = "stepward_template"
+	empty    = "template0"
+)
+
+// PostgresURL returns a fresh database, not migrated, on a Postgres server that this test process starts once, on a unix
+// socket, and that ends with the process, however it ends. Where there is no Postgres the test is skipped, or fails if
+// STEPWARD_TEST_NO_SKIP=1. The database is dropped after the test.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	return database(t, empty)
+}
+
+// server is the one of this process: the folder of its socket, or why there is none.
+var server = sync.OnceValues(start)
+
+var errNoPostgres = errors.New("no Postgres found on the PATH, in /usr/lib/postgresql or /usr/local/bin")
+
+var databases atomic.Int64
+
+func database(t testing.TB, from string) string {
+	t.Helper()
+	dir, err := server()
+	switch {
+	case errors.Is(err, errNoPostgres) && os.Getenv("STEPWARD_TEST_NO_SKIP") != "1":
+		t.Skip("SKIPPED, not tested: ", err)
+	case err != nil:
+		t.Fatal("start Postgres: ", err)
+	}
+	name := fmt.Sprintf("test_%d", databases.Add(1))
+	if err := execute(dir, "CREATE DATABASE "+name+" TEMPLATE "+from); err != nil {
+		t.Fatal("create database: ", err)
+	}
+	t.Cleanup(func() {
+		if err := execute(dir, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error("drop database: ", err)
+		}
+	})
+	return url(dir, name)
+}
+
+func url(dir, name string) string {
+	return "postgres:///" + name + "?user=postgres&host=" + dir
+}
+
+func execute(dir, sql string) error {
+	ctx := context.Background() // also after the test's context has ended
+	conn, err := pgx.Connect(ctx, url(dir, "postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// script makes a server, says ready, and waits for the end of its standard input: the pipe from this process, which the kernel
+// closes when the process ends. Then it stops the server and removes everything.
+const script = `
+set -e
+cd "$2"
+trap '"$1/pg_ctl" -D "$2/data" -m immediate -w stop >/dev/null 2>&1; rm -rf "$2"' EXIT
+"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || { cat log; exit 1; }
+cat >>data/postgresql.conf <<END
+listen_addresses = ''
+unix_socket_directories = '$2'
+max_connections = 200
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+END
+"$1/pg_ctl" -D data -l log -w start >/dev/null 2>&1 || { cat log; exit 1; }
+echo ready
+cat >/dev/null
+`
+
+func start() (dir string, err error) {
+	bin, err := find()
+	if err != nil {
+		return "", err
+	}
+	if dir, err = os.MkdirTemp("", "stepward-pg-"); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("sh", "-c", script, "sh", bin, dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process; the script learns of it by the pipe
+	if os.Geteuid() == 0 {
+		uid, gid, err := unprivileged()
+		if err != nil {
+			return "", err
+		}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return "", err
+		}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return "", err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	keep = stdin
+	var said strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if lines.Text() == "ready" {
+			return dir, migrateTemplate(dir)
+		}
+		said.WriteString(lines.Text() + "\n")
+	}
+	return "", fmt.Errorf("%w\n%s", cmd.Wait(), said.String())
+}
+
+// keep holds the pipe: were it collected, its finalizer would close it.
+var keep any
+
+func migrateTemplate(dir string) error {
+	ctx := context.Background()
+	if err := execute(dir, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{URL: url(dir, template)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx), db.Close()) // nobody may be connected when it is copied
+}
+
+// find returns the folder of the server's programs.
+func find() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			return filepath.Dir(path), nil
+		}
+	}
+	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	candidates = append([]string{"/usr/local/bin/initdb"}, candidates...)
+	for i := len(candidates) - 1; i >= 0; i-- { // the newest version that is installed
+		if _, err := os.Stat(candidates[i]); err == nil {
+			return filepath.Dir(candidates[i]), nil
+		}
+	}
+	return "", errNoPostgres
+}
+
+// unprivileged returns whom the server runs as when the test runs as root, which Postgres refuses.
+func unprivileged() (uid, gid int, err error) {
+	for _, name := range []string{"postgres", "nobody"} {
+		u, lookup := user.Lookup(name)
+		if lookup != nil {
+			err = lookup
+			continue
+		}
+		uid, err = strconv.Atoi(u.Uid)
+		if err != nil {
+			return 0, 0, err
+		}
+		gid, err = strconv.Atoi(u.Gid)
+		return uid, gid, err
+	}
+	return 0, 0, err
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at, u.disabled_at`
+
+// userDest is where userColumns go.
+func userDest(u *idp.User) []any {
+	return []any{
+		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &document{&u.Profile},
+		(*instant)(&u.CreatedAt), (*instant)(&u.UpdatedAt), (*instant)(&u.DisabledAt),
+	}
+}
+
+func scanUser(row pgx.CollectableRow) (u idp.User, err error) {
+	err = row.Scan(userDest(&u)...)
+	return u, err
+}
+
+// CreateUser adds a user. idp.ErrConflict if the e-mail address is taken.
+func (db *DB) CreateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
+	var b batch
+	b.insertUser(u)
+	b.events(ev)
+	return db.run(ctx, "create user", &b)
+}
+
+// UserByID returns a user, disabled or not; idp.ErrNotFound.
+func (db *DB) UserByID(ctx context.Context, id string) (idp.User, error) {
+	return one(ctx, db, "load user", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+}
+
+// UserByEmail returns the user with this normalised address, disabled or not; idp.ErrNotFound.
+func (db *DB) UserByEmail(ctx context.Context, email string) (idp.User, error) {
+	return one(ctx, db, "load user by e-mail", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.email = $1`, email)
+}
+
+// UpdateUser stores name, e-mail, profile, role and whether the user is disabled. The handle never changes. idp.ErrConflict if
+// the e-mail address is taken, idp.ErrNotFound.
+func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1", u.ID)
+	b.do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7, disabled_at = $8 WHERE id = $1`,
+		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
+	b.events(ev)
+	return db.run(ctx, "update user", &b)
+}
+
+// Users returns users in the order they were made, after the one with that ID; "" begins at the first.
+func (db *DB) Users(ctx context.Context, after string, limit int) ([]idp.User, error) {
+	return list(ctx, db, "list users", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
+}
+
+// HasAdmin reports whether somebody can open the console: an enabled admin with at least one passkey.
+func (db *DB) HasAdmin(ctx context.Context) (bool, error) {
+	// role <> '' is said for SQLite, which must find the condition of the index in the query.
+	return one(ctx, db, "look for an admin", pgx.RowTo[bool],
+		`SELECT EXISTS (SELECT 1 FROM users u WHERE u.role <> '' AND u.role = 'admin' AND u.disabled_at = 0
+			AND EXISTS (SELECT 1 FROM passkeys k WHERE k.user_id = u.id))`)
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ms is how a time is stored: Unix milliseconds; the zero time is 0.
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// instant scans what ms stored.
+type instant time.Time
+
+// Scan implements sql.Scanner.
+func (i *instant) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("time stored as %T", v)
+	}
+	*i = instant{}
+	if n != 0 {
+		*i = instant(time.UnixMilli(n).UTC())
+	}
+	return nil
+}
+
+// text is how a structured value is stored: JSON. The values are our own types, which always marshal.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("store: %T does not marshal: %v", v, err))
+	}
+	return string(b)
+}
+
+// document scans what text stored into the value that To points at.
+type document struct{ To any }
+
+// Scan implements sql.Scanner.
+func (d *document) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("JSON stored as %T", v)
+	}
+	if err := json.Unmarshal([]byte(s), d.To); err != nil {
+		return fmt.Errorf("parse stored JSON: %w", err)
+	}
+	return nil
+}
+
+// raw scans JSON that is kept as it came; an empty text is nil.
+type raw json.RawMessage
+
+// Scan implements sql.Scanner.
+func (r *raw) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("JSON stored as %T", v)
+	}
+	*r = nil
+	if s != "" {
+		*r = raw(s)
+	}
+	return nil
+}
+
+// normalise makes both engines store the same: a nil slice of bytes is an empty one, not NULL, and text holds neither NUL nor
+// invalid UTF-8, which Postgres refuses and SQLite would keep. Both become U+FFFD, so no such text ever equals a clean one.
+func normalise(args []any) []any {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case []byte:
+			if v == nil {
+				args[i] = []byte{}
+			}
+		case string:
+			if !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
+				args[i] = strings.ReplaceAll(strings.ToValidUTF8(v, "\uFFFD"), "\x00", "\uFFFD")
+			}
+		}
+	}
+	return args
+}
