@@ -16,14 +16,14 @@ const updateTries = 8
 // A Bucket is a typed corner of a Store. Values travel as JSON, so T must survive it; an idp.Secret does not, on purpose.
 // A key that is a secret is given as its hash.
 type Bucket[T any] struct {
-	store  Store
-	prefix string
-	ttl    time.Duration
+	store Store
+	name  string
+	ttl   time.Duration
 }
 
 // NewBucket returns the bucket of this name, whose entries live ttl unless said otherwise.
 func NewBucket[T any](s Store, name string, ttl time.Duration) Bucket[T] {
-	return Bucket[T]{store: s, prefix: name + ":", ttl: ttl}
+	return Bucket[T]{store: s, name: name, ttl: ttl}
 }
 
 // Put stores v, over whatever was there.
@@ -77,7 +77,7 @@ func (b Bucket[T]) Update(ctx context.Context, key string, ttl time.Duration, f 
 			return v, nil
 		}
 	}
-	return zero, fmt.Errorf("update %s: %w", b.prefix, idp.ErrConflict)
+	return zero, fmt.Errorf("update %s: %w", b.name, idp.ErrConflict)
 }
 
 // Delete removes the value, if there is one.
@@ -89,37 +89,37 @@ func (b Bucket[T]) Delete(ctx context.Context, key string) error {
 func (b Bucket[T]) PutOp(key string, v T, ttl time.Duration) (*Op, error) {
 	value, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", b.prefix, err)
+		return nil, fmt.Errorf("encode %s: %w", b.name, err)
 	}
 	if ttl == 0 {
 		ttl = b.ttl
 	}
-	return &Op{Verb: Put, Key: b.prefix + key, Value: value, TTL: ttl}, nil
+	return &Op{Verb: Put, Key: b.name + ":" + key, Value: value, TTL: ttl}, nil
 }
 
 // GetOp is Get as an op; read its answer with Decode.
-func (b Bucket[T]) GetOp(key string) *Op { return &Op{Verb: Get, Key: b.prefix + key} }
+func (b Bucket[T]) GetOp(key string) *Op { return &Op{Verb: Get, Key: b.name + ":" + key} }
 
 // TakeOp is Take as an op; read its answer with Decode.
-func (b Bucket[T]) TakeOp(key string) *Op { return &Op{Verb: Take, Key: b.prefix + key} }
+func (b Bucket[T]) TakeOp(key string) *Op { return &Op{Verb: Take, Key: b.name + ":" + key} }
 
 // DeleteOp is Delete as an op.
-func (b Bucket[T]) DeleteOp(key string) *Op { return &Op{Verb: Delete, Key: b.prefix + key} }
+func (b Bucket[T]) DeleteOp(key string) *Op { return &Op{Verb: Delete, Key: b.name + ":" + key} }
 
 // Decode reads what a GetOp or TakeOp found; idp.ErrNotFound if nothing. Bytes that are no T (a rolled-back release, a
 // damaged file) are as good as nothing, and logged: whoever asks begins anew.
 func (b Bucket[T]) Decode(op *Op) (T, error) {
 	var v, zero T
 	if !op.Found {
-		return zero, fmt.Errorf("%s: %w", b.prefix, idp.ErrNotFound)
+		return zero, fmt.Errorf("%s: %w", b.name, idp.ErrNotFound)
 	}
 	err := json.Unmarshal(op.Result, &v)
 	if len(op.Result) > MaxValue {
 		err = ErrTooLarge
 	}
 	if err != nil {
-		slog.Warn("unreadable ephemeral entry", "bucket", b.prefix, "bytes", len(op.Result), "err", err)
-		return zero, fmt.Errorf("%s: %w", b.prefix, idp.ErrNotFound)
+		slog.Warn("unreadable ephemeral entry", "bucket", b.name, "bytes", len(op.Result), "err", err)
+		return zero, fmt.Errorf("%s: %w", b.name, idp.ErrNotFound)
 	}
 	return v, nil
 }

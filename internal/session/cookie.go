@@ -15,8 +15,10 @@ const (
 	// so no subdomain can plant one (RFC 6265bis §4.1.3.2).
 	hostPrefix = "__Host-"
 
-	sidLength    = 36 // idp.NewID: a UUID
-	secretLength = 26 // idp.NewSecret: base32
+	sidLength = 36 // idp.NewID: a UUID
+
+	// idp.NewSecret is base32 of at least 128 bits; a later release of Go may make it longer (crypto/rand.Text).
+	minSecret, maxSecret = 26, 64
 )
 
 // cookies reads and writes the two cookies: the session's, sid "." secret, and the browser's, a secret of its own.
@@ -64,19 +66,16 @@ func (c cookies) only(r *http.Request, name string) (string, bool) {
 // parse takes a session cookie apart. It lets through only what Start and Elevate write, so what reaches the store is
 // bounded and in one spelling.
 func parse(value string) (sid string, secret idp.Secret, ok bool) {
-	if len(value) != sidLength+1+secretLength || value[sidLength] != '.' {
+	sid, rest, _ := strings.Cut(value, ".")
+	if len(sid) != sidLength || strings.Trim(sid, "0123456789abcdef-") != "" || !isSecret(rest) {
 		return "", "", false
 	}
-	sid, secret = value[:sidLength], idp.Secret(value[sidLength+1:])
-	if strings.Trim(sid, "0123456789abcdef-") != "" || !isSecret(string(secret)) {
-		return "", "", false
-	}
-	return sid, secret, true
+	return sid, idp.Secret(rest), true
 }
 
 // isSecret reports whether s could be an idp.NewSecret.
 func isSecret(s string) bool {
-	return len(s) == secretLength && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+	return len(s) >= minSecret && len(s) <= maxSecret && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // Browser returns the value that identifies this browser, to bind interactions and ceremonies to by its hash; "" if the

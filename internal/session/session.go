@@ -97,7 +97,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 		if err != nil {
 			return nil, err
 		}
-		now := time.Now()
+		now := time.Now().UTC()
 		if !secret.Matches(sess.SecretHash) || sess.ID != sid || !s.live(sess, now) {
 			return nil, fmt.Errorf("session: %w", idp.ErrNotFound)
 		}
@@ -179,7 +179,7 @@ func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.R
 	var secret idp.Secret
 	now := time.Now().UTC()
 	ttl := s.ttl(*sess, now)
-	if ttl <= 0 {
+	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("session: %w", idp.ErrNotFound)
 	}
 	elevated, err := s.records.Update(ctx, sess.ID, ttl, func(stored *idp.Session) error {
@@ -243,9 +243,9 @@ func (s *Sessions) end(ctx context.Context, r *http.Request, op *ephemeral.Op) e
 // ClearCookie removes the session cookie from the browser.
 func (s *Sessions) ClearCookie(w http.ResponseWriter) { s.cookies.clearSession(w) }
 
-// live reports whether a session is within both limits.
+// live reports whether a session is within both limits. What is left of it must be enough for a TTL.
 func (s *Sessions) live(sess idp.Session, now time.Time) bool {
-	return s.ttl(sess, now) > 0 && now.Sub(sess.SeenAt) < s.idle
+	return now.Sub(sess.SeenAt) < s.idle && sess.ExpiresAt.Sub(now) >= time.Millisecond
 }
 
 // ttl is how long the record may stay in the store if the browser is silent from now on.
