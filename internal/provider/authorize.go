@@ -1,0 +1,278 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Bounds of what a request may carry, in bytes: it is stored, and state comes back in a URL.
+const (
+	maxState = 512
+	maxHint  = 256 // login_hint
+	maxWords = 32  // values of scope, acr_values, ui_locales
+)
+
+// authorizeParams are the parameters this endpoint knows. Others are ignored (RFC 6749 §3.1), however often they come.
+var authorizeParams = []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+	"display", "prompt", "max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "claims",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "registration"}
+
+// A refusal is an OAuth error response (RFC 6749 §4.1.2.1). Its description is ours: nothing of the request is in it.
+type refusal struct{ code, description string }
+
+func (r refusal) Error() string { return r.code + ": " + r.description }
+
+func refuse(code, description string) error { return refusal{code, description} }
+
+// authorize is the authorization endpoint, by GET and POST. Until client and redirect URI are known to belong together
+// errors are shown to the person and nobody is redirected; from then on they go to the client.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
+	if err := web.ReadForm(r); err != nil {
+		return err
+	}
+	form := r.Form
+	if r.Method == http.MethodPost {
+		form = r.PostForm // what stands in the URL of a form's target is not part of the request (OIDC Core §3.1.2.1)
+	}
+	client, err := p.trustedClient(r, form)
+	if err != nil {
+		return err
+	}
+	req := idp.Request{
+		ClientID:     client.ID,
+		RedirectURI:  form.Get("redirect_uri"),
+		State:        form.Get("state"),
+		ResponseMode: form.Get("response_mode"),
+	}
+	if len(form["state"]) > 1 || len(req.State) > maxState {
+		req.State = "" // not one to give back
+	}
+	if req.ResponseMode != "" && req.ResponseMode != "query" && req.ResponseMode != "form_post" {
+		req.ResponseMode = ""
+		return p.redirect(w, r, req, refusal{"invalid_request", "response_mode is not supported"})
+	}
+	need, err := p.read(r, form, client, &req)
+	if bad, ok := errors.AsType[refusal](err); ok {
+		return p.redirect(w, r, req, bad)
+	}
+	if err != nil {
+		return err
+	}
+	location, err := p.Begin(r.Context(), w, r, req, need)
+	if err != nil {
+		return fmt.Errorf("begin interaction: %w", err)
+	}
+	http.Redirect(w, r, location, seeOther(r))
+	return nil
+}
+
+// seeOther is 302, or 303 after a POST, so that no browser sends the form again (RFC 9700 §4.12).
+func seeOther(r *http.Request) int {
+	if r.Method == http.MethodPost {
+		return http.StatusSeeOther
+	}
+	return http.StatusFound
+}
+
+// trustedClient finds the client and checks that the redirect URI is its own.
+func (p *Provider) trustedClient(r *http.Request, form url.Values) (idp.Client, error) {
+	problem := func(text string, err error) error {
+		return &web.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-in link doesn't work",
+			Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err}
+	}
+	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 {
+		return idp.Client{}, problem("The application sent a parameter twice.", errors.New("client_id or redirect_uri repeated"))
+	}
+	id, uri := form.Get("client_id"), form.Get("redirect_uri")
+	if id == "" {
+		return idp.Client{}, problem("The application did not say who it is.", errors.New("client_id missing"))
+	}
+	client, err := p.DB.Client(r.Context(), id)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return idp.Client{}, problem("We don't know the application that sent you here.", errors.New("client unknown"))
+	case err != nil:
+		return idp.Client{}, fmt.Errorf("load client: %w", err)
+	case uri == "":
+		return idp.Client{}, problem("The application did not say where to send you afterwards.", errors.New("redirect_uri missing"))
+	case !redirectRegistered(client, uri):
+		return idp.Client{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("redirect_uri not registered"))
+	}
+	return client, nil
+}
+
+// read validates the rest of the request into req and says what it requires. Its refusals go to the client.
+func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
+	none := idp.Requirement{}
+	for _, name := range authorizeParams {
+		if len(form[name]) > 1 { // RFC 6749 §3.1
+			return none, refuse("invalid_request", "a parameter is repeated: "+name)
+		}
+	}
+	if len(form.Get("state")) > maxState {
+		return none, refuse("invalid_request", fmt.Sprintf("state is longer than %d bytes", maxState))
+	}
+	switch {
+	case form.Get("request") != "":
+		return none, refuse("request_not_supported", "request objects are not supported")
+	case form.Get("request_uri") != "":
+		return none, refuse("request_uri_not_supported", "request_uri is not supported")
+	case form.Get("registration") != "":
+		return none, refuse("registration_not_supported", "registration is not supported")
+	}
+	switch form.Get("response_type") {
+	case "code":
+	case "":
+		return none, refuse("invalid_request", "response_type is missing")
+	default:
+		return none, refuse("unsupported_response_type", "only response_type=code is supported")
+	}
+	if !slices.Contains(client.GrantTypes, grantCode) {
+		return none, refuse("unauthorized_client", "the client is not registered for the authorization code grant")
+	}
+	req.Nonce, req.LoginHint = form.Get("nonce"), form.Get("login_hint")
+	if len(req.Nonce) > maxState {
+		return none, refuse("invalid_request", fmt.Sprintf("nonce is longer than %d bytes", maxState))
+	}
+	if len(req.LoginHint) > maxHint {
+		req.LoginHint = "" // a hint
+	}
+	req.UILocales = words(form.Get("ui_locales"))
+
+	if err := pkce(form, client, req); err != nil {
+		return none, err
+	}
+	if err := prompts(form, req); err != nil {
+		return none, err
+	}
+	if err := p.scopes(form, client, req); err != nil {
+		return none, err
+	}
+	return p.readDemand(r, form, client, req)
+}
+
+func pkce(form url.Values, client idp.Client, req *idp.Request) error {
+	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
+	switch {
+	case challenge == "" && method != "":
+		return refuse("invalid_request", "code_challenge is missing")
+	case challenge == "" && needsPKCE(client):
+		return refuse("invalid_request", "code_challenge is required (PKCE, S256)")
+	case challenge == "":
+		return nil
+	case method != "S256": // the default is plain (RFC 7636 §4.3), which proves nothing to who saw the request
+		return refuse("invalid_request", "code_challenge_method must be S256")
+	case len(challenge) != 43 || strings.Trim(challenge, base64URL) != "":
+		return refuse("invalid_request", "code_challenge is not the base64url of a SHA-256")
+	}
+	req.CodeChallenge = challenge
+	return nil
+}
+
+const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func prompts(form url.Values, req *idp.Request) error {
+	req.Prompt = words(form.Get("prompt"))
+	for _, value := range req.Prompt {
+		switch value {
+		case "none":
+			if len(req.Prompt) > 1 { // OIDC Core §3.1.2.1
+				return refuse("invalid_request", "prompt=none goes with no other value")
+			}
+		case "login", "consent", "select_account", "create":
+		default: // Initiating User Registration 1.0 §4.1
+			return refuse("invalid_request", "a value of prompt is not supported")
+		}
+	}
+	return nil
+}
+
+// scopes reads scope. One that nobody here knows is ignored (OIDC Core §3.1.2.1), one that this client may not have is
+// refused.
+func (p *Provider) scopes(form url.Values, client idp.Client, req *idp.Request) error {
+	for _, scope := range words(form.Get("scope")) {
+		_, known := p.Policy.Scopes[scope]
+		switch {
+		case !known && !slices.Contains(standardScopes, scope):
+		case !slices.Contains(client.Scopes, scope):
+			return refuse("invalid_scope", "the client may not ask for one of these scopes")
+		case scope == scopeOffline && !slices.Contains(client.GrantTypes, grantRefresh): // OIDC Core §11: then it is ignored
+		default:
+			req.Scopes = append(req.Scopes, scope)
+		}
+	}
+	if len(req.Scopes) == 0 {
+		return refuse("invalid_scope", "no scope that is known here")
+	}
+	return nil
+}
+
+// readDemand reads what concerns the authentication: ages, acr values, claims, and whose it should be.
+func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
+	none := idp.Requirement{}
+	claims, err := parseClaims(form.Get("claims"))
+	if err != nil {
+		return none, refuse("invalid_request", "claims: "+err.Error())
+	}
+	d := demand{
+		ACRValues: words(form.Get("acr_values")),
+		ACR:       claims.IDToken["acr"],
+		Login:     req.Prompts("login"),
+		Scopes:    req.Scopes,
+	}
+	if text := form.Get("max_age"); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || seconds < 0 {
+			return none, refuse("invalid_request", "max_age is not a number of seconds")
+		}
+		age := time.Duration(seconds) * time.Second
+		d.MaxAge = &age
+	}
+	if hint := form.Get("id_token_hint"); hint != "" {
+		c, err := p.verifyHint(r.Context(), hint)
+		if errors.Is(err, errToken) || err == nil && c.Audience != client.ID {
+			return none, refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
+		}
+		if err != nil {
+			return none, err
+		}
+		req.HintedUser = c.Subject
+	}
+	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil { // OIDC Core §5.5.1: that user or nobody
+		id, ok := sub.Value.(string)
+		if !ok || id == "" || req.HintedUser != "" && req.HintedUser != id {
+			return none, refuse("invalid_request", "claims and id_token_hint name different users")
+		}
+		req.HintedUser = id
+	}
+	if form.Get("claims") != "" {
+		req.Claims = []byte(form.Get("claims"))
+		for _, scope := range claims.scopes() { // asked for by name: consent has to show it, the scope itself is not granted
+			if slices.Contains(client.Scopes, scope) && !slices.Contains(req.Scopes, scope) {
+				req.Scopes = append(req.Scopes, scope)
+				req.ClaimScopes = append(req.ClaimScopes, scope)
+			}
+		}
+	}
+	return requirement(p.Policy, client, d), nil
+}
+
+// words splits a space-separated list, drops what comes twice and what is above the bound.
+func words(s string) []string {
+	var out []string
+	for _, word := range strings.Fields(s) {
+		if !slices.Contains(out, word) && len(out) < maxWords && len(word) <= maxHint {
+			out = append(out, word)
+		}
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package provider
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+const (
+	scopeOpenID  = "openid"
+	scopeOffline = "offline_access"
+)
+
+// standardScopes are those of OIDC Core §5.4 and §11.
+var standardScopes = []string{scopeOpenID, "profile", "email", "address", "phone", scopeOffline}
+
+// metadata is the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
+// library's own announces implicit and jwt-bearer whatever is configured.
+func (p *Provider) metadata() ([]byte, error) {
+	scopes := slices.Clone(standardScopes)
+	for _, name := range slices.Sorted(maps.Keys(p.Policy.Scopes)) {
+		if !slices.Contains(scopes, name) {
+			scopes = append(scopes, name)
+		}
+	}
+	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.Policy.Aliases))...)
+	methods := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodNone}
+	confidential := methods[:2]
+	return json.Marshal(map[string]any{
+		"issuer":                                         p.Issuer,
+		"authorization_endpoint":                         p.Issuer + pathAuthorize,
+		"token_endpoint":                                 p.Issuer + pathToken,
+		"userinfo_endpoint":                              p.Issuer + pathUserInfo,
+		"jwks_uri":                                       p.Issuer + pathJWKS,
+		"introspection_endpoint":                         p.Issuer + pathIntrospect,
+		"revocation_endpoint":                            p.Issuer + pathRevoke,
+		"end_session_endpoint":                           p.Issuer + pathEndSession,
+		"scopes_supported":                               scopes,
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query", "form_post"},
+		"grant_types_supported":                          []string{grantCode, grantRefresh},
+		"acr_values_supported":                           acrs,
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          algorithms,
+		"token_endpoint_auth_methods_supported":          methods,
+		"revocation_endpoint_auth_methods_supported":     methods,
+		"introspection_endpoint_auth_methods_supported":  confidential,
+		"display_values_supported":                       []string{"page"},
+		"claim_types_supported":                          []string{"normal"},
+		"claims_supported":                               supportedClaims(),
+		"claims_parameter_supported":                     true,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"code_challenge_methods_supported":               []string{"S256"},
+		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account", "create"},
+		"authorization_response_iss_parameter_supported": true, // RFC 9207 §3
+	})
+}
+
+// discovery serves the metadata at both well-known places.
+func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) error {
+	return publish(w, p.meta)
+}
+
+// jwks serves the public keys. Clients may keep them for a quarter of an hour: a new key is announced days ahead.
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
+	set, err := p.Keys.JWKS(r.Context())
+	if err != nil {
+		return err
+	}
+	return publish(w, set)
+}
+
+// publish writes a document that anybody may read, scripts of any origin included. It is the same for everyone and says
+// nothing about anybody; no other endpoint answers other origins.
+func publish(w http.ResponseWriter, document []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "public, max-age=900")
+	h.Set("Access-Control-Allow-Origin", "*")
+	_, _ = w.Write(document) // the reader may have gone
+	return nil
+}

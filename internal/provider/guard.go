@@ -1,0 +1,242 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/internal/web"
+)
+
+// A guard is what an endpoint demands of a request before the library sees it. The library takes any method, reads
+// credentials from the query, and of a repeated parameter the first here and the last there.
+type guard struct {
+	methods []string
+	// credentials: the client authenticates itself.
+	credentials bool
+	// bearer: errors are those of RFC 6750, and the token may not come twice.
+	bearer bool
+	// check looks at the parsed form; nil: nothing more.
+	check func(form url.Values) *fault
+}
+
+var (
+	tokenGuard      = guard{methods: []string{http.MethodPost}, credentials: true, check: knownGrant}
+	introspectGuard = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
+	revokeGuard     = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
+	userInfoGuard   = guard{methods: []string{http.MethodGet, http.MethodPost}, bearer: true}
+)
+
+// A fault is an OAuth error answer of an endpoint that machines call (RFC 6749 §5.2).
+type fault struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	status      int
+	bare        bool // no error in the challenge: nothing was presented (RFC 6750 §3.1)
+}
+
+func invalidRequest(description string) *fault {
+	return &fault{Error: "invalid_request", Description: description, status: http.StatusBadRequest}
+}
+
+func invalidClient() *fault {
+	return &fault{Error: "invalid_client", Description: "client authentication failed", status: http.StatusUnauthorized}
+}
+
+// serve puts a guard before the library and an answer around it.
+func (p *Provider) serve(g guard) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store") // RFC 6749 §5.1; of userinfo and introspection likewise
+		h.Set("Pragma", "no-cache")
+		if bad := g.admit(w, r); bad != nil {
+			p.fail(w, r, g, bad)
+			return
+		}
+		a := &answer{ResponseWriter: w}
+		p.library.ServeHTTP(a, r)
+		if a.held != nil {
+			p.fail(w, r, g, a.fault())
+		}
+	}
+}
+
+// admit parses the request's form and says what is wrong with it.
+func (g guard) admit(w http.ResponseWriter, r *http.Request) *fault {
+	if !slices.Contains(g.methods, r.Method) {
+		w.Header().Set("Allow", strings.Join(g.methods, ", "))
+		return &fault{Error: "invalid_request", Description: "method not allowed", status: http.StatusMethodNotAllowed}
+	}
+	if r.URL.RawQuery != "" { // it would stand in logs and histories (RFC 6749 §2.3.1, RFC 9700 §4.3.2)
+		return invalidRequest("parameters belong in the body, not in the address")
+	}
+	if r.Method == http.MethodPost {
+		t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || t != "application/x-www-form-urlencoded" {
+			if !g.bearer || r.ContentLength != 0 {
+				return invalidRequest("the body must be application/x-www-form-urlencoded")
+			}
+		}
+	}
+	if err := r.ParseForm(); err != nil {
+		if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return &fault{Error: "invalid_request", Description: fmt.Sprintf("the body is longer than %d bytes", big.Limit), status: http.StatusRequestEntityTooLarge}
+		}
+		return invalidRequest("the body is not a form")
+	}
+	for _, values := range r.Form {
+		if len(values) > 1 { // RFC 6749 §3.2
+			return invalidRequest("a parameter is repeated")
+		}
+	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return invalidRequest("the Authorization header is repeated")
+	}
+	if g.credentials {
+		if bad := credentials(r); bad != nil {
+			return bad
+		}
+	}
+	if g.bearer {
+		if bad := bearer(r); bad != nil {
+			return bad
+		}
+	}
+	if g.check != nil {
+		return g.check(r.Form)
+	}
+	return nil
+}
+
+// credentials refuses what is no proper client authentication: two at once, none, or a broken one.
+func credentials(r *http.Request) *fault {
+	header := r.Header.Get("Authorization")
+	if r.Form.Has("client_assertion") || r.Form.Has("client_assertion_type") {
+		return invalidClient() // no such method here, and no client is registered for it
+	}
+	if header == "" {
+		if r.Form.Get("client_id") == "" {
+			return invalidClient() // RFC 6749 §5.2: no client authentication included
+		}
+		return nil
+	}
+	if r.Form.Has("client_secret") { // RFC 6749 §2.3
+		return invalidRequest("more than one client authentication")
+	}
+	id, secret, ok := r.BasicAuth()
+	if !ok {
+		return invalidClient()
+	}
+	name, err := url.QueryUnescape(id)
+	if err != nil || name == "" {
+		return invalidClient()
+	}
+	if _, err := url.QueryUnescape(secret); err != nil {
+		return invalidClient()
+	}
+	if sent := r.Form.Get("client_id"); sent != "" && sent != name {
+		return invalidRequest("client_id and the Authorization header name different clients")
+	}
+	return nil
+}
+
+// bearer refuses a request that carries its access token not at all or twice (RFC 6750 §2).
+func bearer(r *http.Request) *fault {
+	header, body := r.Header.Get("Authorization"), r.PostForm.Get("access_token")
+	scheme, token, _ := strings.Cut(header, " ")
+	switch {
+	case header != "" && body != "":
+		return invalidRequest("more than one access token")
+	case header == "" && body == "", header != "" && (!strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == ""):
+		return &fault{Error: "invalid_token", Description: "an access token is needed", status: http.StatusUnauthorized, bare: true}
+	}
+	return nil
+}
+
+func knownGrant(form url.Values) *fault {
+	switch form.Get("grant_type") {
+	case grantCode, grantRefresh:
+		return nil
+	case "":
+		return invalidRequest("grant_type is missing")
+	default:
+		return &fault{Error: "unsupported_grant_type", Description: "only authorization_code and refresh_token are supported", status: http.StatusBadRequest}
+	}
+}
+
+func hasToken(form url.Values) *fault {
+	if form.Get("token") == "" {
+		return invalidRequest("token is missing")
+	}
+	return nil
+}
+
+// fail writes an error answer with the challenge that belongs to it.
+func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fault) {
+	bad.Description = describable(bad.Description)
+	h := w.Header()
+	switch {
+	case g.bearer && bad.status >= 400 && bad.status < 500 && bad.status != http.StatusMethodNotAllowed: // RFC 6750 §3
+		challenge := `Bearer realm="` + p.Issuer + `"`
+		if !bad.bare {
+			challenge += `, error="` + bad.Error + `", error_description="` + bad.Description + `"`
+		}
+		if bad.Error == "insufficient_scope" {
+			challenge += `, scope="openid"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	case bad.status == http.StatusUnauthorized: // RFC 6749 §5.2
+		h.Set("WWW-Authenticate", `Basic realm="`+p.Issuer+`"`)
+	case bad.status == http.StatusServiceUnavailable:
+		h.Set("Retry-After", "5")
+	}
+	web.Note(r.Context(), slog.String("oauth_error", bad.Error), slog.String("oauth_error_description", bad.Description))
+	_ = web.WriteJSON(w, bad.status, bad) // two strings: cannot fail
+}
+
+// An answer passes what the library writes, but holds errors back, because the library gives them neither headers nor
+// always the right status, and puts the text of a foreign error into the description.
+type answer struct {
+	http.ResponseWriter
+	held   *bytes.Buffer
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status >= 400 {
+		a.held, a.status = &bytes.Buffer{}, status
+		return
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	if a.held != nil {
+		return a.held.Write(b)
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// fault is the held error as it is to be sent.
+func (a *answer) fault() *fault {
+	bad := &fault{status: a.status}
+	if err := json.Unmarshal(a.held.Bytes(), bad); err != nil || bad.Error == "" {
+		return &fault{Error: "server_error", status: http.StatusInternalServerError}
+	}
+	switch bad.Error {
+	case "invalid_client":
+		return invalidClient()
+	case "server_error":
+		return &fault{Error: "server_error", status: http.StatusInternalServerError} // its description may be anything
+	}
+	return bad
+}

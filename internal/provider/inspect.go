@@ -1,0 +1,101 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
+type userInfo struct {
+	Subject string `json:"sub"`
+	userClaims
+}
+
+// UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
+func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest]) (*op.Response, error) {
+	t, err := s.p.present(ctx, r.Data.AccessToken, time.Now())
+	if errors.Is(err, errToken) || err == nil && !slices.Contains(t.audience, s.p.Issuer) {
+		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
+		return nil, op.NewStatusError(e, http.StatusUnauthorized)
+	}
+	if err != nil {
+		return nil, broken("look up access token", err)
+	}
+	if !slices.Contains(t.scopes, scopeOpenID) {
+		e := &oidc.Error{ErrorType: "insufficient_scope", Description: "the access token was issued without the scope openid"}
+		return nil, op.NewStatusError(e, http.StatusForbidden)
+	}
+	asked := storedClaims(t.family.Claims).UserInfo
+	return op.NewResponse(&userInfo{t.user.ID, claimsOf(t.user, func(claim string) bool {
+		_, ok := asked[claim]
+		return ok || slices.Contains(t.scopes, scopeOf[claim])
+	})}), nil
+}
+
+// introspection is an answer of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
+type introspection struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id,omitempty"`
+	TokenType string   `json:"token_type,omitempty"`
+	Expires   int64    `json:"exp,omitempty"`
+	Issued    int64    `json:"iat,omitempty"`
+	Subject   string   `json:"sub,omitempty"`
+	Audience  audience `json:"aud,omitempty"`
+	Issuer    string   `json:"iss,omitempty"`
+	ID        string   `json:"jti,omitempty"`
+	ACR       string   `json:"acr,omitempty"`
+	AMR       []string `json:"amr,omitempty"`
+	AuthTime  int64    `json:"auth_time,omitempty"`
+}
+
+// Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
+// other kind of token, it says that it is not active (RFC 7662 §2.2, §4).
+func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRequest]) (*op.Response, error) {
+	cc := r.Data.ClientCredentials
+	c, err := s.p.authenticate(ctx, r.Header, cc.ClientID, idp.Secret(cc.ClientSecret))
+	if err != nil {
+		return nil, err
+	}
+	if c.Public() { // whoever asks has to be known: else the answers tell a stranger which tokens work (RFC 7662 §2.1)
+		return nil, oidc.ErrInvalidClient()
+	}
+	t, err := s.p.present(ctx, r.Data.IntrospectionRequest.Token, time.Now())
+	if errors.Is(err, errToken) || err == nil && !concerns(t, c, s.p.Issuer) {
+		return op.NewResponse(&introspection{}), nil
+	}
+	if err != nil {
+		return nil, broken("look up access token", err)
+	}
+	return op.NewResponse(&introspection{
+		Active:    true,
+		Scope:     strings.Join(t.scopes, " "),
+		ClientID:  t.family.ClientID,
+		TokenType: "Bearer",
+		Expires:   t.expires.Unix(),
+		Issued:    t.issued.Unix(),
+		Subject:   t.user.ID,
+		Audience:  t.audience,
+		Issuer:    s.p.Issuer,
+		ID:        t.id,
+		ACR:       t.family.Assurance.ACR,
+		AMR:       t.family.Assurance.AMR,
+		AuthTime:  t.family.Assurance.AuthTime.Unix(),
+	}), nil
+}
+
+// concerns reports whether a client may know about a token: it is its own, it is meant for it, or it is meant for nobody
+// in particular and the client is a resource server.
+func concerns(t presented, c idp.Client, issuer string) bool {
+	general := !slices.ContainsFunc(t.audience, func(a string) bool { return a != issuer })
+	return t.family.ClientID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && general
+}

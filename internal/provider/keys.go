@@ -1,0 +1,240 @@
+package provider
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// keyCacheTTL is how long a replica may not know of a change to the keys; the design allows 5 seconds.
+const keyCacheTTL = 4 * time.Second
+
+// KeysConfig says where signing keys are kept and how they age. Zero durations mean the defaults.
+type KeysConfig struct {
+	DB      *store.DB
+	Wrapper *KeyWrapper
+	// Every is how long a key signs: 90 days.
+	Every time.Duration
+	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days.
+	Ahead time.Duration
+	// Keep is how long a retired key stays published. It must be at least the longest life of a token; it is also how
+	// long an expired ID token still works as a hint: 30 days.
+	Keep time.Duration
+}
+
+// Keys is the ring of signing keys that all replicas share through the store: per algorithm one that signs (active), at
+// times one that will (next), and those that did (retired). Keys of an algorithm are made when first needed.
+type Keys struct {
+	cfg     KeysConfig
+	loading sync.Mutex // one reload at a time
+	ring    atomic.Pointer[ring]
+	opened  map[string]*signer // by kid: unsealed once; guarded by loading
+}
+
+// NewKeys returns the ring; it reads nothing yet.
+func NewKeys(cfg KeysConfig) (*Keys, error) {
+	if cfg.DB == nil || cfg.Wrapper == nil {
+		return nil, errors.New("keys need a store and a key wrapper")
+	}
+	cfg.Every = cmp.Or(cfg.Every, 90*24*time.Hour)
+	cfg.Ahead = cmp.Or(cfg.Ahead, 7*24*time.Hour)
+	cfg.Keep = cmp.Or(cfg.Keep, 30*24*time.Hour)
+	if cfg.Ahead >= cfg.Every {
+		return nil, errors.New("keys must sign longer than they are announced ahead")
+	}
+	return &Keys{cfg: cfg, opened: map[string]*signer{}}, nil
+}
+
+// ring is one reading of the keys. It never changes.
+type ring struct {
+	at       time.Time
+	active   map[string]*signer            // by algorithm
+	byHeader map[string]map[string]*signer // by typ, by encoded header: every published key
+	jwks     []byte
+}
+
+// Signer returns the key that signs for an algorithm now, and makes the first one. Replicas that make a first key at
+// the same moment all end with the oldest one of them (see activeOf).
+func (k *Keys) signer(ctx context.Context, alg string) (*signer, *ring, error) {
+	r, err := k.current(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s := r.active[alg]; s != nil {
+		return s, r, nil
+	}
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	if r, err = k.load(ctx); err != nil { // another replica, or another request, may have made it
+		return nil, nil, err
+	}
+	if r.active[alg] == nil {
+		now := time.Now()
+		fresh, err := k.make(alg, idp.KeyActive, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil && !errors.Is(err, idp.ErrConflict) {
+			return nil, nil, fmt.Errorf("add signing key: %w", err)
+		}
+		if r, err = k.load(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if s := r.active[alg]; s != nil {
+		return s, r, nil
+	}
+	return nil, nil, fmt.Errorf("no active %s key after making one", alg)
+}
+
+// Prepare makes the first key of the default algorithm, so that the JWKS is never empty.
+func (k *Keys) Prepare(ctx context.Context) error {
+	_, _, err := k.signer(ctx, ES256)
+	return err
+}
+
+// JWKS returns the published keys as a JWK Set.
+func (k *Keys) JWKS(ctx context.Context) ([]byte, error) {
+	_, r, err := k.signer(ctx, ES256)
+	if err != nil {
+		return nil, err
+	}
+	return r.jwks, nil
+}
+
+// current is the cached ring, read again when it is older than keyCacheTTL.
+func (k *Keys) current(ctx context.Context) (*ring, error) {
+	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
+		return r, nil
+	}
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
+		return r, nil
+	}
+	return k.load(ctx)
+}
+
+// load reads the ring from the store. The caller holds k.loading.
+func (k *Keys) load(ctx context.Context) (*ring, error) {
+	now := time.Now()
+	stored, err := k.cfg.DB.SigningKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load signing keys: %w", err)
+	}
+	r := &ring{at: now, active: map[string]*signer{}, byHeader: map[string]map[string]*signer{typIDToken: {}, typAccessToken: {}}}
+	opened := map[string]*signer{}
+	set := struct {
+		Keys []jwk `json:"keys"`
+	}{[]jwk{}}
+	for _, key := range published(stored, now) {
+		s := k.opened[key.ID]
+		if s == nil {
+			if s, err = k.open(key); err != nil {
+				return nil, fmt.Errorf("open signing key %s: %w", key.ID, err)
+			}
+		}
+		opened[key.ID] = s
+		for typ, header := range s.headers {
+			r.byHeader[typ][header[:len(header)-1]] = s
+		}
+		public, err := jwkOf(s.alg, s.public)
+		if err != nil {
+			return nil, fmt.Errorf("publish signing key %s: %w", key.ID, err)
+		}
+		set.Keys = append(set.Keys, public)
+	}
+	for _, alg := range algorithms {
+		if key, ok := activeOf(stored, alg); ok {
+			r.active[alg] = opened[key.ID]
+		}
+	}
+	if r.jwks, err = json.Marshal(set); err != nil {
+		return nil, fmt.Errorf("publish signing keys: %w", err)
+	}
+	k.opened = opened
+	k.ring.Store(r)
+	return r, nil
+}
+
+// published are the keys of the JWKS: all that have not left it.
+func published(stored []idp.SigningKey, now time.Time) []idp.SigningKey {
+	return slices.DeleteFunc(slices.Clone(stored), func(key idp.SigningKey) bool {
+		return key.State == idp.KeyRetired && !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt)
+	})
+}
+
+// activeOf is the key that signs. Were there two, because two replicas made one at once, all replicas take the older;
+// Rotate retires the other, which may have signed in the moment before.
+func activeOf(stored []idp.SigningKey, alg string) (idp.SigningKey, bool) {
+	return oldest(stored, alg, idp.KeyActive)
+}
+
+func oldest(stored []idp.SigningKey, alg string, state idp.KeyState) (found idp.SigningKey, ok bool) {
+	for _, key := range stored {
+		if key.Algorithm != alg || key.State != state {
+			continue
+		}
+		if !ok || key.CreatedAt.Before(found.CreatedAt) || key.CreatedAt.Equal(found.CreatedAt) && key.ID < found.ID {
+			found, ok = key, true
+		}
+	}
+	return found, ok
+}
+
+// make returns a new sealed key.
+func (k *Keys) make(alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
+	private, err := newPrivateKey(alg)
+	if err != nil {
+		return idp.SigningKey{}, fmt.Errorf("make %s key: %w", alg, err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return idp.SigningKey{}, fmt.Errorf("encode %s key: %w", alg, err)
+	}
+	public, err := jwkOf(alg, private.Public())
+	if err != nil {
+		return idp.SigningKey{}, err
+	}
+	key := idp.SigningKey{ID: public.Kid, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(der, sealContext(public.Kid, alg)), CreatedAt: now}
+	if state == idp.KeyActive {
+		key.ActiveAt = now
+	}
+	return key, nil
+}
+
+// open unseals a stored key.
+func (k *Keys) open(key idp.SigningKey) (*signer, error) {
+	der, err := k.cfg.Wrapper.Open(key.Sealed, sealContext(key.ID, key.Algorithm))
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, errors.New("not a PKCS #8 key") // the parser's text could quote the key
+	}
+	s, ok := private.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("not a signing key")
+	}
+	return newSigner(key.Algorithm, key.ID, s), nil
+}
+
+func sealContext(kid, alg string) string { return alg + " " + kid }
+
+func keyEvent(kind idp.EventKind, key idp.SigningKey, now time.Time) idp.Event {
+	e := idp.NewEvent(kind, "", now)
+	e.Detail = map[string]string{"kid": key.ID, "alg": key.Algorithm}
+	return e
+}

@@ -1,0 +1,67 @@
+package provider
+
+import (
+	"net"
+	"net/url"
+	"slices"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// rules is a row of the table of what clients must do.
+type rules struct {
+	// pkceOptional lets a confidential client leave PKCE out. Public clients may not, and plain is never taken.
+	pkceOptional bool
+}
+
+var policies = map[idp.ClientPolicy]rules{
+	idp.PolicyStandard:   {},
+	idp.PolicyCompatible: {pkceOptional: true},
+}
+
+// needsPKCE reports whether an authorization request of the client has to carry a code_challenge.
+func needsPKCE(c idp.Client) bool { return c.Public() || !policies[c.Policy].pkceOptional }
+
+// redirectRegistered reports whether uri is one of the client's: the same string (RFC 9700 §2.1). A native application
+// on a loopback address may choose its port each time it starts (RFC 8252 §7.3); nothing else may differ.
+func redirectRegistered(c idp.Client, uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	return c.Native && slices.ContainsFunc(c.RedirectURIs, func(registered string) bool { return sameButPort(registered, uri) })
+}
+
+func sameButPort(registered, uri string) bool {
+	a, okA := loopback(registered)
+	b, okB := loopback(uri)
+	return okA && okB && a == b
+}
+
+// loopback returns an http URI on a loopback host without its port, if it is one and is spelled in the normal way.
+func loopback(uri string) (string, bool) {
+	u, err := url.Parse(uri)
+	if err != nil || u.String() != uri || u.Scheme != "http" || u.User != nil || u.Fragment != "" {
+		return "", false
+	}
+	host := u.Hostname()
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", false
+	}
+	return "http://" + host + u.EscapedPath() + "?" + u.RawQuery, true
+}
+
+// withParams adds parameters to a registered URI, keeping the query it has (RFC 6749 §3.1.2).
+func withParams(uri string, params url.Values) string {
+	if len(params) == 0 {
+		return uri
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return uri // cannot be: it was registered
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += params.Encode()
+	return u.String()
+}

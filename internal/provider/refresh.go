@@ -1,0 +1,104 @@
+package provider
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// refreshGrace is how long a refresh token that was used still works: an answer may get lost on its way, and two tabs may
+// refresh at once.
+const refreshGrace = 30 * time.Second
+
+// RefreshToken is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token is a handle, which finds its
+// family and never changes, and a secret, which every use replaces.
+//
+// The next secret is derived from the present one. So a request that comes again within the grace gets the very same
+// successor, on any replica, and the store keeps two hashes and nothing that could be given out. A used secret that comes
+// later is in the wrong hands, or its successor is: the family ends.
+func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
+	c, now := r.Client.(client).registered, time.Now()
+	handle, secret, ok := splitRefresh(r.Data.RefreshToken)
+	if !ok {
+		return nil, invalidGrant("the refresh token is not valid")
+	}
+	wanted := words(strings.Join(r.Data.Scopes, " "))
+	if beyond(wanted, c.Scopes) { // told before the token is used up
+		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
+	}
+	is, err := s.p.prepare(ctx, c, now)
+	if err != nil {
+		return nil, broken("prepare tokens", err)
+	}
+	next := s.p.successor(handle, secret)
+	f, u, err := s.p.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil, s.p.refreshReused(ctx, c, handle, now)
+	}
+	if err != nil {
+		return nil, broken("rotate family", err)
+	}
+	if len(wanted) == 0 {
+		wanted = f.Scopes
+	}
+	if beyond(wanted, f.Scopes) {
+		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
+	}
+	// What the client may no longer have, it does not get by refreshing.
+	wanted = slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool { return !slices.Contains(c.Scopes, scope) })
+	if !s.p.allow(is, wanted, f.Assurance) {
+		return nil, oidc.ErrInvalidScope().WithDescription("the time for this action has passed; ask for it again at the authorization endpoint")
+	}
+	if row := is.row(f.ID); row != nil {
+		if err := s.p.DB.AddOpaque(ctx, *row); err != nil {
+			return nil, broken("store opaque token", err)
+		}
+	}
+	resp, err := s.p.sign(is, f, u, "", handle+"."+next) // no nonce: OIDC Core §12.2
+	if err != nil {
+		return nil, broken("sign tokens", err)
+	}
+	return op.NewResponse(resp), nil
+}
+
+// splitRefresh takes a refresh token apart; false if it cannot be one.
+func splitRefresh(token string) (handle, secret idp.Secret, ok bool) {
+	h, s, ok := strings.Cut(token, ".")
+	return idp.Secret(h), idp.Secret(s), ok && h != "" && s != "" && len(token) <= 256 && !strings.Contains(s, ".")
+}
+
+// successor is the secret that follows one.
+func (p *Provider) successor(handle, secret idp.Secret) idp.Secret {
+	mac := hmac.New(sha256.New, p.RefreshKey)
+	mac.Write([]byte(handle.Reveal() + "." + secret.Reveal()))
+	return idp.Secret(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+func beyond(wanted, granted []string) bool {
+	return slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(granted, s) })
+}
+
+// refreshReused answers a refresh token that may not be used: it was used before, or it is another client's. Either way
+// it leaked from its family, which ends.
+func (p *Provider) refreshReused(ctx context.Context, c idp.Client, handle idp.Secret, now time.Time) error {
+	_, err := p.DB.ReuseOfFamily(ctx, handle.Hash(), now, p.event(ctx, idp.EventRefreshReused, "", c.ID, now))
+	switch {
+	case err == nil:
+		web.Note(ctx, slog.Bool("refresh_reused", true))
+	case !errors.Is(err, idp.ErrNotFound):
+		return broken("revoke family of a reused refresh token", err)
+	}
+	return invalidGrant("the refresh token is not valid (any longer)")
+}

@@ -1,0 +1,66 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// Rotate moves every algorithm's keys on by what is due at now. It may be run as often as one likes and by several
+// replicas at once: what two of them do twice, the next run mends.
+//
+//	made ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone from the JWKS
+func (k *Keys) Rotate(ctx context.Context, now time.Time) error {
+	stored, err := k.cfg.DB.SigningKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("load signing keys: %w", err)
+	}
+	var changed []idp.SigningKey
+	var events []idp.Event
+	retire := func(key idp.SigningKey, keep time.Duration) {
+		key.State, key.RetiredAt, key.ExpiresAt = idp.KeyRetired, now, now.Add(keep)
+		changed = append(changed, key)
+		events = append(events, keyEvent(idp.EventKeyRetired, key, now))
+	}
+	for _, alg := range algorithms {
+		active, ok := activeOf(stored, alg)
+		if !ok {
+			continue // never used: made when it is
+		}
+		next, announced := oldest(stored, alg, idp.KeyNext)
+		for _, key := range stored { // a lost race left a second one
+			if key.Algorithm == alg && key.State == idp.KeyActive && key.ID != active.ID {
+				retire(key, k.cfg.Keep)
+			}
+			if key.Algorithm == alg && key.State == idp.KeyNext && key.ID != next.ID {
+				retire(key, 0) // it never signed
+			}
+		}
+		age := now.Sub(active.ActiveAt)
+		switch {
+		case age >= k.cfg.Every && announced && now.Sub(next.CreatedAt) >= k.cfg.Ahead:
+			next.State, next.ActiveAt = idp.KeyActive, now
+			changed = append(changed, next)
+			retire(active, k.cfg.Keep)
+		case age >= k.cfg.Every-k.cfg.Ahead && !announced:
+			fresh, err := k.make(alg, idp.KeyNext, now)
+			if err != nil {
+				return err
+			}
+			if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
+				return fmt.Errorf("add signing key: %w", err)
+			}
+		}
+	}
+	if len(changed) > 0 {
+		if err := k.cfg.DB.UpdateSigningKeys(ctx, changed, events...); err != nil {
+			return fmt.Errorf("update signing keys: %w", err)
+		}
+	}
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	_, err = k.load(ctx)
+	return err
+}

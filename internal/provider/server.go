@@ -1,0 +1,128 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Grants of the token endpoint.
+const (
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+)
+
+// server is our side of the library: it routes and decodes, every decision is here. What is not overridden answers
+// "not implemented" (op.UnimplementedServer), so that an update of the library cannot open an endpoint.
+type server struct {
+	op.UnimplementedServer
+	p *Provider
+}
+
+// client lets the library see the three things it asks of a client. The embedded interface is nil: the rest belongs to
+// parts of the library that are not routed.
+type client struct {
+	op.Client
+	registered idp.Client
+}
+
+func (c client) GetID() string               { return c.registered.ID }
+func (c client) AuthMethod() oidc.AuthMethod { return oidc.AuthMethod(c.registered.AuthMethod) }
+func (c client) GrantTypes() []oidc.GrantType {
+	out := make([]oidc.GrantType, len(c.registered.GrantTypes))
+	for i, g := range c.registered.GrantTypes {
+		out[i] = oidc.GrantType(g)
+	}
+	return out
+}
+
+// VerifyClient authenticates the client by exactly the method it is registered for (OIDC Core §9).
+func (s server) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
+	c, err := s.p.authenticate(ctx, r.Header, r.Data.ClientID, idp.Secret(r.Data.ClientSecret))
+	if err != nil {
+		return nil, err
+	}
+	return client{registered: c}, nil
+}
+
+func (p *Provider) authenticate(ctx context.Context, header http.Header, id string, secret idp.Secret) (idp.Client, error) {
+	c, err := p.DB.Client(ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		return idp.Client{}, oidc.ErrInvalidClient()
+	}
+	if err != nil {
+		return idp.Client{}, broken("load client", err)
+	}
+	method := idp.AuthMethodNone
+	switch {
+	case header.Get("Authorization") != "":
+		method = idp.AuthMethodBasic
+	case secret != "":
+		method = idp.AuthMethodPost
+	}
+	if method != c.AuthMethod || method != idp.AuthMethodNone && !c.HasSecret(secret, time.Now()) {
+		p.noteRefused(ctx, c)
+		return idp.Client{}, oidc.ErrInvalidClient()
+	}
+	web.Note(ctx, slog.String("client", c.ID))
+	return c, nil
+}
+
+// noteRefused records that a client failed to authenticate: once a minute for each client, because whoever knows a
+// client_id can cause it as often as he likes.
+func (p *Provider) noteRefused(ctx context.Context, c idp.Client) {
+	now := time.Now()
+	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "client-refused:" + c.ID, Value: []byte("1"), TTL: time.Minute}
+	if err := p.Ephemeral.Do(ctx, claim); err != nil || !claim.Found {
+		return
+	}
+	if err := p.DB.RecordEvents(ctx, p.event(ctx, idp.EventClientAuthRefused, "", c.ID, now)); err != nil {
+		web.Note(ctx, slog.Any("record_error", err))
+	}
+}
+
+// event returns an event that a client caused.
+func (p *Provider) event(ctx context.Context, kind idp.EventKind, userID, clientID string, now time.Time) idp.Event {
+	e := idp.NewEvent(kind, userID, now)
+	e.ClientID, e.RequestID = clientID, web.RequestID(ctx)
+	return e
+}
+
+// broken is the answer to our own failure: nothing of it is told, the record has it.
+func broken(step string, err error) error {
+	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		e := &oidc.Error{ErrorType: "temporarily_unavailable", Description: "try again in a moment"}
+		return op.NewStatusError(e.WithParent(fmt.Errorf("%s: %w", step, err)), http.StatusServiceUnavailable)
+	}
+	return op.NewStatusError(oidc.ErrServerError().WithParent(fmt.Errorf("%s: %w", step, err)), http.StatusInternalServerError)
+}
+
+// openScopes filters the scopes that stay allowed at now: one that names an action class ends with its window, counted
+// from the authentication. until is when the first of the others will end; zero if none does.
+func (p *Provider) openScopes(scopes []string, a idp.Assurance, now time.Time) (open []string, until time.Time) {
+	for _, name := range scopes {
+		if of := p.Policy.Scopes[name].ActionClass; of != "" {
+			class := p.Policy.ActionClasses[of] // one that is no longer configured has no window
+			end := a.AuthTime.Add(class.Window)
+			if !slices.Contains(a.ActionClasses, class.Name) || !now.Before(end) {
+				continue
+			}
+			if until.IsZero() || end.Before(until) {
+				until = end
+			}
+		}
+		open = append(open, name)
+	}
+	return open, until
+}

@@ -1,0 +1,271 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// An audience is the aud claim: one string, or an array of several (RFC 7519 §4.1.3).
+type audience []string
+
+// MarshalJSON implements json.Marshaler.
+func (a audience) MarshalJSON() ([]byte, error) {
+	if len(a) == 1 {
+		return json.Marshal(a[0])
+	}
+	return json.Marshal([]string(a))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *audience) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*a = audience{""}
+		return json.Unmarshal(b, &(*a)[0])
+	}
+	return json.Unmarshal(b, (*[]string)(a))
+}
+
+// accessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
+type accessClaims struct {
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience audience `json:"aud"`
+	ClientID string   `json:"client_id"`
+	Expires  int64    `json:"exp"`
+	Issued   int64    `json:"iat"`
+	ID       string   `json:"jti"` // the family's id, a dot, and what tells its tokens apart
+	Scope    string   `json:"scope"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	AuthTime int64    `json:"auth_time"`
+	Session  string   `json:"sid,omitempty"`
+}
+
+// idClaims are those of an ID token (OIDC Core §2).
+type idClaims struct {
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience string   `json:"aud"`
+	Expires  int64    `json:"exp"`
+	Issued   int64    `json:"iat"`
+	AuthTime int64    `json:"auth_time"`
+	Nonce    string   `json:"nonce,omitempty"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	Session  string   `json:"sid,omitempty"`
+	AtHash   string   `json:"at_hash,omitempty"`
+	userClaims
+}
+
+// tokenResponse is RFC 6749 §5.1 with OIDC Core §3.1.3.3.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope"`
+}
+
+// An issue is one answer of the token endpoint in the making: what one family gives out at one moment.
+type issue struct {
+	client  idp.Client
+	scopes  []string
+	now     time.Time
+	expires time.Time  // of the access token
+	opaque  idp.Secret // the access token itself, if the client's are opaque
+	id      *signer    // for the ID token; nil without openid
+	access  *signer    // for a JWT access token
+}
+
+// prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read.
+func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*issue, error) {
+	is := &issue{client: c, now: now}
+	var err error
+	if c.AccessFormat == idp.FormatOpaque {
+		is.opaque = idp.NewSecret()
+	} else if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
+		return nil, err
+	}
+	alg := c.IDTokenAlg
+	if alg == "" {
+		alg = ES256
+	}
+	if is.id, _, err = p.Keys.signer(ctx, alg); err != nil {
+		return nil, err
+	}
+	return is, nil
+}
+
+// allow settles scopes and lifetime: scopes of an action class last as long as its window, and so does a token that
+// carries one (design §2). It reports whether anything is left.
+func (p *Provider) allow(is *issue, scopes []string, a idp.Assurance) bool {
+	open, until := p.openScopes(scopes, a, is.now)
+	ttl := is.client.AccessTTL
+	if ttl <= 0 {
+		ttl = p.AccessTTL
+	}
+	is.scopes, is.expires = open, is.now.Add(ttl).Truncate(time.Second)
+	if !until.IsZero() && until.Before(is.expires) {
+		is.expires = until.Truncate(time.Second)
+	}
+	return len(open) > 0
+}
+
+// row is the opaque access token as it is stored; nil if the client's are JWTs.
+func (is *issue) row(familyID string) *store.OpaqueToken {
+	if is.opaque == "" {
+		return nil
+	}
+	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, IssuedAt: is.now, ExpiresAt: is.expires}
+}
+
+// sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
+func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*tokenResponse, error) {
+	resp := &tokenResponse{
+		AccessToken:  is.opaque.Reveal(),
+		TokenType:    "Bearer",
+		ExpiresIn:    max(0, is.expires.Unix()-is.now.Unix()),
+		RefreshToken: refresh.Reveal(),
+		Scope:        strings.Join(is.scopes, " "),
+	}
+	var err error
+	if is.opaque == "" {
+		resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
+			Issuer:   p.Issuer,
+			Subject:  u.ID,
+			Audience: p.audience(f.Audience, is.scopes),
+			ClientID: f.ClientID,
+			Expires:  is.expires.Unix(),
+			Issued:   is.now.Unix(),
+			ID:       f.ID + "." + idp.NewSecret().Reveal(),
+			Scope:    resp.Scope,
+			ACR:      f.Assurance.ACR,
+			AMR:      f.Assurance.AMR,
+			AuthTime: f.Assurance.AuthTime.Unix(),
+			Session:  f.SessionID,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("access token: %w", err)
+		}
+	}
+	if !slices.Contains(is.scopes, scopeOpenID) {
+		return resp, nil
+	}
+	asked := storedClaims(f.Claims).IDToken
+	resp.IDToken, err = is.id.sign(typIDToken, idClaims{
+		Issuer:   p.Issuer,
+		Subject:  u.ID,
+		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
+		Expires:  is.now.Add(p.IDTTL).Unix(),
+		Issued:   is.now.Unix(),
+		AuthTime: f.Assurance.AuthTime.Unix(),
+		Nonce:    nonce,
+		ACR:      f.Assurance.ACR,
+		AMR:      f.Assurance.AMR,
+		Session:  f.SessionID,
+		AtHash:   is.id.atHash(resp.AccessToken),
+		userClaims: claimsOf(u, func(claim string) bool {
+			_, ok := asked[claim]
+			return ok
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ID token: %w", err)
+	}
+	return resp, nil
+}
+
+// audience is whom an access token is for: the client's APIs, else the provider itself, which it is for in any case when
+// it opens userinfo.
+func (p *Provider) audience(of, scopes []string) audience {
+	a := audience(slices.Clone(of))
+	if (len(a) == 0 || slices.Contains(scopes, scopeOpenID)) && !slices.Contains(a, p.Issuer) {
+		a = append(a, p.Issuer)
+	}
+	return a
+}
+
+// A presented token is an access token that holds: signed or stored by us, not expired, its family alive, its user not
+// disabled.
+type presented struct {
+	family          idp.Family
+	user            idp.User
+	id              string // jti; empty for an opaque one
+	scopes          []string
+	audience        audience
+	issued, expires time.Time
+}
+
+// maxToken bounds what is taken for a token, in bytes.
+const maxToken = 8 << 10
+
+// present looks an access token up, in one round trip. errToken: it does not hold, for whatever reason.
+func (p *Provider) present(ctx context.Context, token string, now time.Time) (presented, error) {
+	if len(token) > maxToken {
+		return presented{}, errToken
+	}
+	if strings.Count(token, ".") != 2 {
+		return p.presentOpaque(ctx, idp.Secret(token), now)
+	}
+	r, err := p.Keys.current(ctx)
+	if err != nil {
+		return presented{}, err
+	}
+	var c accessClaims
+	if err := r.open(typAccessToken, token, &c); err != nil {
+		return presented{}, err
+	}
+	expires := time.Unix(c.Expires, 0)
+	familyID, _, ok := strings.Cut(c.ID, ".")
+	if !ok || c.Issuer != p.Issuer || !now.Before(expires) {
+		return presented{}, errToken
+	}
+	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
+	if errors.Is(err, idp.ErrNotFound) || err == nil && (f.ClientID != c.ClientID || u.ID != c.Subject) {
+		return presented{}, errToken
+	}
+	if err != nil {
+		return presented{}, fmt.Errorf("load family: %w", err)
+	}
+	return presented{family: f, user: u, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+		issued: time.Unix(c.Issued, 0), expires: expires}, nil
+}
+
+func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time.Time) (presented, error) {
+	t, f, u, err := p.DB.FamilyByOpaque(ctx, token.Hash())
+	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
+		return presented{}, errToken
+	}
+	if err != nil {
+		return presented{}, fmt.Errorf("load opaque token: %w", err)
+	}
+	return presented{family: f, user: u, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), issued: t.IssuedAt, expires: t.ExpiresAt}, nil
+}
+
+// verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
+func (p *Provider) verifyHint(ctx context.Context, token string) (idClaims, error) {
+	if len(token) > maxToken {
+		return idClaims{}, errToken
+	}
+	r, err := p.Keys.current(ctx)
+	if err != nil {
+		return idClaims{}, err
+	}
+	var c idClaims
+	if err := r.open(typIDToken, token, &c); err != nil {
+		return idClaims{}, err
+	}
+	if c.Issuer != p.Issuer || c.Subject == "" {
+		return idClaims{}, errToken
+	}
+	return c, nil
+}
