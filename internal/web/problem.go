@@ -88,7 +88,7 @@ func problemOf(r *http.Request, err error) *Problem {
 			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err}
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the number below.", Err: err}
+		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err}
 }
 
 func tooLarge(err *http.MaxBytesError) *Problem {
