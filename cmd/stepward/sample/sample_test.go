@@ -214,6 +214,13 @@ func TestTheSessionIdentifierChangesWithEverySignInAndStepUp(t *testing.T) {
 	note()
 	b.do("GET", b.atIssuer(b.do("POST", "/payout")))
 	note()
+	now := b.http.Jar.Cookies(base)[0].Value
+	b.http.Jar = nil
+	for old := range seen {
+		if s := b.do("GET", "/me", "Cookie", "acme-session="+old); (s.status == http.StatusOK && s.path == "/me") != (old == now) {
+			t.Errorf("a former identifier is still good for something, or the present one is not: %s", s.path)
+		}
+	}
 }
 
 func TestFormsOfOtherSitesAreRefused(t *testing.T) {
