@@ -34,7 +34,9 @@ type Interaction struct {
 	Consented  bool   `json:"consented,omitempty"` // allowed in this interaction
 	Selected   bool   `json:"selected,omitempty"`  // account chosen in this interaction
 	SignedUp   bool   `json:"signed_up,omitempty"` // account created in this interaction
-	Switched   bool   `json:"switched,omitempty"`  // "use another account": the present session does not count
+	Switched   bool   `json:"switched,omitempty"`  // "use another account", or "I have one" where one was to be created
+	// SwitchedFrom is the sid that is not to be used here any more.
+	SwitchedFrom string `json:"switched_from,omitempty"`
 }
 
 // Local is the other end of an interaction that one of our own pages began.

@@ -176,7 +176,7 @@ func (q question) create() bool { return q.wantsAccount() }
 
 func (q question) noSession() bool { return q.Session == nil }
 
-func (q question) switched() bool { return q.Interaction.Switched && !q.here }
+func (q question) switched() bool { return q.Session.ID == q.Interaction.SwitchedFrom }
 
 func (q question) hintMismatch() bool {
 	hinted := q.Interaction.Request.HintedUser

@@ -14,8 +14,8 @@
 //	                             ├─ Consent ───────► consent.html ────► POST /login/consent
 //	                             ├─ CreateAccount ─► /signup (package account)
 //	                             ├─ Refuse ───┐
-//	                             └─ Finish ───┴─► interaction taken, once ─► Config.Respond (provider: code or OAuth error)
-//	                                                                      └► Local.ReturnTo (a page of our own)
+//	                             └─ Finish ───┴─► interaction taken, once: Config.Respond (provider: code or OAuth error)
+//	                                                                       or Local.ReturnTo (a page of our own)
 //
 // A screen never sends the person to another screen. It saves what it learned, in the session or in the interaction,
 // and returns to GET /login, where [Decide] looks at everything again. So there is one place that says what a request

@@ -1,0 +1,28 @@
+package login
+
+import (
+	"net/http"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// cancel is the quiet way out of every screen: back to the application, which is told so, or for a page of our own to one
+// that asks for nothing.
+func (l *Login) cancel(w http.ResponseWriter, r *http.Request) error {
+	v, err := l.posted(w, r)
+	if err != nil {
+		return err
+	}
+	if v.interaction.Local == nil {
+		return l.end(w, r, v.interaction, idp.Outcome{Error: errAccessDenied, Description: "the user cancelled"})
+	}
+	if err := l.interactions.Delete(r.Context(), v.interaction.ID); err != nil {
+		return err
+	}
+	if v.session != nil {
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		return nil
+	}
+	return l.Shell.Render(w, r, l.pages, "cancelled", web.Page{Name: "login", Title: "Nothing was changed"})
+}

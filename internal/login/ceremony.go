@@ -1,0 +1,338 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// begun answers POST /login/passkey/begin.
+type begun struct {
+	Ceremony  string          `json:"ceremony"`
+	PublicKey json.RawMessage `json:"publicKey"`
+}
+
+// begin starts the ceremony that the interaction needs now: a step-up with the passkeys that can do it, a sign-in with
+// whichever passkey the person picks, or one with those of a typed name.
+func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		I     string `json:"i"`
+		Email string `json:"email"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	email := ""
+	if in.Email != "" {
+		var ok bool
+		if email, ok = idp.NormalizeEmail(in.Email); !ok {
+			return &web.Problem{Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn't an e-mail address",
+				Text: "That doesn't look like an e-mail address. Check it, or leave it out and use the button."}
+		}
+	}
+	limits := limitsOf(r, email)
+	var ops []*ephemeral.Op
+	for _, limit := range limits {
+		ops = append(ops, limit.op)
+	}
+	v, err := l.visit(w, r, in.I, ops...)
+	if err != nil {
+		return err
+	}
+	for _, limit := range limits {
+		if err := limit.check(w); err != nil {
+			return err
+		}
+	}
+	_, step, err := l.decide(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	var cer passkey.Ceremony
+	var options json.RawMessage
+	switch {
+	case step.Kind == StepUp && email == "":
+		cer, options, err = l.newStepUp(r.Context(), v, step)
+	case step.Kind == SignIn && email != "":
+		cer, options, err = l.newTypedSignIn(r.Context(), v, email)
+	case step.Kind == SignIn:
+		cer, options, err = l.newSignIn(r.Context(), v)
+	default:
+		return movedOn(v.interaction.ID)
+	}
+	if err != nil {
+		return err
+	}
+	var wrapped begun
+	if err := json.Unmarshal(options, &wrapped); err != nil { // {"publicKey":{…}}
+		return fmt.Errorf("read options: %w", err)
+	}
+	wrapped.Ceremony = cer.ID
+	return web.WriteJSON(w, http.StatusOK, wrapped)
+}
+
+func (l *Login) newSignIn(ctx context.Context, v visit) (passkey.Ceremony, json.RawMessage, error) {
+	cer, op, err := l.Ceremonies.NewSignIn(v.interaction.ID, v.interaction.Browser)
+	if err == nil {
+		err = l.Ephemeral.Do(ctx, op)
+	}
+	if err != nil {
+		return cer, nil, fmt.Errorf("begin sign-in: %w", err)
+	}
+	return cer, l.Ceremonies.SignInOptions(cer.Challenge), nil
+}
+
+// newTypedSignIn does the same for an address that has an account and for one that has none: one read, one write, a list
+// of the same shape. Which passkeys an address has is thereby public, as it is wherever names are typed (WebAuthn L3 §14.6.3).
+func (l *Login) newTypedSignIn(ctx context.Context, v visit, email string) (passkey.Ceremony, json.RawMessage, error) {
+	keys, err := l.DB.PasskeysByEmail(ctx, email)
+	if err != nil {
+		return passkey.Ceremony{}, nil, fmt.Errorf("load passkeys: %w", err)
+	}
+	if decoys := l.Ceremonies.Decoys(email); len(keys) == 0 { // made either way, so that time tells nothing
+		keys = decoys
+	}
+	return l.newAssertion(ctx, v, idp.PurposeSignIn, "", keys, nil)
+}
+
+// newStepUp is for all classes of the requirement at once, since one authentication has to meet all of it.
+func (l *Login) newStepUp(ctx context.Context, v visit, step Step) (passkey.Ceremony, json.RawMessage, error) {
+	var classes []string
+	for _, class := range v.interaction.Requirement.ActionClasses {
+		classes = append(classes, class.Name)
+	}
+	return l.newAssertion(ctx, v, idp.PurposeStepUp, v.session.UserID, step.Passkeys, classes)
+}
+
+func (l *Login) newAssertion(ctx context.Context, v visit, p idp.Purpose, userID string, keys []idp.Passkey, classes []string) (
+	passkey.Ceremony, json.RawMessage, error,
+) {
+	cer, options, op, err := l.Ceremonies.NewAssertion(p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
+	if err == nil {
+		err = l.Ephemeral.Do(ctx, op)
+	}
+	if err != nil {
+		return cer, nil, fmt.Errorf("begin %s: %w", p, err)
+	}
+	return cer, options, nil
+}
+
+// An attempt is one answer to a ceremony on its way through finish.
+type attempt struct {
+	visit
+	ceremony passkey.Ceremony
+	// passkey and user are whose credential was presented, once it was found: for the record, proven or not.
+	passkey idp.Passkey
+	user    idp.User
+}
+
+// finish takes the ceremony, verifies the answer, records the authentication, and starts or elevates the session.
+func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		I          string          `json:"i"`
+		Ceremony   string          `json:"ceremony"`
+		Credential json.RawMessage `json:"credential"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	if in.Ceremony == "" || len(in.Ceremony) > 64 {
+		return stale(errors.New("no ceremony"))
+	}
+	limit, take := newLimit("finish", source(r), ceremonyLimit), l.Ceremonies.TakeOp(in.Ceremony)
+	v, err := l.visit(w, r, in.I, limit.op, take)
+	if err != nil {
+		return err
+	}
+	if err := limit.check(w); err != nil {
+		return err
+	}
+	a := attempt{visit: v}
+	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
+		return stale(err)
+	} else if err != nil {
+		return fmt.Errorf("take ceremony: %w", err)
+	}
+	next, err := l.authenticate(w, r, &a, in.Credential)
+	if err != nil {
+		return l.refused(r, a, err)
+	}
+	return web.WriteJSON(w, http.StatusOK, map[string]string{"next": next})
+}
+
+// Refusals of our own, beside those of package passkey.
+var (
+	errForeignCeremony = errors.New("ceremony of another interaction")
+	errSessionChanged  = errors.New("session changed during the step-up")
+	errOtherThanHinted = errors.New("another user than the one of id_token_hint")
+)
+
+func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt, response []byte) (next string, err error) {
+	ctx, now, stepUp := r.Context(), time.Now(), a.ceremony.Purpose == idp.PurposeStepUp
+	if a.ceremony.Interaction != a.interaction.ID {
+		return "", errForeignCeremony
+	}
+	if stepUp && (a.session == nil || a.session.UserID != a.ceremony.UserID) {
+		return "", errSessionChanged
+	}
+	handle := userHandle(response)
+	proof, err := l.Ceremonies.FinishAssertion(ctx, a.ceremony, a.interaction.Browser, response, now,
+		func(ctx context.Context, id []byte) (idp.Passkey, idp.User, error) {
+			var err error
+			if a.passkey, a.user, err = l.DB.PasskeyByCredentialID(ctx, id); err != nil {
+				return idp.Passkey{}, idp.User{}, err
+			}
+			// Only the passkey itself knows the handle. To answer as for an unknown credential without it keeps the IDs that
+			// begin hands out for a typed name from being told from its decoys here.
+			if len(a.ceremony.Allowed) == 0 && !bytes.Equal(handle, a.user.Handle) {
+				return idp.Passkey{}, idp.User{}, idp.ErrNotFound
+			}
+			return a.passkey, a.user, nil
+		})
+	if err != nil {
+		return "", err
+	}
+	if hinted := a.interaction.Request.HintedUser; hinted != "" && hinted != proof.User.ID {
+		return "", errOtherThanHinted
+	}
+	k := proof.Passkey
+	k.LastUsedAt, k.LastAgent = now, web.Agent(r.UserAgent())
+	kind := idp.EventSignedIn
+	if stepUp {
+		kind = idp.EventSteppedUp
+	}
+	event := l.event(r, *a, kind)
+	if proof.BecameSynced {
+		event.Detail["became_synced"] = "true"
+	}
+	if err := l.DB.RecordAuthentication(ctx, k, proof.Authentication, event); err != nil {
+		return "", fmt.Errorf("record authentication: %w", err)
+	}
+	if stepUp {
+		_, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+	} else {
+		_, err = l.Sessions.Start(ctx, w, r, proof.Authentication)
+	}
+	if errors.Is(err, idp.ErrNotFound) {
+		return "", errSessionChanged
+	}
+	return address(a.interaction.ID), err
+}
+
+// event describes an attempt for the audit record.
+func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event {
+	e := web.Event(r, kind, a.user.ID)
+	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{"purpose": string(a.ceremony.Purpose)}
+	if a.session != nil && a.ceremony.Purpose == idp.PurposeStepUp {
+		e.SessionID = a.session.ID
+	}
+	return e
+}
+
+// refused records why an attempt failed and returns the sentence for the person. It says no more than they need: which of
+// the many checks refused is for the record.
+func (l *Login) refused(r *http.Request, a attempt, err error) error {
+	ctx := r.Context()
+	problem := &web.Problem{Status: http.StatusBadRequest, Code: "passkey_refused", Title: "That didn't work",
+		Text: "That passkey couldn't be used here. Try again, or use another one.", Err: err}
+	kind := idp.EventPasskeyRefused
+	counter, regressed := errors.AsType[*passkey.CounterError](err)
+	unknown, notKnown := errors.AsType[*passkey.UnknownCredentialError](err)
+	switch {
+	case regressed:
+		kind = idp.EventPasskeyRegressed
+		problem.Text = "This passkey gave an answer it should not give, as a copy of it would. To be safe we didn't accept it. Use another passkey."
+	case notKnown && len(a.ceremony.Allowed) == 0:
+		problem.Code, problem.Text = "unknown_credential", "This passkey isn't known here any more. Use another one; you can delete this one from your device."
+		problem.Fields = map[string]string{"rp_id": unknown.RPID, "credential_id": unknown.EncodedID()}
+	case notKnown: // as for any other wrong passkey: typed names must not be tried out here
+	case errors.Is(err, passkey.ErrNotVerified):
+		problem.Text = "Your device didn't check that it's you. Set up a screen lock or a PIN for this passkey, or use another one."
+	case errors.Is(err, passkey.ErrWrongUser):
+		problem.Code, problem.Text = "other_account", "That passkey belongs to another account. Use one of the account shown above, or choose “Not you?”."
+	case errors.Is(err, errOtherThanHinted):
+		problem.Code, problem.Text = "other_account", "The application asked for another account than that passkey's. Use a passkey of that account, or go back."
+	case errors.Is(err, passkey.ErrDisabled):
+		problem.Code, problem.Text = "account_closed", "This account is closed. If you think this is a mistake, ask whoever runs this service."
+	case errors.Is(err, errSessionChanged):
+		return movedOn(a.interaction.ID)
+	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony):
+	default:
+		return err // ours to mend: nothing about the passkey
+	}
+	event := l.event(r, a, kind)
+	event.Detail["reason"] = reason(err)
+	if regressed {
+		err = l.DB.RegressPasskey(ctx, counter.PasskeyID, time.Now(), event)
+	} else {
+		err = l.DB.RecordEvents(ctx, event)
+	}
+	if err != nil {
+		return fmt.Errorf("record refusal: %w", err)
+	}
+	if regressed && l.Notify != nil {
+		l.Notify(context.WithoutCancel(ctx), a.user, string(kind), map[string]string{"passkey": a.passkey.Name, "agent": event.Agent, "address": event.Address})
+	}
+	// The page's own ceremony is used up. Should the person reload, the page begins a new one instead of offering that.
+	if a.ceremony.ID == a.interaction.Ceremony {
+		if err := l.save(ctx, a.visit, forgetCeremony); err != nil {
+			web.Note(ctx, slog.Any("forget_ceremony", err))
+		}
+	}
+	return problem
+}
+
+func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }
+
+// reason is one of a few words: an audit record is no place for text that came with a request.
+func reason(err error) string {
+	reasons := []error{
+		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, errOtherThanHinted, errForeignCeremony,
+	}
+	if i := slices.IndexFunc(reasons, func(known error) bool { return errors.Is(err, known) }); i >= 0 {
+		return reasons[i].Error()
+	}
+	return passkey.ErrRefused.Error()
+}
+
+// userHandle reads the user handle of a response; nil if there is none.
+func userHandle(response []byte) []byte {
+	var in struct {
+		Response struct {
+			UserHandle string `json:"userHandle"`
+		} `json:"response"`
+	}
+	if json.Unmarshal(response, &in) != nil {
+		return nil
+	}
+	handle, err := base64.RawURLEncoding.DecodeString(in.Response.UserHandle)
+	if err != nil {
+		return nil
+	}
+	return handle
+}
+
+// stale says that the ceremony was used or has expired; the page begins a new one by itself.
+func stale(err error) *web.Problem {
+	return &web.Problem{Status: http.StatusBadRequest, Code: "ceremony_gone", Title: "That took too long",
+		Text: "That took too long, or was sent twice. Please try again.", Err: err}
+}
+
+// movedOn sends a page that is no longer up to date back to the dispatcher.
+func movedOn(id string) *web.Problem {
+	return &web.Problem{Status: http.StatusConflict, Code: "moved_on", Title: "This page is out of date",
+		Text: "Something changed in another tab. Reload the page to go on.", Next: "Continue", NextURL: address(id),
+		Fields: map[string]string{"location": address(id)}}
+}

@@ -1,0 +1,62 @@
+package login
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Limits of the ceremonies, as many in one window. They are generous: a whole office may share one address, and a
+// ceremony cannot be guessed. What they bound is work, audit records, and how fast somebody can try out names.
+const (
+	limitWindow      = 5 * time.Minute
+	ceremonyLimit    = 300 // begins and finishes of one address, each
+	emailLimit       = 20  // typed names of one address
+	emailTargetLimit = 40  // typings of one name, from anywhere; autofill and the button go on working
+)
+
+// A limit is a counter that rides along in a request's round trip.
+type limit struct {
+	op  *ephemeral.Op
+	max int64
+}
+
+func newLimit(name, key string, most int64) limit {
+	return limit{&ephemeral.Op{Verb: ephemeral.Count, Key: "limit-login-" + name + ":" + key, TTL: limitWindow}, most}
+}
+
+// check refuses what is over its limit.
+func (l limit) check(w http.ResponseWriter) error {
+	if l.op.N <= l.max {
+		return nil
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(limitWindow.Seconds())))
+	return &web.Problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "Too many tries",
+		Text: "There were too many tries from here in a short time. Wait five minutes, then try again."}
+}
+
+// source is whom a request is counted for: an address, or the network of an IPv6 one, of which everybody has 2⁶⁴.
+func source(r *http.Request) string {
+	addr, err := netip.ParseAddr(web.ClientAddress(r))
+	if err != nil {
+		return "unknown"
+	}
+	if addr = addr.Unmap(); addr.Is6() {
+		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr().String()
+	}
+	return addr.String()
+}
+
+// limitsOf returns the limits of a ceremony's begin. A name is kept as its hash: it is nobody's business.
+func limitsOf(r *http.Request, email string) []limit {
+	limits := []limit{newLimit("begin", source(r), ceremonyLimit)}
+	if email != "" {
+		limits = append(limits, newLimit("email-from", source(r), emailLimit), newLimit("email", idp.Secret(email).Hash(), emailTargetLimit))
+	}
+	return limits
+}

@@ -1,0 +1,223 @@
+package login
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/web"
+)
+
+//go:embed pages
+var files embed.FS
+
+// Config is what interactions are made of. All but Notify is required.
+type Config struct {
+	Shell      *web.Shell
+	Sessions   *session.Sessions
+	Ceremonies *passkey.Ceremonies
+	DB         *store.DB
+	Ephemeral  ephemeral.Store
+	Policy     idp.Policy
+	SignUp     bool // whether people may create accounts
+	// Respond ends an interaction of a client: it issues the code, or sends the OAuth error. It takes the interaction from
+	// the store in the same round trip, so that each is answered once; who comes second reads a page that says so.
+	Respond func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error
+	// Notify tells a user of something they should know: kind is an idp.EventKind, data what the letter says besides. It
+	// must not block for long. Nil: nobody is told.
+	Notify func(ctx context.Context, u idp.User, kind string, data map[string]string)
+}
+
+// Login serves the screens of interactions.
+type Login struct {
+	Config
+	pages        *web.Pages
+	interactions ephemeral.Bucket[idp.Interaction]
+}
+
+// New parses the pages.
+func New(c Config) (*Login, error) {
+	pages, err := c.Shell.Parse(files, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("login pages: %w", err)
+	}
+	return &Login{c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, "interaction", idp.InteractionTTL)}, nil
+}
+
+// Mount adds the screens to the browser's mux, the one behind the cross-origin check.
+func (l *Login) Mount(mux *http.ServeMux) {
+	l.Shell.Handle(mux, "GET /login", l.show)
+	l.Shell.Handle(mux, "POST /login/passkey/begin", l.begin)
+	l.Shell.Handle(mux, "POST /login/passkey/finish", l.finish)
+	l.Shell.Handle(mux, "POST /login/consent", l.consent)
+	l.Shell.Handle(mux, "POST /login/select", l.selectAccount)
+	l.Shell.Handle(mux, "POST /login/switch", l.switchAccount)
+	l.Shell.Handle(mux, "POST /login/cancel", l.cancel)
+}
+
+// Begin stores a new interaction, together with the sign-in that its first page will probably offer, in one round trip,
+// binds it to the browser and returns where to send it.
+func (l *Login) Begin(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (string, error) {
+	// A POST without the cookie comes from another site, which is no reason to think that this browser has none:
+	// SameSite=Lax keeps it back. A new one would cut off the other tabs, so GET /login binds instead.
+	browser := l.Sessions.Browser(r)
+	if browser == "" && r.Method == http.MethodGet {
+		browser = l.Sessions.EnsureBrowser(w, r)
+	}
+	return l.create(ctx, browser, idp.NewInteraction(req, need, time.Now()))
+}
+
+func (l *Login) create(ctx context.Context, browser idp.Secret, i idp.Interaction) (string, error) {
+	var ops []*ephemeral.Op
+	if browser != "" && !silent(i) {
+		i.Browser = browser.Hash()
+		cer, op, err := l.Ceremonies.NewSignIn(i.ID, i.Browser)
+		if err != nil {
+			return "", fmt.Errorf("begin sign-in: %w", err)
+		}
+		i.Ceremony, i.Challenge = cer.ID, cer.Challenge
+		ops = append(ops, op)
+	}
+	op, err := l.interactions.PutOp(i.ID, i, 0)
+	if err != nil {
+		return "", err
+	}
+	if err := l.Ephemeral.Do(ctx, append(ops, op)...); err != nil {
+		return "", fmt.Errorf("store interaction: %w", err)
+	}
+	return address(i.ID), nil
+}
+
+// silent: no page will be shown, so there is no browser to bind to, and no need: a code or an error goes to the client's
+// redirect URI, as it would for anybody who opened the client's own link. Frames, where cookies are kept back, get their
+// login_required this way.
+func silent(i idp.Interaction) bool { return i.Request.Prompts("none") }
+
+func address(id string) string { return "/login?i=" + url.QueryEscape(id) }
+
+// show is the dispatcher: whatever happened, everybody comes back here.
+func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
+	v, err := l.visit(w, r, r.URL.Query().Get("i"))
+	if err != nil {
+		return err
+	}
+	f, step, err := l.decide(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	web.Note(r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
+	switch step.Kind {
+	case Finish:
+		return l.end(w, r, v.interaction, idp.Outcome{
+			UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: v.interaction.Request.Scopes,
+		})
+	case Refuse:
+		return l.end(w, r, v.interaction, idp.Outcome{Error: step.Error, Description: step.Description})
+	case StepUp:
+		return l.showStepUp(w, r, v, f, step)
+	case Consent:
+		return l.showConsent(w, r, v, f, step)
+	case SelectAccount:
+		return l.showSelect(w, r, v, f)
+	case CreateAccount:
+		http.Redirect(w, r, "/signup?i="+url.QueryEscape(v.interaction.ID), http.StatusSeeOther)
+		return nil
+	default:
+		return l.showSignIn(w, r, v, f)
+	}
+}
+
+// decide gathers the facts for Decide: passkeys and grant are looked up only when the answer hangs on them.
+func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
+	f := Facts{Interaction: v.interaction, Session: v.session, Policy: l.Policy, SignUp: l.SignUp, Now: time.Now()}
+	var err error
+	if v.interaction.Local == nil {
+		if f.Client, err = l.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
+			return f, Step{}, &web.Problem{Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn't known here any more",
+				Text: "Whoever runs this service has removed it or switched it off.", Next: "Ask the people behind the application.", Err: err}
+		} else if err != nil {
+			return f, Step{}, fmt.Errorf("load client: %w", err)
+		}
+	}
+	for asked := false; ; {
+		step := Decide(f)
+		switch {
+		case step.For == StepUp && f.Passkeys == nil:
+			keys, err := l.DB.PasskeysOf(ctx, v.session.UserID)
+			if err != nil {
+				return f, Step{}, fmt.Errorf("load passkeys: %w", err)
+			}
+			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even if there are none
+		case step.For == Consent && !asked:
+			asked = true
+			grant, err := l.DB.Grant(ctx, v.session.UserID, f.Client.ID)
+			if err == nil {
+				f.Grant = &grant
+			} else if !errors.Is(err, idp.ErrNotFound) {
+				return f, Step{}, fmt.Errorf("load grant: %w", err)
+			}
+		default:
+			return f, step, nil
+		}
+	}
+}
+
+// end answers an interaction, once however many tabs and reloads ask.
+func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+	if i.Local == nil {
+		return l.Respond(w, r, i, o)
+	}
+	if _, err := l.interactions.Take(r.Context(), i.ID); errors.Is(err, idp.ErrNotFound) {
+		return gone(err)
+	} else if err != nil {
+		return fmt.Errorf("end interaction: %w", err)
+	}
+	switch {
+	case o.Error == errUnmet:
+		return &web.Problem{Status: http.StatusForbidden, Code: o.Error, Title: "This needs a stronger passkey",
+			Text: "None of your passkeys can prove what is asked for here.", Next: "See your passkeys", NextURL: "/account/passkeys"}
+	case o.Error != "":
+		return &web.Problem{Status: http.StatusForbidden, Code: o.Error, Title: "That can't be done", Text: "Nothing was changed.",
+			Next: "Go to your account", NextURL: "/account"}
+	}
+	http.Redirect(w, r, i.Local.ReturnTo, http.StatusSeeOther)
+	return nil
+}
+
+// SignedUp notes that the account of this interaction was just created in this browser.
+func (l *Login) SignedUp(ctx context.Context, r *http.Request, id string) error {
+	v, err := l.visit(nil, r.WithContext(ctx), id)
+	if err != nil {
+		return err
+	}
+	return l.save(ctx, v, func(i *idp.Interaction) { i.SignedUp = true })
+}
+
+// Asking returns whose interaction this browser is in; nil if nobody's: of a page of our own, ended, or another browser's.
+func (l *Login) Asking(r *http.Request, id string) *web.ClientChip {
+	v, err := l.visit(nil, r, id)
+	if err != nil || v.interaction.Local != nil {
+		return nil
+	}
+	client, err := l.DB.Client(r.Context(), v.interaction.Request.ClientID)
+	if err != nil {
+		return nil
+	}
+	return chip(client, v.interaction.Request.RedirectURI)
+}
+
+// localPath reports whether s leads to a page of our own and nowhere else, in the eyes of every browser.
+func localPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsAny(s, "\\\r\n\t")
+}

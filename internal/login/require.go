@@ -1,0 +1,64 @@
+package login
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// defaultWindow is the window of a class of our own pages that the policy does not describe.
+const defaultWindow = 5 * time.Minute
+
+// Require reports whether the browser's session may see a page of our own: with a class, one that was stepped up for it
+// within its window; without, any live one. If not it has answered: a page is led through a local interaction and back to
+// returnTo (303), a script gets 403 {"error":"step_up_required","location":…}. The reason completes "Confirm it's you to …".
+func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool) {
+	need := idp.Requirement{}
+	if class != "" {
+		c, known := l.Policy.ActionClasses[class]
+		if !known {
+			c = idp.ActionClass{Name: class, Window: defaultWindow}
+		}
+		need.ActionClasses = []idp.ActionClass{c}
+	}
+	sess, err := l.Sessions.Current(r.Context(), r)
+	if err == nil {
+		if _, open := l.Policy.Choose(sess, "", need, false, time.Now()); open == "" {
+			return sess, true
+		}
+	}
+	if err == nil || errors.Is(err, idp.ErrNotFound) {
+		err = l.ask(w, r, need, reason, returnTo)
+	} else {
+		err = fmt.Errorf("load session: %w", err)
+	}
+	if err != nil {
+		l.Shell.Fail(w, r, err)
+	}
+	return nil, false
+}
+
+// ask begins a local interaction and leads there.
+func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement, reason, returnTo string) error {
+	if !localPath(returnTo) {
+		return fmt.Errorf("return to %q: not a page of ours", returnTo)
+	}
+	i := idp.NewInteraction(idp.Request{}, need, time.Now())
+	i.Local = &idp.Local{ReturnTo: returnTo, Reason: reason}
+	// Also for a POST: it passed the cross-origin check, so a missing cookie is missing for good.
+	location, err := l.create(r.Context(), l.Sessions.EnsureBrowser(w, r), i)
+	if err != nil {
+		return err
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
+		return &web.Problem{Status: http.StatusForbidden, Code: "step_up_required", Title: "Confirm it's you",
+			Text: "Please confirm it's you first.", Next: "Continue", NextURL: location, Fields: map[string]string{"location": location}}
+	}
+	http.Redirect(w, r, location, http.StatusSeeOther)
+	return nil
+}

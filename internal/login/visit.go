@@ -1,0 +1,105 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// A visit is one request to an interaction by the browser it belongs to, and who is signed in there.
+type visit struct {
+	interaction idp.Interaction
+	session     *idp.Session // nil: nobody
+}
+
+// visit loads interaction and session in one round trip, together with further ops. It refuses another browser than the
+// one that began the interaction. w may be nil where no page is shown; then an unbound interaction is nobody's.
+func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...*ephemeral.Op) (visit, error) {
+	if id == "" || len(id) > 64 {
+		return visit{}, gone(errors.New("no interaction"))
+	}
+	get, current := l.interactions.GetOp(id), l.Sessions.CurrentOp(r)
+	ops = append(ops, get)
+	if current != nil {
+		ops = append(ops, current)
+	}
+	if err := l.Ephemeral.Do(r.Context(), ops...); err != nil {
+		return visit{}, fmt.Errorf("load interaction: %w", err)
+	}
+	i, err := l.interactions.Decode(get)
+	if err == nil && !time.Now().Before(i.ExpiresAt) {
+		err = idp.ErrNotFound
+	}
+	if err != nil {
+		return visit{}, gone(err)
+	}
+	if w != nil && r.Method == http.MethodGet && i.Browser == "" && !silent(i) {
+		if i, err = l.bind(w, r, i); err != nil {
+			return visit{}, err
+		}
+	} else if !l.Sessions.Browser(r).Matches(i.Browser) && !(silent(i) && r.Method == http.MethodGet) {
+		return visit{}, foreign()
+	}
+	v := visit{interaction: i}
+	if current == nil {
+		return v, nil
+	}
+	if v.session, err = l.Sessions.FromOp(r.Context(), r, current); err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return visit{}, fmt.Errorf("load session: %w", err)
+	} else if err != nil {
+		v.session = nil
+	}
+	return v, nil
+}
+
+// bind gives an interaction that began without the browser cookie (a cross-site POST) to the first browser that shows it.
+func (l *Login) bind(w http.ResponseWriter, r *http.Request, i idp.Interaction) (idp.Interaction, error) {
+	browser := l.Sessions.EnsureBrowser(w, r)
+	i, err := l.interactions.Update(r.Context(), i.ID, lifetime(i), func(i *idp.Interaction) error {
+		if i.Browser != "" && !browser.Matches(i.Browser) {
+			return foreign()
+		}
+		i.Browser = browser.Hash()
+		return nil
+	})
+	if errors.Is(err, idp.ErrNotFound) {
+		return i, gone(err)
+	}
+	return i, err
+}
+
+// save keeps what a screen learned.
+func (l *Login) save(ctx context.Context, v visit, change func(*idp.Interaction)) error {
+	_, err := l.interactions.Update(ctx, v.interaction.ID, lifetime(v.interaction), func(i *idp.Interaction) error {
+		change(i)
+		return nil
+	})
+	if errors.Is(err, idp.ErrNotFound) {
+		return gone(err)
+	} else if err != nil {
+		return fmt.Errorf("save interaction: %w", err)
+	}
+	return nil
+}
+
+func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.ExpiresAt), time.Second) }
+
+// gone is what a person reads who comes back to an interaction that has ended, expired or never was.
+func gone(err error) *web.Problem {
+	return &web.Problem{Status: http.StatusGone, Code: "interaction_gone", Title: "This page has done its work",
+		Text: "It was used already, or it was open for too long. Nothing was changed.",
+		Next: "Start again from the application you came from.", Err: err}
+}
+
+// foreign is what a person reads who opened somebody else's link, or the link in another browser than they began in.
+func foreign() *web.Problem {
+	return &web.Problem{Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
+		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don't use it.",
+		Next: "Start again from the application you want to use."}
+}
