@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -32,6 +33,7 @@ type issuer struct {
 	asked  url.Values // the last authorization request
 	// What the next tokens say, beyond the ordinary.
 	id, access map[string]any
+	info       string // sub of userinfo; empty: the same
 	scope      string // granted; empty: as asked
 	codes      int
 }
@@ -58,7 +60,7 @@ func newIssuer(t *testing.T) *issuer {
 		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
 	})
 	mux.HandleFunc("GET /oauth2/userinfo", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]any{"sub": "ada-1", "name": "Ada <Lovelace>", "email": "ada@example.com"})
+		answer(w, map[string]any{"sub": cmp.Or(i.info, "ada-1"), "name": "Ada <Lovelace>", "email": "ada@example.com"})
 	})
 	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
 		id, secret, _ := r.BasicAuth()
@@ -70,10 +72,7 @@ func newIssuer(t *testing.T) *issuer {
 			return
 		}
 		i.codes++
-		scope := i.scope
-		if scope == "" {
-			scope = i.asked.Get("scope")
-		}
+		scope := cmp.Or(i.scope, i.asked.Get("scope"))
 		id1 := i.claims(map[string]any{"aud": "acme", "nonce": i.asked.Get("nonce")}, i.id)
 		access := i.claims(map[string]any{"aud": i.audience(), "scope": scope, "client_id": "acme", "jti": "1"}, i.access)
 		answer(w, map[string]any{"token_type": "Bearer", "expires_in": 300, "scope": scope,

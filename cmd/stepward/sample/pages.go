@@ -2,6 +2,7 @@ package sample
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
@@ -104,7 +105,7 @@ func describe(u *user) *person {
 	for _, source := range []json.RawMessage{u.idClaims, u.userInfo} {
 		var profile struct{ Name, Email string }
 		_ = json.Unmarshal(source, &profile)
-		p.Name, p.Email = orElse(profile.Name, p.Name), orElse(profile.Email, p.Email)
+		p.Name, p.Email = cmp.Or(profile.Name, p.Name), cmp.Or(profile.Email, p.Email)
 	}
 	// An application leaves access tokens to the API and does not look inside. This page does, for those who learn.
 	if p.AccessToken = pretty(payload(u.accessToken)); p.AccessToken == "" {
@@ -145,13 +146,6 @@ func pretty(data []byte) string {
 		return ""
 	}
 	return b.String()
-}
-
-func orElse(s, other string) string {
-	if s != "" {
-		return s
-	}
-	return other
 }
 
 func clock(t time.Time) string {

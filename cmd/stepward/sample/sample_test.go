@@ -36,6 +36,14 @@ func TestSignInShowsWhoHowAndWhen(t *testing.T) {
 	}
 }
 
+func TestUserinfoOfSomebodyElseIsNotShown(t *testing.T) {
+	b := visit(t)
+	b.issuer.info = "eve-2"
+	if s := b.signIn(); s.text("app-userinfo") != "{}" || strings.Contains(s.body, "Lovelace") {
+		t.Error(s.body)
+	}
+}
+
 func TestPayoutStepsUpOnceAndComesBackPaid(t *testing.T) {
 	b := visit(t)
 	b.signIn()
