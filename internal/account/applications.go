@@ -1,0 +1,75 @@
+package account
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+type application struct {
+	ID, Name, LogoURL, URL string
+	Scopes                 []string // in words
+	Since                  time.Time
+}
+
+type applicationsPage struct {
+	Applications []application
+	Notice       string
+}
+
+func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v visitor) error {
+	grants, err := a.DB.GrantsOf(r.Context(), v.user.ID)
+	if err != nil {
+		return fmt.Errorf("load grants: %w", err)
+	}
+	var p applicationsPage
+	for _, g := range grants {
+		c, err := a.DB.Client(r.Context(), g.ClientID)
+		if err != nil && !errors.Is(err, idp.ErrNotFound) { // gone or disabled: its grant can still be removed
+			return fmt.Errorf("load client: %w", err)
+		}
+		p.Applications = append(p.Applications, application{
+			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, Scopes: a.words(g.Scopes), Since: g.CreatedAt,
+		})
+	}
+	if r.URL.Query().Get("done") == "removed" {
+		p.Notice = "The application no longer has access. It will ask again if you use it again."
+	}
+	return a.house(w, r, v, http.StatusOK, "applications", "Applications", "Applications you use", p)
+}
+
+// words says what scopes let an application do; a scope that the operator gave no words is shown by its name, except
+// openid, which means no more than that one signed in.
+func (a *Account) words(scopes []string) []string {
+	var words []string
+	for _, name := range scopes {
+		if text := a.Scopes[name].Description; text != "" {
+			words = append(words, text)
+		} else if name != "openid" {
+			words = append(words, name)
+		}
+	}
+	return words
+}
+
+func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v visitor) error {
+	typed, err := form(r, "client")
+	if err != nil {
+		return err
+	}
+	ev := web.Event(r, idp.EventConsentRevoked, v.user.ID)
+	ev.SessionID, ev.ClientID = v.session.ID, typed[0]
+	err = a.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
+	if errors.Is(err, idp.ErrNotFound) {
+		return &web.Problem{Status: http.StatusNotFound, Title: "There's no such application",
+			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications"}
+	} else if err != nil {
+		return fmt.Errorf("remove grant: %w", err)
+	}
+	return seeOther(w, r, "/account/applications?done=removed")
+}

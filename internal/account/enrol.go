@@ -1,0 +1,305 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/web"
+)
+
+const (
+	enrolmentTTL = 15 * time.Minute
+	linkKind     = "enrol"
+)
+
+// An enrolment lets one browser register passkeys for one user, and nothing else. Its key is the hash of its cookie.
+type enrolment struct {
+	User        idp.User  `json:"user"`
+	New         bool      `json:"new,omitempty"`  // the user is stored with the first passkey; until then only here
+	Link        string    `json:"link,omitempty"` // hash of the invitation it came from
+	Interaction string    `json:"i,omitempty"`
+	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in it
+	ExpiresAt   time.Time `json:"expires"`
+}
+
+// enrol begins an enrolment in this browser.
+func (a *Account) enrol(w http.ResponseWriter, r *http.Request, e enrolment) error {
+	secret := idp.NewSecret()
+	e.ExpiresAt = time.Now().Add(enrolmentTTL)
+	if err := a.enrolments.Put(r.Context(), secret.Hash(), e); err != nil {
+		return fmt.Errorf("store enrolment: %w", err)
+	}
+	http.SetCookie(w, a.enrolmentCookie(secret.Reveal(), int(enrolmentTTL/time.Second)))
+	return nil
+}
+
+func (a *Account) enrolmentCookie(value string, maxAge int) *http.Cookie {
+	c := &http.Cookie{Name: "__Host-stepward-enrol", Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if a.Insecure {
+		c.Name, c.Secure = "stepward-enrol", false
+	}
+	return c
+}
+
+// enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
+func (a *Account) enrolment(r *http.Request) (enrolment, string, error) {
+	gone := &web.Problem{Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
+		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
+		Next: "If you have created one, sign in with it", NextURL: "/account"}
+	cookie, err := r.Cookie(a.enrolmentCookie("", 0).Name)
+	if err != nil {
+		return enrolment{}, "", gone
+	}
+	key := idp.Secret(cookie.Value).Hash()
+	e, err := a.enrolments.Get(r.Context(), key)
+	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(e.ExpiresAt) {
+		return enrolment{}, "", gone
+	} else if err != nil {
+		return enrolment{}, "", fmt.Errorf("load enrolment: %w", err)
+	}
+	if !e.New {
+		u, err := a.DB.UserByID(r.Context(), e.User.ID)
+		if errors.Is(err, idp.ErrNotFound) || err == nil && u.Disabled() {
+			return enrolment{}, "", gone
+		} else if err != nil {
+			return enrolment{}, "", fmt.Errorf("load user: %w", err)
+		}
+		e.User = u
+	}
+	return e, key, nil
+}
+
+// registered returns the passkeys the enrolment's user has. It refuses to go on if one of them was not made in this
+// enrolment: then the account is somebody's already, and an invitation that lay around is no way into it.
+func (a *Account) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
+	if e.New {
+		return nil, nil
+	}
+	keys, err := a.DB.PasskeysOf(ctx, e.User.ID)
+	if err != nil {
+		return nil, fmt.Errorf("load passkeys: %w", err)
+	}
+	if slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !slices.Contains(e.Passkeys, k.ID) }) {
+		return nil, &web.Problem{Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
+			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.", Next: "Sign in", NextURL: "/account/passkeys"}
+	}
+	return keys, nil
+}
+
+type enrolmentPage struct {
+	Name, Email string
+	Ceremony    string
+	Options     string // JSON of the inner publicKey object's wrapper, for data-options
+	First       bool   // no passkey yet
+	Interaction string
+}
+
+func (a *Account) showEnrolment(w http.ResponseWriter, r *http.Request) error {
+	e, key, err := a.enrolment(r)
+	if err != nil {
+		return err
+	}
+	cer, options, err := a.newEnrolment(r.Context(), e, key)
+	if err != nil {
+		return err
+	}
+	title := "Create your passkey"
+	if len(e.Passkeys) > 0 {
+		title = "Your passkey is ready"
+	}
+	return a.threshold(w, r, "passkey", "enrolment", title, e.Interaction, http.StatusOK, enrolmentPage{
+		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
+		First: len(e.Passkeys) == 0, Interaction: e.Interaction,
+	})
+}
+
+func (a *Account) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
+	keys, err := a.registered(ctx, e)
+	if err != nil {
+		return "", nil, err
+	}
+	cer, options, err := a.Ceremonies.NewRegistration(ctx, e.User, keys, key)
+	if err != nil {
+		return "", nil, fmt.Errorf("new registration: %w", err)
+	}
+	return cer.ID, options, nil
+}
+
+// What passkey.js sends and gets.
+type (
+	beginRequest struct {
+		Interaction string `json:"i"`
+		Email       string `json:"email"` // of sign-ins only; ignored here
+	}
+	finishRequest struct {
+		Interaction string          `json:"i"`
+		Ceremony    string          `json:"ceremony"`
+		Credential  json.RawMessage `json:"credential"`
+	}
+	finishAnswer struct {
+		Next string `json:"next"`
+	}
+)
+
+// writeCeremony answers a begin: {"ceremony":…,"publicKey":{…}}. Options are {"publicKey":{…}}.
+func writeCeremony(w http.ResponseWriter, ceremony string, options json.RawMessage) error {
+	answer := map[string]json.RawMessage{}
+	if err := json.Unmarshal(options, &answer); err != nil {
+		return fmt.Errorf("decode options: %w", err)
+	}
+	id, err := json.Marshal(ceremony)
+	if err != nil {
+		return fmt.Errorf("encode ceremony: %w", err)
+	}
+	answer["ceremony"] = id
+	return web.WriteJSON(w, http.StatusOK, answer)
+}
+
+func (a *Account) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
+	var in beginRequest
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	e, key, err := a.enrolment(r)
+	if err != nil {
+		return err
+	}
+	cer, options, err := a.newEnrolment(r.Context(), e, key)
+	if err != nil {
+		return err
+	}
+	return writeCeremony(w, cer, options)
+}
+
+func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
+	var in finishRequest
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	e, key, err := a.enrolment(r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.registered(r.Context(), e); err != nil {
+		return err
+	}
+	k, err := a.register(r, in, key, e.User)
+	if err != nil {
+		return err
+	}
+	added := web.Event(r, idp.EventPasskeyAdded, e.User.ID)
+	added.PasskeyID, added.Detail = k.ID, map[string]string{"name": k.Name}
+	if e.New {
+		created := web.Event(r, idp.EventUserCreated, e.User.ID)
+		verified := web.Event(r, idp.EventEmailVerified, e.User.ID)
+		err = a.DB.EnrolUser(r.Context(), e.User, k, created, verified, added)
+	} else {
+		err = a.DB.AddPasskey(r.Context(), k, added)
+	}
+	if err := addProblem(err); err != nil {
+		return err
+	}
+	if !e.New { // whoever has just confirmed the address needs no letter about it
+		a.notice(r, a.Mailer.PasskeyAdded(e.User.Email, a.about(r, k)))
+	} else if a.SignedUp != nil && e.Interaction != "" {
+		if err := a.SignedUp(r.Context(), r, e.Interaction); err != nil && !errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("note sign-up: %w", err)
+		}
+	}
+	e, err = a.enrolments.Update(r.Context(), key, time.Until(e.ExpiresAt), func(e *enrolment) error {
+		e.New, e.Passkeys = false, append(e.Passkeys, k.ID)
+		return nil
+	})
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return fmt.Errorf("store enrolment: %w", err)
+	}
+	next := "/signup/passkey"
+	if len(e.Passkeys) != 1 { // two are enough to begin with, and an enrolment that ran out has nothing more to offer
+		if next, err = a.depart(w, r, e, key); err != nil {
+			return err
+		}
+	}
+	return web.WriteJSON(w, http.StatusOK, finishAnswer{Next: next})
+}
+
+// endEnrolment is the "Later" after the first passkey.
+func (a *Account) endEnrolment(w http.ResponseWriter, r *http.Request) error {
+	e, key, err := a.enrolment(r)
+	if err != nil {
+		return err
+	}
+	next, err := a.depart(w, r, e, key)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// depart ends the enrolment and returns where its user goes to sign in. Somebody else who is signed in here is signed out:
+// the interaction would go on as them.
+func (a *Account) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
+	if err := a.enrolments.Delete(r.Context(), key); err != nil {
+		return "", fmt.Errorf("end enrolment: %w", err)
+	}
+	http.SetCookie(w, a.enrolmentCookie("", -1))
+	sess, err := a.Sessions.Current(r.Context(), r)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return "", fmt.Errorf("load session: %w", err)
+	}
+	if err == nil && sess.UserID != e.User.ID {
+		if err := a.leave(w, r, sess); err != nil {
+			return "", err
+		}
+	}
+	return onward(e.Interaction), nil
+}
+
+// register finishes a registration ceremony and names its passkey.
+func (a *Account) register(r *http.Request, in finishRequest, binding string, u idp.User) (idp.Passkey, error) {
+	k, err := a.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
+	switch {
+	case err == nil:
+	case errors.Is(err, passkey.ErrNotVerified):
+		return k, &web.Problem{Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn't check that it's you",
+			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. Turn on a screen lock, or use another device.", Err: err}
+	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
+		return k, &web.Problem{Status: http.StatusBadRequest, Code: "refused", Title: "That didn't work",
+			Text: "We couldn't accept that passkey. Try again, or use another device.", Err: err}
+	default:
+		return k, fmt.Errorf("finish registration: %w", err)
+	}
+	k.CreatedAgent = web.Agent(r.UserAgent())
+	k.Name = passkey.Name(k.AAGUID, k.Attachment, k.CreatedAgent)
+	return k, nil
+}
+
+// addProblem says in words why the store did not take a passkey.
+func addProblem(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrTooManyPasskeys):
+		return &web.Problem{Status: http.StatusConflict, Code: "too_many", Title: "That's enough passkeys",
+			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err}
+	case errors.Is(err, idp.ErrConflict):
+		return &web.Problem{Status: http.StatusConflict, Code: "known", Title: "This already exists",
+			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.", Next: "Sign in", NextURL: "/account", Err: err}
+	}
+	return fmt.Errorf("store passkey: %w", err)
+}
+
+// about is what a notice says of a change to this passkey.
+func (a *Account) about(r *http.Request, k idp.Passkey) mail.Notice {
+	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: a.Issuer + "/account/passkeys"}
+}

@@ -1,0 +1,66 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Invite returns a link with which the user, who must be stored and have no passkey, can create the first one. It works
+// once, for ttl. The token stands behind the #, so that it reaches no log; the page posts it. Sending it is the caller's.
+func (a *Account) Invite(ctx context.Context, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+	token, now := idp.NewSecret(), time.Now()
+	err := a.DB.PutLink(ctx, idp.Link{
+		Hash: token.Hash(), Kind: linkKind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
+	}, append(ev, idp.NewEvent(idp.EventUserInvited, u.ID, now))...)
+	if err != nil {
+		return "", fmt.Errorf("store invitation: %w", err)
+	}
+	return idp.Secret(a.Issuer + "/enrol#" + token.Reveal()), nil
+}
+
+func (a *Account) showInvitation(w http.ResponseWriter, r *http.Request) error {
+	return a.threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
+}
+
+// acceptInvitation takes the link: whoever posts it first, in this browser, enrols. Mail scanners follow links with GET and
+// run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
+func (a *Account) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
+	typed, err := form(r, "token")
+	if err != nil {
+		return err
+	}
+	hash := idp.Secret(typed[0]).Hash()
+	if e, _, err := a.enrolment(r); err == nil && e.Link == hash {
+		http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
+		return nil
+	}
+	over := &web.Problem{Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn't work any more",
+		Text: "It was used, is too old, or wasn't copied completely.", Next: "If you have a passkey already, sign in. Otherwise ask for a new invitation.", NextURL: "/account"}
+	link, err := a.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
+	if errors.Is(err, idp.ErrNotFound) {
+		return over
+	} else if err != nil {
+		return fmt.Errorf("take invitation: %w", err)
+	}
+	u, err := a.DB.UserByID(r.Context(), link.UserID)
+	if errors.Is(err, idp.ErrNotFound) || err == nil && u.Disabled() {
+		return over
+	} else if err != nil {
+		return fmt.Errorf("load user: %w", err)
+	}
+	e := enrolment{User: u, Link: hash}
+	if _, err := a.registered(r.Context(), e); err != nil {
+		return err
+	}
+	if err := a.enrol(w, r, e); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,212 @@
+package account
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// signal is what PublicKeyCredential.signalAllAcceptedCredentials and signalCurrentUserDetails take (WebAuthn L3 §5.1.10),
+// so that no device offers a passkey that was removed. The list must be complete: what is not in it gets hidden.
+type signal struct {
+	RPID        string   `json:"rpId"`
+	UserID      string   `json:"userId"`
+	Credentials []string `json:"allAcceptedCredentialIds"`
+	Name        string   `json:"name"`
+	DisplayName string   `json:"displayName"`
+}
+
+func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
+	s := signal{RPID: a.RPID, UserID: base64.RawURLEncoding.EncodeToString(u.Handle), Credentials: []string{}, Name: u.Email, DisplayName: u.Name}
+	if s.DisplayName == "" {
+		s.DisplayName = u.Email // as the registration said it
+	}
+	for _, k := range keys {
+		s.Credentials = append(s.Credentials, base64.RawURLEncoding.EncodeToString(k.CredentialID))
+	}
+	return s
+}
+
+type passkeysPage struct {
+	Passkeys []idp.Passkey
+	Signal   signal
+	Notice   string
+	Warned   bool // a counter went backwards
+}
+
+// One says that the account hangs from a single passkey.
+func (p passkeysPage) One() bool { return len(p.Passkeys) == 1 }
+
+// OneDevice says that losing one device would lose the account.
+func (p passkeysPage) OneDevice() bool { return p.One() && !p.Passkeys[0].Synced() }
+
+var passkeyNotices = map[string]string{
+	"added":   "Your new passkey is ready. Use it wherever you see it offered.",
+	"renamed": "The passkey has its new name.",
+	"removed": "The passkey is removed. It no longer opens your account.",
+}
+
+func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
+	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	if err != nil {
+		return fmt.Errorf("load passkeys: %w", err)
+	}
+	return a.house(w, r, v, http.StatusOK, "passkeys", "Passkeys", "Your passkeys", passkeysPage{
+		Passkeys: keys, Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
+		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
+	})
+}
+
+func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
+	typed, err := form(r, "name")
+	if err != nil {
+		return err
+	}
+	name, ok := idp.NormalizeName(typed[0])
+	if !ok {
+		return &web.Problem{Status: http.StatusUnprocessableEntity, Title: "That name doesn't work",
+			Text: "A passkey's name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys"}
+	}
+	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, r.PathValue("id"), map[string]string{"name": name}
+	err = a.DB.RenamePasskey(r.Context(), v.user.ID, r.PathValue("id"), name, ev)
+	if errors.Is(err, idp.ErrNotFound) {
+		return noPasskey()
+	} else if err != nil {
+		return fmt.Errorf("rename passkey: %w", err)
+	}
+	return seeOther(w, r, "/account/passkeys?done=renamed")
+}
+
+func noPasskey() error {
+	return &web.Problem{Status: http.StatusNotFound, Title: "There's no such passkey",
+		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys"}
+}
+
+type addPage struct{ Ceremony, Options string }
+
+// binding ties a registration to this session: its answer counts in no other.
+func (v visitor) binding() string { return "session:" + v.session.ID }
+
+func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, options json.RawMessage, err error) {
+	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	if err != nil {
+		return "", nil, fmt.Errorf("load passkeys: %w", err)
+	}
+	cer, options, err := a.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
+	if err != nil {
+		return "", nil, fmt.Errorf("new registration: %w", err)
+	}
+	return cer.ID, options, nil
+}
+
+func (a *Account) showAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
+	ceremony, options, err := a.newRegistration(r, v)
+	if err != nil {
+		return err
+	}
+	return a.house(w, r, v, http.StatusOK, "passkey-add", "Passkeys", "Add a passkey", addPage{ceremony, string(options)})
+}
+
+func (a *Account) beginAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
+	var in beginRequest
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	ceremony, options, err := a.newRegistration(r, v)
+	if err != nil {
+		return err
+	}
+	return writeCeremony(w, ceremony, options)
+}
+
+func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
+	var in finishRequest
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	k, err := a.register(r, in, v.binding(), v.user)
+	if err != nil {
+		return err
+	}
+	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
+	if err := addProblem(a.DB.AddPasskey(r.Context(), k, ev)); err != nil {
+		return err
+	}
+	a.notice(r, a.Mailer.PasskeyAdded(v.user.Email, a.about(r, k)))
+	return web.WriteJSON(w, http.StatusOK, finishAnswer{Next: "/account/passkeys?done=added"})
+}
+
+type removePage struct {
+	Passkey idp.Passkey
+	Last    bool
+}
+
+func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visitor) error {
+	k, last, err := a.ownPasskey(r, v)
+	if err != nil {
+		return err
+	}
+	return a.house(w, r, v, http.StatusOK, "passkey-remove", "Passkeys", "Remove a passkey", removePage{k, last})
+}
+
+// ownPasskey returns the visitor's passkey of the request's path, and whether it is the only one.
+func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bool, err error) {
+	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	if err != nil {
+		return k, false, fmt.Errorf("load passkeys: %w", err)
+	}
+	i := slices.IndexFunc(keys, func(k idp.Passkey) bool { return k.ID == r.PathValue("id") })
+	if i < 0 {
+		return k, false, noPasskey()
+	}
+	return keys[i], len(keys) == 1, nil
+}
+
+// removePasskey removes it and ends the other sessions that it opened or stepped up: who removes a passkey because a device
+// was lost means those, too.
+func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
+	k, _, err := a.ownPasskey(r, v) // its name, for the letter; whether it may go is for the store to say
+	if err != nil {
+		return err
+	}
+	ev := web.Event(r, idp.EventPasskeyRemoved, v.user.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
+	err = a.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, ev)
+	switch {
+	case errors.Is(err, idp.ErrLastPasskey):
+		return &web.Problem{Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",
+			Text: "Without it you could never sign in again. Add another one first, then remove this.", Next: "Add a passkey", NextURL: "/account/passkeys/add"}
+	case errors.Is(err, idp.ErrNotFound):
+		return noPasskey()
+	case err != nil:
+		return fmt.Errorf("remove passkey: %w", err)
+	}
+	a.notice(r, a.Mailer.PasskeyRemoved(v.user.Email, a.about(r, k)))
+	others, err := a.Sessions.List(r.Context(), v.user.ID)
+	if err != nil {
+		return fmt.Errorf("list sessions: %w", err)
+	}
+	for _, s := range others {
+		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == k.ID })
+		if !used || s.ID == v.session.ID {
+			continue
+		}
+		if err := a.revoke(r, v, s.ID); err != nil && !errors.Is(err, idp.ErrNotFound) {
+			return err
+		}
+	}
+	return seeOther(w, r, "/account/passkeys?done=removed")
+}
+
+func seeOther(w http.ResponseWriter, r *http.Request, path string) error {
+	http.Redirect(w, r, path, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,287 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/web"
+)
+
+const (
+	codeTTL  = 15 * time.Minute
+	maxTries = 5 // wrong answers to one code: together with the limits below, some dozens of guesses at 10^8 an hour
+
+	limitWindow  = time.Hour
+	mailsPerUser = 6  // letters to one address within the window, whoever asks
+	mailsPerHost = 30 // letters asked for from one client address within the window: a school behind one NAT gets by
+)
+
+// A signUp waits for its code. Its key is the hash of the browser's cookie, so the code works in the browser that asked
+// for it and nowhere else, and a browser has one sign-up at a time.
+type signUp struct {
+	Email       string `json:"email"`
+	Name        string `json:"name"`
+	Interaction string `json:"i,omitempty"`
+	// Code is the hash of cookie and code together: eight digits alone would be found by trying. For an address that has
+	// an account it is the hash of a code that nobody was told. Empty once it was used.
+	Code      string    `json:"code"`
+	Tries     int       `json:"tries"`
+	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
+}
+
+var errSpent = errors.New("code spent")
+
+type signUpForm struct{ Interaction, Email, Name, Error, Field string }
+
+func (a *Account) showSignUp(w http.ResponseWriter, r *http.Request) error {
+	if !a.SignUp {
+		return &web.Problem{Status: http.StatusNotFound, Title: "Accounts are by invitation",
+			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation."}
+	}
+	return a.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
+}
+
+func (a *Account) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
+	return a.threshold(w, r, "signup", "signup", "Create your account", f.Interaction, status, f)
+}
+
+func (a *Account) startSignUp(w http.ResponseWriter, r *http.Request) error {
+	if !a.SignUp {
+		return a.showSignUp(w, r)
+	}
+	typed, err := form(r, "email", "name")
+	if err != nil {
+		return err
+	}
+	f := signUpForm{Interaction: interactionID(r), Email: clip(typed[0]), Name: clip(typed[1])}
+	email, ok := idp.NormalizeEmail(typed[0])
+	if !ok {
+		f.Error, f.Field = "That doesn't look like an e-mail address. It should be like name@example.com.", "email"
+		return a.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
+	}
+	name, ok := idp.NormalizeName(typed[1])
+	if !ok {
+		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
+		return a.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
+	}
+	if err := a.limit(r, email); err != nil {
+		return err
+	}
+	browser := a.Sessions.EnsureBrowser(w, r)
+	letter, code, err := a.letter(r.Context(), email)
+	if err != nil {
+		return err
+	}
+	err = a.signUps.Put(r.Context(), browser.Hash(), signUp{
+		Email: email, Name: name, Interaction: f.Interaction, Code: inBrowser(browser, code).Hash(), ExpiresAt: time.Now().Add(codeTTL),
+	})
+	if err != nil {
+		return fmt.Errorf("store sign-up: %w", err)
+	}
+	if err := a.Mailer.Send(r.Context(), letter); err != nil {
+		return fmt.Errorf("send code: %w", err)
+	}
+	http.Redirect(w, r, "/signup/verify", http.StatusSeeOther)
+	return nil
+}
+
+// letter writes the letter for an address and returns the code that will be accepted. Who has an account is told so, and
+// the code is one that nobody knows. Both ways cost one read, one entry and one queued letter, and show the same page: only
+// who reads the letter learns which it was.
+func (a *Account) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
+	_, err := a.DB.UserByEmail(ctx, email)
+	switch {
+	case err == nil:
+		return a.Mailer.AlreadyHere(email, a.Issuer+"/account"), idp.NewSecret(), nil
+	case !errors.Is(err, idp.ErrNotFound):
+		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
+	}
+	code := newCode()
+	return a.Mailer.VerifyEmail(email, code, idp.Secret(a.Issuer+"/signup/verify#"+code.Reveal()), codeTTL), code, nil
+}
+
+type verifyForm struct{ Interaction, Email, Error, Notice string }
+
+func (a *Account) showVerify(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.signUp(r)
+	if err != nil {
+		return err
+	}
+	f := verifyForm{Interaction: s.Interaction, Email: s.Email}
+	if r.URL.Query().Has("again") {
+		f.Notice = "We have sent a new code. Only the newest works."
+	}
+	return a.renderVerify(w, r, http.StatusOK, f)
+}
+
+func (a *Account) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
+	return a.threshold(w, r, "verify", "verify", "Check your mail", f.Interaction, status, f)
+}
+
+// signUp returns what this browser waits for.
+func (a *Account) signUp(r *http.Request) (signUp, error) {
+	browser := a.Sessions.Browser(r)
+	if browser == "" {
+		return signUp{}, noSignUp()
+	}
+	s, err := a.signUps.Get(r.Context(), browser.Hash())
+	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(s.ExpiresAt) {
+		return signUp{}, noSignUp()
+	} else if err != nil {
+		return signUp{}, fmt.Errorf("load sign-up: %w", err)
+	}
+	return s, nil
+}
+
+func noSignUp() error {
+	return &web.Problem{Status: http.StatusNotFound, Title: "Nothing to confirm here",
+		Text:    "A code works for 15 minutes, and only in the browser that asked for it.",
+		Next:    "Open the page where you began, or begin again here.",
+		NextURL: "/signup"}
+}
+
+func (a *Account) verify(w http.ResponseWriter, r *http.Request) error {
+	browser := a.Sessions.Browser(r)
+	if browser == "" {
+		return noSignUp()
+	}
+	typed, err := form(r, "token")
+	if err != nil {
+		return err
+	}
+	answer := inBrowser(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
+	var right bool
+	s, err := a.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
+		if !time.Now().Before(s.ExpiresAt) {
+			return idp.ErrNotFound
+		}
+		if s.Tries >= maxTries {
+			return errSpent
+		}
+		s.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
+		if right = answer.Matches(s.Code); right {
+			s.Code = "" // one winner
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return noSignUp()
+	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
+		return a.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
+	case err != nil:
+		return fmt.Errorf("check code: %w", err)
+	case !right && s.Tries >= maxTries:
+		return a.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right, and it was the last try. Ask for a new code.")
+	case !right:
+		return a.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right. Look for the newest letter and try again.")
+	}
+	if err := a.signUps.Delete(r.Context(), browser.Hash()); err != nil {
+		return fmt.Errorf("end sign-up: %w", err)
+	}
+	u := idp.NewUser(s.Email, s.Name, time.Now())
+	u.EmailVerified = true
+	if err := a.enrol(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
+	return nil
+}
+
+func (a *Account) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
+	s, err := a.signUp(r)
+	if err != nil {
+		return err
+	}
+	return a.renderVerify(w, r, status, verifyForm{Interaction: s.Interaction, Email: s.Email, Error: text})
+}
+
+func (a *Account) resend(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.signUp(r)
+	if err != nil {
+		return err
+	}
+	if err := a.limit(r, s.Email); err != nil {
+		return err
+	}
+	letter, code, err := a.letter(r.Context(), s.Email)
+	if err != nil {
+		return err
+	}
+	browser := a.Sessions.Browser(r)
+	_, err = a.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
+		s.Code, s.Tries, s.ExpiresAt = inBrowser(browser, code).Hash(), 0, time.Now().Add(codeTTL)
+		return nil
+	})
+	if errors.Is(err, idp.ErrNotFound) {
+		return noSignUp()
+	} else if err != nil {
+		return fmt.Errorf("store code: %w", err)
+	}
+	if err := a.Mailer.Send(r.Context(), letter); err != nil {
+		return fmt.Errorf("send code: %w", err)
+	}
+	http.Redirect(w, r, "/signup/verify?again", http.StatusSeeOther)
+	return nil
+}
+
+// limit counts one letter to this address, asked for by this client, and refuses one too many. It counts alike whether the
+// address has an account or not.
+func (a *Account) limit(r *http.Request, email string) error {
+	perUser := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-mails:" + idp.Secret(email).Hash(), TTL: limitWindow}
+	perHost := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-host:" + network(web.ClientAddress(r)), TTL: limitWindow}
+	if err := a.Ephemeral.Do(r.Context(), perUser, perHost); err != nil {
+		return fmt.Errorf("count letters: %w", err)
+	}
+	if perUser.N > mailsPerUser || perHost.N > mailsPerHost {
+		return &web.Problem{Status: http.StatusTooManyRequests, Title: "Too many letters",
+			Text: "We have sent as many codes as we send within an hour.",
+			Next: "Look into your mail, also among the junk. Otherwise try again in an hour.", Code: "rate_limited"}
+	}
+	return nil
+}
+
+// network is what a client address counts as: itself, or for IPv6 its /64, since one host has all of that.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.Addr().String()
+}
+
+// newCode returns eight random digits.
+func newCode() idp.Secret {
+	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
+	if err != nil {
+		panic(err) // crypto/rand never fails
+	}
+	return idp.Secret(fmt.Sprintf("%08d", n))
+}
+
+// inBrowser is what is hashed for a code: alone, its eight digits could be found by trying them all.
+func inBrowser(browser, code idp.Secret) idp.Secret {
+	return idp.Secret(browser.Reveal() + ":" + code.Reveal())
+}
+
+// clip bounds what is shown again of what was typed.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 254 {
+		return string(r[:254])
+	}
+	return s
+}
