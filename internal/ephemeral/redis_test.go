@@ -1,12 +1,16 @@
 package ephemeral_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
@@ -54,6 +58,103 @@ func TestRedisThatDiesInTheMiddleIsUnavailable(t *testing.T) {
 	}
 	if _, err := b.Get(t.Context(), "a"); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("get: %v", err)
+	}
+}
+
+func TestEverythingInRedisExpires(t *testing.T) {
+	url := ephemeraltest.RedisURL(t)
+	s := openRedis(t, url)
+	op := func(verb ephemeral.Verb, key string) *ephemeral.Op {
+		return &ephemeral.Op{Verb: verb, Key: key, Member: "m", TTL: time.Minute}
+	}
+	if err := s.Do(t.Context(), op(ephemeral.Put, "x:a"), op(ephemeral.Put, "x:b"), op(ephemeral.Swap, "x:b"),
+		op(ephemeral.Claim, "x:c"), op(ephemeral.Count, "x:n"), op(ephemeral.Count, "x:n"), op(ephemeral.Add, "i:u")); err != nil {
+		t.Fatal(err)
+	}
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opt)
+	defer client.Close()
+	keys, err := client.Keys(t.Context(), "stepward:*").Result()
+	if err != nil || len(keys) != 5 {
+		t.Fatalf("keys %q, %v", keys, err)
+	}
+	for _, key := range keys {
+		if ttl, err := client.PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 || ttl > time.Minute {
+			t.Errorf("%s lives %v, %v", key, ttl, err)
+		}
+	}
+}
+
+// A command whose answer was lost may have been run. Repeating it would turn a Take that won into one that found nothing.
+func TestRedisIsNotAskedAgainWhenAnAnswerIsLost(t *testing.T) {
+	server := ephemeraltest.RedisURL(t)
+	proxy, lose := lossyProxy(t, strings.TrimPrefix(server, "unix://"))
+	s, direct := openRedis(t, proxy), openRedis(t, server)
+	count := &ephemeral.Op{Verb: ephemeral.Count, Key: "x:n", TTL: time.Minute}
+	lose.Store(true)
+	if err := s.Do(t.Context(), count); !errors.Is(err, idp.ErrUnavailable) {
+		t.Errorf("lost answer: %v", err)
+	}
+	if err := s.Do(t.Context(), count, &ephemeral.Op{Verb: ephemeral.Get, Key: "x:a"}); !errors.Is(err, idp.ErrUnavailable) {
+		t.Errorf("lost answers: %v", err)
+	}
+	if err := direct.Do(t.Context(), count); err != nil || count.N != 3 {
+		t.Errorf("after two lost answers the count is %d, %v", count.N, err)
+	}
+	lose.Store(false)
+	if err := s.Do(t.Context(), count); err != nil {
+		t.Errorf("the store does not recover: %v", err)
+	}
+}
+
+// lossyProxy stands before the server at socket. While lose is set it hangs up instead of delivering the answer to a
+// script.
+func lossyProxy(t *testing.T, socket string) (url string, lose *atomic.Bool) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	lose = new(atomic.Bool)
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", socket)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			var script atomic.Bool
+			go relay(server, client, func(b []byte) bool {
+				script.Store(bytes.Contains(b, []byte("eval")))
+				return true
+			})
+			go relay(client, server, func([]byte) bool { return !script.Load() || !lose.Load() })
+		}
+	}()
+	return "redis://" + listener.Addr().String(), lose
+}
+
+// relay copies until pass says no or one side hangs up, and then hangs up on both.
+func relay(to, from net.Conn, pass func([]byte) bool) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil || !pass(buf[:n]) {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
 	}
 }
 
