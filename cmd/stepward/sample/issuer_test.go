@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"html"
 	"io"
 	"log/slog"
@@ -129,6 +130,16 @@ type browser struct {
 	base   string
 	issuer *issuer
 	http   *http.Client
+	// apiDown makes the application's calls to its API fail.
+	apiDown bool
+}
+
+// RoundTrip implements http.RoundTripper for the application.
+func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.apiDown && strings.HasPrefix(r.URL.Path, APIPath) {
+		return nil, errors.New("the API is down")
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // visit starts the application with an issuer and a browser in front of it.
@@ -138,22 +149,22 @@ func visit(t *testing.T) *browser {
 	var app http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	var err error
-	app, err = New(Config{Issuer: i.server.URL, ClientID: "acme", ClientSecret: "s3cret", BaseURL: server.URL,
-		MailURL: i.server.URL + "/demo/mail", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, base: server.URL, issuer: i, http: &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	b := &browser{t: t, base: server.URL, issuer: i, http: &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if !strings.HasPrefix(r.URL.String(), server.URL) {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}}}
+	app, err = New(Config{Issuer: i.server.URL, ClientID: "acme", ClientSecret: "s3cret", BaseURL: server.URL,
+		MailURL: i.server.URL + "/demo/mail", Client: &http.Client{Transport: b}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // A shown page, or the redirect that leaves the application.

@@ -21,6 +21,7 @@ func (a *app) payout(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, signedOutMeanwhile, nil)
 		return
 	}
+	a.sessions.keepResult(r, nil) // the receipt of an earlier payout must not pass for this one's
 	result, challenged, err := a.callAPI(r.Context(), u.accessToken)
 	switch {
 	case err != nil:

@@ -117,6 +117,21 @@ func TestPayoutIsNotMadeUnlessTheChallengeIsMet(t *testing.T) {
 	}
 }
 
+func TestTheReceiptOfAnEarlierPayoutDoesNotPassForAFailedOne(t *testing.T) {
+	b := visit(t)
+	b.signIn()
+	if s := b.do("GET", b.atIssuer(b.do("POST", "/payout"))); s.text("app-result") == "" {
+		t.Fatal(s.body)
+	}
+	b.apiDown = true
+	if s := b.do("POST", "/payout"); s.status != http.StatusBadGateway || s.text("error") == "" {
+		t.Errorf("%d %s", s.status, s.body)
+	}
+	if s := b.do("GET", "/payout"); s.text("app-result") != "" {
+		t.Error(s.body)
+	}
+}
+
 func TestOneResponsePaysOnce(t *testing.T) {
 	b := visit(t)
 	b.signIn()
