@@ -8,20 +8,22 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Invite returns a link with which the user, who must be stored and have no passkey, can create the first one. It works
-// once, for ttl. The token stands behind the #, so that it reaches no log; the page posts it. Sending it is the caller's.
-func (a *Account) Invite(ctx context.Context, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+// Invite returns a link with which the user, who must be stored and have no passkey, can create the first one at this
+// issuer. It works once, for ttl. The token stands behind the #, so that it reaches no log; the page posts it. Sending it
+// is the caller's.
+func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
 	token, now := idp.NewSecret(), time.Now()
-	err := a.DB.PutLink(ctx, idp.Link{
+	err := db.PutLink(ctx, idp.Link{
 		Hash: token.Hash(), Kind: linkKind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
 	}, append(ev, idp.NewEvent(idp.EventUserInvited, u.ID, now))...)
 	if err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
 	}
-	return idp.Secret(a.Issuer + "/enrol#" + token.Reveal()), nil
+	return idp.Secret(issuer + "/enrol#" + token.Reveal()), nil
 }
 
 func (a *Account) showInvitation(w http.ResponseWriter, r *http.Request) error {

@@ -12,7 +12,13 @@ import (
 // replicas at once: what two of them do twice, the next run mends.
 //
 //	made ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone from the JWKS
-func (k *Keys) Rotate(ctx context.Context, now time.Time) error {
+func (k *Keys) Rotate(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, false) }
+
+// RotateNow replaces every active key at once, announced or not: for a key that may have leaked. Clients fetch the JWKS
+// again when they meet a key they do not know.
+func (k *Keys) RotateNow(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, true) }
+
+func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 	stored, err := k.cfg.DB.SigningKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("load signing keys: %w", err)
@@ -31,16 +37,22 @@ func (k *Keys) Rotate(ctx context.Context, now time.Time) error {
 		}
 		next, announced := oldest(stored, alg, idp.KeyNext)
 		for _, key := range stored { // a lost race left a second one
-			if key.Algorithm == alg && key.State == idp.KeyActive && key.ID != active.ID {
-				retire(key, k.cfg.Keep)
-			}
 			if key.Algorithm == alg && key.State == idp.KeyNext && key.ID != next.ID {
 				retire(key, 0) // it never signed
 			}
 		}
 		age := now.Sub(active.ActiveAt)
 		switch {
-		case age >= k.cfg.Every && announced && now.Sub(next.CreatedAt) >= k.cfg.Ahead:
+		case force && !announced:
+			fresh, err := k.make(alg, idp.KeyActive, now)
+			if err != nil {
+				return err
+			}
+			if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
+				return fmt.Errorf("add signing key: %w", err)
+			}
+			retire(active, k.cfg.Keep)
+		case force, age >= k.cfg.Every && announced && now.Sub(next.CreatedAt) >= k.cfg.Ahead:
 			next.State, next.ActiveAt = idp.KeyActive, now
 			changed = append(changed, next)
 			retire(active, k.cfg.Keep)

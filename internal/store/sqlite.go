@@ -27,7 +27,7 @@ type embedded struct {
 	closed         atomic.Bool
 }
 
-func openSQLite(ctx context.Context, dir string) (_ *embedded, err error) {
+func openSQLite(ctx context.Context, dir string, shared bool) (_ *embedded, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
@@ -36,8 +36,10 @@ func openSQLite(ctx context.Context, dir string) (_ *embedded, err error) {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	e := &embedded{}
-	if e.lock, err = lockFile(filepath.Join(dir, "stepward.lock")); err != nil {
-		return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
+	if !shared {
+		if e.lock, err = lockFile(filepath.Join(dir, "stepward.lock")); err != nil {
+			return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
+		}
 	}
 	defer func() {
 		if err != nil {
@@ -176,5 +178,8 @@ func (e *embedded) close() error {
 			failed = append(failed, db.Close())
 		}
 	}
-	return errors.Join(append(failed, e.lock.Close())...)
+	if e.lock != nil {
+		failed = append(failed, e.lock.Close())
+	}
+	return errors.Join(failed...)
 }

@@ -20,6 +20,8 @@ import (
 type Config struct {
 	URL string // postgres://…, version 15 or later; empty: embedded
 	Dir string // embedded: the data folder; stepward.db is made in it
+	// Shared works beside the server that holds the data folder instead of taking it: for the operator's commands.
+	Shared bool
 	// EventRetention is how long events and authentications are kept; zero: 400 days, a year and the time to notice.
 	EventRetention time.Duration
 }
@@ -71,7 +73,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.URL != "" {
 		db.conn, err = openPostgres(ctx, c.URL)
 	} else {
-		db.conn, err = openSQLite(ctx, c.Dir)
+		db.conn, err = openSQLite(ctx, c.Dir, c.Shared)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+type clientCmd struct {
+	Add    clientAddCmd    `cmd:"" help:"Register a client. Prints its secret, once."`
+	List   clientListCmd   `cmd:"" help:"List the clients."`
+	Show   clientShowCmd   `cmd:"" help:"Show a client as JSON, without its secrets."`
+	Remove clientRemoveCmd `cmd:"" help:"Remove a client and revoke its tokens."`
+}
+
+type clientAddCmd struct {
+	Name         string        `arg:"" help:"Name that people see: \"Acme Bank\"."`
+	RedirectURI  []string      `name:"redirect-uri" placeholder:"URI" help:"Where the browser may be sent back to, exactly. Repeat for several."`
+	PostLogout   []string      `name:"post-logout-redirect-uri" placeholder:"URI" help:"Where it may be sent after sign-out."`
+	ID           string        `name:"id" help:"Client ID. Default: a new one."`
+	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
+	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
+	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it authenticates: ${enum}."`
+	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
+	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
+	NoRefresh    bool          `help:"Without refresh tokens."`
+	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
+	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
+	Resource     bool          `name:"resource-server" help:"It is an API that introspects tokens meant for it."`
+	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Refuse authentications below this acr: phr, phrh or an alias."`
+	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
+	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
+	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of ID tokens: ${enum}."`
+	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Access tokens: ${enum}."`
+	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
+	URI          string        `name:"uri" placeholder:"URI" help:"Home page."`
+	JSON         bool          `name:"json" help:"Print JSON."`
+}
+
+func (c *clientAddCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	client, secret := c.client(time.Now())
+	if faults := client.Faults(cfg.Policy); len(faults) > 0 {
+		return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
+		event.ClientID = client.ID
+		if _, err := db.Client(e.ctx, client.ID); err == nil {
+			return fmt.Errorf("a client with the ID %s exists already", client.ID)
+		}
+		if err := db.PutClient(e.ctx, client, event); err != nil {
+			return fmt.Errorf("add client: %w", err)
+		}
+		if c.JSON {
+			return printJSON(map[string]string{"client_id": client.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()})
+		}
+		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, client.ID)
+		if secret != "" {
+			fmt.Printf("client_secret  %s\n\nThe secret is shown this once; only its hash is kept.\n", secret.Reveal())
+		}
+		return nil
+	})
+}
+
+// client builds the registration and, for a confidential client, its secret.
+func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret) {
+	client := idp.Client{
+		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
+		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
+		AuthMethod: c.Auth, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
+		Scopes:     c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
+	}
+	if client.ID == "" {
+		client.ID = idp.NewID()
+	}
+	if len(client.Scopes) == 0 {
+		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
+	}
+	if c.NoRefresh || (c.Resource && len(c.RedirectURI) == 0) {
+		client.GrantTypes = client.GrantTypes[:1]
+	}
+	if c.Resource && len(c.RedirectURI) == 0 {
+		client.GrantTypes, client.Scopes = nil, nil
+	}
+	if c.MaxAge > 0 {
+		client.DefaultMaxAge = &c.MaxAge
+	}
+	if c.Public {
+		client.AuthMethod = idp.AuthMethodNone
+		return client, ""
+	}
+	secret := newClientSecret(&client, now)
+	return client, secret
+}
+
+// newClientSecret adds a secret of 256 random bits.
+func newClientSecret(client *idp.Client, now time.Time) idp.Secret {
+	secret := idp.NewSecret() + idp.NewSecret()
+	client.Secrets = append(client.Secrets, idp.ClientSecret{ID: idp.NewID(), Hash: secret.Hash(), CreatedAt: now})
+	return secret
+}
+
+type clientListCmd struct{}
+
+func (clientListCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		clients, err := db.Clients(e.ctx)
+		if err != nil {
+			return fmt.Errorf("list clients: %w", err)
+		}
+		if len(clients) == 0 {
+			fmt.Println("no clients yet; register one with: stepward client add \"My app\" --redirect-uri https://app.example.com/callback")
+			return nil
+		}
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "CLIENT ID\tNAME\tPOLICY\tAUTHENTICATION\tCREATED")
+		for _, c := range clients {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Name, c.Policy, c.AuthMethod, c.CreatedAt.Format(time.DateOnly))
+		}
+		return w.Flush()
+	})
+}
+
+type clientShowCmd struct {
+	ID string `arg:"" help:"Client ID."`
+}
+
+func (c clientShowCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		client, err := db.Client(e.ctx, c.ID)
+		if errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("show client: %w", err)
+		}
+		return printJSON(client)
+	})
+}
+
+type clientRemoveCmd struct {
+	ID string `arg:"" help:"Client ID."`
+}
+
+func (c clientRemoveCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		event := idp.NewEvent(idp.EventClientRemoved, "", time.Now())
+		event.ClientID = c.ID
+		err := db.RemoveClient(e.ctx, c.ID, event)
+		if errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("remove client: %w", err)
+		}
+		fmt.Println("removed; running servers notice within 5 seconds")
+		return nil
+	})
+}
+
+func printJSON(v any) error {
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

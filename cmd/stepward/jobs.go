@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A job is housekeeping that one replica at a time does; the lease says which.
+type job struct {
+	name  string
+	every time.Duration
+	run   func(context.Context) error
+}
+
+// runJobs runs the jobs until ctx ends.
+func (s *server) runJobs(ctx context.Context) {
+	holder := idp.NewID()
+	var wg sync.WaitGroup
+	for _, j := range []job{
+		{"sweep", time.Minute, func(ctx context.Context) error {
+			n, err := s.db.Sweep(ctx, time.Now())
+			if n > 0 {
+				s.log.Debug("swept", "rows", n)
+			}
+			return err
+		}},
+		{"rotate-keys", 10 * time.Minute, func(ctx context.Context) error { return s.keys.Rotate(ctx, time.Now()) }},
+	} {
+		wg.Go(func() { s.repeat(ctx, j, holder) })
+	}
+	wg.Go(func() { _ = s.mailer.Run(ctx) }) // claims message by message and needs no lease; returns when ctx ends
+	wg.Wait()
+}
+
+// repeat runs a job now and every so often, when this replica holds its lease. A replica that dies leaves the lease to
+// expire.
+func (s *server) repeat(ctx context.Context, j job, holder string) {
+	tick := time.NewTicker(j.every)
+	defer tick.Stop()
+	for {
+		held, err := s.db.Lease(ctx, j.name, holder, 2*j.every, time.Now())
+		if err == nil && held {
+			err = j.run(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("job", "name", j.name, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/store"
+)
+
+type keysCmd struct {
+	List   keysListCmd   `cmd:"" help:"List the signing keys."`
+	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for what they signed."`
+}
+
+type keysListCmd struct{}
+
+func (keysListCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		keys, err := db.SigningKeys(e.ctx)
+		if err != nil {
+			return fmt.Errorf("list keys: %w", err)
+		}
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "KEY ID\tALGORITHM\tSTATE\tCREATED\tPUBLISHED UNTIL")
+		for _, k := range keys {
+			until := "in use"
+			if !k.ExpiresAt.IsZero() {
+				until = k.ExpiresAt.Format(time.DateOnly)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.State, k.CreatedAt.Format(time.DateOnly), until)
+		}
+		return w.Flush()
+	})
+}
+
+type keysRotateCmd struct{}
+
+func (keysRotateCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		key, err := operatorKey(cfg)
+		if err != nil {
+			return err
+		}
+		wrapper, err := provider.NewKeyWrapper(key)
+		if err != nil {
+			return fmt.Errorf("key wrapper: %w", err)
+		}
+		keys, err := provider.NewKeys(provider.KeysConfig{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation})
+		if err != nil {
+			return err
+		}
+		if err := keys.RotateNow(e.ctx, time.Now()); err != nil {
+			return fmt.Errorf("rotate keys: %w", err)
+		}
+		fmt.Println("rotated; running servers sign with the new keys within 5 seconds")
+		return nil
+	})
+}

@@ -1,0 +1,133 @@
+// Stepward is an OpenID Connect provider in which every proof is a passkey. This command runs it, and looks after it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stepward/stepward/internal/config"
+)
+
+// cli is the command line. The settings of internal/config join it as flags.
+type cli struct {
+	Config string `name:"config" env:"STEPWARD_CONFIG" placeholder:"FILE" help:"YAML file with settings; see docs/configuration.md."`
+
+	Serve       serveCmd       `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
+	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with throw-away data, to try it out."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema up to date. serve does so by itself."`
+	Client      clientCmd      `cmd:"" help:"Register and look after client applications."`
+	User        userCmd        `cmd:"" help:"List and invite users."`
+	Keys        keysCmd        `cmd:"" help:"List and rotate signing keys."`
+	CheckConfig configCmd      `cmd:"" name:"config" help:"Look at the settings."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if a provider with these settings is healthy; for container health checks."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Environ())
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil // stopped on request
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stepward: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// env is what every command gets: its context and the way to its settings.
+type env struct {
+	ctx     context.Context
+	sources config.Sources
+}
+
+// load reads the settings; adjust may set defaults that this command has of its own, beneath everything the person gave.
+func (e *env) load() (*config.Config, error) { return config.Load(e.sources) }
+
+func run(ctx context.Context, args, environ []string) error {
+	var c cli
+	flags := settingFlags()
+	parser, err := kong.New(&c,
+		kong.Name("stepward"),
+		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\nTry it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
+		kong.Embed(flags.Interface(), `group:"Settings (flag, STEPWARD_… variable, or key of the --config file; docs/configuration.md)"`),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return fmt.Errorf("command line: %w", err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	if args[0] != "serve" && args[0] != "demo" { // thirty settings would drown what the command is about
+		for _, flag := range parser.Model.Flags {
+			flag.Hidden = flag.Hidden || flag.Group != nil
+		}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w; try: stepward --help", err)
+	}
+	given := map[string]string{}
+	for _, step := range parsed.Path {
+		if step.Flag != nil && step.Flag.Group != nil {
+			given[step.Flag.Name] = step.Flag.Target.String()
+		}
+	}
+	return parsed.Run(&env{ctx: ctx, sources: config.Sources{Flags: given, Environ: environ, File: c.Config}})
+}
+
+// settingFlags makes a struct with one string field per setting, which kong reads as flags.
+func settingFlags() reflect.Value {
+	var fields []reflect.StructField
+	for i, s := range config.Settings {
+		help := s.Help
+		if s.Default != "" {
+			help += " Default: " + s.Default + "."
+		}
+		placeholder := "VALUE"
+		if s.Secret {
+			placeholder = "FILE"
+		}
+		fields = append(fields, reflect.StructField{
+			Name: fmt.Sprintf("S%d", i), Type: reflect.TypeFor[string](),
+			Tag: reflect.StructTag(fmt.Sprintf(`name:%q help:%q placeholder:%q`, s.Flag(), help, placeholder)),
+		})
+	}
+	return reflect.New(reflect.StructOf(fields))
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println("stepward " + version())
+	return nil
+}
+
+// version is the module's version or commit, as the Go tool recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	if v == "" {
+		v = "(devel)"
+	}
+	return v + " " + info.GoVersion
+}

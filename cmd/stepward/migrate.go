@@ -1,0 +1,42 @@
+package main
+
+import "fmt"
+
+type migrateCmd struct{}
+
+func (migrateCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	db, err := openStore(e.ctx, cfg, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	fmt.Printf("migrating the %s database …\n", db.Backend())
+	if err := db.Migrate(e.ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	fmt.Println("the schema is up to date")
+	return nil
+}
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Read the settings as serve would and report every fault."`
+}
+
+type configCheckCmd struct{}
+
+func (configCheckCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	stores := "embedded stores in " + cfg.DataDir
+	if !cfg.Embedded() {
+		stores = "Postgres and Redis"
+	}
+	fmt.Printf("the settings are fine: issuer %s, listening on %s, %s\n", cfg.Issuer, cfg.Listen, stores)
+	return nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+type userCmd struct {
+	List   userListCmd   `cmd:"" help:"List the users."`
+	Invite userInviteCmd `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link with which a passkey is enrolled."`
+}
+
+type userListCmd struct {
+	Limit int `default:"100" help:"How many at the most."`
+}
+
+func (c userListCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		users, err := db.Users(e.ctx, "", c.Limit)
+		if err != nil {
+			return fmt.Errorf("list users: %w", err)
+		}
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "USER ID\tE-MAIL\tNAME\tROLE\tCREATED")
+		for _, u := range users {
+			role := string(u.Role)
+			if u.Disabled() {
+				role = "disabled"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, u.Name, role, u.CreatedAt.Format(time.DateOnly))
+		}
+		return w.Flush()
+	})
+}
+
+type userInviteCmd struct {
+	Email string        `arg:"" help:"E-mail address."`
+	Name  string        `help:"Name. Default: the part of the address before the @."`
+	Admin bool          `help:"Make the user an admin."`
+	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link works, 5m to 168h."`
+}
+
+func (c userInviteCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
+		return errors.New("--ttl must be between 5m and 168h")
+	}
+	return withStore(e.ctx, cfg, func(db *store.DB) error {
+		link, err := invite(e.ctx, db, cfg, c)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n", link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
+		return nil
+	})
+}
+
+// invite finds or creates the user and stores a link for them.
+func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd) (idp.Secret, error) {
+	email, ok := idp.NormalizeEmail(c.Email)
+	if !ok {
+		return "", fmt.Errorf("%q is not an e-mail address", c.Email)
+	}
+	now := time.Now()
+	user, err := db.UserByEmail(ctx, email)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		local, _, _ := strings.Cut(email, "@")
+		name, ok := idp.NormalizeName(cmp.Or(c.Name, local))
+		if !ok {
+			return "", errors.New("--name must be 1 to 80 characters")
+		}
+		user = idp.NewUser(email, name, now)
+		if c.Admin {
+			user.Role = idp.RoleAdmin
+		}
+		if err := db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now)); err != nil {
+			return "", fmt.Errorf("create user: %w", err)
+		}
+	case err != nil:
+		return "", fmt.Errorf("find user: %w", err)
+	case user.Disabled():
+		return "", errors.New("this user is disabled")
+	case c.Admin && user.Role != idp.RoleAdmin:
+		return "", errors.New("this user exists already and is not an admin")
+	}
+	passkeys, err := db.PasskeysOf(ctx, user.ID)
+	if err != nil {
+		return "", fmt.Errorf("find passkeys: %w", err)
+	}
+	if len(passkeys) > 0 {
+		return "", errors.New("this user has a passkey already, and adds more on the account page")
+	}
+	link, err := account.Invite(ctx, db, cfg.Issuer.String(), user, c.TTL)
+	if err != nil {
+		return "", fmt.Errorf("invite: %w", err)
+	}
+	return link, nil
+}
+
+// firstAdmin invites an admin while there is none who could sign in; "" once there is one.
+func firstAdmin(ctx context.Context, db *store.DB, cfg *config.Config) (idp.Secret, error) {
+	has, err := db.HasAdmin(ctx)
+	if err != nil || has {
+		return "", err
+	}
+	return invite(ctx, db, cfg, userInviteCmd{Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: 24 * time.Hour})
+}
