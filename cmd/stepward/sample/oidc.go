@@ -181,13 +181,16 @@ func exchangeFault(err error) error {
 	return err
 }
 
+// leaving is the state of a logout request: it lets the home page say what just happened, and nothing else.
+const leaving = "signed-out"
+
 // signOut ends the session here, then at the provider (OIDC RP-Initiated Logout §2).
 func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	here := a.sessions.current(r)
 	a.sessions.end(w, r)
 	p, err := a.provider(r.Context())
 	if err != nil || p.endSession == "" || here.user == nil {
-		http.Redirect(w, r, SignedOutPath, http.StatusSeeOther)
+		http.Redirect(w, r, SignedOutPath+"?state="+leaving, http.StatusSeeOther)
 		return
 	}
 	target, err := url.Parse(p.endSession)
@@ -199,6 +202,7 @@ func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	q.Set("id_token_hint", here.user.idToken)
 	q.Set("client_id", a.ClientID)
 	q.Set("post_logout_redirect_uri", a.BaseURL+SignedOutPath)
+	q.Set("state", leaving) // comes back with the browser
 	target.RawQuery = q.Encode()
 	http.Redirect(w, r, target.String(), http.StatusSeeOther)
 }

@@ -20,7 +20,7 @@ var (
 	files embed.FS
 	//go:embed pages
 	pageFiles embed.FS
-	pages     = parsePages("home", "me", "payout", "problem", "signed-out")
+	pages     = parsePages("home", "me", "payout", "problem")
 )
 
 func parsePages(names ...string) map[string]*template.Template {
@@ -38,6 +38,7 @@ type page struct {
 	User                         *person // nil: nobody is signed in
 	Problem                      problem
 	Result                       string
+	Left                         bool // just signed out
 	// Open says until when a payout needs no new step-up; empty: it needs one.
 	Open string
 }
@@ -53,7 +54,7 @@ type person struct {
 }
 
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
-	a.render(w, r, http.StatusOK, page{Name: "home", Title: "Welcome"})
+	a.render(w, r, http.StatusOK, page{Name: "home", Title: "Welcome", Left: r.URL.Query().Get("state") == leaving})
 }
 
 func (a *app) me(w http.ResponseWriter, r *http.Request) {
@@ -62,10 +63,6 @@ func (a *app) me(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) payoutPage(w http.ResponseWriter, r *http.Request) {
 	a.members(w, r, page{Name: "payout", Title: "Pay out", Result: pretty(a.sessions.current(r).result)})
-}
-
-func (a *app) signedOut(w http.ResponseWriter, r *http.Request) {
-	a.render(w, r, http.StatusOK, page{Name: "signed-out", Title: "Signed out"})
 }
 
 // members renders a page for those who are signed in; others begin at the front door.

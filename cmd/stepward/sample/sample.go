@@ -8,7 +8,7 @@
 //	                                   │ 401 insufficient_user_authentication (RFC 9470):
 //	                                   └► authorization request ──► provider ──► GET /callback
 //	                                         └► POST /api/payouts once more ──► /payout shows the result
-//	        ── POST /signout ─────► end of the session here, then at the provider ──► GET /signed-out
+//	        ── POST /signout ─────► end of the session here, then at the provider ──► GET /
 //
 // Two roles live in one process and talk only HTTP to each other: the application (oidc.go, payout.go, pages.go) keeps
 // tokens in a session on the server; the API (api.go) knows no session and trusts nothing but the token.
@@ -26,10 +26,10 @@ import (
 
 // Paths and names to register the client with.
 const (
-	CallbackPath  = "/callback"   // redirect_uri is BaseURL + CallbackPath
-	SignedOutPath = "/signed-out" // post_logout_redirect_uri is BaseURL + SignedOutPath
-	APIPath       = "/api"        // the API's identifier, and so the audience of access tokens, is BaseURL + APIPath
-	ScopePayouts  = "payouts"     // the scope whose action class has the window PayoutWindow
+	CallbackPath  = "/callback" // redirect_uri is BaseURL + CallbackPath
+	SignedOutPath = "/"         // post_logout_redirect_uri is BaseURL + SignedOutPath
+	APIPath       = "/api"      // the API's identifier, and so the audience of access tokens, is BaseURL + APIPath
+	ScopePayouts  = "payouts"   // the scope whose action class has the window PayoutWindow
 	PayoutWindow  = 5 * time.Minute
 )
 
@@ -90,7 +90,6 @@ func (a *app) routes(issuerOrigin string) http.Handler {
 	pages.HandleFunc("GET /payout", a.payoutPage)
 	pages.HandleFunc("POST /payout", a.payout)
 	pages.HandleFunc("POST /signout", a.signOut)
-	pages.HandleFunc("GET "+SignedOutPath, a.signedOut)
 	pages.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, "static/"+r.PathValue("file"))
 	})

@@ -215,7 +215,10 @@ func TestSignOutEndsTheSessionHereAndThenAtTheProvider(t *testing.T) {
 	if me := b.do("GET", "/me"); me.path != "/" || me.text("app-signin") == "" {
 		t.Error("still signed in:", me.path)
 	}
-	if s := b.do("GET", SignedOutPath); s.status != 200 || !strings.Contains(s.body, "signed out") {
+	if q.Get("state") != leaving {
+		t.Error(q)
+	}
+	if s := b.do("GET", SignedOutPath+"?state="+leaving); s.status != 200 || !strings.Contains(s.body, "signed out") {
 		t.Error(s.body)
 	}
 }
@@ -270,7 +273,7 @@ func TestPagesForMembersSendOthersToTheFrontDoor(t *testing.T) {
 
 func TestEveryPageForbidsScriptsAndFrames(t *testing.T) {
 	b := visit(t)
-	for _, path := range []string{"/", "/nowhere", SignedOutPath, CallbackPath, "/static/acme.css"} {
+	for _, path := range []string{"/", "/nowhere", CallbackPath, "/static/acme.css"} {
 		s := b.do("GET", path)
 		policy := s.header.Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
