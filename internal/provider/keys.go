@@ -64,8 +64,8 @@ type ring struct {
 	jwks     []byte
 }
 
-// Signer returns the key that signs for an algorithm now, and makes the first one. Replicas that make a first key at
-// the same moment all end with the oldest one of them (see activeOf).
+// signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at
+// the same moment one is heard by the store (idp.ErrConflict for the others), and all go on with its key.
 func (k *Keys) signer(ctx context.Context, alg string) (*signer, *ring, error) {
 	r, err := k.current(ctx)
 	if err != nil {
@@ -175,8 +175,7 @@ func published(stored []idp.SigningKey, now time.Time) []idp.SigningKey {
 	})
 }
 
-// activeOf is the key that signs. Were there two, because two replicas made one at once, all replicas take the older;
-// Rotate retires the other, which may have signed in the moment before.
+// activeOf is the key that signs; the store admits one of an algorithm.
 func activeOf(stored []idp.SigningKey, alg string) (idp.SigningKey, bool) {
 	return oldest(stored, alg, idp.KeyActive)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Revocation ends a token of the client's own (RFC 7009). A refresh token or a JWT access token takes its whole family
-// along, since a JWT cannot be called back alone; an opaque access token ends by itself. What is not known, or not this
-// client's, is answered in the same way: it does not work for the client afterwards, as it did not before.
+// Revocation ends a token of the client's own (RFC 7009), and with it its whole family: a JWT cannot be called back alone,
+// and who revokes a token means the access. What is not known, or not this client's, is answered in the same way: it does
+// not work for the client afterwards, as it did not before.
 func (s server) Revocation(ctx context.Context, r *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
 	c, token, now := r.Client.(client).registered, r.Data.Token, time.Now()
 	if len(token) > maxToken {

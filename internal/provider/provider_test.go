@@ -1,0 +1,362 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"log/slog"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/storetest"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// house is a provider on real stores. Package login is played by Begin, which stores the interaction and remembers it,
+// and by respond, which ends it as the test likes.
+type house struct {
+	t        testing.TB
+	db       *store.DB
+	eph      *ephemeral.SQLite
+	sessions *session.Sessions
+	keys     *Keys
+	provider *Provider
+	handler  http.Handler
+	client   *http.Client // does not follow redirects
+	url      string
+	last     idp.Interaction // what Begin saw last
+	log      *bytes.Buffer
+}
+
+const verifier = "dBjftJeZ4CVP-mBjFM0Ecy0QAgU1rJSsdIgmcm-FXSM"
+
+func challenge() string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// testPolicy knows one risky scope, payments, whose window is five minutes, and an alias.
+func testPolicy() idp.Policy {
+	return idp.Policy{
+		Scopes: map[string]idp.Scope{
+			"accounts": {Name: "accounts", Description: "See your accounts"},
+			"payments": {Name: "payments", Description: "Make payments", ActionClass: "payments"},
+		},
+		ActionClasses: map[string]idp.ActionClass{"payments": {Name: "payments", Description: "make a payment", Window: 5 * time.Minute}},
+		Aliases:       map[string]idp.Alias{"urn:example:gold": {ACR: idp.ACRPhishingResistantHardware, MaxAge: 5 * time.Minute}},
+		Decay:         idp.DefaultDecay(),
+	}
+}
+
+// transport calls the handler directly: for synctest bubbles, where a real connection would keep the clock still.
+type transport struct{ h *house }
+
+func (tr transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	in.RequestURI, in.Host, in.RemoteAddr = r.URL.RequestURI(), r.URL.Host, "192.0.2.1:1234"
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	rec := httptest.NewRecorder()
+	tr.h.handler.ServeHTTP(rec, in)
+	return rec.Result(), nil
+}
+
+// open starts a provider on a real listener.
+func open(t testing.TB) *house {
+	h := &house{t: t}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }))
+	t.Cleanup(srv.Close)
+	h.url = srv.URL
+	h.client = &http.Client{Transport: srv.Client().Transport}
+	h.build()
+	return h
+}
+
+// openInBubble is open without a listener.
+func openInBubble(t testing.TB) *house {
+	h := &house{t: t, url: "http://localhost"}
+	h.client = &http.Client{Transport: transport{h}}
+	h.build()
+	return h
+}
+
+func (h *house) build() {
+	t := h.t
+	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	h.client.Jar, _ = cookiejar.New(nil)
+	h.log = &bytes.Buffer{}
+	h.db, h.eph = storetest.Open(t), ephemeraltest.Open(t)
+	issuer, err := url.Parse(h.url)
+	check(t, err)
+	shell, err := web.New(web.Config{Issuer: issuer, Insecure: true, Logger: slog.New(slog.NewTextHandler(h.log, nil))})
+	check(t, err)
+	h.sessions = session.New(session.Config{Store: h.eph, Insecure: true})
+	wrapper, err := NewKeyWrapper(bytes.Repeat([]byte{7}, 32))
+	check(t, err)
+	h.keys, err = NewKeys(KeysConfig{DB: h.db, Wrapper: wrapper})
+	check(t, err)
+	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
+	h.provider, err = New(Config{
+		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
+		RefreshKey: bytes.Repeat([]byte{9}, 32),
+		Begin: func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, req idp.Request, need idp.Requirement) (string, error) {
+			h.last = idp.NewInteraction(req, need, time.Now())
+			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)
+		},
+	})
+	check(t, err)
+	protocol, browser, outer := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
+	h.provider.Mount(protocol, browser)
+	outer.Handle("/oauth2/", shell.Protocol(protocol))
+	outer.Handle("/.well-known/", shell.Protocol(protocol))
+	outer.Handle("/", shell.Browser(browser))
+	h.handler = outer
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// addUser stores a user with every claim set.
+func (h *house) addUser() idp.User {
+	h.t.Helper()
+	u := idp.NewUser("ada-"+strings.ToLower(idp.NewSecret().Reveal())+"@example.com", "Ada Lovelace", time.Now())
+	u.EmailVerified = true
+	u.Profile = idp.Profile{GivenName: "Ada", FamilyName: "Lovelace", MiddleName: "King", Nickname: "Countess", PreferredUsername: "ada",
+		URL: "https://ada.example/", Picture: "https://ada.example/p.png", Website: "https://ada.example/w", Gender: "female",
+		Birthdate: "1815-12-10", Zoneinfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+441234", PhoneVerified: true,
+		Address: idp.Address{Formatted: "12 St James's Square", Country: "UK"}}
+	check(h.t, h.db.CreateUser(h.t.(interface{ Context() context.Context }).Context(), u))
+	return u
+}
+
+const clientSecret = idp.Secret("a-secret-of-the-client")
+
+// addClient stores a confidential client that may do everything, changed by f.
+func (h *house) addClient(f func(*idp.Client)) idp.Client {
+	h.t.Helper()
+	now := time.Now()
+	c := idp.Client{
+		ID: "app-" + strings.ToLower(idp.NewSecret().Reveal()[:8]), Name: "App", Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic,
+		Secrets:                []idp.ClientSecret{{ID: "s1", Hash: clientSecret.Hash(), CreatedAt: now}},
+		RedirectURIs:           []string{"https://app.example/cb", "https://app.example/cb?tenant=1"},
+		PostLogoutRedirectURIs: []string{"https://app.example/bye"},
+		GrantTypes:             []string{"authorization_code", "refresh_token"},
+		Scopes:                 []string{"openid", "profile", "email", "address", "phone", "offline_access", "accounts", "payments"},
+		CreatedAt:              now,
+	}
+	if f != nil {
+		f(&c)
+	}
+	if c.Public() {
+		c.Secrets = nil
+	}
+	check(h.t, h.db.PutClient(context.Background(), c))
+	return c
+}
+
+// request is a good authorization request; params replace its own, an empty value removes one.
+func request(c idp.Client, params ...string) url.Values {
+	v := url.Values{"client_id": {c.ID}, "redirect_uri": {"https://app.example/cb"}, "response_type": {"code"}, "scope": {"openid"},
+		"state": {"st"}, "nonce": {"n-1"}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"}}
+	for i := 0; i < len(params); i += 2 {
+		v.Set(params[i], params[i+1])
+		if params[i+1] == "" {
+			v.Del(params[i])
+		}
+	}
+	return v
+}
+
+// An answer read whole.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func (r reply) query() url.Values {
+	u, _ := url.Parse(r.Header.Get("Location"))
+	if u == nil {
+		return url.Values{}
+	}
+	return u.Query()
+}
+
+func (r reply) json(t testing.TB) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(r.body), &m); err != nil {
+		t.Fatalf("not JSON (%d): %s", r.StatusCode, r.body)
+	}
+	return m
+}
+
+func (h *house) do(req *http.Request) reply {
+	h.t.Helper()
+	resp, err := h.client.Do(req)
+	check(h.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	check(h.t, err)
+	return reply{resp, string(body)}
+}
+
+func (h *house) get(path string) reply {
+	h.t.Helper()
+	req, err := http.NewRequest("GET", h.url+path, nil)
+	check(h.t, err)
+	return h.do(req)
+}
+
+func (h *house) post(path string, form url.Values, edit ...func(*http.Request)) reply {
+	h.t.Helper()
+	req, err := http.NewRequest("POST", h.url+path, strings.NewReader(form.Encode()))
+	check(h.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, f := range edit {
+		f(req)
+	}
+	return h.do(req)
+}
+
+func (h *house) authorize(v url.Values) reply {
+	h.t.Helper()
+	return h.get(pathAuthorize + "?" + v.Encode())
+}
+
+// basic authenticates as a client.
+func basic(c idp.Client) func(*http.Request) {
+	return func(r *http.Request) {
+		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(clientSecret.Reveal()))
+	}
+}
+
+// outcome is a sign-in that just happened, with all the scopes that were asked for.
+func (h *house) outcome(u idp.User) idp.Outcome {
+	return idp.Outcome{UserID: u.ID, SessionID: "sid-1", Scopes: h.last.Request.Scopes, Assurance: idp.Assurance{
+		AuthenticationID: "auth-1", ACR: "phr", AMR: []string{"pop", "user", "mfa"}, AuthTime: time.Now().Truncate(time.Second),
+		ActionClasses: []string{"payments"},
+	}}
+}
+
+// respond ends the last interaction and returns what the browser gets.
+func (h *house) respond(o idp.Outcome) (reply, error) {
+	h.t.Helper()
+	rec := httptest.NewRecorder()
+	err := h.provider.Respond(rec, httptest.NewRequest("GET", "/login?i="+h.last.ID, nil), h.last, o)
+	return reply{rec.Result(), rec.Body.String()}, err
+}
+
+// code runs a request to its code.
+func (h *house) code(c idp.Client, u idp.User, params ...string) string {
+	h.t.Helper()
+	r := h.authorize(request(c, params...))
+	if !strings.HasPrefix(r.Header.Get("Location"), "/login?i=") {
+		h.t.Fatalf("no interaction: %d %s %s", r.StatusCode, r.Header.Get("Location"), r.body)
+	}
+	done, err := h.respond(h.outcome(u))
+	check(h.t, err)
+	code := done.query().Get("code")
+	if code == "" {
+		h.t.Fatalf("no code: %s", done.Header.Get("Location"))
+	}
+	return code
+}
+
+func exchangeForm(code string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://app.example/cb"}, "code_verifier": {verifier}}
+}
+
+func (h *house) exchange(c idp.Client, code string) reply {
+	h.t.Helper()
+	form := exchangeForm(code)
+	if c.Public() {
+		form.Set("client_id", c.ID)
+		return h.post(pathToken, form)
+	}
+	return h.post(pathToken, form, basic(c))
+}
+
+// tokens runs a whole request and returns the token response.
+func (h *house) tokens(c idp.Client, u idp.User, params ...string) map[string]any {
+	h.t.Helper()
+	r := h.exchange(c, h.code(c, u, params...))
+	if r.StatusCode != 200 {
+		h.t.Fatalf("exchange: %d %s", r.StatusCode, r.body)
+	}
+	return r.json(h.t)
+}
+
+func (h *house) refresh(c idp.Client, token any, params ...string) reply {
+	h.t.Helper()
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.(string)}}
+	for i := 0; i < len(params); i += 2 {
+		form.Set(params[i], params[i+1])
+	}
+	if c.Public() {
+		form.Set("client_id", c.ID)
+		return h.post(pathToken, form)
+	}
+	return h.post(pathToken, form, basic(c))
+}
+
+func (h *house) userinfo(token any) reply {
+	h.t.Helper()
+	req, err := http.NewRequest("GET", h.url+pathUserInfo, nil)
+	check(h.t, err)
+	req.Header.Set("Authorization", "Bearer "+token.(string))
+	return h.do(req)
+}
+
+func (h *house) introspect(c idp.Client, token any) map[string]any {
+	h.t.Helper()
+	r := h.post(pathIntrospect, url.Values{"token": {token.(string)}}, basic(c))
+	if r.StatusCode != 200 {
+		h.t.Fatalf("introspect: %d %s", r.StatusCode, r.body)
+	}
+	return r.json(h.t)
+}
+
+// claims decodes a token without checking it.
+func claims(t testing.TB, token any) (header, payload map[string]any) {
+	t.Helper()
+	parts := strings.Split(token.(string), ".")
+	if len(parts) != 3 {
+		t.Fatalf("not a JWT: %v", token)
+	}
+	for i, dst := range []*map[string]any{&header, &payload} {
+		b, err := base64.RawURLEncoding.DecodeString(parts[i])
+		check(t, err)
+		check(t, json.Unmarshal(b, dst))
+	}
+	return header, payload
+}
+
+// wantError checks an OAuth error of a machine endpoint.
+func wantError(t testing.TB, r reply, status int, code string) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Errorf("status %d, want %d: %s", r.StatusCode, status, r.body)
+	}
+	if got := r.json(t)["error"]; got != code {
+		t.Errorf("error %v, want %s: %s", got, code, r.body)
+	}
+}
