@@ -1,30 +1,164 @@
 package storetest
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
-	"time"
 )
 
 // Run is the suite that every engine passes; open returns a fresh, migrated store.
 func Run(t *testing.T, open func(testing.TB) *store.DB) {
-	db := open(t)
-	now := time.Now().Truncate(time.Millisecond).UTC()
-	u := idp.NewUser("a@x.org", "A", now)
-	start := time.Now()
-	if err := db.CreateUser(t.Context(), u, idp.NewEvent(idp.EventUserCreated, u.ID, now)); err != nil {
-		t.Fatal(err)
+	for _, cases := range []map[string]func(*fixture){
+		userCases, passkeyCases, grantCases, familyCases, revocationCases, clientCases, keyCases, outboxCases, sweepCases,
+	} {
+		for name, f := range cases {
+			t.Run(name, func(t *testing.T) {
+				f(&fixture{T: t, DB: open(t), ctx: t.Context(), now: time.Now().Truncate(time.Millisecond).UTC()})
+			})
+		}
 	}
-	got, err := db.UserByID(t.Context(), u.ID)
+}
+
+// fixture is what a case works with.
+type fixture struct {
+	*testing.T
+	*store.DB
+	ctx context.Context
+	now time.Time // of the case: whole milliseconds, as they are stored
+}
+
+// must ends the case on an error.
+func (f *fixture) must(err error) {
+	f.Helper()
 	if err != nil {
-		t.Fatal(err)
+		f.Fatal(err)
 	}
-	if d := cmp.Diff(u, got); d != "" {
-		t.Fatal(d)
+}
+
+// refuses ends the case unless the error is the wanted one.
+func (f *fixture) refuses(err, want error) {
+	f.Helper()
+	if !errors.Is(err, want) {
+		f.Fatalf("got error %v, want %v", err, want)
 	}
-	t.Log(time.Since(start))
+}
+
+// same compares; an empty slice is as good as none.
+func (f *fixture) same(got, want any) {
+	f.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		f.Fatalf("difference (-want +got):\n%s", diff)
+	}
+}
+
+// must2 passes on a value, or ends the case.
+func must2[T any](v T, err error) func(*fixture) T {
+	return func(f *fixture) T {
+		f.Helper()
+		f.must(err)
+		return v
+	}
+}
+
+// race calls fn n times at once and returns how often it succeeded; every other answer must be the wanted error.
+func (f *fixture) race(n int, lost error, fn func(i int) error) (won int) {
+	f.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-begin
+			errs[i] = fn(i)
+		})
+	}
+	close(begin)
+	wg.Wait()
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case lost == nil || !errors.Is(err, lost):
+			f.Fatalf("got error %v, want %v", err, lost)
+		}
+	}
+	return won
+}
+
+// trips returns how many round trips fn made.
+func (f *fixture) trips(fn func()) int64 {
+	before := f.RoundTrips()
+	fn()
+	return f.RoundTrips() - before
+}
+
+func (f *fixture) event(kind idp.EventKind, userID string) idp.Event {
+	return idp.NewEvent(kind, userID, f.now)
+}
+
+// events returns the kinds of all events, oldest first.
+func (f *fixture) events() (kinds []idp.EventKind) {
+	f.Helper()
+	for _, e := range must2(f.Events(f.ctx, "", 1000))(f) {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+// user stores a user with this address.
+func (f *fixture) user(email string) idp.User {
+	f.Helper()
+	u := idp.NewUser(email, "Somebody", f.now)
+	f.must(f.CreateUser(f.ctx, u))
+	return u
+}
+
+func (f *fixture) disable(u idp.User) {
+	f.Helper()
+	u.DisabledAt = f.now
+	f.must(f.UpdateUser(f.ctx, u))
+}
+
+// passkey stores a passkey of the user.
+func (f *fixture) passkey(u idp.User) idp.Passkey {
+	f.Helper()
+	k := newPasskey(u, f.now)
+	f.must(f.AddPasskey(f.ctx, k))
+	return k
+}
+
+func newPasskey(u idp.User, now time.Time) idp.Passkey {
+	id := idp.NewID()
+	return idp.Passkey{ID: id, UserID: u.ID, CredentialID: []byte("credential " + id), PublicKey: []byte{1, 2, 3}, Name: "Key", CreatedAt: now}
+}
+
+// family stores a family with refresh tokens "handle", "first".
+func (f *fixture) family(u idp.User, change func(*idp.Family)) idp.Family {
+	f.Helper()
+	family := newFamily(u, f.now)
+	if change != nil {
+		change(&family)
+	}
+	must2(f.CreateFamily(f.ctx, family, nil))(f)
+	return family
+}
+
+func newFamily(u idp.User, now time.Time) idp.Family {
+	id := idp.NewID()
+	return idp.Family{
+		ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", Scopes: []string{"openid", "offline_access"}, Audience: []string{"https://api"},
+		Assurance:  idp.Assurance{AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"}, AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"}},
+		Claims:     `{"id_token":{"acr":null}}`,
+		Offline:    true,
+		HandleHash: "handle " + id, CurrentHash: "first",
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
 }

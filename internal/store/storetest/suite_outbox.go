@@ -1,0 +1,155 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+var outboxCases = map[string]func(*fixture){
+	"a link is seen, taken once, and gone": func(f *fixture) {
+		l := idp.Link{Hash: "h", Kind: "enrol", UserID: "u", CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}
+		f.must(f.PutLink(f.ctx, l, f.event(idp.EventUserInvited, "u")))
+		f.same(must2(f.PeekLink(f.ctx, "h", "enrol", f.now))(f), l)
+		for _, try := range []struct {
+			hash, kind string
+			at         time.Duration
+		}{{"other", "enrol", 0}, {"h", "verify", 0}, {"h", "enrol", time.Hour}} {
+			_, err := f.PeekLink(f.ctx, try.hash, try.kind, f.now.Add(try.at))
+			f.refuses(err, idp.ErrNotFound)
+			_, err = f.TakeLink(f.ctx, try.hash, try.kind, f.now.Add(try.at))
+			f.refuses(err, idp.ErrNotFound)
+		}
+		won := f.race(8, idp.ErrNotFound, func(int) error {
+			got, err := f.TakeLink(f.ctx, "h", "enrol", f.now)
+			if err == nil && got != l {
+				f.Errorf("took %+v", got)
+			}
+			return err
+		})
+		f.same(won, 1)
+		_, err := f.PeekLink(f.ctx, "h", "enrol", f.now)
+		f.refuses(err, idp.ErrNotFound)
+		f.same(f.events(), []idp.EventKind{idp.EventUserInvited})
+	},
+	"mail is claimed by one, comes back when its lease ends, and leaves when delivered": func(f *fixture) {
+		m := store.Mail{ID: idp.NewID(), To: "a@example.org", Subject: "Code", Text: "text", HTML: "<p>", CreatedAt: f.now, NextAt: f.now}
+		f.must(f.EnqueueMail(f.ctx, m))
+		_, err := f.ClaimMail(f.ctx, f.now.Add(-time.Millisecond), time.Minute)
+		f.refuses(err, idp.ErrNotFound)
+		won := f.race(8, idp.ErrNotFound, func(int) error {
+			_, err := f.ClaimMail(f.ctx, f.now, time.Minute)
+			return err
+		})
+		f.same(won, 1)
+		_, err = f.ClaimMail(f.ctx, f.now.Add(time.Minute-time.Millisecond), time.Minute)
+		f.refuses(err, idp.ErrNotFound)
+		got := must2(f.ClaimMail(f.ctx, f.now.Add(time.Minute), time.Minute))(f)
+		m.Attempts, m.NextAt = 2, f.now.Add(2*time.Minute)
+		f.same(got, m)
+		f.must(f.FinishMail(f.ctx, m.ID, "mailbox full", f.now.Add(time.Hour)))
+		_, err = f.ClaimMail(f.ctx, f.now.Add(time.Hour-time.Millisecond), time.Minute)
+		f.refuses(err, idp.ErrNotFound)
+		f.same(must2(f.ClaimMail(f.ctx, f.now.Add(time.Hour), time.Minute))(f).Attempts, 3)
+		f.must(f.FinishMail(f.ctx, m.ID, "", time.Time{}))
+		_, err = f.ClaimMail(f.ctx, f.now.Add(24*time.Hour), time.Minute)
+		f.refuses(err, idp.ErrNotFound)
+	},
+	"mail that is given up is removed": func(f *fixture) {
+		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "m", CreatedAt: f.now, NextAt: f.now}))
+		f.must(f.FinishMail(f.ctx, "m", "no such address", time.Time{}))
+		_, err := f.ClaimMail(f.ctx, f.now.Add(24*time.Hour), time.Minute)
+		f.refuses(err, idp.ErrNotFound)
+	},
+	"of eight who claim eight messages, none gets another's": func(f *fixture) {
+		for i := range 8 {
+			f.must(f.EnqueueMail(f.ctx, store.Mail{ID: fmt.Sprint(i), CreatedAt: f.now, NextAt: f.now}))
+		}
+		var mu sync.Mutex
+		var claimed []string
+		f.race(8, idp.ErrNotFound, func(int) error {
+			m, err := f.ClaimMail(f.ctx, f.now, time.Minute)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				claimed = append(claimed, m.ID)
+			}
+			return err
+		})
+		slices.Sort(claimed)
+		f.same(slices.Compact(slices.Clone(claimed)), claimed)
+	},
+	"a lease has one holder, who may renew it, until it runs out": func(f *fixture) {
+		var mu sync.Mutex
+		var holder string
+		f.race(8, nil, func(i int) error {
+			me := fmt.Sprint(i)
+			got, err := f.Lease(f.ctx, "rotate", me, time.Minute, f.now)
+			mu.Lock()
+			defer mu.Unlock()
+			if got {
+				if holder != "" {
+					f.Errorf("%s and %s have it", holder, me)
+				}
+				holder = me
+			}
+			return err
+		})
+		lease := func(who string, at time.Duration, want bool) {
+			f.Helper()
+			f.same(must2(f.Lease(f.ctx, "rotate", who, time.Minute, f.now.Add(at)))(f), want)
+		}
+		lease(holder, 30*time.Second, true)
+		lease("other", time.Minute, false)
+		lease("other", 90*time.Second, true)
+		lease(holder, 91*time.Second, false)
+		f.same(must2(f.Lease(f.ctx, "sweep", "other", time.Minute, f.now))(f), true)
+	},
+}
+
+var sweepCases = map[string]func(*fixture){
+	"a sweep takes what has expired and leaves the rest": func(f *fixture) {
+		const year = 400 * 24 * time.Hour
+		u := f.user("a@example.org")
+		k := f.passkey(u)
+		live := f.family(u, nil)
+		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "live", FamilyID: live.ID, ExpiresAt: f.now.Add(time.Hour)}))
+		f.must(f.PutLink(f.ctx, idp.Link{Hash: "live", ExpiresAt: f.now.Add(time.Millisecond)}))
+		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "live", CreatedAt: f.now, NextAt: f.now}))
+		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "live", Algorithm: "ES256", State: idp.KeyActive}))
+		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now}, f.event(idp.EventSignedIn, u.ID)))
+		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
+
+		dead := f.family(u, func(fam *idp.Family) { fam.ExpiresAt = f.now })
+		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "of the dead", FamilyID: dead.ID, ExpiresAt: f.now.Add(time.Hour)})) // goes with it, not counted
+		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "dead", FamilyID: live.ID, ExpiresAt: f.now}))
+		f.must(f.PutLink(f.ctx, idp.Link{Hash: "dead", ExpiresAt: f.now}))
+		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "dead", CreatedAt: f.now.Add(-72 * time.Hour), NextAt: f.now}))
+		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "dead", Algorithm: "ES256", State: idp.KeyRetired, ExpiresAt: f.now}))
+		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "dead", UserID: u.ID, At: f.now.Add(-year)}, idp.Event{ID: "dead", At: f.now.Add(-year)}))
+		must2(f.Lease(f.ctx, "dead", "me", 0, f.now))(f)
+		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(8))
+		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
+
+		_, _, _, err := f.FamilyByOpaque(f.ctx, "live")
+		f.must(err)
+		must2(f.PeekLink(f.ctx, "live", "", f.now))(f)
+		f.same(must2(f.ClaimMail(f.ctx, f.now, time.Minute))(f).ID, "live")
+		f.same(len(must2(f.SigningKeys(f.ctx))(f)), 1)
+		f.same(len(f.events()), 1)
+	},
+	"a sweep bites off 500 rows at a time": func(f *fixture) {
+		var events []idp.Event
+		for range 1100 {
+			events = append(events, idp.Event{ID: idp.NewID(), At: time.Unix(1, 0)})
+		}
+		f.must(f.RecordEvents(f.ctx, events...))
+		idle := f.trips(func() { must2(f.Sweep(f.ctx, time.Unix(2, 0)))(f) })
+		busy := f.trips(func() { f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(1100)) })
+		f.same(busy-idle, int64(2)) // three bites instead of one
+	},
+}
