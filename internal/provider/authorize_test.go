@@ -1,0 +1,361 @@
+package provider
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	for _, row := range []struct {
+		name   string
+		params []string
+		want   func(idp.Interaction) any // and what it should be
+		is     any
+	}{
+		{"the plain request", nil, func(i idp.Interaction) any { return i.Request.Nonce + i.Request.State }, "n-1st"},
+		{"no nonce and no state", []string{"nonce", "", "state", ""}, func(i idp.Interaction) any { return i.Request.Nonce }, ""},
+		{"a state of 512 bytes", []string{"state", strings.Repeat("x", 512)}, func(i idp.Interaction) any { return len(i.Request.State) }, 512},
+		{"a redirect URI with its query", []string{"redirect_uri", "https://app.example/cb?tenant=1"}, func(i idp.Interaction) any { return i.Request.RedirectURI }, "https://app.example/cb?tenant=1"},
+		{"unknown parameters", []string{"foo", "bar"}, func(i idp.Interaction) any { return i.Request.ClientID }, c.ID},
+		{"unknown scopes are dropped", []string{"scope", "unknown profile openid"}, func(i idp.Interaction) any { return i.Request.Scopes }, []string{"profile", "openid"}},
+		{"prompts may be combined", []string{"prompt", "login consent"}, func(i idp.Interaction) any { return i.Request.Prompt }, []string{"login", "consent"}},
+		{"prompt=login needs a new ceremony", []string{"prompt", "login"}, func(i idp.Interaction) any { return i.Requirement.Fresh }, true},
+		{"max_age=0 needs a new ceremony", []string{"max_age", "0"}, func(i idp.Interaction) any { return i.Requirement.Fresh }, true},
+		{"max_age", []string{"max_age", "300"}, func(i idp.Interaction) any { return *i.Requirement.MaxAge }, 5 * time.Minute},
+		{"prompt=create", []string{"prompt", "create"}, func(i idp.Interaction) any { return i.Request.Prompts("create") }, true},
+		{"hints and manners", []string{"login_hint", "ada@example.com", "ui_locales", "de-CH en", "display", "popup", "claims_locales", "de"},
+			func(i idp.Interaction) any { return i.Request.LoginHint + i.Request.UILocales[0] }, "ada@example.comde-CH"},
+		{"acr_values that nobody knows are no wish", []string{"acr_values", "1 2"}, func(i idp.Interaction) any { return len(i.Requirement.ACRValues) }, 0},
+		{"acr_values in their order", []string{"acr_values", "urn:example:gold phr"}, func(i idp.Interaction) any { return i.Requirement.ACRValues }, []string{"urn:example:gold", "phr"}},
+		{"an essential acr", []string{"claims", `{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`}, func(i idp.Interaction) any { return i.Requirement.Essential }, true},
+		{"a scope with an action class", []string{"scope", "openid payments"}, func(i idp.Interaction) any { return i.Requirement.ActionClasses[0].Name }, "payments"},
+		{"response_mode=query", []string{"response_mode", "query"}, func(i idp.Interaction) any { return i.Request.ResponseMode }, "query"},
+		{"the subject asked for by the claims parameter", []string{"claims", `{"id_token":{"sub":{"value":"u-1"}}}`}, func(i idp.Interaction) any { return i.Request.HintedUser }, "u-1"},
+		{"a claim asked for by name is shown at consent", []string{"claims", `{"userinfo":{"email":{"essential":true}}}`}, func(i idp.Interaction) any { return i.Request.Scopes }, []string{"openid", "email"}},
+		{"null claims and members of others", []string{"claims", `{"id_token":{"email":null},"verified_claims":{"x":[1]}}`}, func(i idp.Interaction) any { return i.Request.ClaimScopes }, []string{"email"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for _, method := range []string{"GET", "POST"} {
+				h.last = idp.Interaction{}
+				v := request(c, row.params...)
+				r := h.authorize(v)
+				if method == "POST" {
+					r = h.post(pathAuthorize, v)
+				}
+				if want := map[string]int{"GET": 302, "POST": 303}[method]; r.StatusCode != want || r.Header.Get("Location") != "/login?i="+h.last.ID {
+					t.Fatalf("%s: %d to %q: %s", method, r.StatusCode, r.Header.Get("Location"), r.body)
+				}
+				if d := cmp.Diff(row.is, row.want(h.last)); d != "" {
+					t.Errorf("%s (-want +got):\n%s", method, d)
+				}
+			}
+		})
+	}
+}
+
+func TestAuthorizeSendsErrorsToTheClient(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	for _, row := range []struct {
+		name   string
+		params []string
+		code   string
+	}{
+		{"response_type missing", []string{"response_type", ""}, "invalid_request"},
+		{"implicit", []string{"response_type", "id_token token"}, "unsupported_response_type"},
+		{"hybrid", []string{"response_type", "code id_token"}, "unsupported_response_type"},
+		{"no PKCE", []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
+		{"PKCE plain", []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
+		{"PKCE plain by default", []string{"code_challenge_method", ""}, "invalid_request"},
+		{"a challenge that is none", []string{"code_challenge", "short"}, "invalid_request"},
+		{"a challenge of other characters", []string{"code_challenge", strings.Repeat("=", 43)}, "invalid_request"},
+		{"a method without challenge", []string{"code_challenge", ""}, "invalid_request"},
+		{"prompt=none with others", []string{"prompt", "none login"}, "invalid_request"},
+		{"an unknown prompt", []string{"prompt", "dance"}, "invalid_request"},
+		{"a negative max_age", []string{"max_age", "-1"}, "invalid_request"},
+		{"a max_age in words", []string{"max_age", "soon"}, "invalid_request"},
+		{"a max_age that overflows", []string{"max_age", "99999999999"}, "invalid_request"},
+		{"a scope the client may not have", []string{"scope", "openid accounts"}, "invalid_scope"},
+		{"no scope", []string{"scope", ""}, "invalid_scope"},
+		{"a request object", []string{"request", "eyJ"}, "request_not_supported"},
+		{"a request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported"},
+		{"a registration", []string{"registration", "{}"}, "registration_not_supported"},
+		{"a foreign id_token_hint", []string{"id_token_hint", "a.b.c"}, "invalid_request"},
+		{"a nonce too long", []string{"nonce", strings.Repeat("n", 513)}, "invalid_request"},
+		{"claims that are no JSON", []string{"claims", "{"}, "invalid_request"},
+		{"claims that are an array", []string{"claims", "[]"}, "invalid_request"},
+		{"claims with a member twice", []string{"claims", `{"id_token":{"acr":{"essential":true,"essential":false}}}`}, "invalid_request"},
+		{"claims with something behind", []string{"claims", `{} {}`}, "invalid_request"},
+		{"claims of the wrong type", []string{"claims", `{"id_token":{"acr":"phrh"}}`}, "invalid_request"},
+		{"claims too long", []string{"claims", `{"x":"` + strings.Repeat("x", maxClaims) + `"}`}, "invalid_request"},
+		{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			narrow := c
+			if row.code == "invalid_scope" {
+				narrow = h.addClient(func(c *idp.Client) { c.Scopes = []string{"openid"} })
+			}
+			r := h.authorize(request(narrow, row.params...))
+			q := r.query()
+			if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), "https://app.example/cb?") {
+				t.Fatalf("%d to %q: %s", r.StatusCode, r.Header.Get("Location"), r.body)
+			}
+			if q.Get("error") != row.code || q.Get("state") != "st" || q.Get("iss") != h.url {
+				t.Errorf("answer: %v", q)
+			}
+			for name := range q { // op-requirements 8
+				if !slices.Contains([]string{"error", "error_description", "state", "iss"}, name) {
+					t.Errorf("%s in an error response", name)
+				}
+			}
+			if d := q.Get("error_description"); d == "" || d != describable(d) {
+				t.Errorf("description %q", d)
+			}
+		})
+	}
+}
+
+func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	for _, name := range authorizeParams {
+		if name == "client_id" || name == "redirect_uri" {
+			continue
+		}
+		v := request(c)
+		v[name] = []string{"x", "y"}
+		r := h.authorize(v)
+		if q := r.query(); q.Get("error") != "invalid_request" && q.Get("error") != "request_not_supported" || q.Has("state") == (name == "state") {
+			t.Errorf("%s twice: %d %s", name, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+}
+
+func TestAStateTooLongIsRefusedAndNotCutShort(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	if q := h.authorize(request(c, "state", strings.Repeat("s", 513))).query(); q.Get("error") != "invalid_request" || q.Has("state") {
+		t.Errorf("answer: %v", q)
+	}
+}
+
+func TestAnUntrustedRedirectURIGetsAPageAndNoRedirect(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	twice := request(c)
+	twice["redirect_uri"] = []string{"https://app.example/cb", "https://evil.example/"}
+	twiceClient := request(c)
+	twiceClient["client_id"] = []string{c.ID, "other"}
+	for name, v := range map[string]url.Values{
+		"another host":         request(c, "redirect_uri", "https://evil.example/cb"),
+		"a query added":        request(c, "redirect_uri", "https://app.example/cb?x=1"),
+		"a query changed":      request(c, "redirect_uri", "https://app.example/cb?tenant=2"),
+		"a slash added":        request(c, "redirect_uri", "https://app.example/cb/"),
+		"upper case":           request(c, "redirect_uri", "https://APP.example/cb"),
+		"a fragment":           request(c, "redirect_uri", "https://app.example/cb#x"),
+		"a user":               request(c, "redirect_uri", "https://app.example@evil.example/cb"),
+		"a port on a web app":  request(c, "redirect_uri", "https://app.example:444/cb"),
+		"none, of two":         request(c, "redirect_uri", ""),
+		"twice":                twice,
+		"an unknown client":    request(c, "client_id", "nobody"),
+		"no client":            request(c, "client_id", ""),
+		"two clients":          twiceClient,
+		"and an error besides": request(c, "redirect_uri", "https://evil.example/", "response_type", "token"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := h.authorize(v)
+			if r.StatusCode != 400 || r.Header.Get("Location") != "" || !strings.Contains(r.body, `data-page="error"`) {
+				t.Errorf("%d to %q", r.StatusCode, r.Header.Get("Location"))
+			}
+			if strings.Contains(r.body, "evil.example") {
+				t.Error("the page repeats what was sent")
+			}
+		})
+	}
+}
+
+func TestRedirectURIMatching(t *testing.T) {
+	native := idp.Client{Native: true, RedirectURIs: []string{"http://127.0.0.1/cb", "http://[::1]:8000/cb?a=1", "http://localhost/cb", "com.example.app:/cb", "https://app.example/cb"}}
+	for uri, want := range map[string]bool{
+		"http://127.0.0.1/cb":          true,
+		"http://127.0.0.1:49152/cb":    true,
+		"http://[::1]:1/cb?a=1":        true,
+		"http://localhost:3000/cb":     true,
+		"com.example.app:/cb":          true,
+		"http://127.0.0.1:49152/cb?x":  false,
+		"http://127.0.0.1:49152/cb#":   false,
+		"http://127.0.0.1:49152/other": false,
+		"http://127.0.0.1:49152/%63b":  false,
+		"http://127.0.0.2:49152/cb":    false,
+		"http://u@127.0.0.1:49152/cb":  false,
+		"https://127.0.0.1:49152/cb":   false,
+		"HTTP://127.0.0.1:49152/cb":    false,
+		"http://127.0.0.1.evil.io/cb":  false,
+		"http://127.0.0.1:49152/../cb": false,
+		"https://app.example:444/cb":   false,
+		"com.example.app:/cb/":         false,
+	} {
+		if got := redirectRegistered(native, uri); got != want {
+			t.Errorf("%s: %v, want %v", uri, got, want)
+		}
+	}
+	web := native
+	web.Native = false
+	if redirectRegistered(web, "http://127.0.0.1:49152/cb") {
+		t.Error("any port for a client that is not native")
+	}
+}
+
+func FuzzRedirectURIMatching(f *testing.F) {
+	registered := []string{"http://127.0.0.1/cb", "https://app.example/cb"}
+	f.Add("http://127.0.0.1:1/cb")
+	f.Add("http://127.0.0.1:1@evil.example/cb")
+	f.Add("http://127.0.0.1:/cb")
+	f.Fuzz(func(t *testing.T, uri string) {
+		if !redirectRegistered(idp.Client{Native: true, RedirectURIs: registered}, uri) || slices.Contains(registered, uri) {
+			return
+		}
+		u, err := url.Parse(uri)
+		if err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" || u.Path != "/cb" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			t.Errorf("accepted %q", uri)
+		}
+	})
+}
+
+func FuzzClaimsParameter(f *testing.F) {
+	f.Add(`{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`)
+	f.Add(`{"userinfo":{"a":null},"userinfo":{}}`)
+	f.Add(`{"x":[[[{"a":1,"a":2}]]]}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := parseClaims(s)
+		if err == nil && c == nil {
+			t.Error("neither claims nor an error")
+		}
+		if err == nil {
+			c.scopes()
+			c.granted([]string{"email"})
+			c.IDToken["acr"].values()
+		}
+	})
+}
+
+func TestAnIDTokenHintNamesTheUserEvenWhenExpired(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	hint := h.tokens(c, u)["id_token"].(string)
+	h.authorize(request(c, "id_token_hint", hint))
+	if h.last.Request.HintedUser != u.ID {
+		t.Errorf("hinted user %q, want %q", h.last.Request.HintedUser, u.ID)
+	}
+	s, _, err := h.keys.signer(t.Context(), ES256)
+	check(t, err)
+	expired, err := s.sign(typIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID, Expires: 1})
+	check(t, err)
+	h.last = idp.Interaction{}
+	h.authorize(request(c, "id_token_hint", expired))
+	if h.last.Request.HintedUser != u.ID {
+		t.Error("an expired hint was not taken")
+	}
+	for name, claims := range map[string]idClaims{
+		"of another issuer": {Issuer: "https://other.example", Subject: u.ID, Audience: c.ID},
+		"of another client": {Issuer: h.url, Subject: u.ID, Audience: "other"},
+	} {
+		hint, err := s.sign(typIDToken, claims)
+		check(t, err)
+		if q := h.authorize(request(c, "id_token_hint", hint)).query(); q.Get("error") != "invalid_request" {
+			t.Errorf("a hint %s: %v", name, q)
+		}
+	}
+	if q := h.authorize(request(c, "id_token_hint", hint, "claims", `{"id_token":{"sub":{"value":"other"}}}`)).query(); q.Get("error") != "invalid_request" {
+		t.Errorf("hint and claims name different users: %v", q)
+	}
+}
+
+func TestOfflineAccessIsIgnoredForAClientWithoutRefreshTokens(t *testing.T) {
+	h := open(t)
+	c := h.addClient(func(c *idp.Client) { c.GrantTypes = []string{"authorization_code"} })
+	h.authorize(request(c, "scope", "openid offline_access"))
+	if d := cmp.Diff([]string{"openid"}, h.last.Request.Scopes); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAParameterInTheAddressOfAPostedRequestDoesNotCount(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	h.post(pathAuthorize+"?prompt=none&scope=openid+email", request(c))
+	if len(h.last.Request.Prompt) != 0 || len(h.last.Request.Scopes) != 1 {
+		t.Errorf("request: %+v", h.last.Request)
+	}
+}
+
+func TestRequirementIsTheStrictestCombination(t *testing.T) {
+	age := func(d time.Duration) *time.Duration { return &d }
+	gold := "urn:example:gold"
+	payments := []idp.ActionClass{testPolicy().ActionClasses["payments"]}
+	for _, row := range []struct {
+		name   string
+		client idp.Client
+		demand demand
+		want   idp.Requirement
+	}{
+		{"nothing asked", idp.Client{}, demand{}, idp.Requirement{}},
+		{"acr_values are a wish", idp.Client{}, demand{ACRValues: []string{"phrh", "phr"}}, idp.Requirement{ACRValues: []string{"phrh", "phr"}}},
+		{"unknown wishes are dropped", idp.Client{}, demand{ACRValues: []string{"1", "phr"}}, idp.Requirement{ACRValues: []string{"phr"}}},
+		{"unknown essential values stay and cannot be met", idp.Client{}, demand{ACR: &claimRequest{Essential: true, Value: "1"}}, idp.Requirement{ACRValues: []string{"1"}, Essential: true}},
+		{"an essential acr claim", idp.Client{}, demand{ACR: &claimRequest{Essential: true, Values: []any{gold}}}, idp.Requirement{ACRValues: []string{gold}, Essential: true}},
+		{"a voluntary acr claim", idp.Client{}, demand{ACR: &claimRequest{Value: "phrh"}}, idp.Requirement{ACRValues: []string{"phrh"}}},
+		{"essential without values asks for nothing in particular", idp.Client{}, demand{ACRValues: []string{"phrh"}, ACR: &claimRequest{Essential: true}}, idp.Requirement{ACRValues: []string{"phrh"}}},
+		{"both: what satisfies both", idp.Client{}, demand{ACRValues: []string{"phrh", gold}, ACR: &claimRequest{Essential: true, Values: []any{"phr", "phrh"}}}, idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}},
+		{"both, with nothing in common: the claim", idp.Client{}, demand{ACRValues: []string{"phr"}, ACR: &claimRequest{Essential: true, Value: "phrh"}}, idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}},
+		{"the client's default where the request is silent", idp.Client{DefaultACRValues: []string{"phrh"}}, demand{}, idp.Requirement{ACRValues: []string{"phrh"}}},
+		{"the client's default gives way", idp.Client{DefaultACRValues: []string{"phrh"}}, demand{ACRValues: []string{"phr"}}, idp.Requirement{ACRValues: []string{"phr"}}},
+		{"the client's floor does not", idp.Client{MinimumACR: "phrh"}, demand{ACRValues: []string{"phr"}}, idp.Requirement{ACRValues: []string{"phr"}, MinimumACR: "phrh"}},
+		{"max_age", idp.Client{}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(time.Hour)}},
+		{"default_max_age", idp.Client{DefaultMaxAge: age(time.Hour)}, demand{}, idp.Requirement{MaxAge: age(time.Hour)}},
+		{"a request can lower it", idp.Client{DefaultMaxAge: age(time.Hour)}, demand{MaxAge: age(time.Minute)}, idp.Requirement{MaxAge: age(time.Minute)}},
+		{"and not lift it", idp.Client{DefaultMaxAge: age(time.Minute)}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(time.Minute)}},
+		{"max_age=0 is a new ceremony", idp.Client{}, demand{MaxAge: age(0)}, idp.Requirement{MaxAge: age(0), Fresh: true}},
+		{"default_max_age=0 too", idp.Client{DefaultMaxAge: age(0)}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(0), Fresh: true}},
+		{"prompt=login", idp.Client{}, demand{Login: true}, idp.Requirement{Fresh: true}},
+		{"a scope's action class", idp.Client{}, demand{Scopes: []string{"openid", "payments"}}, idp.Requirement{ActionClasses: payments}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := requirement(testPolicy(), row.client, row.demand)
+			if len(got.ACRValues) == 0 {
+				got.ACRValues = nil
+			}
+			if d := cmp.Diff(row.want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestAnUnsupportedMethodIsRefused(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	for path, methods := range map[string][]string{
+		pathAuthorize: {"DELETE", "PUT"}, pathToken: {"GET", "DELETE"}, pathUserInfo: {"DELETE"}, pathIntrospect: {"GET"}, pathRevoke: {"GET"},
+		pathJWKS: {"POST"}, pathEndSession: {"PUT"}, "/.well-known/openid-configuration": {"POST"},
+	} {
+		for _, method := range methods {
+			req, err := http.NewRequest(method, h.url+path, strings.NewReader(request(c).Encode()))
+			check(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if r := h.do(req); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
+				t.Errorf("%s %s: %d", method, path, r.StatusCode)
+			}
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package provider
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+func TestAnAuthorizationResponseHasCodeStateAndIssuerAndNothingElse(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	h.authorize(request(c, "state", "a b&c=ü", "redirect_uri", "https://app.example/cb?tenant=1"))
+	r, err := h.respond(h.outcome(u))
+	check(t, err)
+	q := r.query()
+	if len(q.Get("code")) < 26 {
+		t.Errorf("code %q has less than 128 bits", q.Get("code"))
+	}
+	q.Del("code")
+	if d := cmp.Diff(url.Values{"state": {"a b&c=ü"}, "iss": {h.url}, "tenant": {"1"}}, q); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if r.StatusCode != 303 || r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d, Cache-Control %q", r.StatusCode, r.Header.Get("Cache-Control"))
+	}
+}
+
+func TestAnInteractionEndsOnce(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	h.authorize(request(c))
+	_, err := h.respond(h.outcome(u))
+	check(t, err)
+	for _, o := range []idp.Outcome{h.outcome(u), {Error: "access_denied"}} {
+		r, err := h.respond(o)
+		if p, ok := errors.AsType[*web.Problem](err); !ok || p.Status != 409 || r.Header.Get("Location") != "" {
+			t.Errorf("a second end: %v, to %q", err, r.Header.Get("Location"))
+		}
+	}
+}
+
+func TestARefusalIsAnOAuthError(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	h.authorize(request(c))
+	r, err := h.respond(idp.Outcome{Error: "access_denied", Description: "the person said \"no\"\r\n"})
+	check(t, err)
+	want := url.Values{"error": {"access_denied"}, "error_description": {"the person said 'no'"}, "state": {"st"}, "iss": {h.url}}
+	if d := cmp.Diff(want, r.query()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestFormPostIsAPageForCodesAndForErrors(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	h.authorize(request(c, "response_mode", "form_post", "state", `"><script>`))
+	ok, err := h.respond(h.outcome(u))
+	check(t, err)
+	refused := h.authorize(request(c, "response_mode", "form_post", "state", `"><script>`, "response_type", "token"))
+	for name, r := range map[string]reply{"code": ok, "error": refused} {
+		if r.StatusCode != 200 || r.Header.Get("Location") != "" {
+			t.Errorf("%s: %d to %q", name, r.StatusCode, r.Header.Get("Location"))
+		}
+		for _, want := range []string{`action="https://app.example/cb"`, `name="` + name + `"`, `name="iss" value="` + h.url, `name="state" value="&#34;&gt;&lt;script&gt;"`,
+			`<button class="primary" data-test="continue">`, `src="` + pathFormPostJS + `"`} {
+			if !strings.Contains(r.body, want) {
+				t.Errorf("%s: no %s in\n%s", name, want, r.body)
+			}
+		}
+		if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://app.example") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: CSP %q", name, csp)
+		}
+	}
+	if js := h.get(pathFormPostJS); js.StatusCode != 200 || !strings.HasPrefix(js.Header.Get("Content-Type"), "text/javascript") {
+		t.Errorf("script: %d %s", js.StatusCode, js.Header.Get("Content-Type"))
+	}
+}
+
+func TestFormPostReachesANativeAppButNoScript(t *testing.T) {
+	h := open(t)
+	for uri, want := range map[string]string{"com.example.app:/cb": `action="com.example.app:/cb"`, "javascript:alert(1)": `action="#ZgotmplZ"`} {
+		c := h.addClient(func(c *idp.Client) { c.Native = true; c.RedirectURIs = []string{uri} })
+		r := h.authorize(request(c, "redirect_uri", uri, "response_mode", "form_post", "response_type", ""))
+		if !strings.Contains(r.body, want) {
+			t.Errorf("%s: %s", uri, r.body)
+		}
+	}
+}
+
+func TestACodeLivesAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		c, u := h.addClient(nil), h.addUser()
+		early, late := h.code(c, u), h.code(c, u)
+		time.Sleep(59 * time.Second)
+		if r := h.exchange(c, early); r.StatusCode != 200 {
+			t.Errorf("after 59 s: %d %s", r.StatusCode, r.body)
+		}
+		time.Sleep(time.Second)
+		wantError(t, h.exchange(c, late), 400, "invalid_grant")
+	})
+}
+
+func TestNothingSecretIsLogged(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	code := h.code(c, u, "scope", "openid offline_access", "state", "very-own-state")
+	tok := h.exchange(c, code).json(t)
+	h.exchange(c, code)
+	h.refresh(c, tok["refresh_token"])
+	h.userinfo(tok["access_token"])
+	h.get(pathEndSession + "?" + url.Values{"id_token_hint": {tok["id_token"].(string)}}.Encode())
+	for name, secret := range map[string]string{"code": code, "state": "very-own-state", "verifier": verifier, "client secret": clientSecret.Reveal(),
+		"access token": tok["access_token"].(string), "refresh token": tok["refresh_token"].(string), "ID token": tok["id_token"].(string)} {
+		if strings.Contains(h.log.String(), secret) {
+			t.Errorf("the log holds the %s", name)
+		}
+	}
+}
