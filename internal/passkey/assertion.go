@@ -95,8 +95,7 @@ type Assertion struct {
 func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding string, response []byte, now time.Time,
 	find func(ctx context.Context, credentialID []byte) (idp.Passkey, idp.User, error),
 ) (Assertion, error) {
-	session, err := cer.open(binding, now, idp.PurposeSignIn, idp.PurposeStepUp)
-	if err != nil {
+	if err := cer.open(binding, now, idp.PurposeSignIn, idp.PurposeStepUp); err != nil {
 		return Assertion{}, err
 	}
 	if len(response) > MaxResponse {
@@ -104,7 +103,7 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil {
-		return Assertion{}, refused(err, session.Challenge)
+		return Assertion{}, refused(err, cer.Session.Challenge)
 	}
 	// §7.2 step 6: a user who was not known before is identified by the user handle. With a list of allowed credentials
 	// authenticators may leave it out.
@@ -140,6 +139,7 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	}
 	// The library wants to see all allowed credentials in the hands of one user, and who that is in the session. Both
 	// were settled above, and a passkey removed meanwhile must not spoil the ceremony of the others.
+	session := cer.Session
 	session.UserID = u.Handle
 	if len(cer.Allowed) > 0 {
 		session.AllowedCredentialIDs = [][]byte{k.CredentialID}

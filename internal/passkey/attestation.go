@@ -62,15 +62,9 @@ func parseMetadata(blob []byte, options ...metadata.DecoderOption) (Metadata, er
 	return func(aaguid uuid.UUID) *metadata.Entry { return entries[aaguid] }, nil
 }
 
-// The statements that are signed by more than the credential itself, in formats whose chain the library verifies against
-// metadata. It does not say what it verified of a compound or SafetyNet statement.
-var (
-	provenTypes   = []string{string(metadata.BasicFull), string(metadata.AttCA), string(metadata.AnonCA)}
-	provenFormats = []string{
-		string(protocol.AttestationFormatPacked), string(protocol.AttestationFormatTPM),
-		string(protocol.AttestationFormatAndroidKey), string(protocol.AttestationFormatApple),
-	}
-)
+// provenTypes are the attestations that somebody else than the credential itself signed, with a chain that the library
+// verifies against metadata (WebAuthn L3 §6.5.4).
+var provenTypes = []string{string(metadata.BasicFull), string(metadata.AttCA), string(metadata.AnonCA)}
 
 // CheckAttestation verifies the attestation that the passkey was registered with against today's metadata, and returns
 // the passkey with AttestationVerifiedAt and KeyProtection as that came out. Without metadata nothing is verified. Run it
@@ -78,7 +72,7 @@ var (
 func (c *Ceremonies) CheckAttestation(k idp.Passkey, now time.Time) idp.Passkey {
 	k.AttestationVerifiedAt, k.KeyProtection = time.Time{}, idp.KeyProtectionUnknown
 	entry := c.model(k)
-	if entry == nil || !slices.Contains(provenTypes, k.AttestationType) || !slices.Contains(provenFormats, k.AttestationFormat) {
+	if entry == nil {
 		return k
 	}
 	if err := verifyAttestation(k, entry); err != nil {
@@ -104,6 +98,7 @@ func (c *Ceremonies) model(k idp.Passkey) *metadata.Entry {
 
 func verifyAttestation(k idp.Passkey, entry *metadata.Entry) error {
 	cred := credential(k)
+	cred.AttestationType = "" // Verify fills in what the statement itself turns out to be
 	if err := json.Unmarshal(k.Attestation, &cred.Attestation); err != nil {
 		return fmt.Errorf("decode attestation: %w", err)
 	}
@@ -123,6 +118,10 @@ func verifyAttestation(k idp.Passkey, entry *metadata.Entry) error {
 	err = cred.Verify(provider, protocol.AttestationPolicy{}, protocol.SignaturePolicy{})
 	if e, ok := errors.AsType[*protocol.Error](err); ok {
 		return fmt.Errorf("%s: %s: %s", e.Type, e.Details, e.DevInfo)
+	}
+	// The library lets format none and self attestation pass any metadata that knows the AAGUID.
+	if err == nil && !slices.Contains(provenTypes, cred.AttestationType) {
+		return fmt.Errorf("attestation of type %s proves no model", cred.AttestationType)
 	}
 	return err
 }

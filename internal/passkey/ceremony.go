@@ -3,7 +3,6 @@ package passkey
 import (
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -25,36 +24,26 @@ type Ceremony struct {
 	Interaction   string   `json:"interaction,omitempty"`
 	UserID        string   `json:"user,omitempty"` // step-up, registration: whose; empty for a sign-in
 	ActionClasses []string `json:"classes,omitempty"`
-	// Session is the library's webauthn.SessionData, verbatim: a part of it left out is a check left out.
-	Session   json.RawMessage `json:"session"`
-	CreatedAt time.Time       `json:"created"`
+	// Session is the library's own record, stored verbatim: a part of it left out is a check left out.
+	Session   webauthn.SessionData `json:"session"`
+	CreatedAt time.Time            `json:"created"`
 
-	// Challenge and Allowed (the credentials that may answer; empty: any) are read from Session.
+	// Challenge and Allowed (the credentials that may answer; empty: any) are those of Session.
 	Challenge []byte   `json:"-"`
 	Allowed   [][]byte `json:"-"`
 }
 
 func newCeremony(purpose idp.Purpose, binding string, session *webauthn.SessionData) (Ceremony, error) {
-	data, err := json.Marshal(session)
-	if err != nil {
-		return Ceremony{}, fmt.Errorf("encode webauthn session: %w", err)
-	}
-	cer := Ceremony{ID: string(idp.NewSecret()), Purpose: purpose, Binding: binding, Session: data, CreatedAt: time.Now()}
-	_, err = cer.readSession()
-	return cer, err
+	cer := Ceremony{ID: string(idp.NewSecret()), Purpose: purpose, Binding: binding, Session: *session, CreatedAt: time.Now()}
+	return cer, cer.fill()
 }
 
-func (c *Ceremony) readSession() (webauthn.SessionData, error) {
-	var session webauthn.SessionData
-	if err := json.Unmarshal(c.Session, &session); err != nil {
-		return session, fmt.Errorf("decode webauthn session: %w", err)
+func (c *Ceremony) fill() (err error) {
+	c.Allowed = c.Session.AllowedCredentialIDs
+	if c.Challenge, err = base64.RawURLEncoding.DecodeString(c.Session.Challenge); err != nil {
+		return fmt.Errorf("decode challenge: %w", err)
 	}
-	challenge, err := base64.RawURLEncoding.DecodeString(session.Challenge)
-	if err != nil {
-		return session, fmt.Errorf("decode challenge: %w", err)
-	}
-	c.Challenge, c.Allowed = challenge, session.AllowedCredentialIDs
-	return session, nil
+	return nil
 }
 
 // TakeOp takes a ceremony out of the store, in a batch; FromOp reads the answer. One caller gets it.
@@ -66,26 +55,19 @@ func (c *Ceremonies) FromOp(op *ephemeral.Op) (Ceremony, error) {
 	if err != nil {
 		return Ceremony{}, err
 	}
-	if _, err := cer.readSession(); err != nil {
-		return Ceremony{}, err
-	}
-	return cer, nil
+	return cer, cer.fill()
 }
 
 // open checks what does not depend on the response: that the ceremony is of the right kind, belongs to who presents it
 // and has not expired. Its errors are ErrRefused.
-func (c *Ceremony) open(binding string, now time.Time, purposes ...idp.Purpose) (webauthn.SessionData, error) {
+func (c Ceremony) open(binding string, now time.Time, purposes ...idp.Purpose) error {
 	switch {
 	case !slices.Contains(purposes, c.Purpose):
-		return webauthn.SessionData{}, refusedFor("ceremony was begun for " + string(c.Purpose))
+		return refusedFor("ceremony was begun for " + string(c.Purpose))
 	case c.Binding == "" || subtle.ConstantTimeCompare([]byte(c.Binding), []byte(binding)) != 1:
-		return webauthn.SessionData{}, refusedFor("ceremony was begun elsewhere")
+		return refusedFor("ceremony was begun elsewhere")
 	case !now.Before(c.CreatedAt.Add(CeremonyTTL)):
-		return webauthn.SessionData{}, refusedFor("ceremony has expired")
+		return refusedFor("ceremony has expired")
 	}
-	session, err := c.readSession()
-	if err != nil {
-		return webauthn.SessionData{}, refusedFor(err.Error())
-	}
-	return session, nil
+	return nil
 }

@@ -247,6 +247,23 @@ func TestASignInSaysWhoHowAndWhatFor(t *testing.T) {
 	}
 }
 
+func TestASignInAsksForAnyVerifiedPasskey(t *testing.T) {
+	for verification, h := range map[string]*house{"required": newHouse(t), "preferred": newHouse(t, allowUnverified)} {
+		cer := h.begin()
+		var got map[string]map[string]any
+		if err := json.Unmarshal(h.SignInOptions(cer.Challenge), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]map[string]any{"publicKey": {
+			"challenge": base64.RawURLEncoding.EncodeToString(cer.Challenge), "timeout": 600000.0, "rpId": "example.com",
+			"userVerification": verification,
+		}}
+		if diff := cmp.Diff(want, got); diff != "" || len(cer.Challenge) != 32 {
+			t.Errorf("challenge of %d bytes, %s", len(cer.Challenge), diff)
+		}
+	}
+}
+
 func TestAStepUpCarriesItsActionClassesAndAsksForTheUsersPasskeysWithTransports(t *testing.T) {
 	h := newHouse(t)
 	ada, phone := h.newUser("ada"), passkeytest.New(origin)
@@ -410,7 +427,7 @@ func TestWhatACeremonySatisfies(t *testing.T) {
 		{name: "attested hardware", flags: up | uv, make: attested, acrs: phrh, amr: hardware},
 		{name: "attested secure element", flags: up | uv, make: attested, state: protection("secure_element"), acrs: phrh, amr: hardware},
 		{name: "attested tee", flags: up | uv, make: attested, state: protection("tee"), acrs: phrh, amr: hardware},
-		{name: "attested software", flags: up | uv, make: attested, state: protection("software"), acrs: phr, amr: device},
+		{name: "attested, partly software", flags: up | uv, make: attested, state: protection("hardware", "software"), acrs: phr, amr: device},
 		{name: "attested but synced", flags: up | uv | be, make: attested, acrs: phr, amr: software},
 		{name: "attested, model revoked", flags: up | uv, make: attested, state: revoke, acrs: phr, amr: device},
 		{name: "model only claimed", flags: up | uv, make: claimed, acrs: phr, amr: device},

@@ -49,8 +49,7 @@ func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string,
 	if err != nil {
 		return idp.Passkey{}, fmt.Errorf("take ceremony: %w", err)
 	}
-	session, err := cer.open(binding, now, idp.PurposeRegister)
-	if err != nil {
+	if err := cer.open(binding, now, idp.PurposeRegister); err != nil {
 		return idp.Passkey{}, err
 	}
 	if cer.UserID != u.ID {
@@ -64,15 +63,15 @@ func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string,
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
 	if err != nil {
-		return idp.Passkey{}, refused(err, session.Challenge)
+		return idp.Passkey{}, refused(err, cer.Session.Challenge)
 	}
 	flags := parsed.Response.AttestationObject.AuthData.Flags
 	if !flags.HasUserVerified() && !c.allowUnverified {
 		return idp.Passkey{}, ErrNotVerified
 	}
-	cred, err := c.webauthn.CreateCredential(party{User: u}, session, parsed)
+	cred, err := c.webauthn.CreateCredential(party{User: u}, cer.Session, parsed)
 	if err != nil {
-		return idp.Passkey{}, refused(err, session.Challenge)
+		return idp.Passkey{}, refused(err, cer.Session.Challenge)
 	}
 	k := idp.Passkey{
 		ID:                idp.NewID(),
