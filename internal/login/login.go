@@ -19,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-//go:embed pages
+//go:embed pages/*.html
 var files embed.FS
 
 // Config is what interactions are made of. All but Notify is required.

@@ -1,0 +1,372 @@
+package login
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey/passkeytest"
+)
+
+func TestASignInEndsWithWhatItProved(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "login")
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	page = b.show(i)
+	h.expect(page, http.StatusOK, "consent")
+	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+
+	o := h.last()
+	if o.UserID != alice.ID || o.SessionID == "" || o.Assurance.ACR != "phr" || !slices.Equal(o.Scopes, h.request.Scopes) {
+		t.Errorf("outcome %+v", o)
+	}
+	h.expect(b.get(b.get("/begin").location), http.StatusSeeOther, "https://app.example.com/cb?error=") // silently from now on
+	if diff := cmp.Diff(o, h.last()); diff != "" {
+		t.Errorf("single sign-on tells something else, -first +second:\n%s", diff)
+	}
+	if diff := cmp.Diff([]idp.EventKind{idp.EventSignedIn, idp.EventConsentGranted}, h.kinds()); diff != "" {
+		t.Errorf("audit record, -want +got:\n%s", diff)
+	}
+}
+
+func TestTheRoundTripsOfASignInAreCounted(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	_, err := h.DB.Client(t.Context(), "app") // into the cache
+	h.must(err)
+	step := func(name string, ephemeral, sql int64, do func()) {
+		t.Helper()
+		e, s := h.ephemeral.RoundTrips(), h.DB.RoundTrips()
+		do()
+		if e, s = h.ephemeral.RoundTrips()-e, h.DB.RoundTrips()-s; e > ephemeral || s > sql {
+			t.Errorf("%s: %d ephemeral and %d SQL round trips, budget %d and %d", name, e, s, ephemeral, sql)
+		}
+	}
+	var i string
+	var page answer
+	step("begin", 1, 0, func() { i = b.begin() })
+	step("sign-in page", 1, 0, func() { page = b.show(i) })
+	step("finish", 2, 2, func() { h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i) })
+	step("consent page", 1, 2, func() { h.expect(b.show(i), http.StatusOK, "consent") })
+	step("consent", 1+2, 2, func() { b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow") })
+	step("end", 1+1, 1, func() { h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=") })
+	step("silent sign-on", 1+1+1, 1, func() { // begin, look, and Respond's own
+		h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	})
+	h.need = idp.Requirement{Fresh: true}
+	step("step-up page", 1+1+1, 2, func() { i = b.begin(); page = b.show(i) })
+	step("step-up", 1+2, 2, func() { h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i) })
+}
+
+func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.LoginHint = "alice@example.com"
+	check := func(name string, a answer, page string, hooks []string, words ...string) {
+		t.Helper()
+		h.expect(a, http.StatusOK, page)
+		if diff := cmp.Diff(hooks, a.hooks()); diff != "" {
+			t.Errorf("%s: hooks, -want +got:\n%s", name, diff)
+		}
+		for _, w := range append(words, "Acme Bank", "app.example.com", `src="https://app.example.com/logo.png"`, `href="https://app.example.com/privacy"`, `href="https://app.example.com/terms"`) {
+			if !strings.Contains(a.body, w) {
+				t.Errorf("%s: does not say %q\n%s", name, w, a.body)
+			}
+		}
+		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://app.example.com;") {
+			t.Errorf("%s: a form that ends at the client would be blocked: %s", name, csp)
+		}
+	}
+	i := b.begin()
+	page := b.show(i)
+	check("sign-in", page, "login", []string{"passkey-signin", "error", "login-email", "login-submit", "signup-link", "cancel"},
+		`value="alice@example.com"`, `href="/signup?i=`+i+`"`, `autocomplete="username webauthn"`)
+	b.confirm(page.dialog())
+	check("consent", b.show(i), "consent", []string{"consent-allow", "consent-deny"}, "alice@example.com", "See your e-mail address", "Not you?")
+	b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow")
+
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["payments"]}}
+	check("step-up", b.show(b.begin()), "stepup", []string{"passkey-stepup", "error", "cancel"},
+		"alice@example.com", "asks you to confirm it’s you before you make a payment.", `class="ring"`, "for 5 minutes", "Not you?")
+	h.need = idp.Requirement{}
+	h.request.Prompt = []string{"select_account"}
+	check("select", b.show(b.begin()), "login", []string{"account-select", "account-switch", "cancel"}, "alice@example.com")
+
+	h.SignUp, h.request.Prompt = false, nil
+	if other := h.browser(); slices.Contains(other.show(other.begin()).hooks(), "signup-link") {
+		t.Error("sign-up is offered where it is closed")
+	}
+}
+
+func TestAStepUpOpensTheWindowOfItsClassAndNoOther(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	before := b.signIn()
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["payments"]}}
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "stepup")
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	o := h.last()
+	if o.SessionID != before.SessionID || o.UserID != alice.ID || !slices.Equal(o.Assurance.ActionClasses, []string{"payments"}) {
+		t.Errorf("outcome %+v", o)
+	}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=") // the window is open
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["account"]}}
+	h.expect(b.show(b.begin()), http.StatusOK, "stepup") // for that class only
+	if kinds := h.kinds(); kinds[len(kinds)-1] != idp.EventSteppedUp {
+		t.Errorf("audit record %v", kinds)
+	}
+}
+
+func TestAnEssentialLevelIsReachedByACapablePasskeyOrRefused(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	b.signIn()
+	h.need = idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=unmet_authentication_requirements")
+
+	key := b.addPasskey(alice, provenHardware)
+	weak := b.device.Passkeys[0]
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "stepup")
+	if options := string(page.dialog().Options); strings.Count(options, `"id"`) != 1 {
+		t.Errorf("the step-up offers more than the one that can do it: %s", options)
+	}
+	all := b.device.Passkeys
+	b.device.Passkeys = []*passkeytest.Passkey{weak}
+	if _, err := b.device.Get(page.dialog().Options); err == nil {
+		t.Error("the weak passkey was offered")
+	}
+	b.device.Passkeys = all
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if o := h.last(); o.Assurance.ACR != "phrh" {
+		t.Errorf("outcome %+v, passkey %s", o, key.ID)
+	}
+}
+
+func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	h.request.Prompt = []string{"none"}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
+	h.request.Prompt = nil
+	i := b.begin()
+	b.confirm(b.show(i).dialog())
+	h.request.Prompt = []string{"none"}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=consent_required")
+	// In a frame, where the browser keeps its cookies back: an error for the client, not a page of ours.
+	frame := h.browser()
+	frame.begin()
+	h.expect(h.browser().show(frame.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
+}
+
+func TestAnInteractionBelongsToOneBrowser(t *testing.T) {
+	h := newHouse(t)
+	b, other := h.browser(), h.browser()
+	alice := b.enrol("alice@example.com")
+	other.enrol("mallory@example.com")
+	other.signIn()
+	i := b.begin()
+	d := b.show(i).dialog()
+	h.expect(other.show(i), http.StatusForbidden, "error")
+	h.expect(h.browser().show(i), http.StatusForbidden, "error")
+	h.expect(other.post("/login/passkey/begin", map[string]string{"i": i}), http.StatusForbidden, "other_browser")
+	for _, path := range []string{"/login/consent", "/login/select", "/login/switch", "/login/cancel"} {
+		h.expect(other.form(path, "i", i, "user", alice.ID, "answer", "allow"), http.StatusForbidden, "error")
+	}
+	// A response that was phished out of another browser signs nobody in here.
+	other.device.Passkeys = append(other.device.Passkeys, b.device.Passkeys...)
+	h.expect(other.confirm(d), http.StatusForbidden, "other_browser")
+	if body := other.show(i).body; !strings.Contains(body, "Start again from the application") {
+		t.Errorf("the page does not say what to do:\n%s", body)
+	}
+	h.expect(b.show(i), http.StatusOK, "login") // undisturbed
+}
+
+func TestACrossSitePostIsBoundByTheFirstPage(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	first := b.begin() // this browser has its cookie already
+	// SameSite=Lax keeps the cookies back from the POST.
+	posting := h.browser()
+	posting.headers.Set("Sec-Fetch-Site", "same-origin")
+	i := h.browser().interaction(posting.form("/begin"))
+	if cookies := posting.jar.Cookies(mustURL(origin)); len(cookies) != 0 {
+		t.Fatalf("a cross-site POST set %v over what the browser may have", cookies)
+	}
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "login")
+	h.expect(h.browser().show(i), http.StatusForbidden, "error")
+	h.expect(b.show(first), http.StatusOK, "login")
+	if d := page.dialog(); d.Ceremony != "" {
+		t.Errorf("a ceremony that was bound to nobody is offered: %+v", d)
+	}
+	h.expect(b.confirm(b.offered(i, "")), http.StatusOK, "/login?i="+i)
+}
+
+func TestAnInteractionEndsOnce(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	b.signIn()
+	i := b.begin()
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	h.expect(b.show(i), http.StatusGone, "error")
+	h.expect(b.form("/login/cancel", "i", i), http.StatusGone, "error")
+	h.expect(b.post("/login/passkey/begin", map[string]string{"i": i}), http.StatusGone, "interaction_gone")
+	h.expect(b.get("/login"), http.StatusGone, "error")
+	h.expect(b.get("/login?i="+strings.Repeat("x", 5000)), http.StatusGone, "error")
+	if len(h.outcomes) != 2 {
+		t.Errorf("%d outcomes, want 2", len(h.outcomes))
+	}
+}
+
+func TestAnInteractionAndItsPageGrowOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		if d := b.show(i).dialog(); d.Ceremony == "" {
+			t.Error("a new page offers no ceremony")
+		}
+		time.Sleep(6 * time.Minute)
+		if d := b.show(i).dialog(); d.Ceremony != "" {
+			t.Error("an old page offers a ceremony that will be gone before the person has found the phone")
+		}
+		d := b.offered(i, "")
+		time.Sleep(11 * time.Minute)
+		h.expect(b.confirm(d), http.StatusBadRequest, "ceremony_gone")
+		b.form("/login/switch", "i", i) // saving something does not prolong it
+		time.Sleep(14 * time.Minute)
+		h.expect(b.show(i), http.StatusGone, "error")
+	})
+}
+
+func TestOneAskedForAgainAfterMaxAgeIsAnsweredAtOnceAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		first := b.signIn()
+		time.Sleep(2 * time.Second)
+		h.need = idp.Requirement{MaxAge: new(time.Second)}
+		i := b.begin()
+		page := b.show(i)
+		h.expect(page, http.StatusOK, "stepup")
+		b.confirm(page.dialog())
+		time.Sleep(3 * time.Second) // a slow line
+		h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+		if again := h.last(); !again.Assurance.AuthTime.After(first.Assurance.AuthTime) || again.SessionID != first.SessionID {
+			t.Errorf("first %+v, again %+v", first, again)
+		}
+	})
+}
+
+func TestTwoTabsDoNotDisagree(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	one, two := b.begin(), b.begin()
+	first, second := b.show(one), b.show(two)
+	h.expect(b.confirm(first.dialog()), http.StatusOK, "/login?i="+one)
+	// The other tab's page is old by now. Its script is led on, its reload shows what is next.
+	h.expect(b.post("/login/passkey/begin", map[string]string{"i": two}), http.StatusConflict, "moved_on")
+	h.expect(b.show(two), http.StatusOK, "consent")
+	h.expect(b.show(one), http.StatusOK, "consent")
+
+	// Bob signs in with the other tab's page. Alice's consent page is still open in the first.
+	mine := b.device.Passkeys
+	b.device.Passkeys = nil
+	bob := b.enrol("bob@example.com")
+	h.expect(b.confirm(second.dialog()), http.StatusOK, "/login?i="+two)
+	h.expect(b.form("/login/consent", "i", one, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+one)
+	if page := b.show(one); !strings.Contains(page.body, "bob@example.com") || page.status != http.StatusOK {
+		t.Errorf("bob is not asked: %d\n%s", page.status, page.body)
+	}
+	if _, err := h.DB.Grant(t.Context(), bob.ID, "app"); err == nil {
+		t.Error("alice's answer was taken for bob's")
+	}
+	b.device.Passkeys = mine
+}
+
+func TestWhatOneSaidDoesNotCountForAnother(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Prompt = []string{"consent"}
+	i := b.begin()
+	b.confirm(b.show(i).dialog())
+	b.show(i)
+	b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow") // and before GET /login runs …
+	h.request.Prompt = nil
+	two := b.begin()
+	b.form("/login/switch", "i", two)
+	b.device.Passkeys = nil
+	b.enrol("bob@example.com")
+	h.expect(b.confirm(b.offered(two, "")), http.StatusOK, "/login?i="+two) // … bob has signed in
+	h.expect(b.show(i), http.StatusOK, "consent")
+	if len(h.outcomes) != 0 {
+		t.Errorf("ended as %+v", h.last())
+	}
+}
+
+func TestAClientThatIsGoneGetsNoAnswer(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	i := b.begin()
+	h.must(h.DB.RemoveClient(t.Context(), "app"))
+	h.expect(b.show(i), http.StatusBadRequest, "error")
+	if len(h.outcomes) != 0 {
+		t.Error("answered to a redirect URI of nobody")
+	}
+}
+
+func TestAClosedAccountIsSignedOut(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	b.signIn()
+	alice.DisabledAt = time.Now()
+	h.must(h.DB.UpdateUser(t.Context(), alice))
+	h.need = idp.Requirement{Fresh: true}
+	i := b.begin()
+	h.expect(b.show(i), http.StatusSeeOther, "/login?i="+i)
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "login")
+	h.expect(b.confirm(page.dialog()), http.StatusBadRequest, "account_closed")
+}
+
+func TestWithoutTheEphemeralStoreThereIsAPage(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	i := b.begin()
+	d := b.show(i).dialog()
+	h.must(h.ephemeral.Close())
+	for _, path := range []string{"/login?i=" + i, "/begin", "/own/account"} {
+		h.expect(b.get(path), http.StatusServiceUnavailable, "error")
+	}
+	h.expect(b.confirm(d), http.StatusServiceUnavailable, "service_unavailable")
+}
