@@ -37,7 +37,7 @@ import (
 // is at most five minutes.
 const ActionClass = "account"
 
-//go:embed pages
+//go:embed pages/*.html
 var files embed.FS
 
 // Config is what the pages are made of.

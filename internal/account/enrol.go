@@ -99,7 +99,7 @@ func (a *Account) registered(ctx context.Context, e enrolment) ([]idp.Passkey, e
 type enrolmentPage struct {
 	Name, Email string
 	Ceremony    string
-	Options     string // JSON of the inner publicKey object's wrapper, for data-options
+	Options     string // {"publicKey":{…}}
 	First       bool   // no passkey yet
 	Interaction string
 }
@@ -197,14 +197,17 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
+	var events []idp.Event
+	if e.New {
+		events = append(events, web.Event(r, idp.EventUserCreated, e.User.ID), web.Event(r, idp.EventEmailVerified, e.User.ID))
+	}
 	added := web.Event(r, idp.EventPasskeyAdded, e.User.ID)
 	added.PasskeyID, added.Detail = k.ID, map[string]string{"name": k.Name}
+	events = append(events, added)
 	if e.New {
-		created := web.Event(r, idp.EventUserCreated, e.User.ID)
-		verified := web.Event(r, idp.EventEmailVerified, e.User.ID)
-		err = a.DB.EnrolUser(r.Context(), e.User, k, created, verified, added)
+		err = a.DB.EnrolUser(r.Context(), e.User, k, events...)
 	} else {
-		err = a.DB.AddPasskey(r.Context(), k, added)
+		err = a.DB.AddPasskey(r.Context(), k, events...)
 	}
 	if err := addProblem(err); err != nil {
 		return err

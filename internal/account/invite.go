@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -23,7 +24,7 @@ func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl ti
 	if err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
 	}
-	return idp.Secret(issuer + "/enrol#" + token.Reveal()), nil
+	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal()), nil
 }
 
 func (a *Account) showInvitation(w http.ResponseWriter, r *http.Request) error {

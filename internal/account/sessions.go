@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,7 +62,8 @@ func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
 func (a *Account) revokeFamilies(r *http.Request, kind idp.EventKind, userID, sid string) error {
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
-	if err := a.DB.RevokeSessionFamilies(r.Context(), sid, time.Now(), ev); err != nil {
+	// The session is gone already: somebody who closes the window now must not leave its tokens behind.
+	if err := a.DB.RevokeSessionFamilies(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
 		return fmt.Errorf("revoke tokens: %w", err)
 	}
 	return nil

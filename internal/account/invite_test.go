@@ -1,0 +1,110 @@
+package account_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// invite returns the token of a fresh invitation.
+func (h *house) invite(u idp.User) string {
+	h.t.Helper()
+	link, err := account.Invite(h.t.Context(), h.db, issuer, u, time.Hour)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	token, ok := strings.CutPrefix(link.Reveal(), issuer+"/enrol#")
+	if !ok {
+		h.t.Fatalf("link %s", link.Reveal())
+	}
+	return token
+}
+
+func TestAnInvitationLeadsToAFirstPasskey(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	token := h.invite(u)
+	b := h.browser()
+	b.get("/enrol").is("signup", 200).wants("enrol-submit")
+	p := b.post("/enrol", "token", token).is("passkey", 200).wants("passkey-create")
+	b.create(p).member("next")
+	if p = b.post("/signup/passkey/done").is("login", 200); p.url.Query().Get("back") != "/account" {
+		t.Errorf("at %s", p.url)
+	}
+	if n := len(h.passkeys(u)); n != 1 {
+		t.Errorf("%d passkeys, want 1", n)
+	}
+	if diff := cmp.Diff([]idp.EventKind{idp.EventUserInvited, idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+	if m := h.letter(); m.To != u.Email || m.Subject != "A passkey was added to your account" {
+		t.Errorf("letter %q", m.Subject)
+	}
+	if strings.Contains(h.log.String(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+func TestAnInvitationWorksOnceAndInTheFirstBrowser(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	token := h.invite(u)
+	first, second := h.browser(), h.browser()
+	first.get("/enrol") // as scanners of mail do
+	first.post("/enrol", "token", token).is("passkey", 200)
+	second.post("/enrol", "token", token).is("error", 410)
+	second.get("/signup/passkey").is("error", 403)
+	first.post("/enrol", "token", token).is("passkey", 200) // opened again: one goes on
+	first.create(first.get("/signup/passkey")).member("next")
+	first.post("/signup/passkey/done")
+	first.post("/enrol", "token", token).is("error", 410)
+	h.browser().post("/enrol", "token", "").is("error", 410)
+	h.browser().post("/enrol", "token", "nonsense").is("error", 410)
+}
+
+func TestAnInvitationExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, _ := h.user("ada@example.com", 0)
+		token := h.invite(u)
+		time.Sleep(time.Hour)
+		h.browser().post("/enrol", "token", token).is("error", 410)
+	})
+}
+
+func TestAnInvitationIsNoWayIntoAnAccountThatHasAPasskey(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	early, late := h.browser(), h.browser()
+	lying := h.invite(u)
+	p := early.post("/enrol", "token", h.invite(u)).is("passkey", 200) // begun, not finished
+	late.create(late.post("/enrol", "token", h.invite(u))).member("next")
+	h.browser().post("/enrol", "token", lying).is("error", 403)
+	if answer := early.create(p); answer.status != 403 || answer.member("error") != "already_enrolled" {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+	if n := len(h.passkeys(u)); n != 1 {
+		t.Errorf("%d passkeys, want 1", n)
+	}
+}
+
+func TestAnInvitationOfSomebodyDisabledIsOver(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	token, begun := h.invite(u), h.browser()
+	p := begun.post("/enrol", "token", h.invite(u)).is("passkey", 200)
+	u.DisabledAt = time.Now()
+	if err := h.db.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	h.browser().post("/enrol", "token", token).is("error", 410)
+	if answer := begun.create(p); answer.status != 403 {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+}

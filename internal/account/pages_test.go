@@ -1,0 +1,214 @@
+package account_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestRevokingASessionEndsItAndItsTokensExceptOfflineOnes(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	here, there := h.browser(), h.browser()
+	mine, other := here.signIn(u, keys[0].ID), there.signIn(u, keys[0].ID)
+	online, offline, own := h.family(u, other.ID, false), h.family(u, other.ID, true), h.family(u, mine.ID, false)
+	p := here.get("/account/sessions").is("account", 200).wants("session-revoke", "session-current", "session-revoke-others")
+	if !strings.Contains(p.body, `data-test="session-revoke" data-id="`+other.ID+`"`) || strings.Count(p.body, `data-test="session-revoke"`) != 1 {
+		t.Errorf("rows\n%s", p.content())
+	}
+	here.post("/account/sessions/revoke", "id", other.ID).is("account", 200)
+	there.get("/account").is("login", 200)
+	here.get("/account").is("account", 200)
+	h.lives(online, false)
+	h.lives(offline, true)
+	h.lives(own, true)
+	here.post("/account/sessions/revoke", "id", other.ID).is("error", 404)
+	if diff := cmp.Diff([]idp.EventKind{idp.EventSessionRevoked}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSomebodyElsesSessionIsNotThere(t *testing.T) {
+	h := build(t)
+	ada, _ := h.user("ada@example.com", 1)
+	eve, _ := h.user("eve@example.com", 1)
+	a, e := h.browser(), h.browser()
+	theirs := a.signIn(ada, "")
+	family := h.family(ada, theirs.ID, false)
+	e.signIn(eve, "")
+	e.post("/account/sessions/revoke", "id", theirs.ID).is("error", 404)
+	a.get("/account").is("account", 200)
+	h.lives(family, true)
+}
+
+func TestSigningOutEverywhereElseKeepsThisSession(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	here, there, far := h.browser(), h.browser(), h.browser()
+	here.signIn(u, "")
+	family := h.family(u, there.signIn(u, "").ID, false)
+	far.signIn(u, "")
+	here.post("/account/sessions/revoke-others").is("account", 200)
+	there.get("/account").is("login", 200)
+	far.get("/account").is("login", 200)
+	h.lives(family, false)
+	if p := here.get("/account/sessions").is("account", 200); p.has("session-revoke-others") {
+		t.Error("still offered")
+	}
+	if diff := cmp.Diff([]idp.EventKind{idp.EventSessionRevoked, idp.EventSessionRevoked}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSigningOutEndsTheSessionAndItsTokens(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	family := h.family(u, b.signIn(u, "").ID, false)
+	b.post("/account/signout").is("logged-out", 200)
+	b.get("/account").is("login", 200)
+	h.lives(family, false)
+	if diff := cmp.Diff([]idp.EventKind{idp.EventSignedOut}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+	b.post("/account/signout").is("logged-out", 200) // nothing to end
+}
+
+func TestAClosedAccountIsSignedOut(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	u.DisabledAt = time.Now()
+	if err := h.db.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/account").is("error", 403)
+	b.get("/account").is("login", 200)
+}
+
+func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	eve, _ := h.user("eve@example.com", 1)
+	b, e := h.browser(), h.browser()
+	family := h.family(u, b.signIn(u, "").ID, true)
+	e.signIn(eve, "")
+	b.get("/account/applications").is("account", 200)
+	if err := h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: "app", Scopes: []string{"openid", "email", "odd"}, CreatedAt: time.Now(), UpdatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	p := b.get("/account/applications").is("account", 200).wants("application-remove")
+	if !strings.Contains(p.body, "See your e-mail address") || !strings.Contains(p.body, "<span>odd</span>") || strings.Contains(p.body, "openid") || !strings.Contains(p.body, "Acme") {
+		t.Errorf("words\n%s", p.content())
+	}
+	e.post("/account/applications/remove", "client", "app").is("error", 404)
+	h.lives(family, true)
+	b.post("/account/applications/remove", "client", "app").is("account", 200)
+	h.lives(family, false)
+	if p := b.get("/account/applications").is("account", 200); p.has("application") {
+		t.Error("still listed")
+	}
+	if diff := cmp.Diff([]idp.EventKind{idp.EventConsentRevoked}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	eve, _ := h.user("eve@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	b.get("/account/activity").is("account", 200)
+	added := idp.NewEvent(idp.EventPasskeyAdded, u.ID, time.Now())
+	added.Detail = map[string]string{"name": "<i>{client}"}
+	granted := idp.NewEvent(idp.EventConsentGranted, u.ID, time.Now())
+	granted.ClientID = "gone"
+	if err := h.db.RecordEvents(t.Context(), added, granted, idp.NewEvent(idp.EventTokensIssued, u.ID, time.Now()), idp.NewEvent(idp.EventSignedIn, eve.ID, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	p := b.get("/account/activity").is("account", 200)
+	if n := strings.Count(p.body, `data-test="event"`); n != 2 {
+		t.Errorf("%d events, want 2", n)
+	}
+	for _, words := range []string{"The passkey “&lt;i&gt;{client}” was added", "You gave gone access"} {
+		if !strings.Contains(p.body, words) {
+			t.Errorf("no %q\n%s", words, p.content())
+		}
+	}
+}
+
+func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	u.Profile.PhoneNumber, u.Profile.PhoneVerified = "+4930111111", true
+	if err := h.db.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, "")
+	b.get("/account").is("account", 200)
+	p := b.post("/account", "name", "Ada  King", "given_name", "Ada", "family_name", "King", "middle_name", "M", "nickname", "al", "preferred_username", "ada",
+		"profile", "https://example.com/ada", "picture", "https://example.com/ada.png", "website", "https://example.com/", "gender", "female",
+		"birthdate", "0000-02-29", "zoneinfo", "Europe/London", "locale", "EN-gb", "phone_number", "+44 (20) 7946-0000",
+		"street_address", "1 Dorset Street", "postal_code", "W1", "locality", "London", "region", "Greater London", "country", "UK",
+		"email", "eve@example.com", "role", "admin").is("account", 200)
+	if p.attribute("data-signal") == "" || p.url.RawQuery != "done=saved" {
+		t.Errorf("at %s, signal %q", p.url, p.attribute("data-signal"))
+	}
+	got, err := h.db.UserByID(t.Context(), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := idp.Profile{GivenName: "Ada", FamilyName: "King", MiddleName: "M", Nickname: "al", PreferredUsername: "ada",
+		URL: "https://example.com/ada", Picture: "https://example.com/ada.png", Website: "https://example.com/", Gender: "female",
+		Birthdate: "0000-02-29", Zoneinfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+442079460000",
+		Address: idp.Address{Formatted: "1 Dorset Street\nW1 London\nGreater London\nUK", StreetAddress: "1 Dorset Street", PostalCode: "W1", Locality: "London", Region: "Greater London", Country: "UK"}}
+	if diff := cmp.Diff(want, got.Profile); diff != "" {
+		t.Error(diff)
+	}
+	if got.Name != "Ada King" || got.Email != "ada@example.com" || got.Role != idp.RoleUser {
+		t.Errorf("%+v", got)
+	}
+	if !slices.Contains(h.kinds(u), idp.EventUserChanged) {
+		t.Error("no event")
+	}
+
+	for field, values := range map[string][]string{
+		"name":           {"", strings.Repeat("a", 81)},
+		"nickname":       {strings.Repeat("a", 81)},
+		"website":        {"http://example.com", "javascript:alert(1)", "https://", "https://u:p@example.com", "https://example.com/" + strings.Repeat("a", 500), "//example.com"},
+		"picture":        {"data:image/png;base64,AAAA"},
+		"birthdate":      {"1990-13-01", "31.5.1990", "2999-01-01", "1990-02-30", "0000-02-30", "1066", "99"},
+		"zoneinfo":       {"Mars/Olympus", "Local", "../../etc/passwd", strings.Repeat("a", 99)},
+		"locale":         {"english please", "-", strings.Repeat("a", 99)},
+		"phone_number":   {"030 123456", "+", "+12", "+1234567890123456", "+49 abc 123456"},
+		"street_address": {strings.Repeat("a", 201), "a\u202eb"},
+	} {
+		for _, value := range values {
+			fields := map[string]string{"name": "Ada King", field: value}
+			p := b.post("/account", "name", fields["name"], field, value).is("account", 422).wants("error")
+			if !strings.Contains(p.body, `aria-invalid="true" aria-describedby="about-`+field) && !strings.Contains(p.body, `required aria-invalid="true" aria-describedby="about-`+field) {
+				t.Errorf("%s=%q: the fault is not beside the field", field, value)
+			}
+		}
+	}
+	after, err := h.db.UserByID(t.Context(), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(got, after); diff != "" {
+		t.Errorf("something of a refused form was saved\n%s", diff)
+	}
+	b.do("POST", "/account", "application/x-www-form-urlencoded", "name="+strings.Repeat("a", 70<<10)).is("error", 413)
+	b.post("/account", "name", "Ada King").is("account", 200) // the rest is emptied
+	if after, err = h.db.UserByID(t.Context(), u.ID); err != nil || after.Profile != (idp.Profile{}) {
+		t.Errorf("%+v %v", after.Profile, err)
+	}
+}

@@ -1,0 +1,283 @@
+package account_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestAddingAPasskeyTakesAStepUpForThatAndEndsInALetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, keys := h.user("ada@example.com", 1)
+		b := h.browser()
+		b.signIn(u, keys[0].ID) // just signed in, but not for this
+		b.get("/account/passkeys").is("account", 200).wants("passkey-add", "passkey-nudge")
+		if p := b.get("/account/passkeys/add").is("login", 200); p.url.Query().Get("back") != "/account/passkeys/add" || p.url.Query().Get("class") != "account" {
+			t.Errorf("at %s", p.url)
+		}
+		if p := b.json("/account/passkeys/begin", map[string]string{"i": ""}); p.status != 403 || p.member("error") != "step_up_required" {
+			t.Errorf("begin: %d %s", p.status, p.body)
+		}
+		b.signIn(u, keys[0].ID, account.ActionClass)
+		p := b.get("/account/passkeys/add").is("account", 200).wants("passkey-create")
+		time.Sleep(5 * time.Minute)
+		if answer := b.create(p); answer.status != 403 || answer.member("error") != "step_up_required" {
+			t.Errorf("after the window: %d %s", answer.status, answer.body)
+		}
+		b.authenticator.Passkeys = nil
+		b.signIn(u, keys[0].ID, account.ActionClass)
+		next := b.create(b.get("/account/passkeys/add")).member("next")
+		b.get(next).is("account", 200)
+		if n := len(h.passkeys(u)); n != 2 {
+			t.Fatalf("%d passkeys, want 2", n)
+		}
+		if m := h.letter(); m.To != u.Email || !strings.Contains(m.Text, "“Passkey on macOS” was added") || !strings.Contains(m.Text, "Firefox on macOS") {
+			t.Errorf("letter %q %s", m.Subject, m.Text)
+		}
+		if diff := cmp.Diff([]idp.EventKind{idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestANewChallengeIsToBeHadWithoutReloading(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID, account.ActionClass)
+	for _, begin := range []string{"/account/passkeys/begin", "/signup/passkey/begin"} {
+		if begin[1] == 's' {
+			h.letter() // of the passkey just added
+			b.signUp("bob@example.com")
+		}
+		answer := b.json(begin, map[string]string{"i": ""})
+		if answer.status != 200 || answer.member("ceremony") == "" {
+			t.Fatalf("%s: %d %s", begin, answer.status, answer.body)
+		}
+		credential, err := b.authenticator.Create([]byte(answer.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish := map[string]any{"i": "", "ceremony": answer.member("ceremony"), "credential": json.RawMessage(credential)}
+		if p := b.json(strings.TrimSuffix(begin, "begin")+"finish", finish); p.status != 200 {
+			t.Errorf("%s: %d %s", begin, p.status, p.body)
+		}
+		if p := b.json(strings.TrimSuffix(begin, "begin")+"finish", finish); p.status != 400 {
+			t.Errorf("%s, the same answer twice: %d %s", begin, p.status, p.body)
+		}
+	}
+}
+
+func TestADeviceThatDoesNotAskForItsOwnerIsRefusedInWords(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.authenticator.Flags = idp.FlagUserPresent
+	if answer := b.create(b.signUp("ada@example.com")); answer.status != 400 || answer.member("error") != "not_verified" {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+}
+
+func TestRemovingAPasskeySignsOutWhereItWasUsed(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	lost, here, third := h.browser(), h.browser(), h.browser()
+	stolen := lost.signIn(u, keys[1].ID)
+	family := h.family(u, stolen.ID, false)
+	third.signIn(u, keys[0].ID)
+	here.signIn(u, keys[0].ID)
+	path := "/account/passkeys/" + keys[1].ID + "/remove"
+	here.get(path).is("login", 200)
+	here.post(path).is("login", 200) // not without a step-up
+	if n := len(h.passkeys(u)); n != 2 {
+		t.Fatalf("%d passkeys, want 2", n)
+	}
+	here.signIn(u, keys[0].ID, account.ActionClass)
+	p := here.get("/account/passkeys").is("account", 200).wants("passkey-remove")
+	if !strings.Contains(p.body, `href="`+path+`" data-test="passkey-remove" data-id="`+keys[1].ID+`"`) {
+		t.Errorf("no way to remove it\n%s", p.content())
+	}
+	here.get(path).is("account", 200).wants("confirm", "cancel")
+	p = here.post(path).is("account", 200)
+	if p.url.RequestURI() != "/account/passkeys?done=removed" {
+		t.Errorf("at %s", p.url)
+	}
+	var s struct {
+		RPID        string   `json:"rpId"`
+		UserID      string   `json:"userId"`
+		Credentials []string `json:"allAcceptedCredentialIds"`
+	}
+	if err := json.Unmarshal([]byte(p.attribute("data-signal")), &s); err != nil {
+		t.Fatal(err)
+	}
+	left := h.passkeys(u)
+	if len(left) != 1 || left[0].ID != keys[0].ID {
+		t.Fatalf("left %+v", left)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	if s.RPID != "login.example.com" || s.UserID != b64(u.Handle) || !slices.Equal(s.Credentials, []string{b64(left[0].CredentialID)}) {
+		t.Errorf("signal %+v", s)
+	}
+	if m := h.letter(); m.Subject != "A passkey was removed from your account" || !strings.Contains(m.Text, "“Key 2”") {
+		t.Errorf("letter %q %s", m.Subject, m.Text)
+	}
+	lost.get("/account").is("login", 200)
+	third.get("/account").is("account", 200)
+	h.lives(family, false)
+	here.post(path).is("error", 404) // gone
+}
+
+func TestTheOnlyPasskeyStays(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID, account.ActionClass)
+	p := b.get("/account/passkeys").is("account", 200)
+	if p.has("passkey-remove") || !strings.Contains(p.body, "can&#39;t remove your only passkey") && !strings.Contains(p.body, "can't remove your only passkey") {
+		t.Errorf("offered, or not explained\n%s", p.content())
+	}
+	path := "/account/passkeys/" + keys[0].ID + "/remove"
+	if p := b.get(path).is("account", 200).wants("error", "passkey-add"); p.has("confirm") {
+		t.Error("offered")
+	}
+	b.post(path).is("error", 409)
+	if n := len(h.passkeys(u)); n != 1 {
+		t.Errorf("%d passkeys, want 1", n)
+	}
+	h.noLetter()
+}
+
+func TestTwoRemovalsAtOnceLeaveAPasskey(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	statuses := make([]int, 2)
+	var wg sync.WaitGroup
+	for i := range 2 {
+		b := h.browser()
+		b.signIn(u, "", account.ActionClass)
+		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		wg.Go(func() { statuses[i] = b.post("/account/passkeys/" + keys[i].ID + "/remove").status })
+	}
+	wg.Wait()
+	slices.Sort(statuses)
+	if !slices.Equal(statuses, []int{303, 409}) || len(h.passkeys(u)) != 1 {
+		t.Errorf("answers %v, %d passkeys left", statuses, len(h.passkeys(u)))
+	}
+}
+
+func TestSomebodyElsesPasskeyIsNotThere(t *testing.T) {
+	h := build(t)
+	_, theirs := h.user("ada@example.com", 2)
+	u, keys := h.user("eve@example.com", 2)
+	b := h.browser()
+	b.signIn(u, keys[0].ID, account.ActionClass)
+	base := "/account/passkeys/" + theirs[0].ID
+	b.post(base+"/rename", "name", "mine").is("error", 404)
+	b.get(base+"/remove").is("error", 404)
+	b.post(base+"/remove").is("error", 404)
+	owner, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(theirs, h.passkeys(owner)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAPasskeyCanBeRenamed(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	path := "/account/passkeys/" + keys[0].ID + "/rename"
+	b.post(path, "name", " My  phone ").is("account", 200)
+	if got := h.passkeys(u)[0].Name; got != "My phone" {
+		t.Errorf("name %q", got)
+	}
+	for _, name := range []string{"", strings.Repeat("x", 81)} {
+		b.post(path, "name", name).is("error", 422)
+	}
+}
+
+func TestACounterWarningStandsOnThePage(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	if err := h.db.RegressPasskey(t.Context(), keys[0].ID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, keys[1].ID)
+	b.get("/account/passkeys").is("account", 200).wants("passkey-warning")
+}
+
+func TestARequestFromAnotherSiteChangesNothing(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	b := h.browser()
+	b.signIn(u, keys[0].ID, account.ActionClass)
+	b.site = "cross-site"
+	for _, path := range []string{
+		"/signup", "/signup/verify", "/signup/resend", "/enrol", "/signup/passkey/begin", "/signup/passkey/finish", "/signup/passkey/done", "/account",
+		"/account/passkeys/" + keys[1].ID + "/rename", "/account/passkeys/" + keys[1].ID + "/remove", "/account/passkeys/begin", "/account/passkeys/finish",
+		"/account/sessions/revoke", "/account/sessions/revoke-others", "/account/applications/remove", "/account/signout",
+	} {
+		b.post(path, "name", "Eve", "email", "eve@example.com", "token", "1").is("error", 403)
+	}
+	b.site = "same-origin"
+	b.get("/account").is("account", 200)
+	if diff := cmp.Diff(keys, h.passkeys(u)); diff != "" {
+		t.Error(diff)
+	}
+	h.noLetter()
+}
+
+func TestTwelvePasskeysAndStrangeNamesAreShownAsText(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 12)
+	if err := h.db.RenamePasskey(t.Context(), u.ID, keys[3].ID, `<b>"🔑'`); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	p := b.get("/account/passkeys").is("account", 200)
+	if n := strings.Count(p.body, `data-test="passkey-remove"`); n != 12 {
+		t.Errorf("%d rows", n)
+	}
+	if strings.Contains(p.body, "<b>") {
+		t.Error("a name became markup")
+	}
+}
+
+// family stores what one authorization code produced.
+func (h *house) family(u idp.User, sid string, offline bool) string {
+	h.t.Helper()
+	if _, err := h.db.Client(h.t.Context(), "app"); err != nil {
+		if err := h.db.PutClient(h.t.Context(), idp.Client{ID: "app", Name: "Acme", AuthMethod: idp.AuthMethodNone}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: sid, Offline: offline, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+	if _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
+		h.t.Fatal(fmt.Errorf("family: %w", err))
+	}
+	return f.ID
+}
+
+func (h *house) lives(family string, want bool) {
+	h.t.Helper()
+	if _, _, err := h.db.FamilyWithUser(h.t.Context(), family); (err == nil) != want {
+		h.t.Errorf("family: %v, want it to live: %v", err, want)
+	}
+}

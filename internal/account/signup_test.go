@@ -1,0 +1,302 @@
+package account_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.get("/signup?i=I1").is("signup", 200).wants("signup-email", "signup-name", "signup-submit")
+	p := b.post("/signup", "email", " Ada@Example.com", "name", "Ada  Lovelace", "i", "I1").is("verify", 200).wants("verify-code", "verify-submit")
+	if p.url.Path != "/signup/verify" {
+		t.Errorf("at %s", p.url)
+	}
+	m := h.letter()
+	code := eightDigits.FindStringSubmatch(m.Text)[1]
+	if m.To != "ada@example.com" || !strings.Contains(m.Text, issuer+"/signup/verify#"+code) {
+		t.Errorf("letter to %s: %q", m.To, m.Text)
+	}
+	p = b.post("/signup/verify", "token", code[:4]+" "+code[4:]).is("passkey", 200).wants("passkey-create")
+	if _, err := h.db.UserByEmail(t.Context(), "ada@example.com"); !errors.Is(err, idp.ErrNotFound) {
+		t.Fatalf("stored before there was a passkey: %v", err)
+	}
+	if next := b.create(p).member("next"); next != "/signup/passkey" {
+		t.Fatalf("next %q", next)
+	}
+	u, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Name != "Ada Lovelace" || !u.EmailVerified || len(u.Handle) != 64 {
+		t.Errorf("stored %+v", u)
+	}
+	if keys := h.passkeys(u); len(keys) != 1 || keys[0].CreatedAgent != "Firefox on macOS" || keys[0].Name != "Passkey on macOS" {
+		t.Errorf("passkeys %+v", keys)
+	}
+	if diff := cmp.Diff([]idp.EventKind{idp.EventUserCreated, idp.EventEmailVerified, idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"I1"}, h.signedUp); diff != "" {
+		t.Error(diff)
+	}
+	h.noLetter() // they know
+	p = b.get("/signup/passkey").is("passkey", 200).wants("passkey-add", "passkey-skip")
+	if p.has("passkey-create") {
+		t.Error("the first passkey is offered again")
+	}
+	if p = b.post("/signup/passkey/done").is("login", 200); p.url.RequestURI() != "/login?i=I1" {
+		t.Errorf("at %s", p.url)
+	}
+	b.get("/signup/passkey").is("error", 403) // over
+	if strings.Contains(h.log.String(), code) {
+		t.Error("the code is in the log")
+	}
+}
+
+func TestASecondPasskeyRightAfterTheFirstEndsTheEnrolment(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.create(b.signUp("ada@example.com"))
+	b.authenticator.Passkeys = nil // another device
+	p := b.get("/signup/passkey")
+	if next := b.create(p).member("next"); next != "/login?i=I1" {
+		t.Errorf("next %q", next)
+	}
+	u, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(h.passkeys(u)); n != 2 {
+		t.Errorf("%d passkeys, want 2", n)
+	}
+	if m := h.letter(); m.Subject != "A passkey was added to your account" {
+		t.Errorf("letter %q", m.Subject)
+	}
+	b.get("/signup/passkey").is("error", 403)
+}
+
+func TestFiveWrongCodesEndACode(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.post("/signup", "email", "ada@example.com", "name", "Ada")
+	code := h.code()
+	wrong := "00000000"
+	if code == wrong {
+		wrong = "00000001"
+	}
+	for range 5 {
+		b.post("/signup/verify", "token", wrong).is("verify", 422).wants("error", "verify-code")
+	}
+	b.post("/signup/verify", "token", code).is("verify", 429).wants("error")
+	b.post("/signup/resend").is("verify", 200)
+	again := h.code()
+	b.post("/signup/verify", "token", code).is("verify", 422) // only the newest
+	b.post("/signup/verify", "token", again).is("passkey", 200)
+	b.post("/signup/verify", "token", again).is("error", 404) // once
+}
+
+func TestACodeWorksOnlyInTheBrowserThatAskedForIt(t *testing.T) {
+	h := build(t)
+	asked, other := h.browser(), h.browser()
+	asked.post("/signup", "email", "ada@example.com", "name", "Ada")
+	code := h.code()
+	other.get("/signup/verify").is("error", 404)
+	other.post("/signup/verify", "token", code).is("error", 404)
+	other.post("/signup", "email", "ada@example.com", "name", "Eve") // has a code of its own now
+	h.code()
+	other.post("/signup/verify", "token", code).is("verify", 422)
+	asked.post("/signup/verify", "token", code).is("passkey", 200)
+}
+
+func TestACodeExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		b := h.browser()
+		b.post("/signup", "email", "ada@example.com", "name", "Ada")
+		code := h.code()
+		time.Sleep(14 * time.Minute)
+		b.post("/signup/verify", "token", "1") // a try does not make it live longer
+		time.Sleep(2 * time.Minute)
+		b.post("/signup/verify", "token", code).is("error", 404)
+	})
+}
+
+func TestAnEnrolmentExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		b := h.browser()
+		p := b.signUp("ada@example.com")
+		time.Sleep(8 * time.Minute)
+		b.get("/signup/passkey").is("passkey", 200)
+		time.Sleep(8 * time.Minute)
+		b.get("/signup/passkey").is("error", 403)
+		if answer := b.create(p); answer.status != 403 || answer.member("error") != "enrolment_over" {
+			t.Errorf("%d %s", answer.status, answer.body)
+		}
+	})
+}
+
+func TestWhoHasAnAccountIsToldInALetterAndNowhereElse(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("known@example.com", 1)
+	var pages []string
+	for _, email := range []string{"known@example.com", "fresh@example.com"} {
+		b := h.browser()
+		statements, trips := h.db.RoundTrips(), h.ephemeral.RoundTrips()
+		p := b.post("/signup", "email", email, "name", "Ada", "i", "I1").is("verify", 200)
+		shown := fmt.Sprint(p.url, " ", h.db.RoundTrips()-statements, " ", h.ephemeral.RoundTrips()-trips, " ", p.body)
+		again := b.post("/signup/resend").is("verify", 200)
+		wrong := b.post("/signup/verify", "token", "x").is("verify", 422)
+		pages = append(pages, strings.ReplaceAll(shown+again.body+wrong.body, email, "EMAIL"))
+	}
+	if diff := cmp.Diff(pages[0], pages[1]); diff != "" {
+		t.Error(diff)
+	}
+	for range 2 {
+		if m := h.letter(); m.To != u.Email || m.Subject != "You already have an account at Stepward" || eightDigits.MatchString(m.Text) {
+			t.Errorf("letter %q to %s: %s", m.Subject, m.To, m.Text)
+		}
+	}
+	h.code()
+	h.code()
+}
+
+func TestLettersAreLimitedPerAddressAndPerHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		h.user("known@example.com", 1)
+		for _, email := range []string{"known@example.com", "fresh@example.com"} {
+			for i := range 6 {
+				b := h.browser()
+				b.address = fmt.Sprintf("192.0.2.%d:1", i)
+				b.post("/signup", "email", email, "name", "Ada").is("verify", 200)
+			}
+			b := h.browser()
+			b.address = "192.0.2.99:1"
+			b.post("/signup", "email", email, "name", "Ada").is("error", 429)
+		}
+		b := h.browser()
+		b.address = "[2001:db8::1]:1"
+		for i := range 30 {
+			b.post("/signup", "email", fmt.Sprintf("u%d@example.com", i), "name", "Ada").is("verify", 200)
+		}
+		b.address = "[2001:db8::2:3]:1" // the same network
+		b.post("/signup", "email", "u31@example.com", "name", "Ada").is("error", 429)
+		b.post("/signup/resend").is("error", 429)
+		time.Sleep(time.Hour)
+		b.post("/signup", "email", "u31@example.com", "name", "Ada").is("verify", 200)
+	})
+}
+
+func TestAnEnrolmentCanDoNothingButRegisterItsOwnPasskeys(t *testing.T) {
+	h := build(t)
+	ada, keys := h.user("ada@example.com", 2)
+	b := h.browser()
+	b.create(b.signUp("eve@example.com"))
+	for _, path := range []string{"/account", "/account/passkeys", "/account/sessions", "/account/applications", "/account/activity",
+		"/account/passkeys/add", "/account/passkeys/" + keys[0].ID + "/remove"} {
+		b.get(path).is("login", 200)
+	}
+	b.post("/account", "name", "Eve").is("login", 200)
+	b.post("/account/passkeys/"+keys[0].ID+"/remove").is("login", 200)
+	if p := b.json("/account/passkeys/begin", map[string]string{"i": ""}); p.status != 403 {
+		t.Errorf("begin at the account: %d", p.status)
+	}
+	// Nor can its ceremony register anything in somebody's session, nor theirs in it.
+	inside := h.browser()
+	inside.signIn(ada, keys[0].ID, account.ActionClass)
+	p := b.get("/signup/passkey")
+	b.authenticator.Passkeys = nil
+	p.body = strings.ReplaceAll(p.body, "/signup/passkey/finish", "/account/passkeys/finish")
+	inside.authenticator = b.authenticator
+	if answer := inside.create(p); answer.status != 400 {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+	p = inside.get("/account/passkeys/add")
+	p.body = strings.ReplaceAll(p.body, "/account/passkeys/finish", "/signup/passkey/finish")
+	if answer := b.create(p); answer.status != 400 {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+	if n := len(h.passkeys(ada)); n != 2 {
+		t.Errorf("%d passkeys, want 2", n)
+	}
+}
+
+func TestOnlyOneOfTwoSignUpsGetsTheAddress(t *testing.T) {
+	h := build(t)
+	first, second := h.browser(), h.browser()
+	p, q := first.signUp("ada@example.com"), second.signUp("ada@example.com")
+	first.create(p).member("next")
+	if answer := second.create(q); answer.status != 409 || answer.member("error") != "known" {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+	u, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(h.passkeys(u)); n != 1 {
+		t.Errorf("%d passkeys, want 1", n)
+	}
+}
+
+func TestSigningUpSignsOutWhoeverWasSignedInHere(t *testing.T) {
+	h := build(t)
+	ada, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(ada, "")
+	b.create(b.signUp("bob@example.com"))
+	b.post("/signup/passkey/done").is("login", 200)
+	b.get("/account").is("login", 200)
+	if !slices.Contains(h.kinds(ada), idp.EventSignedOut) {
+		t.Error("no event says so")
+	}
+}
+
+func TestSignUpRefusesWhatIsNotAnAddressOrAName(t *testing.T) {
+	h := build(t)
+	for _, row := range []struct{ email, name string }{
+		{"", "Ada"}, {"ada", "Ada"}, {"ada@", "Ada"}, {"a@b@c.d", "Ada"}, {"ada@example.com\r\nBcc: eve@example.com", "Ada"},
+		{strings.Repeat("a", 65) + "@example.com", "Ada"}, {"ada@" + strings.Repeat("x", 300) + ".com", "Ada"},
+		{"ada@example.com", ""}, {"ada@example.com", " \t"}, {"ada@example.com", strings.Repeat("a", 81)}, {"ada@example.com", "\xff"},
+	} {
+		p := h.browser().post("/signup", "email", row.email, "name", row.name, "i", "I1").is("signup", 422).wants("error", "signup-submit")
+		if !strings.Contains(p.body, `name="i" value="I1"`) {
+			t.Errorf("%q: the interaction is lost", row)
+		}
+	}
+	h.browser().do("POST", "/signup", "application/x-www-form-urlencoded", "name="+strings.Repeat("a", 70<<10)).is("error", 413)
+	h.noLetter()
+}
+
+func TestWhenSignUpIsClosedOnlyInvitationsLeadIn(t *testing.T) {
+	h := build(t, func(c *account.Config) { c.SignUp = false })
+	b := h.browser()
+	b.get("/signup").is("error", 404)
+	b.post("/signup", "email", "ada@example.com", "name", "Ada").is("error", 404)
+	h.noLetter()
+}
+
+func TestAnInteractionIDIsNeverMoreThanAnID(t *testing.T) {
+	h := build(t)
+	for _, i := range []string{`"><script>`, "//evil.example", strings.Repeat("a", 65), "a b"} {
+		b := h.browser()
+		b.post("/signup", "email", "ada@example.com", "name", "Ada", "i", i)
+		b.post("/signup/verify", "token", h.code())
+		p := b.get("/signup/passkey")
+		if p.attribute("data-interaction") != "" {
+			t.Errorf("%q was kept", i)
+		}
+	}
+}
