@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// The grounds that app.css paints, on which an accent must be readable.
+// The wash of app.css on paper and on ink: of the grounds an accent stands on, the ones nearest to it.
 var (
-	paper = rgb{0xfb, 0xf9, 0xf4}
-	ink   = rgb{0x1a, 0x1f, 0x21}
+	paper = rgb{0xe9, 0xef, 0xeb}
+	ink   = rgb{0x20, 0x30, 0x2f}
 )
 
 const accentContrast = 7 // WCAG 2.2 §1.4.6

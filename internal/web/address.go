@@ -23,7 +23,7 @@ func clientAddress(trusted []netip.Prefix) func(http.Handler) http.Handler {
 // ClientAddress returns the address of the client, as told by trusted proxies, else of the peer itself; "" if there is
 // none (a unix socket).
 func ClientAddress(r *http.Request) string {
-	if rec, ok := r.Context().Value(recordKey{}).(*record); ok {
+	if rec, ok := recordOf(r.Context()); ok {
 		return rec.address
 	}
 	return addressOf(r)

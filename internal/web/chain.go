@@ -39,10 +39,9 @@ func (s *Shell) Browser(mux *http.ServeMux) http.Handler {
 		h.Set("Content-Security-Policy", pagePolicy)
 		h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self), "+
 			"camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		routed.ServeHTTP(w, r)
-	}))
+	}), false)
 }
 
 // Protocol is the chain for OAuth endpoints and well-known documents.
@@ -50,16 +49,16 @@ func (s *Shell) Protocol(h http.Handler) http.Handler {
 	return s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer noteRoute(r)
 		h.ServeHTTP(w, r)
-	}))
+	}), true)
 }
 
 // chain is what both have in common.
-func (s *Shell) chain(next http.Handler) http.Handler {
+func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 	limited := http.MaxBytesHandler(next, maxBody)
 	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), maxTime)
 		defer cancel()
-		rec := newRecord(w, r)
+		rec := newRecord(w, r, machine)
 		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
 		maps.Copy(w.Header(), s.headers)
 		w.Header().Set("X-Request-Id", rec.id)

@@ -43,6 +43,18 @@ func (p *Problem) code() string {
 	return strings.ReplaceAll(strings.ToLower(http.StatusText(p.Status)), " ", "_")
 }
 
+// message is the whole of it in one or two sentences, for a line beside a button.
+func (p *Problem) message() string {
+	text := p.Text
+	if text == "" {
+		text = p.Title
+	}
+	if p.Next != "" && p.NextURL == "" {
+		text += " " + p.Next
+	}
+	return text
+}
+
 // Fail answers with err: as a page, or as JSON if the caller is a script.
 func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(r, err)
@@ -50,7 +62,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
 	}
-	if rec, ok := r.Context().Value(recordKey{}).(*record); ok && rec.status != 0 {
+	if rec, ok := recordOf(r.Context()); ok && rec.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer is on its way: cut it off rather than let it pass for a whole one
 	}
 	if p.Status == http.StatusServiceUnavailable {
@@ -59,7 +71,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if wantsJSON(r) {
 		body := map[string]string{}
 		maps.Copy(body, p.Fields)
-		body["error"], body["message"], body["request_id"] = p.code(), strings.TrimSpace(p.Text), RequestID(r.Context())
+		body["error"], body["message"], body["request_id"] = p.code(), p.message(), RequestID(r.Context())
 		w.Header().Set("Cache-Control", "no-store")
 		if err := WriteJSON(w, p.Status, body); err != nil {
 			Note(r.Context(), slog.Any("answer", err))
@@ -100,12 +112,16 @@ func tooLarge(err *http.MaxBytesError) *Problem {
 	return p
 }
 
-// wantsJSON reports whether the caller is a script: it sent JSON, or accepts that and no page.
+// wantsJSON reports whether the caller is a script: it sent JSON, or accepts that and no page. On the protocol chain
+// everybody is one who does not ask for a page.
 func wantsJSON(r *http.Request) bool {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
 		return true
 	}
 	accept := r.Header.Get("Accept")
+	if rec, ok := recordOf(r.Context()); ok && rec.machine {
+		return !strings.Contains(accept, "text/html")
+	}
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 

@@ -19,6 +19,7 @@ type record struct {
 	begin   time.Time
 	status  int
 	bytes   int64
+	machine bool // on the protocol chain: answered in JSON unless a page is asked for
 
 	mu    sync.Mutex
 	route string
@@ -27,14 +28,20 @@ type record struct {
 
 type recordKey struct{}
 
-func newRecord(w http.ResponseWriter, r *http.Request) *record {
+func newRecord(w http.ResponseWriter, r *http.Request, machine bool) *record {
 	// 80 random bits: short enough to read out on the telephone, too many to meet twice.
-	return &record{ResponseWriter: w, id: strings.ToLower(rand.Text()[:16]), address: addressOf(r), begin: time.Now()}
+	id := strings.ToLower(rand.Text()[:16])
+	return &record{ResponseWriter: w, id: id, address: addressOf(r), begin: time.Now(), machine: machine}
+}
+
+func recordOf(ctx context.Context) (*record, bool) {
+	rec, ok := ctx.Value(recordKey{}).(*record)
+	return rec, ok
 }
 
 // Note adds attributes to the record of the request in ctx; without one it does nothing.
 func Note(ctx context.Context, attrs ...slog.Attr) {
-	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
+	if rec, ok := recordOf(ctx); ok {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
 		rec.attrs = append(rec.attrs, attrs...)
@@ -43,7 +50,7 @@ func Note(ctx context.Context, attrs ...slog.Attr) {
 
 // RequestID returns the id of the request in ctx; "" outside of one.
 func RequestID(ctx context.Context) string {
-	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
+	if rec, ok := recordOf(ctx); ok {
 		return rec.id
 	}
 	return ""
@@ -52,7 +59,7 @@ func RequestID(ctx context.Context) string {
 // noteRoute keeps the pattern the innermost mux found. It reads it from the very request that was passed on: any copy
 // made on the way hides it.
 func noteRoute(r *http.Request) {
-	if rec, ok := r.Context().Value(recordKey{}).(*record); ok {
+	if rec, ok := recordOf(r.Context()); ok {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
 		rec.route = r.Pattern
@@ -62,10 +69,7 @@ func noteRoute(r *http.Request) {
 func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	status := max(rec.status, http.StatusOK)
-	if rec.status == 0 {
-		status = http.StatusOK
-	}
+	status := max(rec.status, http.StatusOK) // net/http says 200 for a handler that says nothing
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError

@@ -131,6 +131,10 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 	if source := formSource(p.FormAction); source != "" {
 		h.Set("Content-Security-Policy", fmt.Sprintf(contentPolicy, source))
 	}
+	if p.Layout == LayoutHouse {
+		// Only here: on the threshold it would cut the tie to an application that opened us in a popup and waits for it.
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	if p.Status != 0 {
 		w.WriteHeader(p.Status)
 	}

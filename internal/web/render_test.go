@@ -1,0 +1,140 @@
+package web
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+func TestAPageIsWrittenWholeOrNotAtAll(t *testing.T) {
+	s := newShell(t, nil)
+	pages, err := s.Parse(fstest.MapFS{"p/bad.html": {Data: []byte(`{{define "content"}}before {{.Data.Missing.Field}}{{end}}`)}}, "p/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	err = s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "bad", Page{Name: "login", Title: "x", Data: struct{ A int }{}})
+	if err == nil || w.Body.Len() > 0 || len(w.Header()) > 0 {
+		t.Errorf("error %v, body %q, header %v", err, w.Body, w.Header())
+	}
+	if err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "nonesuch", Page{}); err == nil {
+		t.Error("a page that is not there")
+	}
+	if _, err := s.Parse(fstest.MapFS{}, "pages/*.html"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no templates: %v", err)
+	}
+	if _, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}{{nonesuch}}{{end}}`)}}, "a.html"); err == nil {
+		t.Error("a broken template was parsed")
+	}
+}
+
+func TestPagesOfAFeatureDoNotSeeEachOther(t *testing.T) {
+	s := newShell(t, nil)
+	pages, err := s.Parse(fstest.MapFS{
+		"_shared.html": {Data: []byte(`{{define "shared"}}from the shared part{{end}}`)},
+		"one.html":     {Data: []byte(`{{define "content"}}one {{template "shared"}}{{end}}`)},
+		"two.html":     {Data: []byte(`{{define "content"}}two{{end}}`)},
+	}, "*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"one": "one from the shared part", "two": "two"} {
+		w := httptest.NewRecorder()
+		if err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, name, Page{Name: "login", Title: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %s", name, w.Body)
+		}
+	}
+}
+
+func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
+	const evil = `"><script>alert(1)</script><a href='`
+	s := newShell(t, func(c *Config) {
+		c.ProductName = evil
+		c.Footer = []Link{{evil, "javascript:alert(1)"}}
+	})
+	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<div data-x="{{json .Data}}">{{.Data}}</div>{{end}}`)}}, "a.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, layout := range []string{LayoutThreshold, LayoutHouse} {
+		w := httptest.NewRecorder()
+		err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "a", Page{Name: evil, Title: evil, Layout: layout, Lang: evil, Dir: evil, Data: evil,
+			User: &Chip{Name: evil, Email: evil, SwitchURL: "javascript:alert(1)"}, Client: &ClientChip{Name: evil, Host: evil, LogoURL: "javascript:alert(1)", PolicyURI: "javascript:alert(1)"},
+			Rail: []Link{{evil, evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := w.Body.String(); strings.Contains(body, "<script>alert") || strings.Contains(body, "javascript:") {
+			t.Errorf("%s: %s", layout, body)
+		}
+		if csp := w.Header().Get("Content-Security-Policy"); strings.Count(csp, "script-src") != 1 || !strings.Contains(csp, "form-action 'self' https://app.example;") {
+			t.Errorf("policy: %s", csp)
+		}
+	}
+}
+
+// An application may open us in a popup and wait for its answer there; our own pages keep strangers' handles off.
+func TestOnlyTheHouseCutsTheTieToItsOpener(t *testing.T) {
+	h := house(t, newShell(t, nil))
+	for page, want := range map[string]string{"signin": "", "consent": "", "account": "same-origin"} {
+		if got := ask(h, "GET", "/sample/"+page, "").Header.Get("Cross-Origin-Opener-Policy"); got != want {
+			t.Errorf("%s: %q, want %q", page, got, want)
+		}
+	}
+}
+
+func TestAPageSaysWhatItIs(t *testing.T) {
+	h := house(t, newShell(t, nil))
+	for name, p := range samples() {
+		r := ask(h, "GET", "/sample/"+name, "")
+		body := text(t, r)
+		if r.StatusCode != http.StatusOK || !strings.Contains(body, `data-page="`+p.Name+`"`) || !strings.Contains(body, `<main id="main" tabindex="-1">`) || !strings.Contains(body, " – Stepward</title>") {
+			t.Errorf("%s: %d %s", name, r.StatusCode, body)
+		}
+		if strings.Contains(body, " style=") || strings.Contains(body, "<style") || strings.Contains(body, " onclick") || strings.Contains(body, "<script>") {
+			t.Errorf("%s holds inline style or script", name)
+		}
+	}
+}
+
+func TestTimesAreSaidInWords(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for before, want := range map[time.Duration]string{
+		-time.Second: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 12 * time.Minute: "12 minutes ago", 61 * time.Minute: "1 hour ago",
+		25 * time.Hour: "yesterday", 49 * time.Hour: "2 days ago", 15 * 24 * time.Hour: "on 7 November 2026",
+	} {
+		if got := string(ago(now.Add(-before), now)); !strings.Contains(got, ">"+want+"<") {
+			t.Errorf("%v: %s, want %s", before, got, want)
+		}
+	}
+	if ago(time.Time{}, now) != "never" || date(time.Time{}) != "never" {
+		t.Error("the zero time is a date")
+	}
+}
+
+func TestInitialsStandForAName(t *testing.T) {
+	for name, want := range map[string]string{
+		"Ada Lovelace": "AL", "ada": "A", "ada@example.org": "A", "": "?", "   ": "?", "🦄🌈": "🦄", "Élodie de la Tour": "ÉT", "(Bob) 2nd": "B2", "李 明": "李明",
+	} {
+		if got := initials(name); got != want {
+			t.Errorf("initials(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestTheRingIsNeverMoreThanFull(t *testing.T) {
+	for fraction, want := range map[float64]string{-1: `"0 100"`, 0.7: `"70 100"`, 9: `"100 100"`, math.Inf(1): `"100 100"`, math.NaN(): `"0 100"`} {
+		if got := string(ring(fraction)); !strings.Contains(got, want) {
+			t.Errorf("ring(%v) = %s", fraction, got)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var staticURL = regexp.MustCompile(`/static/[a-z]+\.[0-9a-f]{12}\.[a-z]+`)
+
+func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
+	s := newShell(t, nil)
+	mux := http.NewServeMux()
+	s.Mount(mux)
+	h := s.Browser(mux)
+	for _, name := range []string{"app.css", "passkey.js", "enrol.js", "copy.js", "icons.svg", "favicon.svg", "logo.svg"} {
+		path, err := s.static.url(name)
+		if err != nil || !staticURL.MatchString(path) {
+			t.Fatalf("%s: %q, %v", name, path, err)
+		}
+		plain := ask(h, "GET", path, "")
+		body := text(t, plain)
+		if plain.StatusCode != 200 || plain.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" || plain.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %d %v", name, plain.StatusCode, plain.Header)
+		}
+		zipped := ask(h, "GET", path, "", "Accept-Encoding", "br, gzip;q=0.9")
+		if zipped.Header.Get("Content-Encoding") != "gzip" || zipped.Header.Get("Content-Type") != plain.Header.Get("Content-Type") {
+			t.Errorf("%s, gzip: %v", name, zipped.Header)
+		}
+		z, err := gzip.NewReader(zipped.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unzipped, err := io.ReadAll(z); err != nil || string(unzipped) != body {
+			t.Errorf("%s: gzip holds something else (%v)", name, err)
+		}
+		if r := ask(h, "GET", path, "", "Accept-Encoding", "gzip;q=0"); r.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: gzip for somebody who refuses it", name)
+		}
+	}
+	for _, path := range []string{"/static/app.css", "/static/app.000000000000.css", "/static/..%2fweb.go", "/static/"} {
+		if r := ask(h, "GET", path, ""); r.StatusCode != 404 || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d, %s", path, r.StatusCode, r.Header.Get("Cache-Control"))
+		}
+	}
+	if r := ask(h, "GET", "/favicon.ico", ""); r.StatusCode != 200 || r.Header.Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("favicon.ico: %d %v", r.StatusCode, r.Header)
+	}
+}
+
+func TestAnOtherContentHasAnOtherName(t *testing.T) {
+	ours, _ := newShell(t, nil).static.url("app.css")
+	theirs, _ := newShell(t, func(c *Config) { c.Accent = "#aa3300" }).static.url("app.css")
+	if ours == theirs {
+		t.Error("a branded stylesheet under the name of the plain one")
+	}
+}
+
+// The whole sign-in page cold: at most 60 KB in 6 requests, counted before compression.
+func TestTheSignInPageStaysInItsBudget(t *testing.T) {
+	s := newShell(t, nil)
+	h := house(t, s)
+	page := text(t, ask(h, "GET", "/sample/signin", ""))
+	urls := staticURL.FindAllString(page, -1)
+	slices.Sort(urls)
+	urls = slices.Compact(urls)
+	requests, size := 2+len(urls), len(page) // the page, the client's logo, and ours
+	for _, u := range urls {
+		size += len(text(t, ask(h, "GET", u, "")))
+	}
+	t.Logf("%d requests, %d bytes before compression: %q", requests, size, urls)
+	if requests > 6 || size > 60<<10 {
+		t.Error("over budget")
+	}
+	for name, limit := range map[string]int64{"app.css": 12 << 10, "passkey.js": 8 << 10} {
+		info, err := os.Stat("static/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > limit {
+			t.Errorf("%s has %d bytes, %d are allowed", name, info.Size(), limit)
+		}
+	}
+}
+
+func TestTheSpriteHoldsTheVocabulary(t *testing.T) {
+	s := newShell(t, nil)
+	for _, name := range strings.Fields("key shield check plus trash pencil clock device cloud signout mail warning user copy") {
+		if _, err := s.icon(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.icon("nonesuch"); err == nil {
+		t.Error("an icon that is not there")
+	}
+	if bytes.Contains(s.static.sprite, []byte("style")) {
+		t.Error("the sprite carries style, which the content policy blocks")
+	}
+}
