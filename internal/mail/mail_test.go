@@ -1,0 +1,201 @@
+package mail_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	netmail "net/mail"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/storetest"
+)
+
+// A transport does what the test says.
+type transport func(m mail.Message) error
+
+func (f transport) Deliver(_ context.Context, _ *netmail.Address, m mail.Message) error { return f(m) }
+
+func newMailer(t *testing.T, db *store.DB, to mail.Transport, log *bytes.Buffer) *mail.Mailer {
+	t.Helper()
+	if log == nil {
+		log = &bytes.Buffer{}
+	}
+	m, err := mail.New(mail.Config{DB: db, Transport: to, From: "Acme <no-reply@example.com>", Product: "Acme", Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// run runs the mailers until the end of the bubble.
+func run(t *testing.T, mailers ...*mail.Mailer) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for _, m := range mailers {
+		wg.Go(func() {
+			if err := m.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+func TestAMessageIsDeliveredAtOnceAndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, box := storetest.Open(t), &mail.Mailbox{}
+		a, b := newMailer(t, db, box, nil), newMailer(t, db, box, nil)
+		defer run(t, a, b)()
+		for i := range 20 {
+			if err := a.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: fmt.Sprint(i), Text: "Hello"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		got := map[string]int{}
+		for _, m := range box.Messages() {
+			got[m.Subject]++
+		}
+		for i := range 20 {
+			if got[fmt.Sprint(i)] != 1 {
+				t.Errorf("message %d came %d times", i, got[fmt.Sprint(i)])
+			}
+		}
+	})
+}
+
+func TestWhatAnotherReplicaWroteIsDeliveredWithinSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, box := storetest.Open(t), &mail.Mailbox{}
+		delivers, writes := newMailer(t, db, box, nil), newMailer(t, db, nil, nil)
+		defer run(t, delivers)()
+		if err := writes.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: "s"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		if n := len(box.Messages()); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+	})
+}
+
+func TestAServerThatIsDownIsTriedAgainLessAndLessOftenAndThenGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, log := storetest.Open(t), &bytes.Buffer{}
+		var at []time.Time
+		m := newMailer(t, db, transport(func(mail.Message) error {
+			at = append(at, time.Now())
+			return errors.New("connection refused")
+		}), log)
+		stop := run(t, m)
+		code := idp.Secret("12345678")
+		if err := m.Send(t.Context(), m.VerifyEmail("ada@example.com", code, "https://login.example.com/#12345678", time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(48 * time.Hour)
+		stop()
+		var waits []time.Duration
+		for i := range at[1:] {
+			waits = append(waits, at[i+1].Sub(at[i]).Round(time.Second))
+		}
+		want := []time.Duration{15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 12 * time.Hour}
+		if diff := cmp.Diff(want, waits); diff != "" {
+			t.Error(diff)
+		}
+		if _, err := db.ClaimMail(t.Context(), time.Now().Add(24*time.Hour), time.Minute); !errors.Is(err, idp.ErrNotFound) {
+			t.Errorf("still in the outbox: %v", err)
+		}
+		if strings.Contains(log.String(), "12345678") || strings.Contains(log.String(), "ada@example.com") || !strings.Contains(log.String(), "connection refused") {
+			t.Errorf("log %s", log)
+		}
+	})
+}
+
+func TestARefusedMessageIsGivenUpAndTheNextOneDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := storetest.Open(t)
+		var got []string
+		m := newMailer(t, db, transport(func(m mail.Message) error {
+			got = append(got, m.To)
+			if m.To == "nobody@example.com" {
+				return fmt.Errorf("%w: no such mailbox", mail.ErrPermanent)
+			}
+			return nil
+		}), nil)
+		defer run(t, m)()
+		for _, to := range []string{"nobody@example.com", "ada@example.com"} {
+			if err := m.Send(t.Context(), mail.Message{To: to, Subject: "s"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(48 * time.Hour)
+		if diff := cmp.Diff([]string{"nobody@example.com", "ada@example.com"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestNothingCanEndAHeaderOrAddASecondAddressee(t *testing.T) {
+	db := storetest.Open(t)
+	m := newMailer(t, db, nil, nil)
+	for _, msg := range []mail.Message{
+		{To: "ada@example.com\r\nBcc: eve@example.com", Subject: "s"},
+		{To: "ada@example.com, eve@example.com", Subject: "s"},
+		{To: "Ada <ada@example.com>", Subject: "s"},
+		{To: "ada@example.com", Subject: "s\r\nBcc: eve@example.com"},
+		{To: "ada@example.com", Subject: "s\x00"},
+		{To: "", Subject: "s"},
+	} {
+		if err := m.Send(t.Context(), msg); err == nil {
+			t.Errorf("%q accepted", msg)
+		}
+	}
+	// What people choose themselves cannot either: it becomes one line.
+	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e<b>", At: time.Now(), Agent: "Firefox on macOS", Link: "https://login.example.com/"}
+	for _, msg := range []mail.Message{m.PasskeyAdded("ada@example.com", notice), m.PasskeyRemoved("ada@example.com", notice), m.CounterWarning("ada@example.com", notice)} {
+		if err := m.Send(t.Context(), msg); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(msg.Text, "“phone Bcc: eve@example.com <b>”") || strings.Contains(msg.HTML, "<b>") || strings.Contains(msg.Text+msg.HTML, "\u202e") {
+			t.Errorf("text %q\nhtml %q", msg.Text, msg.HTML)
+		}
+	}
+}
+
+func TestLettersSayWhatTheyAreForInTextAndHTML(t *testing.T) {
+	m := newMailer(t, nil, nil, nil)
+	n := mail.Notice{Passkey: "Phone", At: time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC), Agent: "Firefox on macOS", Link: "https://login.example.com/account/passkeys"}
+	link := idp.Secret("https://login.example.com/enrol#TOKEN")
+	for _, row := range []struct {
+		message mail.Message
+		subject string
+		words   []string
+	}{
+		{m.VerifyEmail("a@b.c", "12345678", "https://login.example.com/signup/verify#12345678", 15*time.Minute), "Your code for Acme", []string{"12345678", "signup/verify#12345678", "15 minutes"}},
+		{m.AlreadyHere("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
+		{m.Invitation("a@b.c", link, n.At), "Your invitation to Acme", []string{"/enrol#TOKEN", "until 22 November 2026 at 12:30 UTC"}},
+		{m.PasskeyAdded("a@b.c", n), "A passkey was added to your account", []string{"“Phone” was added", "22 November 2026 at 12:30 UTC, in Firefox on macOS", n.Link}},
+		{m.PasskeyRemoved("a@b.c", n), "A passkey was removed from your account", []string{"“Phone” was removed", n.Link}},
+		{m.CounterWarning("a@b.c", n), "Please look at one of your passkeys", []string{"“Phone”", "we refused", n.Link}},
+	} {
+		if row.message.Subject != row.subject || row.message.To != "a@b.c" {
+			t.Errorf("%q to %q", row.message.Subject, row.message.To)
+		}
+		for _, words := range row.words {
+			if !strings.Contains(row.message.Text, words) || !strings.Contains(row.message.HTML, words) {
+				t.Errorf("%s: no %q in\n%s\n%s", row.subject, words, row.message.Text, row.message.HTML)
+			}
+		}
+	}
+}
