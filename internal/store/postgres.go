@@ -27,6 +27,9 @@ const minPostgres = 15
 type postgres struct{ pool *pgxpool.Pool }
 
 func openPostgres(ctx context.Context, url string) (*postgres, error) {
+	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
+		return nil, errors.New("the database URL must begin with postgres://") // and is not shown: it may hold a password
+	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgconn.ParseConfigError leaves the password out of its text; anything else could hold the URL.

@@ -171,7 +171,9 @@ func (e *embedded) ping(ctx context.Context) error {
 
 // close closes the readers first: the last connection to leave folds the WAL into the file.
 func (e *embedded) close() error {
-	e.closed.Store(true)
+	if e.closed.Swap(true) {
+		return nil
+	}
 	var failed []error
 	for _, db := range []*sql.DB{e.reader, e.writer} {
 		if db != nil {

@@ -94,7 +94,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // once (connecting, preparing a statement on first use) is not in it.
 func (db *DB) RoundTrips() int64 { return db.roundTrips.Load() }
 
-// Close waits for what is running and closes the store.
+// Close waits for what is running and closes the store; once is enough.
 func (db *DB) Close() error { return stepErr("close store", db.conn.close()) }
 
 // list collects the rows of a statement that changes nothing.

@@ -1,10 +1,299 @@
 package store_test
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-func TestSQLitePassesTheSuite(t *testing.T)   { storetest.Run(t, storetest.Open) }
-func TestPostgresPassesTheSuite(t *testing.T) { storetest.Run(t, storetest.OpenPostgres) }
+func TestSQLitePassesTheSuiteAndNoStatementScansALargeTable(t *testing.T) {
+	var seen statements
+	storetest.Run(t, seen.of(storetest.Open))
+	scan := regexp.MustCompile(`^SCAN (\w+)( USING (COVERING )?INDEX)?`)
+	seen.explain(t, storetest.Open(t), func(plan []string) string {
+		for _, line := range plan {
+			if m := scan.FindStringSubmatch(line); m != nil && m[1] != "CONSTANT" {
+				return m[1]
+			}
+		}
+		return ""
+	})
+}
+
+func TestPostgresPassesTheSuiteAndNoStatementScansALargeTable(t *testing.T) {
+	var seen statements
+	storetest.Run(t, seen.of(storetest.OpenPostgres))
+	// So set, the planner takes an index wherever one can serve, although the tables are small here.
+	db, err := store.Open(t.Context(), store.Config{URL: storetest.PostgresURL(t) + "&enable_seqscan=off&enable_hashjoin=off&enable_mergejoin=off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	scan := regexp.MustCompile(`(Seq Scan|Index Scan using \w+|Index Only Scan using \w+) on (\w+)`)
+	seen.explain(t, db, func(plan []string) string {
+		for i, line := range plan {
+			m := scan.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			if searched := i+1 < len(plan) && strings.Contains(plan[i+1], "Index Cond"); !searched {
+				return m[2]
+			}
+		}
+		return ""
+	})
+}
+
+// statements collects what the suite runs, each text once.
+type statements struct{ texts sync.Map }
+
+func (s *statements) of(open func(testing.TB) *store.DB) func(testing.TB) *store.DB {
+	return func(t testing.TB) *store.DB {
+		db := open(t)
+		store.Record(db, func(sql string, args []any) { s.texts.LoadOrStore(sql, args) })
+		return db
+	}
+}
+
+// explain looks at the plan of every statement; scanned returns the name of a table that is read from end to end.
+func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []string) string) {
+	// These hold a few rows, or are read whole on purpose.
+	small := map[string]bool{"": true, "clients": true, "signing_keys": true, "leases": true}
+	count := 0
+	s.texts.Range(func(sql, args any) bool {
+		count++
+		plan, err := store.Plan(t.Context(), db, sql.(string), args.([]any))
+		if err != nil {
+			t.Errorf("%s: %v", sql, err)
+			return true
+		}
+		if table := scanned(plan); !small[table] {
+			t.Errorf("reads all of %s:\n%s\n%s", table, sql, strings.Join(plan, "\n"))
+		}
+		return true
+	})
+	if count < 60 {
+		t.Errorf("saw only %d statements", count)
+	}
+}
+
+func TestTheTwoSchemasDifferInTypeNamesOnly(t *testing.T) {
+	names := func(folder string) (names []string) {
+		entries, err := store.Migrations.ReadDir("migrations/" + folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	comment := regexp.MustCompile(`(?m)^-- [^+].*\n`)
+	text := func(folder, name string) string {
+		b, err := store.Migrations.ReadFile("migrations/" + folder + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return comment.ReplaceAllString(string(b), "")
+	}
+	toSQLite := strings.NewReplacer(`TEXT COLLATE "C"`, "TEXT", "BIGINT", "INTEGER", "BYTEA", "BLOB", "BOOLEAN", "INTEGER", "\n);", "\n) STRICT;")
+	postgres, sqlite := names("postgres"), names("sqlite")
+	if strings.Join(postgres, " ") != strings.Join(sqlite, " ") {
+		t.Fatalf("files %v and %v", postgres, sqlite)
+	}
+	for _, name := range postgres {
+		if want, got := toSQLite.Replace(text("postgres", name)), text("sqlite", name); got != want {
+			t.Errorf("%s differs:\n%s\n%s", name, want, got)
+		}
+	}
+	if len(postgres) != store.SchemaVersion {
+		t.Errorf("%d migrations, schemaVersion is %d", len(postgres), store.SchemaVersion)
+	}
+}
+
+func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
+	t.Run("postgres", func(t *testing.T) {
+		url := storetest.PostgresURL(t)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				db, err := store.Open(t.Context(), store.Config{URL: url})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer db.Close()
+				if err := db.Migrate(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		db := openEmbedded(t, t.TempDir())
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := db.Migrate(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestASchemaThatIsNotOursIsRefusedInWords(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		if err := db.CheckSchema(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.SetVersion(t.Context(), db, store.SchemaVersion+1); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range []error{db.CheckSchema(t.Context()), db.Migrate(t.Context())} {
+			if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "run the newer program") {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("not migrated", func(t *testing.T) {
+		db := openEmbedded(t, t.TempDir())
+		if err := db.CheckSchema(t.Context()); !errors.Is(err, store.ErrOlderSchema) {
+			t.Error(err)
+		}
+		if _, err := db.UserByID(t.Context(), "u"); !errors.Is(err, store.ErrOlderSchema) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestASecondProcessIsRefusedTheDataFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data & more #1?") // nothing in a path is special
+	db := openEmbedded(t, dir)
+	_, err := store.Open(t.Context(), store.Config{Dir: dir})
+	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openEmbedded(t, dir)
+	if err := again.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "stepward.db", "stepward.lock"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%q is %v: it holds keys", name, info.Mode())
+		}
+	}
+}
+
+func TestWhatWasStoredIsThereAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	db := openEmbedded(t, dir)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u := idp.NewUser("a@example.org", "A", time.Now())
+	if err := db.CreateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openEmbedded(t, dir)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.UserByID(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACallerWhoLeavesIsNoFaultOfTheStore(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, read := db.UserByID(ctx, "u")
+		write := db.RecordEvents(ctx, idp.NewEvent(idp.EventSignedIn, "u", time.Now()))
+		for _, err := range []error{read, write} {
+			if !errors.Is(err, context.Canceled) || errors.Is(err, idp.ErrUnavailable) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestAClosedStoreIsUnavailable(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) *store.DB{"sqlite": storetest.Open, "postgres": storetest.OpenPostgres} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			_, read := db.UserByID(t.Context(), "u")
+			write := db.RecordEvents(t.Context(), idp.NewEvent(idp.EventSignedIn, "u", time.Now()))
+			for _, err := range []error{read, write, db.Ping(t.Context())} {
+				if !errors.Is(err, idp.ErrUnavailable) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestAClientIsReadAgainAfterFourSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := storetest.Open(t)
+		if err := db.PutClient(t.Context(), idp.Client{ID: "app"}); err != nil {
+			t.Fatal(err)
+		}
+		trips := func(id string) int64 {
+			before := db.RoundTrips()
+			if _, err := db.Client(t.Context(), id); err != nil && !errors.Is(err, idp.ErrNotFound) {
+				t.Fatal(err)
+			}
+			return db.RoundTrips() - before
+		}
+		for _, id := range []string{"app", "unknown"} {
+			first := trips(id)
+			time.Sleep(4*time.Second - time.Nanosecond)
+			cached := trips(id)
+			time.Sleep(time.Nanosecond)
+			again := trips(id)
+			if first != 1 || cached != 0 || again != 1 {
+				t.Errorf("%s: %d, then %d, then %d reads", id, first, cached, again)
+			}
+		}
+	})
+}
+
+func openEmbedded(t *testing.T, dir string) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}

@@ -1,0 +1,215 @@
+package store_test
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/storetest"
+)
+
+// A wire stands between the store and Postgres. It counts turns, that is how often the client spoke after the server had,
+// and it can be cut.
+type wire struct {
+	dir      string // of its socket
+	server   string
+	listener net.Listener
+
+	mu          sync.Mutex
+	turns       int64
+	serverSpoke bool
+	conns       []net.Conn
+}
+
+func newWire(t *testing.T, server string) *wire {
+	w := &wire{dir: t.TempDir(), server: server}
+	w.mend(t)
+	t.Cleanup(w.cut)
+	return w
+}
+
+func (w *wire) mend(t *testing.T) {
+	listener, err := net.Listen("unix", filepath.Join(w.dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listener = listener
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", filepath.Join(w.server, ".s.PGSQL.5432"))
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+			w.mu.Lock()
+			w.conns = append(w.conns, client, server)
+			w.mu.Unlock()
+			go w.copy(server, client, false)
+			go w.copy(client, server, true)
+		}
+	}()
+}
+
+func (w *wire) copy(to, from net.Conn, fromServer bool) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buffer)
+		w.mu.Lock()
+		if n > 0 && !fromServer && w.serverSpoke {
+			w.turns++
+		}
+		if n > 0 {
+			w.serverSpoke = fromServer
+		}
+		w.mu.Unlock()
+		if _, e := to.Write(buffer[:n]); err != nil || e != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+func (w *wire) cut() {
+	_ = w.listener.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *wire) count() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.turns
+}
+
+// wired opens a migrated Postgres store behind a wire, with a pool of one connection.
+func wired(t *testing.T) (*store.DB, *wire) {
+	u, err := url.Parse(storetest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	w := newWire(t, query.Get("host"))
+	query.Set("host", w.dir)
+	query.Set("pool_max_conns", "1")
+	u.RawQuery = query.Encode()
+	db, err := store.Open(t.Context(), store.Config{URL: u.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db, w
+}
+
+func TestARoundTripIsOneOnTheWire(t *testing.T) {
+	db, w := wired(t)
+	now := time.Now()
+	u := idp.NewUser("a@example.org", "A", now)
+	k := idp.Passkey{ID: "k", UserID: u.ID, CredentialID: []byte("c"), CreatedAt: now}
+	if err := db.EnrolUser(t.Context(), u, k); err != nil {
+		t.Fatal(err)
+	}
+	var hash string
+	calls := map[string]func() error{
+		"find the passkey": func() error {
+			_, _, err := db.PasskeyByCredentialID(t.Context(), k.CredentialID)
+			return err
+		},
+		"record the authentication": func() error {
+			return db.RecordAuthentication(t.Context(), k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: now}, idp.NewEvent(idp.EventSignedIn, u.ID, now))
+		},
+		"create a family": func() error {
+			f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, HandleHash: idp.NewID(), CurrentHash: "0", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+			hash = f.HandleHash
+			token := &store.OpaqueToken{Hash: idp.NewID(), FamilyID: f.ID, ExpiresAt: f.ExpiresAt}
+			_, err := db.CreateFamily(t.Context(), f, token, idp.NewEvent(idp.EventTokensIssued, u.ID, now))
+			return err
+		},
+		"find nothing": func() error {
+			_, _, _, err := db.FamilyByOpaque(t.Context(), "unknown")
+			if errors.Is(err, idp.ErrNotFound) {
+				return nil
+			}
+			return err
+		},
+	}
+	for name, call := range calls {
+		if err := call(); err != nil { // prepares the statements
+			t.Fatal(name, err)
+		}
+		turns, trips := w.count(), db.RoundTrips()
+		if err := call(); err != nil {
+			t.Fatal(name, err)
+		}
+		if turns, trips = w.count()-turns, db.RoundTrips()-trips; turns != 1 || trips != 1 {
+			t.Errorf("%s: %d on the wire, %d counted", name, turns, trips)
+		}
+	}
+	rotate := func(presented, next string) {
+		if _, _, err := db.RotateFamily(t.Context(), hash, presented, next, "app", now, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := calls["create a family"](); err != nil {
+		t.Fatal(err)
+	}
+	rotate("0", "1")
+	turns := w.count()
+	rotate("1", "2")
+	if turns = w.count() - turns; turns != 1 {
+		t.Errorf("a rotation took %d round trips", turns)
+	}
+}
+
+func TestALostConnectionIsUnavailableUntilItIsBack(t *testing.T) {
+	db, w := wired(t)
+	ask := func() error {
+		_, err := db.Users(t.Context(), "", 1)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	w.cut()
+	for range 3 {
+		if err := ask(); !errors.Is(err, idp.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if err := db.RecordEvents(t.Context(), idp.NewEvent(idp.EventSignedIn, "", time.Now())); !errors.Is(err, idp.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	w.mend(t)
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnUnreachableServerIsUnavailableAndItsPasswordStaysSecret(t *testing.T) {
+	for _, address := range []string{"postgres://u:hunter2@127.0.0.1:1/x", "postgres://u:hunter2@127.0.0.1:1/x?sslmode=nonsense", "postgres://u:hunter2@[/x", "nonsense hunter2"} {
+		_, err := store.Open(t.Context(), store.Config{URL: address})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Error(err)
+		}
+		if strings.HasSuffix(address, "1/x") && !errors.Is(err, idp.ErrUnavailable) {
+			t.Error(err)
+		}
+	}
+}
