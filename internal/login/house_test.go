@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"html"
 	"io"
@@ -347,4 +348,22 @@ func mustURL(s string) *url.URL {
 		panic(err)
 	}
 	return u
+}
+
+func decode(t *testing.T, id string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// visitor is a request of this browser, as another package's handler would have it.
+func (b *browser) visitor() *http.Request {
+	r := httptest.NewRequest("GET", origin+"/signup", nil)
+	for _, c := range b.jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	return r
 }

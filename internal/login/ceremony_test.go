@@ -1,0 +1,352 @@
+package login
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey/passkeytest"
+)
+
+func TestAnAnswerCountsOnce(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	i := b.begin()
+	d := b.show(i).dialog()
+	response, err := b.device.Get(d.Options)
+	h.must(err)
+	h.expect(b.answerWith(d, response), http.StatusOK, "/login?i="+i)
+	h.expect(b.answerWith(d, response), http.StatusBadRequest, "ceremony_gone")
+	d.Ceremony = ""
+	h.expect(b.answerWith(d, response), http.StatusBadRequest, "ceremony_gone")
+	d.Ceremony = strings.Repeat("x", 5000)
+	h.expect(b.answerWith(d, response), http.StatusBadRequest, "ceremony_gone")
+}
+
+func TestACeremonyServesItsOwnInteractionAlone(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	one, two := b.begin(), b.begin()
+	d := b.show(one).dialog()
+	d.I = two
+	h.expect(b.confirm(d), http.StatusBadRequest, "passkey_refused")
+	h.expect(b.show(two), http.StatusOK, "login")
+	d.I = one
+	h.expect(b.confirm(d), http.StatusBadRequest, "ceremony_gone") // taken all the same
+}
+
+func TestAStepUpNeverEndsAsAnotherUser(t *testing.T) {
+	h := newHouse(t)
+	b, other := h.browser(), h.browser()
+	alice := b.enrol("alice@example.com")
+	other.enrol("bob@example.com")
+	before := b.signIn()
+	h.need = idp.Requirement{Fresh: true}
+
+	i := b.begin()
+	d := b.show(i).dialog()
+	forged := withoutList(t, d.Options)
+	response, err := other.device.Get(forged)
+	h.must(err)
+	h.expect(b.answerWith(d, response), http.StatusBadRequest, "other_account")
+	h.expect(b.show(i), http.StatusOK, "stepup")
+
+	// The session changes hands while the dialog is open.
+	d = b.show(i).dialog()
+	h.need = idp.Requirement{}
+	two := b.begin()
+	b.form("/login/switch", "i", two)
+	mine := b.device
+	b.device = other.device
+	h.expect(b.confirm(b.offered(two, "")), http.StatusOK, "/login?i="+two)
+	b.device = mine
+	h.expect(b.confirm(d), http.StatusConflict, "moved_on")
+
+	// Another passkey of the same user that is not among those asked for.
+	h.need = idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}
+	b = h.browser()
+	b.device = mine
+	b.addPasskey(alice, provenHardware)
+	b.device.Passkeys[0], b.device.Passkeys[1] = b.device.Passkeys[1], b.device.Passkeys[0] // the weak one is used first
+	i = b.begin()
+	b.confirm(b.show(i).dialog())
+	d = b.show(i).dialog()
+	response, err = b.device.Get(withoutList(t, d.Options))
+	h.must(err)
+	h.expect(b.answerWith(d, response), http.StatusBadRequest, "passkey_refused")
+	h.expect(b.confirm(b.show(i).dialog()), http.StatusOK, "/login?i="+i)
+	if len(h.outcomes) != 1 || h.last().SessionID != before.SessionID {
+		t.Errorf("outcomes %+v", h.outcomes)
+	}
+	want := []idp.EventKind{
+		idp.EventSignedIn, idp.EventConsentGranted, idp.EventPasskeyRefused, idp.EventSignedIn, idp.EventSignedIn, idp.EventPasskeyRefused, idp.EventSteppedUp,
+	}
+	if diff := cmp.Diff(want, h.kinds()); diff != "" {
+		t.Errorf("audit record, -want +got:\n%s", diff)
+	}
+}
+
+// withoutList is what a dishonest page would ask the device for.
+func withoutList(t *testing.T, options []byte) []byte {
+	var o struct {
+		PublicKey map[string]any `json:"publicKey"`
+	}
+	if err := json.Unmarshal(options, &o); err != nil {
+		t.Fatal(err)
+	}
+	delete(o.PublicKey, "allowCredentials")
+	out, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestOneHintedUserIsSignedInOrNobody(t *testing.T) {
+	h := newHouse(t)
+	b, other := h.browser(), h.browser()
+	alice := b.enrol("alice@example.com")
+	other.enrol("bob@example.com")
+	h.request.HintedUser = alice.ID
+	i := other.begin()
+	page := other.show(i)
+	if slices.Contains(page.hooks(), "signup-link") {
+		t.Error("a new account is offered where one user is wanted")
+	}
+	h.expect(other.confirm(page.dialog()), http.StatusBadRequest, "other_account")
+	h.expect(other.show(i), http.StatusOK, "login") // and no session
+	other.device = b.device
+	h.expect(other.confirm(other.offered(i, "")), http.StatusOK, "/login?i="+i)
+	h.expect(other.show(i), http.StatusOK, "consent")
+}
+
+func TestARefusalSaysOnePlainSentence(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		bend func(*house, *browser)
+		code string
+		kind idp.EventKind
+	}{
+		{"another origin", func(_ *house, b *browser) {
+			b.device.Bend = func(c *passkeytest.ClientData) { c.Origin = "https://evil.example.com" }
+		}, "passkey_refused", idp.EventPasskeyRefused},
+		{"no user verification", func(_ *house, b *browser) { b.device.Flags = idp.FlagUserPresent }, "passkey_refused", idp.EventPasskeyRefused},
+		{"a bad signature", func(_ *house, b *browser) {
+			other := h2(b)
+			b.device.Passkeys[0].Key = other.device.Passkeys[0].Key
+		}, "passkey_refused", idp.EventPasskeyRefused},
+		{"a removed passkey", func(h *house, b *browser) {
+			k, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			h.must(err)
+			mine := b.device
+			b.device = passkeytest.New(origin)
+			b.addPasskey(u)
+			b.device = mine
+			h.must(h.DB.RemovePasskey(h.Context(), u.ID, k.ID))
+		}, "unknown_credential", idp.EventPasskeyRefused},
+		{"a closed account", func(h *house, b *browser) {
+			_, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			h.must(err)
+			u.DisabledAt = time.Now()
+			h.must(h.DB.UpdateUser(h.Context(), u))
+		}, "account_closed", idp.EventPasskeyRefused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHouse(t)
+			b := h.browser()
+			b.enrol("alice@example.com")
+			i := b.begin()
+			page := b.show(i)
+			tc.bend(h, b)
+			a := b.confirm(page.dialog())
+			h.expect(a, http.StatusBadRequest, tc.code)
+			message, _ := a.json["message"].(string)
+			if message == "" || strings.ContainsAny(message, "_{}:\"") || strings.Contains(message, "origin") {
+				t.Errorf("message %q is not for people", message)
+			}
+			if tc.code == "unknown_credential" && (a.json["rp_id"] != "login.example.com" || a.json["credential_id"] == "") {
+				t.Errorf("nothing to tell the password manager: %v", a.json)
+			}
+			if kinds := h.kinds(); !slices.Contains(kinds, tc.kind) || slices.Contains(kinds, idp.EventSignedIn) {
+				t.Errorf("audit record %v", kinds)
+			}
+			if again := b.show(i); again.dialog().Ceremony != "" {
+				t.Error("after a reload the page offers the ceremony that is used up")
+			}
+		})
+	}
+}
+
+// h2 is a second browser with an account of its own in the same house.
+func h2(b *browser) *browser {
+	other := b.house.browser()
+	other.enrol("somebody@example.com")
+	return other
+}
+
+func TestACounterThatGoesBackwardsIsRefusedRecordedAndTold(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.device.CountBy = 5
+	b.enrol("alice@example.com")
+	b.signIn()
+	b.device.Passkeys[0].Count -= 5
+	b.device.CountBy = 0
+	other := h.browser()
+	other.device = b.device
+	h.expect(other.confirm(other.show(other.begin()).dialog()), http.StatusBadRequest, "passkey_refused")
+	k, _, err := h.DB.PasskeyByCredentialID(t.Context(), b.device.Passkeys[0].ID)
+	h.must(err)
+	if k.CounterRegressedAt.IsZero() || k.SignCount != 5 {
+		t.Errorf("passkey %+v", k)
+	}
+	if kinds := h.kinds(); kinds[len(kinds)-1] != idp.EventPasskeyRegressed {
+		t.Errorf("audit record %v", kinds)
+	}
+	if diff := cmp.Diff([]string{"alice@example.com passkey.counter_regressed my passkey"}, h.told); diff != "" {
+		t.Errorf("told, -want +got:\n%s", diff)
+	}
+}
+
+func TestATypedNameDoesNotTellWhetherItHasAnAccount(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	i := b.begin()
+	type shape struct{ ephemeral, sql int64 }
+	measure := func(email string) (shape, dialog) {
+		before := shape{h.ephemeral.RoundTrips(), h.DB.RoundTrips()}
+		d := b.offered(i, email)
+		return shape{h.ephemeral.RoundTrips() - before.ephemeral, h.DB.RoundTrips() - before.sql}, d
+	}
+	measure("somebody@example.com")
+	known, mine := measure(" Alice@Example.com ")
+	unknown, decoy := measure("nobody@example.com")
+	if known != unknown {
+		t.Errorf("known %+v, unknown %+v", known, unknown)
+	}
+	if diff := cmp.Diff(keysOf(t, mine.Options), keysOf(t, decoy.Options)); diff != "" {
+		t.Errorf("the answers differ in shape, -known +unknown:\n%s", diff)
+	}
+	_, again := measure("nobody@example.com")
+	if a, b := listOf(t, decoy.Options), listOf(t, again.Options); !bytes.Equal(a, b) {
+		t.Errorf("another list each time: %s, %s", a, b)
+	}
+
+	// Nor does the other end: a made-up answer with an ID of either list is refused in the same words, in the ceremony of
+	// the name and in one for whichever passkey.
+	thief := h2(b).device
+	forge := func(d dialog, id string) answer {
+		thief.Passkeys[0].ID, thief.Passkeys[0].UserHandle = decode(t, id), []byte("guess")
+		response, err := thief.Get(withoutList(t, d.Options))
+		h.must(err)
+		return b.answerWith(d, response)
+	}
+	for _, d := range []func() (dialog, dialog){
+		func() (dialog, dialog) { return mine, decoy },
+		func() (dialog, dialog) { return b.offered(i, ""), b.offered(i, "") },
+	} {
+		one, two := d()
+		have, have2 := forge(one, firstID(t, mine.Options)), forge(two, firstID(t, decoy.Options))
+		if have.json["error"] != have2.json["error"] || have.json["message"] != have2.json["message"] || have.status != http.StatusBadRequest {
+			t.Errorf("known: %s\nunknown: %s", have.body, have2.body)
+		}
+	}
+	h.expect(b.confirm(b.offered(i, "alice@example.com")), http.StatusOK, "/login?i="+i)
+	h.expect(b.post("/login/passkey/begin", map[string]string{"i": b.begin(), "email": "not an address"}), http.StatusBadRequest, "invalid_email")
+}
+
+func publicKey(t *testing.T, options []byte) map[string]any {
+	var o struct {
+		PublicKey map[string]any `json:"publicKey"`
+	}
+	if err := json.Unmarshal(options, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o.PublicKey
+}
+
+func keysOf(t *testing.T, options []byte) (keys []string) {
+	o := publicKey(t, options)
+	for k := range o {
+		keys = append(keys, k)
+	}
+	for k := range o["allowCredentials"].([]any)[0].(map[string]any) {
+		keys = append(keys, "allowCredentials."+k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func listOf(t *testing.T, options []byte) []byte {
+	out, err := json.Marshal(publicKey(t, options)["allowCredentials"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func firstID(t *testing.T, options []byte) string {
+	return publicKey(t, options)["allowCredentials"].([]any)[0].(map[string]any)["id"].(string)
+}
+
+func TestTriesAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		for range emailLimit {
+			b.offered(i, "alice@example.com")
+		}
+		a := b.post("/login/passkey/begin", map[string]string{"i": i, "email": "bob@example.com"})
+		h.expect(a, http.StatusTooManyRequests, "too_many_requests")
+		if a.header.Get("Retry-After") != "300" {
+			t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+		}
+		d := b.offered(i, "") // the button goes on working
+		for range ceremonyLimit {
+			b.post("/login/passkey/finish", map[string]any{"i": i, "ceremony": "x", "credential": map[string]any{}})
+		}
+		h.expect(b.confirm(d), http.StatusTooManyRequests, "too_many_requests")
+		time.Sleep(limitWindow)
+		h.expect(b.confirm(b.offered(i, "alice@example.com")), http.StatusOK, "/login?i="+i)
+	})
+}
+
+func TestBrokenBodiesAreRefusedPlainly(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	i := b.begin()
+	d := b.show(i).dialog()
+	for _, path := range []string{"/login/passkey/begin", "/login/passkey/finish"} {
+		for _, body := range []string{"", "{", "[]", "null null", `{"i":7}`, `{"i":"` + i + `","more":1}`} {
+			h.expect(b.send("POST", path, "application/json", strings.NewReader(body)), http.StatusBadRequest, "invalid_request")
+		}
+		h.expect(b.send("POST", path, "text/plain", strings.NewReader("{}")), http.StatusUnsupportedMediaType, "error")
+		h.expect(b.send("POST", path, "application/json", strings.NewReader(`{"i":"`+strings.Repeat("x", 70<<10)+`"}`)), http.StatusRequestEntityTooLarge, "too_large")
+	}
+	for _, credential := range []string{`null`, `7`, `{}`, `"x"`, `{"id":"AA","rawId":"AA","type":"public-key","response":{"userHandle":"!"}}`} {
+		h.expect(b.answerWith(b.offered(i, ""), []byte(credential)), http.StatusBadRequest, "passkey_refused")
+	}
+	for _, path := range []string{"/login/consent", "/login/select", "/login/switch", "/login/cancel"} {
+		h.expect(b.form(path), http.StatusGone, "error")
+		h.expect(b.send("POST", path, "application/x-www-form-urlencoded", strings.NewReader("i=%zz")), http.StatusBadRequest, "error")
+	}
+	b.headers.Set("Sec-Fetch-Site", "cross-site")
+	h.expect(b.form("/login/cancel", "i", i), http.StatusForbidden, "error")
+	h.expect(b.confirm(d), http.StatusForbidden, "cross_origin")
+	b.headers.Del("Sec-Fetch-Site")
+	h.expect(b.confirm(d), http.StatusOK, "/login?i="+i) // nothing of all that did any harm
+}

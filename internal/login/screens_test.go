@@ -1,0 +1,219 @@
+package login
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestConsentIsRememberedAndAskedForWhatIsNew(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Scopes = []string{"openid"}
+	b.signIn()
+	h.request.Scopes = []string{"openid", "email"}
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "consent")
+	asked, before, _ := strings.Cut(page.body, "<details")
+	if !strings.Contains(asked, "See your e-mail address") || strings.Contains(asked, "Know that it is you") || !strings.Contains(before, "Know that it is you") {
+		t.Errorf("the page does not tell new from old:\n%s", page.body)
+	}
+	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "maybe"), http.StatusBadRequest, "error")
+	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+i)
+	grant, err := h.DB.Grant(t.Context(), alice.ID, "app")
+	h.must(err)
+	slices.Sort(grant.Scopes)
+	if diff := cmp.Diff([]string{"email", "openid"}, grant.Scopes); diff != "" {
+		t.Errorf("grant, -want +got:\n%s", diff)
+	}
+}
+
+func TestWhoDoesNotAllowItIsSentBack(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	i := b.begin()
+	b.confirm(b.show(i).dialog())
+	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "deny"), http.StatusSeeOther, "https://app.example.com/cb?error=access_denied")
+	if _, err := h.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
+		t.Error("a refusal left a grant")
+	}
+	h.expect(b.show(i), http.StatusGone, "error")
+}
+
+func TestConsentIsNoWayAroundTheProof(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	i := b.begin()
+	b.confirm(b.show(i).dialog())
+	h.need = idp.Requirement{Fresh: true}
+	two := b.begin()
+	h.expect(b.show(two), http.StatusOK, "stepup")
+	h.expect(b.form("/login/consent", "i", two, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+two)
+	h.expect(b.show(two), http.StatusOK, "stepup")
+	if _, err := h.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
+		t.Error("allowed without the proof that was asked for")
+	}
+}
+
+func TestCancelReturnsToTheApplication(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	i := b.begin()
+	h.expect(b.form("/login/cancel", "i", i), http.StatusSeeOther, "https://app.example.com/cb?error=access_denied")
+	h.expect(b.show(i), http.StatusGone, "error")
+	if o := h.last(); o.UserID != "" || o.Assurance.AuthenticationID != "" {
+		t.Errorf("a refusal that says who: %+v", o)
+	}
+}
+
+func TestAnotherAccountCanBeUsedAtAnyTime(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Prompt = []string{"select_account"}
+	i := b.begin()
+	h.expect(b.confirm(b.show(i).dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusOK, "consent") // signing in was the choice; "Not you?" stands on this page, too
+	h.expect(b.form("/login/switch", "i", i), http.StatusSeeOther, "/login?i="+i)
+	h.expect(b.show(i), http.StatusOK, "login")
+	b.form("/login/select", "i", i, "user", alice.ID)
+	h.expect(b.show(i), http.StatusOK, "login")
+	mine := b.device.Passkeys
+	b.device.Passkeys = nil
+	bob := b.enrol("bob@example.com")
+	h.expect(b.confirm(b.offered(i, "")), http.StatusOK, "/login?i="+i)
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "consent")
+	if !strings.Contains(page.body, "bob@example.com") {
+		t.Error("bob is not who is asked")
+	}
+
+	i = b.begin()
+	page = b.show(i)
+	if !slices.Contains(page.hooks(), "account-select") {
+		t.Fatalf("no choice:\n%s", page.body)
+	}
+	h.expect(b.form("/login/select", "i", i, "user", alice.ID), http.StatusSeeOther, "/login?i="+i) // an old page
+	if page = b.show(i); !slices.Contains(page.hooks(), "account-select") {
+		t.Error("a choice of somebody else was taken for bob's")
+	}
+	h.expect(b.form("/login/select", "i", i, "user", bob.ID), http.StatusSeeOther, "/login?i="+i)
+	h.expect(b.show(i), http.StatusOK, "consent")
+	b.device.Passkeys = mine
+}
+
+func TestPromptCreateLeadsToTheSignUpAndBack(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	h.request.Prompt = []string{"create"}
+	i := b.begin()
+	h.expect(b.show(i), http.StatusSeeOther, "/signup?i="+i)
+	r := b.visitor()
+	if chip := h.Asking(r, i); chip == nil || chip.Name != "Acme Bank" || chip.Host != "app.example.com" {
+		t.Errorf("the sign-up page cannot say who asks: %+v", chip)
+	}
+	if other := h.browser(); h.Asking(other.visitor(), i) != nil || h.SignedUp(t.Context(), other.visitor(), i) == nil {
+		t.Error("another browser may speak for this one")
+	}
+	h.must(h.SignedUp(t.Context(), r, i))
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "login")
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusOK, "consent")
+
+	other := h.browser()
+	i = other.begin()
+	h.expect(other.form("/login/switch", "i", i), http.StatusSeeOther, "/login?i="+i) // "I have an account"
+	h.expect(other.show(i), http.StatusOK, "login")
+}
+
+func TestAPageOfOurOwnGetsItsStepUp(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	i := b.interaction(b.get("/own/account"))
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "login")
+	if !strings.Contains(page.body, "Sign in to see your account.") {
+		t.Errorf("the page does not say why:\n%s", page.body)
+	}
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	page = b.show(i) // a sign-in opens no window
+	h.expect(page, http.StatusOK, "stepup")
+	if !strings.Contains(page.body, "Confirm it’s you to see your account.") {
+		t.Errorf("the page does not say why:\n%s", page.body)
+	}
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "/own/account?x=1")
+	if a := b.get("/own/account"); a.json["user"] != alice.ID {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	h.expect(b.show(i), http.StatusGone, "error")
+	if len(h.outcomes) != 0 {
+		t.Error("a page of our own was answered like a client")
+	}
+	// A script is told where to go, in a window that has closed.
+	a := b.post("/own/vault", map[string]string{})
+	h.expect(a, http.StatusForbidden, "step_up_required")
+	if location, _ := a.json["location"].(string); !strings.HasPrefix(location, "/login?i=") {
+		t.Errorf("location %q", location)
+	}
+	// None of alice's passkeys can open the vault: a page says so and leads back.
+	i = b.interaction(b.get("/own/vault"))
+	h.expect(b.show(i), http.StatusForbidden, "error")
+}
+
+func TestAWindowOfOurOwnPagesCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.interaction(b.get("/own/account"))
+		b.confirm(b.show(i).dialog())
+		b.confirm(b.show(i).dialog())
+		time.Sleep(4 * time.Minute)
+		h.expect(b.get("/own/account"), http.StatusOK, "")
+		time.Sleep(time.Minute)
+		b.interaction(b.get("/own/account"))
+		h.expect(b.get("/own/"), http.StatusOK, "") // signed in all the same
+		time.Sleep(time.Hour + time.Minute)
+		page := b.show(b.interaction(b.get("/own/")))
+		h.expect(page, http.StatusOK, "stepup")
+		if !strings.Contains(page.body, "It has been 1 hour since you last did.") {
+			t.Errorf("how long it has been is not said:\n%s", page.body)
+		}
+	})
+}
+
+func TestCancellingOnAPageOfOurOwnLeadsToASafePlace(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	h.expect(b.form("/login/cancel", "i", b.interaction(b.get("/own/account"))), http.StatusOK, "login")
+	b.signIn()
+	h.expect(b.form("/login/cancel", "i", b.interaction(b.get("/own/account"))), http.StatusSeeOther, "/account")
+}
+
+func TestNobodyIsSentElsewhereByOurOwnPages(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/account": true, "/account?x=//evil.example": true, "": false, "account": false, "//evil.example": false,
+		`/\evil.example`: false, "https://evil.example": false, "/\n/evil.example": false, "/\t/evil.example": false,
+	} {
+		if got := localPath(path); got != want {
+			t.Errorf("localPath(%q) = %v", path, got)
+		}
+	}
+}
