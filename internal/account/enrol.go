@@ -28,7 +28,7 @@ type enrolment struct {
 	Link        string    `json:"link,omitempty"` // hash of the invitation it came from
 	Interaction string    `json:"i,omitempty"`
 	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in it
-	ExpiresAt   time.Time `json:"expires"`
+	ExpiresAt   time.Time `json:"expires"`            // of the entry, which a change must not renew
 }
 
 // enrol begins an enrolment in this browser.
@@ -62,7 +62,7 @@ func (a *Account) enrolment(r *http.Request) (enrolment, string, error) {
 	}
 	key := idp.Secret(cookie.Value).Hash()
 	e, err := a.enrolments.Get(r.Context(), key)
-	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(e.ExpiresAt) {
+	if errors.Is(err, idp.ErrNotFound) {
 		return enrolment{}, "", gone
 	} else if err != nil {
 		return enrolment{}, "", fmt.Errorf("load enrolment: %w", err)
@@ -219,7 +219,7 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 			return fmt.Errorf("note sign-up: %w", err)
 		}
 	}
-	e, err = a.enrolments.Update(r.Context(), key, time.Until(e.ExpiresAt), func(e *enrolment) error {
+	e, err = a.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
 		e.New, e.Passkeys = false, append(e.Passkeys, k.ID)
 		return nil
 	})

@@ -57,11 +57,7 @@ func (a *Account) acceptInvitation(w http.ResponseWriter, r *http.Request) error
 	} else if err != nil {
 		return fmt.Errorf("load user: %w", err)
 	}
-	e := enrolment{User: u, Link: hash}
-	if _, err := a.registered(r.Context(), e); err != nil {
-		return err
-	}
-	if err := a.enrol(w, r, e); err != nil {
+	if err := a.enrol(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)

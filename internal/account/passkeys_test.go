@@ -81,6 +81,17 @@ func TestANewChallengeIsToBeHadWithoutReloading(t *testing.T) {
 	}
 }
 
+func TestARegistrationCountsOnlyInTheSessionThatBeganIt(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	began, other := h.browser(), h.browser()
+	began.signIn(u, keys[0].ID, account.ActionClass)
+	other.signIn(u, keys[0].ID, account.ActionClass)
+	if answer := other.create(began.get("/account/passkeys/add")); answer.status != 400 {
+		t.Errorf("%d %s", answer.status, answer.body)
+	}
+}
+
 func TestADeviceThatDoesNotAskForItsOwnerIsRefusedInWords(t *testing.T) {
 	h := build(t)
 	b := h.browser()

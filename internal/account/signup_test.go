@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -133,6 +136,43 @@ func TestACodeExpires(t *testing.T) {
 	})
 }
 
+func TestOfParallelRightAnswersOneWins(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.post("/signup", "email", "ada@example.com", "name", "Ada")
+	code := h.code()
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			if p := b.post("/signup/verify", "token", code); p.attribute("data-page") == "passkey" {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d won", won.Load())
+	}
+}
+
+func TestWhatIsStoredDoesNotGiveTheCodeAway(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	p := b.post("/signup", "email", "ada@example.com", "name", "Ada")
+	code := h.code()
+	for _, c := range b.client.Jar.Cookies(p.url) {
+		op := &ephemeral.Op{Verb: ephemeral.Get, Key: "signup:" + idp.Secret(c.Value).Hash()}
+		if err := h.ephemeral.Do(t.Context(), op); err != nil || !op.Found {
+			t.Fatalf("no entry: %v", err)
+		}
+		// Eight digits are found by hashing them all, so their hash would be as good as themselves.
+		if s := string(op.Result); strings.Contains(s, code) || strings.Contains(s, idp.Secret(code).Hash()) || strings.Contains(s, c.Value) {
+			t.Errorf("stored %s", s)
+		}
+	}
+}
+
 func TestAnEnrolmentExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
@@ -140,8 +180,11 @@ func TestAnEnrolmentExpires(t *testing.T) {
 		p := b.signUp("ada@example.com")
 		time.Sleep(8 * time.Minute)
 		b.get("/signup/passkey").is("passkey", 200)
+		next := b.create(p).member("next") // a passkey does not make it live longer
+		b.get(next).is("passkey", 200)
 		time.Sleep(8 * time.Minute)
 		b.get("/signup/passkey").is("error", 403)
+		b.authenticator.Passkeys = nil
 		if answer := b.create(p); answer.status != 403 || answer.member("error") != "enrolment_over" {
 			t.Errorf("%d %s", answer.status, answer.body)
 		}
