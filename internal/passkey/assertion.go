@@ -1,12 +1,10 @@
 package passkey
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
@@ -120,7 +118,7 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 		return Assertion{}, fmt.Errorf("find passkey: passkey %s does not belong to user %s", k.ID, u.ID)
 	case cer.UserID != "" && cer.UserID != u.ID:
 		return Assertion{}, ErrWrongUser
-	case len(cer.Allowed) > 0 && !slices.ContainsFunc(cer.Allowed, func(id []byte) bool { return bytes.Equal(id, k.CredentialID) }):
+	case len(cer.Allowed) > 0 && !cer.allows(k.CredentialID):
 		return Assertion{}, refusedFor("passkey was not among those asked for")
 	}
 	flags := parsed.Response.AuthenticatorData.Flags

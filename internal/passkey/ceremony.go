@@ -1,6 +1,7 @@
 package passkey
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -44,6 +45,10 @@ func (c *Ceremony) fill() (err error) {
 		return fmt.Errorf("decode challenge: %w", err)
 	}
 	return nil
+}
+
+func (c Ceremony) allows(credentialID []byte) bool {
+	return slices.ContainsFunc(c.Allowed, func(id []byte) bool { return bytes.Equal(id, credentialID) })
 }
 
 // TakeOp takes a ceremony out of the store, in a batch; FromOp reads the answer. One caller gets it.

@@ -93,7 +93,7 @@ func New(config Config) (*Ceremonies, error) {
 	case AttestationDirect:
 		attestation = protocol.PreferDirectAttestation
 	default:
-		return nil, fmt.Errorf("passkey: attestation %q is neither %q nor %q", config.Attestation, AttestationNone, AttestationDirect)
+		return nil, fmt.Errorf("passkey: attestation %q is neither none nor direct", config.Attestation)
 	}
 	verification := protocol.VerificationRequired
 	if config.AllowUnverified {
@@ -139,9 +139,9 @@ func New(config Config) (*Ceremonies, error) {
 // checkOrigin refuses what the library would quietly compare without its path or port.
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) ||
-		(u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
-		return fmt.Errorf("passkey: %q is not an origin as browsers write it: scheme, host, unusual port, nothing after them", origin)
+	if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) ||
+		!(u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80") {
+		return fmt.Errorf("passkey: %q is no origin as browsers write it: scheme, host, unusual port, nothing else", origin)
 	}
 	return nil
 }

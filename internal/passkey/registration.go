@@ -14,7 +14,9 @@ import (
 
 // NewRegistration begins and stores the registration of one more passkey for the user, who has the existing ones. It
 // returns {"publicKey":{…}} for credentials.create().
-func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing []idp.Passkey, binding string) (Ceremony, json.RawMessage, error) {
+func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing []idp.Passkey, binding string) (
+	Ceremony, json.RawMessage, error,
+) {
 	creation, session, err := c.webauthn.BeginRegistration(party{User: u},
 		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()), // -8, -7, -257: old TPMs know only RS256
 		webauthn.WithExclusions(descriptors(existing)),
@@ -44,7 +46,9 @@ func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing [
 //
 // Errors: idp.ErrNotFound if the ceremony is gone, idp.ErrUnavailable, ErrRefused, ErrNotVerified, ErrWrongUser,
 // ErrDisabled. A registration proves nothing about how the user will sign in: follow it with an assertion.
-func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time) (idp.Passkey, error) {
+func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time) (
+	idp.Passkey, error,
+) {
 	cer, err := c.ceremonies.Take(ctx, id)
 	if err != nil {
 		return idp.Passkey{}, fmt.Errorf("take ceremony: %w", err)
