@@ -41,24 +41,23 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	socket := filepath.Join(dir, "s")
 
 	// The shell ends the server when its own standard input ends: when stop closes it, or when this process has died in
-	// whatever way. So no server is left behind.
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" </dev/null & read _; kill -9 $!; wait`, "sh", program,
+	// whatever way. So no server is left behind, and no folder.
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
 		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
 		"--maxmemory-policy", "noeviction"}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	life, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	s := &RedisServer{URL: "unix://" + socket}
 	s.stop = sync.OnceFunc(func() {
 		_ = life.Close()
 		_ = cmd.Wait()
-		_ = os.RemoveAll(dir)
 	})
 	t.Cleanup(s.stop)
 
