@@ -23,7 +23,7 @@ func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acces
 	c, now := r.Client.(client).registered, time.Now()
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
-		return nil, broken("prepare tokens", err)
+		return nil, broken(ctx, "prepare tokens", err)
 	}
 	code := idp.Secret(r.Data.Code)
 	a, err := s.p.codes.Take(ctx, code.Hash())
@@ -31,7 +31,7 @@ func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acces
 		return nil, s.p.reused(ctx, c, code, now)
 	}
 	if err != nil {
-		return nil, broken("take code", err)
+		return nil, broken(ctx, "take code", err)
 	}
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Data.RedirectURI:
@@ -67,11 +67,11 @@ func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acces
 		return nil, invalidGrant("the account is closed")
 	}
 	if err != nil {
-		return nil, broken("store family", err)
+		return nil, broken(ctx, "store family", err)
 	}
 	resp, err := s.p.sign(is, f, u, a.Nonce, refresh)
 	if err != nil {
-		return nil, broken("sign tokens", err)
+		return nil, broken(ctx, "sign tokens", err)
 	}
 	return op.NewResponse(resp), nil
 }
@@ -98,7 +98,7 @@ func (p *Provider) reused(ctx context.Context, c idp.Client, code idp.Secret, no
 	case err == nil:
 		web.Note(ctx, slog.Bool("code_reused", true))
 	case !errors.Is(err, idp.ErrNotFound):
-		return broken("revoke family of a reused code", err)
+		return broken(ctx, "revoke family of a reused code", err)
 	}
 	return invalidGrant("the code is not valid (any longer)")
 }

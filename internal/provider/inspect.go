@@ -28,7 +28,7 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 		return nil, op.NewStatusError(e, http.StatusUnauthorized)
 	}
 	if err != nil {
-		return nil, broken("look up access token", err)
+		return nil, broken(ctx, "look up access token", err)
 	}
 	if !slices.Contains(t.scopes, scopeOpenID) {
 		e := &oidc.Error{ErrorType: "insufficient_scope", Description: "the access token was issued without the scope openid"}
@@ -74,7 +74,7 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 		return op.NewResponse(&introspection{}), nil
 	}
 	if err != nil {
-		return nil, broken("look up access token", err)
+		return nil, broken(ctx, "look up access token", err)
 	}
 	return op.NewResponse(&introspection{
 		Active:    true,

@@ -40,7 +40,7 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	}
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
-		return nil, broken("prepare tokens", err)
+		return nil, broken(ctx, "prepare tokens", err)
 	}
 	next := s.p.successor(handle, secret)
 	f, u, err := s.p.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
@@ -48,7 +48,7 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 		return nil, s.p.refreshReused(ctx, c, handle, now)
 	}
 	if err != nil {
-		return nil, broken("rotate family", err)
+		return nil, broken(ctx, "rotate family", err)
 	}
 	if len(wanted) == 0 {
 		wanted = f.Scopes
@@ -63,12 +63,12 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	}
 	if row := is.row(f.ID); row != nil {
 		if err := s.p.DB.AddOpaque(ctx, *row); err != nil {
-			return nil, broken("store opaque token", err)
+			return nil, broken(ctx, "store opaque token", err)
 		}
 	}
 	resp, err := s.p.sign(is, f, u, "", handle+"."+next) // no nonce: OIDC Core §12.2
 	if err != nil {
-		return nil, broken("sign tokens", err)
+		return nil, broken(ctx, "sign tokens", err)
 	}
 	return op.NewResponse(resp), nil
 }
@@ -98,7 +98,7 @@ func (p *Provider) refreshReused(ctx context.Context, c idp.Client, handle idp.S
 	case err == nil:
 		web.Note(ctx, slog.Bool("refresh_reused", true))
 	case !errors.Is(err, idp.ErrNotFound):
-		return broken("revoke family of a reused refresh token", err)
+		return broken(ctx, "revoke family of a reused refresh token", err)
 	}
 	return invalidGrant("the refresh token is not valid (any longer)")
 }

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -75,10 +74,13 @@ func allowed(req idp.Request, o idp.Outcome) authorization {
 		SessionID:     o.SessionID,
 		Assurance:     o.Assurance,
 	}
-	a.Scopes = slices.DeleteFunc(slices.Clone(o.Scopes), func(s string) bool { return slices.Contains(req.ClaimScopes, s) })
+	for _, scope := range o.Scopes {
+		if slices.Contains(req.Scopes, scope) && !slices.Contains(req.ClaimScopes, scope) {
+			a.Scopes = append(a.Scopes, scope)
+		}
+	}
 	if len(req.Claims) > 0 {
-		var claims claimsRequest
-		if err := json.Unmarshal(req.Claims, &claims); err == nil { // validated at the authorization endpoint
+		if claims, err := parseClaims(string(req.Claims)); err == nil { // it was checked at the authorization endpoint
 			a.Claims = claims.granted(o.Scopes)
 		}
 	}

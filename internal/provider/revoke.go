@@ -33,7 +33,7 @@ func (s server) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revocat
 		err = s.p.DB.RevokeOpaque(ctx, idp.Secret(token).Hash(), c.ID, now, ev)
 	}
 	if err != nil && !errors.Is(err, idp.ErrNotFound) && !errors.Is(err, errToken) {
-		return nil, broken("revoke token", err)
+		return nil, broken(ctx, "revoke token", err)
 	}
 	return op.NewResponse(nil), nil
 }

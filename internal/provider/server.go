@@ -62,7 +62,7 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, id stri
 		return idp.Client{}, oidc.ErrInvalidClient()
 	}
 	if err != nil {
-		return idp.Client{}, broken("load client", err)
+		return idp.Client{}, broken(ctx, "load client", err)
 	}
 	method := idp.AuthMethodNone
 	switch {
@@ -100,12 +100,12 @@ func (p *Provider) event(ctx context.Context, kind idp.EventKind, userID, client
 }
 
 // broken is the answer to our own failure: nothing of it is told, the record has it.
-func broken(step string, err error) error {
+func broken(ctx context.Context, step string, err error) error {
+	web.Note(ctx, slog.Any("error", fmt.Errorf("%s: %w", step, err)))
 	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-		e := &oidc.Error{ErrorType: "temporarily_unavailable", Description: "try again in a moment"}
-		return op.NewStatusError(e.WithParent(fmt.Errorf("%s: %w", step, err)), http.StatusServiceUnavailable)
+		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Description: "try again in a moment"}, http.StatusServiceUnavailable)
 	}
-	return op.NewStatusError(oidc.ErrServerError().WithParent(fmt.Errorf("%s: %w", step, err)), http.StatusInternalServerError)
+	return op.NewStatusError(oidc.ErrServerError(), http.StatusInternalServerError)
 }
 
 // openScopes filters the scopes that stay allowed at now: one that names an action class ends with its window, counted
