@@ -94,16 +94,16 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 		return err
 	}
 	config, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
-	if _, refused := errors.AsType[redis.Error](err); refused {
+	_, refused := errors.AsType[redis.Error](err)
+	policy := config["maxmemory-policy"]
+	switch {
+	case refused || err == nil && policy == "":
 		slog.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "err", err)
-		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return unavailable(err)
-	}
-	if policy := config["maxmemory-policy"]; policy != "noeviction" {
+	case policy != "noeviction":
 		return fmt.Errorf("redis evicts entries when memory is full (maxmemory-policy is %q): set it to noeviction, "+
-			"or use a server of its own for stepward", policy)
+			"or give stepward a server of its own", policy)
 	}
 	return nil
 }
