@@ -137,7 +137,7 @@ func (s *signer) atHash(accessToken string) string {
 // Expiry, issuer and audience are the caller's to check.
 func (r *ring) open(typ, token string, v any) error {
 	header, rest, ok := strings.Cut(token, ".")
-	if !ok {
+	if !ok || strings.ContainsAny(token, "\r\n") { // which the decoder would skip
 		return errToken
 	}
 	payload, sig, ok := strings.Cut(rest, ".")

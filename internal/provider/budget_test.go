@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// The design §7: round trips are the budget. Clients and keys come from the process once they are warm.
+func TestRoundTripsStayWithinTheBudget(t *testing.T) {
+	h := open(t)
+	u := h.addUser()
+	jwt := h.addClient(nil)
+	opaque := h.addClient(func(c *idp.Client) { c.AccessFormat = idp.FormatOpaque })
+	for _, c := range []idp.Client{jwt, opaque} {
+		h.tokens(c, u) // warm
+	}
+	cost := func(name string, sql, ephemeral int64, f func()) {
+		t.Helper()
+		s, e := h.db.RoundTrips(), h.eph.RoundTrips()
+		f()
+		if s, e = h.db.RoundTrips()-s, h.eph.RoundTrips()-e; s > sql || e > ephemeral {
+			t.Errorf("%s: %d SQL and %d ephemeral round trips, budget %d and %d", name, s, e, sql, ephemeral)
+		}
+	}
+	for name, c := range map[string]idp.Client{"jwt": jwt, "opaque": opaque} {
+		var code string
+		var tok map[string]any
+		cost(name+" authorize", 0, 1, func() { h.authorize(request(c, "scope", "openid offline_access")) })
+		cost(name+" respond", 0, 1, func() {
+			r, err := h.respond(h.outcome(u))
+			check(t, err)
+			code = r.query().Get("code")
+		})
+		cost(name+" code", 1, 1, func() { tok = h.exchange(c, code).json(t) })
+		cost(name+" userinfo", 1, 0, func() { h.userinfo(tok["access_token"]) })
+		cost(name+" introspection", 1, 0, func() { h.introspect(c, tok["access_token"]) })
+		refresh := int64(1)
+		if name == "opaque" {
+			refresh = 2 // the new access token is a row, and the family it belongs to is known only after the rotation
+		}
+		cost(name+" refresh", refresh, 0, func() { tok = h.refresh(c, tok["refresh_token"]).json(t) })
+		cost(name+" revocation", 1, 0, func() { h.post(pathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)) })
+		if tok["access_token"] == nil {
+			t.Fatalf("%s: %v", name, tok)
+		}
+	}
+	cost("jwks", 0, 0, func() { h.get(pathJWKS) })
+}
+
+func BenchmarkTokens(b *testing.B) {
+	h := openInBubble(b)
+	u := h.addUser()
+	c := h.addClient(nil)
+	tok := h.tokens(c, u, "scope", "openid offline_access")
+	b.Run("refresh", func(b *testing.B) {
+		for b.Loop() {
+			tok = h.refresh(c, tok["refresh_token"]).json(b)
+		}
+	})
+	b.Run("userinfo", func(b *testing.B) {
+		for b.Loop() {
+			h.userinfo(tok["access_token"])
+		}
+	})
+	s, r, err := h.keys.signer(b.Context(), ES256)
+	check(b, err)
+	b.Run("pair", func(b *testing.B) { // one signature, one verification: the unit of the design §7
+		for b.Loop() {
+			input := []byte("input")
+			sig, err := s.signature(input)
+			check(b, err)
+			if !s.verify(input, sig) {
+				b.Fatal("not verified")
+			}
+		}
+	})
+	b.Run("sign", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.sign(typIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID})
+			check(b, err)
+		}
+	})
+	b.Run("open", func(b *testing.B) {
+		token := tok["access_token"].(string)
+		for b.Loop() {
+			var claims accessClaims
+			check(b, r.open(typAccessToken, token, &claims))
+		}
+	})
+}
