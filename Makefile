@@ -16,7 +16,7 @@ test: deps
 	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 20m ./...
 
 bench: deps
-	go run ./cmd/stepward/bench
+	go test ./cmd/stepward -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
 
 lint:
 	go vet ./...

@@ -42,13 +42,12 @@ func newChrome(t *testing.T) *chrome {
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true), chromedp.Flag("hide-scrollbars", true),
-		// Debug logging of passkeys and cookies is not wanted; localhost counts as trustworthy without it.
 	)
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancel)
 	c := &chrome{t: t, ctx: ctx}
 	c.do(chromedp.EmulateViewport(1280, 900))
@@ -208,6 +207,7 @@ func (c *chrome) shot(name string) {
 		})
 		for _, width := range []int64{1280, 360} {
 			c.do(chromedp.EmulateViewport(width, 900))
+			c.wait(`document.readyState === "complete" && document.body.clientWidth > 0 && document.getAnimations().length === 0`, "a page that has settled")
 			picture, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
 			if err != nil {
 				c.t.Fatalf("screenshot: %v", err)

@@ -150,11 +150,21 @@ func (p *person) tryCeremony(at page) (next string, answer map[string]any) {
 	}
 	interaction, ceremony, options := attr(tag, "data-interaction"), attr(tag, "data-ceremony"), []byte(attr(tag, "data-options"))
 	if len(options) == 0 {
-		begun := p.postJSON(attr(tag, "data-begin"), map[string]any{"i": interaction})
-		ceremony, _ = begun["ceremony"].(string)
-		options, _ = json.Marshal(map[string]any{"publicKey": begun["publicKey"]})
+		ceremony, options = p.begin(attr(tag, "data-begin"), interaction)
 	}
 	return p.finish(attr(tag, "data-finish"), attr(tag, "data-passkey"), interaction, ceremony, options)
+}
+
+// begin asks for a new challenge, as the page does after every failure.
+func (p *person) begin(path, interaction string) (ceremony string, options []byte) {
+	p.t.Helper()
+	begun := p.postJSON(path, map[string]any{"i": interaction})
+	ceremony, _ = begun["ceremony"].(string)
+	options, err := json.Marshal(map[string]any{"publicKey": begun["publicKey"]})
+	if err != nil || ceremony == "" {
+		p.t.Fatalf("begin at %s: %v %v", path, begun, err)
+	}
+	return ceremony, options
 }
 
 func (p *person) finish(path, kind, interaction, ceremony string, options []byte) (next string, answer map[string]any) {

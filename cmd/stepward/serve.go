@@ -66,6 +66,8 @@ type server struct {
 // newServer opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
 // server (the demo).
 func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mail.Mailbox) (_ *server, err error) {
+	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	s := &server{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
