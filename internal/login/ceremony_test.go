@@ -60,6 +60,7 @@ func TestAStepUpNeverEndsAsAnotherUser(t *testing.T) {
 	h.must(err)
 	h.expect(b.answerWith(d, response), http.StatusBadRequest, "other_account")
 	h.expect(b.show(i), http.StatusOK, "stepup")
+	h.expect(b.post("/login/passkey/begin", map[string]string{"i": i, "email": "bob@example.com"}), http.StatusConflict, "moved_on")
 
 	// The session changes hands while the dialog is open.
 	d = b.show(i).dialog()
@@ -127,7 +128,11 @@ func TestOneHintedUserIsSignedInOrNobody(t *testing.T) {
 	h.expect(other.show(i), http.StatusOK, "login") // and no session
 	other.device = b.device
 	h.expect(other.confirm(other.offered(i, "")), http.StatusOK, "/login?i="+i)
-	h.expect(other.show(i), http.StatusOK, "consent")
+	page = other.show(i)
+	h.expect(page, http.StatusOK, "consent")
+	if strings.Contains(page.body, "Not you?") {
+		t.Error("another account is offered where it would be refused")
+	}
 }
 
 func TestARefusalSaysOnePlainSentence(t *testing.T) {

@@ -2,6 +2,7 @@ package login
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -166,7 +167,7 @@ func TestAnEssentialLevelIsReachedByACapablePasskeyOrRefused(t *testing.T) {
 func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
-	b.enrol("alice@example.com")
+	alice := b.enrol("alice@example.com")
 	h.request.Prompt = []string{"none"}
 	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
 	h.request.Prompt = nil
@@ -174,10 +175,16 @@ func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
 	b.confirm(b.show(i).dialog())
 	h.request.Prompt = []string{"none"}
 	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=consent_required")
+	h.must(h.DB.PutGrant(t.Context(), idp.Grant{UserID: alice.ID, ClientID: "app", Scopes: h.request.Scopes}))
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	h.need = idp.Requirement{MinimumACR: "phrh"}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=unmet_authentication_requirements")
+	h.need = idp.Requirement{}
 	// In a frame, where the browser keeps its cookies back: an error for the client, not a page of ours.
 	frame := h.browser()
-	frame.begin()
-	h.expect(h.browser().show(frame.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
+	i = frame.begin()
+	h.expect(h.browser().form("/login/cancel", "i", i), http.StatusForbidden, "error") // that is all it may do
+	h.expect(h.browser().show(i), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
 }
 
 func TestAnInteractionBelongsToOneBrowser(t *testing.T) {
@@ -215,9 +222,14 @@ func TestACrossSitePostIsBoundByTheFirstPage(t *testing.T) {
 	if cookies := posting.jar.Cookies(mustURL(origin)); len(cookies) != 0 {
 		t.Fatalf("a cross-site POST set %v over what the browser may have", cookies)
 	}
+	unbound, err := h.interactions.Get(t.Context(), i)
+	h.must(err)
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "login")
 	h.expect(h.browser().show(i), http.StatusForbidden, "error")
+	if _, err := h.bind(httptest.NewRecorder(), h.browser().visitor(), unbound); err == nil {
+		t.Error("a second browser, as fast as the first, took it over")
+	}
 	h.expect(b.show(first), http.StatusOK, "login")
 	if d := page.dialog(); d.Ceremony != "" {
 		t.Errorf("a ceremony that was bound to nobody is offered: %+v", d)
@@ -315,17 +327,19 @@ func TestWhatOneSaidDoesNotCountForAnother(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
-	h.request.Prompt = []string{"consent"}
+	h.request.Prompt = []string{"consent", "select_account"}
 	i := b.begin()
 	b.confirm(b.show(i).dialog())
-	b.show(i)
+	h.expect(b.show(i), http.StatusOK, "consent")
 	b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow") // and before GET /login runs …
 	h.request.Prompt = nil
 	two := b.begin()
 	b.form("/login/switch", "i", two)
 	b.device.Passkeys = nil
-	b.enrol("bob@example.com")
+	bob := b.enrol("bob@example.com")
 	h.expect(b.confirm(b.offered(two, "")), http.StatusOK, "/login?i="+two) // … bob has signed in
+	h.expect(b.show(i), http.StatusOK, "login")
+	b.form("/login/select", "i", i, "user", bob.ID)
 	h.expect(b.show(i), http.StatusOK, "consent")
 	if len(h.outcomes) != 0 {
 		t.Errorf("ended as %+v", h.last())

@@ -2,6 +2,7 @@ package login
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -208,6 +209,10 @@ func TestCancellingOnAPageOfOurOwnLeadsToASafePlace(t *testing.T) {
 }
 
 func TestNobodyIsSentElsewhereByOurOwnPages(t *testing.T) {
+	h, w := newHouse(t), httptest.NewRecorder()
+	if _, ok := h.Require(w, h.browser().visitor(), "", "see it", "//evil.example"); ok || w.Code != http.StatusInternalServerError {
+		t.Errorf("a way out was stored: %d %s", w.Code, w.Header().Get("Location"))
+	}
 	for path, want := range map[string]bool{
 		"/account": true, "/account?x=//evil.example": true, "": false, "account": false, "//evil.example": false,
 		`/\evil.example`: false, "https://evil.example": false, "/\n/evil.example": false, "/\t/evil.example": false,

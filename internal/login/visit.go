@@ -33,9 +33,6 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 		return visit{}, fmt.Errorf("load interaction: %w", err)
 	}
 	i, err := l.interactions.Decode(get)
-	if err == nil && !time.Now().Before(i.ExpiresAt) {
-		err = idp.ErrNotFound
-	}
 	if err != nil {
 		return visit{}, gone(err)
 	}
@@ -88,6 +85,7 @@ func (l *Login) save(ctx context.Context, v visit, change func(*idp.Interaction)
 	return nil
 }
 
+// lifetime is what is left of an interaction: saving something does not prolong it.
 func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.ExpiresAt), time.Second) }
 
 // gone is what a person reads who comes back to an interaction that has ended, expired or never was.
