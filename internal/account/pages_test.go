@@ -194,7 +194,7 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 		for _, value := range values {
 			fields := map[string]string{"name": "Ada King", field: value}
 			p := b.post("/account", "name", fields["name"], field, value).is("account", 422).wants("error")
-			if !strings.Contains(p.body, `aria-invalid="true" aria-describedby="about-`+field) && !strings.Contains(p.body, `required aria-invalid="true" aria-describedby="about-`+field) {
+			if !strings.Contains(p.body, `autofocus aria-invalid="true" aria-describedby="about-`+field) {
 				t.Errorf("%s=%q: the fault is not beside the field", field, value)
 			}
 		}

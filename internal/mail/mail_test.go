@@ -103,7 +103,7 @@ func TestAServerThatIsDownIsTriedAgainLessAndLessOftenAndThenGivenUp(t *testing.
 		if err := m.Send(t.Context(), m.VerifyEmail("ada@example.com", code, "https://login.example.com/#12345678", time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(18 * time.Hour)
 		stop()
 		var waits []time.Duration
 		for i := range at[1:] {
@@ -139,7 +139,7 @@ func TestARefusedMessageIsGivenUpAndTheNextOneDelivered(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"nobody@example.com", "ada@example.com"}, got); diff != "" {
 			t.Error(diff)
 		}
