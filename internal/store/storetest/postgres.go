@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -107,16 +104,8 @@ func start() (dir string, err error) {
 		return "", err
 	}
 	cmd := exec.Command("sh", "-c", script, "sh", bin, dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process; the script learns of it by the pipe
-	if os.Geteuid() == 0 {
-		uid, gid, err := unprivileged()
-		if err != nil {
-			return "", err
-		}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", err
-		}
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if err := humble(cmd, dir); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -170,22 +159,4 @@ func find() (string, error) {
 		}
 	}
 	return "", errNoPostgres
-}
-
-// unprivileged returns whom the server runs as when the test runs as root, which Postgres refuses.
-func unprivileged() (uid, gid int, err error) {
-	for _, name := range []string{"postgres", "nobody"} {
-		u, lookup := user.Lookup(name)
-		if lookup != nil {
-			err = lookup
-			continue
-		}
-		uid, err = strconv.Atoi(u.Uid)
-		if err != nil {
-			return 0, 0, err
-		}
-		gid, err = strconv.Atoi(u.Gid)
-		return uid, gid, err
-	}
-	return 0, 0, err
 }
