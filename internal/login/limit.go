@@ -16,8 +16,8 @@ import (
 const (
 	limitWindow      = 5 * time.Minute
 	ceremonyLimit    = 300 // begins and finishes of one address, each
-	emailLimit       = 20  // typed names of one address
-	emailTargetLimit = 40  // typings of one name, from anywhere; autofill and the button go on working
+	emailLimit       = 60  // typed names of one address
+	emailTargetLimit = 60  // typings of one name, from anywhere; autofill and the button go on working
 )
 
 // A limit is a counter that rides along in a request's round trip.

@@ -6,15 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/web"
 )
-
-// pageCeremonyAge is how old the interaction's own sign-in may be for a page to offer it still. An older page begins anew.
-const pageCeremonyAge = passkey.CeremonyTTL / 2
 
 // screen is what every page of an interaction knows.
 type screen struct {
@@ -67,108 +62,6 @@ func (l *Login) person(w http.ResponseWriter, r *http.Request, v visit) (*web.Ch
 		chip.SwitchURL, chip.Interaction = "/login/switch", v.interaction.ID
 	}
 	return chip, nil
-}
-
-// A signIn is the data of signin.html.
-type signIn struct {
-	screen
-	Ceremony, Options string // empty: the page begins its own
-	Email             string // login_hint
-	SignUpURL         string // empty: not offered
-}
-
-// showSignIn costs no read: challenge and hint live in the interaction.
-func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
-	i := v.interaction
-	d := signIn{screen: screenOf(v, f)}
-	if i.Ceremony != "" && f.Now.Sub(i.CreatedAt) < pageCeremonyAge {
-		d.Ceremony, d.Options = i.Ceremony, string(l.Ceremonies.SignInOptions(i.Challenge))
-	}
-	if email, ok := idp.NormalizeEmail(i.Request.LoginHint); ok {
-		d.Email = email
-	}
-	if l.SignUp && i.Request.HintedUser == "" {
-		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
-	}
-	return l.Shell.Render(w, r, l.pages, "signin", l.page(v, f, "login", "Sign in", d))
-}
-
-// A stepUp is the data of stepup.html.
-type stepUp struct {
-	screen
-	Ceremony, Options string
-	Why               string        // one sentence
-	Last              string        // "12 minutes"; empty: not worth saying
-	Window            time.Duration // of the action class; zero: none
-	Left              float64       // the window as a part of an hour
-}
-
-func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
-	user, err := l.person(w, r, v)
-	if user == nil {
-		return err
-	}
-	cer, options, err := l.newStepUp(r.Context(), v, step)
-	if err != nil {
-		return err
-	}
-	d := stepUp{screen: screenOf(v, f), Ceremony: cer.ID, Options: string(options), Why: why(f, step)}
-	if last, ok := v.session.Latest(); ok {
-		d.Last = inWords(f.Now.Sub(last.At))
-	}
-	for _, class := range v.interaction.Requirement.ActionClasses {
-		if d.Window == 0 || class.Window < d.Window {
-			d.Window = class.Window
-		}
-	}
-	d.Left = d.Window.Hours()
-	p := l.page(v, f, "stepup", "Confirm it’s you", d)
-	p.User = user
-	return l.Shell.Render(w, r, l.pages, "stepup", p)
-}
-
-// why says in one sentence what the ceremony is for.
-func why(f Facts, step Step) string {
-	if local := f.Interaction.Local; local != nil {
-		return "Confirm it’s you to " + local.Reason + "."
-	}
-	asks := f.Client.Name + " asks you to confirm it’s you"
-	for _, class := range f.Interaction.Requirement.ActionClasses {
-		if class.Description != "" {
-			return asks + " before you " + class.Description + "."
-		}
-	}
-	switch idp.Check(step.Check) {
-	case idp.CheckLive, idp.CheckMaxAge:
-		return asks + ", because your last sign-in was a while ago."
-	case idp.CheckMinimumACR, idp.CheckACR:
-		return asks + " with a passkey that offers more protection."
-	}
-	return asks + " again."
-}
-
-// inWords rounds down, so that nothing is said to be older than it is; under a minute is not worth saying.
-func inWords(d time.Duration) string {
-	for _, unit := range []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
-		switch n := int(d / unit.size); {
-		case n == 1:
-			return "1 " + unit.name
-		case n > 1:
-			return fmt.Sprintf("%d %ss", n, unit.name)
-		}
-	}
-	return ""
-}
-
-// WindowInWords is for the page.
-func (s stepUp) WindowInWords() string {
-	if s.Window < time.Minute {
-		return fmt.Sprintf("%d seconds", int(s.Window/time.Second))
-	}
-	return inWords(s.Window)
 }
 
 // again sends the browser back to the dispatcher.

@@ -1,0 +1,36 @@
+package login
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
+)
+
+// pageCeremonyAge is how old the interaction's own sign-in may be for a page to offer it still. An older page begins anew.
+const pageCeremonyAge = passkey.CeremonyTTL / 2
+
+// A signIn is the data of signin.html.
+type signIn struct {
+	screen
+	Ceremony, Options string // empty: the page begins its own
+	Email             string // login_hint
+	SignUpURL         string // empty: not offered
+}
+
+// showSignIn costs no read: challenge and hint live in the interaction.
+func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
+	i := v.interaction
+	d := signIn{screen: screenOf(v, f)}
+	if i.Ceremony != "" && f.Now.Sub(i.CreatedAt) < pageCeremonyAge {
+		d.Ceremony, d.Options = i.Ceremony, string(l.Ceremonies.SignInOptions(i.Challenge))
+	}
+	if email, ok := idp.NormalizeEmail(i.Request.LoginHint); ok {
+		d.Email = email
+	}
+	if l.SignUp && i.Request.HintedUser == "" {
+		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
+	}
+	return l.Shell.Render(w, r, l.pages, "signin", l.page(v, f, "login", "Sign in", d))
+}

@@ -1,0 +1,87 @@
+package login
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A stepUp is the data of stepup.html.
+type stepUp struct {
+	screen
+	Ceremony, Options string
+	Why               string        // one sentence
+	Last              string        // "12 minutes"; empty: not worth saying
+	Window            time.Duration // of the action class; zero: none
+	Left              float64       // the window as a part of an hour
+}
+
+func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
+	user, err := l.person(w, r, v)
+	if user == nil {
+		return err
+	}
+	cer, options, err := l.newStepUp(r.Context(), v, step)
+	if err != nil {
+		return err
+	}
+	d := stepUp{screen: screenOf(v, f), Ceremony: cer.ID, Options: string(options), Why: why(f, step)}
+	if last, ok := v.session.Latest(); ok {
+		d.Last = inWords(f.Now.Sub(last.At))
+	}
+	for _, class := range v.interaction.Requirement.ActionClasses {
+		if d.Window == 0 || class.Window < d.Window {
+			d.Window = class.Window
+		}
+	}
+	d.Left = d.Window.Hours()
+	p := l.page(v, f, "stepup", "Confirm it’s you", d)
+	p.User = user
+	return l.Shell.Render(w, r, l.pages, "stepup", p)
+}
+
+// why says in one sentence what the ceremony is for.
+func why(f Facts, step Step) string {
+	if local := f.Interaction.Local; local != nil {
+		return "Confirm it’s you to " + local.Reason + "."
+	}
+	asks := f.Client.Name + " asks you to confirm it’s you"
+	for _, class := range f.Interaction.Requirement.ActionClasses {
+		if class.Description != "" {
+			return asks + " before you " + class.Description + "."
+		}
+	}
+	switch idp.Check(step.Check) {
+	case idp.CheckLive, idp.CheckMaxAge:
+		return asks + ", because your last sign-in was a while ago."
+	case idp.CheckMinimumACR, idp.CheckACR:
+		return asks + " with a passkey that offers more protection."
+	}
+	return asks + " again."
+}
+
+// inWords rounds down, so that nothing is said to be older than it is; under a minute is not worth saying.
+func inWords(d time.Duration) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		switch n := int(d / unit.size); {
+		case n == 1:
+			return "1 " + unit.name
+		case n > 1:
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return ""
+}
+
+// WindowInWords is for the page.
+func (s stepUp) WindowInWords() string {
+	if s.Window < time.Minute {
+		return fmt.Sprintf("%d seconds", int(s.Window/time.Second))
+	}
+	return inWords(s.Window)
+}
