@@ -14,8 +14,8 @@ import (
 //	made ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone from the JWKS
 func (k *Keys) Rotate(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, false) }
 
-// RotateNow replaces every active key at once, announced or not: for a key that may have leaked. Clients fetch the JWKS
-// again when they meet a key they do not know.
+// RotateNow replaces every active key at once, announced or not. The old ones stay published for what they signed; clients
+// fetch the JWKS again when they meet a key they do not know.
 func (k *Keys) RotateNow(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, true) }
 
 func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
@@ -41,28 +41,20 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 				retire(key, 0) // it never signed
 			}
 		}
-		age := now.Sub(active.ActiveAt)
-		switch {
-		case force && !announced:
-			fresh, err := k.make(alg, idp.KeyActive, now)
-			if err != nil {
+		if force && !announced {
+			if next, err = k.announce(ctx, alg, now); err != nil {
 				return err
 			}
-			if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
-				return fmt.Errorf("add signing key: %w", err)
-			}
-			retire(active, k.cfg.Keep)
+		}
+		age := now.Sub(active.ActiveAt)
+		switch {
 		case force, age >= k.cfg.Every && announced && now.Sub(next.CreatedAt) >= k.cfg.Ahead:
 			next.State, next.ActiveAt = idp.KeyActive, now
 			changed = append(changed, next)
 			retire(active, k.cfg.Keep)
 		case age >= k.cfg.Every-k.cfg.Ahead && !announced:
-			fresh, err := k.make(alg, idp.KeyNext, now)
-			if err != nil {
+			if _, err := k.announce(ctx, alg, now); err != nil {
 				return err
-			}
-			if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
-				return fmt.Errorf("add signing key: %w", err)
 			}
 		}
 	}
@@ -75,4 +67,16 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 	defer k.loading.Unlock()
 	_, err = k.load(ctx)
 	return err
+}
+
+// announce makes and publishes the key that will sign next.
+func (k *Keys) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {
+	fresh, err := k.make(alg, idp.KeyNext, now)
+	if err != nil {
+		return idp.SigningKey{}, err
+	}
+	if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
+		return idp.SigningKey{}, fmt.Errorf("add signing key: %w", err)
+	}
+	return fresh, nil
 }

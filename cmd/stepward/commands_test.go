@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// stepward runs a command as a person would type it, in a data folder, and returns what it printed.
+func stepward(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = write
+	defer func() { os.Stdout = stdout }()
+	printed := make(chan string)
+	go func() {
+		var b bytes.Buffer
+		_, _ = io.Copy(&b, read)
+		printed <- b.String()
+	}()
+	err = run(t.Context(), args, []string{"STEPWARD_DATA_DIR=" + dir})
+	_ = write.Close()
+	return <-printed, err
+}
+
+func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
+	dir := t.TempDir()
+	out, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := regexp.MustCompile(`client_secret  (\S+)`).FindStringSubmatch(out)
+	if secret == nil || len(secret[1]) < 43 {
+		t.Fatalf("add printed no secret of 256 bits:\n%s", out)
+	}
+	for _, args := range [][]string{{"client", "list"}, {"client", "show", "acme"}} {
+		out, err := stepward(t, dir, args...)
+		if err != nil || !strings.Contains(out, "Acme Bank") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+		if strings.Contains(out, secret[1]) || strings.Contains(out, idp.Secret(secret[1]).Hash()) {
+			t.Errorf("%v shows the secret again:\n%s", args, out)
+		}
+	}
+	if _, err := stepward(t, dir, "client", "add", "Acme again", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err == nil {
+		t.Error("a second client with the same ID was accepted")
+	}
+	if _, err := stepward(t, dir, "client", "remove", "acme"); err != nil {
+		t.Error(err)
+	}
+	if _, err := stepward(t, dir, "client", "show", "acme"); err == nil || !strings.Contains(err.Error(), "no client") {
+		t.Errorf("after removal: %v", err)
+	}
+}
+
+func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
+	_, err := stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
+	if err == nil || !strings.Contains(err.Error(), "use https") || !strings.Contains(err.Error(), `"payouts" is not configured`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestKeysAreListedAndRotated(t *testing.T) {
+	dir := t.TempDir()
+	server, stop := serveIn(t, dir)
+	before := jwksIDs(t, server)
+	if out, err := stepward(t, dir, "keys", "rotate"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := stepward(t, dir, "keys", "list")
+	if err != nil || !strings.Contains(out, "active") || !strings.Contains(out, "retired") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	stop()
+	server, _ = serveIn(t, dir)
+	after := jwksIDs(t, server)
+	if len(after) != len(before)+1 || !strings.Contains(strings.Join(after, " "), before[0]) {
+		t.Errorf("JWKS before %v, after %v: the old key must stay, a new one come", before, after)
+	}
+}
+
+func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
+	dir := t.TempDir()
+	server, stop := serveIn(t, dir)
+	defer stop()
+	out, err := stepward(t, dir, "user", "invite", "grace@example.com", "--name", "Grace Hopper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`http://localhost:8080/enrol#[A-Z2-7]{26}\n`).MatchString(out) {
+		t.Errorf("invite printed:\n%s", out)
+	}
+	if out, err := stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	link, err := firstAdmin(t.Context(), server.db, server.cfg)
+	if err != nil || !strings.Contains(link.Reveal(), "/enrol#") {
+		t.Errorf("first admin: %v", err)
+	}
+}
+
+func TestTwoServersDoNotShareADataFolder(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := serveIn(t, dir)
+	defer stop()
+	err := run(t.Context(), []string{"serve", "--listen", "localhost:0"}, []string{"STEPWARD_DATA_DIR=" + dir})
+	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestConfigCheckAndHelpTeach(t *testing.T) {
+	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
+		t.Errorf("%v %s", err, out)
+	}
+	err := run(t.Context(), []string{"config", "check"}, []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_REDIS_URL=redis://h"})
+	if err == nil || !strings.Contains(err.Error(), "issuer") || !strings.Contains(err.Error(), "database-url") {
+		t.Errorf("%v", err)
+	}
+	if out, err := stepward(t, t.TempDir(), "version"); err != nil || !strings.HasPrefix(out, "stepward ") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+func TestHealthcheckTellsAHealthyServerFromNone(t *testing.T) {
+	listen := freeAddress(t)
+	if err := run(t.Context(), []string{"healthcheck"}, []string{"STEPWARD_LISTEN=" + listen}); err == nil {
+		t.Error("nobody listens, and it is healthy")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"serve", "--listen", listen, "--log-level", "error"}, []string{"STEPWARD_DATA_DIR=" + t.TempDir()})
+	}()
+	err := errors.New("not asked")
+	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); {
+		err = run(t.Context(), []string{"healthcheck", "--ready"}, []string{"STEPWARD_LISTEN=" + listen})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("serve did not stop cleanly: %v", err)
+	}
+}
+
+func TestTheOperatorsKeyIsKeptForItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := serveIn(t, dir)
+	stop()
+	for _, name := range []string{"stepward.key", "stepward.db", "ephemeral.db"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, info.Mode(), err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "stepward.key"), []byte("BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB="), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), []string{"serve", "--listen", "localhost:0"}, []string{"STEPWARD_DATA_DIR=" + dir})
+	if err == nil || !strings.Contains(err.Error(), "operator's key") {
+		t.Errorf("started under another key: %v", err)
+	}
+}
+
+// serveIn assembles a server on a data folder; stop closes it.
+func serveIn(t *testing.T, dir string) (*server, func()) {
+	t.Helper()
+	cfg, err := config.Load(config.Sources{Environ: []string{"STEPWARD_DATA_DIR=" + dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := false
+	stop := func() {
+		if !closed {
+			closed = true
+			s.Close()
+		}
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+func jwksIDs(t *testing.T, s *server) (ids []string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r, _ := http.NewRequest(http.MethodGet, "/oauth2/jwks", nil)
+	s.handler.ServeHTTP(w, r)
+	var set struct{ Keys []map[string]string }
+	if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	for _, key := range set.Keys {
+		if key["d"] != "" || key["kid"] == "" {
+			t.Errorf("JWK %v", key)
+		}
+		ids = append(ids, key["kid"])
+	}
+	return ids
+}
