@@ -162,12 +162,12 @@ func TestNothingCanEndAHeaderOrAddASecondAddressee(t *testing.T) {
 		}
 	}
 	// What people choose themselves cannot either: it becomes one line.
-	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e<b>", At: time.Now(), Agent: "Firefox on macOS", Link: "https://login.example.com/"}
+	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e\x1b<b>", At: time.Now(), Agent: "Firefox on macOS", Link: "https://login.example.com/"}
 	for _, msg := range []mail.Message{m.PasskeyAdded("ada@example.com", notice), m.PasskeyRemoved("ada@example.com", notice), m.CounterWarning("ada@example.com", notice)} {
 		if err := m.Send(t.Context(), msg); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(msg.Text, "“phone Bcc: eve@example.com <b>”") || strings.Contains(msg.HTML, "<b>") || strings.Contains(msg.Text+msg.HTML, "\u202e") {
+		if !strings.Contains(msg.Text, "“phone Bcc: eve@example.com <b>”") || strings.Contains(msg.HTML, "<b>") || strings.ContainsAny(msg.Text+msg.HTML, "\u202e\x1b") {
 			t.Errorf("text %q\nhtml %q", msg.Text, msg.HTML)
 		}
 	}
