@@ -34,7 +34,9 @@ type Interaction struct {
 	Consented  bool   `json:"consented,omitempty"` // allowed in this interaction
 	Selected   bool   `json:"selected,omitempty"`  // account chosen in this interaction
 	SignedUp   bool   `json:"signed_up,omitempty"` // account created in this interaction
-	Switched   bool   `json:"switched,omitempty"`  // "use another account", or "I have one" where one was to be created
+	// SignUpOffered: the sign-up page was shown. Who comes back from it without an account has one already.
+	SignUpOffered bool `json:"signup_offered,omitempty"`
+	Switched      bool `json:"switched,omitempty"` // "use another account", or "I have one" where one was to be created
 	// SwitchedFrom is the sid that is not to be used here any more.
 	SwitchedFrom string `json:"switched_from,omitempty"`
 }

@@ -163,11 +163,11 @@ func reaching(p idp.Policy, keys []idp.Passkey, need idp.Requirement) []idp.Pass
 // answered reports whether what the screens saved was said by the user who is signed in now.
 func (q question) answered() bool { return q.Interaction.AnsweredBy == q.Session.UserID }
 
-// wantsAccount: someone who signed in here, or said "I have an account", has answered prompt=create
-// (Initiating User Registration via OpenID Connect 1.0 §4).
+// wantsAccount: prompt=create asks for the sign-up page instead of the login, once (Initiating User Registration via
+// OpenID Connect 1.0 §4). Whoever returns from it, signs in here or asks for another account has answered.
 func (q question) wantsAccount() bool {
 	i := q.Interaction
-	return i.Request.Prompts("create") && !i.SignedUp && !i.Switched && !q.here
+	return i.Request.Prompts("create") && !i.SignUpOffered && !i.SignedUp && !i.Switched && !q.here
 }
 
 func (q question) createUnsupported() bool { return q.wantsAccount() && !q.SignUp }

@@ -78,6 +78,7 @@ func saved(by string, set func(*idp.Interaction)) change {
 func consented(i *idp.Interaction) { i.Consented = true }
 func selected(i *idp.Interaction)  { i.Selected = true }
 func signUp(f *Facts)              { f.SignUp = true }
+func offered(f *Facts)             { f.Interaction.SignUpOffered = true }
 func signedUp(f *Facts)            { f.Interaction.SignedUp = true }
 func switched(from string) change {
 	return func(f *Facts) { f.Interaction.Switched, f.Interaction.SwitchedFrom = true, from }
@@ -150,7 +151,9 @@ func TestDecide(t *testing.T) {
 		{"create: also where somebody is signed in", with(prompt("create"), signUp, signedIn(0), allowed), "create-account prompt_create"},
 		{"create: the new account signs in", with(prompt("create"), signUp, signedUp), "sign-in no_session"},
 		{"create: and goes on", with(prompt("create"), signUp, signedUp, signedIn(0, here), allowed), "finish"},
-		{"create: \"I have an account\" leads to the login", with(prompt("create"), signUp, switched("")), "sign-in no_session"},
+		{"create: who comes back without one has an account", with(prompt("create"), signUp, offered), "sign-in no_session"},
+		{"create: and goes on with it", with(prompt("create"), signUp, offered, signedIn(hour), allowed), "finish"},
+		{"create: another account leads to the login", with(prompt("create"), signUp, switched("")), "sign-in no_session"},
 		{"create: who has signed in here has an account", with(prompt("create"), signUp, signedIn(0, here), allowed), "finish"},
 		{"create: an unsupported prompt value is an invalid request", with(prompt("create")), "refuse create_unsupported invalid_request"},
 

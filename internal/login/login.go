@@ -131,6 +131,9 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	case SelectAccount:
 		return l.showSelect(w, r, v, f)
 	case CreateAccount:
+		if err := l.save(r.Context(), v, func(i *idp.Interaction) { i.SignUpOffered = true }); err != nil {
+			return err
+		}
 		http.Redirect(w, r, "/signup?i="+url.QueryEscape(v.interaction.ID), http.StatusSeeOther)
 		return nil
 	default:

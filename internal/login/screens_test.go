@@ -137,8 +137,12 @@ func TestPromptCreateLeadsToTheSignUpAndBack(t *testing.T) {
 
 	other := h.browser()
 	i = other.begin()
-	h.expect(other.form("/login/switch", "i", i), http.StatusSeeOther, "/login?i="+i) // "I have an account"
-	h.expect(other.show(i), http.StatusOK, "login")
+	h.expect(other.show(i), http.StatusSeeOther, "/signup?i="+i)
+	page = other.show(i) // "I have an account" leads here
+	h.expect(page, http.StatusOK, "login")
+	if !slices.Contains(page.hooks(), "signup-link") {
+		t.Error("there is no way back to the sign-up")
+	}
 }
 
 func TestAPageOfOurOwnGetsItsStepUp(t *testing.T) {
