@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -215,11 +216,11 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 	if !e.New { // whoever has just confirmed the address needs no letter about it
 		a.notice(r, a.Mailer.PasskeyAdded(e.User.Email, a.about(r, k)))
 	} else if a.SignedUp != nil && e.Interaction != "" {
-		if err := a.SignedUp(r.Context(), r, e.Interaction); err != nil && !errors.Is(err, idp.ErrNotFound) {
-			return fmt.Errorf("note sign-up: %w", err)
+		if err := a.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
+			web.Note(r.Context(), slog.Any("sign_up", err))
 		}
 	}
-	e, err = a.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
+	after, err := a.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
 		e.New, e.Passkeys = false, append(e.Passkeys, k.ID)
 		return nil
 	})
@@ -227,7 +228,7 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 		return fmt.Errorf("store enrolment: %w", err)
 	}
 	next := "/signup/passkey"
-	if len(e.Passkeys) != 1 { // two are enough to begin with, and an enrolment that ran out has nothing more to offer
+	if err != nil || len(after.Passkeys) > 1 { // one that ran out has nothing more to offer, and two are enough to begin with
 		if next, err = a.depart(w, r, e, key); err != nil {
 			return err
 		}

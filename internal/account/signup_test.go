@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,15 @@ func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
 	if strings.Contains(h.log.String(), code) {
 		t.Error("the code is in the log")
 	}
+}
+
+func TestAnAccountStandsEvenIfItsInteractionIsOver(t *testing.T) {
+	h := build(t, func(c *account.Config) {
+		c.SignedUp = func(context.Context, *http.Request, string) error { return errors.New("over") }
+	})
+	b := h.browser()
+	b.create(b.signUp("ada@example.com")).member("next")
+	b.get("/signup/passkey").is("passkey", 200).wants("passkey-skip")
 }
 
 func TestASecondPasskeyRightAfterTheFirstEndsTheEnrolment(t *testing.T) {
