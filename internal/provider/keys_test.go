@@ -150,8 +150,9 @@ func states(t *testing.T, db *store.DB) (out []idp.KeyState) {
 
 func TestKeysRotateWithOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
+		const day = 10 * time.Minute // of a shorter year: the stores sweep every minute, which makes months of a bubble long
 		h := openInBubble(t)
+		h.keys.cfg.Every, h.keys.cfg.Ahead, h.keys.cfg.Keep = 90*day, 7*day, 30*day
 		c, u := h.addClient(nil), h.addUser()
 		old := h.tokens(c, u)["id_token"].(string)
 		kid := func() any {
