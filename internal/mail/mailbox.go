@@ -1,9 +1,10 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
+	"html/template"
 	"net/http"
 	netmail "net/mail"
 	"regexp"
@@ -11,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/stepward/stepward/internal/web"
 )
 
 // mailboxSize bounds what a Mailbox keeps; the oldest go first.
@@ -52,20 +51,34 @@ func (b *Mailbox) Messages() []Received {
 	return messages
 }
 
+// A failer answers a request with what went wrong; *web.Shell is one. This package stands beside web and does not import it,
+// so the page is a document of its own: it is somebody's mail program, not a room of the house.
+type failer interface {
+	Fail(w http.ResponseWriter, r *http.Request, err error)
+}
+
 // Mount shows the mailbox at GET /demo/mail.
-func (b *Mailbox) Mount(mux *http.ServeMux, shell *web.Shell) error {
-	pages, err := fs.Sub(templates, "templates")
+func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
+	page, err := template.ParseFS(templates, "templates/mailbox.html")
 	if err != nil {
 		return fmt.Errorf("mailbox: %w", err)
 	}
-	parsed, err := shell.Parse(pages, "mailbox.html")
+	style, err := templates.ReadFile("templates/mailbox.css")
 	if err != nil {
 		return fmt.Errorf("mailbox: %w", err)
 	}
-	shell.Handle(mux, "GET /demo/mail", func(w http.ResponseWriter, r *http.Request) error {
-		return shell.Render(w, r, parsed, "mailbox", web.Page{
-			Name: "mail", Title: "Mail of the demo", Layout: "threshold", Data: b.Messages(),
-		})
+	mux.HandleFunc("GET /demo/mail", func(w http.ResponseWriter, r *http.Request) {
+		var body bytes.Buffer
+		if err := page.Execute(&body, b.Messages()); err != nil {
+			shell.Fail(w, r, fmt.Errorf("render mailbox: %w", err))
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(body.Bytes()) // the browser may have gone; there is nobody left to tell
+	})
+	mux.HandleFunc("GET /demo/mail.css", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write(style)
 	})
 	return nil
 }
