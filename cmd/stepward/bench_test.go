@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	_ "net/http/pprof"
 	"net/url"
 	"os"
 	"os/exec"
@@ -90,7 +92,7 @@ func runBenchServer() error {
 		return err
 	}
 	go func() {
-		_ = http.Serve(statsListener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { // beside net/http/pprof
 			var usage syscall.Rusage
 			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 			var mem runtime.MemStats
@@ -104,7 +106,8 @@ func runBenchServer() error {
 				out.RedisPing = medianOf(200, func() { _ = s.ephemeral.Ping(ctx) })
 			}
 			_ = json.NewEncoder(w).Encode(out)
-		}))
+		})
+		_ = http.Serve(statsListener, nil)
 	}()
 	listener, err := s.listen()
 	if err != nil {
@@ -181,7 +184,7 @@ func benchProfile(b *testing.B, title string, settings, stores []string) {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(append(os.Environ(), settings...), benchServer+"="+statsAddress, "STEPWARD_LISTEN="+listen, "STEPWARD_ISSUER=http://"+listen)
+	cmd.Env = append(append(os.Environ(), settings...), benchServer+"="+statsAddress, "STEPWARD_LISTEN="+listen, "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", "STEPWARD_ISSUER=http://"+listen)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -215,13 +218,44 @@ func benchProfile(b *testing.B, title string, settings, stores []string) {
 	fmt.Printf("resident memory under load: %s\n", residentMemory(cmd.Process.Pid))
 }
 
+// profile writes four seconds of the server's processor profile, when STEPWARD_TEST_BENCH_ONLY names one operation.
+func (x *bench) profile() {
+	resp, err := http.Get(x.stats + "/debug/pprof/profile?seconds=4")
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	file, err := os.Create(filepath.Join(os.TempDir(), "stepward-bench.prof"))
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	_, _ = io.Copy(file, resp.Body)
+	fmt.Println("profile:", file.Name())
+}
+
 // transport is shared by all clients, so that connections are reused as an application would.
 var transport = &http.Transport{MaxIdleConnsPerHost: 16}
 
 var client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
+// elsewhere is a client of its own address each time, as a trusted proxy tells it: tries are limited by address.
+type elsewhere struct{}
+
+func (elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", mathrand.IntN(256), mathrand.IntN(256), mathrand.IntN(256)))
+	return transport.RoundTrip(r)
+}
+
 // run performs an operation n times from four clients and prints what it cost.
 func (x *bench) run(name string, budget float64, n int, pair time.Duration, op func(i int)) {
+	if only := os.Getenv("STEPWARD_TEST_BENCH_ONLY"); only != "" && only != name {
+		return
+	} else if only != "" {
+		n *= 10
+		go x.profile()
+	}
 	for i := range 16 { // connections, prepared statements, caches
 		if name != "code exchange" {
 			op(-1 - i)
@@ -276,7 +310,7 @@ func (x *bench) authURL(verifier string, options ...oauth2.AuthCodeOption) strin
 // signIn is the whole flow in a new browser: authorize, page, ceremony, code, tokens.
 func (x *bench) signIn(int) {
 	p := newPerson(x.b, x.issuer, appCallback)
-	p.http.Transport, p.key = transport, x.key.key
+	p.http.Transport, p.key = elsewhere{}, x.key.key
 	verifier := oauth2.GenerateVerifier()
 	back := p.through(p.open(x.authURL(verifier)))
 	x.exchange(back.Get("code"), verifier)

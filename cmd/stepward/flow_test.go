@@ -123,8 +123,10 @@ func (s *site) register(id string, change func(*idp.Client)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	endpoint := provider.Endpoint()
+	endpoint.AuthStyle = oauth2.AuthStyleInHeader // the library would try another method after a failure
 	s.app = oauth2.Config{
-		ClientID: id, ClientSecret: secret.Reveal(), Endpoint: provider.Endpoint(), RedirectURL: appCallback,
+		ClientID: id, ClientSecret: secret.Reveal(), Endpoint: endpoint, RedirectURL: appCallback,
 		Scopes: []string{"openid", "profile", "email", "offline_access"},
 	}
 }

@@ -139,11 +139,17 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
 			return errRetry
 		case unavailable(pg.Code):
+			p.pool.Reset()
 			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
 		}
 		return fmt.Errorf("postgres: %v", err)
 	}
-	return translateOther(ctx, err, p.connectionLost(err))
+	lost := p.connectionLost(err)
+	if lost && ctx.Err() == nil {
+		// A server that restarted took all connections with it. Without this each of them would fail one more request.
+		p.pool.Reset()
+	}
+	return translateOther(ctx, err, lost)
 }
 
 // unavailable reports the SQLSTATEs that say nothing against the statement: connection trouble (08), wrong password or
