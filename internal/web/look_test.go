@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -98,6 +99,51 @@ func sampleNames() []string {
 	return names
 }
 
+const (
+	blockedByPolicy = `(() => { const o = new ReportingObserver(() => {}, {types: ["csp-violation"], buffered: true}); o.observe();
+		return o.takeRecords().map(r => r.body.effectiveDirective + " " + r.body.blockedURL); })()`
+	layoutShift = `(() => { const o = new PerformanceObserver(() => {}); o.observe({type: "layout-shift", buffered: true});
+		return o.takeRecords().reduce((sum, e) => sum + e.value, 0); })()`
+)
+
+// The measure itself must be able to fail.
+func TestABlockedStyleIsNoticed(t *testing.T) {
+	s := newShell(t, nil)
+	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<p style="color:red">x</p>{{end}}`)}}, "a.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	s.Mount(mux)
+	s.Handle(mux, "GET /a", func(w http.ResponseWriter, r *http.Request) error {
+		return s.Render(w, r, pages, "a", Page{Name: "login", Title: "x"})
+	})
+	base, ctx := onLocalhost(t, s.Browser(mux)), browser(t)
+	do(t, ctx, chromedp.Navigate(base+"/a"))
+	if blocked := eval[[]string](t, ctx, blockedByPolicy); len(blocked) != 1 {
+		t.Errorf("blocked: %q", blocked)
+	}
+}
+
+func TestAnInvitationLeavesTheAddressBar(t *testing.T) {
+	s := newShell(t, nil)
+	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<form method="post" data-fragment-token><button>Go</button></form>
+		<script src="{{asset "enrol.js"}}" defer></script>{{end}}`)}}, "a.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	s.Mount(mux)
+	s.Handle(mux, "GET /enrol", func(w http.ResponseWriter, r *http.Request) error {
+		return s.Render(w, r, pages, "a", Page{Name: "passkey", Title: "x"})
+	})
+	base, ctx := onLocalhost(t, s.Browser(mux)), browser(t)
+	do(t, ctx, chromedp.Navigate(base+"/enrol#TOKEN23"))
+	if got := eval[string](t, ctx, `document.querySelector("input[name=token][type=hidden]").value + " " + location.hash + " " + history.length`); got != "TOKEN23  2" {
+		t.Errorf("token, fragment, history: %q", got)
+	}
+}
+
 func TestPagesFitAnyScreenAndKeepTheirOwnContentPolicy(t *testing.T) {
 	s := newShell(t, func(c *Config) {
 		c.Footer = []Link{{"Help", "/help"}, {"Privacy", "/privacy"}}
@@ -118,6 +164,12 @@ func TestPagesFitAnyScreenAndKeepTheirOwnContentPolicy(t *testing.T) {
 				.filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5).map(e => e.outerHTML)`)
 			if len(small) > 0 {
 				t.Errorf("%s at %d px: targets lower than 44 px: %q", name, view.width, small)
+			}
+			if blocked := eval[[]string](t, ctx, blockedByPolicy); len(blocked) > 0 {
+				t.Errorf("%s: the content policy blocked %q", name, blocked)
+			}
+			if shift := eval[float64](t, ctx, layoutShift); shift > 0 {
+				t.Errorf("%s at %d px: the layout shifts by %v", name, view.width, shift)
 			}
 			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			if err != nil {
