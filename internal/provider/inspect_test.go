@@ -158,3 +158,30 @@ func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
 	wantError(t, h.post(pathIntrospect, url.Values{"token": {"x"}, "client_id": {public.ID}}), 401, "invalid_client")
 	wantError(t, h.post(pathIntrospect, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(api.ID, "wrong") }), 401, "invalid_client")
 }
+
+func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(nil), h.addUser()
+	s, r, err := h.keys.signer(t.Context(), ES256)
+	check(t, err)
+	var good accessClaims
+	check(t, r.open(typAccessToken, h.tokens(c, u)["access_token"].(string), &good))
+	for name, bend := range map[string]func(*accessClaims){
+		"as it was":         func(*accessClaims) {},
+		"another issuer":    func(c *accessClaims) { c.Issuer = "https://other.example" },
+		"another audience":  func(c *accessClaims) { c.Audience = audience{"https://api.example"} },
+		"another client":    func(c *accessClaims) { c.ClientID = "other" },
+		"another subject":   func(c *accessClaims) { c.Subject = "other" },
+		"expired":           func(c *accessClaims) { c.Expires = 1 },
+		"no family":         func(c *accessClaims) { c.ID = "nothing" },
+		"an unknown family": func(c *accessClaims) { c.ID = "unknown.x" },
+	} {
+		bent := good
+		bend(&bent)
+		token, err := s.sign(typAccessToken, bent)
+		check(t, err)
+		if r := h.userinfo(token); (r.StatusCode == 200) != (name == "as it was") {
+			t.Errorf("%s: %d", name, r.StatusCode)
+		}
+	}
+}

@@ -197,6 +197,23 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 	})
 }
 
+func TestTwoReplicasThatAnnounceAKeyAtOnceEndWithOne(t *testing.T) {
+	db := storetest.Open(t)
+	keys := newKeys(t, db, wrapper(t, 1))
+	check(t, keys.Prepare(t.Context()))
+	for range 2 {
+		next, err := keys.make(ES256, idp.KeyNext, time.Now())
+		check(t, err)
+		check(t, db.AddSigningKey(t.Context(), next))
+	}
+	check(t, keys.Rotate(t.Context(), time.Now()))
+	got := states(t, db)
+	slices.Sort(got)
+	if d := cmp.Diff([]idp.KeyState{idp.KeyActive, idp.KeyNext, idp.KeyRetired}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 func TestAReplicaLearnsOfNewKeysWithinFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := storetest.Open(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -382,17 +383,17 @@ func TestGuardsOfTheMachineEndpoints(t *testing.T) {
 		code   string
 	}{
 		{"a parameter twice", pathToken, form("grant_type", "authorization_code", "code", "a", "code", "b"), basic(c), 400, "invalid_request"},
-		{"an unknown parameter twice", pathToken, form("grant_type", "refresh_token", "x", "a", "x", "b"), basic(c), 400, "invalid_request"},
+		{"an unknown parameter twice", pathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "x", "a", "x", "b"), basic(c), 400, "invalid_request"},
 		{"no code", pathToken, form("grant_type", "authorization_code"), basic(c), 400, "invalid_request"},
 		{"no refresh token", pathToken, form("grant_type", "refresh_token"), basic(c), 400, "invalid_request"},
 		{"no token to introspect", pathIntrospect, nil, basic(c), 400, "invalid_request"},
 		{"no token to revoke", pathRevoke, nil, basic(c), 400, "invalid_request"},
 		{"no client at all", pathToken, form("grant_type", "refresh_token", "refresh_token", "x"), nil, 401, "invalid_client"},
-		{"two authentications", pathToken, form("grant_type", "refresh_token", "client_secret", "x"), basic(c), 400, "invalid_request"},
+		{"two authentications", pathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "client_secret", "x"), basic(c), 400, "invalid_request"},
 		{"a broken header", pathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Basic %%%") }, 401, "invalid_client"},
 		{"broken form encoding in it", pathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.SetBasicAuth("%zz", "x") }, 401, "invalid_client"},
 		{"another scheme", pathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401, "invalid_client"},
-		{"two headers", pathToken, form("grant_type", "refresh_token"), func(r *http.Request) { basic(c)(r); r.Header.Add("Authorization", "Basic eDp5") }, 400, "invalid_request"},
+		{"two headers", pathToken, form("grant_type", "refresh_token", "refresh_token", "a.b"), func(r *http.Request) { basic(c)(r); r.Header.Add("Authorization", "Basic eDp5") }, 400, "invalid_request"},
 		{"JSON", pathToken, nil, func(r *http.Request) { basic(c)(r); r.Header.Set("Content-Type", "application/json") }, 400, "invalid_request"},
 		{"no content type", pathToken, form("grant_type", "refresh_token"), func(r *http.Request) { basic(c)(r); r.Header.Del("Content-Type") }, 400, "invalid_request"},
 		{"broken encoding", pathToken, nil, func(r *http.Request) {
@@ -427,7 +428,11 @@ func TestGuardsOfTheMachineEndpoints(t *testing.T) {
 func TestAGrantTheClientIsNotRegisteredForIsRefused(t *testing.T) {
 	h := open(t)
 	c := h.addClient(func(c *idp.Client) { c.GrantTypes = []string{"authorization_code"} })
-	wantError(t, h.refresh(c, "a.b"), 400, "unauthorized_client")
+	r := h.refresh(c, "a.b")
+	wantError(t, r, 400, "unauthorized_client")
+	if d := r.json(t)["error_description"].(string); d != describable(d) { // the library quotes, which RFC 6749 §5.2 forbids
+		t.Errorf("description %q", d)
+	}
 	none := h.addClient(func(c *idp.Client) { c.GrantTypes = nil })
 	if q := h.authorize(request(none)).query(); q.Get("error") != "unauthorized_client" {
 		t.Errorf("authorize: %v", q)
@@ -438,4 +443,20 @@ func TestASecretThatHasExpiredIsRefused(t *testing.T) {
 	h := open(t)
 	c := h.addClient(func(c *idp.Client) { c.Secrets[0].ExpiresAt = time.Now().Add(-time.Second) })
 	wantError(t, h.exchange(c, "x"), 401, "invalid_client")
+}
+
+func TestAForeignErrorOfTheLibraryIsNotRepeated(t *testing.T) {
+	for body, want := range map[string]fault{
+		`{"error":"server_error","error_description":"dial tcp 10.0.0.7:6379: refused"}`: {Error: "server_error", status: 500},
+		`{"error":"invalid_client","error_description":"no such client"}`:                {Error: "invalid_client", Description: "client authentication failed", status: 401},
+		`panic: not JSON`: {Error: "server_error", status: 500},
+	} {
+		a := &answer{ResponseWriter: httptest.NewRecorder()}
+		a.WriteHeader(400)
+		_, err := a.Write([]byte(body))
+		check(t, err)
+		if got := a.fault(); *got != want {
+			t.Errorf("%s: %+v", body, *got)
+		}
+	}
 }

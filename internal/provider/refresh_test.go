@@ -272,3 +272,16 @@ func TestRevocationEndsTheFamilyAndOnlyForItsClient(t *testing.T) {
 	h.post(pathRevoke, url.Values{"token": {tok["refresh_token"].(string)}, "client_id": {public.ID}})
 	wantError(t, h.refresh(public, tok["refresh_token"]), 400, "invalid_grant")
 }
+
+func TestARequestForTooMuchDoesNotUseTheTokenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		c, u := h.addClient(nil), h.addUser()
+		tok := h.tokens(c, u, "scope", "openid offline_access")
+		wantError(t, h.refresh(c, tok["refresh_token"], "scope", "unheard_of"), 400, "invalid_scope")
+		time.Sleep(time.Minute)
+		if r := h.refresh(c, tok["refresh_token"]); r.StatusCode != 200 {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	})
+}
