@@ -26,7 +26,8 @@ type KeysConfig struct {
 	Wrapper *KeyWrapper
 	// Every is how long a key signs: 90 days.
 	Every time.Duration
-	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days.
+	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days, or a quarter of
+	// Every if that is less.
 	Ahead time.Duration
 	// Keep is how long a retired key stays published. It must be at least the longest life of a token; it is also how
 	// long an expired ID token still works as a hint: 30 days.
@@ -48,7 +49,7 @@ func NewKeys(cfg KeysConfig) (*Keys, error) {
 		return nil, errors.New("keys need a store and a key wrapper")
 	}
 	cfg.Every = cmp.Or(cfg.Every, 90*24*time.Hour)
-	cfg.Ahead = cmp.Or(cfg.Ahead, 7*24*time.Hour)
+	cfg.Ahead = cmp.Or(cfg.Ahead, min(7*24*time.Hour, cfg.Every/4))
 	cfg.Keep = cmp.Or(cfg.Keep, 30*24*time.Hour)
 	if cfg.Ahead >= cfg.Every {
 		return nil, errors.New("keys must sign longer than they are announced ahead")

@@ -19,6 +19,7 @@ package provider
 
 import (
 	"cmp"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -27,8 +28,6 @@ import (
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
-
-	"context"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
