@@ -63,6 +63,7 @@ type ring struct {
 	active   map[string]*signer            // by algorithm
 	byHeader map[string]map[string]*signer // by typ, by encoded header: every published key
 	jwks     []byte
+	verified verified
 }
 
 // signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at

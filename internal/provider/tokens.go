@@ -220,8 +220,8 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if err != nil {
 		return presented{}, err
 	}
-	var c accessClaims
-	if err := r.open(typAccessToken, token, &c); err != nil {
+	c, err := r.openAccess(token)
+	if err != nil {
 		return presented{}, err
 	}
 	expires := time.Unix(c.Expires, 0)
