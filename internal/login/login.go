@@ -67,15 +67,50 @@ func (l *Login) Mount(mux *http.ServeMux) {
 }
 
 // Begin stores a new interaction, together with the sign-in that its first page will probably offer, in one round trip,
-// binds it to the browser and returns where to send it.
+// binds it to the browser and returns where to send it. A silent request that came with its cookies is answered at once
+// instead, without an interaction being stored: then the location is empty and the response is written.
 func (l *Login) Begin(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (string, error) {
 	// A POST without the cookie comes from another site, which is no reason to think that this browser has none:
 	// SameSite=Lax keeps it back. A new one would cut off the other tabs, so GET /login binds instead.
+	i := idp.NewInteraction(req, need, time.Now())
+	if silent(i) && r.Method == http.MethodGet {
+		return "", l.answerSilently(ctx, w, r, i)
+	}
 	browser := l.Sessions.Browser(r)
 	if browser == "" && r.Method == http.MethodGet {
 		browser = l.Sessions.EnsureBrowser(w, r)
 	}
-	return l.create(ctx, browser, idp.NewInteraction(req, need, time.Now()))
+	return l.create(ctx, browser, i)
+}
+
+// answerSilently decides a request that may show no page (prompt=none): it ends where it began.
+func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *http.Request, i idp.Interaction) error {
+	i.ID = "" // nothing is stored under it
+	v := visit{interaction: i}
+	sess, err := l.Sessions.Current(ctx, r)
+	if err == nil {
+		v.session = sess
+	} else if !errors.Is(err, idp.ErrNotFound) {
+		return fmt.Errorf("load session: %w", err)
+	}
+	f, step, err := l.decide(ctx, v)
+	if err != nil {
+		return err
+	}
+	web.Note(ctx, slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
+	switch step.Kind {
+	case Finish:
+		return l.end(w, r, i, finished(v, step))
+	case Refuse:
+		return l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
+	default: // Decide's table holds that it asks for no page here
+		return fmt.Errorf("a silent request was to show %s", step.Kind)
+	}
+}
+
+// finished is the outcome of a visit that has all it needs.
+func finished(v visit, step Step) idp.Outcome {
+	return idp.Outcome{UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: v.interaction.Request.Scopes}
 }
 
 func (l *Login) create(ctx context.Context, browser idp.Secret, i idp.Interaction) (string, error) {
@@ -119,9 +154,7 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	web.Note(r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
 	switch step.Kind {
 	case Finish:
-		return l.end(w, r, v.interaction, idp.Outcome{
-			UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: v.interaction.Request.Scopes,
-		})
+		return l.end(w, r, v.interaction, finished(v, step))
 	case Refuse:
 		return l.end(w, r, v.interaction, idp.Outcome{Error: step.Error, Description: step.Description})
 	case StepUp:

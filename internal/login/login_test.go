@@ -66,6 +66,11 @@ func TestTheRoundTripsOfASignInAreCounted(t *testing.T) {
 	step("silent sign-on", 1+1+1, 1, func() { // begin, look, and Respond's own
 		h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=")
 	})
+	h.request.Prompt = []string{"none"}
+	step("silent request", 1+1, 1, func() { // the session, and Respond's own
+		h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	})
+	h.request.Prompt = nil
 	h.need = idp.Requirement{Fresh: true}
 	step("step-up page", 1+1+1, 2, func() { i = b.begin(); page = b.show(i) })
 	step("step-up", 1+2, 2, func() { h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i) })
@@ -169,20 +174,23 @@ func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
 	h.request.Prompt = []string{"none"}
-	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
+	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
 	h.request.Prompt = nil
 	i := b.begin()
 	b.confirm(b.show(i).dialog())
 	h.request.Prompt = []string{"none"}
-	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=consent_required")
+	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=consent_required")
 	h.must(h.DB.PutGrant(t.Context(), idp.Grant{UserID: alice.ID, ClientID: "app", Scopes: h.request.Scopes}))
-	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=")
 	h.need = idp.Requirement{MinimumACR: "phrh"}
-	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=unmet_authentication_requirements")
+	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=unmet_authentication_requirements")
 	h.need = idp.Requirement{}
 	// In a frame, where the browser keeps its cookies back: an error for the client, not a page of ours.
-	frame := h.browser()
-	i = frame.begin()
+	h.expect(h.browser().get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
+	// A POST from another site comes without cookies too, but the hop to GET /login brings them.
+	i = b.interaction(b.form("/begin"))
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	i = b.interaction(b.form("/begin"))
 	h.expect(h.browser().form("/login/cancel", "i", i), http.StatusForbidden, "error") // that is all it may do
 	h.expect(h.browser().show(i), http.StatusSeeOther, "https://app.example.com/cb?error=login_required")
 }

@@ -71,6 +71,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("begin interaction: %w", err)
 	}
+	if location == "" { // answered already
+		return nil
+	}
 	http.Redirect(w, r, location, seeOther(r))
 	return nil
 }

@@ -59,7 +59,7 @@ type Config struct {
 	Shell     *web.Shell
 	Policy    idp.Policy
 	Keys      *Keys
-	// Begin stores an interaction and returns the path that shows it (login.Begin).
+	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
 	Begin func(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (location string, err error)
 	// AccessTTL and IDTTL are how long access and ID tokens live: 10 minutes each. A client may have its own AccessTTL.
 	AccessTTL, IDTTL time.Duration

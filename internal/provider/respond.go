@@ -36,9 +36,13 @@ type authorization struct {
 
 // Respond ends a client's interaction: with a code, or with the OAuth error of the outcome. The interaction is taken with
 // it, so that of two calls (the person pressed reload) one answers the client and the other shows a page that says so.
+// One without an ID was never stored: a silent request, answered where it came in.
 func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	take := &ephemeral.Op{Verb: ephemeral.Take, Key: interactions + ":" + i.ID}
-	ops := []*ephemeral.Op{take}
+	var ops []*ephemeral.Op
+	if i.ID != "" {
+		ops = append(ops, take)
+	}
 	var code idp.Secret
 	if o.Error == "" {
 		code = idp.NewSecret()
@@ -49,10 +53,12 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 		// Should the take find nothing, the code stays unsaid and expires: a round trip saved and nothing lost.
 		ops = append(ops, put)
 	}
-	if err := p.Ephemeral.Do(r.Context(), ops...); err != nil {
-		return fmt.Errorf("end interaction: %w", err)
+	if len(ops) > 0 {
+		if err := p.Ephemeral.Do(r.Context(), ops...); err != nil {
+			return fmt.Errorf("end interaction: %w", err)
+		}
 	}
-	if !take.Found {
+	if i.ID != "" && !take.Found {
 		return &web.Problem{Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has ended already",
 			Text: "You may have used the back button or reloaded the page.", Next: "Go back to the application; you are probably signed in there.",
 			Err: errors.New("interaction already taken")}
