@@ -163,8 +163,10 @@ func TestFlagsAndTheExampleOfOperateAreReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What the example leaves to files and the environment, as the page says.
-	environ := []string{"STEPWARD_DATABASE_URL=postgres://db/x", "STEPWARD_REDIS_URL=redis://r", "STEPWARD_SMTP_URL=smtp://m",
-		"STEPWARD_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
+	environ := []string{
+		"STEPWARD_DATABASE_URL=postgres://db/x", "STEPWARD_REDIS_URL=redis://r", "STEPWARD_SMTP_URL=smtp://m",
+		"STEPWARD_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+	}
 	if _, err := config.Load(config.Sources{File: path, Environ: environ}); err != nil {
 		t.Error(err)
 	}
