@@ -149,23 +149,25 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	if in.Ceremony == "" || len(in.Ceremony) > 64 {
 		return stale(errors.New("no ceremony"))
 	}
-	limit, take := newLimit("finish", source(r), ceremonyLimit), l.Ceremonies.TakeOp(in.Ceremony)
-	v, err := l.visit(w, r, in.I, limit.op, take)
+	shut, take := failures(r), l.Ceremonies.TakeOp(in.Ceremony)
+	v, err := l.visit(w, r, in.I, shut, take)
 	if err != nil {
-		return err
-	}
-	if err := limit.check(w); err != nil {
 		return err
 	}
 	a := attempt{visit: v}
-	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
-		return stale(err)
+	var next string
+	if shut.Found {
+		err = tooMany(w)
+	} else if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
+		err = stale(err)
 	} else if err != nil {
-		return fmt.Errorf("take ceremony: %w", err)
+		err = fmt.Errorf("take ceremony: %w", err)
+	} else if next, err = l.authenticate(w, r, &a, in.Credential); err != nil {
+		err = l.refused(r, a, err)
 	}
-	next, err := l.authenticate(w, r, &a, in.Credential)
 	if err != nil {
-		return l.refused(r, a, err)
+		l.spent(r, v, in.Ceremony, err)
+		return err
 	}
 	return web.WriteJSON(w, http.StatusOK, map[string]string{"next": next})
 }

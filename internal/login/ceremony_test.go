@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -311,8 +312,8 @@ func TestTriesAreLimited(t *testing.T) {
 		b := h.browser()
 		b.enrol("alice@example.com")
 		i := b.begin()
-		for range emailLimit {
-			b.offered(i, "alice@example.com")
+		for n := range emailLimit {
+			b.offered(i, fmt.Sprintf("person%d@example.com", n))
 		}
 		a := b.post("/login/passkey/begin", map[string]string{"i": i, "email": "bob@example.com"})
 		h.expect(a, http.StatusTooManyRequests, "too_many_requests")
@@ -320,12 +321,75 @@ func TestTriesAreLimited(t *testing.T) {
 			t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
 		}
 		d := b.offered(i, "") // the button goes on working
-		for range ceremonyLimit {
+		fail := func() {
 			b.post("/login/passkey/finish", map[string]any{"i": i, "ceremony": "x", "credential": map[string]any{}})
 		}
+		for range failureLimit - 1 {
+			fail()
+		}
+		for range 3 { // an office behind one address: who succeeds is not counted
+			h.expect(b.confirm(d), http.StatusOK, "/login?i="+i)
+			i = b.begin()
+			b.form("/login/switch", "i", i)
+			d = b.offered(i, "")
+		}
+		fail()
 		h.expect(b.confirm(d), http.StatusTooManyRequests, "too_many_requests")
-		time.Sleep(limitWindow)
+		time.Sleep(limitWindow - time.Second)
+		h.expect(b.confirm(b.offered(i, "")), http.StatusTooManyRequests, "too_many_requests")
+		time.Sleep(time.Second) // what was refused meanwhile prolongs nothing
 		h.expect(b.confirm(b.offered(i, "alice@example.com")), http.StatusOK, "/login?i="+i)
+	})
+}
+
+func TestAReloadNeverOffersAUsedCeremony(t *testing.T) {
+	t.Run("refused", func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		d := b.show(i).dialog()
+		h.expect(b.answerWith(d, []byte(`{}`)), http.StatusBadRequest, "passkey_refused")
+		if again := b.show(i).dialog(); again.Ceremony != "" {
+			t.Error("the used ceremony is offered again")
+		}
+	})
+	t.Run("the store was away", func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		d := b.show(i).dialog()
+		h.must(h.DB.Close())
+		if a := b.confirm(d); a.status < 500 {
+			t.Fatalf("without its store: %d %s", a.status, a.body)
+		}
+		if again := b.show(i); again.status != http.StatusOK || again.dialog().Ceremony != "" {
+			t.Errorf("the used ceremony is offered again: %d", again.status)
+		}
+	})
+	t.Run("sent twice", func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		i := b.begin()
+		d := b.show(i).dialog()
+		h.must(h.ephemeral.Do(t.Context(), h.ceremonies.TakeOp(d.Ceremony)))
+		h.expect(b.answerWith(d, []byte(`{}`)), http.StatusBadRequest, "ceremony_gone")
+		if again := b.show(i).dialog(); again.Ceremony != "" {
+			t.Error("the used ceremony is offered again")
+		}
+	})
+	t.Run("not you", func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		d := b.show(i).dialog()
+		h.expect(b.confirm(d), http.StatusOK, "/login?i="+i)
+		b.form("/login/switch", "i", i)
+		if again := b.show(i); again.dialog().Ceremony != "" || !strings.Contains(again.body, "passkey-signin") {
+			t.Errorf("the used ceremony is offered again: %s", again.body)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -12,12 +13,14 @@ import (
 )
 
 // Limits of the ceremonies, as many in one window. They are generous: a whole office may share one address, and a
-// ceremony cannot be guessed. What they bound is work, audit records, and how fast somebody can try out names.
+// ceremony cannot be guessed. What they bound is work, audit records, and how fast somebody can try out names. Who signs
+// in with the page's own ceremony, as most do, is counted nowhere.
 const (
 	limitWindow      = 5 * time.Minute
-	ceremonyLimit    = 300 // begins and finishes of one address, each
-	emailLimit       = 60  // typed names of one address
-	emailTargetLimit = 60  // typings of one name, from anywhere; autofill and the button go on working
+	beginLimit       = 1000 // begins of one address: retries, typed names, pages that were open for long
+	failureLimit     = 300  // finishes of one address that failed; what succeeds is not counted
+	emailLimit       = 300  // typed names of one address
+	emailTargetLimit = 60   // typings of one name, from anywhere; autofill and the button go on working
 )
 
 // A limit is a counter that rides along in a request's round trip.
@@ -35,9 +38,30 @@ func (l limit) check(w http.ResponseWriter) error {
 	if l.op.N <= l.max {
 		return nil
 	}
+	return tooMany(w)
+}
+
+func tooMany(w http.ResponseWriter) error {
 	w.Header().Set("Retry-After", strconv.Itoa(int(limitWindow.Seconds())))
 	return &web.Problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "Too many tries",
 		Text: "There were too many tries from here in a short time. Wait five minutes, then try again."}
+}
+
+// failures is whether an address is shut out for its failed finishes: a mark that finish reads in its one round trip. It is
+// the failure that pays for the count.
+func failures(r *http.Request) *ephemeral.Op {
+	return &ephemeral.Op{Verb: ephemeral.Get, Key: "limit-login-failed:" + source(r)}
+}
+
+// failed counts a finish that failed, and sets the mark when it was one too many.
+func (l *Login) failed(ctx context.Context, r *http.Request) error {
+	count := newLimit("failures", source(r), failureLimit)
+	if err := l.Ephemeral.Do(ctx, count.op); err != nil || count.op.N < count.max {
+		return err
+	}
+	mark := failures(r)
+	mark.Verb, mark.Value, mark.TTL = ephemeral.Put, []byte("1"), limitWindow
+	return l.Ephemeral.Do(ctx, mark)
 }
 
 // source is whom a request is counted for: an address, or the network of an IPv6 one, of which everybody has 2⁶⁴.
@@ -54,7 +78,7 @@ func source(r *http.Request) string {
 
 // limitsOf returns the limits of a ceremony's begin. A name is kept as its hash: it is nobody's business.
 func limitsOf(r *http.Request, email string) []limit {
-	limits := []limit{newLimit("begin", source(r), ceremonyLimit)}
+	limits := []limit{newLimit("begin", source(r), beginLimit)}
 	if email != "" {
 		limits = append(limits, newLimit("email-from", source(r), emailLimit), newLimit("email", idp.Secret(email).Hash(), emailTargetLimit))
 	}

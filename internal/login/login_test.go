@@ -92,7 +92,7 @@ func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
 				t.Errorf("%s: does not say %q\n%s", name, w, a.body)
 			}
 		}
-		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://app.example.com;") {
+		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https:;") {
 			t.Errorf("%s: a form that ends at the client would be blocked: %s", name, csp)
 		}
 	}

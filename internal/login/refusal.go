@@ -65,13 +65,25 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	if regressed && l.Notify != nil {
 		l.Notify(context.WithoutCancel(ctx), a.user, string(kind), map[string]string{"passkey": a.passkey.Name, "agent": event.Agent, "address": event.Address})
 	}
-	// The page's own ceremony is used up. Should the person reload, the page begins a new one instead of offering that.
-	if a.ceremony.ID == a.interaction.Ceremony {
-		if err := l.save(ctx, a.visit, forgetCeremony); err != nil {
+	return problem
+}
+
+// spent cleans up after a finish that failed, for whatever reason: it counts against the address unless the fault is ours,
+// and the page's own ceremony is used up. Should the person reload, the page begins a new one instead of offering that.
+// What cannot be done now is for the record only: the answer stays what it is.
+func (l *Login) spent(r *http.Request, v visit, ceremony string, fault error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second) // the deadline may be what failed
+	defer cancel()
+	if p, theirs := errors.AsType[*web.Problem](fault); theirs && p.Status != http.StatusTooManyRequests {
+		if err := l.failed(ctx, r); err != nil {
+			web.Note(ctx, slog.Any("count_failure", err))
+		}
+	}
+	if ceremony == v.interaction.Ceremony {
+		if err := l.save(ctx, v, forgetCeremony); err != nil {
 			web.Note(ctx, slog.Any("forget_ceremony", err))
 		}
 	}
-	return problem
 }
 
 func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }

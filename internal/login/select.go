@@ -45,6 +45,7 @@ func (l *Login) switchAccount(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = l.save(r.Context(), v, func(i *idp.Interaction) {
 		i.Switched = true
+		forgetCeremony(i) // who signs in as somebody else here has used it
 		if v.session != nil {
 			i.SwitchedFrom = v.session.ID
 		}
