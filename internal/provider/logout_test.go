@@ -229,7 +229,7 @@ func TestThePageMayLeadBackToTheApplication(t *testing.T) {
 	c, u := h.addClient(nil), h.addUser()
 	h.signIn(c, u)
 	r := h.get(h.endSession("client_id", c.ID, "post_logout_redirect_uri", bye).Header.Get("Location"))
-	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://app.example;") {
+	if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https:;") {
 		t.Errorf("Chromium stops a form whose answer leads where the CSP does not allow: %q", csp)
 	}
 	if !strings.Contains(r.body, "App") || !strings.Contains(r.body, u.Name) {

@@ -123,21 +123,26 @@ func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
 	return check, nil
 }
 
-// formSource returns the CSP source to add to form-action for the place a form's answer will redirect to: Chromium
-// applies form-action to the redirects, too. It returns "" for whatever is not plainly an origin or a scheme.
+// formSource returns the CSP sources to add to form-action for the place a form's answer will redirect to. Chromium applies
+// form-action to every redirect that follows, also to those of the client, whose callback may well send the browser on to
+// another host of theirs: hence the scheme and not the origin, and on loopback every port (docs/decisions). It returns ""
+// for whatever is not plainly an origin or a scheme.
 func formSource(target string) string {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme == "" {
 		return ""
 	}
-	source := u.Scheme + ":"
+	source := " " + u.Scheme + ":"
 	if u.Scheme == "https" || u.Scheme == "http" {
-		source = u.Scheme + "://" + u.Host
 		if u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool { return !isHostRune(r) }) {
 			return ""
 		}
+		source = " https:"
+		if u.Scheme == "http" { // development, or a native application
+			source = " http://" + u.Host + " http://localhost:* http://127.0.0.1:* https:"
+		}
 	}
-	return " " + source
+	return source
 }
 
 func isHostRune(r rune) bool {

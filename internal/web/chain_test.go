@@ -164,16 +164,16 @@ func TestEveryPageCarriesItsHeaders(t *testing.T) {
 	}
 }
 
-func TestAFormMayLeadToItsClientAndNowhereElse(t *testing.T) {
+func TestAFormMayLeadToItsClientAndOnward(t *testing.T) {
 	for target, want := range map[string]string{
 		"":                                       "",
-		"https://app.example/callback?x=1":       " https://app.example",
-		"http://127.0.0.1:4711/callback":         " http://127.0.0.1:4711",
-		"http://[::1]:4711/callback":             " http://[::1]:4711",
+		"https://app.example/callback?x=1":       " https:",
+		"http://127.0.0.1:4711/callback":         " http://127.0.0.1:4711 http://localhost:* http://127.0.0.1:* https:",
+		"http://[::1]:4711/callback":             " http://[::1]:4711 http://localhost:* http://127.0.0.1:* https:",
 		"com.example.app:/callback":              " com.example.app:",
 		"https://*.example/":                     "",
 		"https://a.example;script-src *":         "",
-		"https://user:pass@app.example/":         " https://app.example",
+		"https://user:pass@app.example/":         " https:",
 		"/relative":                              "",
 		"https:opaque":                           "",
 		"x y:z":                                  "",
