@@ -47,7 +47,7 @@ func newChrome(t *testing.T) *chrome {
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	c := &chrome{t: t, ctx: ctx}
 	c.do(chromedp.EmulateViewport(1280, 900))
