@@ -43,9 +43,17 @@ func withStore(ctx context.Context, cfg *config.Config, f func(*store.DB) error)
 
 func openEphemeral(ctx context.Context, cfg *config.Config) (ephemeral.Store, error) {
 	if cfg.Embedded() {
-		return ephemeral.OpenSQLite(ctx, cfg.EphemeralPath())
+		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath())
+		if err != nil { // not a nil *SQLite in a Store that is not nil
+			return nil, err
+		}
+		return s, nil
 	}
-	return ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal())
+	s, err := ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // operatorKey returns the 32 bytes under which everything at rest is sealed. An embedded installation makes its own on

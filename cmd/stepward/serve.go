@@ -61,14 +61,14 @@ type server struct {
 	ephemeral ephemeral.Store
 	keys      *provider.Keys
 	mailer    *mail.Mailer
+	shell     *web.Shell
 	handler   http.Handler
 }
 
 // newServer opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
 // server (the demo).
 func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mail.Mailbox) (_ *server, err error) {
-	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
-	slog.SetDefault(slog.New(slog.DiscardHandler))
+	slog.SetDefault(log)
 	s := &server{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
@@ -148,6 +148,8 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
+	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
@@ -181,7 +183,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	outer.HandleFunc("GET /healthz", healthz)
 	outer.HandleFunc("GET /readyz", readyz(s.db, s.ephemeral))
-	s.handler = outer
+	s.shell, s.handler = shell, outer
 	return s, nil
 }
 
@@ -218,10 +220,7 @@ func (s *server) listen() (net.Listener, error) {
 
 // serve answers until ctx ends, then lets requests under way finish (10 s at the most).
 func (s *server) serve(ctx context.Context, listener net.Listener) error {
-	srv := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	srv := s.shell.Server(s.handler)
 	if s.cfg.TLSCertPath != "" {
 		tlsCfg, err := tlsConfig(s.cfg.TLSCertPath, s.cfg.TLSKeyPath, s.log)
 		if err != nil {

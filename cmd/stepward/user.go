@@ -92,7 +92,11 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 		if c.Admin {
 			user.Role = idp.RoleAdmin
 		}
-		if err := db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now)); err != nil {
+		err := db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now))
+		if errors.Is(err, idp.ErrConflict) { // another replica was faster
+			user, err = db.UserByEmail(ctx, email)
+		}
+		if err != nil {
 			return "", fmt.Errorf("create user: %w", err)
 		}
 	case err != nil:

@@ -66,7 +66,7 @@ func build(t *testing.T, change ...func(*account.Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mailer, err := mail.New(mail.Config{DB: h.db, From: "Stepward <no-reply@example.com>"})
+	mailer, err := mail.New(mail.Config{DB: h.db, Transport: &mail.Mailbox{}, From: "Stepward <no-reply@example.com>"})
 	if err != nil {
 		t.Fatal(err)
 	}

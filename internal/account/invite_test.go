@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -106,5 +107,17 @@ func TestAnInvitationOfSomebodyDisabledIsOver(t *testing.T) {
 	h.browser().post("/enrol", "token", token).is("error", 410)
 	if answer := begun.create(p); answer.status != 403 {
 		t.Errorf("%d %s", answer.status, answer.body)
+	}
+}
+
+func TestAnInvitationIsStoredUnderItsHashAlone(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	token := h.invite(u)
+	if _, err := h.db.PeekLink(t.Context(), token, "enrol", time.Now()); !errors.Is(err, idp.ErrNotFound) {
+		t.Errorf("under the token: %v", err)
+	}
+	if _, err := h.db.PeekLink(t.Context(), idp.Secret(token).Hash(), "enrol", time.Now()); err != nil {
+		t.Errorf("under its hash: %v", err)
 	}
 }

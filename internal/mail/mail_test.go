@@ -78,7 +78,7 @@ func TestAMessageIsDeliveredAtOnceAndOnce(t *testing.T) {
 func TestWhatAnotherReplicaWroteIsDeliveredWithinSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, box := storetest.Open(t), &mail.Mailbox{}
-		delivers, writes := newMailer(t, db, box, nil), newMailer(t, db, nil, nil)
+		delivers, writes := newMailer(t, db, box, nil), newMailer(t, db, box, nil)
 		defer run(t, delivers)()
 		if err := writes.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: "s"}); err != nil {
 			t.Fatal(err)
@@ -122,6 +122,18 @@ func TestAServerThatIsDownIsTriedAgainLessAndLessOftenAndThenGivenUp(t *testing.
 	})
 }
 
+func TestWithoutATransportNothingIsKeptAndNothingFails(t *testing.T) {
+	db := storetest.Open(t)
+	m := newMailer(t, db, nil, nil)
+	if err := m.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ClaimMail(t.Context(), time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
+		t.Errorf("the outbox holds something: %v", err)
+	}
+	run(t, m)()
+}
+
 func TestARefusedMessageIsGivenUpAndTheNextOneDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := storetest.Open(t)
@@ -133,13 +145,14 @@ func TestARefusedMessageIsGivenUpAndTheNextOneDelivered(t *testing.T) {
 			}
 			return nil
 		}), nil)
-		defer run(t, m)()
+		stop := run(t, m)
 		for _, to := range []string{"nobody@example.com", "ada@example.com"} {
 			if err := m.Send(t.Context(), mail.Message{To: to, Subject: "s"}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(time.Minute)
+		stop()
 		if diff := cmp.Diff([]string{"nobody@example.com", "ada@example.com"}, got); diff != "" {
 			t.Error(diff)
 		}

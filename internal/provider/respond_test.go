@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -130,5 +131,15 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		if strings.Contains(h.log.String()+library.String(), secret) {
 			t.Errorf("the log holds the %s", name)
 		}
+	}
+}
+
+func TestACodeIsStoredUnderItsHashAlone(t *testing.T) {
+	h := open(t)
+	code := idp.Secret(h.code(h.addClient(nil), h.addUser()))
+	plain, hashed := &ephemeral.Op{Verb: ephemeral.Get, Key: "code:" + code.Reveal()}, &ephemeral.Op{Verb: ephemeral.Get, Key: "code:" + code.Hash()}
+	check(t, h.eph.Do(t.Context(), plain, hashed))
+	if plain.Found || !hashed.Found || strings.Contains(string(hashed.Result), code.Reveal()) {
+		t.Errorf("under the code: %v, under its hash: %v %s", plain.Found, hashed.Found, hashed.Result)
 	}
 }

@@ -88,13 +88,13 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, ev ...idp.Ev
 }
 
 // RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
-// verification, last use. The counter never goes down, also when two assertions arrive in the wrong order. One batch;
+// verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in the wrong order. One batch;
 // idp.ErrNotFound if the passkey has been removed meanwhile, and then nothing is stored.
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
 	b.do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
-			last_used_at = $6, last_agent = $7 WHERE id = $1 AND user_id = $2`,
-		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent)
+			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
+		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))
 	b.do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,

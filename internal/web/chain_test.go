@@ -132,6 +132,25 @@ func TestOtherSitesCannotMakeABrowserChangeAnything(t *testing.T) {
 	}
 }
 
+func TestThePolicyOfPagesAllowsNothingInlineAndNoFrames(t *testing.T) {
+	directives := map[string]string{}
+	for part := range strings.SplitSeq(pagePolicy, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), " ")
+		directives[name] = value
+	}
+	for name, want := range map[string]string{
+		"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "connect-src": "'self'", "form-action": "'self'",
+		"frame-ancestors": "'none'", "base-uri": "'none'",
+	} {
+		if got := directives[name]; got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+	if strings.Contains(pagePolicy, "unsafe") || strings.Contains(pagePolicy, "*") {
+		t.Errorf("policy %s", pagePolicy)
+	}
+}
+
 func TestEveryPageCarriesItsHeaders(t *testing.T) {
 	for _, issuer := range []string{"https://id.example", "http://localhost:8080"} {
 		s, browser, protocol, _ := stage(t, func(c *Config) {
