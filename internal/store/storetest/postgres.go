@@ -130,6 +130,8 @@ func start() (dir string, err error) {
 }
 
 // keep holds the pipe: were it collected, its finalizer would close it.
+//
+//lint:ignore U1000 holding is its use
 var keep any
 
 func migrateTemplate(dir string) error {
