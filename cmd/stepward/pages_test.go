@@ -145,7 +145,7 @@ func (l *looker) fits(name string) {
 func (l *looker) run(script string) {
 	l.t.Helper()
 	if _, err := chromedp.Run(l.ctx, chromedp.Evaluate[chromedp.Void](script)); err != nil {
-		l.t.Fatalf("%s: %v", script, err)
+		l.t.Fatalf("%.200s: %v", script, err)
 	}
 }
 
