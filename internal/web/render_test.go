@@ -97,7 +97,7 @@ func TestAPageSaysWhatItIs(t *testing.T) {
 	for name, p := range samples() {
 		r := ask(h, "GET", "/sample/"+name, "")
 		body := text(t, r)
-		if r.StatusCode != http.StatusOK || !strings.Contains(body, `data-page="`+p.Name+`"`) || !strings.Contains(body, `<main id="main" tabindex="-1">`) || !strings.Contains(body, " – Stepward</title>") {
+		if r.StatusCode != http.StatusOK || !strings.Contains(body, `data-page="`+p.Name+`"`) || !strings.Contains(body, ` id="main" tabindex="-1">`) || !strings.Contains(body, " – Stepward</title>") {
 			t.Errorf("%s: %d %s", name, r.StatusCode, body)
 		}
 		if strings.Contains(body, " style=") || strings.Contains(body, "<style") || strings.Contains(body, " onclick") || strings.Contains(body, "<script>") {
