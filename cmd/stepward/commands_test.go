@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -75,6 +76,30 @@ func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
 	_, err := stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
 	if err == nil || !strings.Contains(err.Error(), "use https") || !strings.Contains(err.Error(), `"payouts" is not configured`) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if out, err := stepward(t, dir, "migrate"); err != nil || !strings.Contains(out, "up to date") {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "stepward.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"migrate"}, {"serve", "--listen", "localhost:0"}, {"client", "list"}} {
+		if _, err := stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "newer version of stepward") {
+			t.Errorf("%v on a newer schema: %v", args, err)
+		}
 	}
 }
 
