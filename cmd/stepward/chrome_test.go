@@ -113,9 +113,17 @@ func (c *chrome) call(f func() error) {
 
 func (c *chrome) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
-	if err := chromedp.Do(c.ctx, steps...); err != nil {
-		c.t.Fatalf("chromium: %v\non %s", err, c.where())
+	var err error
+	for range 5 { // a document that is replaced in between takes its nodes along; nothing was done to them then
+		if err = chromedp.Do(c.ctx, steps...); err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "node with given id") {
+			break
+		}
+		_ = chromedp.Do(c.ctx, chromedp.Sleep(100*time.Millisecond))
 	}
+	c.t.Fatalf("chromium: %v\non %s", err, c.where())
 }
 
 func (c *chrome) open(url string) {
@@ -154,7 +162,7 @@ func (c *chrome) at(pages ...string) string {
 	for _, p := range pages {
 		list = append(list, fmt.Sprintf("%q", p))
 	}
-	c.wait(fmt.Sprintf(`document.readyState !== "loading" && [%s].includes(document.body?.dataset.page)`, strings.Join(list, ",")), "page "+strings.Join(pages, " or "))
+	c.wait(fmt.Sprintf(`document.readyState === "complete" && [%s].includes(document.body?.dataset.page)`, strings.Join(list, ",")), "page "+strings.Join(pages, " or "))
 	return c.page()
 }
 
