@@ -34,14 +34,15 @@ func (c Client) Faults(p Policy) []string {
 		fault("policy must be standard or compatible, not %q", c.Policy)
 	}
 	switch c.AuthMethod {
-	case AuthMethodNone:
+	case AuthMethodNone, AuthMethodPrivateKey:
 	case AuthMethodBasic, AuthMethodPost:
 		if len(c.Secrets) == 0 {
 			fault("token_endpoint_auth_method %s needs a secret", c.AuthMethod)
 		}
 	default:
-		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post or none, not %q", c.AuthMethod)
+		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none, not %q", c.AuthMethod)
 	}
+	faults = append(faults, c.keyFaults()...)
 	if c.Public() && c.ResourceServer {
 		fault("resource_server must authenticate; none will not do")
 	}

@@ -47,6 +47,7 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"client_name":                  func(c *Client) { c.Name = "" },
 		"policy":                       func(c *Client) { c.Policy = "lax" },
 		"token_endpoint_auth_method":   func(c *Client) { c.AuthMethod = "tls" },
+		"jwks is needed":               func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
 		"needs a secret":               func(c *Client) { c.AuthMethod = AuthMethodBasic },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
