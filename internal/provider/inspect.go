@@ -61,8 +61,7 @@ type introspection struct {
 // Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
 // other kind of token, it says that it is not active (RFC 7662 §2.2, §4).
 func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRequest]) (*op.Response, error) {
-	cc := r.Data.ClientCredentials
-	c, err := s.p.authenticate(ctx, r.Header, cc.ClientID, idp.Secret(cc.ClientSecret))
+	c, err := s.p.authenticate(ctx, r.Header, r.Data.ClientCredentials)
 	if err != nil {
 		return nil, err
 	}
