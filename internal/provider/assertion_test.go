@@ -290,7 +290,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 		{"no jti", mine, without("jti"), false},
 		{"jti empty", mine, claim("jti", ""), false},
 		{"jti a number", mine, claim("jti", 7), false},
-		{"a claim twice", mine, object(`"aud":"`+h.url+`"`), false},
+		{"a claim twice", mine, object(`"aud":"` + h.url + `"`), false},
 		{"a claim in capitals", mine, func(w *wording) { w.claims["EXP"] = w.claims["exp"]; delete(w.claims, "exp") }, false},
 		{"not an object", mine, func(w *wording) { w.raw = `["iss"]` }, false},
 		{"not JSON", mine, func(w *wording) { w.raw = `iss` }, false},
