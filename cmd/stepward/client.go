@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,6 +35,7 @@ type clientAddCmd struct {
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file. Default: what its keys are for."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
+	Grant        []string      `enum:"client_credentials" placeholder:"GRANT" help:"client_credentials: it gets tokens in its own name, with nobody behind it. Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
@@ -97,14 +99,22 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	if client.ID == "" {
 		client.ID = idp.NewID()
 	}
-	if len(client.Scopes) == 0 {
-		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
-	}
-	if c.NoRefresh || (c.Resource && len(c.RedirectURI) == 0) {
-		client.GrantTypes = client.GrantTypes[:1]
-	}
-	if c.Resource && len(c.RedirectURI) == 0 {
+	machine := slices.Contains(c.Grant, idp.GrantClientCredentials)
+	switch signsIn := len(c.RedirectURI) > 0 || !machine && !c.Resource; {
+	case !signsIn && !machine:
 		client.GrantTypes, client.Scopes = nil, nil
+	case !signsIn:
+		client.GrantTypes = nil
+	case c.NoRefresh:
+		client.GrantTypes = client.GrantTypes[:1]
+		fallthrough
+	default:
+		if len(client.Scopes) == 0 {
+			client.Scopes = []string{"openid", "profile", "email", "offline_access"}
+		}
+	}
+	if machine {
+		client.GrantTypes = append(client.GrantTypes, idp.GrantClientCredentials)
 	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge

@@ -14,13 +14,10 @@ const (
 	scopeOffline = "offline_access"
 )
 
-// standardScopes are those of OIDC Core §5.4 and §11.
-var standardScopes = []string{scopeOpenID, "profile", "email", "address", "phone", scopeOffline}
-
 // metadata is the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
 // library's own announces implicit and jwt-bearer whatever is configured.
 func (p *Provider) metadata() ([]byte, error) {
-	scopes := slices.Clone(standardScopes)
+	scopes := slices.Clone(idp.StandardScopes)
 	for _, name := range slices.Sorted(maps.Keys(p.Policy.Scopes)) {
 		if !slices.Contains(scopes, name) {
 			scopes = append(scopes, name)
@@ -41,7 +38,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 []string{"query", "form_post"},
-		"grant_types_supported":                                    []string{grantCode, grantRefresh},
+		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantClient},
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []string{"public"},
 		"id_token_signing_alg_values_supported":                    algorithms,

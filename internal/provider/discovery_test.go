@@ -26,7 +26,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"end_session_endpoint":                             h.url + "/oauth2/end_session",
 		"response_types_supported":                         []any{"code"},
 		"response_modes_supported":                         []any{"query", "form_post"},
-		"grant_types_supported":                            []any{"authorization_code", "refresh_token"},
+		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials"},
 		"acr_values_supported":                             []any{"phr", "phrh", "urn:example:gold"},
 		"subject_types_supported":                          []any{"public"},
 		"id_token_signing_alg_values_supported":            []any{"ES256", "EdDSA", "PS256", "RS256"},

@@ -168,12 +168,12 @@ func bearer(r *http.Request) *fault {
 
 func knownGrant(form url.Values) *fault {
 	switch form.Get("grant_type") {
-	case grantCode, grantRefresh:
+	case grantCode, grantRefresh, grantClient:
 		return nil
 	case "":
 		return invalidRequest("grant_type is missing")
 	default:
-		return &fault{Error: "unsupported_grant_type", Description: "only authorization_code and refresh_token are supported", status: http.StatusBadRequest}
+		return &fault{Error: "unsupported_grant_type", Description: "only authorization_code, refresh_token and client_credentials are supported", status: http.StatusBadRequest}
 	}
 }
 

@@ -18,8 +18,9 @@ import (
 
 // Grants of the token endpoint.
 const (
-	grantCode    = "authorization_code"
-	grantRefresh = "refresh_token"
+	grantCode    = idp.GrantAuthorizationCode
+	grantRefresh = idp.GrantRefreshToken
+	grantClient  = idp.GrantClientCredentials
 )
 
 // server is our side of the library: it routes and decodes, every decision is here. What is not overridden answers
