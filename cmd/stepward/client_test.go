@@ -53,3 +53,43 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 }
+
+func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "stepward.yaml")
+	if err := os.WriteFile(path, []byte("scopes:\n  reports: {description: Read reports}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := func(id string, args ...string) (string, error) {
+		t.Helper()
+		args = append([]string{"client", "add", "Nightly", "--config", path, "--id", id, "--grant", "client_credentials"}, args...)
+		if _, err := stepward(t, dir, args...); err != nil {
+			return "", err
+		}
+		return stepward(t, dir, "client", "show", id, "--config", path)
+	}
+	out, err := add("machine", "--scope", "reports")
+	if err != nil || !strings.Contains(out, `"grant_types": [
+    "client_credentials"
+  ]`) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = add("both", "--scope", "reports", "--scope", "openid", "--redirect-uri", "https://acme.example/cb")
+	if err != nil || !strings.Contains(out, `"authorization_code"`) || !strings.Contains(out, `"refresh_token"`) || !strings.Contains(out, `"client_credentials"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = add("api", "--scope", "reports", "--resource-server")
+	if err != nil || strings.Contains(out, `"authorization_code"`) || !strings.Contains(out, `"reports"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	for want, args := range map[string][]string{
+		"needs at least one":                 nil,
+		"that authenticate themselves":       {"--scope", "reports", "--public"},
+		"access_token_format must be jwt":    {"--scope", "reports", "--access-token", "opaque"},
+		"no action class and is not about a": {"--scope", "email"},
+	} {
+		if out, err := add("bad", args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+}
