@@ -175,6 +175,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 	mine := h.addKeyClient(nil, ES256, RS256, PS256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = "" }, ES256, RS256) // a policy that waives nothing
 	fixed := h.addKeyClient(func(c *idp.Client) { c.AuthAlg = PS256 }, ES256, PS256)
+	pinned := h.addKeyClient(func(c *idp.Client) { c.JWKS.Keys[0].Algorithm = PS256 }, RS256)
 	secretive := h.addClient(nil)
 	other := h.addKeyClient(func(c *idp.Client) {
 		c.JWKS.Keys = []jose.JSONWebKey{{Key: clientKeys()[EdDSA].Public()}}
@@ -226,6 +227,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 		{"the strict policy: the token endpoint", strict, claim("aud", h.url+pathToken), false},
 		{"the strict policy: RS256", strict, rs256, false},
 		{"another algorithm than the registered one", fixed, nothing, false},
+		{"another algorithm than that of its key", pinned, rs256, false},
 
 		{"typ at+jwt", mine, header("typ", "at+jwt"), false},
 		{"typ dpop+jwt", mine, header("typ", "dpop+jwt"), false},
