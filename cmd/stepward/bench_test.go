@@ -73,6 +73,7 @@ func runBenchServer() error {
 		return err
 	}
 	cfg.SignUp, cfg.Policy = true, demoPolicy(cfg.Policy)
+	cfg.Policy.Scopes["reports"] = idp.Scope{Name: "reports", Description: "Read reports"}
 	s, err := newServer(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), &mail.Mailbox{})
 	if err != nil {
 		return err
@@ -82,8 +83,8 @@ func runBenchServer() error {
 	if err := s.db.PutClient(ctx, idp.Client{
 		ID: "bench", Name: "Bench", Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic, FirstParty: true, ResourceServer: true,
 		Secrets:      []idp.ClientSecret{{ID: "1", Hash: idp.Secret(benchSecret).Hash(), CreatedAt: now}},
-		RedirectURIs: []string{appCallback}, GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
-		Scopes: []string{"openid", "profile", "email", "offline_access"}, CreatedAt: now, UpdatedAt: now,
+		RedirectURIs: []string{appCallback}, GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken, idp.GrantClientCredentials},
+		Scopes: []string{"openid", "profile", "email", "offline_access", "reports"}, CreatedAt: now, UpdatedAt: now,
 	}); err != nil {
 		return err
 	}
@@ -214,6 +215,7 @@ func benchProfile(b *testing.B, title string, settings, stores []string) {
 	access := x.token().AccessToken
 	x.run("userinfo", 1.8, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/userinfo", nil, "Bearer "+access) })
 	x.run("introspection", 1.5, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/introspect", url.Values{"token": {access}}, "") })
+	x.run("client_credentials", 0, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "") })
 	x.run("discovery", 0, 3000, pair, func(int) { x.get(x.issuer + "/.well-known/openid-configuration") })
 	fmt.Printf("resident memory under load: %s\n", residentMemory(cmd.Process.Pid))
 }

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
 
 type clientCmd struct {
-	Add    clientAddCmd    `cmd:"" help:"Register a client. Prints its secret, once."`
+	Add    clientAddCmd    `cmd:"" help:"Register a client. Prints its secret, if it has one, once."`
 	List   clientListCmd   `cmd:"" help:"List the clients."`
 	Show   clientShowCmd   `cmd:"" help:"Show a client as JSON, without its secrets."`
 	Remove clientRemoveCmd `cmd:"" help:"Remove a client and revoke its tokens."`
@@ -27,9 +30,12 @@ type clientAddCmd struct {
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
 	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
-	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it authenticates: ${enum}."`
+	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it sends its secret: ${enum}."`
+	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
+	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file. Default: what its keys are for."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
+	Grant        []string      `enum:"client_credentials" placeholder:"GRANT" help:"client_credentials: it gets tokens in its own name, with nobody behind it. Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
@@ -49,7 +55,10 @@ func (c *clientAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	client, secret := c.client(time.Now())
+	client, secret, err := c.client(time.Now())
+	if err != nil {
+		return err
+	}
 	if faults := client.Faults(cfg.Policy); len(faults) > 0 {
 		return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 	}
@@ -63,7 +72,11 @@ func (c *clientAddCmd) Run(e *env) error {
 			return fmt.Errorf("add client: %w", err)
 		}
 		if c.JSON {
-			return printJSON(map[string]string{"client_id": client.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()})
+			added := map[string]string{"client_id": client.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
+			if client.AuthMethod == idp.AuthMethodPrivateKey {
+				delete(added, "client_secret")
+			}
+			return printJSON(added)
 		}
 		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, client.ID)
 		if secret != "" {
@@ -73,12 +86,12 @@ func (c *clientAddCmd) Run(e *env) error {
 	})
 }
 
-// client builds the registration and, for a confidential client, its secret.
-func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret) {
+// client builds the registration and, for a client that is to have one, its secret.
+func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	client := idp.Client{
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: c.Auth, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
 		Scopes:     c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
@@ -86,24 +99,52 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret) {
 	if client.ID == "" {
 		client.ID = idp.NewID()
 	}
-	if len(client.Scopes) == 0 {
-		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
-	}
-	if c.NoRefresh || (c.Resource && len(c.RedirectURI) == 0) {
-		client.GrantTypes = client.GrantTypes[:1]
-	}
-	if c.Resource && len(c.RedirectURI) == 0 {
+	machine := slices.Contains(c.Grant, idp.GrantClientCredentials)
+	switch signsIn := len(c.RedirectURI) > 0 || !machine && !c.Resource; {
+	case !signsIn && !machine:
 		client.GrantTypes, client.Scopes = nil, nil
+	case !signsIn:
+		client.GrantTypes = nil
+	case c.NoRefresh:
+		client.GrantTypes = client.GrantTypes[:1]
+		fallthrough
+	default:
+		if len(client.Scopes) == 0 {
+			client.Scopes = []string{"openid", "profile", "email", "offline_access"}
+		}
+	}
+	if machine {
+		client.GrantTypes = append(client.GrantTypes, idp.GrantClientCredentials)
 	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge
 	}
-	if c.Public {
+	switch {
+	case c.Public && c.JWKSFile != "":
+		return client, "", errors.New("--public and --jwks-file exclude each other: a client with keys can authenticate itself")
+	case c.Public:
 		client.AuthMethod = idp.AuthMethodNone
-		return client, ""
+		return client, "", nil
+	case c.JWKSFile != "":
+		var err error
+		client.AuthMethod = idp.AuthMethodPrivateKey
+		client.JWKS, err = readJWKS(c.JWKSFile)
+		return client, "", err
 	}
-	secret := newClientSecret(&client, now)
-	return client, secret
+	return client, newClientSecret(&client, now), nil
+}
+
+// readJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
+func readJWKS(path string) (*jose.JSONWebKeySet, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read JWK set: %w", err)
+	}
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(text, &set); err != nil {
+		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, of keys that are known here: %w`, path, err)
+	}
+	return &set, nil
 }
 
 // newClientSecret adds a secret of 256 random bits.

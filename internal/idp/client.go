@@ -1,6 +1,10 @@
 package idp
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
 
 // ClientPolicy names a row of the table of what a client must do (package provider).
 type ClientPolicy string
@@ -12,9 +16,10 @@ const (
 
 // Client authentication methods (OIDC Core §9).
 const (
-	AuthMethodBasic = "client_secret_basic"
-	AuthMethodPost  = "client_secret_post"
-	AuthMethodNone  = "none"
+	AuthMethodBasic      = "client_secret_basic"
+	AuthMethodPost       = "client_secret_post"
+	AuthMethodPrivateKey = "private_key_jwt"
+	AuthMethodNone       = "none"
 )
 
 // TokenFormat says how a client's access tokens look.
@@ -42,6 +47,9 @@ type Client struct {
 
 	AuthMethod string         `json:"token_endpoint_auth_method"`
 	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
+	// JWKS holds the public keys of a client with private_key_jwt; AuthAlg, if set, is the one algorithm it signs with.
+	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
+	AuthAlg string              `json:"token_endpoint_auth_signing_alg,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`

@@ -13,6 +13,7 @@ import (
 const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
+	GrantClientCredentials = "client_credentials"
 )
 
 // IDTokenAlgorithms are the algorithms ID tokens may be signed with.
@@ -34,20 +35,32 @@ func (c Client) Faults(p Policy) []string {
 		fault("policy must be standard or compatible, not %q", c.Policy)
 	}
 	switch c.AuthMethod {
-	case AuthMethodNone:
+	case AuthMethodNone, AuthMethodPrivateKey:
 	case AuthMethodBasic, AuthMethodPost:
 		if len(c.Secrets) == 0 {
 			fault("token_endpoint_auth_method %s needs a secret", c.AuthMethod)
 		}
 	default:
-		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post or none, not %q", c.AuthMethod)
+		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none, not %q", c.AuthMethod)
 	}
+	faults = append(faults, c.keyFaults()...)
 	if c.Public() && c.ResourceServer {
 		fault("resource_server must authenticate; none will not do")
 	}
 	for _, grant := range c.GrantTypes {
-		if grant != GrantAuthorizationCode && grant != GrantRefreshToken {
-			fault("grant_types %q is not supported; use authorization_code and refresh_token", grant)
+		if grant != GrantAuthorizationCode && grant != GrantRefreshToken && grant != GrantClientCredentials {
+			fault("grant_types %q is not supported; use authorization_code, refresh_token and client_credentials", grant)
+		}
+	}
+	if slices.Contains(c.GrantTypes, GrantClientCredentials) {
+		if c.Public() {
+			fault("grant_types client_credentials is for clients that authenticate themselves; none will not do") // RFC 6749 §4.4
+		}
+		if c.AccessFormat == FormatOpaque {
+			fault("access_token_format must be jwt for grant_types client_credentials: such a token is stored nowhere")
+		}
+		if !slices.ContainsFunc(c.Scopes, p.ForMachines) {
+			fault("scope needs at least one for grant_types client_credentials that has no action class and is not about a user")
 		}
 	}
 	if slices.Contains(c.GrantTypes, GrantAuthorizationCode) && len(c.RedirectURIs) == 0 {

@@ -38,7 +38,7 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 
 func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 	good := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"https://acme.example/cb"}, Scopes: []string{"openid"}}
-	policy := Policy{Scopes: map[string]Scope{"openid": {}}}
+	policy := Policy{Scopes: map[string]Scope{"openid": {}, "reports": {}, "pay": {ActionClass: "payments"}}}
 	if faults := good.Faults(policy); faults != nil {
 		t.Fatalf("good: %v", faults)
 	}
@@ -47,6 +47,7 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"client_name":                  func(c *Client) { c.Name = "" },
 		"policy":                       func(c *Client) { c.Policy = "lax" },
 		"token_endpoint_auth_method":   func(c *Client) { c.AuthMethod = "tls" },
+		"jwks is needed":               func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
 		"needs a secret":               func(c *Client) { c.AuthMethod = AuthMethodBasic },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
@@ -57,6 +58,14 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"acr":                          func(c *Client) { c.MinimumACR = "gold" },
 		"id_token_signed_response_alg": func(c *Client) { c.IDTokenAlg = "none" },
 		"access_token_format":          func(c *Client) { c.AccessFormat = "xml" },
+		"client_credentials is for":    func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"no action class": func(c *Client) {
+			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
+		},
+		"must be jwt": func(c *Client) {
+			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"reports"}
+			c.AccessFormat = FormatOpaque
+		},
 	} {
 		bad := good
 		spoil(&bad)

@@ -38,6 +38,16 @@ type Scope struct {
 	ActionClass string
 }
 
+// StandardScopes are those of OIDC Core §5.4 and §11. All are about a user.
+var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+
+// ForMachines reports whether a client may have a scope in its own name: one that is configured, is not about a user, and
+// has no action class, because no person is there to confirm anything.
+func (p Policy) ForMachines(scope string) bool {
+	s, known := p.Scopes[scope]
+	return known && s.ActionClass == "" && !slices.Contains(StandardScopes, scope)
+}
+
 // An Alias is an operator's own acr name.
 type Alias struct {
 	ACR    string

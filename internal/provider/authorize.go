@@ -205,7 +205,7 @@ func (p *Provider) scopes(form url.Values, client idp.Client, req *idp.Request) 
 	for _, scope := range words(form.Get("scope")) {
 		_, known := p.Policy.Scopes[scope]
 		switch {
-		case !known && !slices.Contains(standardScopes, scope):
+		case !known && !slices.Contains(idp.StandardScopes, scope):
 		case !slices.Contains(client.Scopes, scope):
 			return refuse("invalid_scope", "the client may not ask for one of these scopes")
 		case scope == scopeOffline && !slices.Contains(client.GrantTypes, grantRefresh): // OIDC Core §11: then it is ignored

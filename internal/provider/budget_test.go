@@ -46,6 +46,21 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 			t.Fatalf("%s: %v", name, tok)
 		}
 	}
+	keyed := h.addKeyClient(nil, ES256)
+	h.believes(h.goodAssertion(keyed).text(t)) // warm
+	form := withAssertion(exchangeForm(h.code(keyed, u)), h.goodAssertion(keyed).text(t))
+	var tok map[string]any
+	cost("code with private_key_jwt", 1, 2, func() { tok = h.post(pathToken, form).json(t) }) // one more: the replay mark
+	form = withAssertion(url.Values{"token": {tok["access_token"].(string)}}, h.goodAssertion(keyed).text(t))
+	cost("introspection with private_key_jwt", 1, 1, func() { h.post(pathIntrospect, form) })
+	machine := h.addMachine(nil)
+	h.machineToken(machine, "") // warm
+	cost("client credentials", 0, 0, func() { tok = h.machineToken(machine, "").json(t) })
+	cost("introspection of a machine's token", 0, 1, func() {
+		if m := h.introspect(machine, tok["access_token"]); m["active"] != true {
+			t.Errorf("%v", m)
+		}
+	})
 	cost("jwks", 0, 0, func() { h.get(pathJWKS) })
 }
 

@@ -14,49 +14,49 @@ const (
 	scopeOffline = "offline_access"
 )
 
-// standardScopes are those of OIDC Core §5.4 and §11.
-var standardScopes = []string{scopeOpenID, "profile", "email", "address", "phone", scopeOffline}
-
 // metadata is the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
 // library's own announces implicit and jwt-bearer whatever is configured.
 func (p *Provider) metadata() ([]byte, error) {
-	scopes := slices.Clone(standardScopes)
+	scopes := slices.Clone(idp.StandardScopes)
 	for _, name := range slices.Sorted(maps.Keys(p.Policy.Scopes)) {
 		if !slices.Contains(scopes, name) {
 			scopes = append(scopes, name)
 		}
 	}
 	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.Policy.Aliases))...)
-	methods := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodNone}
-	confidential := methods[:2]
+	confidential := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodPrivateKey}
+	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
 	return json.Marshal(map[string]any{
-		"issuer":                                         p.Issuer,
-		"authorization_endpoint":                         p.Issuer + pathAuthorize,
-		"token_endpoint":                                 p.Issuer + pathToken,
-		"userinfo_endpoint":                              p.Issuer + pathUserInfo,
-		"jwks_uri":                                       p.Issuer + pathJWKS,
-		"introspection_endpoint":                         p.Issuer + pathIntrospect,
-		"revocation_endpoint":                            p.Issuer + pathRevoke,
-		"end_session_endpoint":                           p.Issuer + pathEndSession,
-		"scopes_supported":                               scopes,
-		"response_types_supported":                       []string{"code"},
-		"response_modes_supported":                       []string{"query", "form_post"},
-		"grant_types_supported":                          []string{grantCode, grantRefresh},
-		"acr_values_supported":                           acrs,
-		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          algorithms,
-		"token_endpoint_auth_methods_supported":          methods,
-		"revocation_endpoint_auth_methods_supported":     methods,
-		"introspection_endpoint_auth_methods_supported":  confidential,
-		"display_values_supported":                       []string{"page"},
-		"claim_types_supported":                          []string{"normal"},
-		"claims_supported":                               supportedClaims(),
-		"claims_parameter_supported":                     true,
-		"request_parameter_supported":                    false,
-		"request_uri_parameter_supported":                false,
-		"code_challenge_methods_supported":               []string{"S256"},
-		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account", "create"},
-		"authorization_response_iss_parameter_supported": true, // RFC 9207 §3
+		"issuer":                                                   p.Issuer,
+		"authorization_endpoint":                                   p.Issuer + pathAuthorize,
+		"token_endpoint":                                           p.Issuer + pathToken,
+		"userinfo_endpoint":                                        p.Issuer + pathUserInfo,
+		"jwks_uri":                                                 p.Issuer + pathJWKS,
+		"introspection_endpoint":                                   p.Issuer + pathIntrospect,
+		"revocation_endpoint":                                      p.Issuer + pathRevoke,
+		"end_session_endpoint":                                     p.Issuer + pathEndSession,
+		"scopes_supported":                                         scopes,
+		"response_types_supported":                                 []string{"code"},
+		"response_modes_supported":                                 []string{"query", "form_post"},
+		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantClient},
+		"acr_values_supported":                                     acrs,
+		"subject_types_supported":                                  []string{"public"},
+		"id_token_signing_alg_values_supported":                    algorithms,
+		"token_endpoint_auth_methods_supported":                    methods,
+		"token_endpoint_auth_signing_alg_values_supported":         idp.AssertionAlgorithms,
+		"revocation_endpoint_auth_methods_supported":               methods,
+		"revocation_endpoint_auth_signing_alg_values_supported":    idp.AssertionAlgorithms,
+		"introspection_endpoint_auth_methods_supported":            confidential,
+		"introspection_endpoint_auth_signing_alg_values_supported": idp.AssertionAlgorithms,
+		"display_values_supported":                                 []string{"page"},
+		"claim_types_supported":                                    []string{"normal"},
+		"claims_supported":                                         supportedClaims(),
+		"claims_parameter_supported":                               true,
+		"request_parameter_supported":                              false,
+		"request_uri_parameter_supported":                          false,
+		"code_challenge_methods_supported":                         []string{"S256"},
+		"prompt_values_supported":                                  []string{"none", "login", "consent", "select_account", "create"},
+		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3
 	})
 }
 

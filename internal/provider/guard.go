@@ -119,7 +119,13 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request) *fault {
 func credentials(r *http.Request) *fault {
 	header := r.Header.Get("Authorization")
 	if r.Form.Has("client_assertion") || r.Form.Has("client_assertion_type") {
-		return invalidClient() // no such method here, and no client is registered for it
+		switch {
+		case header != "" || r.Form.Has("client_secret"): // RFC 6749 §2.3
+			return invalidRequest("more than one client authentication")
+		case r.Form.Get("client_assertion") == "" || r.Form.Get("client_assertion_type") != assertionType:
+			return invalidClient()
+		}
+		return nil
 	}
 	if header == "" {
 		if r.Form.Get("client_id") == "" {
@@ -162,12 +168,12 @@ func bearer(r *http.Request) *fault {
 
 func knownGrant(form url.Values) *fault {
 	switch form.Get("grant_type") {
-	case grantCode, grantRefresh:
+	case grantCode, grantRefresh, grantClient:
 		return nil
 	case "":
 		return invalidRequest("grant_type is missing")
 	default:
-		return &fault{Error: "unsupported_grant_type", Description: "only authorization_code and refresh_token are supported", status: http.StatusBadRequest}
+		return &fault{Error: "unsupported_grant_type", Description: "only authorization_code, refresh_token and client_credentials are supported", status: http.StatusBadRequest}
 	}
 }
 

@@ -61,8 +61,7 @@ type introspection struct {
 // Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
 // other kind of token, it says that it is not active (RFC 7662 §2.2, §4).
 func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRequest]) (*op.Response, error) {
-	cc := r.Data.ClientCredentials
-	c, err := s.p.authenticate(ctx, r.Header, cc.ClientID, idp.Secret(cc.ClientSecret))
+	c, err := s.p.authenticate(ctx, r.Header, r.Data.ClientCredentials)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +75,10 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 	if err != nil {
 		return nil, broken(ctx, "look up access token", err)
 	}
+	var authTime int64
+	if at := t.family.Assurance.AuthTime; !at.IsZero() {
+		authTime = at.Unix()
+	}
 	return op.NewResponse(&introspection{
 		Active:    true,
 		Scope:     strings.Join(t.scopes, " "),
@@ -83,13 +86,13 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 		TokenType: "Bearer",
 		Expires:   t.expires.Unix(),
 		Issued:    t.issued.Unix(),
-		Subject:   t.user.ID,
+		Subject:   t.subject,
 		Audience:  t.audience,
 		Issuer:    s.p.Issuer,
 		ID:        t.id,
 		ACR:       t.family.Assurance.ACR,
 		AMR:       t.family.Assurance.AMR,
-		AuthTime:  t.family.Assurance.AuthTime.Unix(),
+		AuthTime:  authTime,
 	}), nil
 }
 

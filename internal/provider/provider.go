@@ -5,6 +5,7 @@
 //	application ◀── code, state, iss ◀──────── Respond ◀── how the interaction ended ◀─┘
 //	     │
 //	     ├──▶ /oauth2/token        code or refresh token ──▶ family (store) ──▶ access, ID and refresh token
+//	     │                        a client in its own name ──▶ access token, of no family
 //	     ├──▶ /oauth2/userinfo     access token ──▶ claims
 //	     ├──▶ /oauth2/introspect   access token ──▶ what it says, if it still holds
 //	     ├──▶ /oauth2/revoke       any token ──▶ its family ends
@@ -13,7 +14,7 @@
 // What machines call runs through zitadel/oidc (op.RegisterServer) behind guards of our own; what people see, authorize
 // and end_session, is answered here alone, because op.Server can only redirect. See docs/decisions/0001.
 //
-// Every token is derived from one [idp.Family], which is what one authorization code produced and which is revoked as a
+// Every token of a person is derived from one [idp.Family], which is what one authorization code produced and which is revoked as a
 // whole. A JWT access token names its family in its jti, so that userinfo and introspection need one read.
 package provider
 

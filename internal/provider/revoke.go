@@ -47,6 +47,9 @@ func (p *Provider) revokeJWT(ctx context.Context, token, clientID string, now ti
 	if err := ring.open(typAccessToken, token, &claims); err != nil {
 		return err
 	}
-	family, _, _ := strings.Cut(claims.ID, ".")
+	family, _, ofFamily := strings.Cut(claims.ID, ".")
+	if !ofFamily {
+		return p.revokeMachine(ctx, claims, clientID, now, ev)
+	}
 	return p.DB.RevokeFamily(ctx, family, clientID, now, ev)
 }

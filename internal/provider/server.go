@@ -12,15 +12,15 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
-	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
 
 // Grants of the token endpoint.
 const (
-	grantCode    = "authorization_code"
-	grantRefresh = "refresh_token"
+	grantCode    = idp.GrantAuthorizationCode
+	grantRefresh = idp.GrantRefreshToken
+	grantClient  = idp.GrantClientCredentials
 )
 
 // server is our side of the library: it routes and decodes, every decision is here. What is not overridden answers
@@ -45,51 +45,6 @@ func (c client) GrantTypes() []oidc.GrantType {
 		out[i] = oidc.GrantType(g)
 	}
 	return out
-}
-
-// VerifyClient authenticates the client by exactly the method it is registered for (OIDC Core §9).
-func (s server) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	c, err := s.p.authenticate(ctx, r.Header, r.Data.ClientID, idp.Secret(r.Data.ClientSecret))
-	if err != nil {
-		return nil, err
-	}
-	return client{registered: c}, nil
-}
-
-func (p *Provider) authenticate(ctx context.Context, header http.Header, id string, secret idp.Secret) (idp.Client, error) {
-	c, err := p.DB.Client(ctx, id)
-	if errors.Is(err, idp.ErrNotFound) {
-		return idp.Client{}, oidc.ErrInvalidClient()
-	}
-	if err != nil {
-		return idp.Client{}, broken(ctx, "load client", err)
-	}
-	method := idp.AuthMethodNone
-	switch {
-	case header.Get("Authorization") != "":
-		method = idp.AuthMethodBasic
-	case secret != "":
-		method = idp.AuthMethodPost
-	}
-	if method != c.AuthMethod || method != idp.AuthMethodNone && !c.HasSecret(secret, time.Now()) {
-		p.noteRefused(ctx, c)
-		return idp.Client{}, oidc.ErrInvalidClient()
-	}
-	web.Note(ctx, slog.String("client", c.ID))
-	return c, nil
-}
-
-// noteRefused records that a client failed to authenticate: once a minute for each client, because whoever knows a
-// client_id can cause it as often as he likes.
-func (p *Provider) noteRefused(ctx context.Context, c idp.Client) {
-	now := time.Now()
-	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "client-refused:" + c.ID, Value: []byte("1"), TTL: time.Minute}
-	if err := p.Ephemeral.Do(ctx, claim); err != nil || !claim.Found {
-		return
-	}
-	if err := p.DB.RecordEvents(ctx, p.event(ctx, idp.EventClientAuthRefused, "", c.ID, now)); err != nil {
-		web.Note(ctx, slog.Any("record_error", err))
-	}
 }
 
 // event returns an event that a client caused.

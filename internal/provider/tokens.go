@@ -41,11 +41,11 @@ type accessClaims struct {
 	ClientID string   `json:"client_id"`
 	Expires  int64    `json:"exp"`
 	Issued   int64    `json:"iat"`
-	ID       string   `json:"jti"` // the family's id, a dot, and what tells its tokens apart
+	ID       string   `json:"jti"` // the family's id, a dot, and what tells its tokens apart; without a dot: of no family
 	Scope    string   `json:"scope"`
 	ACR      string   `json:"acr,omitempty"`
 	AMR      []string `json:"amr,omitempty"`
-	AuthTime int64    `json:"auth_time"`
+	AuthTime int64    `json:"auth_time,omitempty"` // 0: nobody is behind it (clientcredentials.go)
 	Session  string   `json:"sid,omitempty"`
 }
 
@@ -195,10 +195,11 @@ func (p *Provider) audience(of, scopes []string) audience {
 }
 
 // A presented token is an access token that holds: signed or stored by us, not expired, its family alive, its user not
-// disabled.
+// disabled. A client's own token has of a family only the client, and no user.
 type presented struct {
 	family          idp.Family
 	user            idp.User
+	subject         string // the user, or the client if the token is its own
 	id              string // jti; empty for an opaque one
 	scopes          []string
 	audience        audience
@@ -225,9 +226,12 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 		return presented{}, err
 	}
 	expires := time.Unix(c.Expires, 0)
-	familyID, _, ok := strings.Cut(c.ID, ".")
-	if !ok || c.Issuer != p.Issuer || !now.Before(expires) {
+	familyID, _, ofFamily := strings.Cut(c.ID, ".")
+	if c.Issuer != p.Issuer || !now.Before(expires) {
 		return presented{}, errToken
+	}
+	if !ofFamily {
+		return p.presentMachine(ctx, c)
 	}
 	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && (f.ClientID != c.ClientID || u.ID != c.Subject) {
@@ -236,7 +240,7 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
-	return presented{family: f, user: u, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+	return presented{family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
 		issued: time.Unix(c.Issued, 0), expires: expires}, nil
 }
 
@@ -248,7 +252,7 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	return presented{family: f, user: u, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), issued: t.IssuedAt, expires: t.ExpiresAt}, nil
+	return presented{family: f, user: u, subject: u.ID, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), issued: t.IssuedAt, expires: t.ExpiresAt}, nil
 }
 
 // verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.

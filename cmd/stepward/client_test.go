@@ -1,0 +1,95 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestAClientWithKeysHasNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "keys.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	add := func(args ...string) (string, error) {
+		return stepward(t, dir, append([]string{"client", "add", "Acme", "--redirect-uri", "https://acme.example/cb", "--id", "acme"}, args...)...)
+	}
+	// RFC 7517 appendix A: the EC key, its public and its private form.
+	const public = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","kid":"1"`
+	const private = public + `,"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"`
+	for _, row := range []struct{ text, flag, want string }{
+		{`{"keys":[{` + private + `}]}`, "", "is private or symmetric"},
+		{`{"keys":[{"kty":"oct","k":"AAAA"}]}`, "", "is private or symmetric"},
+		{`{"keys":[]}`, "", "jwks is needed"},
+		{`{"keys":[{` + public + `}]}`, "--auth-alg=PS256", "PS256 fits no key"},
+		{`{"keys":[{` + public + `}]}`, "--public", "exclude each other"},
+		{`[]`, "", "is not a JWK set"},
+	} {
+		args := []string{"--jwks-file", file(row.text)}
+		if row.flag != "" {
+			args = append(args, row.flag)
+		}
+		if out, err := add(args...); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s %s: %v %s", row.text, row.flag, err, out)
+		}
+	}
+	if _, err := add("--jwks-file", filepath.Join(dir, "nothing.json")); err == nil || !strings.Contains(err.Error(), "read JWK set") {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := add("--auth-alg", "ES256"); err == nil || !strings.Contains(err.Error(), "private_key_jwt alone") {
+		t.Errorf("an algorithm without keys: %v", err)
+	}
+	out, err := add("--jwks-file", file(`{"keys":[{`+public+`}]}`), "--auth-alg", "ES256")
+	if err != nil || strings.Contains(out, "secret") {
+		t.Fatalf("%v %s", err, out)
+	}
+	out, err = stepward(t, dir, "client", "show", "acme")
+	if err != nil || !strings.Contains(out, "private_key_jwt") || !strings.Contains(out, "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "stepward.yaml")
+	if err := os.WriteFile(path, []byte("scopes:\n  reports: {description: Read reports}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := func(id string, args ...string) (string, error) {
+		t.Helper()
+		args = append([]string{"client", "add", "Nightly", "--config", path, "--id", id, "--grant", "client_credentials"}, args...)
+		if _, err := stepward(t, dir, args...); err != nil {
+			return "", err
+		}
+		return stepward(t, dir, "client", "show", id, "--config", path)
+	}
+	out, err := add("machine", "--scope", "reports")
+	if err != nil || !strings.Contains(out, `"grant_types": [
+    "client_credentials"
+  ]`) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = add("both", "--scope", "reports", "--scope", "openid", "--redirect-uri", "https://acme.example/cb")
+	if err != nil || !strings.Contains(out, `"authorization_code"`) || !strings.Contains(out, `"refresh_token"`) || !strings.Contains(out, `"client_credentials"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = add("api", "--scope", "reports", "--resource-server")
+	if err != nil || strings.Contains(out, `"authorization_code"`) || !strings.Contains(out, `"reports"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	for want, args := range map[string][]string{
+		"needs at least one":                 nil,
+		"that authenticate themselves":       {"--scope", "reports", "--public"},
+		"access_token_format must be jwt":    {"--scope", "reports", "--access-token", "opaque"},
+		"no action class and is not about a": {"--scope", "email"},
+	} {
+		if out, err := add("bad", args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package idp
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// AssertionAlgorithms are those that clients may sign their assertions with, as far as their policy allows.
+var AssertionAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
+
+// Limits of a client's registered keys. Whoever authenticates makes us try up to all of them.
+const (
+	maxClientKeys = 10
+	minRSABits    = 2048 // RFC 7518 §3.3
+	maxRSABits    = 8192
+)
+
+// SignsWith reports whether a registered key is for signatures of this algorithm: its type and curve are the algorithm's
+// (RFC 7518 §3, RFC 8037 §3.1), and what it says about itself does not speak against it.
+func SignsWith(key jose.JSONWebKey, alg string) bool {
+	if key.Use != "" && key.Use != "sig" || key.Algorithm != "" && key.Algorithm != alg {
+		return false
+	}
+	switch k := key.Key.(type) {
+	case *ecdsa.PublicKey:
+		return alg == "ES256" && k.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		return alg == "EdDSA"
+	case *rsa.PublicKey:
+		return alg == "PS256" || alg == "RS256"
+	default:
+		return false
+	}
+}
+
+// keyFaults says what is wrong with the keys that a client registers and with the use it makes of them.
+func (c Client) keyFaults() (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var keys []jose.JSONWebKey
+	if c.JWKS != nil {
+		keys = c.JWKS.Keys
+	}
+	if len(keys) > maxClientKeys {
+		fault("jwks has more than %d keys", maxClientKeys)
+		return faults
+	}
+	for i, key := range keys {
+		if reason := keyFault(key); reason != "" {
+			fault("jwks key %d %s", i+1, reason)
+		}
+	}
+	alg := c.AuthAlg
+	if alg != "" && !slices.Contains(AssertionAlgorithms, alg) {
+		fault("token_endpoint_auth_signing_alg must be one of %s", strings.Join(AssertionAlgorithms, ", "))
+		return faults
+	}
+	if c.AuthMethod != AuthMethodPrivateKey {
+		if alg != "" {
+			fault("token_endpoint_auth_signing_alg is for private_key_jwt alone")
+		}
+		return faults
+	}
+	fits := func(key jose.JSONWebKey) bool {
+		return slices.ContainsFunc(AssertionAlgorithms, func(a string) bool { return (alg == "" || a == alg) && SignsWith(key, a) })
+	}
+	switch {
+	case len(keys) == 0:
+		fault("jwks is needed for token_endpoint_auth_method private_key_jwt")
+	case len(faults) == 0 && !slices.ContainsFunc(keys, fits):
+		fault("token_endpoint_auth_signing_alg %s fits no key of jwks", alg)
+	}
+	return faults
+}
+
+// keyFault says what is wrong with one key; "" if nothing.
+func keyFault(key jose.JSONWebKey) string {
+	if key.Key != nil && !key.IsPublic() {
+		return "is private or symmetric; register the public half alone, and let nobody else see the other"
+	}
+	if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
+		return fmt.Sprintf("is RSA with %d bits; %d to %d will do", k.N.BitLen(), minRSABits, maxRSABits)
+	}
+	if !key.Valid() || !slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return SignsWith(key, alg) }) {
+		return "is not for signatures with " + strings.Join(AssertionAlgorithms, ", ")
+	}
+	return ""
+}
