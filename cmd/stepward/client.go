@@ -29,6 +29,7 @@ type clientAddCmd struct {
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
 	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it authenticates: ${enum}."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
+	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
@@ -80,7 +81,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret) {
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
-		Scopes:     c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {
