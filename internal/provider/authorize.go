@@ -89,8 +89,8 @@ func (p *Provider) trusted(r *http.Request, form url.Values) (request url.Values
 	refused := func(text, reason string) (url.Values, idp.Client, string, error) {
 		return nil, idp.Client{}, "", badLink("invalid_request", text, errors.New(reason))
 	}
-	pushed := refersToPush(form)
-	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 && !pushed {
+	byReference := refersToPush(form)
+	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 && !byReference {
 		return refused("The application sent a parameter twice.", "client_id or redirect_uri repeated")
 	}
 	id := form.Get("client_id")
@@ -104,7 +104,7 @@ func (p *Provider) trusted(r *http.Request, form url.Values) (request url.Values
 	if err != nil {
 		return nil, idp.Client{}, "", fmt.Errorf("load client: %w", err)
 	}
-	if pushed {
+	if byReference {
 		if form, reference, err = p.pulled(r, form, client); err != nil {
 			return nil, idp.Client{}, "", err
 		}

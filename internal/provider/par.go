@@ -165,7 +165,7 @@ func (p *Provider) pulled(r *http.Request, form url.Values, c idp.Client) (url.V
 	return request, reference.Hash(), nil
 }
 
-// use is what it takes to use a reference up: the first op's Found says that this is its one use.
-func (p *Provider) use(hash string) (claim, remove *ephemeral.Op) {
+// useUp is what it takes to use a reference up: the first op's Found says that this is its one use.
+func (p *Provider) useUp(hash string) (claim, remove *ephemeral.Op) {
 	return &ephemeral.Op{Verb: ephemeral.Claim, Key: "par-used:" + hash, Value: []byte("1"), TTL: usedTTL}, p.pushes.DeleteOp(hash)
 }

@@ -46,7 +46,7 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 		ops = append(ops, once)
 	}
 	if i.Request.Pushed != "" {
-		claim, remove := p.use(i.Request.Pushed)
+		claim, remove := p.useUp(i.Request.Pushed)
 		once = claim
 		ops = append(ops, claim, remove)
 	}
