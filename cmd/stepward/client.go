@@ -34,6 +34,7 @@ type clientAddCmd struct {
 	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file. Default: what its keys are for."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
+	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
 	Grant        []string      `enum:"client_credentials" placeholder:"GRANT" help:"client_credentials: it gets tokens in its own name, with nobody behind it. Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
@@ -93,7 +94,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
-		Scopes:     c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {

@@ -58,6 +58,9 @@ type Client struct {
 	// Audience of the client's access tokens; empty: the issuer.
 	Audience []string `json:"audience,omitempty"`
 
+	// RequirePAR refuses authorization requests of the client that it did not push (RFC 9126 §6).
+	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
+
 	DefaultACRValues []string       `json:"default_acr_values,omitempty"`
 	MinimumACR       string         `json:"minimum_acr,omitempty"`
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`

@@ -66,6 +66,9 @@ func (c Client) Faults(p Policy) []string {
 	if slices.Contains(c.GrantTypes, GrantAuthorizationCode) && len(c.RedirectURIs) == 0 {
 		fault("redirect_uris needs at least one for the authorization_code grant")
 	}
+	if c.RequirePAR && !slices.Contains(c.GrantTypes, GrantAuthorizationCode) {
+		fault("require_pushed_authorization_requests needs the authorization_code grant")
+	}
 	if len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50 {
 		fault("redirect_uris and post_logout_redirect_uris are limited to 50 each")
 	}

@@ -52,6 +52,7 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
 		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },
+		"require_pushed_authorization": func(c *Client) { c.RequirePAR = true; c.GrantTypes = nil },
 		"post_logout_redirect_uris":    func(c *Client) { c.PostLogoutRedirectURIs = []string{"ftp://x/"} },
 		"logo_uri":                     func(c *Client) { c.LogoURI = "javascript:x" },
 		"scope":                        func(c *Client) { c.Scopes = []string{"payouts"} },

@@ -43,26 +43,17 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		form = r.PostForm // what stands in the URL of a form's target is not part of the request (OIDC Core §3.1.2.1)
 	}
-	client, err := p.trustedClient(r, form)
+	form, client, reference, err := p.trusted(r, form)
 	if err != nil {
 		return err
 	}
-	req := idp.Request{
-		ClientID:     client.ID,
-		RedirectURI:  form.Get("redirect_uri"),
-		State:        form.Get("state"),
-		ResponseMode: form.Get("response_mode"),
-	}
-	if len(form["state"]) > 1 || len(req.State) > maxState {
-		req.State = "" // not one to give back
-	}
-	if req.ResponseMode != "" && req.ResponseMode != "query" && req.ResponseMode != "form_post" {
-		req.ResponseMode = ""
-		return p.redirect(w, r, req, refusal{"invalid_request", "response_mode is not supported"})
-	}
+	req := idp.Request{ClientID: client.ID, RedirectURI: form.Get("redirect_uri"), Pushed: reference}
 	need, err := p.read(r, form, client, &req)
+	if client.RequirePAR && reference == "" {
+		err = refuse("invalid_request", "the client has to push its requests (RFC 9126)")
+	}
 	if bad, ok := errors.AsType[refusal](err); ok {
-		return p.redirect(w, r, req, bad)
+		return p.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.code, Description: bad.description})
 	}
 	if err != nil {
 		return err
@@ -86,36 +77,75 @@ func seeOther(r *http.Request) int {
 	return http.StatusFound
 }
 
-// trustedClient finds the client and checks that the redirect URI is its own.
-func (p *Provider) trustedClient(r *http.Request, form url.Values) (idp.Client, error) {
-	problem := func(text string, err error) error {
-		return &web.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-in link doesn't work",
-			Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err}
-	}
-	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 {
-		return idp.Client{}, problem("The application sent a parameter twice.", errors.New("client_id or redirect_uri repeated"))
-	}
-	id, uri := form.Get("client_id"), form.Get("redirect_uri")
-	if id == "" {
-		return idp.Client{}, problem("The application did not say who it is.", errors.New("client_id missing"))
-	}
-	client, err := p.DB.Client(r.Context(), id)
-	switch {
-	case errors.Is(err, idp.ErrNotFound):
-		return idp.Client{}, problem("We don't know the application that sent you here.", errors.New("client unknown"))
-	case err != nil:
-		return idp.Client{}, fmt.Errorf("load client: %w", err)
-	case uri == "":
-		return idp.Client{}, problem("The application did not say where to send you afterwards.", errors.New("redirect_uri missing"))
-	case !redirectRegistered(client, uri):
-		return idp.Client{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("redirect_uri not registered"))
-	}
-	return client, nil
+// badLink is the page for a request that cannot be answered to its client, because it is not known to be the client's.
+func badLink(code, text string, err error) error {
+	return &web.Problem{Status: http.StatusBadRequest, Code: code, Title: "This sign-in link doesn't work",
+		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err}
 }
 
-// read validates the rest of the request into req and says what it requires. Its refusals go to the client.
+// trusted finds the client, and the request if it was pushed, and checks that the redirect URI is the client's own. The
+// reference is empty for a request that was not pushed.
+func (p *Provider) trusted(r *http.Request, form url.Values) (request url.Values, client idp.Client, reference string, err error) {
+	refused := func(text, reason string) (url.Values, idp.Client, string, error) {
+		return nil, idp.Client{}, "", badLink("invalid_request", text, errors.New(reason))
+	}
+	byReference := refersToPush(form)
+	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 && !byReference {
+		return refused("The application sent a parameter twice.", "client_id or redirect_uri repeated")
+	}
+	id := form.Get("client_id")
+	if id == "" {
+		return refused("The application did not say who it is.", "client_id missing")
+	}
+	client, err = p.DB.Client(r.Context(), id)
+	if errors.Is(err, idp.ErrNotFound) {
+		return refused("We don't know the application that sent you here.", "client unknown")
+	}
+	if err != nil {
+		return nil, idp.Client{}, "", fmt.Errorf("load client: %w", err)
+	}
+	if byReference {
+		if form, reference, err = p.pulled(r, form, client); err != nil {
+			return nil, idp.Client{}, "", err
+		}
+	}
+	switch err := ownRedirect(client, form); {
+	case errors.Is(err, errNoRedirect):
+		return refused("The application did not say where to send you afterwards.", err.Error())
+	case err != nil:
+		return refused("The application asked us to send you to an address that is not registered for it.", err.Error())
+	}
+	return form, client, reference, nil
+}
+
+var (
+	errNoRedirect      = refuse("invalid_request", "redirect_uri is missing")
+	errForeignRedirect = refuse("invalid_request", "redirect_uri is not registered for the client")
+)
+
+// ownRedirect checks that the request names a redirect URI, and one of the client's.
+func ownRedirect(client idp.Client, form url.Values) error {
+	switch uri := form.Get("redirect_uri"); {
+	case uri == "":
+		return errNoRedirect
+	case !redirectRegistered(client, uri):
+		return errForeignRedirect
+	}
+	return nil
+}
+
+// read validates the rest of the request into req and says what it requires. Its refusals go to the client, in the manner
+// that req says by then.
 func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
 	none := idp.Requirement{}
+	req.State, req.ResponseMode = form.Get("state"), form.Get("response_mode")
+	if len(form["state"]) > 1 || len(req.State) > maxState {
+		req.State = "" // not one to give back
+	}
+	if req.ResponseMode != "" && req.ResponseMode != "query" && req.ResponseMode != "form_post" {
+		req.ResponseMode = ""
+		return none, refuse("invalid_request", "response_mode is not supported")
+	}
 	for _, name := range authorizeParams {
 		if len(form[name]) > 1 { // RFC 6749 §3.1
 			return none, refuse("invalid_request", "a parameter is repeated: "+name)

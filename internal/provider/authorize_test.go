@@ -63,49 +63,57 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 	}
 }
 
+// badRequests are authorization requests of a client that is known to be it, and the error each gets: at the authorization
+// endpoint and where requests are pushed, which read them by the same code.
+var badRequests = []struct {
+	name   string
+	params []string
+	code   string
+}{
+	{"response_type missing", []string{"response_type", ""}, "invalid_request"},
+	{"implicit", []string{"response_type", "id_token token"}, "unsupported_response_type"},
+	{"hybrid", []string{"response_type", "code id_token"}, "unsupported_response_type"},
+	{"no PKCE", []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
+	{"PKCE plain", []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
+	{"PKCE plain by default", []string{"code_challenge_method", ""}, "invalid_request"},
+	{"a challenge that is none", []string{"code_challenge", "short"}, "invalid_request"},
+	{"a challenge of other characters", []string{"code_challenge", strings.Repeat("=", 43)}, "invalid_request"},
+	{"a method without challenge", []string{"code_challenge", ""}, "invalid_request"},
+	{"prompt=none with others", []string{"prompt", "none login"}, "invalid_request"},
+	{"an unknown prompt", []string{"prompt", "dance"}, "invalid_request"},
+	{"a negative max_age", []string{"max_age", "-1"}, "invalid_request"},
+	{"a max_age in words", []string{"max_age", "soon"}, "invalid_request"},
+	{"a max_age that overflows", []string{"max_age", "99999999999"}, "invalid_request"},
+	{"a scope the client may not have", []string{"scope", "openid accounts"}, "invalid_scope"},
+	{"no scope", []string{"scope", ""}, "invalid_scope"},
+	{"a request object", []string{"request", "eyJ"}, "request_not_supported"},
+	{"a request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported"},
+	{"a registration", []string{"registration", "{}"}, "registration_not_supported"},
+	{"a foreign id_token_hint", []string{"id_token_hint", "a.b.c"}, "invalid_request"},
+	{"a nonce too long", []string{"nonce", strings.Repeat("n", 513)}, "invalid_request"},
+	{"claims that are no JSON", []string{"claims", "{"}, "invalid_request"},
+	{"claims that are an array", []string{"claims", "[]"}, "invalid_request"},
+	{"claims with a member twice", []string{"claims", `{"id_token":{"acr":{"essential":true,"essential":false}}}`}, "invalid_request"},
+	{"claims with something behind", []string{"claims", `{} {}`}, "invalid_request"},
+	{"claims of the wrong type", []string{"claims", `{"id_token":{"acr":"phrh"}}`}, "invalid_request"},
+	{"claims too long", []string{"claims", `{"x":"` + strings.Repeat("x", maxClaims) + `"}`}, "invalid_request"},
+	{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
+}
+
+// narrowed is c, or for a row that needs one a client that may ask for little.
+func (h *house) narrowed(c idp.Client, code string) idp.Client {
+	if code != "invalid_scope" {
+		return c
+	}
+	return h.addClient(func(c *idp.Client) { c.Scopes = []string{"openid"} })
+}
+
 func TestAuthorizeSendsErrorsToTheClient(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	for _, row := range []struct {
-		name   string
-		params []string
-		code   string
-	}{
-		{"response_type missing", []string{"response_type", ""}, "invalid_request"},
-		{"implicit", []string{"response_type", "id_token token"}, "unsupported_response_type"},
-		{"hybrid", []string{"response_type", "code id_token"}, "unsupported_response_type"},
-		{"no PKCE", []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
-		{"PKCE plain", []string{"code_challenge", verifier, "code_challenge_method", "plain"}, "invalid_request"},
-		{"PKCE plain by default", []string{"code_challenge_method", ""}, "invalid_request"},
-		{"a challenge that is none", []string{"code_challenge", "short"}, "invalid_request"},
-		{"a challenge of other characters", []string{"code_challenge", strings.Repeat("=", 43)}, "invalid_request"},
-		{"a method without challenge", []string{"code_challenge", ""}, "invalid_request"},
-		{"prompt=none with others", []string{"prompt", "none login"}, "invalid_request"},
-		{"an unknown prompt", []string{"prompt", "dance"}, "invalid_request"},
-		{"a negative max_age", []string{"max_age", "-1"}, "invalid_request"},
-		{"a max_age in words", []string{"max_age", "soon"}, "invalid_request"},
-		{"a max_age that overflows", []string{"max_age", "99999999999"}, "invalid_request"},
-		{"a scope the client may not have", []string{"scope", "openid accounts"}, "invalid_scope"},
-		{"no scope", []string{"scope", ""}, "invalid_scope"},
-		{"a request object", []string{"request", "eyJ"}, "request_not_supported"},
-		{"a request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported"},
-		{"a registration", []string{"registration", "{}"}, "registration_not_supported"},
-		{"a foreign id_token_hint", []string{"id_token_hint", "a.b.c"}, "invalid_request"},
-		{"a nonce too long", []string{"nonce", strings.Repeat("n", 513)}, "invalid_request"},
-		{"claims that are no JSON", []string{"claims", "{"}, "invalid_request"},
-		{"claims that are an array", []string{"claims", "[]"}, "invalid_request"},
-		{"claims with a member twice", []string{"claims", `{"id_token":{"acr":{"essential":true,"essential":false}}}`}, "invalid_request"},
-		{"claims with something behind", []string{"claims", `{} {}`}, "invalid_request"},
-		{"claims of the wrong type", []string{"claims", `{"id_token":{"acr":"phrh"}}`}, "invalid_request"},
-		{"claims too long", []string{"claims", `{"x":"` + strings.Repeat("x", maxClaims) + `"}`}, "invalid_request"},
-		{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
-	} {
+	for _, row := range badRequests {
 		t.Run(row.name, func(t *testing.T) {
-			narrow := c
-			if row.code == "invalid_scope" {
-				narrow = h.addClient(func(c *idp.Client) { c.Scopes = []string{"openid"} })
-			}
-			r := h.authorize(request(narrow, row.params...))
+			r := h.authorize(request(h.narrowed(c, row.code), row.params...))
 			q := r.query()
 			if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), "https://app.example/cb?") {
 				t.Fatalf("%d to %q: %s", r.StatusCode, r.Header.Get("Location"), r.body)

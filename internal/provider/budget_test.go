@@ -61,6 +61,13 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 			t.Errorf("%v", m)
 		}
 	})
+	var reference string
+	cost("push", 0, 1, func() { reference = h.pushed(jwt) })
+	cost("authorize, pushed", 0, 2, func() { h.begun(jwt, reference) }) // one more: the request is read
+	cost("respond, pushed", 0, 1, func() {
+		_, err := h.respond(h.outcome(u))
+		check(t, err)
+	})
 	cost("jwks", 0, 0, func() { h.get(pathJWKS) })
 }
 

@@ -29,6 +29,8 @@ func (p *Provider) metadata() ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"issuer":                                                   p.Issuer,
 		"authorization_endpoint":                                   p.Issuer + pathAuthorize,
+		"pushed_authorization_request_endpoint":                    p.Issuer + pathPAR,
+		"require_pushed_authorization_requests":                    false, // of everybody; single clients may have to
 		"token_endpoint":                                           p.Issuer + pathToken,
 		"userinfo_endpoint":                                        p.Issuer + pathUserInfo,
 		"jwks_uri":                                                 p.Issuer + pathJWKS,

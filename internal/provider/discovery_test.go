@@ -18,6 +18,8 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 	want := map[string]any{
 		"issuer":                                           h.url,
 		"authorization_endpoint":                           h.url + "/oauth2/authorize",
+		"pushed_authorization_request_endpoint":            h.url + "/oauth2/par",
+		"require_pushed_authorization_requests":            false,
 		"token_endpoint":                                   h.url + "/oauth2/token",
 		"userinfo_endpoint":                                h.url + "/oauth2/userinfo",
 		"jwks_uri":                                         h.url + "/oauth2/jwks",

@@ -53,9 +53,7 @@ func invalidClient() *fault {
 // serve puts a guard before the library and an answer around it.
 func (p *Provider) serve(g guard) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store") // RFC 6749 §5.1; of userinfo and introspection likewise
-		h.Set("Pragma", "no-cache")
+		noStore(w)
 		if bad := g.admit(w, r); bad != nil {
 			p.fail(w, r, g, bad)
 			return
@@ -66,6 +64,12 @@ func (p *Provider) serve(g guard) http.HandlerFunc {
 			p.fail(w, r, g, a.fault())
 		}
 	}
+}
+
+// noStore keeps an answer out of caches (RFC 6749 §5.1; of userinfo, introspection and par likewise).
+func noStore(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
 }
 
 // admit parses the request's form and says what is wrong with it.

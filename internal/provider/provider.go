@@ -1,5 +1,7 @@
 // Package provider holds the OAuth 2.0 and OpenID Connect endpoints, the tokens and the keys that sign them.
 //
+//	application ──▶ /oauth2/par ──▶ the request is kept (RFC 9126) ──▶ request_uri, for authorize
+//	     │
 //	application ──▶ /oauth2/authorize ──▶ Config.Begin stores the interaction ──▶ 302 /login   (package login, screens)
 //	                                                                                   │
 //	application ◀── code, state, iss ◀──────── Respond ◀── how the interaction ended ◀─┘
@@ -40,6 +42,7 @@ import (
 // Paths of the endpoints, below the issuer.
 const (
 	pathAuthorize  = "/oauth2/authorize"
+	pathPAR        = "/oauth2/par"
 	pathToken      = "/oauth2/token"
 	pathUserInfo   = "/oauth2/userinfo"
 	pathJWKS       = "/oauth2/jwks"
@@ -74,6 +77,7 @@ type Config struct {
 type Provider struct {
 	Config
 	codes   ephemeral.Bucket[authorization]
+	pushes  ephemeral.Bucket[pushed]
 	logouts ephemeral.Bucket[logout]
 	pages   *web.Pages
 	library http.Handler // zitadel/oidc, behind serve
@@ -100,6 +104,7 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{
 		Config:  c,
 		codes:   ephemeral.NewBucket[authorization](c.Ephemeral, "code", codeTTL),
+		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
 		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
 	}
 	if p.pages, err = c.Shell.Parse(files, "pages/*.html"); err != nil {
@@ -125,6 +130,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.Shell.Handle(protocol, "GET "+pathEndSession, p.endSession)
 	p.Shell.Handle(protocol, "POST "+pathEndSession, p.endSession)
 	protocol.HandleFunc("GET "+pathFormPostJS, p.formPostScript)
+	protocol.HandleFunc(pathPAR, p.par)
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))
 	protocol.HandleFunc(pathIntrospect, p.serve(introspectGuard))
 	protocol.HandleFunc(pathRevoke, p.serve(revokeGuard))

@@ -35,13 +35,20 @@ type authorization struct {
 }
 
 // Respond ends a client's interaction: with a code, or with the OAuth error of the outcome. The interaction is taken with
-// it, so that of two calls (the person pressed reload) one answers the client and the other shows a page that says so.
-// One without an ID was never stored: a silent request, answered where it came in.
+// it, so that of two calls (the person pressed reload) one answers the client and the other shows a page that says so. Of a
+// pushed request the reference is claimed, once for all interactions that began from it. One without an ID was never
+// stored: a silent or a faulty request, answered where it came in.
 func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
-	take := &ephemeral.Op{Verb: ephemeral.Take, Key: interactions + ":" + i.ID}
+	var once *ephemeral.Op // has one winner, who answers; never two of them: each caller might win one
 	var ops []*ephemeral.Op
 	if i.ID != "" {
-		ops = append(ops, take)
+		once = &ephemeral.Op{Verb: ephemeral.Take, Key: interactions + ":" + i.ID}
+		ops = append(ops, once)
+	}
+	if i.Request.Pushed != "" {
+		claim, remove := p.useUp(i.Request.Pushed)
+		once = claim
+		ops = append(ops, claim, remove)
 	}
 	var code idp.Secret
 	if o.Error == "" {
@@ -50,7 +57,7 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 		if err != nil {
 			return fmt.Errorf("put code: %w", err)
 		}
-		// Should the take find nothing, the code stays unsaid and expires: a round trip saved and nothing lost.
+		// Should somebody else have won, the code stays unsaid and expires: a round trip saved and nothing lost.
 		ops = append(ops, put)
 	}
 	if len(ops) > 0 {
@@ -58,10 +65,10 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 			return fmt.Errorf("end interaction: %w", err)
 		}
 	}
-	if i.ID != "" && !take.Found {
+	if once != nil && !once.Found {
 		return &web.Problem{Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has ended already",
 			Text: "You may have used the back button or reloaded the page.", Next: "Go back to the application; you are probably signed in there.",
-			Err: errors.New("interaction already taken")}
+			Err: errors.New("interaction or pushed request already answered")}
 	}
 	if o.Error != "" {
 		return p.redirect(w, r, i.Request, refusal{o.Error, o.Description})
