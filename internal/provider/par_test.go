@@ -471,3 +471,13 @@ func FuzzPushedRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestOp39_AClientPushesWithAKeyOfItsOwn(t *testing.T) {
+	h := open(t)
+	c := h.addKeyClient(nil, ES256)
+	form := withAssertion(request(c), h.goodAssertion(c).text(t))
+	if r := h.post(pathPAR, form); r.StatusCode != 201 {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
+	wantError(t, h.post(pathPAR, form), 401, "invalid_client") // an assertion works once, here as anywhere
+}
