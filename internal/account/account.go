@@ -154,8 +154,10 @@ func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWrite
 			if err := a.Sessions.End(r.Context(), w, r); err != nil {
 				return fmt.Errorf("end session: %w", err)
 			}
-			return &web.Problem{Status: http.StatusForbidden, Title: "This account is closed",
-				Text: "You have been signed out.", Next: "If you think this is a mistake, ask whoever runs this service."}
+			return &web.Problem{
+				Status: http.StatusForbidden, Title: "This account is closed",
+				Text: "You have been signed out.", Next: "If you think this is a mistake, ask whoever runs this service.",
+			}
 		}
 		return h(w, r, visitor{sess, u})
 	}

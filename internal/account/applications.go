@@ -66,8 +66,10 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	ev.SessionID, ev.ClientID = v.session.ID, typed[0]
 	err = a.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
-		return &web.Problem{Status: http.StatusNotFound, Title: "There's no such application",
-			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications"}
+		return &web.Problem{
+			Status: http.StatusNotFound, Title: "There's no such application",
+			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications",
+		}
 	} else if err != nil {
 		return fmt.Errorf("remove grant: %w", err)
 	}

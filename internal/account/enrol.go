@@ -44,8 +44,10 @@ func (a *Account) enrol(w http.ResponseWriter, r *http.Request, e enrolment) err
 }
 
 func (a *Account) enrolmentCookie(value string, maxAge int) *http.Cookie {
-	c := &http.Cookie{Name: "__Host-stepward-enrol", Value: value, Path: "/", MaxAge: maxAge,
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{
+		Name: "__Host-stepward-enrol", Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
 	if a.Insecure {
 		c.Name, c.Secure = "stepward-enrol", false
 	}
@@ -54,9 +56,11 @@ func (a *Account) enrolmentCookie(value string, maxAge int) *http.Cookie {
 
 // enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
 func (a *Account) enrolment(r *http.Request) (enrolment, string, error) {
-	gone := &web.Problem{Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
+	gone := &web.Problem{
+		Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
 		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
-		Next: "If you have created one, sign in with it", NextURL: "/account"}
+		Next: "If you have created one, sign in with it", NextURL: "/account",
+	}
 	cookie, err := r.Cookie(a.enrolmentCookie("", 0).Name)
 	if err != nil {
 		return enrolment{}, "", gone
@@ -91,8 +95,10 @@ func (a *Account) registered(ctx context.Context, e enrolment) ([]idp.Passkey, e
 		return nil, fmt.Errorf("load passkeys: %w", err)
 	}
 	if slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !slices.Contains(e.Passkeys, k.ID) }) {
-		return nil, &web.Problem{Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
-			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.", Next: "Sign in", NextURL: "/account/passkeys"}
+		return nil, &web.Problem{
+			Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
+			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.", Next: "Sign in", NextURL: "/account/passkeys",
+		}
 	}
 	return keys, nil
 }
@@ -275,11 +281,15 @@ func (a *Account) register(r *http.Request, in finishRequest, binding string, u 
 	switch {
 	case err == nil:
 	case errors.Is(err, passkey.ErrNotVerified):
-		return k, &web.Problem{Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn't check that it's you",
-			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. Turn on a screen lock, or use another device.", Err: err}
+		return k, &web.Problem{
+			Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn't check that it's you",
+			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. Turn on a screen lock, or use another device.", Err: err,
+		}
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
-		return k, &web.Problem{Status: http.StatusBadRequest, Code: "refused", Title: "That didn't work",
-			Text: "We couldn't accept that passkey. Try again, or use another device.", Err: err}
+		return k, &web.Problem{
+			Status: http.StatusBadRequest, Code: "refused", Title: "That didn't work",
+			Text: "We couldn't accept that passkey. Try again, or use another device.", Err: err,
+		}
 	default:
 		return k, fmt.Errorf("finish registration: %w", err)
 	}
@@ -294,11 +304,15 @@ func addProblem(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrTooManyPasskeys):
-		return &web.Problem{Status: http.StatusConflict, Code: "too_many", Title: "That's enough passkeys",
-			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err}
+		return &web.Problem{
+			Status: http.StatusConflict, Code: "too_many", Title: "That's enough passkeys",
+			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err,
+		}
 	case errors.Is(err, idp.ErrConflict):
-		return &web.Problem{Status: http.StatusConflict, Code: "known", Title: "This already exists",
-			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.", Next: "Sign in", NextURL: "/account", Err: err}
+		return &web.Problem{
+			Status: http.StatusConflict, Code: "known", Title: "This already exists",
+			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.", Next: "Sign in", NextURL: "/account", Err: err,
+		}
 	}
 	return fmt.Errorf("store passkey: %w", err)
 }

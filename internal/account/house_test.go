@@ -120,8 +120,10 @@ func (h *house) user(email string, passkeys int) (idp.User, []idp.Passkey) {
 		h.t.Fatal(err)
 	}
 	for i := range passkeys {
-		k := idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte(idp.NewSecret().Reveal()), PublicKey: []byte{1},
-			Name: fmt.Sprintf("Key %d", i+1), CreatedAt: time.Now()}
+		k := idp.Passkey{
+			ID: idp.NewID(), UserID: u.ID, CredentialID: []byte(idp.NewSecret().Reveal()), PublicKey: []byte{1},
+			Name: fmt.Sprintf("Key %d", i+1), CreatedAt: time.Now(),
+		}
 		if err := h.db.AddPasskey(h.t.Context(), k); err != nil {
 			h.t.Fatal(err)
 		}
@@ -231,8 +233,10 @@ func (b *browser) signIn(u idp.User, passkeyID string, classes ...string) *idp.S
 	}
 	r.Header.Set("User-Agent", "Mozilla/5.0 (Macintosh) Gecko/20100101 Firefox/150.0")
 	w := httptest.NewRecorder()
-	s, err := b.sessions.Start(b.t.Context(), w, r, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: passkeyID,
-		At: time.Now(), Purpose: idp.PurposeSignIn, ActionClasses: classes, UserVerified: true})
+	s, err := b.sessions.Start(b.t.Context(), w, r, idp.Authentication{
+		ID: idp.NewID(), UserID: u.ID, PasskeyID: passkeyID,
+		At: time.Now(), Purpose: idp.PurposeSignIn, ActionClasses: classes, UserVerified: true,
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

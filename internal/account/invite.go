@@ -43,8 +43,10 @@ func (a *Account) acceptInvitation(w http.ResponseWriter, r *http.Request) error
 		http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 		return nil
 	}
-	over := &web.Problem{Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn't work any more",
-		Text: "It was used, is too old, or wasn't copied completely.", Next: "If you have a passkey already, sign in. Otherwise ask for a new invitation.", NextURL: "/account"}
+	over := &web.Problem{
+		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn't work any more",
+		Text: "It was used, is too old, or wasn't copied completely.", Next: "If you have a passkey already, sign in. Otherwise ask for a new invitation.", NextURL: "/account",
+	}
 	link, err := a.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {
 		return over

@@ -166,10 +166,12 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := idp.Profile{GivenName: "Ada", FamilyName: "King", MiddleName: "M", Nickname: "al", PreferredUsername: "ada",
+	want := idp.Profile{
+		GivenName: "Ada", FamilyName: "King", MiddleName: "M", Nickname: "al", PreferredUsername: "ada",
 		URL: "https://example.com/ada", Picture: "https://example.com/ada.png", Website: "https://example.com/", Gender: "female",
 		Birthdate: "0000-02-29", Zoneinfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+442079460000",
-		Address: idp.Address{Formatted: "1 Dorset Street\nW1 London\nGreater London\nUK", StreetAddress: "1 Dorset Street", PostalCode: "W1", Locality: "London", Region: "Greater London", Country: "UK"}}
+		Address: idp.Address{Formatted: "1 Dorset Street\nW1 London\nGreater London\nUK", StreetAddress: "1 Dorset Street", PostalCode: "W1", Locality: "London", Region: "Greater London", Country: "UK"},
+	}
 	if diff := cmp.Diff(want, got.Profile); diff != "" {
 		t.Error(diff)
 	}

@@ -70,8 +70,10 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	}
 	name, ok := idp.NormalizeName(typed[0])
 	if !ok {
-		return &web.Problem{Status: http.StatusUnprocessableEntity, Title: "That name doesn't work",
-			Text: "A passkey's name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys"}
+		return &web.Problem{
+			Status: http.StatusUnprocessableEntity, Title: "That name doesn't work",
+			Text: "A passkey's name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+		}
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, r.PathValue("id"), map[string]string{"name": name}
@@ -85,8 +87,10 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 }
 
 func noPasskey() error {
-	return &web.Problem{Status: http.StatusNotFound, Title: "There's no such passkey",
-		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys"}
+	return &web.Problem{
+		Status: http.StatusNotFound, Title: "There's no such passkey",
+		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+	}
 }
 
 type addPage struct{ Ceremony, Options string }
@@ -182,8 +186,10 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	err = a.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, ev)
 	switch {
 	case errors.Is(err, idp.ErrLastPasskey):
-		return &web.Problem{Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",
-			Text: "Without it you could never sign in again. Add another one first, then remove this.", Next: "Add a passkey", NextURL: "/account/passkeys/add"}
+		return &web.Problem{
+			Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",
+			Text: "Without it you could never sign in again. Add another one first, then remove this.", Next: "Add a passkey", NextURL: "/account/passkeys/add",
+		}
 	case errors.Is(err, idp.ErrNotFound):
 		return noPasskey()
 	case err != nil:

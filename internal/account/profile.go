@@ -40,12 +40,16 @@ var groups = []group{
 		{"middle_name", "Middle name", "additional-name", "", func(u *idp.User) *string { return &u.Profile.MiddleName }, name},
 		{"family_name", "Family name", "family-name", "", func(u *idp.User) *string { return &u.Profile.FamilyName }, name},
 		{"nickname", "What friends call you", "nickname", "", func(u *idp.User) *string { return &u.Profile.Nickname }, name},
-		{"preferred_username", "User name", "off", "What applications may call you. It does not have to be unique.",
-			func(u *idp.User) *string { return &u.Profile.PreferredUsername }, name},
+		{
+			"preferred_username", "User name", "off", "What applications may call you. It does not have to be unique.",
+			func(u *idp.User) *string { return &u.Profile.PreferredUsername }, name,
+		},
 	}},
 	{Title: "About you", fields: []field{
-		{"birthdate", "Birthday", "bday", "Like 1990-05-31; 1990 or 0000-05-31 if you would rather not say all of it.",
-			func(u *idp.User) *string { return &u.Profile.Birthdate }, birthdate},
+		{
+			"birthdate", "Birthday", "bday", "Like 1990-05-31; 1990 or 0000-05-31 if you would rather not say all of it.",
+			func(u *idp.User) *string { return &u.Profile.Birthdate }, birthdate,
+		},
 		{"gender", "Gender", "sex", "In your own words.", func(u *idp.User) *string { return &u.Profile.Gender }, name},
 		{"picture", "Picture", "photo", "The address of a picture, beginning with https://", func(u *idp.User) *string { return &u.Profile.Picture }, httpsURL},
 		{"profile", "Profile page", "off", "", func(u *idp.User) *string { return &u.Profile.URL }, httpsURL},

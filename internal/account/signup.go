@@ -45,8 +45,10 @@ type signUpForm struct{ Interaction, Email, Name, Error, Field string }
 
 func (a *Account) showSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !a.SignUp {
-		return &web.Problem{Status: http.StatusNotFound, Title: "Accounts are by invitation",
-			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation."}
+		return &web.Problem{
+			Status: http.StatusNotFound, Title: "Accounts are by invitation",
+			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation.",
+		}
 	}
 	return a.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
 }
@@ -144,10 +146,12 @@ func (a *Account) signUp(r *http.Request) (signUp, error) {
 }
 
 func noSignUp() error {
-	return &web.Problem{Status: http.StatusNotFound, Title: "Nothing to confirm here",
+	return &web.Problem{
+		Status: http.StatusNotFound, Title: "Nothing to confirm here",
 		Text:    "A code works for 15 minutes, and only in the browser that asked for it.",
 		Next:    "Open the page where you began, or begin again here.",
-		NextURL: "/signup"}
+		NextURL: "/signup",
+	}
 }
 
 func (a *Account) verify(w http.ResponseWriter, r *http.Request) error {
@@ -244,9 +248,11 @@ func (a *Account) limit(r *http.Request, email string) error {
 		return fmt.Errorf("count letters: %w", err)
 	}
 	if perUser.N > mailsPerUser || perHost.N > mailsPerHost {
-		return &web.Problem{Status: http.StatusTooManyRequests, Title: "Too many letters",
+		return &web.Problem{
+			Status: http.StatusTooManyRequests, Title: "Too many letters",
 			Text: "We have sent as many codes as we send within an hour.",
-			Next: "Look into your mail, also among the junk. Otherwise try again in an hour.", Code: "rate_limited"}
+			Next: "Look into your mail, also among the junk. Otherwise try again in an hour.", Code: "rate_limited",
+		}
 	}
 	return nil
 }

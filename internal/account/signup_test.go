@@ -266,8 +266,10 @@ func TestAnEnrolmentCanDoNothingButRegisterItsOwnPasskeys(t *testing.T) {
 	ada, keys := h.user("ada@example.com", 2)
 	b := h.browser()
 	b.create(b.signUp("eve@example.com"))
-	for _, path := range []string{"/account", "/account/passkeys", "/account/sessions", "/account/applications", "/account/activity",
-		"/account/passkeys/add", "/account/passkeys/" + keys[0].ID + "/remove"} {
+	for _, path := range []string{
+		"/account", "/account/passkeys", "/account/sessions", "/account/applications", "/account/activity",
+		"/account/passkeys/add", "/account/passkeys/" + keys[0].ID + "/remove",
+	} {
 		b.get(path).is("login", 200)
 	}
 	b.post("/account", "name", "Eve").is("login", 200)
@@ -328,9 +330,17 @@ func TestSigningUpSignsOutWhoeverWasSignedInHere(t *testing.T) {
 func TestSignUpRefusesWhatIsNotAnAddressOrAName(t *testing.T) {
 	h := build(t)
 	for _, row := range []struct{ email, name string }{
-		{"", "Ada"}, {"ada", "Ada"}, {"ada@", "Ada"}, {"a@b@c.d", "Ada"}, {"ada@example.com\r\nBcc: eve@example.com", "Ada"},
-		{strings.Repeat("a", 65) + "@example.com", "Ada"}, {"ada@" + strings.Repeat("x", 300) + ".com", "Ada"},
-		{"ada@example.com", ""}, {"ada@example.com", " \t"}, {"ada@example.com", strings.Repeat("a", 81)}, {"ada@example.com", "\xff"},
+		{"", "Ada"},
+		{"ada", "Ada"},
+		{"ada@", "Ada"},
+		{"a@b@c.d", "Ada"},
+		{"ada@example.com\r\nBcc: eve@example.com", "Ada"},
+		{strings.Repeat("a", 65) + "@example.com", "Ada"},
+		{"ada@" + strings.Repeat("x", 300) + ".com", "Ada"},
+		{"ada@example.com", ""},
+		{"ada@example.com", " \t"},
+		{"ada@example.com", strings.Repeat("a", 81)},
+		{"ada@example.com", "\xff"},
 	} {
 		p := h.browser().post("/signup", "email", row.email, "name", row.name, "i", "I1").is("signup", 422).wants("error", "signup-submit")
 		if !strings.Contains(p.body, `name="i" value="I1"`) {

@@ -40,56 +40,106 @@ func (s Setting) Flag() string {
 
 // Settings lists every setting that is a single value, in the order of the documentation.
 var Settings = []Setting{
-	{Name: "issuer", Default: "http://localhost:8080", set: setIssuer,
-		Help: "The origin under which browsers and applications reach Stepward. It is the `iss` of every token and the home of every passkey: changing its host later makes all passkeys useless. https, unless the host is localhost."},
-	{Name: "listen", Default: "localhost:8080", set: setListen,
-		Help: "Address and port to listen on; `:8080` listens on every interface."},
-	{Name: "tls-cert-path", set: text(func(c *Config) *string { return &c.TLSCertPath }),
-		Help: "PEM certificate chain, to serve TLS directly (1.3, and 1.2 with ECDHE and AEAD only). Read again when the file changes. Empty: a proxy in front does TLS."},
-	{Name: "tls-key-path", set: text(func(c *Config) *string { return &c.TLSKeyPath }),
-		Help: "PEM private key of the certificate."},
-	{Name: "trusted-proxies", set: setProxies,
-		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody."},
-	{Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
-		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time."},
-	{Name: "database-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.DatabaseURL }, "postgres", "postgresql"),
-		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Needs redis-url as well."},
-	{Name: "redis-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
-		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Needs database-url as well."},
-	{Name: "key", Secret: true, set: setKey,
-		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`). Signing keys are encrypted under it. The embedded default makes one in the data folder; with a database-url it must be given, the same to every replica."},
-	{Name: "session-idle", Default: "1h", set: duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
-		Help: "How long a sign-in lasts without a visit."},
-	{Name: "session-absolute", Default: "12h", set: duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
-		Help: "How long a sign-in lasts at the most."},
-	{Name: "access-token-ttl", Default: "10m", set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
-		Help: "Lifetime of access tokens. One that carries a scope with an action class ends with that class's window if that is sooner."},
-	{Name: "refresh-token-ttl", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
-		Help: "How long refresh tokens (offline_access) can be renewed after the person allowed them."},
-	{Name: "key-rotation", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
-		Help: "Age at which a signing key is replaced. The next one is published ahead of its use, the old one stays published as long as tokens it signed live."},
-	{Name: "sign-up", Default: "closed", set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
-		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to invitations."},
-	{Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
-		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no mail is sent."},
-	{Name: "mail-from", Default: "Stepward <stepward@localhost>", set: setFrom,
-		Help: "Sender of mail."},
-	{Name: "attestation", Default: "none", set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
-		Help: "`direct` asks authenticators to prove their make, which `phrh` needs; browsers then warn people. `none` asks for nothing."},
-	{Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
-		Help: "FIDO Metadata Service BLOB against which attestation is verified. Empty: no attestation is trusted, and no passkey reaches `phrh`."},
-	{Name: "product-name", Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
-		Help: "Name on the pages and in the device's passkey dialog."},
-	{Name: "logo-url", set: httpsURL(func(c *Config) *string { return &c.LogoURL }),
-		Help: "https URL of a logo for the pages."},
-	{Name: "accent", set: setAccent,
-		Help: "Accent colour of the pages, `#1a6b5a`. Choose one with a contrast of 7:1 on white."},
-	{Name: "help-url", set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
-		Help: "https URL behind Help at the foot of each page."},
-	{Name: "log-level", Default: "info", set: setLevel,
-		Help: "`debug`, `info`, `warn` or `error`."},
-	{Name: "log-format", Default: "text", set: choice(func(c *Config, v string) { c.LogFormat = v }, "text", "json"),
-		Help: "`text` for people, `json` for collectors."},
+	{
+		Name: "issuer", Default: "http://localhost:8080", set: setIssuer,
+		Help: "The origin under which browsers and applications reach Stepward. It is the `iss` of every token and the home of every passkey: changing its host later makes all passkeys useless. https, unless the host is localhost.",
+	},
+	{
+		Name: "listen", Default: "localhost:8080", set: setListen,
+		Help: "Address and port to listen on; `:8080` listens on every interface.",
+	},
+	{
+		Name: "tls-cert-path", set: text(func(c *Config) *string { return &c.TLSCertPath }),
+		Help: "PEM certificate chain, to serve TLS directly (1.3, and 1.2 with ECDHE and AEAD only). Read again when the file changes. Empty: a proxy in front does TLS.",
+	},
+	{
+		Name: "tls-key-path", set: text(func(c *Config) *string { return &c.TLSKeyPath }),
+		Help: "PEM private key of the certificate.",
+	},
+	{
+		Name: "trusted-proxies", set: setProxies,
+		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody.",
+	},
+	{
+		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
+		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time.",
+	},
+	{
+		Name: "database-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.DatabaseURL }, "postgres", "postgresql"),
+		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Needs redis-url as well.",
+	},
+	{
+		Name: "redis-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
+		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Needs database-url as well.",
+	},
+	{
+		Name: "key", Secret: true, set: setKey,
+		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`). Signing keys are encrypted under it. The embedded default makes one in the data folder; with a database-url it must be given, the same to every replica.",
+	},
+	{
+		Name: "session-idle", Default: "1h", set: duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
+		Help: "How long a sign-in lasts without a visit.",
+	},
+	{
+		Name: "session-absolute", Default: "12h", set: duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
+		Help: "How long a sign-in lasts at the most.",
+	},
+	{
+		Name: "access-token-ttl", Default: "10m", set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
+		Help: "Lifetime of access tokens. One that carries a scope with an action class ends with that class's window if that is sooner.",
+	},
+	{
+		Name: "refresh-token-ttl", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
+		Help: "How long refresh tokens (offline_access) can be renewed after the person allowed them.",
+	},
+	{
+		Name: "key-rotation", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
+		Help: "Age at which a signing key is replaced. The next one is published ahead of its use, the old one stays published as long as tokens it signed live.",
+	},
+	{
+		Name: "sign-up", Default: "closed", set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
+		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to invitations.",
+	},
+	{
+		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
+		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no mail is sent.",
+	},
+	{
+		Name: "mail-from", Default: "Stepward <stepward@localhost>", set: setFrom,
+		Help: "Sender of mail.",
+	},
+	{
+		Name: "attestation", Default: "none", set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
+		Help: "`direct` asks authenticators to prove their make, which `phrh` needs; browsers then warn people. `none` asks for nothing.",
+	},
+	{
+		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
+		Help: "FIDO Metadata Service BLOB against which attestation is verified. Empty: no attestation is trusted, and no passkey reaches `phrh`.",
+	},
+	{
+		Name: "product-name", Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
+		Help: "Name on the pages and in the device's passkey dialog.",
+	},
+	{
+		Name: "logo-url", set: httpsURL(func(c *Config) *string { return &c.LogoURL }),
+		Help: "https URL of a logo for the pages.",
+	},
+	{
+		Name: "accent", set: setAccent,
+		Help: "Accent colour of the pages, `#1a6b5a`. Choose one with a contrast of 7:1 on white.",
+	},
+	{
+		Name: "help-url", set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
+		Help: "https URL behind Help at the foot of each page.",
+	},
+	{
+		Name: "log-level", Default: "info", set: setLevel,
+		Help: "`debug`, `info`, `warn` or `error`.",
+	},
+	{
+		Name: "log-format", Default: "text", set: choice(func(c *Config, v string) { c.LogFormat = v }, "text", "json"),
+		Help: "`text` for people, `json` for collectors.",
+	},
 }
 
 func setIssuer(c *Config, v string) error {

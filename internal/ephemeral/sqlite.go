@@ -108,8 +108,10 @@ func openSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 	if _, err = s.conn.ExecContext(ctx, sqliteSchema); err != nil {
 		return nil, err
 	}
-	for _, text := range []string{"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", putSQL, getSQL, takeSQL, claimSQL, swapSQL, deleteSQL,
-		addSQL, membersSQL, removeSQL, sweepEntriesSQL, sweepMembersSQL} {
+	for _, text := range []string{
+		"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", putSQL, getSQL, takeSQL, claimSQL, swapSQL, deleteSQL,
+		addSQL, membersSQL, removeSQL, sweepEntriesSQL, sweepMembersSQL,
+	} {
 		if s.prepared[text], err = s.conn.PrepareContext(ctx, text); err != nil {
 			return nil, err
 		}

@@ -38,6 +38,7 @@ func here(a *HeldAuthentication)       { a.Interaction = "this" }
 func idle(d time.Duration) func(*HeldAuthentication) {
 	return func(a *HeldAuthentication) { a.LongestIdle = d }
 }
+
 func opened(classes ...string) func(*HeldAuthentication) {
 	return func(a *HeldAuthentication) { a.ActionClasses = classes }
 }
@@ -93,17 +94,29 @@ func TestChoosePicksTheNewestAuthenticationThatMeetsEveryDemand(t *testing.T) {
 		{"at its second", auths{held("a", 5*minute, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
 		{"also for who stayed on the page", auths{held("a", 5*minute, here, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
 		{"with the acr of the class", auths{held("a", 0, opened("keys"))}, Requirement{ActionClasses: []ActionClass{keys}}, false, "!action_class"},
-		{"two classes need one authentication for both", auths{held("a", 0, hardware, opened("keys")), held("b", 0, hardware, opened("payments"))},
-			Requirement{ActionClasses: []ActionClass{payments, keys}}, false, "!action_class"},
+		{
+			"two classes need one authentication for both",
+			auths{held("a", 0, hardware, opened("keys")), held("b", 0, hardware, opened("payments"))},
+			Requirement{ActionClasses: []ActionClass{payments, keys}},
+			false, "!action_class",
+		},
 		{"which may be", auths{held("a", 0, hardware, opened("keys", "payments"))}, Requirement{ActionClasses: []ActionClass{payments, keys}}, false, "a phrh"},
-		{"the token of a step-up tells of it, not of a later sign-in", auths{held("a", minute, opened("payments")), held("b", 0)},
-			Requirement{ActionClasses: []ActionClass{payments}}, false, "a phr"},
+		{
+			"the token of a step-up tells of it, not of a later sign-in",
+			auths{held("a", minute, opened("payments")), held("b", 0)},
+			Requirement{ActionClasses: []ActionClass{payments}},
+			false, "a phr",
+		},
 
 		{"the first asked-for value that is met is answered", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"phr", "phrh"}}, false, "a phr"},
 		{"in the order of preference", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh", "phr"}}, false, "a phr"},
 		{"by the name it was asked for with", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"urn:gold"}}, false, "a urn:gold"},
-		{"an older one that meets the values is better than a newer that does not", auths{held("a", hour, hardware), held("b", 0)},
-			Requirement{ACRValues: []string{"phrh"}}, false, "a phrh"},
+		{
+			"an older one that meets the values is better than a newer that does not",
+			auths{held("a", hour, hardware), held("b", 0)},
+			Requirement{ACRValues: []string{"phrh"}},
+			false, "a phrh",
+		},
 		{"a wish is worth asking", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, false, "!acr"},
 		{"and is left out when relaxed", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, true, "a phr"},
 		{"what is essential is not", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}, Essential: true}, true, "!acr"},

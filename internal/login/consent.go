@@ -63,8 +63,10 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 		return l.end(w, r, v.interaction, idp.Outcome{Error: errAccessDenied, Description: "the user did not allow it"})
 	case "allow":
 	default:
-		return &web.Problem{Status: http.StatusBadRequest, Title: "That didn't work", Text: "We couldn't tell whether you allowed it.",
-			Next: "Go back and choose", NextURL: address(v.interaction.ID)}
+		return &web.Problem{
+			Status: http.StatusBadRequest, Title: "That didn't work", Text: "We couldn't tell whether you allowed it.",
+			Next: "Go back and choose", NextURL: address(v.interaction.ID),
+		}
 	}
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID

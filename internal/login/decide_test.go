@@ -44,6 +44,7 @@ func need(r idp.Requirement) change { return func(f *Facts) { f.Interaction.Requ
 func maxAge(seconds int) change {
 	return need(idp.Requirement{MaxAge: new(time.Duration(seconds) * time.Second), Fresh: seconds == 0})
 }
+
 func class(name string) change {
 	return func(f *Facts) {
 		f.Interaction.Requirement.ActionClasses = append(f.Interaction.Requirement.ActionClasses, f.Policy.ActionClasses[name])
@@ -62,16 +63,20 @@ var (
 func granted(scopes ...string) change {
 	return func(f *Facts) { f.Grant = &idp.Grant{UserID: "alice", ClientID: "app", Scopes: scopes} }
 }
+
 func scopes(names ...string) change { return func(f *Facts) { f.Interaction.Request.Scopes = names } }
 func firstParty(f *Facts)           { f.Client.FirstParty = true }
 func native(redirect string) change {
 	return func(f *Facts) { f.Client.Native, f.Interaction.Request.RedirectURI = true, redirect }
 }
+
 func local(f *Facts) {
 	f.Client, f.Interaction.Request = idp.Client{}, idp.Request{}
 	f.Interaction.Local = &idp.Local{ReturnTo: "/account"}
 }
+
 func hinted(user string) change { return func(f *Facts) { f.Interaction.Request.HintedUser = user } }
+
 func saved(by string, set func(*idp.Interaction)) change {
 	return func(f *Facts) { f.Interaction.AnsweredBy = by; set(&f.Interaction) }
 }

@@ -43,8 +43,10 @@ func (l limit) check(w http.ResponseWriter) error {
 
 func tooMany(w http.ResponseWriter) error {
 	w.Header().Set("Retry-After", strconv.Itoa(int(limitWindow.Seconds())))
-	return &web.Problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "Too many tries",
-		Text: "There were too many tries from here in a short time. Wait five minutes, then try again."}
+	return &web.Problem{
+		Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "Too many tries",
+		Text: "There were too many tries from here in a short time. Wait five minutes, then try again.",
+	}
 }
 
 // failures is whether an address is shut out for its failed finishes: a mark that finish reads in its one round trip. It is

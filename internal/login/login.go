@@ -180,8 +180,10 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	var err error
 	if v.interaction.Local == nil {
 		if f.Client, err = l.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
-			return f, Step{}, &web.Problem{Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn't known here any more",
-				Text: "Whoever runs this service has removed it or switched it off.", Next: "Ask the people behind the application.", Err: err}
+			return f, Step{}, &web.Problem{
+				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn't known here any more",
+				Text: "Whoever runs this service has removed it or switched it off.", Next: "Ask the people behind the application.", Err: err,
+			}
 		} else if err != nil {
 			return f, Step{}, fmt.Errorf("load client: %w", err)
 		}
@@ -221,11 +223,15 @@ func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o
 	}
 	switch {
 	case o.Error == errUnmet:
-		return &web.Problem{Status: http.StatusForbidden, Code: o.Error, Title: "This needs a stronger passkey",
-			Text: "None of your passkeys can prove what is asked for here.", Next: "See your passkeys", NextURL: "/account/passkeys"}
+		return &web.Problem{
+			Status: http.StatusForbidden, Code: o.Error, Title: "This needs a stronger passkey",
+			Text: "None of your passkeys can prove what is asked for here.", Next: "See your passkeys", NextURL: "/account/passkeys",
+		}
 	case o.Error != "":
-		return &web.Problem{Status: http.StatusForbidden, Code: o.Error, Title: "That can't be done", Text: "Nothing was changed.",
-			Next: "Go to your account", NextURL: "/account"}
+		return &web.Problem{
+			Status: http.StatusForbidden, Code: o.Error, Title: "That can't be done", Text: "Nothing was changed.",
+			Next: "Go to your account", NextURL: "/account",
+		}
 	}
 	http.Redirect(w, r, i.Local.ReturnTo, http.StatusSeeOther)
 	return nil

@@ -25,8 +25,10 @@ var (
 // the many checks refused is for the record.
 func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	ctx := r.Context()
-	problem := &web.Problem{Status: http.StatusBadRequest, Code: "passkey_refused", Title: "That didn't work",
-		Text: "That passkey couldn't be used here. Try again, or use another one.", Err: err}
+	problem := &web.Problem{
+		Status: http.StatusBadRequest, Code: "passkey_refused", Title: "That didn't work",
+		Text: "That passkey couldn't be used here. Try again, or use another one.", Err: err,
+	}
 	kind := idp.EventPasskeyRefused
 	counter, regressed := errors.AsType[*passkey.CounterError](err)
 	unknown, notKnown := errors.AsType[*passkey.UnknownCredentialError](err)
@@ -101,13 +103,17 @@ func reason(err error) string {
 
 // stale says that the ceremony was used or has expired; the page begins a new one by itself.
 func stale(err error) *web.Problem {
-	return &web.Problem{Status: http.StatusBadRequest, Code: "ceremony_gone", Title: "That took too long",
-		Text: "That took too long, or was sent twice. Please try again.", Err: err}
+	return &web.Problem{
+		Status: http.StatusBadRequest, Code: "ceremony_gone", Title: "That took too long",
+		Text: "That took too long, or was sent twice. Please try again.", Err: err,
+	}
 }
 
 // movedOn sends a page that is no longer up to date back to the dispatcher.
 func movedOn(id string) *web.Problem {
-	return &web.Problem{Status: http.StatusConflict, Code: "moved_on", Title: "This page is out of date",
+	return &web.Problem{
+		Status: http.StatusConflict, Code: "moved_on", Title: "This page is out of date",
 		Text: "Something changed in another tab. Reload the page to go on.", Next: "Continue", NextURL: address(id),
-		Fields: map[string]string{"location": address(id)}}
+		Fields: map[string]string{"location": address(id)},
+	}
 }

@@ -90,14 +90,18 @@ func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.Expires
 
 // gone is what a person reads who comes back to an interaction that has ended, expired or never was.
 func gone(err error) *web.Problem {
-	return &web.Problem{Status: http.StatusGone, Code: "interaction_gone", Title: "This page has done its work",
+	return &web.Problem{
+		Status: http.StatusGone, Code: "interaction_gone", Title: "This page has done its work",
 		Text: "It was used already, or it was open for too long. Nothing was changed.",
-		Next: "Start again from the application you came from.", Err: err}
+		Next: "Start again from the application you came from.", Err: err,
+	}
 }
 
 // foreign is what a person reads who opened somebody else's link, or the link in another browser than they began in.
 func foreign() *web.Problem {
-	return &web.Problem{Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
+	return &web.Problem{
+		Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
 		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don't use it.",
-		Next: "Start again from the application you want to use."}
+		Next: "Start again from the application you want to use.",
+	}
 }

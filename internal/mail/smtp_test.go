@@ -186,8 +186,10 @@ func TestSMTPSendsNothingInClearUnlessToldTo(t *testing.T) {
 }
 
 func TestAMailServersURLIsCheckedAtStart(t *testing.T) {
-	for _, url := range []string{"", "mail.example.com", "http://mail.example.com", "smtp://", "smtp://h:99999", "smtp://h/path", "smtp://h?starttls=maybe",
-		"smtp://user:geheim@h?starttls=never", "smtps://h?starttls=never", "smtp://user:geheim@h:port"} {
+	for _, url := range []string{
+		"", "mail.example.com", "http://mail.example.com", "smtp://", "smtp://h:99999", "smtp://h/path", "smtp://h?starttls=maybe",
+		"smtp://user:geheim@h?starttls=never", "smtps://h?starttls=never", "smtp://user:geheim@h:port",
+	} {
 		if _, err := mail.NewSMTP(url); err == nil || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%q: %v", url, err)
 		}

@@ -22,9 +22,11 @@ const (
 )
 
 // authorizeParams are the parameters this endpoint knows. Others are ignored (RFC 6749 §3.1), however often they come.
-var authorizeParams = []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+var authorizeParams = []string{
+	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"display", "prompt", "max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "claims",
-	"code_challenge", "code_challenge_method", "request", "request_uri", "registration"}
+	"code_challenge", "code_challenge_method", "request", "request_uri", "registration",
+}
 
 // A refusal is an OAuth error response (RFC 6749 §4.1.2.1). Its description is ours: nothing of the request is in it.
 type refusal struct{ code, description string }
@@ -79,8 +81,10 @@ func seeOther(r *http.Request) int {
 
 // badLink is the page for a request that cannot be answered to its client, because it is not known to be the client's.
 func badLink(code, text string, err error) error {
-	return &web.Problem{Status: http.StatusBadRequest, Code: code, Title: "This sign-in link doesn't work",
-		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err}
+	return &web.Problem{
+		Status: http.StatusBadRequest, Code: code, Title: "This sign-in link doesn't work",
+		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err,
+	}
 }
 
 // trusted finds the client, and the request if it was pushed, and checks that the redirect URI is the client's own. The

@@ -33,8 +33,11 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 		{"max_age=0 needs a new ceremony", []string{"max_age", "0"}, func(i idp.Interaction) any { return i.Requirement.Fresh }, true},
 		{"max_age", []string{"max_age", "300"}, func(i idp.Interaction) any { return *i.Requirement.MaxAge }, 5 * time.Minute},
 		{"prompt=create", []string{"prompt", "create"}, func(i idp.Interaction) any { return i.Request.Prompts("create") }, true},
-		{"hints and manners", []string{"login_hint", "ada@example.com", "ui_locales", "de-CH en", "display", "popup", "claims_locales", "de"},
-			func(i idp.Interaction) any { return i.Request.LoginHint + i.Request.UILocales[0] }, "ada@example.comde-CH"},
+		{
+			"hints and manners",
+			[]string{"login_hint", "ada@example.com", "ui_locales", "de-CH en", "display", "popup", "claims_locales", "de"},
+			func(i idp.Interaction) any { return i.Request.LoginHint + i.Request.UILocales[0] }, "ada@example.comde-CH",
+		},
 		{"acr_values that nobody knows are no wish", []string{"acr_values", "1 2"}, func(i idp.Interaction) any { return len(i.Requirement.ACRValues) }, 0},
 		{"acr_values in their order", []string{"acr_values", "urn:example:gold phr"}, func(i idp.Interaction) any { return i.Requirement.ACRValues }, []string{"urn:example:gold", "phr"}},
 		{"an essential acr", []string{"claims", `{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`}, func(i idp.Interaction) any { return i.Requirement.Essential }, true},

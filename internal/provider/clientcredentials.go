@@ -74,8 +74,10 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	if mark.Found {
 		return presented{}, errToken
 	}
-	return presented{family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
-		audience: c.Audience, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0)}, nil
+	return presented{
+		family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
+		audience: c.Audience, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
+	}, nil
 }
 
 // revokeMachine marks a client's own token as revoked until it expires. The mark stands in the ephemeral store; whoever

@@ -26,8 +26,10 @@ func TestACodeBecomesTokensThatSayHowAndWhen(t *testing.T) {
 	for _, name := range []string{"jti", "iat", "exp", "auth_time"} {
 		delete(access, name)
 	}
-	want := map[string]any{"iss": h.url, "sub": u.ID, "client_id": c.ID, "scope": "openid profile accounts", "sid": "sid-1", "acr": "phr",
-		"amr": []any{"pop", "user", "mfa"}, "aud": []any{"https://api.example", h.url}}
+	want := map[string]any{
+		"iss": h.url, "sub": u.ID, "client_id": c.ID, "scope": "openid profile accounts", "sid": "sid-1", "acr": "phr",
+		"amr": []any{"pop", "user", "mfa"}, "aud": []any{"https://api.example", h.url},
+	}
 	if d := cmp.Diff(want, access); d != "" {
 		t.Errorf("access token (-want +got):\n%s", d)
 	}

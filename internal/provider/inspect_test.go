@@ -17,8 +17,10 @@ func TestUserInfoHasWhatTheScopesCarry(t *testing.T) {
 	c, u := h.addClient(nil), h.addUser()
 	for scope, want := range map[string][]string{
 		"openid": {"sub"},
-		"openid profile": {"sub", "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
-			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at"},
+		"openid profile": {
+			"sub", "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
+			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+		},
 		"openid email":   {"sub", "email", "email_verified"},
 		"openid address": {"sub", "address"},
 		"openid phone":   {"sub", "phone_number", "phone_number_verified"},

@@ -72,8 +72,10 @@ func TestLibrary03PlainIsNeverTaken(t *testing.T) {
 func TestLibrary04To06NoOtherGrantIsThere(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	for _, grant := range []string{"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange",
-		"urn:ietf:params:oauth:grant-type:device_code", "password", "implicit", `x" y`} {
+	for _, grant := range []string{
+		"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange",
+		"urn:ietf:params:oauth:grant-type:device_code", "password", "implicit", `x" y`,
+	} {
 		form := url.Values{"grant_type": {grant}, "assertion": {"a.b.c"}, "subject_token": {"x"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}}
 		wantError(t, h.post(pathToken, form, basic(c)), 400, "unsupported_grant_type")
 	}

@@ -65,8 +65,10 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) error {
 // redirect URI that is not registered is an error that a person sees, never a redirect (op-requirements 34).
 func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) {
 	problem := func(text string, err error) error {
-		return &web.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-out link doesn't work", Text: text,
-			Next: "Sign out here", NextURL: pathLogout, Err: err}
+		return &web.Problem{
+			Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-out link doesn't work", Text: text,
+			Next: "Sign out here", NextURL: pathLogout, Err: err,
+		}
 	}
 	for _, name := range logoutParams {
 		if len(form[name]) > 1 {

@@ -139,10 +139,12 @@ func (h *house) addUser() idp.User {
 	h.t.Helper()
 	u := idp.NewUser("ada-"+strings.ToLower(idp.NewSecret().Reveal())+"@example.com", "Ada Lovelace", time.Now())
 	u.EmailVerified = true
-	u.Profile = idp.Profile{GivenName: "Ada", FamilyName: "Lovelace", MiddleName: "King", Nickname: "Countess", PreferredUsername: "ada",
+	u.Profile = idp.Profile{
+		GivenName: "Ada", FamilyName: "Lovelace", MiddleName: "King", Nickname: "Countess", PreferredUsername: "ada",
 		URL: "https://ada.example/", Picture: "https://ada.example/p.png", Website: "https://ada.example/w", Gender: "female",
 		Birthdate: "1815-12-10", Zoneinfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+441234", PhoneVerified: true,
-		Address: idp.Address{Formatted: "12 St James's Square", Country: "UK"}}
+		Address: idp.Address{Formatted: "12 St James's Square", Country: "UK"},
+	}
 	check(h.t, h.db.CreateUser(h.t.(interface{ Context() context.Context }).Context(), u))
 	return u
 }
@@ -174,8 +176,10 @@ func (h *house) addClient(f func(*idp.Client)) idp.Client {
 
 // request is a good authorization request; params replace its own, an empty value removes one.
 func request(c idp.Client, params ...string) url.Values {
-	v := url.Values{"client_id": {c.ID}, "redirect_uri": {"https://app.example/cb"}, "response_type": {"code"}, "scope": {"openid"},
-		"state": {"st"}, "nonce": {"n-1"}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"}}
+	v := url.Values{
+		"client_id": {c.ID}, "redirect_uri": {"https://app.example/cb"}, "response_type": {"code"}, "scope": {"openid"},
+		"state": {"st"}, "nonce": {"n-1"}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"},
+	}
 	for i := 0; i < len(params); i += 2 {
 		v.Set(params[i], params[i+1])
 		if params[i+1] == "" {

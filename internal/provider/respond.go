@@ -66,9 +66,11 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 		}
 	}
 	if once != nil && !once.Found {
-		return &web.Problem{Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has ended already",
+		return &web.Problem{
+			Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has ended already",
 			Text: "You may have used the back button or reloaded the page.", Next: "Go back to the application; you are probably signed in there.",
-			Err: errors.New("interaction or pushed request already answered")}
+			Err: errors.New("interaction or pushed request already answered"),
+		}
 	}
 	if o.Error != "" {
 		return p.redirect(w, r, i.Request, refusal{o.Error, o.Description})

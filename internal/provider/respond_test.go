@@ -73,8 +73,10 @@ func TestFormPostIsAPageForCodesAndForErrors(t *testing.T) {
 		if r.StatusCode != 200 || r.Header.Get("Location") != "" {
 			t.Errorf("%s: %d to %q", name, r.StatusCode, r.Header.Get("Location"))
 		}
-		for _, want := range []string{`action="https://app.example/cb"`, `name="` + name + `"`, `name="iss" value="` + h.url, `name="state" value="&#34;&gt;&lt;script&gt;"`,
-			`<button class="primary" data-test="continue">`, `src="` + pathFormPostJS + `"`} {
+		for _, want := range []string{
+			`action="https://app.example/cb"`, `name="` + name + `"`, `name="iss" value="` + h.url, `name="state" value="&#34;&gt;&lt;script&gt;"`,
+			`<button class="primary" data-test="continue">`, `src="` + pathFormPostJS + `"`,
+		} {
 			if !strings.Contains(r.body, want) {
 				t.Errorf("%s: no %s in\n%s", name, want, r.body)
 			}
@@ -126,8 +128,10 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	h.refresh(c, tok["refresh_token"])
 	h.userinfo(tok["access_token"])
 	h.get(pathEndSession + "?" + url.Values{"id_token_hint": {tok["id_token"].(string)}}.Encode())
-	for name, secret := range map[string]string{"code": code, "state": "very-own-state", "verifier": verifier, "client secret": clientSecret.Reveal(),
-		"access token": tok["access_token"].(string), "refresh token": tok["refresh_token"].(string), "ID token": tok["id_token"].(string)} {
+	for name, secret := range map[string]string{
+		"code": code, "state": "very-own-state", "verifier": verifier, "client secret": clientSecret.Reveal(),
+		"access token": tok["access_token"].(string), "refresh token": tok["refresh_token"].(string), "ID token": tok["id_token"].(string),
+	} {
 		if strings.Contains(h.log.String()+library.String(), secret) {
 			t.Errorf("the log holds the %s", name)
 		}

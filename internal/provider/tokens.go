@@ -240,8 +240,10 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
-	return presented{family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
-		issued: time.Unix(c.Issued, 0), expires: expires}, nil
+	return presented{
+		family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+		issued: time.Unix(c.Issued, 0), expires: expires,
+	}, nil
 }
 
 func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time.Time) (presented, error) {

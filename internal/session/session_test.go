@@ -245,7 +245,8 @@ func TestAnythingButOneWellFormedCookieIsNoSession(t *testing.T) {
 		"long sid":         {"a" + good},
 		"upper case sid":   {strings.ToUpper(sid) + "." + secret},
 		"lower case secret": {
-			sid + "." + strings.ToLower(secret)},
+			sid + "." + strings.ToLower(secret),
+		},
 		"another key":    {strings.Repeat("a", 30) + ":aaaaa." + secret},
 		"another dot":    {sid + "." + secret[:25] + ".A"},
 		"control bytes":  {sid[:35] + "\x00." + secret},
@@ -328,8 +329,10 @@ func TestAStoreThatIsAwayIsNotASignedOutBrowser(t *testing.T) {
 	_, elevate := s.Elevate(t.Context(), w, b.request(), sess, authentication("u"))
 	_, all := s.RevokeAll(t.Context(), "u", "")
 	_, listed := s.List(t.Context(), "u")
-	for name, err := range map[string]error{"current": current, "start": start, "elevate": elevate, "list": listed,
-		"revoke": s.Revoke(t.Context(), "u", sess.ID), "revoke all": all} {
+	for name, err := range map[string]error{
+		"current": current, "start": start, "elevate": elevate, "list": listed,
+		"revoke": s.Revoke(t.Context(), "u", sess.ID), "revoke all": all,
+	} {
 		if !errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}

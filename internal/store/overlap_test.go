@@ -28,14 +28,18 @@ func TestTwoThatWaitInTheMiddleOfABatchAreStillOneAfterTheOther(t *testing.T) {
 		lost     error
 		left     int
 	}{
-		"removals of the last two passkeys": {2, "SELECT id FROM passkeys FOR UPDATE",
+		"removals of the last two passkeys": {
+			2, "SELECT id FROM passkeys FOR UPDATE",
 			func(t *testing.T, db *store.DB, u idp.User, k idp.Passkey) error {
 				return db.RemovePasskey(t.Context(), u.ID, k.ID)
-			}, idp.ErrLastPasskey, 1},
-		"additions of the last passkey that is allowed": {store.MaxPasskeys - 1, "SELECT id FROM users FOR UPDATE",
+			}, idp.ErrLastPasskey, 1,
+		},
+		"additions of the last passkey that is allowed": {
+			store.MaxPasskeys - 1, "SELECT id FROM users FOR UPDATE",
 			func(t *testing.T, db *store.DB, u idp.User, _ idp.Passkey) error {
 				return db.AddPasskey(t.Context(), passkey(u))
-			}, store.ErrTooManyPasskeys, store.MaxPasskeys},
+			}, store.ErrTooManyPasskeys, store.MaxPasskeys,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,11 +34,21 @@ func TestTextHasContrastSevenOnEveryGround(t *testing.T) {
 		text, ground string
 		least        float64
 	}{
-		{"text", "paper", 7}, {"text", "card", 7}, {"text", "wash", 7},
-		{"quiet", "paper", 7}, {"quiet", "card", 7}, {"quiet", "wash", 7},
-		{"accent", "paper", 7}, {"accent", "card", 7}, {"accent", "wash", 7}, {"on-accent", "accent", 7},
-		{"danger", "paper", 7}, {"danger", "card", 7}, {"danger", "danger-wash", 7},
-		{"edge", "paper", 3}, {"edge", "card", 3}, // what is not text (WCAG 2.2 §1.4.11)
+		{"text", "paper", 7},
+		{"text", "card", 7},
+		{"text", "wash", 7},
+		{"quiet", "paper", 7},
+		{"quiet", "card", 7},
+		{"quiet", "wash", 7},
+		{"accent", "paper", 7},
+		{"accent", "card", 7},
+		{"accent", "wash", 7},
+		{"on-accent", "accent", 7},
+		{"danger", "paper", 7},
+		{"danger", "card", 7},
+		{"danger", "danger-wash", 7},
+		{"edge", "paper", 3},
+		{"edge", "card", 3}, // what is not text (WCAG 2.2 §1.4.11)
 	} {
 		for i, scheme := range []string{"light", "dark"} {
 			text, ok := colours[pair.text]

@@ -77,12 +77,14 @@ func screen(t *testing.T, ctx context.Context, width int64, scheme string) {
 	t.Helper()
 	do(t, ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-			Width: width, Height: 800, DeviceScaleFactor: 1, Mobile: width < 600})
+			Width: width, Height: 800, DeviceScaleFactor: 1, Mobile: width < 600,
+		})
 		if err != nil {
 			return err
 		}
 		_, err = cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
 		return err
 	}))
 }

@@ -67,10 +67,12 @@ func requestOptions() map[string]any {
 }
 
 func creationOptions(exclude ...string) map[string]any {
-	o := map[string]any{"challenge": "Y2hhbGxlbmdlY2hhbGxlbmdlY2hhbGxlbmdl", "rp": map[string]string{"id": "localhost", "name": "Stepward"},
+	o := map[string]any{
+		"challenge": "Y2hhbGxlbmdlY2hhbGxlbmdlY2hhbGxlbmdl", "rp": map[string]string{"id": "localhost", "name": "Stepward"},
 		"user":                   map[string]string{"id": "dXNlcg", "name": "ada@example.org", "displayName": "Ada"},
 		"pubKeyCredParams":       []map[string]any{{"type": "public-key", "alg": -7}},
-		"authenticatorSelection": map[string]any{"residentKey": "required", "requireResidentKey": true, "userVerification": "required"}}
+		"authenticatorSelection": map[string]any{"residentKey": "required", "requireResidentKey": true, "userVerification": "required"},
+	}
 	var list []map[string]string
 	for _, id := range exclude {
 		list = append(list, map[string]string{"type": "public-key", "id": id})
@@ -160,7 +162,8 @@ func authenticator(t *testing.T, ctx context.Context, present bool) (setPresent 
 		}
 		r, err := cdp.Call(ctx, target, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
 			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true,
-			HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: present}})
+			HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: present,
+		}})
 		if err == nil {
 			id = r.AuthenticatorID
 		}

@@ -98,12 +98,16 @@ func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 		h.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
-			s.Fail(w, r, &Problem{Status: probe.status, Code: "method_not_allowed", Title: "That can't be done here",
-				Text: "The address is right, but it doesn't take this kind of request."})
+			s.Fail(w, r, &Problem{
+				Status: probe.status, Code: "method_not_allowed", Title: "That can't be done here",
+				Text: "The address is right, but it doesn't take this kind of request.",
+			})
 			return
 		}
-		s.Fail(w, r, &Problem{Status: http.StatusNotFound, Code: "not_found", Title: "There's no page here",
-			Text: "The address may be mistyped, or the page has moved."})
+		s.Fail(w, r, &Problem{
+			Status: http.StatusNotFound, Code: "not_found", Title: "There's no page here",
+			Text: "The address may be mistyped, or the page has moved.",
+		})
 	})
 }
 
@@ -116,9 +120,11 @@ func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
 		return nil, fmt.Errorf("issuer as origin: %w", err)
 	}
 	check.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Fail(w, r, &Problem{Status: http.StatusForbidden, Code: "cross_origin", Title: "That came from another site",
+		s.Fail(w, r, &Problem{
+			Status: http.StatusForbidden, Code: "cross_origin", Title: "That came from another site",
 			Text: "To keep your account safe, we only accept this from our own pages. Nothing was changed.",
-			Next: "Go to your account", NextURL: "/account", Err: errors.New("cross-origin request")})
+			Next: "Go to your account", NextURL: "/account", Err: errors.New("cross-origin request"),
+		})
 	}))
 	return check, nil
 }

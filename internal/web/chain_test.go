@@ -71,8 +71,10 @@ func stage(t *testing.T, change func(*Config)) (shell *Shell, browser, protocol 
 		return fmt.Errorf("read: %w", r.Context().Err())
 	})
 	s.Handle(mux, "GET /problem", func(http.ResponseWriter, *http.Request) error {
-		return &Problem{Status: http.StatusGone, Code: "gone", Title: "Too late", Text: "That link is used up.", Next: "Ask for another",
-			NextURL: "/recover", Fields: map[string]string{"location": "/recover"}, Err: errors.New(secretText)}
+		return &Problem{
+			Status: http.StatusGone, Code: "gone", Title: "Too late", Text: "That link is used up.", Next: "Ask for another",
+			NextURL: "/recover", Fields: map[string]string{"location": "/recover"}, Err: errors.New(secretText),
+		}
 	})
 	endpoints := http.NewServeMux()
 	endpoints.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "token") })

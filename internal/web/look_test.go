@@ -35,14 +35,18 @@ func samples() map[string]Page {
 	options := map[string]any{"Options": challenge}
 
 	var many []samplePasskey
-	for i, name := range []string{"iCloud Keychain", "YubiKey 5C NFC", "Google Password Manager", "Windows Hello", "🦄🌈 mein 🔑", "1Password",
-		"Bitwarden", "Samsung Pass", "Maximiliane-Alexandras beruflich genutztes Sicherheitsschlüsselbundverwaltungsgerät", "مفتاح المكتب", "Dashlane", "Old phone"} {
+	for i, name := range []string{
+		"iCloud Keychain", "YubiKey 5C NFC", "Google Password Manager", "Windows Hello", "🦄🌈 mein 🔑", "1Password",
+		"Bitwarden", "Samsung Pass", "Maximiliane-Alexandras beruflich genutztes Sicherheitsschlüsselbundverwaltungsgerät", "مفتاح المكتب", "Dashlane", "Old phone",
+	} {
 		many = append(many, samplePasskey{Name: name, Here: i == 0, Synced: i%2 == 0, Used: now.Add(-time.Duration(i*i*7) * time.Hour)})
 	}
 	events := []sampleEvent{{now, "Signed in with iCloud Keychain", "Firefox on macOS · 2001:db8:85a3:8d3:1319:8a2e:370:7348"}, {now.AddDate(0, -1, 0), "Passkey added: YubiKey 5C NFC", "Chrome on Windows · 192.0.2.7"}}
 	account := func(user *Chip, keys []samplePasskey) Page {
-		return Page{Name: "account", Title: "Passkeys", Layout: LayoutHouse, User: &Chip{Name: user.Name, Email: user.Email}, Rail: rail, Nav: "Passkeys", SignOutURL: "/out",
-			Data: map[string]any{"Passkeys": keys, "Events": events}}
+		return Page{
+			Name: "account", Title: "Passkeys", Layout: LayoutHouse, User: &Chip{Name: user.Name, Email: user.Email}, Rail: rail, Nav: "Passkeys", SignOutURL: "/out",
+			Data: map[string]any{"Passkeys": keys, "Events": events},
+		}
 	}
 	return map[string]Page{
 		"signin":  {Name: "login", Title: "Sign in", Client: bank, Data: options},

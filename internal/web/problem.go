@@ -96,16 +96,22 @@ func problemOf(r *http.Request, err error) *Problem {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return &Problem{Status: 499, Code: "gone", Title: "You left", Text: "The browser closed the connection.", Err: err}
 	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return &Problem{Status: http.StatusServiceUnavailable, Title: "One moment, please",
-			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err}
+		return &Problem{
+			Status: http.StatusServiceUnavailable, Title: "One moment, please",
+			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
+		}
 	}
-	return &Problem{Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err}
+	return &Problem{
+		Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
+		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
+	}
 }
 
 func tooLarge(err *http.MaxBytesError) *Problem {
-	p := &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "That was too much",
-		Text: "What was sent is larger than anything we ask for.", Next: "Go back and shorten what you entered."}
+	p := &Problem{
+		Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "That was too much",
+		Text: "What was sent is larger than anything we ask for.", Next: "Go back and shorten what you entered.",
+	}
 	if err != nil {
 		p.Err = err
 	}

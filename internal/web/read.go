@@ -6,9 +6,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"time"
 )
 
 // ReadJSON decodes the request's body into v: one JSON value, no unknown members, nothing after it. It returns a
@@ -43,8 +43,10 @@ func malformed(err error) error {
 	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(big)
 	}
-	return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn't work",
-		Text: "We couldn't read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err}
+	return &Problem{
+		Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn't work",
+		Text: "We couldn't read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err,
+	}
 }
 
 // Event returns an event of this kind that the request r causes now.

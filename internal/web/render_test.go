@@ -67,9 +67,11 @@ func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
 	}
 	for _, layout := range []string{LayoutThreshold, LayoutHouse} {
 		w := httptest.NewRecorder()
-		err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "a", Page{Name: evil, Title: evil, Layout: layout, Lang: evil, Dir: evil, Data: evil,
+		err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "a", Page{
+			Name: evil, Title: evil, Layout: layout, Lang: evil, Dir: evil, Data: evil,
 			User: &Chip{Name: evil, Email: evil, SwitchURL: "javascript:alert(1)"}, Client: &ClientChip{Name: evil, Host: evil, LogoURL: "javascript:alert(1)", PolicyURI: "javascript:alert(1)"},
-			Rail: []Link{{evil, evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *"})
+			Rail: []Link{{evil, evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

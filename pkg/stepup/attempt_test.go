@@ -18,8 +18,10 @@ func TestAttemptAsksForWhatTheChallengeDemandsAndKeepsTheRest(t *testing.T) {
 	ordinary := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email"}, "max_age": {"86400"}, "resource": {"a", "b"}}
 	before := ordinary.Encode()
 	got := Attempt{Challenge: payout}.Authorize(ordinary, "id.token")
-	want := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email payouts"}, "max_age": {"300"}, "resource": {"a", "b"},
-		"acr_values": {"phrh phr"}, "id_token_hint": {"id.token"}}
+	want := url.Values{
+		"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email payouts"}, "max_age": {"300"}, "resource": {"a", "b"},
+		"acr_values": {"phrh phr"}, "id_token_hint": {"id.token"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -84,8 +84,13 @@ func TestRequireAnswersByTheBook(t *testing.T) {
 
 func TestRequireRefusesToBeMountedWithWhatNoTokenCouldMeet(t *testing.T) {
 	for _, need := range []Requirement{
-		{ACRValues: []string{""}}, {ACRValues: []string{"a b"}}, {Scopes: []string{`a"`}}, {Scopes: []string{"é"}},
-		{MaxAge: Within(0)}, {MaxAge: Within(-time.Hour)}, {MaxAge: Within(time.Millisecond)},
+		{ACRValues: []string{""}},
+		{ACRValues: []string{"a b"}},
+		{Scopes: []string{`a"`}},
+		{Scopes: []string{"é"}},
+		{MaxAge: Within(0)},
+		{MaxAge: Within(-time.Hour)},
+		{MaxAge: Within(time.Millisecond)},
 	} {
 		func() {
 			defer func() {

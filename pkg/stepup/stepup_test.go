@@ -50,9 +50,11 @@ func TestClaimsAreReadFromTokensAndIntrospection(t *testing.T) {
 	if err := json.Unmarshal([]byte(payload), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := Claims{Issuer: "https://id.example", Subject: "ada", ClientID: "bank", Audience: []string{"https://api.example", "x"},
+	want := Claims{
+		Issuer: "https://id.example", Subject: "ada", ClientID: "bank", Audience: []string{"https://api.example", "x"},
 		Scopes: []string{"openid", "payouts"}, Expiry: noon.Add(5*time.Minute + 500*time.Millisecond), ACR: "phr", AMR: []string{"pop", "user"},
-		AuthTime: noon, Bound: true, Raw: json.RawMessage(payload)}
+		AuthTime: noon, Bound: true, Raw: json.RawMessage(payload),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

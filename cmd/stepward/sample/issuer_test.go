@@ -53,9 +53,11 @@ func newIssuer(t *testing.T) *issuer {
 	}
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		u := i.server.URL
-		answer(w, map[string]any{"issuer": u, "authorization_endpoint": u + "/oauth2/authorize", "token_endpoint": u + "/oauth2/token",
+		answer(w, map[string]any{
+			"issuer": u, "authorization_endpoint": u + "/oauth2/authorize", "token_endpoint": u + "/oauth2/token",
 			"jwks_uri": u + "/oauth2/jwks", "userinfo_endpoint": u + "/oauth2/userinfo", "end_session_endpoint": u + "/oauth2/end_session",
-			"id_token_signing_alg_values_supported": []string{"ES256"}, "authorization_response_iss_parameter_supported": true})
+			"id_token_signing_alg_values_supported": []string{"ES256"}, "authorization_response_iss_parameter_supported": true,
+		})
 	})
 	mux.HandleFunc("GET /oauth2/jwks", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
@@ -76,8 +78,10 @@ func newIssuer(t *testing.T) *issuer {
 		scope := cmp.Or(i.scope, i.asked.Get("scope"))
 		id1 := i.claims(map[string]any{"aud": "acme", "nonce": i.asked.Get("nonce")}, i.id)
 		access := i.claims(map[string]any{"aud": i.audience(), "scope": scope, "client_id": "acme", "jti": "1"}, i.access)
-		answer(w, map[string]any{"token_type": "Bearer", "expires_in": 300, "scope": scope,
-			"id_token": i.sign("JWT", id1), "access_token": i.sign("at+jwt", access)})
+		answer(w, map[string]any{
+			"token_type": "Bearer", "expires_in": 300, "scope": scope,
+			"id_token": i.sign("JWT", id1), "access_token": i.sign("at+jwt", access),
+		})
 	})
 	i.server = httptest.NewServer(mux)
 	t.Cleanup(i.server.Close)
@@ -90,8 +94,10 @@ func (i *issuer) audience() string {
 
 func (i *issuer) claims(more ...map[string]any) map[string]any {
 	now := time.Now()
-	all := map[string]any{"iss": i.server.URL, "sub": "ada-1", "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
-		"acr": "phr", "amr": []string{"pop", "swk", "user", "mfa"}, "auth_time": now.Unix()}
+	all := map[string]any{
+		"iss": i.server.URL, "sub": "ada-1", "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
+		"acr": "phr", "amr": []string{"pop", "swk", "user", "mfa"}, "auth_time": now.Unix(),
+	}
 	for _, m := range more {
 		maps.Copy(all, m)
 	}
@@ -159,8 +165,10 @@ func visit(t *testing.T) *browser {
 		}
 		return nil
 	}}}
-	app, err = New(Config{Issuer: i.server.URL, ClientID: "acme", ClientSecret: "s3cret", BaseURL: server.URL,
-		MailURL: i.server.URL + "/demo/mail", Client: &http.Client{Transport: b}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	app, err = New(Config{
+		Issuer: i.server.URL, ClientID: "acme", ClientSecret: "s3cret", BaseURL: server.URL,
+		MailURL: i.server.URL + "/demo/mail", Client: &http.Client{Transport: b}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,10 @@ func TestSignInShowsWhoHowAndWhen(t *testing.T) {
 		t.Error(s.body)
 	}
 	s := b.signIn()
-	for param, want := range map[string]string{"response_type": "code", "client_id": "acme", "scope": "openid profile email",
-		"redirect_uri": b.base + CallbackPath, "acr_values": "", "code_challenge_method": "S256"} {
+	for param, want := range map[string]string{
+		"response_type": "code", "client_id": "acme", "scope": "openid profile email",
+		"redirect_uri": b.base + CallbackPath, "acr_values": "", "code_challenge_method": "S256",
+	} {
 		if got := b.issuer.asked.Get(param); got != want {
 			t.Errorf("%s = %q, want %q", param, got, want)
 		}

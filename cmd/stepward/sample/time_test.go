@@ -36,8 +36,10 @@ func TestSessionsAndRequestsEnd(t *testing.T) {
 
 func TestAgesAreSaidInWords(t *testing.T) {
 	now := time.Now()
-	for want, age := range map[string]time.Duration{"0 seconds ago": -time.Second, "59 seconds ago": 59 * time.Second, "a minute ago": 119 * time.Second,
-		"2 minutes ago": 2 * time.Minute, "an hour ago": time.Hour, "25 hours ago": 25 * time.Hour} {
+	for want, age := range map[string]time.Duration{
+		"0 seconds ago": -time.Second, "59 seconds ago": 59 * time.Second, "a minute ago": 119 * time.Second,
+		"2 minutes ago": 2 * time.Minute, "an hour ago": time.Hour, "25 hours ago": 25 * time.Hour,
+	} {
 		if got := ago(now.Add(-age), now); got != want {
 			t.Errorf("%v: %q, want %q", age, got, want)
 		}

@@ -42,9 +42,11 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 
 	// The shell ends the server when its own standard input ends: when stop closes it, or when this process has died in
 	// whatever way. So no server is left behind, and no folder.
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
+	cmd := exec.Command("sh", append([]string{
+		"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
 		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
-		"--maxmemory-policy", "noeviction"}, args...)...)
+		"--maxmemory-policy", "noeviction",
+	}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	life, err := cmd.StdinPipe()
