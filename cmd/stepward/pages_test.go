@@ -76,7 +76,7 @@ const faults = `(() => {
 		if (!(e.innerText ?? e.textContent).trim() && !e.ariaLabel && e.matches("a, button, summary")) out.push("no name: " + say(e));
 		const before = document.activeElement;
 		e.focus({focusVisible: true, preventScroll: true});
-		if (document.activeElement === e && (getComputedStyle(e).outlineStyle === "none" || parseFloat(getComputedStyle(e).outlineWidth) < 2)) out.push("focus is not to be seen: " + say(e));
+		if (document.activeElement === e && e.matches(":focus-visible") && (getComputedStyle(e).outlineStyle === "none" || parseFloat(getComputedStyle(e).outlineWidth) < 2)) out.push("focus is not to be seen: " + say(e));
 		before?.focus?.({preventScroll: true});
 	}
 	for (const e of document.querySelectorAll("h1, h2, p, strong, button, a, li, label, dd, dt, summary")) {
