@@ -212,12 +212,6 @@ func (l *looker) tabs(n int) (hooks []string) {
 	return hooks
 }
 
-// focused says which hook has the focus.
-func (l *looker) focused() string {
-	l.t.Helper()
-	return l.eval(`document.activeElement?.dataset?.test || ""`)
-}
-
 // user is the account of an address.
 func (l *looker) user(email string) idp.User {
 	l.t.Helper()
