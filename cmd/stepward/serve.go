@@ -229,7 +229,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		srv.TLSConfig = tlsCfg
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
+		debug.SetGCPercent(400) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
 	}
 	go debug.FreeOSMemory() // what migrating and parsing pages needed is not needed again
 
