@@ -209,7 +209,7 @@ func TestAPersonSignsUpSignsInAndPays(t *testing.T) {
 		t.Errorf("claims after the step-up: %+v, before: %+v", second, first)
 	}
 	// A second one within the window needs none.
-	c.click("app-payout")
+	c.follow("app-payout")
 	c.text("app-result")
 	if page := c.page(); page == "stepup" {
 		t.Error("the second payout asked again")

@@ -145,12 +145,26 @@ func (c *chrome) fill(name, text string) {
 	c.do(chromedp.WaitVisible(hook(name)), chromedp.Clear(hook(name)), chromedp.SendKeys(hook(name), text))
 }
 
+// follow clicks what leads to another document, and waits until that one is here: what is read next is not the old one's.
+func (c *chrome) follow(name string) {
+	c.t.Helper()
+	c.eval(`document.documentElement.dataset.left = "yes"`)
+	c.click(name)
+	c.wait(`document.readyState === "complete" && !document.documentElement.dataset.left`, "what follows "+name)
+}
+
+// text reads an element, in one step: between two the document may be replaced.
 func (c *chrome) text(name string) string {
 	c.t.Helper()
-	c.wait(fmt.Sprintf(`!!document.querySelector('[data-test="%s"]')`, name), "an element "+name)
-	text, err := chromedp.Run(c.ctx, chromedp.TextContent(hook(name)))
-	if err != nil {
-		c.t.Fatalf("chromium: text of %s: %v", name, err)
+	element := fmt.Sprintf(`document.querySelector('[data-test="%s"]')`, name)
+	var text string
+	c.wait("!!"+element, "an element "+name)
+	for range 20 {
+		found, err := chromedp.Run(c.ctx, chromedp.Evaluate[string](element+`?.textContent ?? "\u0000"`))
+		if text = found; err == nil && text != "\x00" {
+			break
+		}
+		c.wait("!!"+element, "an element "+name)
 	}
 	return strings.TrimSpace(text)
 }
@@ -173,11 +187,16 @@ func (c *chrome) page() string {
 
 func (c *chrome) eval(script string) string {
 	c.t.Helper()
-	v, err := chromedp.Run(c.ctx, chromedp.Evaluate[string](script))
-	if err != nil {
-		c.t.Fatalf("chromium: %s: %v", script, err)
+	var err error
+	for range 20 { // a document that is being replaced has nothing to run in
+		var v string
+		if v, err = chromedp.Run(c.ctx, chromedp.Evaluate[string](script)); err == nil {
+			return v
+		}
+		_ = chromedp.Do(c.ctx, chromedp.Sleep(50*time.Millisecond))
 	}
-	return v
+	c.t.Fatalf("chromium: %s: %v", script, err)
+	return ""
 }
 
 // wait polls until a condition holds; a navigation in between only means that it does not hold yet.
