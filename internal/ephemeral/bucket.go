@@ -55,10 +55,21 @@ func (b Bucket[T]) read(ctx context.Context, op *Op) (T, error) {
 // than once, each time on a fresh copy, because somebody else's change in between is never overwritten; its error ends
 // the update. idp.ErrNotFound if there is no value (any more), idp.ErrConflict if others were faster again and again.
 func (b Bucket[T]) Update(ctx context.Context, key string, ttl time.Duration, f func(*T) error) (T, error) {
+	return b.UpdateFrom(ctx, nil, key, ttl, f)
+}
+
+// UpdateFrom is Update by a caller who has read the value before, as these bytes; nil: has not. Unless somebody has
+// written since, that saves the read.
+func (b Bucket[T]) UpdateFrom(ctx context.Context, seen []byte, key string, ttl time.Duration, f func(*T) error) (T, error) {
 	var zero T
 	for range updateTries {
 		old := b.GetOp(key)
-		v, err := b.read(ctx, old)
+		if seen != nil {
+			old.Found, old.Result, seen = true, seen, nil
+		} else if err := b.store.Do(ctx, old); err != nil {
+			return zero, err
+		}
+		v, err := b.Decode(old)
 		if err != nil {
 			return zero, err
 		}

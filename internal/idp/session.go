@@ -17,6 +17,9 @@ type Session struct {
 	Agent           string               `json:"agent,omitempty"` // "Firefox on macOS"
 	Address         string               `json:"addr,omitempty"`  // client address at sign-in
 	Authentications []HeldAuthentication `json:"auths"`           // oldest first
+
+	// Stored is the record as it was read, for whoever replaces it next; nil if nobody read it.
+	Stored []byte `json:"-"`
 }
 
 // A HeldAuthentication is an authentication as a session keeps it.

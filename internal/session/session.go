@@ -104,6 +104,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 		due := now.Sub(sess.SeenAt) >= s.touch
 		sess.See(now)
 		if !due {
+			sess.Stored = op.Result
 			return &sess, nil
 		}
 		// Swap, so that neither a session revoked since the read comes back nor an Elevate since then is undone.
@@ -116,6 +117,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 			return nil, err
 		}
 		if swap.Found {
+			sess.Stored = swap.Value
 			return &sess, nil
 		}
 		// Whoever was faster ended the session, saw it (then nothing is due any more), or elevated it: look again.
@@ -179,7 +181,7 @@ func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.R
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("session: %w", idp.ErrNotFound)
 	}
-	elevated, err := s.records.Update(ctx, sess.ID, ttl, func(stored *idp.Session) error {
+	elevated, err := s.records.UpdateFrom(ctx, sess.Stored, sess.ID, ttl, func(stored *idp.Session) error {
 		if stored.UserID != a.UserID {
 			return ErrOtherUser
 		}
