@@ -18,7 +18,7 @@ const module = "github.com/stepward/stepward/"
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/bench", "cmd/stepward/sample"},
 	{"internal/login", "internal/account", "internal/admin", "internal/provider"},
-	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/web"},
+	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/web", "internal/outbound"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/idp"},
 	{"pkg/stepup", "pkg/adminapi"},
@@ -58,6 +58,8 @@ func TestImportsGoOneWay(t *testing.T) {
 					t.Errorf("%s, which others build on, imports %s", name, other)
 				case strings.HasPrefix(name, "cmd/stepward/sample") && strings.HasPrefix(other, "internal/"):
 					t.Errorf("the sample application imports %s; it must be an ordinary relying party", other)
+				case other == "internal/outbound" && name != "internal/provider" && name != "cmd/stepward":
+					t.Errorf("%s imports %s; only the provider fetches what others named", name, other)
 				case to < row, to == row && !slices.Contains(beside[name], other):
 					t.Errorf("%s imports %s, against the direction", name, other)
 				}

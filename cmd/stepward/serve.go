@@ -18,6 +18,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
@@ -153,6 +154,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
+		Outbound: outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)

@@ -20,6 +20,9 @@ type Config struct {
 	TLSCertPath    string
 	TLSKeyPath     string
 	TrustedProxies []netip.Prefix
+	// OutboundNetworks and OutboundHosts may be fetched from although they are not the public internet.
+	OutboundNetworks []netip.Prefix
+	OutboundHosts    []string
 
 	DataDir     string
 	DatabaseURL idp.Secret // with RedisURL: production stores; without both: embedded

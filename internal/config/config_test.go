@@ -42,6 +42,25 @@ func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
+func TestWhatMayBeFetchedIsNamedByNetworkAddressOrHost(t *testing.T) {
+	c, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=10.1.2.3/16, 192.0.2.7,fd00::/8 ::1, Keys.Internal,localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := append([]string{}, c.OutboundHosts...)
+	for _, network := range c.OutboundNetworks {
+		got = append(got, network.String())
+	}
+	if diff := cmp.Diff([]string{"keys.internal", "localhost", "10.1.0.0/16", "192.0.2.7/32", "fd00::/8", "::1/128"}, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []string{"0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "300.1.1.1", "https://keys.internal", "keys.internal:443", "*.internal", "-a.internal", "a..b"} {
+		if _, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=" + bad}}); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
 func TestEveryFaultIsReportedAtOnceWithItsSource(t *testing.T) {
 	file := write(t, "stepward.yaml", `session-idle: tomorrow
 isuer: https://id.example.com

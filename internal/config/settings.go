@@ -61,6 +61,10 @@ var Settings = []Setting{
 		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody.",
 	},
 	{
+		Name: "outbound-allow", set: setOutbound,
+		Help: "What Stepward may fetch from although it is not on the public internet: networks, addresses or host names, separated by commas. Clients name such addresses (`jwks_uri`, `request_uris`); without this, private, loopback and link-local ones are refused, also behind a public name. A host name is believed whatever it resolves to.",
+	},
+	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
 		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time.",
 	},
@@ -190,6 +194,28 @@ func setProxies(c *Config, v string) error {
 			return fmt.Errorf("%q would believe everybody; name the proxies' own networks", item)
 		}
 		c.TrustedProxies = append(c.TrustedProxies, prefix.Masked())
+	}
+	return nil
+}
+
+var hostPattern = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?$`)
+
+func setOutbound(c *Config, v string) error {
+	for _, item := range strings.FieldsFunc(strings.ToLower(v), func(r rune) bool { return r == ',' || r == ' ' }) {
+		prefix, err := netip.ParsePrefix(item)
+		if addr, addrErr := netip.ParseAddr(item); addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		switch {
+		case err == nil && prefix.Bits() == 0:
+			return fmt.Errorf("%q would allow everything; name the networks that are needed", item)
+		case err == nil:
+			c.OutboundNetworks = append(c.OutboundNetworks, prefix.Masked())
+		case hostPattern.MatchString(item):
+			c.OutboundHosts = append(c.OutboundHosts, item)
+		default:
+			return fmt.Errorf("%q is neither a network, an address nor a host name; use 10.1.0.0/16, 192.0.2.7 or keys.internal", item)
+		}
 	}
 	return nil
 }

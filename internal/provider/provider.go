@@ -34,6 +34,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
@@ -71,6 +72,8 @@ type Config struct {
 	RefreshTTL time.Duration
 	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
 	RefreshKey []byte
+	// Outbound fetches what clients name: keys and request objects.
+	Outbound *outbound.Client
 }
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
@@ -93,8 +96,8 @@ func New(c Config) (*Provider, error) {
 	switch {
 	case err != nil || issuer.Host == "" || issuer.Path != "" || issuer.RawQuery != "" || issuer.Fragment != "":
 		return nil, fmt.Errorf("issuer %q is not of the form https://host", c.Issuer)
-	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil:
-		return nil, errors.New("provider needs stores, sessions, shell, keys and Begin")
+	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil, c.Outbound == nil:
+		return nil, errors.New("provider needs stores, sessions, shell, keys, Begin and Outbound")
 	case len(c.RefreshKey) < 32:
 		return nil, errors.New("the refresh key is shorter than 32 bytes")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -11,14 +12,17 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
@@ -112,7 +116,7 @@ func (h *house) build() {
 	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
 	h.provider, err = New(Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
-		RefreshKey: bytes.Repeat([]byte{9}, 32),
+		RefreshKey: bytes.Repeat([]byte{9}, 32), Outbound: neighbours(),
 		Begin: func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, req idp.Request, need idp.Requirement) (string, error) {
 			h.last = idp.NewInteraction(req, need, time.Now())
 			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)
@@ -125,6 +129,23 @@ func (h *house) build() {
 	outer.Handle("/.well-known/", shell.Protocol(protocol))
 	outer.Handle("/", shell.Browser(browser))
 	h.handler = outer
+}
+
+// neighbours is an outbound client that reaches the servers of elsewhere, and nothing else on this machine's networks.
+var neighbours = sync.OnceValue(func() *outbound.Client {
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate()) // every httptest server has the same
+	return outbound.New(outbound.Config{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Roots: roots})
+})
+
+// elsewhere starts an https server that neighbours reaches, and returns its address. Not in a bubble.
+func elsewhere(t testing.TB, handler http.HandlerFunc) string {
+	t.Helper()
+	srv := httptest.NewTLSServer(handler)
+	t.Cleanup(srv.Close)
+	return srv.URL
 }
 
 func check(t testing.TB, err error) {

@@ -1,0 +1,210 @@
+// Package outbound is the one way by which Stepward fetches what others named: keys, request objects, metadata of clients,
+// and the delivery of logouts. Whoever registers a client chooses those addresses, so a request goes only to the public
+// internet and to what the operator has named; what comes back is bounded, and an error says nothing of what was found.
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	timeout      = 5 * time.Second // for all of it: name, connection, redirects and body
+	maxRedirects = 3
+	maxURL       = 2048     // bytes
+	maxHeader    = 16 << 10 // bytes
+	maxAge       = 24 * time.Hour
+)
+
+// ErrFailed is every error of a Client. What is added to it names the step, never what the other side or the network said.
+var ErrFailed = errors.New("outbound request failed")
+
+func failed(reason string) error { return fmt.Errorf("%w: %s", ErrFailed, reason) }
+
+// Config wires a Client. Its zero value reaches the public internet alone.
+type Config struct {
+	Networks []netip.Prefix // that may be reached although they are not public
+	Hosts    []string       // names that may be reached whatever they resolve to, in lower case
+	Roots    *x509.CertPool // nil: the system's
+}
+
+// A Client may be used by any number of goroutines. It keeps neither connections nor cookies, and knows no proxy.
+type Client struct {
+	config Config
+	get    *http.Client
+	post   *http.Client
+}
+
+// New returns a Client.
+func New(c Config) *Client {
+	client := &Client{config: c}
+	transport := &http.Transport{
+		DialContext:            client.dial,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
+		DisableKeepAlives:      true,
+		DisableCompression:     true, // a limit is on what is kept, not on what was sent
+		MaxConnsPerHost:        8,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
+	client.post = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return client
+}
+
+// A Response is a document that was fetched whole.
+type Response struct {
+	Body   []byte
+	Type   string        // media type in lower case, without parameters; empty: none, or none that can be read
+	MaxAge time.Duration // Cache-Control's max-age, a day at the most; zero: none, or not to be kept
+}
+
+// Get fetches a document: 200 and at most limit bytes, within 5 seconds and 3 redirects. Every error is ErrFailed.
+func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (Response, error) {
+	resp, err := c.send(ctx, c.get, http.MethodGet, address, http.Header{"Accept": {accept}}, nil)
+	if err != nil {
+		return Response{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return Response{}, failed("answered " + strconv.Itoa(resp.StatusCode))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return Response{}, failed("the answer broke off")
+	case int64(len(body)) > limit:
+		return Response{}, failed(fmt.Sprintf("the answer is longer than %d bytes", limit))
+	}
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		kind = ""
+	}
+	return Response{Body: body, Type: kind, MaxAge: freshness(resp.Header.Values("Cache-Control"))}, nil
+}
+
+// Post sends a body and returns the status of the answer, whatever it is; redirects are not followed. Every error is
+// ErrFailed.
+func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
+	resp, err := c.send(ctx, c.post, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
+	if err != nil {
+		return 0, err
+	}
+	_ = resp.Body.Close() // nobody reads it
+	return resp.StatusCode, nil
+}
+
+func (c *Client) send(ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil || len(address) > maxURL || !fetchable(r.URL) {
+		return nil, failed("not an https address")
+	}
+	header.Set("User-Agent", "Stepward")
+	r.Header = header
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, failed(reasonOf(err))
+	}
+	return resp, nil
+}
+
+func fetchable(u *url.URL) bool { return u.Scheme == "https" && u.Hostname() != "" && u.User == nil }
+
+var (
+	errAddress  = errors.New("address not public")
+	errRedirect = errors.New("redirect refused")
+)
+
+func follow(r *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects || !fetchable(r.URL) {
+		return errRedirect
+	}
+	r.Header.Del("Referer") // the next one need not know who sent us
+	return nil
+}
+
+// dial connects to a host. Addresses are judged when they are connected to and not before, so that a name which resolves
+// differently the second time gains nothing.
+func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	d := &net.Dialer{Control: c.guard}
+	for _, named := range c.config.Hosts {
+		if strings.EqualFold(host, named) {
+			d.Control = nil
+		}
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+func (c *Client) guard(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return errAddress
+	}
+	ip := at.Addr().Unmap().WithZone("")
+	if public(ip) {
+		return nil
+	}
+	for _, network := range c.config.Networks {
+		if network.Contains(ip) {
+			return nil
+		}
+	}
+	return errAddress
+}
+
+// reasonOf sorts an error of net/http into words that repeat nothing of it.
+func reasonOf(err error) string {
+	var name *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var wait net.Error
+	switch {
+	case errors.Is(err, errAddress):
+		return "the address is not a public one (outbound-allow names exceptions)"
+	case errors.Is(err, errRedirect):
+		return "redirected too often, or to what is not https"
+	case errors.As(err, &cert):
+		return "the certificate is not trusted"
+	case errors.Is(err, context.Canceled):
+		return "nobody waits for it any longer"
+	case errors.As(err, &wait) && wait.Timeout():
+		return "no answer in time"
+	case errors.As(err, &name):
+		return "the name is not resolved"
+	default:
+		return "no connection, or no proper answer"
+	}
+}
+
+// freshness reads Cache-Control (RFC 9111 §5.2.2).
+func freshness(headers []string) time.Duration {
+	var age time.Duration
+	for part := range strings.SplitSeq(strings.ToLower(strings.Join(headers, ",")), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return 0
+		case "max-age":
+			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
+				age = min(time.Duration(seconds)*time.Second, maxAge)
+			}
+		}
+	}
+	return age
+}
