@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -52,18 +53,14 @@ type clientAddCmd struct {
 }
 
 func (c *clientAddCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
 	client, secret, err := c.client(time.Now())
 	if err != nil {
 		return err
 	}
-	if faults := client.Faults(cfg.Policy); len(faults) > 0 {
-		return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+		if faults := client.Faults(cfg.Policy); len(faults) > 0 {
+			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
+		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
 		event.ClientID = client.ID
 		if _, err := db.Client(e.ctx, client.ID); err == nil {
@@ -158,11 +155,7 @@ func newClientSecret(client *idp.Client, now time.Time) idp.Secret {
 type clientListCmd struct{}
 
 func (clientListCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
 		clients, err := db.Clients(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list clients: %w", err)
@@ -185,11 +178,7 @@ type clientShowCmd struct {
 }
 
 func (c clientShowCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
 		client, err := db.Client(e.ctx, c.ID)
 		if errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
@@ -206,11 +195,7 @@ type clientRemoveCmd struct {
 }
 
 func (c clientRemoveCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
 		event := idp.NewEvent(idp.EventClientRemoved, "", time.Now())
 		event.ClientID = c.ID
 		err := db.RemoveClient(e.ctx, c.ID, event)

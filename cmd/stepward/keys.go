@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -18,11 +19,7 @@ type keysCmd struct {
 type keysListCmd struct{}
 
 func (keysListCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
 		keys, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)
@@ -43,11 +40,7 @@ func (keysListCmd) Run(e *env) error {
 type keysRotateCmd struct{}
 
 func (keysRotateCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(cfg *config.Config, db *store.DB) error {
 		key, err := operatorKey(cfg)
 		if err != nil {
 			return err

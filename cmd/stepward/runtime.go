@@ -28,17 +28,21 @@ func openStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.
 	return db, nil
 }
 
-// withStore runs an operator's command on the database, whose schema must be the program's.
-func withStore(ctx context.Context, cfg *config.Config, f func(*store.DB) error) error {
-	db, err := openStore(ctx, cfg, false)
+// withStore runs an operator's command on the database of its settings, whose schema must be the program's.
+func (e *env) withStore(f func(*config.Config, *store.DB) error) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	db, err := openStore(e.ctx, cfg, false)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
+	if err := db.Migrate(e.ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return f(db)
+	return f(cfg, db)
 }
 
 func openEphemeral(ctx context.Context, cfg *config.Config) (ephemeral.Store, error) {

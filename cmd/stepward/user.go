@@ -26,11 +26,7 @@ type userListCmd struct {
 }
 
 func (c userListCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
 		users, err := db.Users(e.ctx, "", c.Limit)
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
@@ -56,14 +52,10 @@ type userInviteCmd struct {
 }
 
 func (c userInviteCmd) Run(e *env) error {
-	cfg, err := e.load()
-	if err != nil {
-		return err
-	}
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
 		return errors.New("--ttl must be between 5m and 168h")
 	}
-	return withStore(e.ctx, cfg, func(db *store.DB) error {
+	return e.withStore(func(cfg *config.Config, db *store.DB) error {
 		link, err := invite(e.ctx, db, cfg, c)
 		if err != nil {
 			return err
