@@ -117,6 +117,9 @@ type Family struct {
 	Audience  []string
 	Assurance Assurance
 	Claims    string // the claims request parameter, as JSON; empty: none
+	// Confirmation is what its first access token is bound to. A family that is bound gives out bound tokens alone; the
+	// refresh tokens of a public client are bound to the same key (RFC 9449 §5, RFC 8705 §4).
+	Confirmation Confirmation
 	// Offline families outlive the session (offline_access).
 	Offline bool
 	// HandleHash finds the family of a refresh token; CurrentHash is the one that may be used, PreviousHash the one it

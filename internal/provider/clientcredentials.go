@@ -37,16 +37,17 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 	}
 	is := &issue{client: c, now: now}
 	s.p.allow(is, wanted, idp.Assurance{})
-	resp := &tokenResponse{TokenType: "Bearer", ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " ")}
+	resp := &tokenResponse{TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " ")}
 	resp.AccessToken, err = key.sign(typAccessToken, accessClaims{
-		Issuer:   s.p.Issuer,
-		Subject:  c.ID,
-		Audience: s.p.audience(c.Audience, is.scopes),
-		ClientID: c.ID,
-		Expires:  is.expires.Unix(),
-		Issued:   now.Unix(),
-		ID:       idp.NewSecret().Reveal(),
-		Scope:    resp.Scope,
+		Issuer:       s.p.Issuer,
+		Subject:      c.ID,
+		Audience:     s.p.audience(c.Audience, is.scopes),
+		ClientID:     c.ID,
+		Expires:      is.expires.Unix(),
+		Issued:       now.Unix(),
+		ID:           idp.NewSecret().Reveal(),
+		Scope:        resp.Scope,
+		Confirmation: is.confirmation,
 	})
 	if err != nil {
 		return nil, broken(ctx, "sign tokens", err)
@@ -76,7 +77,7 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	}
 	return presented{
 		family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
-		audience: c.Audience, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
+		audience: c.Audience, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
 	}, nil
 }
 

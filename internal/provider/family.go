@@ -19,20 +19,24 @@ import (
 // with a person behind it ends here, or in the family that this began.
 func (p *Provider) settle(ctx context.Context, is *issue, a authorization, familyID string) (*op.Response, error) {
 	c, now := is.client, is.now
+	if a.Confirmation.Bound() && a.Confirmation != is.confirmation {
+		return nil, invalidGrant("the code is bound to a key that was not proven")
+	}
 	if !p.allow(is, a.Scopes, a.Assurance) {
 		return nil, invalidGrant("nothing that was allowed is allowed any longer")
 	}
 	f := idp.Family{
-		ID:        familyID,
-		ClientID:  c.ID,
-		UserID:    a.UserID,
-		SessionID: a.SessionID,
-		Scopes:    a.Scopes,
-		Audience:  c.Audience,
-		Assurance: a.Assurance,
-		Claims:    a.Claims,
-		CreatedAt: now,
-		ExpiresAt: is.expires, // nothing of it outlives its only access token
+		ID:           familyID,
+		ClientID:     c.ID,
+		UserID:       a.UserID,
+		SessionID:    a.SessionID,
+		Scopes:       a.Scopes,
+		Audience:     c.Audience,
+		Assurance:    a.Assurance,
+		Claims:       a.Claims,
+		Confirmation: is.confirmation,
+		CreatedAt:    now,
+		ExpiresAt:    is.expires, // nothing of it outlives its only access token
 	}
 	var refresh idp.Secret
 	if slices.Contains(a.Scopes, scopeOffline) && slices.Contains(c.GrantTypes, grantRefresh) {

@@ -23,7 +23,7 @@ type userInfo struct {
 // UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
 func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest]) (*op.Response, error) {
 	t, err := s.p.present(ctx, r.Data.AccessToken, time.Now())
-	if errors.Is(err, errToken) || err == nil && !slices.Contains(t.audience, s.p.Issuer) {
+	if errors.Is(err, errToken) || err == nil && (!slices.Contains(t.audience, s.p.Issuer) || !holds(t.confirmation)) {
 		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
 		return nil, op.NewStatusError(e, http.StatusUnauthorized)
 	}
@@ -43,19 +43,20 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 
 // introspection is an answer of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
 type introspection struct {
-	Active    bool     `json:"active"`
-	Scope     string   `json:"scope,omitempty"`
-	ClientID  string   `json:"client_id,omitempty"`
-	TokenType string   `json:"token_type,omitempty"`
-	Expires   int64    `json:"exp,omitempty"`
-	Issued    int64    `json:"iat,omitempty"`
-	Subject   string   `json:"sub,omitempty"`
-	Audience  audience `json:"aud,omitempty"`
-	Issuer    string   `json:"iss,omitempty"`
-	ID        string   `json:"jti,omitempty"`
-	ACR       string   `json:"acr,omitempty"`
-	AMR       []string `json:"amr,omitempty"`
-	AuthTime  int64    `json:"auth_time,omitempty"`
+	Active       bool             `json:"active"`
+	Scope        string           `json:"scope,omitempty"`
+	ClientID     string           `json:"client_id,omitempty"`
+	TokenType    string           `json:"token_type,omitempty"`
+	Expires      int64            `json:"exp,omitempty"`
+	Issued       int64            `json:"iat,omitempty"`
+	Subject      string           `json:"sub,omitempty"`
+	Audience     audience         `json:"aud,omitempty"`
+	Issuer       string           `json:"iss,omitempty"`
+	ID           string           `json:"jti,omitempty"`
+	ACR          string           `json:"acr,omitempty"`
+	AMR          []string         `json:"amr,omitempty"`
+	AuthTime     int64            `json:"auth_time,omitempty"`
+	Confirmation idp.Confirmation `json:"cnf,omitzero"` // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
 
 // Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
@@ -80,19 +81,20 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 		authTime = at.Unix()
 	}
 	return op.NewResponse(&introspection{
-		Active:    true,
-		Scope:     strings.Join(t.scopes, " "),
-		ClientID:  t.family.ClientID,
-		TokenType: "Bearer",
-		Expires:   t.expires.Unix(),
-		Issued:    t.issued.Unix(),
-		Subject:   t.subject,
-		Audience:  t.audience,
-		Issuer:    s.p.Issuer,
-		ID:        t.id,
-		ACR:       t.family.Assurance.ACR,
-		AMR:       t.family.Assurance.AMR,
-		AuthTime:  authTime,
+		Active:       true,
+		Scope:        strings.Join(t.scopes, " "),
+		ClientID:     t.family.ClientID,
+		TokenType:    t.confirmation.TokenType(),
+		Expires:      t.expires.Unix(),
+		Issued:       t.issued.Unix(),
+		Subject:      t.subject,
+		Audience:     t.audience,
+		Issuer:       s.p.Issuer,
+		ID:           t.id,
+		ACR:          t.family.Assurance.ACR,
+		AMR:          t.family.Assurance.AMR,
+		AuthTime:     authTime,
+		Confirmation: t.confirmation,
 	}), nil
 }
 

@@ -32,6 +32,8 @@ type authorization struct {
 	Scopes        []string      `json:"scopes"`
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
+	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
+	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
 
 // Respond ends a client's interaction: with a code, or with the OAuth error of the outcome. The interaction is taken with

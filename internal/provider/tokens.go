@@ -47,6 +47,8 @@ type accessClaims struct {
 	AMR      []string `json:"amr,omitempty"`
 	AuthTime int64    `json:"auth_time,omitempty"` // 0: nobody is behind it (clientcredentials.go)
 	Session  string   `json:"sid,omitempty"`
+	// Confirmation is the key that whoever presents the token has to prove (RFC 9449 §6.1, RFC 8705 §3.1).
+	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
 
 // idClaims are those of an ID token (OIDC Core §2).
@@ -77,13 +79,14 @@ type tokenResponse struct {
 
 // An issue is one answer of the token endpoint in the making: what one family gives out at one moment.
 type issue struct {
-	client  idp.Client
-	scopes  []string
-	now     time.Time
-	expires time.Time  // of the access token
-	opaque  idp.Secret // the access token itself, if the client's are opaque
-	id      *signer    // for the ID token; nil without openid
-	access  *signer    // for a JWT access token
+	client       idp.Client
+	scopes       []string
+	now          time.Time
+	expires      time.Time        // of the access token
+	confirmation idp.Confirmation // what the access token is bound to
+	opaque       idp.Secret       // the access token itself, if the client's are opaque
+	id           *signer          // for the ID token; nil without openid
+	access       *signer          // for a JWT access token
 }
 
 // prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read.
@@ -125,14 +128,14 @@ func (is *issue) row(familyID string) *store.OpaqueToken {
 	if is.opaque == "" {
 		return nil
 	}
-	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, IssuedAt: is.now, ExpiresAt: is.expires}
+	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires}
 }
 
 // sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
 func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*tokenResponse, error) {
 	resp := &tokenResponse{
 		AccessToken:  is.opaque.Reveal(),
-		TokenType:    "Bearer",
+		TokenType:    is.confirmation.TokenType(),
 		ExpiresIn:    max(0, is.expires.Unix()-is.now.Unix()),
 		RefreshToken: refresh.Reveal(),
 		Scope:        strings.Join(is.scopes, " "),
@@ -140,18 +143,19 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	var err error
 	if is.opaque == "" {
 		resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
-			Issuer:   p.Issuer,
-			Subject:  u.ID,
-			Audience: p.audience(f.Audience, is.scopes),
-			ClientID: f.ClientID,
-			Expires:  is.expires.Unix(),
-			Issued:   is.now.Unix(),
-			ID:       f.ID + "." + idp.NewSecret().Reveal(),
-			Scope:    resp.Scope,
-			ACR:      f.Assurance.ACR,
-			AMR:      f.Assurance.AMR,
-			AuthTime: f.Assurance.AuthTime.Unix(),
-			Session:  f.SessionID,
+			Issuer:       p.Issuer,
+			Subject:      u.ID,
+			Audience:     p.audience(f.Audience, is.scopes),
+			ClientID:     f.ClientID,
+			Expires:      is.expires.Unix(),
+			Issued:       is.now.Unix(),
+			ID:           f.ID + "." + idp.NewSecret().Reveal(),
+			Scope:        resp.Scope,
+			ACR:          f.Assurance.ACR,
+			AMR:          f.Assurance.AMR,
+			AuthTime:     f.Assurance.AuthTime.Unix(),
+			Session:      f.SessionID,
+			Confirmation: is.confirmation,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("access token: %w", err)
@@ -203,6 +207,7 @@ type presented struct {
 	id              string // jti; empty for an opaque one
 	scopes          []string
 	audience        audience
+	confirmation    idp.Confirmation // presenting it does not prove it: see holds
 	issued, expires time.Time
 }
 
@@ -241,7 +246,7 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
 	return presented{
-		family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+		family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience, confirmation: c.Confirmation,
 		issued: time.Unix(c.Issued, 0), expires: expires,
 	}, nil
 }
@@ -254,7 +259,7 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	return presented{family: f, user: u, subject: u.ID, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), issued: t.IssuedAt, expires: t.ExpiresAt}, nil
+	return presented{family: f, user: u, subject: u.ID, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt}, nil
 }
 
 // verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.

@@ -11,20 +11,21 @@ import (
 
 // An OpaqueToken is an access token that is looked up instead of verified. It lives no longer than its family.
 type OpaqueToken struct {
-	Hash      string // idp.Secret.Hash
-	FamilyID  string
-	Scopes    []string
-	IssuedAt  time.Time
-	ExpiresAt time.Time
+	Hash         string // idp.Secret.Hash
+	FamilyID     string
+	Scopes       []string
+	Confirmation idp.Confirmation
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
 }
 
-const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.assurance, f.claims, f.offline,
+const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.assurance, f.claims, f.confirmation, f.offline,
 	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
 
 // familyDest is where familyColumns go.
 func familyDest(f *idp.Family) []any {
 	return []any{
-		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Assurance}, &f.Claims, &f.Offline,
+		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Assurance}, &f.Claims, &document{&f.Confirmation}, &f.Offline,
 		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt), (*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
 	}
 }
@@ -53,10 +54,10 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 	var b batch
 	var user idp.User
 	var found bool
-	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, assurance, claims, offline,
+	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, assurance, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
-		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Assurance), f.Claims, f.Offline,
+		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Assurance), f.Claims, text(f.Confirmation), f.Offline,
 		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
 	if opaque != nil {
 		b.opaque(*opaque)
@@ -77,10 +78,10 @@ func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, 
 // FamilyByOpaque is FamilyWithUser by a live opaque access token.
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
-		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
+		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
 		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
 		return h, err
-	}, `SELECT t.hash, t.family_id, t.scopes, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
+	}, `SELECT t.hash, t.family_id, t.scopes, t.confirmation, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
 		FROM opaque_tokens t JOIN families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id
 		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(), hash)
 	return h.token, h.family, h.user, err
@@ -124,6 +125,6 @@ func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
 }
 
 func (b *batch) opaque(t OpaqueToken) {
-	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
-		t.Hash, t.FamilyID, text(t.Scopes), ms(t.IssuedAt), ms(t.ExpiresAt))
+	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		t.Hash, t.FamilyID, text(t.Scopes), text(t.Confirmation), ms(t.IssuedAt), ms(t.ExpiresAt))
 }

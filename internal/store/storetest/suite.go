@@ -155,10 +155,11 @@ func newFamily(u idp.User, now time.Time) idp.Family {
 	id := idp.NewID()
 	return idp.Family{
 		ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", Scopes: []string{"openid", "offline_access"}, Audience: []string{"https://api"},
-		Assurance:  idp.Assurance{AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"}, AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"}},
-		Claims:     `{"id_token":{"acr":null}}`,
-		Offline:    true,
-		HandleHash: "handle " + id, CurrentHash: "first",
+		Assurance:    idp.Assurance{AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"}, AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"}},
+		Claims:       `{"id_token":{"acr":null}}`,
+		Confirmation: idp.Confirmation{JKT: "thumbprint", X5T: "certificate"},
+		Offline:      true,
+		HandleHash:   "handle " + id, CurrentHash: "first",
 		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
 }

@@ -96,7 +96,7 @@ var familyCases = map[string]func(*fixture){
 		n := f.trips(func() { must2(f.CreateFamily(f.ctx, fam, &first))(f) })
 		f.same(n, int64(1))
 		second := first
-		second.Hash, second.Scopes = "t2", nil
+		second.Hash, second.Scopes, second.Confirmation = "t2", nil, idp.Confirmation{JKT: "thumbprint", X5T: "certificate"}
 		f.must(f.AddOpaque(f.ctx, second))
 		for _, want := range []store.OpaqueToken{first, second} {
 			n = f.trips(func() {

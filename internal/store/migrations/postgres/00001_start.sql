@@ -99,6 +99,7 @@ CREATE TABLE families (
     audience      TEXT NOT NULL,
     assurance     TEXT NOT NULL,
     claims        TEXT NOT NULL,
+    confirmation  TEXT NOT NULL,
     offline       BOOLEAN NOT NULL,
     handle_hash   TEXT COLLATE "C" NOT NULL,
     current_hash  TEXT COLLATE "C" NOT NULL,
@@ -115,11 +116,12 @@ CREATE INDEX families_of_client ON families (client_id);
 CREATE INDEX families_by_expiry ON families (expires_at);
 
 CREATE TABLE opaque_tokens (
-    hash       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    family_id  TEXT COLLATE "C" NOT NULL REFERENCES families (id) ON DELETE CASCADE,
-    scopes     TEXT NOT NULL,
-    issued_at  BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
+    hash         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    family_id    TEXT COLLATE "C" NOT NULL REFERENCES families (id) ON DELETE CASCADE,
+    scopes       TEXT NOT NULL,
+    confirmation TEXT NOT NULL,
+    issued_at    BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL
 );
 CREATE INDEX opaque_tokens_of_family ON opaque_tokens (family_id);
 CREATE INDEX opaque_tokens_by_expiry ON opaque_tokens (expires_at);
