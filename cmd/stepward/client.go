@@ -42,6 +42,7 @@ type clientAddCmd struct {
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
 	Resource     bool          `name:"resource-server" help:"It is an API that introspects tokens meant for it."`
+	Pairwise     bool          `help:"It sees a sub for each user that no client on another host sees."`
 	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Refuse authentications below this acr: phr, phrh or an alias."`
 	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
@@ -96,6 +97,9 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	}
 	if client.ID == "" {
 		client.ID = idp.NewID()
+	}
+	if c.Pairwise {
+		client.SubjectType = idp.SubjectPairwise
 	}
 	machine := slices.Contains(c.Grant, idp.GrantClientCredentials)
 	switch signsIn := len(c.RedirectURI) > 0 || !machine && !c.Resource; {

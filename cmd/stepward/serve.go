@@ -154,7 +154,8 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
-		Outbound: outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
+		Outbound:   outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
+		SubjectKey: derive(key, "subject"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)

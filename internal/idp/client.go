@@ -51,6 +51,10 @@ type Client struct {
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
 	AuthAlg string              `json:"token_endpoint_auth_signing_alg,omitempty"`
 
+	// SubjectType says which sub the client sees; empty: public. SectorIdentifierURI, if set, names the sector of a pairwise one.
+	SubjectType         SubjectType `json:"subject_type,omitempty"`
+	SectorIdentifierURI string      `json:"sector_identifier_uri,omitempty"`
+
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 	GrantTypes             []string `json:"grant_types"`

@@ -16,6 +16,9 @@ const (
 	GrantClientCredentials = "client_credentials"
 )
 
+// maxURI bounds every URI of a registration, in bytes.
+const maxURI = 2048
+
 // IDTokenAlgorithms are the algorithms ID tokens may be signed with.
 var IDTokenAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
 
@@ -44,6 +47,7 @@ func (c Client) Faults(p Policy) []string {
 		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none, not %q", c.AuthMethod)
 	}
 	faults = append(faults, c.keyFaults()...)
+	faults = append(faults, c.subjectFaults()...)
 	if c.Public() && c.ResourceServer {
 		fault("resource_server must authenticate; none will not do")
 	}
@@ -83,7 +87,7 @@ func (c Client) Faults(p Policy) []string {
 		}
 	}
 	for name, uri := range map[string]string{"client_uri": c.URI, "logo_uri": c.LogoURI, "policy_uri": c.PolicyURI, "tos_uri": c.TOSURI} {
-		if u, err := url.Parse(uri); uri != "" && (err != nil || !webURL(u) || len(uri) > 2048) {
+		if u, err := url.Parse(uri); uri != "" && (err != nil || !webURL(u) || len(uri) > maxURI) {
 			fault("%s must be an https URL", name)
 		}
 	}
@@ -114,7 +118,7 @@ func (c Client) Faults(p Policy) []string {
 func redirectFault(uri string, native bool) string {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil || !u.IsAbs() || len(uri) > 2048 || !utf8.ValidString(uri):
+	case err != nil || !u.IsAbs() || len(uri) > maxURI || !utf8.ValidString(uri):
 		return "is not an absolute URI of at most 2048 bytes"
 	case strings.Contains(uri, "#"):
 		return "has a fragment"

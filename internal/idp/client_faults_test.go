@@ -59,7 +59,12 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"acr":                          func(c *Client) { c.MinimumACR = "gold" },
 		"id_token_signed_response_alg": func(c *Client) { c.IDTokenAlg = "none" },
 		"access_token_format":          func(c *Client) { c.AccessFormat = "xml" },
-		"client_credentials is for":    func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"subject_type must be":         func(c *Client) { c.SubjectType = "secret" },
+		"on one host": func(c *Client) {
+			c.SubjectType, c.RedirectURIs = SubjectPairwise, []string{"https://a.example/cb", "https://b.example/cb"}
+		},
+		"sector_identifier_uri must be": func(c *Client) { c.SubjectType, c.SectorIdentifierURI = SubjectPairwise, "http://a.example/" },
+		"client_credentials is for":     func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
 		"no action class": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
 		},

@@ -282,12 +282,20 @@ func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Clien
 		if err != nil {
 			return none, err
 		}
-		req.HintedUser = c.Subject
+		user, ok := p.userOf(client, c.Subject)
+		if !ok { // issued before the client changed its subject_type or its sector
+			return none, refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
+		}
+		req.HintedUser = user
 	}
 	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil { // OIDC Core §5.5.1: that user or nobody
-		id, ok := sub.Value.(string)
-		if !ok || id == "" || req.HintedUser != "" && req.HintedUser != id {
+		named, _ := sub.Value.(string)
+		id, ok := p.userOf(client, named)
+		switch {
+		case named == "" || ok && req.HintedUser != "" && req.HintedUser != id:
 			return none, refuse("invalid_request", "claims and id_token_hint name different users")
+		case !ok: // before anybody signs in: what is no name of this sector is nobody's, whoever's ID it may be
+			return none, refuse("login_required", "nobody has the sub that claims asks for")
 		}
 		req.HintedUser = id
 	}

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -61,12 +60,12 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	if c.Subject != c.ClientID {
 		return presented{}, errToken
 	}
-	registered, err := p.DB.Client(ctx, c.ClientID)
-	if errors.Is(err, idp.ErrNotFound) || err == nil && !slices.Contains(registered.GrantTypes, idp.GrantClientCredentials) {
-		return presented{}, errToken
-	}
+	registered, err := p.holder(ctx, c.ClientID)
 	if err != nil {
-		return presented{}, fmt.Errorf("load client: %w", err)
+		return presented{}, err
+	}
+	if !slices.Contains(registered.GrantTypes, idp.GrantClientCredentials) {
+		return presented{}, errToken
 	}
 	mark := &ephemeral.Op{Verb: ephemeral.Get, Key: revokedKey(c.ID)}
 	if err := p.Ephemeral.Do(ctx, mark); err != nil {
@@ -76,7 +75,7 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 		return presented{}, errToken
 	}
 	return presented{
-		family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
+		client: registered, family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
 		audience: c.Audience, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
 	}, nil
 }

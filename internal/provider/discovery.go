@@ -42,7 +42,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"response_modes_supported":                                 []string{"query", "form_post"},
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantClient},
 		"acr_values_supported":                                     acrs,
-		"subject_types_supported":                                  []string{"public"},
+		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
 		"id_token_signing_alg_values_supported":                    algorithms,
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         idp.AssertionAlgorithms,

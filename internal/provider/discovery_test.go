@@ -30,7 +30,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"response_modes_supported":                         []any{"query", "form_post"},
 		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials"},
 		"acr_values_supported":                             []any{"phr", "phrh", "urn:example:gold"},
-		"subject_types_supported":                          []any{"public"},
+		"subject_types_supported":                          []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":            []any{"ES256", "EdDSA", "PS256", "RS256"},
 		"code_challenge_methods_supported":                 []any{"S256"},
 		"prompt_values_supported":                          []any{"none", "login", "consent", "select_account", "create"},

@@ -35,7 +35,7 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 		return nil, op.NewStatusError(e, http.StatusForbidden)
 	}
 	asked := storedClaims(t.family.Claims).UserInfo
-	return op.NewResponse(&userInfo{t.user.ID, claimsOf(t.user, func(claim string) bool {
+	return op.NewResponse(&userInfo{t.subject, claimsOf(t.user, func(claim string) bool {
 		_, ok := asked[claim]
 		return ok || slices.Contains(t.scopes, scopeOf[claim])
 	})}), nil

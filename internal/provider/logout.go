@@ -75,7 +75,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 			return logout{}, problem("The application sent a parameter twice.", errors.New(name+" repeated"))
 		}
 	}
-	l := logout{ClientID: form.Get("client_id")}
+	l, sid := logout{ClientID: form.Get("client_id")}, ""
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := p.verifyHint(r.Context(), hint)
 		switch {
@@ -86,7 +86,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 		case l.ClientID != "" && l.ClientID != c.Audience: // RP-Initiated Logout §2
 			return logout{}, problem("The application contradicts itself about who it is.", errors.New("client_id is not the hint's audience"))
 		}
-		l.ClientID, l.SessionID = c.Audience, c.Session
+		l.ClientID, sid = c.Audience, c.Session
 	}
 	if l.ClientID == "" {
 		return l, nil
@@ -96,6 +96,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 		return logout{}, fmt.Errorf("load client: %w", err)
 	}
 	l.ClientID = client.ID // empty if there is none
+	l.SessionID, _ = p.sessionOf(client, sid)
 	uri := form.Get("post_logout_redirect_uri")
 	switch {
 	case uri == "":

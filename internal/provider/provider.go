@@ -74,6 +74,9 @@ type Config struct {
 	RefreshKey []byte
 	// Outbound fetches what clients name: keys and request objects.
 	Outbound *outbound.Client
+	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
+	// gives every user another sub at all of them.
+	SubjectKey []byte
 }
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
@@ -82,6 +85,7 @@ type Provider struct {
 	codes   ephemeral.Bucket[authorization]
 	pushes  ephemeral.Bucket[pushed]
 	logouts ephemeral.Bucket[logout]
+	names   *pseudonymizer
 	pages   *web.Pages
 	library http.Handler // zitadel/oidc, behind serve
 	meta    []byte       // both discovery documents
@@ -98,8 +102,8 @@ func New(c Config) (*Provider, error) {
 		return nil, fmt.Errorf("issuer %q is not of the form https://host", c.Issuer)
 	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil, c.Outbound == nil:
 		return nil, errors.New("provider needs stores, sessions, shell, keys, Begin and Outbound")
-	case len(c.RefreshKey) < 32:
-		return nil, errors.New("the refresh key is shorter than 32 bytes")
+	case len(c.RefreshKey) < 32, len(c.SubjectKey) < 32:
+		return nil, errors.New("the refresh key or the subject key is shorter than 32 bytes")
 	}
 	c.AccessTTL = cmp.Or(c.AccessTTL, 10*time.Minute)
 	c.IDTTL = cmp.Or(c.IDTTL, 10*time.Minute)
@@ -109,6 +113,9 @@ func New(c Config) (*Provider, error) {
 		codes:   ephemeral.NewBucket[authorization](c.Ephemeral, "code", codeTTL),
 		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
 		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
+	}
+	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
+		return nil, fmt.Errorf("subject key: %w", err)
 	}
 	if p.pages, err = c.Shell.Parse(files, "pages/*.html"); err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)

@@ -116,7 +116,7 @@ func (h *house) build() {
 	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
 	h.provider, err = New(Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
-		RefreshKey: bytes.Repeat([]byte{9}, 32), Outbound: neighbours(),
+		RefreshKey: bytes.Repeat([]byte{9}, 32), SubjectKey: bytes.Repeat([]byte{8}, 32), Outbound: neighbours(),
 		Begin: func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, req idp.Request, need idp.Requirement) (string, error) {
 			h.last = idp.NewInteraction(req, need, time.Now())
 			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)

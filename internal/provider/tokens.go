@@ -144,7 +144,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	if is.opaque == "" {
 		resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
 			Issuer:       p.Issuer,
-			Subject:      u.ID,
+			Subject:      p.subject(is.client, u.ID),
 			Audience:     p.audience(f.Audience, is.scopes),
 			ClientID:     f.ClientID,
 			Expires:      is.expires.Unix(),
@@ -154,7 +154,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 			ACR:          f.Assurance.ACR,
 			AMR:          f.Assurance.AMR,
 			AuthTime:     f.Assurance.AuthTime.Unix(),
-			Session:      f.SessionID,
+			Session:      p.sid(is.client, f.SessionID),
 			Confirmation: is.confirmation,
 		})
 		if err != nil {
@@ -167,7 +167,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	asked := storedClaims(f.Claims).IDToken
 	resp.IDToken, err = is.id.sign(typIDToken, idClaims{
 		Issuer:   p.Issuer,
-		Subject:  u.ID,
+		Subject:  p.subject(is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
 		Expires:  is.now.Add(p.IDTTL).Unix(),
 		Issued:   is.now.Unix(),
@@ -175,7 +175,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 		Nonce:    nonce,
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
-		Session:  f.SessionID,
+		Session:  p.sid(is.client, f.SessionID),
 		AtHash:   is.id.atHash(resp.AccessToken),
 		userClaims: claimsOf(u, func(claim string) bool {
 			_, ok := asked[claim]
@@ -201,9 +201,10 @@ func (p *Provider) audience(of, scopes []string) audience {
 // A presented token is an access token that holds: signed or stored by us, not expired, its family alive, its user not
 // disabled. A client's own token has of a family only the client, and no user.
 type presented struct {
+	client          idp.Client // whose token it is
 	family          idp.Family
 	user            idp.User
-	subject         string // the user, or the client if the token is its own
+	subject         string // the user as the client knows them, or the client if the token is its own
 	id              string // jti; empty for an opaque one
 	scopes          []string
 	audience        audience
@@ -214,7 +215,8 @@ type presented struct {
 // maxToken bounds what is taken for a token, in bytes.
 const maxToken = 8 << 10
 
-// present looks an access token up, in one round trip. errToken: it does not hold, for whatever reason.
+// present looks an access token up, in one round trip if its client is in the cache. errToken: it does not hold, for
+// whatever reason.
 func (p *Provider) present(ctx context.Context, token string, now time.Time) (presented, error) {
 	if len(token) > maxToken {
 		return presented{}, errToken
@@ -239,14 +241,21 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 		return p.presentMachine(ctx, c)
 	}
 	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
-	if errors.Is(err, idp.ErrNotFound) || err == nil && (f.ClientID != c.ClientID || u.ID != c.Subject) {
+	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID {
 		return presented{}, errToken
 	}
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
+	client, err := p.holder(ctx, f.ClientID)
+	if err != nil {
+		return presented{}, err
+	}
+	if c.Subject != p.subject(client, u.ID) {
+		return presented{}, errToken
+	}
 	return presented{
-		family: f, user: u, subject: u.ID, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience, confirmation: c.Confirmation,
+		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience, confirmation: c.Confirmation,
 		issued: time.Unix(c.Issued, 0), expires: expires,
 	}, nil
 }
@@ -259,7 +268,26 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	return presented{family: f, user: u, subject: u.ID, scopes: t.Scopes, audience: p.audience(f.Audience, t.Scopes), confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt}, nil
+	client, err := p.holder(ctx, f.ClientID)
+	if err != nil {
+		return presented{}, err
+	}
+	return presented{
+		client: client, family: f, user: u, subject: p.subject(client, u.ID), scopes: t.Scopes,
+		audience: p.audience(f.Audience, t.Scopes), confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
+	}, nil
+}
+
+// holder is the client that a token was issued to. Without the client no token of its holds.
+func (p *Provider) holder(ctx context.Context, id string) (idp.Client, error) {
+	c, err := p.DB.Client(ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		return idp.Client{}, errToken
+	}
+	if err != nil {
+		return idp.Client{}, fmt.Errorf("load client: %w", err)
+	}
+	return c, nil
 }
 
 // verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.

@@ -1,0 +1,204 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// pairwiseOn makes a client pairwise, with its redirect URI on this host.
+func pairwiseOn(host string) func(*idp.Client) {
+	return func(c *idp.Client) {
+		c.SubjectType, c.RedirectURIs = idp.SubjectPairwise, []string{"https://" + host + "/cb"}
+	}
+}
+
+// seen is every sub and sid that a client gets to see of a user in one flow, by where.
+func (h *house) seen(c idp.Client, u idp.User) (subs, sids map[string]string) {
+	h.t.Helper()
+	subs, sids = map[string]string{}, map[string]string{}
+	code := h.code(c, u, "redirect_uri", c.RedirectURIs[0], "scope", "openid profile offline_access")
+	form := exchangeForm(code)
+	form.Set("redirect_uri", c.RedirectURIs[0])
+	tok := h.post(pathToken, form, basic(c)).json(h.t)
+	for round := range 2 {
+		_, id := claims(h.t, tok["id_token"])
+		subs["ID token"], sids["ID token"] = id["sub"].(string), id["sid"].(string)
+		if c.AccessFormat != idp.FormatOpaque {
+			_, access := claims(h.t, tok["access_token"])
+			subs["access token"], sids["access token"] = access["sub"].(string), access["sid"].(string)
+		}
+		subs["userinfo"] = h.userinfo(tok["access_token"]).json(h.t)["sub"].(string)
+		subs["introspection"] = h.introspect(c, tok["access_token"])["sub"].(string)
+		if round == 0 {
+			tok = h.refresh(c, tok["refresh_token"]).json(h.t)
+		}
+	}
+	return subs, sids
+}
+
+func TestAPairwiseClientSeesTheNamesOfItsSectorEverywhere(t *testing.T) {
+	h := open(t)
+	u, other := h.addUser(), h.addUser()
+	one := func(what string, values map[string]string) string {
+		t.Helper()
+		all := ""
+		for where, v := range values {
+			if all == "" {
+				all = v
+			}
+			if v != all {
+				t.Errorf("%s in %s is %q, elsewhere %q", what, where, v, all)
+			}
+		}
+		return all
+	}
+	bySector := map[string][2]string{}
+	for name, edit := range map[string]func(*idp.Client){
+		"a":         pairwiseOn("a.example"),
+		"a again":   pairwiseOn("A.example"),
+		"a, opaque": func(c *idp.Client) { pairwiseOn("a.example")(c); c.AccessFormat = idp.FormatOpaque },
+		"a by URI": func(c *idp.Client) {
+			pairwiseOn("z.example")(c)
+			c.SectorIdentifierURI = "https://a.example/sector.json"
+		},
+		"b":          pairwiseOn("b.example"),
+		"c, b first": func(c *idp.Client) { pairwiseOn("b.example")(c); c.SectorIdentifierURI = "https://c.example/" },
+	} {
+		c := h.addClient(edit)
+		subs, sids := h.seen(c, u)
+		names := [2]string{one("sub", subs), one("sid", sids)}
+		sector, _, _ := strings.Cut(name, " ")
+		sector = strings.TrimSuffix(sector, ",")
+		if first, known := bySector[sector]; known && first != names {
+			t.Errorf("%s: %v, others of the sector %v", name, names, first)
+		}
+		for of, them := range bySector {
+			if of != sector && (them[0] == names[0] || them[1] == names[1]) {
+				t.Errorf("sectors %s and %s share a name: %v %v", of, sector, them, names)
+			}
+		}
+		bySector[sector] = names
+		if names[0] == u.ID || names[1] == "sid-1" || len(names[0]) > 255 { // OIDC Core §2
+			t.Errorf("%s sees %v", name, names)
+		}
+		if subs, _ := h.seen(c, other); one("sub", subs) == names[0] {
+			t.Errorf("%s: two users, one sub", name)
+		}
+	}
+	subs, sids := h.seen(h.addClient(nil), u)
+	if one("sub", subs) != u.ID || one("sid", sids) != "sid-1" {
+		t.Errorf("a public client sees %v %v", subs, sids)
+	}
+}
+
+func TestAPairwiseSubNamesItsUserInHints(t *testing.T) {
+	h := open(t)
+	u := h.addUser()
+	c := h.addClient(func(c *idp.Client) { c.SubjectType = idp.SubjectPairwise })
+	elsewhere := h.addClient(func(c *idp.Client) {
+		c.SubjectType, c.SectorIdentifierURI = idp.SubjectPairwise, "https://elsewhere.example/"
+	})
+	public := h.addClient(nil)
+	tok := h.tokens(c, u)
+	asking := func(sub any) string {
+		b, err := json.Marshal(map[string]any{"id_token": map[string]any{"sub": map[string]any{"value": sub}}})
+		check(t, err)
+		return string(b)
+	}
+	mine, foreign := h.provider.subject(c, u.ID), h.provider.subject(elsewhere, u.ID)
+	for _, row := range []struct {
+		name   string
+		client idp.Client
+		param  string
+		value  string
+		user   string // whom the interaction is for
+		err    string // or the error
+	}{
+		{"its own ID token", c, "id_token_hint", tok["id_token"].(string), u.ID, ""},
+		{"its own sub", c, "claims", asking(mine), u.ID, ""},
+		{"another sector's sub", c, "claims", asking(foreign), "", "login_required"},
+		{"the ID behind it", c, "claims", asking(u.ID), "", "login_required"}, // else it could find out whose sub is whose
+		{"no string", c, "claims", asking(7), "", "invalid_request"},
+		{"an ID token of another sector", elsewhere, "id_token_hint", tok["id_token"].(string), "", "invalid_request"},
+		{"a pairwise sub from a public client", public, "claims", asking(mine), mine, ""}, // nobody: no user has this ID
+	} {
+		h.last = idp.Interaction{}
+		r := h.authorize(request(row.client, row.param, row.value))
+		if got := r.query().Get("error"); got != row.err || h.last.Request.HintedUser != row.user {
+			t.Errorf("%s: error %q, for %q", row.name, got, h.last.Request.HintedUser)
+		}
+	}
+	moved := c
+	moved.SectorIdentifierURI = "https://new.example/"
+	check(t, h.db.PutClient(t.Context(), moved))
+	if got := h.authorize(request(c, "id_token_hint", tok["id_token"].(string))).query().Get("error"); got != "invalid_request" {
+		t.Errorf("a hint from before the sector changed: %q", got)
+	}
+	wantError(t, h.userinfo(tok["access_token"]), 401, "invalid_token")
+}
+
+func TestAPairwiseClientSignsItsUserOut(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(func(c *idp.Client) { c.SubjectType = idp.SubjectPairwise }), h.addUser()
+	sess, tok := h.signIn(c, u)
+	r := h.endSession("post_logout_redirect_uri", bye, "id_token_hint", tok["id_token"].(string))
+	if r.Header.Get("Location") != bye || h.signedIn(sess) {
+		t.Errorf("%d to %q, signed in: %v", r.StatusCode, r.Header.Get("Location"), h.signedIn(sess))
+	}
+}
+
+func TestOnlyANameThatWasGivenStandsForAnything(t *testing.T) {
+	p, err := newPseudonymizer(bytes.Repeat([]byte{1}, 32))
+	check(t, err)
+	id := idp.NewID()
+	name := p.name(nameOfUser, "a.example", id)
+	if got, ok := p.id(nameOfUser, "a.example", name); !ok || got != id || p.name(nameOfUser, "a.example", id) != name {
+		t.Fatalf("%q %v", got, ok)
+	}
+	stranger, err := newPseudonymizer(bytes.Repeat([]byte{2}, 32))
+	check(t, err)
+	for what, row := range map[string]struct {
+		by                    *pseudonymizer
+		purpose, sector, name string
+	}{
+		"another sector":  {p, nameOfUser, "b.example", name},
+		"another purpose": {p, nameOfSession, "a.example", name},
+		"another key":     {stranger, nameOfUser, "a.example", name},
+		"the ID itself":   {p, nameOfUser, "a.example", id},
+		"nothing":         {p, nameOfUser, "a.example", ""},
+		"too short":       {p, nameOfUser, "a.example", name[:22]},
+		"one blank more":  {p, nameOfUser, "a.example", name + " "},
+		"a line break":    {p, nameOfUser, "a.example", name[:8] + "\n" + name[8:]},
+	} {
+		if got, ok := row.by.id(row.purpose, row.sector, row.name); ok {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(name)
+	check(t, err)
+	for i := range raw {
+		turned := bytes.Clone(raw)
+		turned[i] ^= 1
+		if _, ok := p.id(nameOfUser, "a.example", base64.RawURLEncoding.EncodeToString(turned)); ok {
+			t.Errorf("accepted with octet %d changed", i)
+		}
+	}
+}
+
+func FuzzNames(f *testing.F) {
+	p, err := newPseudonymizer(bytes.Repeat([]byte{1}, 32))
+	check(f, err)
+	f.Add(p.name(nameOfUser, "a.example", "1"))
+	f.Add("")
+	f.Add("AAAA")
+	f.Fuzz(func(t *testing.T, name string) {
+		if id, ok := p.id(nameOfUser, "a.example", name); ok && p.name(nameOfUser, "a.example", id) != name {
+			t.Errorf("%q stands for %q, whose name is another", name, id)
+		}
+	})
+}
