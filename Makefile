@@ -1,19 +1,23 @@
-# make run    the demo
-# make test   everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
-# make bench  what the server costs, against the raw cost of its cryptography, measured in the same run
-# make lint   go vet, staticcheck, gofumpt; govulncheck where its database can be reached
-# make fmt    gofumpt, in place
+# make run          the demo
+# make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
+# make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
+# make bench        what the server costs, against the raw cost of its cryptography, measured in the same run
+# make lint         go vet, staticcheck, gofumpt; govulncheck where its database can be reached
+# make fmt          gofumpt, in place
 
 tool := go tool -modfile=internal/tools/go.mod
 sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test bench lint fmt build deps
+.PHONY: run test conformance bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
 
 test: deps
 	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 20m ./...
+
+conformance:
+	go test ./cmd/stepward -run '^TestOP|^TestConformance' -v
 
 bench: deps
 	go test ./cmd/stepward -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m

@@ -49,7 +49,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	stopSharedOP()
+	os.Exit(status)
 }
 
 const benchSecret = "bench-client-secret-of-no-value-to-anybody"

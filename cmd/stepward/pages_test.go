@@ -260,7 +260,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.click("verify-submit")
 	l.wait(`!!document.querySelector("[data-test=error]")`, "a word about the code")
 	l.look("verify-wrong", "verify")
-	code := newestCode(t, issuer)
+	code := newestCode(t, issuer, "ada@example.com")
 	l.fill("verify-code", code)
 	l.click("verify-submit")
 	l.look("passkey", "passkey")
@@ -326,7 +326,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.look("cancelled", "login")
 	l.open(issuer + "/demo/mail")
 	l.look("mail", "mail")
-	if again := newestCode(t, issuer); again != code {
+	if again := newestCode(t, issuer, "ada@example.com"); again != code {
 		t.Errorf("the newest code became %s", again)
 	}
 

@@ -31,7 +31,7 @@ func (s *site) pushed(verifier string) string {
 	return long.String()
 }
 
-func TestOp40_APushedSignInMayBeReloadedUntilItIsFinished(t *testing.T) {
+func TestOP40APushedSignInMayBeReloadedUntilItIsFinished(t *testing.T) {
 	t.Parallel()
 	for name, settings := range backends {
 		t.Run(name, func(t *testing.T) {

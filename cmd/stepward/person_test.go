@@ -214,7 +214,7 @@ func (p *person) signUp(at page, email string) page {
 	}
 	at = p.open(attr(link, "href"))
 	at = p.submit(at, "signup-submit", map[string]string{"signup-name": "Ada Lovelace", "signup-email": email})
-	at = p.submit(at, "verify-submit", map[string]string{"verify-code": newestCode(p.t, p.issuer)})
+	at = p.submit(at, "verify-submit", map[string]string{"verify-code": newestCode(p.t, p.issuer, email)})
 	at = p.ceremony(at)
 	return p.submit(at, "passkey-skip", nil)
 }
