@@ -33,7 +33,8 @@ type clientAddCmd struct {
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
 	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it sends its secret: ${enum}."`
 	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
-	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file. Default: what its keys are for."`
+	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"Where it publishes its public keys, instead of --jwks-file."`
+	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
 	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
@@ -90,7 +91,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	client := idp.Client{
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
 		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
@@ -122,8 +123,8 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		client.DefaultMaxAge = &c.MaxAge
 	}
 	switch {
-	case c.Public && c.JWKSFile != "":
-		return client, "", errors.New("--public and --jwks-file exclude each other: a client with keys can authenticate itself")
+	case c.Public && (c.JWKSFile != "" || c.JWKSURI != ""):
+		return client, "", errors.New("--public and --jwks-file or --jwks-uri exclude each other: a client with keys can authenticate itself")
 	case c.Public:
 		client.AuthMethod = idp.AuthMethodNone
 		return client, "", nil
@@ -132,6 +133,9 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		client.AuthMethod = idp.AuthMethodPrivateKey
 		client.JWKS, err = readJWKS(c.JWKSFile)
 		return client, "", err
+	case c.JWKSURI != "":
+		client.AuthMethod = idp.AuthMethodPrivateKey
+		return client, "", nil
 	}
 	return client, newClientSecret(&client, now), nil
 }

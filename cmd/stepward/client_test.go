@@ -44,7 +44,24 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if _, err := add("--auth-alg", "ES256"); err == nil || !strings.Contains(err.Error(), "private_key_jwt alone") {
 		t.Errorf("an algorithm without keys: %v", err)
 	}
-	out, err := add("--jwks-file", file(`{"keys":[{`+public+`}]}`), "--auth-alg", "ES256")
+	for flags, want := range map[string]string{
+		"--jwks-uri=http://acme.example/keys":                                                 "must be an https URL",
+		"--jwks-uri=https://acme.example/keys --public":                                       "exclude each other",
+		"--jwks-uri=https://acme.example/keys --jwks-file=" + file(`{"keys":[{`+public+`}]}`): "exclude each other",
+	} {
+		if out, err := add(strings.Fields(flags)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v %s", flags, err, out)
+		}
+	}
+	out, err := add("--jwks-uri", "https://acme.example/keys", "--id", "published")
+	if err != nil || strings.Contains(out, "secret") {
+		t.Fatalf("%v %s", err, out)
+	}
+	out, err = stepward(t, dir, "client", "show", "published")
+	if err != nil || !strings.Contains(out, "private_key_jwt") || !strings.Contains(out, `"jwks_uri": "https://acme.example/keys"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = add("--jwks-file", file(`{"keys":[{`+public+`}]}`), "--auth-alg", "ES256")
 	if err != nil || strings.Contains(out, "secret") {
 		t.Fatalf("%v %s", err, out)
 	}

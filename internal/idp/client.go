@@ -47,8 +47,10 @@ type Client struct {
 
 	AuthMethod string         `json:"token_endpoint_auth_method"`
 	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
-	// JWKS holds the public keys of a client with private_key_jwt; AuthAlg, if set, is the one algorithm it signs with.
+	// JWKS holds the public keys of a client that signs; or JWKSURI says where it publishes them. AuthAlg, if set, is the one
+	// algorithm that it signs its assertions with.
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
+	JWKSURI string              `json:"jwks_uri,omitempty"`
 	AuthAlg string              `json:"token_endpoint_auth_signing_alg,omitempty"`
 
 	// SubjectType says which sub the client sees; empty: public. SectorIdentifierURI, if set, names the sector of a pairwise one.

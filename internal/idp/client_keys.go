@@ -5,7 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -56,6 +59,14 @@ func (c Client) keyFaults() (faults []string) {
 			fault("jwks key %d %s", i+1, reason)
 		}
 	}
+	if c.JWKSURI != "" {
+		if !fetchable(c.JWKSURI) || strings.Contains(c.JWKSURI, "#") {
+			fault("jwks_uri must be an https URL, without user and fragment, of at most 2048 bytes")
+		}
+		if c.JWKS != nil { // RFC 7591 §2
+			fault("jwks and jwks_uri exclude each other")
+		}
+	}
 	alg := c.AuthAlg
 	if alg != "" && !slices.Contains(AssertionAlgorithms, alg) {
 		fault("token_endpoint_auth_signing_alg must be one of %s", strings.Join(AssertionAlgorithms, ", "))
@@ -71,12 +82,38 @@ func (c Client) keyFaults() (faults []string) {
 		return slices.ContainsFunc(AssertionAlgorithms, func(a string) bool { return (alg == "" || a == alg) && SignsWith(key, a) })
 	}
 	switch {
+	case c.JWKSURI != "":
 	case len(keys) == 0:
-		fault("jwks is needed for token_endpoint_auth_method private_key_jwt")
+		fault("jwks is needed for token_endpoint_auth_method private_key_jwt, or jwks_uri")
 	case len(faults) == 0 && !slices.ContainsFunc(keys, fits):
 		fault("token_endpoint_auth_signing_alg %s fits no key of jwks", alg)
 	}
 	return faults
+}
+
+// fetchable reports whether uri is an address that the provider may fetch from.
+func fetchable(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && len(uri) <= 2048 && u.Scheme == "https" && u.Hostname() != "" && u.User == nil
+}
+
+// PublishedKeys reads a JWK Set that a client published. Keys that a client could not register are passed over, because the
+// set may serve others too (RFC 7517 §5); of the rest the first count.
+func PublishedKeys(document []byte) ([]jose.JSONWebKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(document, &set); err != nil || set.Keys == nil {
+		return nil, errors.New("not a JWK set")
+	}
+	var keys []jose.JSONWebKey
+	for _, text := range set.Keys {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(text) == nil && keyFault(key) == "" && len(keys) < maxClientKeys {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // keyFault says what is wrong with one key; "" if nothing.

@@ -85,3 +85,57 @@ func TestKeysOfAClientSurviveStorage(t *testing.T) {
 		t.Errorf("came back as %+v", k)
 	}
 }
+
+func TestAClientPublishesItsKeysInsteadOfRegisteringThem(t *testing.T) {
+	for uri, want := range map[string]string{
+		"https://acme.example/keys": "", "https://acme.example:8443/keys?a=b": "",
+		"http://acme.example/keys": "jwks_uri must be", "http://localhost/keys": "jwks_uri must be", "acme.example/keys": "jwks_uri must be",
+		"https:///keys": "jwks_uri must be", "https://me@acme.example/keys": "jwks_uri must be", "https://acme.example/keys#a": "jwks_uri must be",
+		"file:///etc/passwd": "jwks_uri must be", "https://acme.example/" + strings.Repeat("a", 2048): "jwks_uri must be",
+	} {
+		c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodPrivateKey, JWKSURI: uri}
+		faults := c.Faults(Policy{})
+		if want == "" && faults != nil || want != "" && (len(faults) != 1 || !strings.Contains(faults[0], want)) {
+			t.Errorf("%.60s: %q", uri, faults)
+		}
+	}
+	c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodPrivateKey, JWKSURI: "https://acme.example/keys", JWKS: &jose.JSONWebKeySet{}}
+	if faults := c.Faults(Policy{}); len(faults) != 1 || !strings.Contains(faults[0], "exclude each other") {
+		t.Errorf("both: %q", faults)
+	}
+}
+
+const (
+	publishedKey = `{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}`
+	privateKey   = `{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}`
+)
+
+func TestOfAPublishedSetTheUsableKeysCount(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"keys":[` + publishedKey + `]}`: 1, `{"keys":[]}`: 0,
+		`{"keys":[{"kty":"unheard of"},1,null,` + privateKey + `,{"kty":"oct","k":"AAAA"},` + publishedKey + `]}`: 1,
+		`{"keys":[` + strings.Repeat(publishedKey+",", 11) + publishedKey + `]}`:                                  10,
+		``: -1, `{}`: -1, `[]`: -1, `{"keys":null}`: -1, `{"keys":{}}`: -1, `<html>`: -1,
+	} {
+		keys, err := PublishedKeys([]byte(text))
+		if want < 0 && err == nil || want >= 0 && (err != nil || len(keys) != want) {
+			t.Errorf("%.60s: %d keys, %v", text, len(keys), err)
+		}
+	}
+}
+
+func FuzzPublishedKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[` + publishedKey + `]}`))
+	f.Add([]byte(`{"keys":[` + privateKey + `,{"kty":"oct","k":"AAAA"},{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"AA"}]}`))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		keys, _ := PublishedKeys(document)
+		for _, key := range keys {
+			if keyFault(key) != "" {
+				t.Errorf("%+v is taken", key)
+			}
+		}
+		if len(keys) > maxClientKeys {
+			t.Errorf("%d keys", len(keys))
+		}
+	})
+}

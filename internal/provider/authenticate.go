@@ -55,7 +55,7 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 	case method != c.AuthMethod:
 		err = errors.New("not the registered method")
 	case a != nil:
-		err = a.check(c, p.Issuer, now)
+		err = p.checkAssertion(ctx, a, c, now)
 	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(cc.ClientSecret), now):
 		err = errors.New("not its secret")
 	}

@@ -12,16 +12,16 @@ import (
 type rules struct {
 	// pkceOptional lets a confidential client leave PKCE out. Public clients may not, and plain is never taken.
 	pkceOptional bool
-	// assertionRS256 lets client assertions be signed with RS256, which FAPI forbids.
-	assertionRS256 bool
+	// rs256 lets the client sign with RS256, which FAPI forbids (FAPI 2.0 §5.4.1).
+	rs256 bool
 	// assertionAudience lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
 	// Otherwise it is the issuer, as a string (RFC 7523bis; FAPI 2.0 §5.3.2.1).
 	assertionAudience bool
 }
 
 var policies = map[idp.ClientPolicy]rules{
-	idp.PolicyStandard:   {assertionRS256: true, assertionAudience: true},
-	idp.PolicyCompatible: {assertionRS256: true, assertionAudience: true, pkceOptional: true},
+	idp.PolicyStandard:   {rs256: true, assertionAudience: true},
+	idp.PolicyCompatible: {rs256: true, assertionAudience: true, pkceOptional: true},
 }
 
 // needsPKCE reports whether an authorization request of the client has to carry a code_challenge.

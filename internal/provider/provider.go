@@ -86,6 +86,7 @@ type Provider struct {
 	pushes  ephemeral.Bucket[pushed]
 	logouts ephemeral.Bucket[logout]
 	names   *pseudonymizer
+	keySets keySets
 	pages   *web.Pages
 	library http.Handler // zitadel/oidc, behind serve
 	meta    []byte       // both discovery documents
@@ -113,6 +114,7 @@ func New(c Config) (*Provider, error) {
 		codes:   ephemeral.NewBucket[authorization](c.Ephemeral, "code", codeTTL),
 		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
 		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
+		keySets: keySets{outbound: c.Outbound},
 	}
 	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)

@@ -132,15 +132,21 @@ func (h *house) build() {
 }
 
 // neighbours is an outbound client that reaches the servers of elsewhere, and nothing else on this machine's networks.
-var neighbours = sync.OnceValue(func() *outbound.Client {
+func neighbours() *outbound.Client {
+	return outbound.New(outbound.Config{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Roots: neighbourhood()})
+}
+
+// neighbourhood trusts the certificate that all servers of httptest have.
+var neighbourhood = sync.OnceValue(func() *x509.CertPool {
 	srv := httptest.NewTLSServer(nil)
 	defer srv.Close()
 	roots := x509.NewCertPool()
-	roots.AddCert(srv.Certificate()) // every httptest server has the same
-	return outbound.New(outbound.Config{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Roots: roots})
+	roots.AddCert(srv.Certificate())
+	return roots
 })
 
-// elsewhere starts an https server that neighbours reaches, and returns its address. Not in a bubble.
+// elsewhere starts an https server that neighbours reaches, and returns its address. A bubble needs one
+// from outside, or its clock stands still.
 func elsewhere(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	srv := httptest.NewTLSServer(handler)
