@@ -180,6 +180,9 @@ type comesFrom string
 func (c comesFrom) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-Forwarded-For", string(c))
+	if r.Header.Get("Content-Type") != "application/json" { // a navigation, not a script's call
+		r.Header.Set("Accept", "text/html")
+	}
 	return http.DefaultTransport.RoundTrip(r)
 }
 

@@ -94,7 +94,7 @@ func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*i
 	is := &issue{client: c, now: now}
 	var err error
 	if c.AccessFormat == idp.FormatOpaque {
-		is.opaque = idp.NewSecret()
+		is.opaque = idp.NewSecret() + idp.NewSecret() // see Respond
 	} else if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
 		return nil, err
 	}
