@@ -44,6 +44,9 @@ type clientAddCmd struct {
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
 	Resource     bool          `name:"resource-server" help:"It is an API that introspects tokens meant for it."`
 	Pairwise     bool          `help:"It sees a sub for each user that no client on another host sees."`
+	Target       []string      `name:"resource" placeholder:"URI" help:"Registered resources it may ask tokens for (RFC 8707). Default: every one."`
+	Serves       []string      `placeholder:"URI" help:"Registered resources that it is, for --resource-server: it may introspect tokens for them."`
+	Details      []string      `name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details it may ask for (RFC 9396). Default: none."`
 	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Refuse authentications below this acr: phr, phrh or an alias."`
 	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
@@ -93,7 +96,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
-		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {

@@ -39,6 +39,7 @@ var owners = map[string]string{
 	"github.com/wneessen":        "internal/mail",
 	"github.com/alecthomas/kong": "cmd/stepward",
 	"github.com/coreos/go-oidc":  "cmd/stepward/sample",
+	"github.com/santhosh-tekuri": "internal/config",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

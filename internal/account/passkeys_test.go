@@ -280,7 +280,7 @@ func (h *house) family(u idp.User, sid string, offline bool) string {
 		}
 	}
 	f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: sid, Offline: offline, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
-	if _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
+	if _, _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
 		h.t.Fatal(fmt.Errorf("family: %w", err))
 	}
 	return f.ID

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -151,6 +152,62 @@ func TestTheExampleLoads(t *testing.T) {
 	}
 	if c.Policy.Aliases["urn:example:gold"] != (idp.Alias{ACR: "phrh", MaxAge: 5 * time.Minute}) {
 		t.Errorf("aliases: %v", c.Policy.Aliases)
+	}
+}
+
+func TestADetailIsHeldToTheSchemaOfItsType(t *testing.T) {
+	c, err := Load(Sources{File: write(t, "stepward.yaml", Example)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payment := c.Policy.DetailTypes["payment_initiation"]
+	for text, ok := range map[string]bool{
+		`{"type":"payment_initiation","creditor":"Acme","amount":{"value":"1.50","currency":"EUR"}}`:          true,
+		`{"type":"payment_initiation","creditor":"Acme","amount":{"value":"1.5","currency":"EUR"}}`:           false,
+		`{"type":"payment_initiation","creditor":"Acme","amount":{"value":"1.50","currency":"XXX"}}`:          false,
+		`{"type":"payment_initiation","creditor":"Acme","amount":{"value":1.50,"currency":"EUR"}}`:            false,
+		`{"type":"payment_initiation","creditor":"Acme","amount":{"value":"1.50","currency":"EUR"},"more":1}`: false,
+		`{"type":"payment_initiation","creditor":"Acme"}`:                                                     false,
+	} {
+		var d idp.Detail
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatal(err)
+		}
+		if err := payment.Valid(d.Value()); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	r := c.Policy.Resources["https://api.example.com"]
+	if diff := cmp.Diff(idp.Resource{URI: "https://api.example.com", Scopes: []string{"payouts"}, TTL: 5 * time.Minute}, r); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFaultsOfResourcesAndDetailTypes(t *testing.T) {
+	secret := write(t, "secret.json", `{"type":"object"}`)
+	for content, want := range map[string]string{
+		"resources: {/api: {}}":                                                                               "must be an absolute URI",
+		"resources: {\"https://a.example/#x\": {}}":                                                           "must be an absolute URI",
+		"resources: {https://a.example: {scopes: [nothing]}}":                                                 `scope "nothing" is not among scopes`,
+		"resources: {https://a.example: {scopes: [openid]}}":                                                  "for userinfo alone",
+		"resources: {https://a.example: {action-classes: [nothing]}}":                                         "is not among action-classes",
+		"resources: {https://a.example: {access-token-format: xml}}":                                          "neither jwt nor opaque",
+		"resources: {https://a.example: {access-token-ttl: 1s}}":                                              "not a time between",
+		"resources: {https://a.example: {colour: red}}":                                                       "wrong shape",
+		"authorization-details-types: {a b: {description: x, schema: {type: object}}}":                        "without blanks",
+		"authorization-details-types: {a: {schema: {type: object}}}":                                          "description is missing",
+		"authorization-details-types: {a: {description: \"x {\", schema: {type: object}}}":                    "must name members",
+		"authorization-details-types: {a: {description: x, action-class: y, schema: {type: object}}}":         "not among action-classes",
+		"authorization-details-types: {a: {description: x}}":                                                  "schema is missing",
+		"authorization-details-types: {a: {description: x, schema: {type: 7}}}":                               "is no JSON schema",
+		"authorization-details-types: {a: {description: x, schema: {$ref: \"https://elsewhere.example/s\"}}}": "references to other documents are not followed",
+		"authorization-details-types: {a: {description: x, schema: {$ref: \"file://" + secret + "\"}}}":       "references to other documents are not followed",
+		"action-classes: {a b: {description: x, window: 1m}}":                                                 "without blanks",
+	} {
+		_, err := Load(Sources{File: write(t, "stepward.yaml", content)})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", content, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ type (
 		ACR    string        `yaml:"acr"`
 		MaxAge time.Duration `yaml:"max-age"`
 	}
+	resourceEntry struct {
+		Scopes            []string      `yaml:"scopes"`
+		AccessTokenFormat string        `yaml:"access-token-format"`
+		AccessTokenTTL    time.Duration `yaml:"access-token-ttl"`
+		ActionClasses     []string      `yaml:"action-classes"`
+	}
 	decayEntry struct {
 		Absolute time.Duration `yaml:"absolute"`
 		Idle     time.Duration `yaml:"idle"`
@@ -33,18 +40,22 @@ type (
 
 // policyFile is the part of the YAML file that describes scopes and assurance.
 type policyFile struct {
-	Scopes        map[string]scopeEntry `yaml:"scopes"`
-	ActionClasses map[string]classEntry `yaml:"action-classes"`
-	ACRAliases    map[string]aliasEntry `yaml:"acr-aliases"`
-	ACRDecay      map[string]decayEntry `yaml:"acr-decay"`
+	Scopes        map[string]scopeEntry    `yaml:"scopes"`
+	ActionClasses map[string]classEntry    `yaml:"action-classes"`
+	ACRAliases    map[string]aliasEntry    `yaml:"acr-aliases"`
+	ACRDecay      map[string]decayEntry    `yaml:"acr-decay"`
+	Resources     map[string]resourceEntry `yaml:"resources"`
+	DetailTypes   map[string]detailEntry   `yaml:"authorization-details-types"`
 }
 
 // structured names the keys of policyFile, for the documentation and the file reader.
 var structured = map[string]string{
-	"scopes":         "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
-	"action-classes": "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open.",
-	"acr-aliases":    "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
-	"acr-decay":      "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
+	"scopes":                      "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
+	"action-classes":              "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open.",
+	"acr-aliases":                 "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
+	"resources":                   "APIs that applications may ask tokens for by URI (`resource`, RFC 8707): the scopes such a token may carry, its form (`jwt` or `opaque`) and lifetime if they differ from the application's, and action classes if every token for it needs a confirmation.",
+	"authorization-details-types": "Types of `authorization_details` (RFC 9396): a JSON schema (nothing it refers to is fetched), the words that people read, with members in braces, and an action class if it is risky.",
+	"acr-decay":                   "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
 }
 
 // reservedClasses are the classes of Stepward's own pages (idp.Policy keeps them beside the operator's).
@@ -70,6 +81,8 @@ func DefaultPolicy() idp.Policy {
 		ActionClasses: maps.Clone(reservedClasses),
 		Aliases:       map[string]idp.Alias{},
 		Decay:         idp.DefaultDecay(),
+		Resources:     map[string]idp.Resource{},
+		DetailTypes:   map[string]idp.DetailType{},
 	}
 	for _, scope := range standardScopes {
 		p.Scopes[scope.Name] = scope
@@ -83,6 +96,9 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	standardACR := func(v string) bool { return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware }
 	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
 		entry, key := f.ActionClasses[name], "action-classes."+name
+		if !scopeToken(name) {
+			fault(key, "must be a name without blanks, quotes or backslashes, such as payments")
+		}
 		if _, taken := reservedClasses[name]; taken {
 			fault(key, "this name is Stepward's own; choose another")
 			continue
@@ -117,6 +133,12 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		}
 		p.Scopes[name] = idp.Scope{Name: name, Description: entry.Description, ActionClass: entry.ActionClass}
 	}
+	for _, uri := range slices.Sorted(maps.Keys(f.Resources)) {
+		p.Resources[uri] = f.Resources[uri].resource(uri, p, func(message string) { fault("resources."+uri, message) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.DetailTypes)) {
+		p.DetailTypes[name] = f.DetailTypes[name].detailType(name, p, func(message string) { fault("authorization-details-types."+name, message) })
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.ACRAliases)) {
 		entry, key := f.ACRAliases[name], "acr-aliases."+name
 		if standardACR(name) || !scopeToken(name) {
@@ -139,6 +161,36 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		p.Decay[name] = idp.Decay{Absolute: entry.Absolute, Idle: entry.Idle}
 	}
 	return p
+}
+
+// resource builds a resource.
+func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message string)) idp.Resource {
+	u, err := url.Parse(uri)
+	if err != nil || !u.IsAbs() || strings.Contains(uri, "#") || !scopeToken(uri) {
+		fault("must be an absolute URI of at most 128 visible characters without fragment (RFC 8707 §2), such as https://api.example.com")
+	}
+	for _, scope := range e.Scopes {
+		_, known := p.Scopes[scope]
+		switch {
+		case !known:
+			fault(fmt.Sprintf("scope %q is not among scopes", scope))
+		case slices.Contains(idp.StandardScopes, scope):
+			fault(fmt.Sprintf("scope %q is about the person and for userinfo alone", scope))
+		}
+	}
+	for _, class := range e.ActionClasses {
+		if _, known := p.ActionClasses[class]; !known {
+			fault(fmt.Sprintf("action class %q is not among action-classes", class))
+		}
+	}
+	format := idp.TokenFormat(e.AccessTokenFormat)
+	if format != "" && format != idp.FormatJWT && format != idp.FormatOpaque {
+		fault(fmt.Sprintf("access-token-format %q is neither jwt nor opaque", format))
+	}
+	if e.AccessTokenTTL != 0 && (e.AccessTokenTTL < 10*time.Second || e.AccessTokenTTL > 24*time.Hour) {
+		fault(fmt.Sprintf("access-token-ttl %v is not a time between 10s and 24h", e.AccessTokenTTL))
+	}
+	return idp.Resource{URI: uri, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL, ActionClasses: e.ActionClasses}
 }
 
 // scopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.

@@ -63,6 +63,12 @@ type Client struct {
 	Scopes                 []string `json:"scopes"`
 	// Audience of the client's access tokens; empty: the issuer.
 	Audience []string `json:"audience,omitempty"`
+	// Resources the client may ask tokens for (RFC 8707); empty: every registered one.
+	Resources []string `json:"resources,omitempty"`
+	// Serves names the registered resources that a resource server is: it may introspect tokens for them.
+	Serves []string `json:"serves,omitempty"`
+	// DetailTypes are the types of authorization_details that the client may ask for; empty: none (RFC 9396 §10).
+	DetailTypes []string `json:"authorization_details_types,omitempty"`
 
 	// RequirePAR refuses authorization requests of the client that it did not push (RFC 9126 §6).
 	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
@@ -120,7 +126,10 @@ type Family struct {
 	UserID    string
 	SessionID string
 	Scopes    []string
-	Audience  []string
+	Audience  []string // the client's own
+	Resources []string // asked for (RFC 8707); empty: tokens are for Audience
+	Details   Details
+	// Assurance is without the action classes whose windows the user has closed since.
 	Assurance Assurance
 	Claims    string // the claims request parameter, as JSON; empty: none
 	// Confirmation is what its first access token is bound to. A family that is bound gives out bound tokens alone; the

@@ -96,6 +96,7 @@ func (c Client) Faults(p Policy) []string {
 			fault("scope %q is not configured", scope)
 		}
 	}
+	faults = append(faults, c.accessFaults(p)...)
 	for _, acr := range append(slices.Clone(c.DefaultACRValues), c.MinimumACR) {
 		if _, _, known := p.Resolve(acr); acr != "" && !known {
 			fault("acr %q is neither phr, phrh nor one of acr-aliases", acr)
@@ -109,6 +110,27 @@ func (c Client) Faults(p Policy) []string {
 	}
 	if c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque {
 		fault("access_token_format must be jwt or opaque")
+	}
+	return faults
+}
+
+// accessFaults says what is wrong with the resources and the types of details that a client registers.
+func (c Client) accessFaults(p Policy) (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	for name, uris := range map[string][]string{"resources": c.Resources, "serves": c.Serves} {
+		for _, uri := range uris {
+			if _, known := p.Resources[uri]; !known {
+				fault("%s %q is not configured", name, uri)
+			}
+		}
+	}
+	if len(c.Serves) > 0 && !c.ResourceServer {
+		fault("serves is for a resource_server")
+	}
+	for _, name := range c.DetailTypes {
+		if _, known := p.DetailTypes[name]; !known {
+			fault("authorization_details_types %q is not configured", name)
+		}
 	}
 	return faults
 }

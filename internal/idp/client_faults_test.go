@@ -38,7 +38,7 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 
 func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 	good := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"https://acme.example/cb"}, Scopes: []string{"openid"}}
-	policy := Policy{Scopes: map[string]Scope{"openid": {}, "reports": {}, "pay": {ActionClass: "payments"}}}
+	policy := Policy{Scopes: map[string]Scope{"openid": {}, "reports": {}, "pay": {ActionClass: "payments"}}, Resources: map[string]Resource{"https://api.example": {}}}
 	if faults := good.Faults(policy); faults != nil {
 		t.Fatalf("good: %v", faults)
 	}
@@ -64,7 +64,13 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 			c.SubjectType, c.RedirectURIs = SubjectPairwise, []string{"https://a.example/cb", "https://b.example/cb"}
 		},
 		"sector_identifier_uri must be": func(c *Client) { c.SubjectType, c.SectorIdentifierURI = SubjectPairwise, "http://a.example/" },
-		"client_credentials is for":     func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"resources":                     func(c *Client) { c.Resources = []string{"https://elsewhere.example"} },
+		"serves \"https": func(c *Client) {
+			c.AuthMethod, c.Secrets, c.ResourceServer, c.Serves = AuthMethodBasic, make([]ClientSecret, 1), true, []string{"https://elsewhere.example"}
+		},
+		"serves is for":               func(c *Client) { c.Serves = []string{"https://api.example"} },
+		"authorization_details_types": func(c *Client) { c.DetailTypes = []string{"payment"} },
+		"client_credentials is for":   func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
 		"no action class": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
 		},

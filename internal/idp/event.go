@@ -40,6 +40,7 @@ const (
 	EventSignedIn          EventKind = "session.signed_in"
 	EventSteppedUp         EventKind = "session.stepped_up"
 	EventSignedOut         EventKind = "session.signed_out"
+	EventWindowClosed      EventKind = "session.window_closed"
 	EventSessionRevoked    EventKind = "session.revoked"
 	EventConsentGranted    EventKind = "consent.granted"
 	EventConsentRevoked    EventKind = "consent.revoked"

@@ -64,6 +64,8 @@ type Request struct {
 	Claims     json.RawMessage `json:"claims,omitempty"`
 	// ClaimScopes are those of Scopes that only the claims parameter implies: consent covers them, tokens do not carry them.
 	ClaimScopes []string `json:"claim_scopes,omitempty"`
+	Resources   []string `json:"resources,omitempty"`             // RFC 8707
+	Details     Details  `json:"authorization_details,omitempty"` // RFC 9396
 	// Pushed is the Secret.Hash of the reference by which the request came in (RFC 9126); empty if it was not pushed.
 	Pushed string `json:"pushed,omitempty"`
 }

@@ -63,6 +63,8 @@ type Policy struct {
 	ActionClasses map[string]ActionClass
 	Aliases       map[string]Alias
 	Decay         map[string]Decay // by standard acr
+	Resources     map[string]Resource
+	DetailTypes   map[string]DetailType
 }
 
 // DefaultDecay is NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.
@@ -71,18 +73,6 @@ func DefaultDecay() map[string]Decay {
 		ACRPhishingResistant:         {Absolute: 24 * time.Hour, Idle: time.Hour},
 		ACRPhishingResistantHardware: {Absolute: 12 * time.Hour, Idle: 15 * time.Minute},
 	}
-}
-
-// ActionClassesOf returns the classes that scopes name, each once, in the order of first mention.
-func (p Policy) ActionClassesOf(scopes []string) []ActionClass {
-	var classes []ActionClass
-	for _, name := range scopes {
-		class, ok := p.ActionClasses[p.Scopes[name].ActionClass]
-		if ok && !slices.ContainsFunc(classes, func(c ActionClass) bool { return c.Name == class.Name }) {
-			classes = append(classes, class)
-		}
-	}
-	return classes
 }
 
 // Resolve returns the standard acr behind a value and the age the value itself allows (0: any); false if nobody knows it.
@@ -175,7 +165,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	}
 	for _, class := range r.ActionClasses {
 		if !keep(func(a HeldAuthentication) bool {
-			return slices.Contains(a.ActionClasses, class.Name) && now.Sub(a.AuthTime()) < class.Window &&
+			return slices.Contains(a.Opened(), class.Name) && now.Sub(a.AuthTime()) < class.Window &&
 				(class.ACR == "" || p.Satisfies(a, s.SeenAt, class.ACR, now))
 		}) {
 			return Assurance{}, CheckActionClass
@@ -192,7 +182,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 		ACR:              p.answer(best, s.SeenAt, r.ACRValues, now),
 		AMR:              best.AMR(),
 		AuthTime:         best.AuthTime(),
-		ActionClasses:    best.ActionClasses,
+		ActionClasses:    best.Opened(),
 	}, ""
 }
 

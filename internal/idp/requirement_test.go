@@ -201,7 +201,7 @@ func TestOnlyProvenHardwareReachesPhrh(t *testing.T) {
 
 func TestScopesNameTheirActionClassesOnce(t *testing.T) {
 	var got []string
-	for _, c := range policy.ActionClassesOf([]string{"openid", "pay", "lost", "rotate", "refund", "unknown"}) {
+	for _, c := range policy.ActionClassesOf(Access{Scopes: []string{"openid", "pay", "lost", "rotate", "refund", "unknown"}}) {
 		got = append(got, c.Name)
 	}
 	if diff := cmp.Diff([]string{"payments", "keys"}, got); diff != "" {

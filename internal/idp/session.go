@@ -1,6 +1,9 @@
 package idp
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MaxAuthentications bounds how many authentications a session keeps; the oldest go first.
 const MaxAuthentications = 8
@@ -28,6 +31,28 @@ type HeldAuthentication struct {
 	// LongestIdle is the longest silence of the session since this authentication. An acr whose idle limit was once
 	// exceeded stays lost, however busy the session is afterwards.
 	LongestIdle time.Duration `json:"idle,omitempty"`
+	// Closed are those of ActionClasses whose windows the user has closed.
+	Closed []string `json:"closed,omitempty"`
+}
+
+// Opened are the action classes whose windows this authentication opened and nobody has closed.
+func (a HeldAuthentication) Opened() []string {
+	if len(a.Closed) == 0 {
+		return a.ActionClasses
+	}
+	return slices.DeleteFunc(slices.Clone(a.ActionClasses), func(class string) bool { return slices.Contains(a.Closed, class) })
+}
+
+// CloseWindow closes the window that one authentication opened for an action class; false if there is none.
+func (s *Session) CloseWindow(authenticationID, class string) bool {
+	for i := range s.Authentications {
+		a := &s.Authentications[i]
+		if a.ID == authenticationID && slices.Contains(a.Opened(), class) {
+			a.Closed = append(slices.Clone(a.Closed), class)
+			return true
+		}
+	}
+	return false
 }
 
 // Gain appends an authentication and drops the oldest above MaxAuthentications.

@@ -13,6 +13,7 @@ import (
 type consent struct {
 	screen
 	UserID  string   // whom the page was shown to
+	Details []string // in words: what is asked for, and allowed for this once
 	New     []string // in words: what is asked for
 	Allowed []string // what was allowed before
 }
@@ -28,6 +29,13 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 			d.New = append(d.New, l.scope(scope))
 		} else {
 			d.Allowed = append(d.Allowed, l.scope(scope))
+		}
+	}
+	for _, detail := range v.interaction.Request.Details {
+		if t, known := l.Policy.DetailTypes[detail.Type]; known {
+			d.Details = append(d.Details, t.Words(detail))
+		} else { // configured differently since: what has no words cannot be agreed to
+			return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "a type is not known here"})
 		}
 	}
 	p := l.page(v, f, "consent", "Allow "+f.Client.Name+"?", d)

@@ -89,6 +89,7 @@ var checks = []check{
 	{string(idp.CheckACR), StepUp, errLoginRequired, "the requested acr is not met", unmet(idp.CheckACR)},
 
 	{"prompt_consent", Consent, errConsentRequired, "consent was asked for", question.promptConsent},
+	{"authorization_details", Consent, errConsentRequired, "authorization_details are allowed one request at a time", question.details},
 	{"scopes", Consent, errConsentRequired, "the user has not allowed these scopes", question.scopes},
 	{"native_client", Consent, errInteraction, "this client cannot be identified without the person", question.nativeClient},
 }
@@ -206,6 +207,12 @@ func (q question) promptConsent() bool {
 
 func (q question) scopes() bool {
 	return !q.Client.FirstParty && !q.consented() && (q.Grant == nil || len(q.missing) > 0)
+}
+
+// details: what a person allowed once is that, and not the next of its kind: such a request is shown each time, whoever
+// asks (RFC 9396 §12).
+func (q question) details() bool {
+	return len(q.Interaction.Request.Details) > 0 && !q.consented()
 }
 
 // nativeClient: whoever listens on a private-use scheme or a loopback port can claim to be the client, so a person has

@@ -75,6 +75,10 @@ func local(f *Facts) {
 	f.Interaction.Local = &idp.Local{ReturnTo: "/account"}
 }
 
+func detail(f *Facts) {
+	f.Interaction.Request.Details = idp.Details{{Type: "payment", JSON: `{"type":"payment"}`}}
+}
+
 func hinted(user string) change { return func(f *Facts) { f.Interaction.Request.HintedUser = user } }
 
 func saved(by string, set func(*idp.Interaction)) change {
@@ -216,6 +220,12 @@ func TestDecide(t *testing.T) {
 		{"class: an account without passkeys cannot", with(class("payments"), signedIn(0), allowed, keys()), "refuse action_class unmet_authentication_requirements"},
 
 		// OIDC Core §3.1.2.4: consent. Remembered per client, asked for what is new.
+		// RFC 9396 §12: what was agreed to once is that once.
+		{"details: shown although all else was allowed", with(signedIn(hour), allowed, detail), "consent authorization_details"},
+		{"details: shown for a first-party client", with(signedIn(hour), firstParty, detail), "consent authorization_details"},
+		{"details: agreed to in this interaction", with(signedIn(hour), allowed, detail, saved("alice", consented)), "finish"},
+		{"details: agreed to by somebody else", with(signedIn(hour), allowed, detail, saved("bob", consented)), "consent authorization_details"},
+		{"details: never silently", with(prompt("none"), signedIn(hour), allowed, detail), "refuse authorization_details consent_required"},
 		{"consent: the first time", with(signedIn(hour)), "consent scopes"},
 		{"consent: given in this interaction", with(signedIn(hour), saved("alice", consented)), "finish"},
 		{"consent: given by somebody else", with(signedIn(hour), saved("bob", consented)), "consent scopes"},

@@ -66,7 +66,9 @@ func newHouse(t *testing.T) *house {
 				"payments": {Name: "payments", Description: "make a payment", ACR: "phr", Window: 5 * time.Minute},
 				"account":  {Name: "account", ACR: "phr", Window: 5 * time.Minute},
 				"vault":    {Name: "vault", ACR: "phrh", Window: 5 * time.Minute},
+				"limits":   {Name: "limits", Description: "change your limits", ACR: "phr", Window: time.Minute},
 			},
+			DetailTypes: map[string]idp.DetailType{"payment": {Name: "payment", Description: "Pay {amount} to {creditor.name}"}},
 		},
 		Respond: h.respond,
 		Notify: func(_ context.Context, u idp.User, kind string, data map[string]string) {

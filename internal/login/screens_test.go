@@ -38,6 +38,48 @@ func TestConsentIsRememberedAndAskedForWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestDetailsAreReadInWordsEachTime(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Scopes = []string{"openid"}
+	b.signIn()
+	for _, creditor := range []string{"<b>Mallory</b>\u202e", "Acme"} {
+		h.request.Details = idp.Details{{Type: "payment", JSON: `{"amount":"10 EUR","creditor":{"name":"` + creditor + `"},"type":"payment"}`}}
+		i := b.begin()
+		page := b.show(i)
+		h.expect(page, http.StatusOK, "consent")
+		want := "Pay 10 EUR to " + strings.NewReplacer("<", "&lt;", ">", "&gt;", "\u202e", "").Replace(creditor)
+		if !strings.Contains(page.body, want+"</bdi>") {
+			t.Errorf("the page does not say %q:\n%s", want, page.body)
+		}
+		h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+i)
+		h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	}
+	h.request.Details = idp.Details{{Type: "unknown", JSON: `{"type":"unknown"}`}}
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=invalid_authorization_details")
+}
+
+func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	h.request.Scopes = []string{"openid"}
+	b.signIn()
+	h.need.ActionClasses = []idp.ActionClass{h.Policy.ActionClasses["payments"], h.Policy.ActionClasses["limits"]}
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "stepup")
+	if !strings.Contains(page.body, "before you make a payment and change your limits.") || !strings.Contains(page.body, "1 minute") {
+		t.Errorf("not both, or not the shorter window:\n%s", page.body)
+	}
+	b.confirm(page.dialog())
+	b.show(i)
+	if diff := cmp.Diff([]string{"payments", "limits"}, h.last().Assurance.ActionClasses); diff != "" {
+		t.Errorf("opened (-want +got): %s", diff)
+	}
+}
+
 func TestWhoDoesNotAllowItIsSentBack(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

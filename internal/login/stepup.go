@@ -3,6 +3,7 @@ package login
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -48,10 +49,14 @@ func why(f Facts, step Step) string {
 		return "Confirm it’s you to " + local.Reason + "."
 	}
 	asks := f.Client.Name + " asks you to confirm it’s you"
+	var actions []string
 	for _, class := range f.Interaction.Requirement.ActionClasses {
 		if class.Description != "" {
-			return asks + " before you " + class.Description + "."
+			actions = append(actions, class.Description)
 		}
+	}
+	if len(actions) > 0 { // one ceremony opens all of them, so it names all of them
+		return asks + " before you " + strings.Join(actions, " and ") + "."
 	}
 	switch idp.Check(step.Check) {
 	case idp.CheckLive, idp.CheckMaxAge:

@@ -26,6 +26,7 @@ var authorizeParams = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"display", "prompt", "max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "claims",
 	"code_challenge", "code_challenge_method", "request", "request_uri", "registration",
+	"resource", "authorization_details",
 }
 
 // A refusal is an OAuth error response (RFC 6749 §4.1.2.1). Its description is ours: nothing of the request is in it.
@@ -151,7 +152,7 @@ func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req
 		return none, refuse("invalid_request", "response_mode is not supported")
 	}
 	for _, name := range authorizeParams {
-		if len(form[name]) > 1 { // RFC 6749 §3.1
+		if len(form[name]) > 1 && name != "resource" { // RFC 6749 §3.1, RFC 8707 §2
 			return none, refuse("invalid_request", "a parameter is repeated: "+name)
 		}
 	}
@@ -189,6 +190,13 @@ func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req
 		return none, err
 	}
 	if err := prompts(form, req); err != nil {
+		return none, err
+	}
+	var err error
+	if req.Resources, err = p.targets(client, form["resource"]); err != nil {
+		return none, err
+	}
+	if req.Details, err = p.details(client, form.Get("authorization_details")); err != nil {
 		return none, err
 	}
 	if err := p.scopes(form, client, req); err != nil {
@@ -247,8 +255,9 @@ func (p *Provider) scopes(form url.Values, client idp.Client, req *idp.Request) 
 			req.Scopes = append(req.Scopes, scope)
 		}
 	}
-	if len(req.Scopes) == 0 {
-		return refuse("invalid_scope", "no scope that is known here")
+	req.Scopes = p.reachable(req.Scopes, req.Resources)
+	if without := len(req.Resources)+len(req.Details) > 0 && form.Get("scope") == ""; len(req.Scopes) == 0 && !without { // RFC 9396 §3
+		return refuse("invalid_scope", "no scope that is known here, or none that the resources take")
 	}
 	return nil
 }
@@ -264,7 +273,10 @@ func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Clien
 		ACRValues: words(form.Get("acr_values")),
 		ACR:       claims.IDToken["acr"],
 		Login:     req.Prompts("login"),
-		Scopes:    req.Scopes,
+		Access:    idp.Access{Scopes: req.Scopes, Resources: req.Resources, Details: req.Details},
+	}
+	if len(req.Resources) == 0 {
+		d.Access.Resources = client.Audience // that is whom the tokens will be for
 	}
 	if text := form.Get("max_age"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 32)

@@ -21,8 +21,8 @@ func (h *house) bound(c idp.Client, u idp.User, cnf idp.Confirmation) map[string
 		ID: familyOf(idp.NewSecret()), ClientID: c.ID, UserID: u.ID, Scopes: []string{"openid"}, Confirmation: cnf,
 		Assurance: idp.Assurance{ACR: "phr", AuthTime: now}, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
-	h.provider.allow(is, f.Scopes, f.Assurance)
-	_, err = h.db.CreateFamily(ctx, f, is.row(f.ID))
+	check(h.t, h.provider.allow(is, f))
+	_, _, err = h.db.CreateFamily(ctx, f, is.row(f.ID))
 	check(h.t, err)
 	resp, err := h.provider.sign(is, f, u, "", "")
 	check(h.t, err)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -30,22 +31,37 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 	if len(wanted) == 0 || beyond(wanted, own) {
 		return nil, oidc.ErrInvalidScope().WithDescription("a client may ask in its own name for scopes that are its own, have no action class and are not about a user")
 	}
-	key, _, err := s.p.Keys.signer(ctx, ES256)
+	w, err := s.p.wish(c, r.Form)
+	if err != nil {
+		return nil, err
+	}
+	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
-	is := &issue{client: c, now: now}
-	s.p.allow(is, wanted, idp.Assurance{})
-	resp := &tokenResponse{TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " ")}
-	resp.AccessToken, err = key.sign(typAccessToken, accessClaims{
+	// Nobody confirmed anything: resources and types of an action class are closed to it, as its scopes are.
+	err = s.p.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})
+	switch {
+	case errors.Is(err, errClosed):
+		return nil, atToken(refuse("invalid_target", "what was asked for has to be confirmed by a person"))
+	case err != nil:
+		return nil, atToken(err)
+	case is.opaque != "":
+		return nil, atToken(refuse("invalid_target", "tokens for this resource are opaque, and a client's own token is stored nowhere"))
+	}
+	resp := &tokenResponse{
+		TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " "), Details: is.details,
+	}
+	resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
 		Issuer:       s.p.Issuer,
 		Subject:      c.ID,
-		Audience:     s.p.audience(c.Audience, is.scopes),
+		Audience:     is.audience,
 		ClientID:     c.ID,
 		Expires:      is.expires.Unix(),
 		Issued:       now.Unix(),
 		ID:           idp.NewSecret().Reveal(),
 		Scope:        resp.Scope,
+		Details:      is.details,
 		Confirmation: is.confirmation,
 	})
 	if err != nil {
@@ -76,7 +92,7 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	}
 	return presented{
 		client: registered, family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
-		audience: c.Audience, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
+		audience: c.Audience, details: c.Details, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
 	}, nil
 }
 

@@ -22,6 +22,9 @@ func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acces
 	if err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
+	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+		return nil, err
+	}
 	code := idp.Secret(r.Data.Code)
 	a, err := s.p.codes.Take(ctx, code.Hash())
 	if errors.Is(err, idp.ErrNotFound) {

@@ -26,7 +26,7 @@ func (p *Provider) metadata() ([]byte, error) {
 	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.Policy.Aliases))...)
 	confidential := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodPrivateKey}
 	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
-	return json.Marshal(map[string]any{
+	said := map[string]any{
 		"issuer":                                                   p.Issuer,
 		"authorization_endpoint":                                   p.Issuer + pathAuthorize,
 		"pushed_authorization_request_endpoint":                    p.Issuer + pathPAR,
@@ -59,7 +59,11 @@ func (p *Provider) metadata() ([]byte, error) {
 		"code_challenge_methods_supported":                         []string{"S256"},
 		"prompt_values_supported":                                  []string{"none", "login", "consent", "select_account", "create"},
 		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3
-	})
+	}
+	if types := slices.Sorted(maps.Keys(p.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10
+		said["authorization_details_types_supported"] = types
+	}
+	return json.Marshal(said)
 }
 
 // discovery serves the metadata at both well-known places.

@@ -36,6 +36,15 @@ var truths = map[string]truth{
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
 	},
+	"authorization_details_types_supported": func(t *testing.T, h *house, said any) {
+		for _, name := range listed(t, said) {
+			c := h.addClient(func(c *idp.Client) { c.DetailTypes = []string{name} })
+			tok := h.tokens(c, h.addUser(), "authorization_details", `[{"type":"`+name+`","amount":1}]`)
+			if tok["authorization_details"] == nil {
+				t.Errorf("%s: %v", name, tok)
+			}
+		}
+	},
 	"require_pushed_authorization_requests": func(t *testing.T, h *house, said any) {
 		if unpushed := interacts(h.authorize(request(h.addClient(nil)))); unpushed == said.(bool) {
 			t.Errorf("a request that was not pushed is taken: %v", unpushed)

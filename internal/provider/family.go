@@ -22,9 +22,6 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 	if a.Confirmation.Bound() && a.Confirmation != is.confirmation {
 		return nil, invalidGrant("the code is bound to a key that was not proven")
 	}
-	if !p.allow(is, a.Scopes, a.Assurance) {
-		return nil, invalidGrant("nothing that was allowed is allowed any longer")
-	}
 	f := idp.Family{
 		ID:           familyID,
 		ClientID:     c.ID,
@@ -32,12 +29,19 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 		SessionID:    a.SessionID,
 		Scopes:       a.Scopes,
 		Audience:     c.Audience,
+		Resources:    a.Resources,
+		Details:      a.Details,
 		Assurance:    a.Assurance,
 		Claims:       a.Claims,
 		Confirmation: is.confirmation,
 		CreatedAt:    now,
-		ExpiresAt:    is.expires, // nothing of it outlives its only access token
 	}
+	if err := p.allow(is, f); errors.Is(err, errClosed) {
+		return nil, invalidGrant("nothing that was allowed is allowed any longer")
+	} else if err != nil {
+		return nil, atToken(err)
+	}
+	f.ExpiresAt = is.expires // nothing of it outlives its only access token
 	var refresh idp.Secret
 	if slices.Contains(a.Scopes, scopeOffline) && slices.Contains(c.GrantTypes, grantRefresh) {
 		handle, secret := idp.NewSecret(), idp.NewSecret()
@@ -47,12 +51,15 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 	}
 	issued := p.event(ctx, idp.EventTokensIssued, a.UserID, c.ID, now)
 	issued.SessionID = a.SessionID
-	u, err := p.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
+	f, u, err := p.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, invalidGrant("the account is closed")
 	}
 	if err != nil {
 		return nil, broken(ctx, "store family", err)
+	}
+	if !p.Policy.Holds(idp.Access{Scopes: is.scopes, Resources: is.audience, Details: is.details}, f.Assurance, now) {
+		return nil, invalidGrant("the user has taken back what was confirmed")
 	}
 	resp, err := p.sign(is, f, u, a.Nonce, refresh)
 	if err != nil {

@@ -23,12 +23,14 @@ type guard struct {
 	credentials bool
 	// bearer: errors are those of RFC 6750, and the token may not come twice.
 	bearer bool
+	// several are the parameters that may come several times; no others may.
+	several []string
 	// check looks at the parsed form; nil: nothing more.
 	check func(form url.Values) *fault
 }
 
 var (
-	tokenGuard      = guard{methods: []string{http.MethodPost}, credentials: true, check: knownGrant}
+	tokenGuard      = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource"}, check: knownGrant} // RFC 8707 §2
 	introspectGuard = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
 	revokeGuard     = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
 	userInfoGuard   = guard{methods: []string{http.MethodGet, http.MethodPost}, bearer: true}
@@ -95,8 +97,8 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request) *fault {
 		}
 		return invalidRequest("the body is not a form")
 	}
-	for _, values := range r.Form {
-		if len(values) > 1 { // RFC 6749 §3.2
+	for name, values := range r.Form {
+		if len(values) > 1 && !slices.Contains(g.several, name) { // RFC 6749 §3.2
 			return invalidRequest("a parameter is repeated")
 		}
 	}

@@ -56,7 +56,8 @@ type introspection struct {
 	ACR          string           `json:"acr,omitempty"`
 	AMR          []string         `json:"amr,omitempty"`
 	AuthTime     int64            `json:"auth_time,omitempty"`
-	Confirmation idp.Confirmation `json:"cnf,omitzero"` // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
+	Details      idp.Details      `json:"authorization_details,omitempty"` // RFC 9396 §9.2
+	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
 
 // Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
@@ -80,9 +81,10 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 	if at := t.family.Assurance.AuthTime; !at.IsZero() {
 		authTime = at.Unix()
 	}
+	scopes, details := s.p.seenBy(c, t)
 	return op.NewResponse(&introspection{
 		Active:       true,
-		Scope:        strings.Join(t.scopes, " "),
+		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.family.ClientID,
 		TokenType:    t.confirmation.TokenType(),
 		Expires:      t.expires.Unix(),
@@ -94,6 +96,7 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
 		AuthTime:     authTime,
+		Details:      details,
 		Confirmation: t.confirmation,
 	}), nil
 }
@@ -102,5 +105,16 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 // in particular and the client is a resource server.
 func concerns(t presented, c idp.Client, issuer string) bool {
 	general := !slices.ContainsFunc(t.audience, func(a string) bool { return a != issuer })
-	return t.family.ClientID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && general
+	serves := slices.ContainsFunc(t.audience, func(a string) bool { return slices.Contains(c.Serves, a) })
+	return t.family.ClientID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && (serves || general)
+}
+
+// seenBy is what introspection tells a client of the token's scopes and details: a resource server that is one of several
+// in the audience learns what concerns it, not what the token does elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
+func (p *Provider) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
+	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
+	if t.family.ClientID == c.ID || len(served) == 0 {
+		return t.scopes, t.details
+	}
+	return p.carried(t.scopes, served), t.details.At(served)
 }

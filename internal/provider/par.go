@@ -38,13 +38,15 @@ type pushed struct {
 	Form     string `json:"form"` // authorizeParams only: nothing that authenticated the client is kept
 }
 
-var parGuard = guard{methods: []string{http.MethodPost}, credentials: true, check: pushable}
+var parGuard = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource"}, check: pushable}
 
 // pushable refuses what no pushed request may be.
 func pushable(form url.Values) *fault {
 	size := 0
 	for name, values := range form {
-		size += len(name) + len(values[0])
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
 	}
 	switch {
 	case form.Get("request_uri") != "": // RFC 9126 §2.1
@@ -80,8 +82,10 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 	}
 	form := url.Values{}
 	for _, name := range authorizeParams {
-		if value := r.PostForm.Get(name); value != "" { // without a value: as if omitted (RFC 6749 §3.1)
-			form.Set(name, value)
+		for _, value := range r.PostForm[name] { // but for resource, one at most
+			if value != "" { // without a value: as if omitted (RFC 6749 §3.1)
+				form.Add(name, value)
+			}
 		}
 	}
 	form.Set("client_id", c.ID)

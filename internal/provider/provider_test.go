@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -62,8 +63,29 @@ func testPolicy() idp.Policy {
 		ActionClasses: map[string]idp.ActionClass{"payments": {Name: "payments", Description: "make a payment", Window: 5 * time.Minute}},
 		Aliases:       map[string]idp.Alias{"urn:example:gold": {ACR: idp.ACRPhishingResistantHardware, MaxAge: 5 * time.Minute}},
 		Decay:         idp.DefaultDecay(),
+		Resources: map[string]idp.Resource{
+			apiPay:   {URI: apiPay, Scopes: []string{"payments", "accounts"}},
+			apiFiles: {URI: apiFiles, Scopes: []string{"accounts"}, Format: idp.FormatOpaque, TTL: time.Minute},
+			apiSafe:  {URI: apiSafe, ActionClasses: []string{"payments"}},
+		},
+		DetailTypes: map[string]idp.DetailType{
+			"payment": {Name: "payment", Description: "Pay {amount}", ActionClass: "payments", Valid: func(detail any) error {
+				if _, ok := detail.(map[string]any)["amount"].(json.Number); !ok {
+					return errors.New("no amount")
+				}
+				return nil
+			}},
+			"account": {Name: "account", Description: "See {account}", Valid: func(any) error { return nil }},
+		},
 	}
 }
+
+// Resources of testPolicy: for two scopes, for opaque tokens of a minute, and one that is itself risky.
+const (
+	apiPay   = "https://pay.example/api"
+	apiFiles = "https://files.example"
+	apiSafe  = "https://safe.example"
+)
 
 // transport calls the handler directly: for synctest bubbles, where a real connection would keep the clock still.
 type transport struct{ h *house }

@@ -34,13 +34,16 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	if !ok {
 		return nil, invalidGrant("the refresh token is not valid")
 	}
-	wanted := words(strings.Join(r.Data.Scopes, " "))
-	if beyond(wanted, c.Scopes) { // told before the token is used up
-		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
-	}
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
+	}
+	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+		return nil, err
+	}
+	is.wish.scopes = words(strings.Join(r.Data.Scopes, " "))
+	if beyond(is.wish.scopes, c.Scopes) { // told before the token is used up
+		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
 	}
 	next := s.p.successor(handle, secret)
 	f, u, err := s.p.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
@@ -50,16 +53,8 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	if err != nil {
 		return nil, broken(ctx, "rotate family", err)
 	}
-	if len(wanted) == 0 {
-		wanted = f.Scopes
-	}
-	if beyond(wanted, f.Scopes) {
-		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
-	}
-	// What the client may no longer have, it does not get by refreshing.
-	wanted = slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool { return !slices.Contains(c.Scopes, scope) })
-	if !s.p.allow(is, wanted, f.Assurance) {
-		return nil, oidc.ErrInvalidScope().WithDescription("the time for this action has passed; ask for it again at the authorization endpoint")
+	if err := s.p.allow(is, f); err != nil {
+		return nil, atToken(err)
 	}
 	if row := is.row(f.ID); row != nil {
 		if err := s.p.DB.AddOpaque(ctx, *row); err != nil {

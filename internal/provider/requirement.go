@@ -13,7 +13,7 @@ type demand struct {
 	ACR       *claimRequest  // claims.id_token.acr; nil: not asked for
 	MaxAge    *time.Duration // max_age; nil: none
 	Login     bool           // prompt=login
-	Scopes    []string
+	Access    idp.Access
 }
 
 // requirement folds a request, its client and its scopes into the strictest combination (design §2).
@@ -26,7 +26,7 @@ func requirement(p idp.Policy, c idp.Client, d demand) idp.Requirement {
 	need := idp.Requirement{
 		ACRValues:     d.ACRValues,
 		MinimumACR:    c.MinimumACR,
-		ActionClasses: p.ActionClassesOf(d.Scopes),
+		ActionClasses: p.ActionClassesOf(d.Access),
 		Fresh:         d.Login,
 	}
 	if asked := d.ACR.values(); len(asked) > 0 {

@@ -30,6 +30,8 @@ type authorization struct {
 	UserID        string        `json:"user"`
 	SessionID     string        `json:"sid"`
 	Scopes        []string      `json:"scopes"`
+	Resources     []string      `json:"resources,omitempty"`
+	Details       idp.Details   `json:"authorization_details,omitempty"`
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
 	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
@@ -89,6 +91,8 @@ func allowed(req idp.Request, o idp.Outcome) authorization {
 		Nonce:         req.Nonce,
 		UserID:        o.UserID,
 		SessionID:     o.SessionID,
+		Resources:     req.Resources,
+		Details:       req.Details,
 		Assurance:     o.Assurance,
 	}
 	for _, scope := range o.Scopes {

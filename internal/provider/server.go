@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -61,23 +60,4 @@ func broken(ctx context.Context, step string, err error) error {
 		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Description: "try again in a moment"}, http.StatusServiceUnavailable)
 	}
 	return op.NewStatusError(oidc.ErrServerError(), http.StatusInternalServerError)
-}
-
-// openScopes filters the scopes that stay allowed at now: one that names an action class ends with its window, counted
-// from the authentication. until is when the first of the others will end; zero if none does.
-func (p *Provider) openScopes(scopes []string, a idp.Assurance, now time.Time) (open []string, until time.Time) {
-	for _, name := range scopes {
-		if of := p.Policy.Scopes[name].ActionClass; of != "" {
-			class := p.Policy.ActionClasses[of] // one that is no longer configured has no window
-			end := a.AuthTime.Add(class.Window)
-			if !slices.Contains(a.ActionClasses, class.Name) || !now.Before(end) {
-				continue
-			}
-			if until.IsZero() || end.Before(until) {
-				until = end
-			}
-		}
-		open = append(open, name)
-	}
-	return open, until
 }

@@ -47,6 +47,8 @@ type accessClaims struct {
 	AMR      []string `json:"amr,omitempty"`
 	AuthTime int64    `json:"auth_time,omitempty"` // 0: nobody is behind it (clientcredentials.go)
 	Session  string   `json:"sid,omitempty"`
+	// Details are what it may be used for beyond its scope (RFC 9396 §9.1).
+	Details idp.Details `json:"authorization_details,omitempty"`
 	// Confirmation is the key that whoever presents the token has to prove (RFC 9449 §6.1, RFC 8705 §3.1).
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
@@ -75,16 +77,22 @@ type tokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope"`
+
+	Details idp.Details `json:"authorization_details,omitempty"` // RFC 9396 §7
 }
 
 // An issue is one answer of the token endpoint in the making: what one family gives out at one moment.
 type issue struct {
 	client       idp.Client
-	scopes       []string
 	now          time.Time
+	wish         wish
+	scopes       []string         // of the access token
+	audience     audience         // likewise
+	details      idp.Details      // likewise
+	openID       bool             // there is an ID token
 	expires      time.Time        // of the access token
 	confirmation idp.Confirmation // what the access token is bound to
-	opaque       idp.Secret       // the access token itself, if the client's are opaque
+	opaque       idp.Secret       // the access token itself, if it is opaque
 	id           *signer          // for the ID token; nil without openid
 	access       *signer          // for a JWT access token
 }
@@ -93,9 +101,7 @@ type issue struct {
 func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*issue, error) {
 	is := &issue{client: c, now: now}
 	var err error
-	if c.AccessFormat == idp.FormatOpaque {
-		is.opaque = idp.NewSecret() + idp.NewSecret() // see Respond
-	} else if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
+	if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
 		return nil, err
 	}
 	alg := c.IDTokenAlg
@@ -108,27 +114,12 @@ func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*i
 	return is, nil
 }
 
-// allow settles scopes and lifetime: scopes of an action class last as long as its window, and so does a token that
-// carries one (design §2). It reports whether anything is left.
-func (p *Provider) allow(is *issue, scopes []string, a idp.Assurance) bool {
-	open, until := p.openScopes(scopes, a, is.now)
-	ttl := is.client.AccessTTL
-	if ttl <= 0 {
-		ttl = p.AccessTTL
-	}
-	is.scopes, is.expires = open, is.now.Add(ttl).Truncate(time.Second)
-	if !until.IsZero() && until.Before(is.expires) {
-		is.expires = until.Truncate(time.Second)
-	}
-	return len(open) > 0
-}
-
-// row is the opaque access token as it is stored; nil if the client's are JWTs.
+// row is the opaque access token as it is stored; nil if it is a JWT.
 func (is *issue) row(familyID string) *store.OpaqueToken {
 	if is.opaque == "" {
 		return nil
 	}
-	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires}
+	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Audience: is.audience, Details: is.details, Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires}
 }
 
 // sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
@@ -139,13 +130,14 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 		ExpiresIn:    max(0, is.expires.Unix()-is.now.Unix()),
 		RefreshToken: refresh.Reveal(),
 		Scope:        strings.Join(is.scopes, " "),
+		Details:      is.details,
 	}
 	var err error
 	if is.opaque == "" {
 		resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
 			Issuer:       p.Issuer,
 			Subject:      p.subject(is.client, u.ID),
-			Audience:     p.audience(f.Audience, is.scopes),
+			Audience:     is.audience,
 			ClientID:     f.ClientID,
 			Expires:      is.expires.Unix(),
 			Issued:       is.now.Unix(),
@@ -155,13 +147,14 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 			AMR:          f.Assurance.AMR,
 			AuthTime:     f.Assurance.AuthTime.Unix(),
 			Session:      p.sid(is.client, f.SessionID),
+			Details:      is.details,
 			Confirmation: is.confirmation,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("access token: %w", err)
 		}
 	}
-	if !slices.Contains(is.scopes, scopeOpenID) {
+	if !is.openID {
 		return resp, nil
 	}
 	asked := storedClaims(f.Claims).IDToken
@@ -188,7 +181,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	return resp, nil
 }
 
-// audience is whom an access token is for: the client's APIs, else the provider itself, which it is for in any case when
+// audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
 // it opens userinfo.
 func (p *Provider) audience(of, scopes []string) audience {
 	a := audience(slices.Clone(of))
@@ -208,6 +201,7 @@ type presented struct {
 	id              string // jti; empty for an opaque one
 	scopes          []string
 	audience        audience
+	details         idp.Details
 	confirmation    idp.Confirmation // presenting it does not prove it: see holds
 	issued, expires time.Time
 }
@@ -254,10 +248,20 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if c.Subject != p.subject(client, u.ID) {
 		return presented{}, errToken
 	}
-	return presented{
-		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience, confirmation: c.Confirmation,
+	return p.open(presented{
+		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+		details: c.Details, confirmation: c.Confirmation,
 		issued: time.Unix(c.Issued, 0), expires: expires,
-	}, nil
+	}, now)
+}
+
+// open returns a token whose windows are all open. One that carries an action class ends with the window: when its time has
+// passed, and at once when the user closes it.
+func (p *Provider) open(t presented, now time.Time) (presented, error) {
+	if !p.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
+		return presented{}, errToken
+	}
+	return t, nil
 }
 
 func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time.Time) (presented, error) {
@@ -272,10 +276,10 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 	if err != nil {
 		return presented{}, err
 	}
-	return presented{
-		client: client, family: f, user: u, subject: p.subject(client, u.ID), scopes: t.Scopes,
-		audience: p.audience(f.Audience, t.Scopes), confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
-	}, nil
+	return p.open(presented{
+		client: client, family: f, user: u, subject: p.subject(client, u.ID), scopes: t.Scopes, audience: t.Audience,
+		details: t.Details, confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
+	}, now)
 }
 
 // holder is the client that a token was issued to. Without the client no token of its holds.

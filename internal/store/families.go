@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,20 +17,42 @@ type OpaqueToken struct {
 	Hash         string // idp.Secret.Hash
 	FamilyID     string
 	Scopes       []string
+	Audience     []string
+	Details      idp.Details
 	Confirmation idp.Confirmation
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 }
 
-const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.assurance, f.claims, f.confirmation, f.offline,
+const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.resources, f.details,
+	f.assurance, COALESCE(w.classes, ''), f.claims, f.confirmation, f.offline,
 	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
+
+// familyJoins are what familyColumns and the user's need beside families.
+const familyJoins = `JOIN users u ON u.id = f.user_id
+	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
 
 // familyDest is where familyColumns go.
 func familyDest(f *idp.Family) []any {
 	return []any{
-		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Assurance}, &f.Claims, &document{&f.Confirmation}, &f.Offline,
+		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Resources}, &document{&f.Details},
+		&document{&f.Assurance}, &closed{&f.Assurance}, &f.Claims, &document{&f.Confirmation}, &f.Offline,
 		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt), (*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
 	}
+}
+
+// closed scans classes whose windows were closed, and takes them out of an assurance that was scanned before.
+type closed struct{ of *idp.Assurance }
+
+// Scan implements sql.Scanner.
+func (c *closed) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("classes stored as %T", v)
+	}
+	gone := strings.Fields(s)
+	c.of.ActionClasses = slices.DeleteFunc(c.of.ActionClasses, func(class string) bool { return slices.Contains(gone, class) })
+	return nil
 }
 
 // held is a family with its user and, if it was found by one, its opaque token.
@@ -43,29 +68,31 @@ func scanHeld(row pgx.CollectableRow) (h held, err error) {
 }
 
 // heldQuery reads live families of enabled users; $1 is now.
-const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM families f JOIN users u ON u.id = f.user_id
+const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM families f ` + familyJoins + `
 	WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
 
 func nowMS() int64 { return ms(time.Now()) }
 
-// CreateFamily stores a new family, its first opaque access token if there is one, and its events, and returns its user: one
-// batch. idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
-func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.User, error) {
+// CreateFamily stores a new family, its first opaque access token if there is one, and its events, and returns it as it is
+// from now on, with its user: one batch. A window that its authentication opened may have been closed on the way.
+// idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
+func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
 	var b batch
-	var user idp.User
+	var h held
 	var found bool
-	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, assurance, claims, confirmation, offline,
+	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
-		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Assurance), f.Claims, text(f.Confirmation), f.Offline,
+		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
+		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Resources), text(f.Details),
+		text(f.Assurance), f.Assurance.AuthenticationID, f.Claims, text(f.Confirmation), f.Offline,
 		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
 	if opaque != nil {
 		b.opaque(*opaque)
 	}
 	b.events(ev)
-	b.read(into(&user, &found, scanUser), `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, f.UserID)
+	b.read(into(&h, &found, scanHeld), `SELECT `+familyColumns+`, `+userColumns+` FROM families f `+familyJoins+` WHERE f.id = $1`, f.ID)
 	err := db.run(ctx, "create family", &b)
-	return user, err
+	return h.family, h.user, err
 }
 
 // FamilyWithUser returns a family that is neither revoked nor expired, with its enabled user, in one round trip;
@@ -78,11 +105,12 @@ func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, 
 // FamilyByOpaque is FamilyWithUser by a live opaque access token.
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
-		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
+		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Audience},
+			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
 		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
 		return h, err
-	}, `SELECT t.hash, t.family_id, t.scopes, t.confirmation, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
-		FROM opaque_tokens t JOIN families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id
+	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
+		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+familyJoins+`
 		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(), hash)
 	return h.token, h.family, h.user, err
 }
@@ -125,6 +153,6 @@ func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
 }
 
 func (b *batch) opaque(t OpaqueToken) {
-	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		t.Hash, t.FamilyID, text(t.Scopes), text(t.Confirmation), ms(t.IssuedAt), ms(t.ExpiresAt))
+	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, audience, details, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		t.Hash, t.FamilyID, text(t.Scopes), text(t.Audience), text(t.Details), text(t.Confirmation), ms(t.IssuedAt), ms(t.ExpiresAt))
 }

@@ -139,7 +139,7 @@ func TestARoundTripIsOneOnTheWire(t *testing.T) {
 			f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, HandleHash: idp.NewID(), CurrentHash: "0", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
 			hash = f.HandleHash
 			token := &store.OpaqueToken{Hash: idp.NewID(), FamilyID: f.ID, ExpiresAt: f.ExpiresAt}
-			_, err := db.CreateFamily(t.Context(), f, token, idp.NewEvent(idp.EventTokensIssued, u.ID, now))
+			_, _, err := db.CreateFamily(t.Context(), f, token, idp.NewEvent(idp.EventTokensIssued, u.ID, now))
 			return err
 		},
 		"find nothing": func() error {

@@ -17,7 +17,7 @@ import (
 // Run is the suite that every engine passes; open returns a fresh, migrated store.
 func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	for _, cases := range []map[string]func(*fixture){
-		userCases, passkeyCases, grantCases, familyCases, revocationCases, clientCases, keyCases, outboxCases, sweepCases,
+		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, keyCases, outboxCases, sweepCases,
 	} {
 		for name, f := range cases {
 			t.Run(name, func(t *testing.T) {
@@ -147,14 +147,24 @@ func (f *fixture) family(u idp.User, change func(*idp.Family)) idp.Family {
 	if change != nil {
 		change(&family)
 	}
-	must2(f.CreateFamily(f.ctx, family, nil))(f)
+	f.create(family, nil)
 	return family
+}
+
+// create stores a family and returns what CreateFamily says.
+func (f *fixture) create(family idp.Family, opaque *store.OpaqueToken, ev ...idp.Event) (idp.Family, idp.User) {
+	f.Helper()
+	stored, user, err := f.CreateFamily(f.ctx, family, opaque, ev...)
+	f.must(err)
+	return stored, user
 }
 
 func newFamily(u idp.User, now time.Time) idp.Family {
 	id := idp.NewID()
 	return idp.Family{
 		ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", Scopes: []string{"openid", "offline_access"}, Audience: []string{"https://api"},
+		Resources:    []string{"https://api.example"},
+		Details:      idp.Details{{Type: "payment", JSON: `{"amount":1.50,"type":"payment"}`}},
 		Assurance:    idp.Assurance{AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"}, AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"}},
 		Claims:       `{"id_token":{"acr":null}}`,
 		Confirmation: idp.Confirmation{JKT: "thumbprint", X5T: "certificate"},

@@ -58,7 +58,11 @@ var familyCases = map[string]func(*fixture){
 	"a family comes back as it was stored, with its user, each in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		want := newFamily(u, f.now)
-		n := f.trips(func() { f.same(must2(f.CreateFamily(f.ctx, want, nil, f.event(idp.EventTokensIssued, u.ID)))(f), u) })
+		n := f.trips(func() {
+			got, owner := f.create(want, nil, f.event(idp.EventTokensIssued, u.ID))
+			f.same(got, want)
+			f.same(owner, u)
+		})
 		f.same(n, int64(1))
 		n = f.trips(func() {
 			got, owner, err := f.FamilyWithUser(f.ctx, want.ID)
@@ -83,7 +87,7 @@ var familyCases = map[string]func(*fixture){
 		for _, u := range []idp.User{u, idp.NewUser("b@example.org", "B", f.now)} {
 			fam := newFamily(u, f.now)
 			token := &store.OpaqueToken{Hash: "t", FamilyID: fam.ID, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
-			_, err := f.CreateFamily(f.ctx, fam, token, f.event(idp.EventTokensIssued, u.ID))
+			_, _, err := f.CreateFamily(f.ctx, fam, token, f.event(idp.EventTokensIssued, u.ID))
 			f.refuses(err, idp.ErrNotFound)
 			f.refuses(f.AddOpaque(f.ctx, *token), idp.ErrNotFound)
 		}
@@ -92,8 +96,8 @@ var familyCases = map[string]func(*fixture){
 	"an opaque token finds its family and user in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
-		first := store.OpaqueToken{Hash: "t1", FamilyID: fam.ID, Scopes: []string{"openid"}, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
-		n := f.trips(func() { must2(f.CreateFamily(f.ctx, fam, &first))(f) })
+		first := store.OpaqueToken{Hash: "t1", FamilyID: fam.ID, Scopes: []string{"openid"}, Audience: []string{"https://api"}, Details: fam.Details, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
+		n := f.trips(func() { f.create(fam, &first) })
 		f.same(n, int64(1))
 		second := first
 		second.Hash, second.Scopes, second.Confirmation = "t2", nil, idp.Confirmation{JKT: "thumbprint", X5T: "certificate"}

@@ -91,23 +91,26 @@ CREATE TABLE grant_scopes (
 ) STRICT;
 
 CREATE TABLE families (
-    id            TEXT NOT NULL PRIMARY KEY,
-    client_id     TEXT NOT NULL,
-    user_id       TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    session_id    TEXT NOT NULL,
-    scopes        TEXT NOT NULL,
-    audience      TEXT NOT NULL,
-    assurance     TEXT NOT NULL,
-    claims        TEXT NOT NULL,
-    confirmation  TEXT NOT NULL,
-    offline       INTEGER NOT NULL,
-    handle_hash   TEXT NOT NULL,
-    current_hash  TEXT NOT NULL,
-    previous_hash TEXT NOT NULL,
-    rotated_at    INTEGER NOT NULL,
-    created_at    INTEGER NOT NULL,
-    expires_at    INTEGER NOT NULL,
-    revoked_at    INTEGER NOT NULL
+    id                TEXT NOT NULL PRIMARY KEY,
+    client_id         TEXT NOT NULL,
+    user_id           TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    session_id        TEXT NOT NULL,
+    scopes            TEXT NOT NULL,
+    audience          TEXT NOT NULL,
+    resources         TEXT NOT NULL,
+    details           TEXT NOT NULL,
+    assurance         TEXT NOT NULL,
+    authentication_id TEXT NOT NULL,
+    claims            TEXT NOT NULL,
+    confirmation      TEXT NOT NULL,
+    offline           INTEGER NOT NULL,
+    handle_hash       TEXT NOT NULL,
+    current_hash      TEXT NOT NULL,
+    previous_hash     TEXT NOT NULL,
+    rotated_at        INTEGER NOT NULL,
+    created_at        INTEGER NOT NULL,
+    expires_at        INTEGER NOT NULL,
+    revoked_at        INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX families_by_handle ON families (handle_hash) WHERE handle_hash <> '';
 CREATE INDEX families_of_session ON families (session_id) WHERE session_id <> '';
@@ -115,10 +118,23 @@ CREATE INDEX families_of_user ON families (user_id, client_id);
 CREATE INDEX families_of_client ON families (client_id);
 CREATE INDEX families_by_expiry ON families (expires_at);
 
+-- Windows of action classes that their user has closed: the classes, separated by blanks, by the authentication that opened
+-- them. What is derived from it reads this row, so one write reaches all of it.
+CREATE TABLE closed_windows (
+    authentication_id TEXT NOT NULL PRIMARY KEY,
+    user_id           TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    classes           TEXT NOT NULL,
+    closed_at         INTEGER NOT NULL
+) STRICT;
+CREATE INDEX closed_windows_of_user ON closed_windows (user_id);
+CREATE INDEX closed_windows_by_time ON closed_windows (closed_at);
+
 CREATE TABLE opaque_tokens (
     hash         TEXT NOT NULL PRIMARY KEY,
     family_id    TEXT NOT NULL REFERENCES families (id) ON DELETE CASCADE,
     scopes       TEXT NOT NULL,
+    audience     TEXT NOT NULL,
+    details      TEXT NOT NULL,
     confirmation TEXT NOT NULL,
     issued_at    INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL

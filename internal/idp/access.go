@@ -1,0 +1,94 @@
+package idp
+
+import (
+	"slices"
+	"time"
+)
+
+// Access is what a token lets a client do: scopes, at resources, within authorization details. Each of the three may name
+// action classes.
+type Access struct {
+	Scopes []string
+	// Resources are whom the token is for: those that were asked for (RFC 8707), or the client's own audience.
+	Resources []string
+	Details   Details
+}
+
+// A Resource is an API that clients may name in a request (RFC 8707), registered by the operator.
+type Resource struct {
+	URI    string
+	Scopes []string    // what tokens for it may carry
+	Format TokenFormat // of tokens for it; empty: the client's
+	// TTL of tokens for it; zero: the client's. The shortest that anybody asks for counts.
+	TTL time.Duration
+	// ActionClasses, if any, make it a resource whose tokens only a step-up for each of them can obtain.
+	ActionClasses []string
+}
+
+// ActionClassesOf returns the classes that scopes, resources and details name, each once, in the order of first mention.
+func (p Policy) ActionClassesOf(a Access) []ActionClass {
+	var names []string
+	for _, scope := range a.Scopes {
+		names = append(names, p.Scopes[scope].ActionClass)
+	}
+	for _, uri := range a.Resources {
+		names = append(names, p.Resources[uri].ActionClasses...)
+	}
+	for _, d := range a.Details {
+		names = append(names, p.DetailTypes[d.Type].ActionClass)
+	}
+	var classes []ActionClass
+	for _, name := range names {
+		class, ok := p.ActionClasses[name]
+		if ok && !slices.ContainsFunc(classes, func(c ActionClass) bool { return c.Name == class.Name }) {
+			classes = append(classes, class)
+		}
+	}
+	return classes
+}
+
+// Open filters an access down to what stays allowed at now: whatever names an action class ends with its window, counted
+// from the one authentication. until is when the first of the others will end; zero if none does.
+func (p Policy) Open(a Access, by Assurance, now time.Time) (open Access, until time.Time) {
+	within := func(classes ...string) bool {
+		var first time.Time
+		for _, name := range classes {
+			if name == "" {
+				continue
+			}
+			end := by.AuthTime.Add(p.ActionClasses[name].Window) // one that is no longer configured has no window
+			if !slices.Contains(by.ActionClasses, name) || !now.Before(end) {
+				return false
+			}
+			if first.IsZero() || end.Before(first) {
+				first = end
+			}
+		}
+		if !first.IsZero() && (until.IsZero() || first.Before(until)) {
+			until = first
+		}
+		return true
+	}
+	for _, scope := range a.Scopes {
+		if within(p.Scopes[scope].ActionClass) {
+			open.Scopes = append(open.Scopes, scope)
+		}
+	}
+	for _, uri := range a.Resources {
+		if within(p.Resources[uri].ActionClasses...) {
+			open.Resources = append(open.Resources, uri)
+		}
+	}
+	for _, d := range a.Details {
+		if t, known := p.DetailTypes[d.Type]; known && within(t.ActionClass) {
+			open.Details = append(open.Details, d)
+		}
+	}
+	return open, until
+}
+
+// Holds reports whether every window that an access needs is open at now.
+func (p Policy) Holds(a Access, by Assurance, now time.Time) bool {
+	open, _ := p.Open(a, by, now)
+	return len(open.Scopes) == len(a.Scopes) && len(open.Resources) == len(a.Resources) && len(open.Details) == len(a.Details)
+}
