@@ -10,8 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
@@ -55,6 +53,7 @@ type clientAddCmd struct {
 	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
 	URI          string        `name:"uri" placeholder:"URI" help:"Home page."`
 	JSON         bool          `name:"json" help:"Print JSON."`
+	clientTLS
 }
 
 func (c *clientAddCmd) Run(e *env) error {
@@ -63,7 +62,11 @@ func (c *clientAddCmd) Run(e *env) error {
 		return err
 	}
 	return e.withStore(func(cfg *config.Config, db *store.DB) error {
-		if faults := client.Faults(cfg.Policy); len(faults) > 0 {
+		faults := client.Faults(cfg.Policy)
+		if lack := certificateFault(client, cfg); lack != "" {
+			faults = append(faults, lack)
+		}
+		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
@@ -76,7 +79,7 @@ func (c *clientAddCmd) Run(e *env) error {
 		}
 		if c.JSON {
 			added := map[string]string{"client_id": client.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
-			if client.AuthMethod == idp.AuthMethodPrivateKey {
+			if secret == "" && !client.Public() {
 				delete(added, "client_secret")
 			}
 			return printJSON(added)
@@ -125,42 +128,8 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge
 	}
-	switch {
-	case c.Public && (c.JWKSFile != "" || c.JWKSURI != ""):
-		return client, "", errors.New("--public and --jwks-file or --jwks-uri exclude each other: a client with keys can authenticate itself")
-	case c.Public:
-		client.AuthMethod = idp.AuthMethodNone
-		return client, "", nil
-	case c.JWKSFile != "":
-		var err error
-		client.AuthMethod = idp.AuthMethodPrivateKey
-		client.JWKS, err = readJWKS(c.JWKSFile)
-		return client, "", err
-	case c.JWKSURI != "":
-		client.AuthMethod = idp.AuthMethodPrivateKey
-		return client, "", nil
-	}
-	return client, newClientSecret(&client, now), nil
-}
-
-// readJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
-func readJWKS(path string) (*jose.JSONWebKeySet, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read JWK set: %w", err)
-	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, of keys that are known here: %w`, path, err)
-	}
-	return &set, nil
-}
-
-// newClientSecret adds a secret of 256 random bits.
-func newClientSecret(client *idp.Client, now time.Time) idp.Secret {
-	secret := idp.NewSecret() + idp.NewSecret()
-	client.Secrets = append(client.Secrets, idp.ClientSecret{ID: idp.NewID(), Hash: secret.Hash(), CreatedAt: now})
-	return secret
+	secret, err := c.authentication(&client, now)
+	return client, secret, err
 }
 
 type clientListCmd struct{}

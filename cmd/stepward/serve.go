@@ -64,6 +64,7 @@ type server struct {
 	mailer    *mail.Mailer
 	shell     *web.Shell
 	handler   http.Handler
+	mtls      http.Handler // of mtls-listen
 }
 
 // newServer opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
@@ -97,7 +98,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 
 	shell, err := web.New(web.Config{
 		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
-		TrustedProxies: cfg.TrustedProxies, Logger: log, Insecure: cfg.Insecure(),
+		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log, Insecure: cfg.Insecure(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
@@ -151,11 +152,19 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
+	cas, err := clientCAs(cfg.ClientCAPath)
+	if err != nil {
+		return nil, err
+	}
+	var mtlsOrigin string
+	if cfg.MTLSOrigin != nil {
+		mtlsOrigin = cfg.MTLSOrigin.String()
+	}
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
 		Outbound:   outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
-		SubjectKey: derive(key, "subject"),
+		SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
@@ -186,7 +195,9 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	outer.HandleFunc("GET /healthz", healthz)
 	outer.HandleFunc("GET /readyz", readyz(s.db, s.ephemeral))
-	s.shell, s.handler = shell, outer
+	mtls := http.NewServeMux()
+	op.MountMTLS(mtls)
+	s.shell, s.handler, s.mtls = shell, outer, shell.Protocol(mtls)
 	return s, nil
 }
 
@@ -223,13 +234,9 @@ func (s *server) listen() (net.Listener, error) {
 
 // serve answers until ctx ends, then lets requests under way finish (10 s at the most).
 func (s *server) serve(ctx context.Context, listener net.Listener) error {
-	srv := s.shell.Server(s.handler)
-	if s.cfg.TLSCertPath != "" {
-		tlsCfg, err := tlsConfig(s.cfg.TLSCertPath, s.cfg.TLSKeyPath, s.log)
-		if err != nil {
-			return err
-		}
-		srv.TLSConfig = tlsCfg
+	fronts, err := s.fronts(listener)
+	if err != nil {
+		return err
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
@@ -242,14 +249,10 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	defer jobs.Wait()
 	defer stopJobs()
 
-	done := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			done <- srv.ServeTLS(listener, "", "")
-		} else {
-			done <- srv.Serve(listener)
-		}
-	}()
+	done := make(chan error, len(fronts))
+	for _, f := range fronts {
+		go func() { done <- f.serve() }()
+	}
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve: %w", err)
@@ -258,11 +261,13 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	s.log.Info("stopping")
 	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := srv.Shutdown(graceCtx); err != nil {
-		return fmt.Errorf("stop: %w", err)
-	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
+	for _, f := range fronts {
+		if err := f.Shutdown(graceCtx); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
 	}
 	return nil
 }

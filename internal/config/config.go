@@ -20,6 +20,10 @@ type Config struct {
 	TLSCertPath    string
 	TLSKeyPath     string
 	TrustedProxies []netip.Prefix
+
+	MTLSOrigin   *url.URL // where clients are asked for certificates; nil: nowhere
+	MTLSListen   string   // empty: a trusted proxy asks
+	ClientCAPath string
 	// OutboundNetworks and OutboundHosts may be fetched from although they are not the public internet.
 	OutboundNetworks []netip.Prefix
 	OutboundHosts    []string

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -243,4 +244,37 @@ func write(t testing.TB, name, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestClientCertificatesNeedAnAddressOfTheirOwnAndSomebodyWhoAsks(t *testing.T) {
+	tls := map[string]string{"issuer": "https://id.example.com", "tls-cert-path": "c", "tls-key-path": "k"}
+	for _, row := range []struct {
+		flags string
+		want  string // "": good
+	}{
+		{"mtls-origin=https://mtls.example.com mtls-listen=:8443", ""},
+		{"mtls-origin=https://ID.example.com:8443/ mtls-listen=:8443 client-ca-path=cas", ""},
+		{"mtls-origin=https://mtls.example.com trusted-proxies=10.0.0.0/8", ""},
+		{"mtls-listen=:8443", "mtls-origin: is missing"},
+		{"client-ca-path=cas", "mtls-origin: is missing"},
+		{"mtls-origin=https://id.example.com:443 mtls-listen=:8443", "is the issuer"},
+		{"mtls-origin=https://mtls.example.com", "mtls-listen: is missing"},
+		{"mtls-origin=http://mtls.example.com mtls-listen=:8443", "is not an https origin"},
+		{"mtls-origin=https://mtls.example.com/path mtls-listen=:8443", "is not an https origin"},
+		{"mtls-origin=https://mtls.example.com mtls-listen=8443", "is not address:port"},
+		{"mtls-origin=https://mtls.example.com mtls-listen=:8443 tls-cert-path= tls-key-path=", "tls-cert-path: is missing"},
+	} {
+		flags := maps.Clone(tls)
+		for flag := range strings.FieldsSeq(row.flags) {
+			name, v, _ := strings.Cut(flag, "=")
+			flags[name] = v
+		}
+		c, err := Load(Sources{Flags: flags})
+		switch {
+		case row.want == "" && err != nil, row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)):
+			t.Errorf("%s: %v", row.flags, err)
+		case err == nil && strings.HasSuffix(c.MTLSOrigin.String(), "/"):
+			t.Errorf("%s: %s is no origin", row.flags, c.MTLSOrigin)
+		}
+	}
 }

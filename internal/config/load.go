@@ -111,6 +111,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
 		fault("issuer", values["issuer"].source, "is http although a certificate is given; use https://"+c.Issuer.Host)
 	}
+	crossCheckMTLS(c, values, fault)
 	if c.SignUp && c.SMTPURL == "" {
 		fault("smtp-url", "", "is missing: sign-up is open, and each new address is verified by mail")
 	}
@@ -119,6 +120,22 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	}
 	if c.MetadataPath != "" && c.Attestation == "none" {
 		fault("attestation", values["attestation"].source, "must be direct for metadata-path to be of use")
+	}
+}
+
+func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, source, message string)) {
+	switch {
+	case c.MTLSOrigin == nil && c.MTLSListen != "":
+		fault("mtls-origin", "", "is missing: mtls-listen is set, and clients have to be told where that is")
+	case c.MTLSOrigin == nil && c.ClientCAPath != "":
+		fault("mtls-origin", "", "is missing: client-ca-path is set, and certificates are asked for there alone")
+	case c.MTLSOrigin == nil:
+	case c.Issuer != nil && c.MTLSOrigin.String() == c.Issuer.String():
+		fault("mtls-origin", values["mtls-origin"].source, "is the issuer, where browsers would ask people for a certificate; use another host or port")
+	case c.MTLSListen != "" && c.TLSCertPath == "":
+		fault("tls-cert-path", "", "is missing: mtls-listen does TLS itself")
+	case c.MTLSListen == "" && len(c.TrustedProxies) == 0:
+		fault("mtls-listen", "", "is missing: with mtls-origin either this or a proxy of trusted-proxies asks for certificates")
 	}
 }
 

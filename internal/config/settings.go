@@ -45,7 +45,7 @@ var Settings = []Setting{
 		Help: "The origin under which browsers and applications reach Stepward. It is the `iss` of every token and the home of every passkey: changing its host later makes all passkeys useless. https, unless the host is localhost.",
 	},
 	{
-		Name: "listen", Default: "localhost:8080", set: setListen,
+		Name: "listen", Default: "localhost:8080", set: address(func(c *Config) *string { return &c.Listen }),
 		Help: "Address and port to listen on; `:8080` listens on every interface.",
 	},
 	{
@@ -59,6 +59,18 @@ var Settings = []Setting{
 	{
 		Name: "trusted-proxies", set: setProxies,
 		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody.",
+	},
+	{
+		Name: "mtls-origin", set: setMTLSOrigin,
+		Help: "Origin at which clients authenticate themselves, or bind their tokens, by a TLS client certificate (RFC 8705): `https://mtls.id.example.com`. Another than the issuer, because browsers ask people for a certificate wherever one may be shown. Empty: there is none.",
+	},
+	{
+		Name: "mtls-listen", set: address(func(c *Config) *string { return &c.MTLSListen }),
+		Help: "Address and port at which Stepward itself asks for client certificates, with the certificate of tls-cert-path, which must be good for the host of mtls-origin as well. Empty: a proxy of trusted-proxies asks, and says in the header `Client-Cert` (RFC 9440) what it got; it has to take that header away from everybody else.",
+	},
+	{
+		Name: "client-ca-path", set: text(func(c *Config) *string { return &c.ClientCAPath }),
+		Help: "PEM certificates of the CAs that issue the certificates of clients with `tls_client_auth`. Read at the start. Empty: there are no such clients; `self_signed_tls_client_auth` needs no CA.",
 	},
 	{
 		Name: "outbound-allow", set: setOutbound,
@@ -171,13 +183,24 @@ func setIssuer(c *Config, v string) error {
 	return nil
 }
 
-func setListen(c *Config, v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if err != nil || port == "" {
-		return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for every interface", v)
+func setMTLSOrigin(c *Config, v string) error {
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%q is not an https origin; use https://mtls.id.example.com, or a port of its own", v)
 	}
-	c.Listen = v
+	c.MTLSOrigin = &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(strings.ToLower(u.Host), ":443")}
 	return nil
+}
+
+func address(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		_, port, err := net.SplitHostPort(v)
+		if err != nil || port == "" {
+			return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for every interface", v)
+		}
+		*field(c) = v
+		return nil
+	}
 }
 
 func setProxies(c *Config, v string) error {

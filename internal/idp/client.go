@@ -19,6 +19,8 @@ const (
 	AuthMethodBasic      = "client_secret_basic"
 	AuthMethodPost       = "client_secret_post"
 	AuthMethodPrivateKey = "private_key_jwt"
+	AuthMethodTLS        = "tls_client_auth"             // RFC 8705 §2.1
+	AuthMethodSelfSigned = "self_signed_tls_client_auth" // RFC 8705 §2.2
 	AuthMethodNone       = "none"
 )
 
@@ -47,8 +49,8 @@ type Client struct {
 
 	AuthMethod string         `json:"token_endpoint_auth_method"`
 	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
-	// JWKS holds the public keys of a client that signs; or JWKSURI says where it publishes them. AuthAlg, if set, is the one
-	// algorithm that it signs its assertions with.
+	// JWKS holds the public keys of a client that signs, or of the certificates it makes for itself; or JWKSURI says where it
+	// publishes them. AuthAlg, if set, is the one algorithm that it signs its assertions with.
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
 	JWKSURI string              `json:"jwks_uri,omitempty"`
 	AuthAlg string              `json:"token_endpoint_auth_signing_alg,omitempty"`
@@ -56,6 +58,11 @@ type Client struct {
 	// SubjectType says which sub the client sees; empty: public. SectorIdentifierURI, if set, names the sector of a pairwise one.
 	SubjectType         SubjectType `json:"subject_type,omitempty"`
 	SectorIdentifierURI string      `json:"sector_identifier_uri,omitempty"`
+
+	// CertificateName is who the certificate of a client with tls_client_auth says it is.
+	CertificateName
+	// CertificateBound binds the client's tokens to the TLS certificate it gets them with (RFC 8705 §3.4).
+	CertificateBound bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -96,6 +103,11 @@ type ClientSecret struct {
 
 // Public reports whether the client has nothing to authenticate with.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }
+
+// ByCertificate reports whether the client authenticates itself in the TLS handshake (RFC 8705 §2).
+func (c Client) ByCertificate() bool {
+	return c.AuthMethod == AuthMethodTLS || c.AuthMethod == AuthMethodSelfSigned
+}
 
 // HasSecret reports, in time that does not depend on the values, whether s is one of the client's live secrets.
 func (c Client) HasSecret(s Secret, now time.Time) bool {

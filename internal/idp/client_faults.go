@@ -38,13 +38,20 @@ func (c Client) Faults(p Policy) []string {
 		fault("policy must be standard or compatible, not %q", c.Policy)
 	}
 	switch c.AuthMethod {
-	case AuthMethodNone, AuthMethodPrivateKey:
+	case AuthMethodNone, AuthMethodPrivateKey, AuthMethodSelfSigned:
+	case AuthMethodTLS:
+		if reason := c.CertificateName.fault(); reason != "" {
+			fault("%s", reason)
+		}
 	case AuthMethodBasic, AuthMethodPost:
 		if len(c.Secrets) == 0 {
 			fault("token_endpoint_auth_method %s needs a secret", c.AuthMethod)
 		}
 	default:
-		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt or none, not %q", c.AuthMethod)
+		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod)
+	}
+	if c.AuthMethod != AuthMethodTLS && c.CertificateName != (CertificateName{}) {
+		fault("tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
 	}
 	faults = append(faults, c.keyFaults()...)
 	faults = append(faults, c.subjectFaults()...)

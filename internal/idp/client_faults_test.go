@@ -43,12 +43,15 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		t.Fatalf("good: %v", faults)
 	}
 	for want, spoil := range map[string]func(*Client){
-		"client_id":                    func(c *Client) { c.ID = "a b" },
-		"client_name":                  func(c *Client) { c.Name = "" },
-		"policy":                       func(c *Client) { c.Policy = "lax" },
-		"token_endpoint_auth_method":   func(c *Client) { c.AuthMethod = "tls" },
-		"jwks is needed":               func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
-		"needs a secret":               func(c *Client) { c.AuthMethod = AuthMethodBasic },
+		"client_id":                  func(c *Client) { c.ID = "a b" },
+		"client_name":                func(c *Client) { c.Name = "" },
+		"policy":                     func(c *Client) { c.Policy = "lax" },
+		"token_endpoint_auth_method": func(c *Client) { c.AuthMethod = "tls" },
+		"jwks is needed":             func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
+		"needs a secret":             func(c *Client) { c.AuthMethod = AuthMethodBasic },
+		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
+		"is for token_endpoint_auth_method tls_client_auth alone": func(c *Client) { c.SANDNS = "a.example" },
+		"needed for token_endpoint_auth_method self_signed":       func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
 		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },

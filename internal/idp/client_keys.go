@@ -72,6 +72,9 @@ func (c Client) keyFaults() (faults []string) {
 		fault("token_endpoint_auth_signing_alg must be one of %s", strings.Join(AssertionAlgorithms, ", "))
 		return faults
 	}
+	if c.AuthMethod == AuthMethodSelfSigned && len(keys) == 0 && c.JWKSURI == "" {
+		fault("jwks is needed for token_endpoint_auth_method self_signed_tls_client_auth, or jwks_uri: the keys of its certificates")
+	}
 	if c.AuthMethod != AuthMethodPrivateKey {
 		if alg != "" {
 			fault("token_endpoint_auth_signing_alg is for private_key_jwt alone")

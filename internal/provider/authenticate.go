@@ -51,11 +51,16 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 	if err != nil {
 		return idp.Client{}, broken(ctx, "load client", err)
 	}
+	if method == idp.AuthMethodNone && c.ByCertificate() { // it sends its client_id and nothing else (RFC 8705 §2)
+		method = c.AuthMethod
+	}
 	switch {
 	case method != c.AuthMethod:
 		err = errors.New("not the registered method")
 	case a != nil:
 		err = p.checkAssertion(ctx, a, c, now)
+	case c.ByCertificate():
+		err = p.checkCertificate(ctx, c, now)
 	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(cc.ClientSecret), now):
 		err = errors.New("not its secret")
 	}

@@ -37,7 +37,7 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 	}
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+		return nil, err
 	}
 	// Nobody confirmed anything: resources and types of an action class are closed to it, as its scopes are.
 	err = s.p.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})

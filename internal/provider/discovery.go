@@ -25,6 +25,7 @@ func (p *Provider) metadata() ([]byte, error) {
 	}
 	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.Policy.Aliases))...)
 	confidential := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodPrivateKey}
+	confidential = append(confidential, p.mtlsMethods()...)
 	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
 	said := map[string]any{
 		"issuer":                                                   p.Issuer,
@@ -63,6 +64,7 @@ func (p *Provider) metadata() ([]byte, error) {
 	if types := slices.Sorted(maps.Keys(p.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10
 		said["authorization_details_types_supported"] = types
 	}
+	p.mtlsMetadata(said)
 	return json.Marshal(said)
 }
 

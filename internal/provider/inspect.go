@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
@@ -23,7 +25,7 @@ type userInfo struct {
 // UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
 func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest]) (*op.Response, error) {
 	t, err := s.p.present(ctx, r.Data.AccessToken, time.Now())
-	if errors.Is(err, errToken) || err == nil && (!slices.Contains(t.audience, s.p.Issuer) || !holds(t.confirmation)) {
+	if errors.Is(err, errToken) || err == nil && (!slices.Contains(t.audience, s.p.Issuer) || !holds(ctx, t.confirmation)) {
 		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
 		return nil, op.NewStatusError(e, http.StatusUnauthorized)
 	}
@@ -60,29 +62,44 @@ type introspection struct {
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
 
-// Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every
-// other kind of token, it says that it is not active (RFC 7662 §2.2, §4).
-func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRequest]) (*op.Response, error) {
-	c, err := s.p.authenticate(ctx, r.Header, r.Data.ClientCredentials)
+// introspect is the introspection endpoint. It does not go through the library, which would refuse a client that has
+// nothing but its certificate to authenticate with.
+func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	bad := introspectGuard.admit(w, r)
+	if bad == nil {
+		if err := p.inspect(w, r); err != nil {
+			bad = faultOf(w, r, err)
+		}
+	}
+	if bad != nil {
+		p.fail(w, r, introspectGuard, bad)
+	}
+}
+
+// inspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every other
+// kind of token, it says that it is not active (RFC 7662 §2.2, §4).
+func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
+	c, err := p.requester(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.Public() { // whoever asks has to be known: else the answers tell a stranger which tokens work (RFC 7662 §2.1)
-		return nil, oidc.ErrInvalidClient()
+		return oidc.ErrInvalidClient()
 	}
-	t, err := s.p.present(ctx, r.Data.IntrospectionRequest.Token, time.Now())
-	if errors.Is(err, errToken) || err == nil && !concerns(t, c, s.p.Issuer) {
-		return op.NewResponse(&introspection{}), nil
+	t, err := p.present(r.Context(), r.PostForm.Get("token"), time.Now())
+	if errors.Is(err, errToken) || err == nil && !concerns(t, c, p.Issuer) {
+		return web.WriteJSON(w, http.StatusOK, introspection{})
 	}
 	if err != nil {
-		return nil, broken(ctx, "look up access token", err)
+		return fmt.Errorf("look up access token: %w", err)
 	}
 	var authTime int64
 	if at := t.family.Assurance.AuthTime; !at.IsZero() {
 		authTime = at.Unix()
 	}
-	scopes, details := s.p.seenBy(c, t)
-	return op.NewResponse(&introspection{
+	scopes, details := p.seenBy(c, t)
+	return web.WriteJSON(w, http.StatusOK, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.family.ClientID,
@@ -91,14 +108,14 @@ func (s server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRe
 		Issued:       t.issued.Unix(),
 		Subject:      t.subject,
 		Audience:     t.audience,
-		Issuer:       s.p.Issuer,
+		Issuer:       p.Issuer,
 		ID:           t.id,
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
 		AuthTime:     authTime,
 		Details:      details,
 		Confirmation: t.confirmation,
-	}), nil
+	})
 }
 
 // concerns reports whether a client may know about a token: it is its own, it is meant for it, or it is meant for nobody

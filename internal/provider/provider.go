@@ -23,6 +23,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"embed"
 	"errors"
 	"fmt"
@@ -72,6 +73,10 @@ type Config struct {
 	RefreshTTL time.Duration
 	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
 	RefreshKey []byte
+	// MTLSOrigin is the origin at which clients are asked for a certificate (RFC 8705 §5); empty: nowhere.
+	MTLSOrigin string
+	// ClientCAs issue the certificates of clients with tls_client_auth; nil: there are no such clients.
+	ClientCAs *x509.CertPool
 	// Outbound fetches what clients name: keys and request objects.
 	Outbound *outbound.Client
 	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
@@ -126,10 +131,9 @@ func New(c Config) (*Provider, error) {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
 	p.library = op.RegisterServer(server{p: p}, op.Endpoints{
-		Token:         op.NewEndpoint(pathToken),
-		Userinfo:      op.NewEndpoint(pathUserInfo),
-		Introspection: op.NewEndpoint(pathIntrospect),
-		Revocation:    op.NewEndpoint(pathRevoke),
+		Token:      op.NewEndpoint(pathToken),
+		Userinfo:   op.NewEndpoint(pathUserInfo),
+		Revocation: op.NewEndpoint(pathRevoke),
 	}, op.WithServerCORSOptions(nil))
 	return p, nil
 }
@@ -144,7 +148,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	protocol.HandleFunc("GET "+pathFormPostJS, p.formPostScript)
 	protocol.HandleFunc(pathPAR, p.par)
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))
-	protocol.HandleFunc(pathIntrospect, p.serve(introspectGuard))
+	protocol.HandleFunc(pathIntrospect, p.introspect)
 	protocol.HandleFunc(pathRevoke, p.serve(revokeGuard))
 	protocol.HandleFunc(pathUserInfo, p.serve(userInfoGuard))
 	p.Shell.Handle(protocol, "GET "+pathJWKS, p.jwks)

@@ -36,7 +36,7 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	}
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+		return nil, err
 	}
 	if is.wish, err = s.p.wish(c, r.Form); err != nil {
 		return nil, err
@@ -52,6 +52,9 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	}
 	if err != nil {
 		return nil, broken(ctx, "rotate family", err)
+	}
+	if f.Confirmation.Bound() && (!is.confirmation.Bound() || c.Public() && f.Confirmation != is.confirmation) {
+		return nil, invalidGrant("the refresh token is bound to a key that was not proven")
 	}
 	if err := s.p.allow(is, f); err != nil {
 		return nil, atToken(err)

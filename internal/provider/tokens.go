@@ -97,19 +97,23 @@ type issue struct {
 	access       *signer          // for a JWT access token
 }
 
-// prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read.
+// prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
+// because the client forgot its certificate. Its errors are answers.
 func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*issue, error) {
 	is := &issue{client: c, now: now}
 	var err error
-	if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
+	if is.confirmation, err = certificateBinding(ctx, c); err != nil {
 		return nil, err
+	}
+	if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
+		return nil, broken(ctx, "prepare tokens", err)
 	}
 	alg := c.IDTokenAlg
 	if alg == "" {
 		alg = ES256
 	}
 	if is.id, _, err = p.Keys.signer(ctx, alg); err != nil {
-		return nil, err
+		return nil, broken(ctx, "prepare tokens", err)
 	}
 	return is, nil
 }

@@ -60,6 +60,9 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		defer cancel()
 		rec := newRecord(w, r, machine)
 		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
+		if machine {
+			rec.certificates = s.certificatesOf(r)
+		}
 		maps.Copy(w.Header(), s.headers)
 		w.Header().Set("X-Request-Id", rec.id)
 		defer rec.write(ctx, s.log, r)

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -20,6 +21,8 @@ type record struct {
 	status  int
 	bytes   int64
 	machine bool // on the protocol chain: answered in JSON unless a page is asked for
+
+	certificates []*x509.Certificate // of the peer, on the protocol chain
 
 	mu    sync.Mutex
 	route string

@@ -25,7 +25,10 @@ type Config struct {
 	Footer      []Link
 	// TrustedProxies are believed about X-Forwarded-For; nobody else is.
 	TrustedProxies []netip.Prefix
-	Logger         *slog.Logger // nil: slog.Default
+	// ProxyCertificates: the trusted proxies say in Client-Cert which certificate their client proved (RFC 9440), and take
+	// that header away from everybody else.
+	ProxyCertificates bool
+	Logger            *slog.Logger // nil: slog.Default
 	// Insecure is for http on localhost: no HSTS.
 	Insecure bool
 }

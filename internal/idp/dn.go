@@ -1,0 +1,171 @@
+package idp
+
+import (
+	"cmp"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A dn is a distinguished name, most general part first, as certificates have it. An RDN of several attributes has them
+// sorted, because it is a set.
+type dn [][]attribute
+
+// An attribute of a distinguished name: dotted OID and value.
+type attribute struct{ oid, value string }
+
+// attributeNames are the short names of RFC 4514 §3 and two that OpenSSL prints beside them.
+var attributeNames = map[string]string{
+	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6", "STREET": "2.5.4.9",
+	"DC": "0.9.2342.19200300.100.1.25", "UID": "0.9.2342.19200300.100.1.1",
+	"SERIALNUMBER": "2.5.4.5", "EMAILADDRESS": "1.2.840.113549.1.9.1",
+}
+
+// equal compares values exactly, letter case included: what is refused too much shows at once, what is accepted too much
+// does not.
+func (d dn) equal(other dn) bool {
+	return slices.EqualFunc(d, other, slices.Equal[[]attribute])
+}
+
+// subjectOf reads the subject of a certificate; an error if it holds anything but text.
+func subjectOf(raw []byte) (dn, error) {
+	var sequence pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(raw, &sequence); err != nil || len(rest) > 0 {
+		return nil, errors.New("the subject is not a distinguished name")
+	}
+	var out dn
+	for _, set := range sequence {
+		var rdn []attribute
+		for _, a := range set {
+			value, ok := a.Value.(string)
+			if !ok {
+				return nil, errors.New("the subject holds something that is not text")
+			}
+			rdn = append(rdn, attribute{a.Type.String(), value})
+		}
+		out = append(out, sorted(rdn))
+	}
+	return out, nil
+}
+
+func sorted(rdn []attribute) []attribute {
+	slices.SortFunc(rdn, func(a, b attribute) int { return cmp.Or(cmp.Compare(a.oid, b.oid), cmp.Compare(a.value, b.value)) })
+	return rdn
+}
+
+// parseDN reads the text of a distinguished name, most specific part first (RFC 4514). Space around separators is taken.
+func parseDN(text string) (dn, error) {
+	if !utf8.ValidString(text) || len(text) > 1024 {
+		return nil, errors.New("is not UTF-8 of at most 1024 bytes")
+	}
+	var out dn
+	var rdn []attribute
+	for rest := text; ; {
+		name, after, found := strings.Cut(rest, "=")
+		oid := attributeOID(strings.TrimSpace(name))
+		if !found || oid == "" {
+			return nil, errors.New("has a part that is not NAME=value")
+		}
+		value, separator, next, err := attributeValue(after)
+		if err != nil {
+			return nil, err
+		}
+		rdn = append(rdn, attribute{oid, value})
+		if separator != '+' {
+			out = append(out, sorted(rdn))
+			rdn = nil
+		}
+		if separator == 0 {
+			break
+		}
+		rest = next
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+func attributeOID(name string) string {
+	if oid := attributeNames[strings.ToUpper(name)]; oid != "" {
+		return oid
+	}
+	if strings.Contains(name, ".") && strings.Trim(name, "0123456789.") == "" {
+		return name
+	}
+	return ""
+}
+
+// attributeValue reads a value up to the separator behind it, which is 0 at the end of the text.
+func attributeValue(s string) (value string, separator byte, rest string, err error) {
+	s = strings.TrimLeft(s, " ")
+	var b strings.Builder
+	kept := 0 // what lies behind it is space that was not escaped
+	i := 0
+scan:
+	for ; i < len(s); i++ {
+		switch c := s[i]; c {
+		case ',', '+':
+			separator, rest = c, s[i+1:]
+			break scan
+		case '"', ';', '<', '>', 0:
+			return "", 0, "", errors.New("has a character that must be escaped with a backslash")
+		case '\\':
+			literal, length := escaped(s[i+1:])
+			if length == 0 {
+				return "", 0, "", errors.New("has a backslash before something that needs none")
+			}
+			b.WriteByte(literal)
+			kept = b.Len()
+			i += length
+		default:
+			b.WriteByte(c)
+			if c != ' ' {
+				kept = b.Len()
+			}
+		}
+	}
+	value = b.String()[:kept]
+	if strings.HasPrefix(s, "#") {
+		value, err = encodedValue(value[1:])
+	}
+	if err == nil && (value == "" || !utf8.ValidString(value)) {
+		err = errors.New("has an empty or broken value")
+	}
+	return value, separator, rest, err
+}
+
+// escaped reads what follows a backslash: one character, or two hexadecimal digits that are one byte.
+func escaped(s string) (c byte, length int) {
+	if s == "" {
+		return 0, 0
+	}
+	if strings.IndexByte(`"+,;<>\ #=`, s[0]) >= 0 {
+		return s[0], 1
+	}
+	if len(s) < 2 {
+		return 0, 0
+	}
+	b, err := hex.DecodeString(s[:2])
+	if err != nil {
+		return 0, 0
+	}
+	return b[0], 2
+}
+
+// encodedValue reads the #hex form, which is the BER of the value (RFC 4514 §2.4).
+func encodedValue(digits string) (string, error) {
+	raw, err := hex.DecodeString(digits)
+	if err == nil {
+		var value any
+		var rest []byte
+		if rest, err = asn1.Unmarshal(raw, &value); err == nil && len(rest) == 0 {
+			if text, ok := value.(string); ok {
+				return text, nil
+			}
+		}
+	}
+	return "", errors.New("has a # that is not followed by the hexadecimal digits of a text")
+}
