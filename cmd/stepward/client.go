@@ -35,6 +35,10 @@ type clientAddCmd struct {
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
 	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
 	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
+	SignRequests bool          `name:"require-signed-request" help:"Refuse authorization requests that it did not sign (RFC 9101)."`
+	RequestAlg   string        `name:"request-object-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm of its signed requests. Default: what its keys are for."`
+	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Where a signed request may be fetched from, exactly. Repeat for several."`
+	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of authorization responses, where it asks for signed ones (JARM): ${enum}."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
 	Grant        []string      `enum:"client_credentials" placeholder:"GRANT" help:"client_credentials: it gets tokens in its own name, with nobody behind it. Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
@@ -100,6 +104,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
 		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {

@@ -61,6 +61,19 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if err != nil || !strings.Contains(out, "private_key_jwt") || !strings.Contains(out, `"jwks_uri": "https://acme.example/keys"`) {
 		t.Errorf("%v %s", err, out)
 	}
+	out, err = add("--jwks-uri", "https://acme.example/keys", "--id", "signing", "--require-signed-request", "--request-object-alg", "PS256",
+		"--request-uri", "https://acme.example/r#1", "--response-alg", "PS256")
+	if err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	out, err = stepward(t, dir, "client", "show", "signing")
+	for _, want := range []string{
+		`"require_signed_request_object": true`, `"request_object_signing_alg": "PS256"`, `"https://acme.example/r#1"`, `"authorization_signed_response_alg": "PS256"`,
+	} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("no %s: %v %s", want, err, out)
+		}
+	}
 	out, err = add("--jwks-file", file(`{"keys":[{`+public+`}]}`), "--auth-alg", "ES256")
 	if err != nil || strings.Contains(out, "secret") {
 		t.Fatalf("%v %s", err, out)

@@ -48,7 +48,7 @@ func (o *op) client(change func(*idp.Client)) *rp {
 	switch c.AuthMethod {
 	case idp.AuthMethodPrivateKey:
 		c.Secrets = nil
-		if c.JWKS == nil {
+		if c.JWKS == nil && c.JWKSURI == "" {
 			a.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 			c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: a.key.Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}}
 		}

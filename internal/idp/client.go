@@ -80,6 +80,14 @@ type Client struct {
 	// RequirePAR refuses authorization requests of the client that it did not push (RFC 9126 §6).
 	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
 
+	// RequestObjectAlg, if set, is the one algorithm of the client's request objects (RFC 9101); RequestURIs are the addresses
+	// where it may say that they are; RequireSignedRequest refuses requests that are not signed.
+	RequestObjectAlg     string   `json:"request_object_signing_alg,omitempty"`
+	RequestURIs          []string `json:"request_uris,omitempty"`
+	RequireSignedRequest bool     `json:"require_signed_request_object,omitempty"`
+	// ResponseAlg signs authorization responses for which the client asks so (JARM §3); empty: ES256.
+	ResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
+
 	DefaultACRValues []string       `json:"default_acr_values,omitempty"`
 	MinimumACR       string         `json:"minimum_acr,omitempty"`
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`

@@ -54,6 +54,7 @@ func (c Client) Faults(p Policy) []string {
 		fault("tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
 	}
 	faults = append(faults, c.keyFaults()...)
+	faults = append(faults, c.requestFaults()...)
 	faults = append(faults, c.subjectFaults()...)
 	if c.Public() && c.ResourceServer {
 		fault("resource_server must authenticate; none will not do")

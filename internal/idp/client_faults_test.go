@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,8 +62,24 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"scope":                        func(c *Client) { c.Scopes = []string{"payouts"} },
 		"acr":                          func(c *Client) { c.MinimumACR = "gold" },
 		"id_token_signed_response_alg": func(c *Client) { c.IDTokenAlg = "none" },
-		"access_token_format":          func(c *Client) { c.AccessFormat = "xml" },
-		"subject_type must be":         func(c *Client) { c.SubjectType = "secret" },
+		"request_object_signing_alg must": func(c *Client) {
+			c.JWKSURI, c.RequestObjectAlg = "https://acme.example/keys", "none"
+		},
+		"request_object_signing_alg needs":         func(c *Client) { c.RequestObjectAlg = "ES256" },
+		"require_signed_request_object needs jwks": func(c *Client) { c.RequireSignedRequest = true },
+		"require_signed_request_object needs the": func(c *Client) {
+			c.JWKSURI, c.RequireSignedRequest, c.GrantTypes = "https://acme.example/keys", true, nil
+		},
+		"request_uris needs": func(c *Client) { c.RequestURIs = []string{"https://acme.example/r"} },
+		"request_uris are limited": func(c *Client) {
+			c.JWKSURI, c.RequestURIs = "https://acme.example/keys", slices.Repeat([]string{"https://acme.example/r"}, 21)
+		},
+		`request_uris "http`: func(c *Client) {
+			c.JWKSURI, c.RequestURIs = "https://acme.example/keys", []string{"http://acme.example/r", "https://acme.example/r#hash"}
+		},
+		"authorization_signed_response_alg": func(c *Client) { c.ResponseAlg = "HS256" },
+		"access_token_format":               func(c *Client) { c.AccessFormat = "xml" },
+		"subject_type must be":              func(c *Client) { c.SubjectType = "secret" },
 		"on one host": func(c *Client) {
 			c.SubjectType, c.RedirectURIs = SubjectPairwise, []string{"https://a.example/cb", "https://b.example/cb"}
 		},

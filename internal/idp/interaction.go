@@ -52,6 +52,7 @@ type Request struct {
 	ClientID      string   `json:"client_id,omitempty"`
 	RedirectURI   string   `json:"redirect_uri,omitempty"`
 	ResponseMode  string   `json:"response_mode,omitempty"`
+	ResponseAlg   string   `json:"response_alg,omitempty"` // of a signed answer (JARM); empty: it is not to be signed
 	State         string   `json:"state,omitempty"`
 	Nonce         string   `json:"nonce,omitempty"`
 	CodeChallenge string   `json:"code_challenge,omitempty"` // S256

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,14 +47,17 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		form = r.PostForm // what stands in the URL of a form's target is not part of the request (OIDC Core §3.1.2.1)
 	}
-	form, client, reference, err := p.trusted(r, form)
+	in, err := p.trusted(r, form)
 	if err != nil {
 		return err
 	}
-	req := idp.Request{ClientID: client.ID, RedirectURI: form.Get("redirect_uri"), Pushed: reference}
-	need, err := p.read(r, form, client, &req)
-	if client.RequirePAR && reference == "" {
-		err = refuse("invalid_request", "the client has to push its requests (RFC 9126)")
+	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
+	var need idp.Requirement
+	if err = manner(in.form, in.client, &req); err == nil {
+		err = in.refused
+	}
+	if err == nil {
+		need, err = p.read(r, in.form, in.client, &req)
 	}
 	if bad, ok := errors.AsType[refusal](err); ok {
 		return p.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.code, Description: bad.description})
@@ -88,11 +92,19 @@ func badLink(code, text string, err error) error {
 	}
 }
 
-// trusted finds the client, and the request if it was pushed, and checks that the redirect URI is the client's own. The
-// reference is empty for a request that was not pushed.
-func (p *Provider) trusted(r *http.Request, form url.Values) (request url.Values, client idp.Client, reference string, err error) {
-	refused := func(text, reason string) (url.Values, idp.Client, string, error) {
-		return nil, idp.Client{}, "", badLink("invalid_request", text, errors.New(reason))
+// An arrival is an authorization request of which client and redirect URI are known to belong together.
+type arrival struct {
+	client    idp.Client
+	form      url.Values
+	reference string // the hash of it, if the request was pushed
+	refused   error  // a refusal for the client, before the request is read
+}
+
+// trusted finds the client, and the request if it was pushed or is in a request object, and checks that the redirect URI is the
+// client's own.
+func (p *Provider) trusted(r *http.Request, form url.Values) (arrival, error) {
+	refused := func(text, reason string) (arrival, error) {
+		return arrival{}, badLink("invalid_request", text, errors.New(reason))
 	}
 	byReference := refersToPush(form)
 	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 && !byReference {
@@ -102,25 +114,38 @@ func (p *Provider) trusted(r *http.Request, form url.Values) (request url.Values
 	if id == "" {
 		return refused("The application did not say who it is.", "client_id missing")
 	}
-	client, err = p.DB.Client(r.Context(), id)
+	client, err := p.DB.Client(r.Context(), id)
 	if errors.Is(err, idp.ErrNotFound) {
 		return refused("We don't know the application that sent you here.", "client unknown")
 	}
 	if err != nil {
-		return nil, idp.Client{}, "", fmt.Errorf("load client: %w", err)
+		return arrival{}, fmt.Errorf("load client: %w", err)
 	}
-	if byReference {
-		if form, reference, err = p.pulled(r, form, client); err != nil {
-			return nil, idp.Client{}, "", err
+	in := arrival{client: client, form: form}
+	switch {
+	case byReference:
+		if in.form, in.reference, err = p.pulled(r, form, client); err != nil {
+			return arrival{}, err
 		}
+	case client.RequirePAR:
+		in.refused = refuse("invalid_request", "the client has to push its requests (RFC 9126)")
+	default:
+		request, err := p.unwrap(r.Context(), client, form)
+		if err == nil {
+			in.form = request
+		}
+		in.refused = err
 	}
-	switch err := ownRedirect(client, form); {
+	bad, isRefused := errors.AsType[refusal](in.refused)
+	switch err := ownRedirect(client, in.form); {
+	case isRefused && err != nil: // nothing says where to tell the client
+		return arrival{}, badLink(bad.code, "The application's request cannot be used.", bad)
 	case errors.Is(err, errNoRedirect):
 		return refused("The application did not say where to send you afterwards.", err.Error())
 	case err != nil:
 		return refused("The application asked us to send you to an address that is not registered for it.", err.Error())
 	}
-	return form, client, reference, nil
+	return in, nil
 }
 
 var (
@@ -139,18 +164,26 @@ func ownRedirect(client idp.Client, form url.Values) error {
 	return nil
 }
 
-// read validates the rest of the request into req and says what it requires. Its refusals go to the client, in the manner
-// that req says by then.
-func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
-	none := idp.Requirement{}
+// manner reads into req how the client wants its answer, a refusal included.
+func manner(form url.Values, client idp.Client, req *idp.Request) error {
 	req.State, req.ResponseMode = form.Get("state"), form.Get("response_mode")
 	if len(form["state"]) > 1 || len(req.State) > maxState {
 		req.State = "" // not one to give back
 	}
-	if req.ResponseMode != "" && req.ResponseMode != "query" && req.ResponseMode != "form_post" {
+	if req.ResponseMode != "" && !slices.Contains(responseModes, req.ResponseMode) {
 		req.ResponseMode = ""
-		return none, refuse("invalid_request", "response_mode is not supported")
+		return refuse("invalid_request", "response_mode is not supported")
 	}
+	if strings.HasSuffix(req.ResponseMode, "jwt") {
+		req.ResponseAlg = cmp.Or(client.ResponseAlg, ES256)
+	}
+	return nil
+}
+
+// read validates the rest of the request into req and says what it requires. Its refusals go to the client, in the manner
+// that req says by then.
+func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
+	none := idp.Requirement{}
 	for _, name := range authorizeParams {
 		if len(form[name]) > 1 && name != "resource" { // RFC 6749 §3.1, RFC 8707 §2
 			return none, refuse("invalid_request", "a parameter is repeated: "+name)
@@ -159,12 +192,7 @@ func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req
 	if len(form.Get("state")) > maxState {
 		return none, refuse("invalid_request", fmt.Sprintf("state is longer than %d bytes", maxState))
 	}
-	switch {
-	case form.Get("request") != "":
-		return none, refuse("request_not_supported", "request objects are not supported")
-	case form.Get("request_uri") != "":
-		return none, refuse("request_uri_not_supported", "request_uri is not supported")
-	case form.Get("registration") != "":
+	if form.Get("registration") != "" {
 		return none, refuse("registration_not_supported", "registration is not supported")
 	}
 	switch form.Get("response_type") {

@@ -89,8 +89,8 @@ var badRequests = []struct {
 	{"a max_age that overflows", []string{"max_age", "99999999999"}, "invalid_request"},
 	{"a scope the client may not have", []string{"scope", "openid accounts"}, "invalid_scope"},
 	{"no scope", []string{"scope", ""}, "invalid_scope"},
-	{"a request object", []string{"request", "eyJ"}, "request_not_supported"},
-	{"a request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported"},
+	{"a request object", []string{"request", "eyJ"}, "invalid_request_object"},
+	{"a request_uri", []string{"request_uri", "https://app.example/r"}, "invalid_request_uri"},
 	{"a registration", []string{"registration", "{}"}, "registration_not_supported"},
 	{"a foreign id_token_hint", []string{"id_token_hint", "a.b.c"}, "invalid_request"},
 	{"a nonce too long", []string{"nonce", strings.Repeat("n", 513)}, "invalid_request"},
@@ -149,7 +149,7 @@ func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
 		if name == "resource" { // the one that may (RFC 8707 §2)
 			continue
 		}
-		if q := r.query(); q.Get("error") != "invalid_request" && q.Get("error") != "request_not_supported" || q.Has("state") == (name == "state") {
+		if q := r.query(); q.Get("error") != "invalid_request" || q.Has("state") == (name == "state") {
 			t.Errorf("%s twice: %d %s", name, r.StatusCode, r.Header.Get("Location"))
 		}
 	}

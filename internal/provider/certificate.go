@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -26,16 +25,11 @@ func (p *Provider) checkCertificate(ctx context.Context, c idp.Client, now time.
 	case c.AuthMethod == idp.AuthMethodTLS:
 		return issuedFor(c.CertificateName, chain, p.ClientCAs, now)
 	}
-	for _, anew := range []bool{false, true} {
-		keys, err := p.keysOf(ctx, c, anew)
-		if err != nil {
-			return err
-		}
-		if hasKey(keys, chain[0]) {
-			return nil
-		}
+	found, err := p.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return isOf(key, chain[0]) })
+	if err == nil && !found {
+		err = errors.New("the key of the client certificate is not registered")
 	}
-	return errors.New("the key of the client certificate is not registered")
+	return err
 }
 
 // issuedFor checks that one of the CAs issued a certificate for clients to this name (RFC 8705 §2.1). chain is what the peer
@@ -60,9 +54,9 @@ func issuedFor(name idp.CertificateName, chain []*x509.Certificate, cas *x509.Ce
 	return nil
 }
 
-// hasKey reports whether the certificate's key is among the registered ones (RFC 8705 §2.2). Who signed the certificate does
-// not matter then: the handshake has proven the key.
-func hasKey(keys []jose.JSONWebKey, cert *x509.Certificate) bool {
+// isOf reports whether a registered key is the certificate's (RFC 8705 §2.2). Who signed the certificate does not matter then:
+// the handshake has proven the key.
+func isOf(registered jose.JSONWebKey, cert *x509.Certificate) bool {
 	key, ok := cert.PublicKey.(interface{ Equal(x crypto.PublicKey) bool })
-	return ok && slices.ContainsFunc(keys, func(registered jose.JSONWebKey) bool { return key.Equal(registered.Key) })
+	return ok && key.Equal(registered.Key)
 }

@@ -40,7 +40,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"end_session_endpoint":                                     p.Issuer + pathEndSession,
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
-		"response_modes_supported":                                 []string{"query", "form_post"},
+		"response_modes_supported":                                 responseModes,
 		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantClient},
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
@@ -55,8 +55,12 @@ func (p *Provider) metadata() ([]byte, error) {
 		"claim_types_supported":                                    []string{"normal"},
 		"claims_supported":                                         supportedClaims(),
 		"claims_parameter_supported":                               true,
-		"request_parameter_supported":                              false,
-		"request_uri_parameter_supported":                          false,
+		"authorization_signing_alg_values_supported":               algorithms, // JARM §4
+		"request_parameter_supported":                              true,
+		"request_uri_parameter_supported":                          true,
+		"require_request_uri_registration":                         true,
+		"request_object_signing_alg_values_supported":              idp.AssertionAlgorithms,
+		"require_signed_request_object":                            false, // of everybody; single clients may have to
 		"code_challenge_methods_supported":                         []string{"S256"},
 		"prompt_values_supported":                                  []string{"none", "login", "consent", "select_account", "create"},
 		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3

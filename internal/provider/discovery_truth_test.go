@@ -184,15 +184,43 @@ var truths = map[string]truth{
 			t.Errorf("honoured: %v", got)
 		}
 	},
+	"authorization_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
+		only(t, said, func(v string) bool {
+			c := h.addClient(func(c *idp.Client) { c.ResponseAlg = v })
+			if !registrable(c) {
+				return false
+			}
+			header, _ := claims(t, h.authorize(request(c, "response_mode", "jwt", "scope", "")).query().Get("response"))
+			return header["alg"] == v
+		}, "none", "HS256", "ES384", "x")
+	},
 	"request_parameter_supported": func(t *testing.T, h *house, said any) {
-		if got := h.authorize(request(h.addClient(nil), "request", "a.b.c")).query().Get("error") != "request_not_supported"; got != said {
+		c := h.addKeyClient(nil, ES256)
+		if got := interacts(h.authorize(signed(c, h.goodObject(c).text(t)))); got != said {
 			t.Errorf("supported: %v", got)
 		}
 	},
+	"request_object_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
+		c := h.addKeyClient(nil, slices.Collect(maps.Keys(clientKeys()))...)
+		only(t, said, func(alg string) bool {
+			w := h.goodObject(c)
+			w.alg, w.key, w.header = alg, clientKeys()[alg], map[string]any{"alg": alg}
+			return (alg == "none" || w.key != nil) && interacts(h.authorize(signed(c, w.text(t))))
+		}, "RS384", "ES384", "HS256", "none")
+	},
+	"require_signed_request_object": func(t *testing.T, h *house, said any) {
+		if unsigned := interacts(h.authorize(request(h.addClient(nil)))); unsigned == said.(bool) {
+			t.Errorf("an unsigned request is taken: %v", unsigned)
+		}
+	},
 	"request_uri_parameter_supported": func(t *testing.T, h *house, said any) {
-		r := h.authorize(request(h.addClient(nil), "request_uri", "https://app.example/request"))
-		if got := r.query().Get("error") != "request_uri_not_supported"; got != said {
+		if got := interacts(h.byAddress(true)); got != said {
 			t.Errorf("supported: %v", got)
+		}
+	},
+	"require_request_uri_registration": func(t *testing.T, h *house, said any) {
+		if got := !interacts(h.byAddress(false)); got != said {
+			t.Errorf("required: %v", got)
 		}
 	},
 	"code_challenge_methods_supported": func(t *testing.T, h *house, said any) {

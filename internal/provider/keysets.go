@@ -19,9 +19,10 @@ import (
 const (
 	// A key set is taken for current as long as its server says, within these bounds.
 	minFresh, usualFresh, maxFresh = time.Minute, 10 * time.Minute, time.Hour
-	// refetchAfter is how long a set that was just fetched is not fetched again, whatever key is asked for: anybody can make
-	// up a kid. A fetch that failed is tried again sooner.
-	refetchAfter, retryAfter = time.Minute, 10 * time.Second
+	// A key that is not in the set is a reason to fetch it again once a minute: anybody can make up a kid.
+	refetchAfter = time.Minute
+	// retryAfter is how long nothing is fetched after a fetch that failed.
+	retryAfter = 10 * time.Second
 	// keysHold is how long keys that cannot be fetched again go on working.
 	keysHold    = 6 * time.Hour
 	maxKeySet   = 64 << 10 // bytes
@@ -41,28 +42,32 @@ type keySet struct {
 	loaded   time.Time     // when keys were fetched; zero: never
 	stale    time.Time     // from then on they are to be fetched again
 	retry    time.Time     // before that nothing is fetched
+	anew     time.Time     // before that nothing is fetched because of an unknown key
 	fetching chan struct{} // closed when the fetch under way has ended; nil: there is none
 }
 
-// keys returns the keys at an address. anew says that those returned before did not do: a client that has rotated its keys
-// names one that we have not seen (OIDC Core §10.1.1). However many callers wait for a fetch, there is one.
-func (s *keySets) keys(ctx context.Context, address string, anew bool) ([]jose.JSONWebKey, error) {
+// keys returns the keys at an address, and whether they were fetched just now. anew says that those returned before did not do:
+// a client that has rotated its keys names one that we have not seen (OIDC Core §10.1.1). However many callers wait for a
+// fetch, there is one.
+func (s *keySets) keys(ctx context.Context, address string, anew bool) (keys []jose.JSONWebKey, fetched bool, err error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.set(address)
-	var err error
 	switch {
-	case !anew && now.Before(set.stale):
+	case !anew && now.Before(set.stale), anew && now.Before(set.anew):
 	case set.fetching != nil:
-		err = s.await(ctx, set)
+		fetched, err = true, s.await(ctx, set)
 	case !now.Before(set.retry):
-		err = s.fetch(ctx, address, set)
+		if anew {
+			set.anew = now.Add(refetchAfter)
+		}
+		fetched, err = true, s.fetch(ctx, address, set)
 	}
 	if set.loaded.IsZero() || now.After(set.loaded.Add(keysHold)) {
-		return nil, cmp.Or(err, errors.New("jwks_uri gave no keys a moment ago"))
+		return nil, fetched, cmp.Or(err, errors.New("jwks_uri gave no keys a moment ago"))
 	}
-	return set.keys, nil // of before, if there was no fetch or it failed
+	return set.keys, fetched, nil // of before, if the fetch failed
 }
 
 // set returns the entry of an address. The caller holds s.mu.
@@ -109,7 +114,7 @@ func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error 
 		web.Note(ctx, slog.Any("jwks_error", err))
 		return fmt.Errorf("jwks_uri: %w", err)
 	}
-	set.keys, set.loaded, set.retry = keys, now, now.Add(refetchAfter)
+	set.keys, set.loaded = keys, now
 	set.stale = now.Add(min(max(cmp.Or(got.MaxAge, usualFresh), minFresh), maxFresh))
 	return nil
 }

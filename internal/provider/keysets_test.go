@@ -107,12 +107,16 @@ func TestAnUnknownKeyIsAskedForOnceAMinute(t *testing.T) {
 			t.Fatal("the first key is refused")
 		}
 		pub.publish(t, "b")
+		if !h.believesKid(c, "b") || pub.fetched.Load() != 2 {
+			t.Error("the new key is refused")
+		}
+		pub.publish(t, "c")
 		time.Sleep(time.Minute - time.Second)
-		if h.believesKid(c, "b") || pub.fetched.Load() != 1 {
+		if h.believesKid(c, "c") || pub.fetched.Load() != 2 {
 			t.Error("asked again within the minute")
 		}
 		time.Sleep(time.Second)
-		if !h.believesKid(c, "b") || pub.fetched.Load() != 2 {
+		if !h.believesKid(c, "c") || pub.fetched.Load() != 3 {
 			t.Error("the new key is refused a minute later")
 		}
 		if h.believesKid(c, "a") {
@@ -121,8 +125,11 @@ func TestAnUnknownKeyIsAskedForOnceAMinute(t *testing.T) {
 		for range 5 { // anybody can make up names of keys
 			h.believesKid(c, "made up")
 		}
-		if n := pub.fetched.Load(); n != 2 {
+		if n := pub.fetched.Load(); n != 3 {
 			t.Errorf("fetched %d times", n)
+		}
+		if other := h.addPublishing(pub.url + "?"); h.believesKid(other, "made up") || pub.fetched.Load() != 4 {
+			t.Errorf("fetched %d times for the first request of a client", pub.fetched.Load()-3)
 		}
 	})
 }

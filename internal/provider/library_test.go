@@ -157,14 +157,14 @@ func TestLibrary10NoCallbackGivesCodesAway(t *testing.T) {
 	}
 }
 
-func TestLibrary11ARequestObjectIsRefusedAndNotIgnored(t *testing.T) {
+func TestLibrary11ABrokenRequestObjectIsRefusedAndNotIgnored(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	object := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":1,"prompt":"none"}`)) + "."
-	if q := h.authorize(request(c, "request", object)).query(); q.Get("error") != "request_not_supported" || q.Get("state") != "st" {
+	if q := h.authorize(request(c, "request", object)).query(); q.Get("error") != "invalid_request_object" || q.Get("state") != "st" {
 		t.Errorf("answer: %v", q)
 	}
-	if q := h.authorize(request(c, "request_uri", "https://app.example/object")).query(); q.Get("error") != "request_uri_not_supported" {
+	if q := h.authorize(request(c, "request_uri", "https://app.example/object")).query(); q.Get("error") != "invalid_request_uri" {
 		t.Errorf("answer: %v", q)
 	}
 }

@@ -89,10 +89,17 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	form.Set("client_id", c.ID)
+	if form, err = p.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
+		return err
+	}
 	if err := ownRedirect(c, form); err != nil {
 		return err
 	}
-	if _, err := p.read(r, form, c, &idp.Request{}); err != nil {
+	req := idp.Request{}
+	if err := manner(form, c, &req); err != nil {
+		return err
+	}
+	if _, err := p.read(r, form, c, &req); err != nil {
 		return err
 	}
 	reference := idp.Secret(referencePrefix) + idp.NewSecret()

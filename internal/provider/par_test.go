@@ -74,11 +74,11 @@ func ended(err error) bool {
 	return ok && p.Status == 409
 }
 
-func TestOp17_ARequestObjectIsNeverIgnored(t *testing.T) {
+func TestOp17_ABrokenRequestObjectIsNeverIgnored(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	wantError(t, h.push(c, request(c, "request", "eyJ")), 400, "request_not_supported")
-	if q := h.authorize(request(c, "request_uri", "https://app.example/r")).query(); q.Get("error") != "request_uri_not_supported" {
+	wantError(t, h.push(c, request(c, "request", "eyJ")), 400, "invalid_request_object")
+	if q := h.authorize(request(c, "request_uri", "https://app.example/r")).query(); q.Get("error") != "invalid_request_uri" {
 		t.Errorf("a request_uri of the client's own: %v", q)
 	}
 	h.wantPage("request beside a reference", h.visit(c, h.pushed(c), "request", "eyJ")) // RFC 9101 §5
@@ -167,7 +167,7 @@ func TestOp39_WhatTheAuthorizationEndpointRefusesIsNotPushed(t *testing.T) {
 	for _, row := range badRequests {
 		t.Run(row.name, func(t *testing.T) {
 			narrow, code := h.narrowed(c, row.code), row.code
-			if code == "request_uri_not_supported" {
+			if code == "invalid_request_uri" {
 				code = "invalid_request" // RFC 9126 §2.1
 			}
 			r := h.push(narrow, request(narrow, row.params...))

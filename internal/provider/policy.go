@@ -17,11 +17,13 @@ type rules struct {
 	// assertionAudience lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
 	// Otherwise it is the issuer, as a string (RFC 7523bis; FAPI 2.0 §5.3.2.1).
 	assertionAudience bool
+	// undatedRequests lets request objects come without exp and nbf (FAPI 2.0 Message Signing §5.3.1 wants both).
+	undatedRequests bool
 }
 
 var policies = map[idp.ClientPolicy]rules{
-	idp.PolicyStandard:   {rs256: true, assertionAudience: true},
-	idp.PolicyCompatible: {rs256: true, assertionAudience: true, pkceOptional: true},
+	idp.PolicyStandard:   {rs256: true, assertionAudience: true, undatedRequests: true},
+	idp.PolicyCompatible: {rs256: true, assertionAudience: true, undatedRequests: true, pkceOptional: true},
 }
 
 // needsPKCE reports whether an authorization request of the client has to carry a code_challenge.

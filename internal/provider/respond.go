@@ -124,8 +124,14 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, req idp.Reques
 	if req.State != "" {
 		params.Set("state", req.State)
 	}
+	if req.ResponseAlg != "" {
+		var err error
+		if params, err = p.signedAnswer(r.Context(), req, params); err != nil {
+			return err
+		}
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	if req.ResponseMode == "form_post" {
+	if strings.HasPrefix(req.ResponseMode, "form_post") {
 		return p.formPost(w, r, req, params)
 	}
 	http.Redirect(w, r, withParams(req.RedirectURI, params), http.StatusSeeOther)
@@ -153,7 +159,7 @@ type field struct{ Name, Value string }
 // it by an inline handler, which a strict CSP blocks; ours has a script file, and a button for those without scripts.
 func (p *Provider) formPost(w http.ResponseWriter, r *http.Request, req idp.Request, params url.Values) error {
 	var fields []field
-	for _, name := range []string{"code", "error", "error_description", "iss", "state"} {
+	for _, name := range []string{"code", "error", "error_description", "iss", "state", "response"} {
 		if params.Has(name) {
 			fields = append(fields, field{name, params.Get(name)})
 		}

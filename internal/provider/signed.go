@@ -29,7 +29,7 @@ var signingAlgorithms = func() (algs []jose.SignatureAlgorithm) {
 
 // parseSigned reads a JWT of at most limit bytes into claims and checks nothing of it. go-jose's decoder takes no name twice,
 // and no other spelling of one.
-func parseSigned(text string, limit int, claims any) (*jwt.JSONWebToken, error) {
+func parseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, error) {
 	if len(text) > limit || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
 		return nil, errors.New("the JWT is too long, or broken into lines")
 	}
@@ -37,7 +37,7 @@ func parseSigned(text string, limit int, claims any) (*jwt.JSONWebToken, error) 
 	if err != nil {
 		return nil, errors.New("not a signed JWT, or of an algorithm that is not accepted")
 	}
-	if err := token.UnsafeClaimsWithoutVerification(claims); err != nil {
+	if err := token.UnsafeClaimsWithoutVerification(claims...); err != nil {
 		return nil, errors.New("a claim has the wrong type, or comes twice")
 	}
 	return token, nil
@@ -89,30 +89,26 @@ func ahead(t *float64, now time.Time) time.Duration {
 	return time.Duration(min(max(*t-float64(now.UnixMilli())/1000, -century), century) * float64(time.Second))
 }
 
-// signedBy verifies the signature with a key of the client. Keys behind a jwks_uri are asked for again if none fits, because
-// the client may have new ones.
+// signedBy verifies the signature with a key of the client.
 func (p *Provider) signedBy(ctx context.Context, c idp.Client, token *jwt.JSONWebToken) error {
-	for _, anew := range []bool{false, true} {
-		keys, err := p.keysOf(ctx, c, anew)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool { return verifies(key, token) }) {
-			return nil
-		}
+	found, err := p.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return verifies(key, token) })
+	if err == nil && !found {
+		err = errors.New("no key of the client verifies the signature")
 	}
-	return errors.New("no key of the client verifies the signature")
+	return err
 }
 
-func (p *Provider) keysOf(ctx context.Context, c idp.Client, anew bool) ([]jose.JSONWebKey, error) {
-	switch {
-	case c.JWKSURI != "":
-		return p.keySets.keys(ctx, c.JWKSURI, anew)
-	case c.JWKS != nil && !anew:
-		return c.JWKS.Keys, nil
-	default:
-		return nil, nil
+// anyKey reports whether a key of the client fits. Those behind a jwks_uri are asked for again if none does, because the client
+// may have new ones.
+func (p *Provider) anyKey(ctx context.Context, c idp.Client, fits func(jose.JSONWebKey) bool) (bool, error) {
+	if c.JWKSURI == "" {
+		return c.JWKS != nil && slices.ContainsFunc(c.JWKS.Keys, fits), nil
 	}
+	keys, fetched, err := p.keySets.keys(ctx, c.JWKSURI, false)
+	if err == nil && !fetched && !slices.ContainsFunc(keys, fits) {
+		keys, _, err = p.keySets.keys(ctx, c.JWKSURI, true)
+	}
+	return err == nil && slices.ContainsFunc(keys, fits), err
 }
 
 func verifies(key jose.JSONWebKey, token *jwt.JSONWebToken) bool {
