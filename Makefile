@@ -1,6 +1,7 @@
 # make run          the demo
 # make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
+# make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make bench        what the server costs, against the raw cost of its cryptography, measured in the same run
 # make lint         go vet, staticcheck, gofumpt; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
@@ -8,7 +9,9 @@
 tool := go tool -modfile=internal/tools/go.mod
 sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test conformance bench lint fmt build deps
+install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -o Acquire::Retries=2 -y -q --no-install-recommends $$missing; }
+
+.PHONY: run test conformance interop bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -18,6 +21,15 @@ test: deps
 
 conformance:
 	go test ./cmd/stepward -run '^TestOP|^TestConformance' -v
+
+interop:
+	@missing=""; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing="$$missing libapache2-mod-auth-openidc"; \
+	$(install)
+	cd cmd/stepward/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
+	STEPWARD_TEST_INTEROP=1 go test ./cmd/stepward -run '^TestInterop' -count=1 -timeout 3m -v
 
 bench: deps
 	go test ./cmd/stepward -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
@@ -41,4 +53,4 @@ deps:
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
-	[ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -y -q --no-install-recommends $$missing; }
+	$(install)

@@ -136,6 +136,8 @@ type claims struct {
 	AuthTime int64    `json:"auth_time"`
 	Scope    string   `json:"scope"`
 	Issuer   string   `json:"iss"`
+	SID      string   `json:"sid"`
+	Email    string   `json:"email"`
 }
 
 func (c *chrome) claims(name string) (out claims) {

@@ -134,6 +134,7 @@ func startOP(dir string, log io.Writer, settings ...string) (op, error) {
 		return op{}, err
 	}
 	cfg.SignUp, cfg.Policy = true, demoPolicy(cfg.Policy)
+	cfg.Policy.Aliases["urn:example:recent"] = idp.Alias{ACR: idp.ACRPhishingResistant, MaxAge: 5 * time.Minute}
 	o.server, err = newServer(context.Background(), cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError})), &mail.Mailbox{})
 	if err != nil {
 		return op{}, err

@@ -18,8 +18,8 @@ import (
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 const (
-	// assertionLife is how far ahead exp may lie. It bounds how long a replay mark is kept.
-	assertionLife = 5 * time.Minute
+	// assertionLife is how far ahead exp may lie. It bounds how long a replay mark is kept; widely used libraries set an hour.
+	assertionLife = time.Hour
 	maxAssertion  = 8 << 10 // bytes
 	maxClientID   = 128     // idp.Client.Faults
 )

@@ -1,0 +1,31 @@
+// openid-client (https://github.com/panva/openid-client): PAR, PKCE and private_key_jwt.
+import { settings, open, serve, signingKey } from "./driver.mjs";
+
+const client = await import("openid-client");
+
+const config = await client.discovery(
+	new URL(settings.issuer), settings.client, { id_token_signed_response_alg: "ES256" },
+	client.PrivateKeyJwt({ key: await signingKey(), kid: "1" }),
+);
+client.enableNonRepudiationChecks(config); // the ID token's signature counts, although it came over TLS
+
+await serve(async (params) => {
+	const verifier = client.randomPKCECodeVerifier(), state = client.randomState(), nonce = client.randomNonce();
+	const url = await client.buildAuthorizationUrlWithPAR(config, {
+		redirect_uri: settings.redirect, scope: "openid email offline_access", state, nonce,
+		code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256", ...params,
+	});
+	const back = await open(url);
+	const tokens = await client.authorizationCodeGrant(config, back, {
+		pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true,
+		maxAge: params.max_age === undefined ? undefined : Number(params.max_age),
+	});
+	const claims = tokens.claims();
+	const info = await client.fetchUserInfo(config, tokens.access_token, claims.sub);
+	const again = await client.refreshTokenGrant(config, tokens.refresh_token);
+	if (again.claims().auth_time !== claims.auth_time) throw new Error("auth_time was renewed by refreshing");
+	const checked = await client.tokenIntrospection(config, again.access_token);
+	if (!checked.active || checked.acr !== claims.acr) throw new Error("introspection: " + JSON.stringify(checked));
+	await client.tokenRevocation(config, again.access_token);
+	return { ...claims, email: info.email };
+});
