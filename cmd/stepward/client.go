@@ -40,7 +40,7 @@ type clientAddCmd struct {
 	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Where a signed request may be fetched from, exactly. Repeat for several."`
 	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of authorization responses, where it asks for signed ones (JARM): ${enum}."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
-	Grant        []string      `enum:"client_credentials" placeholder:"GRANT" help:"client_credentials: it gets tokens in its own name, with nobody behind it. Without --redirect-uri for nothing else."`
+	Grant        []string      `enum:"client_credentials,device_code" placeholder:"GRANT" help:"client_credentials: tokens in its own name, with nobody behind it. device_code: it runs where nobody can sign in, and shows a code (RFC 8628). Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
@@ -102,7 +102,6 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
-		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
 		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
@@ -113,22 +112,12 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	if c.Pairwise {
 		client.SubjectType = idp.SubjectPairwise
 	}
-	machine := slices.Contains(c.Grant, idp.GrantClientCredentials)
-	switch signsIn := len(c.RedirectURI) > 0 || !machine && !c.Resource; {
-	case !signsIn && !machine:
-		client.GrantTypes, client.Scopes = nil, nil
-	case !signsIn:
-		client.GrantTypes = nil
-	case c.NoRefresh:
-		client.GrantTypes = client.GrantTypes[:1]
-		fallthrough
-	default:
-		if len(client.Scopes) == 0 {
-			client.Scopes = []string{"openid", "profile", "email", "offline_access"}
-		}
-	}
-	if machine {
-		client.GrantTypes = append(client.GrantTypes, idp.GrantClientCredentials)
+	client.GrantTypes = c.grantTypes()
+	switch signsIn := slices.ContainsFunc(client.GrantTypes, idp.SignsIn); {
+	case len(client.GrantTypes) == 0:
+		client.Scopes = nil
+	case signsIn && len(client.Scopes) == 0:
+		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge
@@ -136,6 +125,23 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	secret, err := c.authentication(&client, now)
 	return client, secret, err
 }
+
+// grantTypes are those of a client that signs people in, unless the flags say that it does something else.
+func (c *clientAddCmd) grantTypes() (grants []string) {
+	if len(c.RedirectURI) > 0 || len(c.Grant) == 0 && !c.Resource {
+		grants = append(grants, idp.GrantAuthorizationCode)
+	}
+	for _, name := range c.Grant {
+		grants = append(grants, grantNames[name])
+	}
+	if slices.ContainsFunc(grants, idp.SignsIn) && !c.NoRefresh {
+		grants = append(grants, idp.GrantRefreshToken)
+	}
+	return grants
+}
+
+// grantNames are what --grant calls them.
+var grantNames = map[string]string{"client_credentials": idp.GrantClientCredentials, "device_code": idp.GrantDeviceCode}
 
 type clientListCmd struct{}
 

@@ -14,10 +14,17 @@ const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628
 )
 
 // maxURI bounds every URI of a registration, in bytes.
 const maxURI = 2048
+
+// GrantTypes are all of them.
+var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode}
+
+// SignsIn reports whether a grant begins with a person who signs in.
+func SignsIn(grant string) bool { return grant == GrantAuthorizationCode || grant == GrantDeviceCode }
 
 // IDTokenAlgorithms are the algorithms ID tokens may be signed with.
 var IDTokenAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
@@ -60,8 +67,8 @@ func (c Client) Faults(p Policy) []string {
 		fault("resource_server must authenticate; none will not do")
 	}
 	for _, grant := range c.GrantTypes {
-		if grant != GrantAuthorizationCode && grant != GrantRefreshToken && grant != GrantClientCredentials {
-			fault("grant_types %q is not supported; use authorization_code, refresh_token and client_credentials", grant)
+		if !slices.Contains(GrantTypes, grant) {
+			fault("grant_types %q is not supported; use %s", grant, strings.Join(GrantTypes, ", "))
 		}
 	}
 	if slices.Contains(c.GrantTypes, GrantClientCredentials) {

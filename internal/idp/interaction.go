@@ -69,6 +69,8 @@ type Request struct {
 	Details     Details  `json:"authorization_details,omitempty"` // RFC 9396
 	// Pushed is the Secret.Hash of the reference by which the request came in (RFC 9126); empty if it was not pushed.
 	Pushed string `json:"pushed,omitempty"`
+	// Device is the Secret.Hash of the device code that the interaction will answer (RFC 8628). There is no redirect URI then.
+	Device string `json:"device,omitempty"`
 }
 
 // Prompts reports whether the request carries a prompt value.

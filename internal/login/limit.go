@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -52,12 +51,12 @@ func tooMany(w http.ResponseWriter) error {
 // failures is whether an address is shut out for its failed finishes: a mark that finish reads in its one round trip. It is
 // the failure that pays for the count.
 func failures(r *http.Request) *ephemeral.Op {
-	return &ephemeral.Op{Verb: ephemeral.Get, Key: "limit-login-failed:" + source(r)}
+	return &ephemeral.Op{Verb: ephemeral.Get, Key: "limit-login-failed:" + web.ClientNetwork(r)}
 }
 
 // failed counts a finish that failed, and sets the mark when it was one too many.
 func (l *Login) failed(ctx context.Context, r *http.Request) error {
-	count := newLimit("failures", source(r), failureLimit)
+	count := newLimit("failures", web.ClientNetwork(r), failureLimit)
 	if err := l.Ephemeral.Do(ctx, count.op); err != nil || count.op.N < count.max {
 		return err
 	}
@@ -66,23 +65,11 @@ func (l *Login) failed(ctx context.Context, r *http.Request) error {
 	return l.Ephemeral.Do(ctx, mark)
 }
 
-// source is whom a request is counted for: an address, or the network of an IPv6 one, of which everybody has 2⁶⁴.
-func source(r *http.Request) string {
-	addr, err := netip.ParseAddr(web.ClientAddress(r))
-	if err != nil {
-		return "unknown"
-	}
-	if addr = addr.Unmap(); addr.Is6() {
-		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr().String()
-	}
-	return addr.String()
-}
-
 // limitsOf returns the limits of a ceremony's begin. A name is kept as its hash: it is nobody's business.
 func limitsOf(r *http.Request, email string) []limit {
-	limits := []limit{newLimit("begin", source(r), beginLimit)}
+	limits := []limit{newLimit("begin", web.ClientNetwork(r), beginLimit)}
 	if email != "" {
-		limits = append(limits, newLimit("email-from", source(r), emailLimit), newLimit("email", idp.Secret(email).Hash(), emailTargetLimit))
+		limits = append(limits, newLimit("email-from", web.ClientNetwork(r), emailLimit), newLimit("email", idp.Secret(email).Hash(), emailTargetLimit))
 	}
 	return limits
 }

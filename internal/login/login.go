@@ -256,7 +256,7 @@ func (l *Login) Asking(r *http.Request, id string) *web.ClientChip {
 	if err != nil {
 		return nil
 	}
-	return chip(client, v.interaction.Request.RedirectURI)
+	return chip(client, v.interaction.Request)
 }
 
 // localPath reports whether s leads to a page of our own and nowhere else, in the eyes of every browser.

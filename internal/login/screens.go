@@ -16,28 +16,32 @@ type screen struct {
 	I     string // the interaction
 	App   string // who asks; empty: a page of our own
 	Local *idp.Local
+	// Device: the application runs on another device, and nobody goes back to it from here (RFC 8628).
+	Device bool
 }
 
 func screenOf(v visit, f Facts) screen {
-	return screen{I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local}
+	return screen{I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local, Device: v.interaction.Request.Device != ""}
 }
 
 // page is the frame of a screen. A form on it may end at the client: that is where cancel and consent lead.
 func (l *Login) page(v visit, f Facts, name, title string, data any) web.Page {
 	p := web.Page{Name: name, Title: title, Data: data}
 	if v.interaction.Local == nil {
-		p.Client, p.FormAction = chip(f.Client, v.interaction.Request.RedirectURI), v.interaction.Request.RedirectURI
+		p.Client, p.FormAction = chip(f.Client, v.interaction.Request), v.interaction.Request.RedirectURI
 	}
 	return p
 }
 
 // chip shows who asks: by name, and by the host that the answer goes to, which is what was verified.
-func chip(c idp.Client, redirectURI string) *web.ClientChip {
+func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	chip := &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "an app on this device"}
 	if chip.Name == "" {
 		chip.Name = c.ID
 	}
-	if u, err := url.Parse(redirectURI); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
+	if r.Device != "" {
+		chip.Host = "on another device"
+	} else if u, err := url.Parse(r.RedirectURI); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
 		chip.Host = u.Host
 	}
 	return chip

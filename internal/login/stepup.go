@@ -48,6 +48,9 @@ func why(f Facts, step Step) string {
 	if local := f.Interaction.Local; local != nil {
 		return "Confirm it’s you to " + local.Reason + "."
 	}
+	if f.Interaction.Request.Device != "" {
+		return "Confirm it’s you to sign in to " + f.Client.Name + " on another device."
+	}
 	asks := f.Client.Name + " asks you to confirm it’s you"
 	var actions []string
 	for _, class := range f.Interaction.Requirement.ActionClasses {

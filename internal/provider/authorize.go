@@ -220,15 +220,19 @@ func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req
 	if err := prompts(form, req); err != nil {
 		return none, err
 	}
-	var err error
+	return p.readWhat(r, form, client, req)
+}
+
+// readWhat reads what is asked for, and what proof of the person.
+func (p *Provider) readWhat(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (need idp.Requirement, err error) {
 	if req.Resources, err = p.targets(client, form["resource"]); err != nil {
-		return none, err
+		return need, err
 	}
 	if req.Details, err = p.details(client, form.Get("authorization_details")); err != nil {
-		return none, err
+		return need, err
 	}
 	if err := p.scopes(form, client, req); err != nil {
-		return none, err
+		return need, err
 	}
 	return p.readDemand(r, form, client, req)
 }

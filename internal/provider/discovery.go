@@ -33,6 +33,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"pushed_authorization_request_endpoint":                    p.Issuer + pathPAR,
 		"require_pushed_authorization_requests":                    false, // of everybody; single clients may have to
 		"token_endpoint":                                           p.Issuer + pathToken,
+		"device_authorization_endpoint":                            p.Issuer + pathDeviceAuthorization, // RFC 8628 §4
 		"userinfo_endpoint":                                        p.Issuer + pathUserInfo,
 		"jwks_uri":                                                 p.Issuer + pathJWKS,
 		"introspection_endpoint":                                   p.Issuer + pathIntrospect,
@@ -41,7 +42,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 responseModes,
-		"grant_types_supported":                                    []string{grantCode, grantRefresh, grantClient},
+		"grant_types_supported":                                    idp.GrantTypes,
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
 		"id_token_signing_alg_values_supported":                    algorithms,

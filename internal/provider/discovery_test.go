@@ -20,6 +20,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"authorization_endpoint":                           h.url + "/oauth2/authorize",
 		"pushed_authorization_request_endpoint":            h.url + "/oauth2/par",
 		"require_pushed_authorization_requests":            false,
+		"device_authorization_endpoint":                    h.url + "/oauth2/device_authorization",
 		"token_endpoint":                                   h.url + "/oauth2/token",
 		"userinfo_endpoint":                                h.url + "/oauth2/userinfo",
 		"jwks_uri":                                         h.url + "/oauth2/jwks",
@@ -28,7 +29,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"end_session_endpoint":                             h.url + "/oauth2/end_session",
 		"response_types_supported":                         []any{"code"},
 		"response_modes_supported":                         []any{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"},
-		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials"},
+		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"},
 		"acr_values_supported":                             []any{"phr", "phrh", "urn:example:gold"},
 		"subject_types_supported":                          []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":            []any{"ES256", "EdDSA", "PS256", "RS256"},
@@ -58,7 +59,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 			t.Errorf("claims_supported lacks %s", name)
 		}
 	}
-	for _, absent := range []string{"registration_endpoint", "device_authorization_endpoint", "check_session_iframe", "backchannel_logout_supported"} {
+	for _, absent := range []string{"registration_endpoint", "check_session_iframe", "backchannel_logout_supported"} {
 		if m[absent] != nil {
 			t.Errorf("%s is announced", absent)
 		}

@@ -50,6 +50,12 @@ var truths = map[string]truth{
 			t.Errorf("a request that was not pushed is taken: %v", unpushed)
 		}
 	},
+	"device_authorization_endpoint": func(t *testing.T, h *house, said any) {
+		r := h.post(h.at(said), url.Values{"client_id": {h.addDevice(nil).ID}, "scope": {"openid"}})
+		if m := r.json(t); r.StatusCode != 200 || m["device_code"] == nil || m["user_code"] == nil {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	},
 	"token_endpoint": func(t *testing.T, h *house, said any) {
 		c, u := h.addClient(nil), h.addUser()
 		if r := h.post(h.at(said), exchangeForm(h.code(c, u)), basic(c)); r.json(t)["access_token"] == nil {
@@ -113,7 +119,7 @@ var truths = map[string]truth{
 		only(t, said, func(v string) bool {
 			return h.post(pathToken, url.Values{"grant_type": {v}}, basic(c)).json(t)["error"] != "unsupported_grant_type"
 		}, "implicit", "password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer",
-			"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange",
+			"urn:ietf:params:oauth:grant-type:token-exchange",
 			"urn:openid:params:grant-type:ciba", "x")
 	},
 	"acr_values_supported": func(t *testing.T, h *house, said any) {

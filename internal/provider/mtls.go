@@ -13,7 +13,8 @@ import (
 // MountMTLS adds the endpoints at which clients are asked for a certificate (RFC 8705 §5). There is nothing else at that
 // origin: a page there would make browsers ask people to choose a certificate.
 func (p *Provider) MountMTLS(protocol *http.ServeMux) {
-	protocol.HandleFunc(pathPAR, p.par)
+	protocol.HandleFunc(pathPAR, p.own(parGuard, p.push))
+	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))
 	protocol.HandleFunc(pathIntrospect, p.introspect)
 	protocol.HandleFunc(pathRevoke, p.serve(revokeGuard))
@@ -28,6 +29,7 @@ func (p *Provider) mtlsMetadata(meta map[string]any) {
 	meta["tls_client_certificate_bound_access_tokens"] = true
 	meta["mtls_endpoint_aliases"] = map[string]string{
 		"pushed_authorization_request_endpoint": p.MTLSOrigin + pathPAR,
+		"device_authorization_endpoint":         p.MTLSOrigin + pathDeviceAuthorization,
 		"token_endpoint":                        p.MTLSOrigin + pathToken,
 		"introspection_endpoint":                p.MTLSOrigin + pathIntrospect,
 		"revocation_endpoint":                   p.MTLSOrigin + pathRevoke,

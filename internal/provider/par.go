@@ -42,36 +42,27 @@ var parGuard = guard{methods: []string{http.MethodPost}, credentials: true, seve
 
 // pushable refuses what no pushed request may be.
 func pushable(form url.Values) *fault {
+	if form.Get("request_uri") != "" { // RFC 9126 §2.1
+		return invalidRequest("request_uri has no place in a pushed request")
+	}
+	return notTooLong(form)
+}
+
+// notTooLong refuses a request that is more than is kept of one (RFC 9126 §2.3).
+func notTooLong(form url.Values) *fault {
 	size := 0
 	for name, values := range form {
 		for _, value := range values {
 			size += len(name) + len(value)
 		}
 	}
-	switch {
-	case form.Get("request_uri") != "": // RFC 9126 §2.1
-		return invalidRequest("request_uri has no place in a pushed request")
-	case size > maxPushed: // RFC 9126 §2.3
+	if size > maxPushed {
 		return &fault{Error: "invalid_request", Description: fmt.Sprintf("the request is longer than %d bytes", maxPushed), status: http.StatusRequestEntityTooLarge}
 	}
 	return nil
 }
 
-// par is the pushed authorization request endpoint.
-func (p *Provider) par(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
-	bad := parGuard.admit(w, r)
-	if bad == nil {
-		if err := p.push(w, r); err != nil {
-			bad = faultOf(w, r, err)
-		}
-	}
-	if bad != nil {
-		p.fail(w, r, parGuard, bad)
-	}
-}
-
-// push validates a request as the authorization endpoint does, and keeps it.
+// push is the pushed authorization request endpoint: it validates a request as the authorization endpoint does, and keeps it.
 func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 	c, err := p.requester(r)
 	if err != nil {
@@ -80,14 +71,7 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 	if sent := r.PostForm.Get("client_id"); sent != "" && sent != c.ID {
 		return refuse("invalid_request", "client_id is not the client that authenticated")
 	}
-	form := url.Values{}
-	for _, name := range authorizeParams {
-		for _, value := range r.PostForm[name] { // but for resource, one at most
-			if value != "" { // without a value: as if omitted (RFC 6749 §3.1)
-				form.Add(name, value)
-			}
-		}
-	}
+	form := kept(r.PostForm, authorizeParams)
 	form.Set("client_id", c.ID)
 	if form, err = p.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
 		return err
@@ -107,6 +91,19 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("keep pushed request: %w", err)
 	}
 	return web.WriteJSON(w, http.StatusCreated, map[string]any{"request_uri": reference.Reveal(), "expires_in": int(referenceTTL.Seconds())})
+}
+
+// kept is what is kept of a request: parameters of these names.
+func kept(form url.Values, names []string) url.Values {
+	out := url.Values{}
+	for _, name := range names {
+		for _, value := range form[name] { // but for resource, one at most
+			if value != "" { // without a value: as if omitted (RFC 6749 §3.1)
+				out.Add(name, value)
+			}
+		}
+	}
+	return out
 }
 
 // requester authenticates the client as the token endpoint does. What admit refuses does not come here.

@@ -6,7 +6,8 @@
 //	                                                                                   │
 //	application ◀── code, state, iss ◀──────── Respond ◀── how the interaction ended ◀─┘
 //	     │
-//	     ├──▶ /oauth2/token        code or refresh token ──▶ family (store) ──▶ access, ID and refresh token
+//	     ├──▶ /oauth2/device_authorization ──▶ a person types its code at /device ──▶ the same interaction ──▶ Respond
+//	     ├──▶ /oauth2/token        code, device code or refresh token ──▶ family (store) ──▶ access, ID and refresh token
 //	     │                        a client in its own name ──▶ access token, of no family
 //	     ├──▶ /oauth2/userinfo     access token ──▶ claims
 //	     ├──▶ /oauth2/introspect   access token ──▶ what it says, if it still holds
@@ -54,6 +55,11 @@ const (
 	pathFormPostJS = "/oauth2/form_post.js"
 	pathLogout     = "/logout"
 	pathLoggedOut  = "/logged-out"
+
+	pathDeviceAuthorization = "/oauth2/device_authorization"
+	pathDevice              = "/device"
+	pathDeviceConnected     = "/device/connected"
+	pathDeviceRefused       = "/device/refused"
 )
 
 // Config wires a Provider. Durations of zero mean the defaults.
@@ -92,6 +98,7 @@ type Provider struct {
 	logouts ephemeral.Bucket[logout]
 	names   *pseudonymizer
 	keySets keySets
+	devices ephemeral.Bucket[device]
 	pages   *web.Pages
 	library http.Handler // zitadel/oidc, behind serve
 	meta    []byte       // both discovery documents
@@ -120,6 +127,7 @@ func New(c Config) (*Provider, error) {
 		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
 		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
 		keySets: keySets{outbound: c.Outbound},
+		devices: ephemeral.NewBucket[device](c.Ephemeral, "device", deviceKept),
 	}
 	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
@@ -146,7 +154,8 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.Shell.Handle(protocol, "GET "+pathEndSession, p.endSession)
 	p.Shell.Handle(protocol, "POST "+pathEndSession, p.endSession)
 	protocol.HandleFunc("GET "+pathFormPostJS, p.formPostScript)
-	protocol.HandleFunc(pathPAR, p.par)
+	protocol.HandleFunc(pathPAR, p.own(parGuard, p.push))
+	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))
 	protocol.HandleFunc(pathIntrospect, p.introspect)
 	protocol.HandleFunc(pathRevoke, p.serve(revokeGuard))
@@ -155,6 +164,11 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.Shell.Handle(protocol, "GET /.well-known/openid-configuration", p.discovery)
 	p.Shell.Handle(protocol, "GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414 §3
 
+	p.Shell.Handle(browser, "GET "+pathDevice, p.showDevice)
+	p.Shell.Handle(browser, "POST "+pathDevice, p.findDevice)
+	p.Shell.Handle(browser, "POST "+pathDevice+"/confirm", p.confirmDevice)
+	p.Shell.Handle(browser, "GET "+pathDeviceConnected, p.showDeviceConnected)
+	p.Shell.Handle(browser, "GET "+pathDeviceRefused, p.showDeviceRefused)
 	p.Shell.Handle(browser, "GET "+pathLogout, p.showLogout)
 	p.Shell.Handle(browser, "POST "+pathLogout, p.confirmLogout)
 	p.Shell.Handle(browser, "GET "+pathLoggedOut, p.showLoggedOut)

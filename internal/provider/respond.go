@@ -43,6 +43,9 @@ type authorization struct {
 // pushed request the reference is claimed, once for all interactions that began from it. One without an ID was never
 // stored: a silent or a faulty request, answered where it came in.
 func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+	if i.Request.Device != "" {
+		return p.respondDevice(w, r, i, o)
+	}
 	var once *ephemeral.Op // has one winner, who answers; never two of them: each caller might win one
 	var ops []*ephemeral.Op
 	if i.ID != "" {

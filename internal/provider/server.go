@@ -20,6 +20,7 @@ const (
 	grantCode    = idp.GrantAuthorizationCode
 	grantRefresh = idp.GrantRefreshToken
 	grantClient  = idp.GrantClientCredentials
+	grantDevice  = idp.GrantDeviceCode
 )
 
 // server is our side of the library: it routes and decodes, every decision is here. What is not overridden answers

@@ -39,3 +39,16 @@ func addressOf(r *http.Request) string {
 	}
 	return peer.Addr().Unmap().WithZone("").String()
 }
+
+// ClientNetwork returns whom a request is counted for: the client's address, or the network of an IPv6 one, of which
+// everybody has 2⁶⁴ addresses.
+func ClientNetwork(r *http.Request) string {
+	addr, err := netip.ParseAddr(ClientAddress(r))
+	if err != nil {
+		return "unknown"
+	}
+	if addr = addr.Unmap(); addr.Is6() {
+		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr().String()
+	}
+	return addr.String()
+}

@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// pollLeeway forgives a poll that is early because the one before took longer on its way.
+const pollLeeway = time.Second
+
+// What a poll may find, besides errDeviceExpired.
+var (
+	errDeviceForeign = errors.New("device code of another client")
+	errDevicePending = errors.New("nobody has answered yet")
+	errDeviceEarly   = errors.New("polled too early")
+)
+
+// DeviceToken is the device_code grant (RFC 8628 §3.4). The code works once, for the client that asked for it. What comes
+// of it is a family as of an authorization code: of the ceremony that the person went through, whenever the device asks.
+func (s server) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.DeviceAccessTokenRequest]) (*op.Response, error) {
+	c, now := r.Client.(client).registered, time.Now()
+	is, err := s.p.prepare(ctx, c, now)
+	if err != nil {
+		return nil, broken(ctx, "prepare tokens", err)
+	}
+	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+		return nil, err
+	}
+	code := idp.Secret(r.Data.DeviceCode)
+	d, err := s.p.poll(ctx, code.Hash(), c.ID, now)
+	switch {
+	case err == nil:
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, s.p.reused(ctx, c, code, now)
+	case errors.Is(err, errDeviceForeign):
+		return nil, invalidGrant("the device code was issued to another client")
+	case errors.Is(err, errDeviceExpired):
+		return nil, oidc.ErrExpiredDeviceCode().WithDescription("the device code has expired; ask for another one")
+	case errors.Is(err, errDevicePending):
+		return nil, oidc.ErrAuthorizationPending().WithDescription("nobody has answered yet")
+	case errors.Is(err, errDeviceEarly):
+		return nil, oidc.ErrSlowDown().WithDescription("wait 5 seconds longer from now on")
+	default:
+		return nil, broken(ctx, "poll", err)
+	}
+	if d.Denied {
+		return nil, oidc.ErrAccessDenied().WithDescription("the user did not allow it")
+	}
+	return s.p.settle(ctx, is, *d.Allowed, familyOf(code))
+}
+
+// poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:
+// each that is too early makes the interval longer (RFC 8628 §3.5), for all pollers of the code together.
+func (p *Provider) poll(ctx context.Context, hash, clientID string, now time.Time) (device, error) {
+	early := false
+	answered := device{}
+	_, err := p.devices.Update(ctx, hash, 0, func(d *device) error {
+		switch {
+		case d.ClientID != clientID:
+			return errDeviceForeign
+		case d.expired(now):
+			return errDeviceExpired
+		case d.Denied || d.Allowed != nil:
+			answered = *d
+			return errDeviceAnswered
+		}
+		if early = now.Sub(d.PolledAt) < d.Interval-pollLeeway; early {
+			d.Interval += pollInterval
+		}
+		d.PolledAt = now
+		return nil
+	})
+	switch {
+	case errors.Is(err, errDeviceAnswered) && answered.Denied:
+		return answered, nil
+	case errors.Is(err, errDeviceAnswered):
+		return p.devices.Take(ctx, hash)
+	case errors.Is(err, idp.ErrConflict): // others polled in between, again and again
+		return device{}, errDeviceEarly
+	case err != nil:
+		return device{}, err
+	case early:
+		return device{}, errDeviceEarly
+	}
+	return device{}, errDevicePending
+}
