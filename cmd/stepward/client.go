@@ -16,16 +16,21 @@ import (
 )
 
 type clientCmd struct {
-	Add    clientAddCmd    `cmd:"" help:"Register a client. Prints its secret, if it has one, once."`
-	List   clientListCmd   `cmd:"" help:"List the clients."`
-	Show   clientShowCmd   `cmd:"" help:"Show a client as JSON, without its secrets."`
-	Remove clientRemoveCmd `cmd:"" help:"Remove a client and revoke its tokens."`
+	Add     clientAddCmd     `cmd:"" help:"Register a client. Prints its secret, if it has one, once."`
+	List    clientListCmd    `cmd:"" help:"List the clients."`
+	Show    clientShowCmd    `cmd:"" help:"Show a client as JSON, without its secrets."`
+	Set     clientSetCmd     `cmd:"" help:"Change a client: replace what show prints by JSON from a file or standard input."`
+	Disable clientDisableCmd `cmd:"" help:"Close a client: it is refused everywhere, and its tokens are revoked."`
+	Enable  clientEnableCmd  `cmd:"" help:"Open a closed client again."`
+	Remove  clientRemoveCmd  `cmd:"" help:"Remove a client and revoke its tokens."`
 }
 
 type clientAddCmd struct {
 	Name         string        `arg:"" help:"Name that people see: \"Acme Bank\"."`
 	RedirectURI  []string      `name:"redirect-uri" placeholder:"URI" help:"Where the browser may be sent back to, exactly. Repeat for several."`
 	PostLogout   []string      `name:"post-logout-redirect-uri" placeholder:"URI" help:"Where it may be sent after sign-out."`
+	BackLogout   string        `name:"backchannel-logout-uri" placeholder:"URI" help:"Where it wants to hear from us that a session ended (OpenID Connect Back-Channel Logout)."`
+	FrontLogout  string        `name:"frontchannel-logout-uri" placeholder:"URI" help:"The same by way of the browser, on the signed-out page (Front-Channel Logout)."`
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
 	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
@@ -102,6 +107,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
 		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
 		IDTokenAlg: c.IDTokenAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
@@ -158,7 +164,11 @@ func (clientListCmd) Run(e *env) error {
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "CLIENT ID\tNAME\tPOLICY\tAUTHENTICATION\tCREATED")
 		for _, c := range clients {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Name, c.Policy, c.AuthMethod, c.CreatedAt.Format(time.DateOnly))
+			policy := string(c.Policy)
+			if !c.DisabledAt.IsZero() {
+				policy = "disabled"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Name, policy, c.AuthMethod, c.CreatedAt.Format(time.DateOnly))
 		}
 		return w.Flush()
 	})
@@ -170,12 +180,9 @@ type clientShowCmd struct {
 
 func (c clientShowCmd) Run(e *env) error {
 	return e.withStore(func(_ *config.Config, db *store.DB) error {
-		client, err := db.Client(e.ctx, c.ID)
-		if errors.Is(err, idp.ErrNotFound) {
-			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
-		}
+		client, err := storedClient(e.ctx, db, c.ID)
 		if err != nil {
-			return fmt.Errorf("show client: %w", err)
+			return err
 		}
 		return printJSON(client)
 	})

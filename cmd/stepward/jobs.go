@@ -27,11 +27,14 @@ func (s *server) runJobs(ctx context.Context) {
 			}
 			return err
 		}},
+		{"settle-logouts", time.Minute, s.op.SettleLogouts},
 		{"rotate-keys", 10 * time.Minute, func(ctx context.Context) error { return s.keys.Rotate(ctx, time.Now()) }},
 	} {
 		wg.Go(func() { s.repeat(ctx, j, holder) })
 	}
-	wg.Go(func() { _ = s.mailer.Run(ctx) }) // claims message by message and needs no lease; returns when ctx ends
+	// These two claim piece by piece and need no lease; both return when ctx ends.
+	wg.Go(func() { _ = s.mailer.Run(ctx) })
+	wg.Go(func() { s.op.DeliverLogouts(ctx) })
 	wg.Wait()
 }
 

@@ -24,7 +24,7 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with throw-away data, to try it out."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema up to date. serve does so by itself."`
 	Client      clientCmd      `cmd:"" help:"Register and look after client applications."`
-	User        userCmd        `cmd:"" help:"List and invite users."`
+	User        userCmd        `cmd:"" help:"List, invite, disable and enable users."`
 	Keys        keysCmd        `cmd:"" help:"List and rotate signing keys."`
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Look at the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

@@ -61,6 +61,7 @@ type server struct {
 	db        *store.DB
 	ephemeral ephemeral.Store
 	keys      *provider.Keys
+	op        *provider.Provider
 	mailer    *mail.Mailer
 	shell     *web.Shell
 	handler   http.Handler
@@ -164,7 +165,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
 		Outbound:   outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
-		SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas,
+		SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
@@ -197,7 +198,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	outer.HandleFunc("GET /readyz", readyz(s.db, s.ephemeral))
 	mtls := http.NewServeMux()
 	op.MountMTLS(mtls)
-	s.shell, s.handler, s.mtls = shell, outer, shell.Protocol(mtls)
+	s.op, s.shell, s.handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
 	return s, nil
 }
 

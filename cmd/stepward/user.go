@@ -17,8 +17,10 @@ import (
 )
 
 type userCmd struct {
-	List   userListCmd   `cmd:"" help:"List the users."`
-	Invite userInviteCmd `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link with which a passkey is enrolled."`
+	List    userListCmd    `cmd:"" help:"List the users."`
+	Disable userDisableCmd `cmd:"" help:"Close an account: its sessions end, its tokens are revoked, and applications that want to know are told."`
+	Enable  userEnableCmd  `cmd:"" help:"Open a closed account again."`
+	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link with which a passkey is enrolled."`
 }
 
 type userListCmd struct {

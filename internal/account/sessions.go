@@ -58,15 +58,16 @@ func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
 	if err := a.Sessions.Revoke(r.Context(), v.user.ID, sid); err != nil {
 		return fmt.Errorf("revoke session: %w", err)
 	}
-	return a.revokeFamilies(r, idp.EventSessionRevoked, v.user.ID, sid)
+	return a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid)
 }
 
-func (a *Account) revokeFamilies(r *http.Request, kind idp.EventKind, userID, sid string) error {
+// endSession ends what hangs from a session, and has the applications told that want to know.
+func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid string) error {
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
 	// The session is gone already: somebody who closes the window now must not leave its tokens behind.
-	if err := a.DB.RevokeSessionFamilies(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
-		return fmt.Errorf("revoke tokens: %w", err)
+	if _, err := a.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
+		return fmt.Errorf("end what hangs from the session: %w", err)
 	}
 	return nil
 }
@@ -77,7 +78,7 @@ func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor
 		return fmt.Errorf("revoke sessions: %w", err)
 	}
 	for _, sid := range ended {
-		if err := a.revokeFamilies(r, idp.EventSessionRevoked, v.user.ID, sid); err != nil {
+		if err := a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid); err != nil {
 			return err
 		}
 	}
@@ -103,7 +104,7 @@ func (a *Account) leave(w http.ResponseWriter, r *http.Request, sess *idp.Sessio
 	if err := a.Sessions.End(r.Context(), w, r); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
-	return a.revokeFamilies(r, idp.EventSignedOut, sess.UserID, sess.ID)
+	return a.endSession(r, idp.EventSignedOut, sess.UserID, sess.ID)
 }
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {

@@ -66,8 +66,15 @@ type Client struct {
 
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
-	GrantTypes             []string `json:"grant_types"`
-	Scopes                 []string `json:"scopes"`
+
+	// Where the client wants to hear that a session ended in which it was given tokens: from us, or by a frame in the browser
+	// (OpenID Connect Back-Channel Logout 1.0 §2.2, Front-Channel Logout 1.0 §2). It always gets a sid, required or not.
+	BackchannelLogoutURI              string   `json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired  bool     `json:"backchannel_logout_session_required,omitempty"`
+	FrontchannelLogoutURI             string   `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSessionRequired bool     `json:"frontchannel_logout_session_required,omitempty"`
+	GrantTypes                        []string `json:"grant_types"`
+	Scopes                            []string `json:"scopes"`
 	// Audience of the client's access tokens; empty: the issuer.
 	Audience []string `json:"audience,omitempty"`
 	// Resources the client may ask tokens for (RFC 8707); empty: every registered one.
@@ -164,4 +171,7 @@ type Family struct {
 	CreatedAt                             time.Time
 	ExpiresAt                             time.Time
 	RevokedAt                             time.Time
+	// WatchFrom is when to look first whether the session still lives, because the client wants to hear of its end; zero: it
+	// does not. It is of the moment the family begins, and not stored with it.
+	WatchFrom time.Time
 }

@@ -101,6 +101,7 @@ func (c Client) Faults(p Policy) []string {
 			fault("post_logout_redirect_uris %q %s", uri, reason)
 		}
 	}
+	faults = append(faults, c.logoutFaults()...)
 	for name, uri := range map[string]string{"client_uri": c.URI, "logo_uri": c.LogoURI, "policy_uri": c.PolicyURI, "tos_uri": c.TOSURI} {
 		if u, err := url.Parse(uri); uri != "" && (err != nil || !webURL(u) || len(uri) > maxURI) {
 			fault("%s must be an https URL", name)

@@ -88,9 +88,12 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"serves \"https": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.ResourceServer, c.Serves = AuthMethodBasic, make([]ClientSecret, 1), true, []string{"https://elsewhere.example"}
 		},
-		"serves is for":               func(c *Client) { c.Serves = []string{"https://api.example"} },
-		"authorization_details_types": func(c *Client) { c.DetailTypes = []string{"payment"} },
-		"client_credentials is for":   func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"serves is for":                     func(c *Client) { c.Serves = []string{"https://api.example"} },
+		"authorization_details_types":       func(c *Client) { c.DetailTypes = []string{"payment"} },
+		"client_credentials is for":         func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"backchannel_logout_uri":            func(c *Client) { c.BackchannelLogoutURI = "http://localhost/logout" },
+		"frontchannel_logout_uri must be":   func(c *Client) { c.FrontchannelLogoutURI = "https://acme.example/out#x" },
+		"frontchannel_logout_uri must have": func(c *Client) { c.FrontchannelLogoutURI = "https://other.example/out" },
 		"no action class": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
 		},

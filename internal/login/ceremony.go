@@ -223,6 +223,11 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	if errors.Is(err, idp.ErrNotFound) {
 		return "", errSessionChanged
 	}
+	if err == nil && !stepUp && a.session != nil { // Start has ended it
+		ended := web.Event(r, idp.EventSignedOut, a.session.UserID)
+		ended.SessionID = a.session.ID
+		_, err = l.DB.EndSession(context.WithoutCancel(ctx), a.session.ID, now, ended)
+	}
 	return address(a.interaction.ID), err
 }
 

@@ -91,7 +91,7 @@ func TestAStepUpNeverEndsAsAnotherUser(t *testing.T) {
 		t.Errorf("outcomes %+v", h.outcomes)
 	}
 	want := []idp.EventKind{
-		idp.EventSignedIn, idp.EventConsentGranted, idp.EventPasskeyRefused, idp.EventSignedIn, idp.EventSignedIn, idp.EventPasskeyRefused, idp.EventSteppedUp,
+		idp.EventSignedIn, idp.EventConsentGranted, idp.EventPasskeyRefused, idp.EventSignedIn, idp.EventSignedOut, idp.EventSignedIn, idp.EventPasskeyRefused, idp.EventSteppedUp,
 	}
 	if diff := cmp.Diff(want, h.kinds()); diff != "" {
 		t.Errorf("audit record, -want +got:\n%s", diff)

@@ -61,6 +61,10 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 			t.Errorf("%v", m)
 		}
 	})
+	hears := h.addClient(func(c *idp.Client) { c.BackchannelLogoutURI = "https://app.example/logout" })
+	h.tokens(hears, u) // warm
+	code := h.code(hears, u)
+	cost("code of a client that hears of logouts", 1, 1, func() { h.exchange(hears, code).json(t) })
 	var reference string
 	cost("push", 0, 1, func() { reference = h.pushed(jwt) })
 	cost("authorize, pushed", 0, 2, func() { h.begun(jwt, reference) }) // one more: the request is read

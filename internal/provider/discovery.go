@@ -39,6 +39,8 @@ func (p *Provider) metadata() ([]byte, error) {
 		"introspection_endpoint":                                   p.Issuer + pathIntrospect,
 		"revocation_endpoint":                                      p.Issuer + pathRevoke,
 		"end_session_endpoint":                                     p.Issuer + pathEndSession,
+		"backchannel_logout_supported":                             true,
+		"backchannel_logout_session_supported":                     true,
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 responseModes,

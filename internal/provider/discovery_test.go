@@ -27,6 +27,8 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"introspection_endpoint":                           h.url + "/oauth2/introspect",
 		"revocation_endpoint":                              h.url + "/oauth2/revoke",
 		"end_session_endpoint":                             h.url + "/oauth2/end_session",
+		"backchannel_logout_supported":                     true,
+		"backchannel_logout_session_supported":             true,
 		"response_types_supported":                         []any{"code"},
 		"response_modes_supported":                         []any{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"},
 		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"},
@@ -59,7 +61,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 			t.Errorf("claims_supported lacks %s", name)
 		}
 	}
-	for _, absent := range []string{"registration_endpoint", "check_session_iframe", "backchannel_logout_supported"} {
+	for _, absent := range []string{"registration_endpoint", "check_session_iframe"} {
 		if m[absent] != nil {
 			t.Errorf("%s is announced", absent)
 		}

@@ -97,6 +97,8 @@ var truths = map[string]truth{
 			t.Error("still signed in")
 		}
 	},
+	"backchannel_logout_supported":         heardOf,
+	"backchannel_logout_session_supported": heardOf,
 	"scopes_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(func(c *idp.Client) { c.Scopes = append(c.Scopes, "unheard-of") })
 		only(t, said, func(scope string) bool {
@@ -272,6 +274,18 @@ func TestEveryMemberOfTheMetadataIsTrue(t *testing.T) {
 }
 
 const everyScope = "openid profile email address phone"
+
+// heardOf tries that a client hears of a logout, and of which session.
+func heardOf(t *testing.T, h *house, said any) {
+	at := listen(t)
+	c := h.listening(at)
+	sess, tok := h.signIn(c, h.addUser())
+	h.endSession("id_token_hint", tok["id_token"].(string))
+	h.tell(c)
+	if heard := at.tokens(t); said != true || len(heard) != 1 || heard[0]["sid"] != sess.ID {
+		t.Errorf("%v: heard %v", said, heard)
+	}
+}
 
 // interacts reports whether a request got as far as the screens.
 func interacts(r reply) bool { return strings.HasPrefix(r.Header.Get("Location"), "/login?i=") }

@@ -49,6 +49,9 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 		f.Offline, f.ExpiresAt = true, now.Add(p.RefreshTTL)
 		f.HandleHash, f.CurrentHash = handle.Hash(), secret.Hash()
 	}
+	if c.WantsLogout() {
+		f.WatchFrom = now.Add(firstLook)
+	}
 	issued := p.event(ctx, idp.EventTokensIssued, a.UserID, c.ID, now)
 	issued.SessionID = a.SessionID
 	f, u, err := p.DB.CreateFamily(ctx, f, is.row(f.ID), issued)

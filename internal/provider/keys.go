@@ -135,7 +135,7 @@ func (k *Keys) load(ctx context.Context) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load signing keys: %w", err)
 	}
-	r := &ring{at: now, active: map[string]*signer{}, byHeader: map[string]map[string]*signer{typIDToken: {}, typAccessToken: {}}}
+	r := &ring{at: now, active: map[string]*signer{}, byHeader: map[string]map[string]*signer{}}
 	opened := map[string]*signer{}
 	set := struct {
 		Keys []jwk `json:"keys"`
@@ -149,6 +149,9 @@ func (k *Keys) load(ctx context.Context) (*ring, error) {
 		}
 		opened[key.ID] = s
 		for typ, header := range s.headers {
+			if r.byHeader[typ] == nil {
+				r.byHeader[typ] = map[string]*signer{}
+			}
 			r.byHeader[typ][header[:len(header)-1]] = s
 		}
 		public, err := jwkOf(s.alg, s.public)

@@ -183,9 +183,9 @@ func (p *Provider) finishLogout(w http.ResponseWriter, r *http.Request, l logout
 		ctx := context.WithoutCancel(r.Context()) // half a sign-out would be none
 		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
 		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
-		// Families first: should the second step fail, the person is still signed in, sees so, and tries again.
-		if err := p.DB.RevokeSessionFamilies(ctx, sess.ID, time.Now(), ev); err != nil && !errors.Is(err, idp.ErrNotFound) {
-			return fmt.Errorf("revoke the session's families: %w", err)
+		// What hangs from it first: should the second step fail, the person is still signed in, sees so, and tries again.
+		if _, err := p.DB.EndSession(ctx, sess.ID, time.Now(), ev); err != nil {
+			return fmt.Errorf("end what hangs from the session: %w", err)
 		}
 		if err := p.Sessions.End(ctx, w, r); err != nil {
 			return fmt.Errorf("end session: %w", err)

@@ -13,6 +13,8 @@
 //	     ├──▶ /oauth2/introspect   access token ──▶ what it says, if it still holds
 //	     ├──▶ /oauth2/revoke       any token ──▶ its family ends
 //	     └──▶ /oauth2/end_session ──▶ /logout asks ──▶ session and its families end ──▶ back, or /logged-out
+//	                                                        │
+//	application ◀── logout token ◀── DeliverLogouts ◀── outbox ◀── whatever ends a session, in its transaction
 //
 // What machines call runs through zitadel/oidc (op.RegisterServer) behind guards of our own; what people see, authorize
 // and end_session, is answered here alone, because op.Server can only redirect. See docs/decisions/0001.
@@ -28,6 +30,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -83,8 +86,9 @@ type Config struct {
 	MTLSOrigin string
 	// ClientCAs issue the certificates of clients with tls_client_auth; nil: there are no such clients.
 	ClientCAs *x509.CertPool
-	// Outbound fetches what clients name: keys and request objects.
+	// Outbound fetches what clients name, keys and request objects, and tells them of logouts.
 	Outbound *outbound.Client
+	Logger   *slog.Logger // of what happens outside of requests; nil: slog.Default
 	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
 	// gives every user another sub at all of them.
 	SubjectKey []byte
@@ -118,6 +122,7 @@ func New(c Config) (*Provider, error) {
 	case len(c.RefreshKey) < 32, len(c.SubjectKey) < 32:
 		return nil, errors.New("the refresh key or the subject key is shorter than 32 bytes")
 	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.AccessTTL = cmp.Or(c.AccessTTL, 10*time.Minute)
 	c.IDTTL = cmp.Or(c.IDTTL, 10*time.Minute)
 	c.RefreshTTL = cmp.Or(c.RefreshTTL, 30*24*time.Hour)

@@ -139,6 +139,7 @@ func (h *house) build() {
 	h.provider, err = New(Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
 		RefreshKey: bytes.Repeat([]byte{9}, 32), SubjectKey: bytes.Repeat([]byte{8}, 32), Outbound: neighbours(),
+		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 		Begin: func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, req idp.Request, need idp.Requirement) (string, error) {
 			h.last = idp.NewInteraction(req, need, time.Now())
 			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)

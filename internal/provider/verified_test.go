@@ -43,7 +43,7 @@ func TestARememberedTokenStillExpiresAndIsStillRevoked(t *testing.T) {
 		if _, err := h.provider.present(t.Context(), token, time.Now().Add(time.Hour)); !errors.Is(err, errToken) {
 			t.Errorf("an expired token: %v", err)
 		}
-		check(t, h.db.RevokeUserFamilies(t.Context(), u.ID, time.Now()))
+		check(t, h.db.DisableUser(t.Context(), u.ID, time.Now()))
 		if _, err := h.provider.present(t.Context(), token, time.Now()); !errors.Is(err, errToken) {
 			t.Errorf("a revoked token: %v", err)
 		}

@@ -91,3 +91,25 @@ func (s *Sessions) RevokeAll(ctx context.Context, userID, exceptSID string) ([]s
 	}
 	return ended, nil
 }
+
+// Alive returns those of the sessions that live, each with the time at which it ends if the browser stays silent: one round
+// trip. Who is not in it has no session any more.
+func (s *Sessions) Alive(ctx context.Context, sids []string) (map[string]time.Time, error) {
+	ops := make([]*ephemeral.Op, len(sids))
+	for i, sid := range sids {
+		ops[i] = s.records.GetOp(sid)
+	}
+	if err := s.store.Do(ctx, ops...); err != nil {
+		return nil, fmt.Errorf("look for sessions: %w", err)
+	}
+	alive, now := map[string]time.Time{}, time.Now()
+	for i, op := range ops {
+		if sess, err := s.records.Decode(op); err == nil && s.live(sess, now) {
+			alive[sids[i]] = sess.SeenAt.Add(s.ttl(sess, sess.SeenAt))
+		}
+	}
+	return alive, nil
+}
+
+// Idle is the longest silence that a session survives.
+func (s *Sessions) Idle() time.Duration { return s.idle }

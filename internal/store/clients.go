@@ -66,6 +66,8 @@ func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) erro
 	b.do(`DELETE FROM clients WHERE id = $1`, id)
 	b.do(`DELETE FROM grants WHERE client_id = $1`, id)
 	b.do(`DELETE FROM families WHERE client_id = $1`, id)
+	b.do(`DELETE FROM session_clients WHERE client_id = $1`, id)
+	b.do(`DELETE FROM logout_outbox WHERE client_id = $1`, id)
 	b.events(ev)
 	defer db.clients.forget(id)
 	return db.run(ctx, "remove client", &b)

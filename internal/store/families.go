@@ -73,9 +73,9 @@ const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM famili
 
 func nowMS() int64 { return ms(time.Now()) }
 
-// CreateFamily stores a new family, its first opaque access token if there is one, and its events, and returns it as it is
-// from now on, with its user: one batch. A window that its authentication opened may have been closed on the way.
-// idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
+// CreateFamily stores a new family, its first opaque access token if there is one, that its client wants to hear of the session's
+// end if it does, and its events, and returns it as it is from now on, with its user: one batch. A window that its
+// authentication opened may have been closed on the way. idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
 func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
 	var b batch
 	var h held
@@ -88,6 +88,9 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
 	if opaque != nil {
 		b.opaque(*opaque)
+	}
+	if !f.WatchFrom.IsZero() && f.SessionID != "" {
+		b.watch(f)
 	}
 	b.events(ev)
 	b.read(into(&h, &found, scanHeld), `SELECT `+familyColumns+`, `+userColumns+` FROM families f `+familyJoins+` WHERE f.id = $1`, f.ID)

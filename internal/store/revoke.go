@@ -56,20 +56,3 @@ func (db *DB) RevokeOpaque(ctx context.Context, hash, clientID string, now time.
 	b.revoke(`id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)
 	return db.run(ctx, "revoke family by opaque token", &b)
 }
-
-// RevokeSessionFamilies revokes what was issued in a session and must not outlive it; families with offline_access stay. That
-// there is none is no error: the events are of the session's end.
-func (db *DB) RevokeSessionFamilies(ctx context.Context, sid string, now time.Time, ev ...idp.Event) error {
-	var b batch
-	b.do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
-	b.events(ev)
-	return db.run(ctx, "revoke families of session", &b)
-}
-
-// RevokeUserFamilies revokes every family of a user; that there is none is no error.
-func (db *DB) RevokeUserFamilies(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
-	var b batch
-	b.do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
-	b.events(ev)
-	return db.run(ctx, "revoke families of user", &b)
-}

@@ -46,6 +46,7 @@ type DB struct {
 	roundTrips atomic.Int64
 	retention  time.Duration
 	clients    *clientCache
+	logouts    chan struct{} // holds one token while something new may be in the logout outbox
 }
 
 // conn is what both engines offer, in pgx idiom. Its methods translate what their drivers say.
@@ -65,7 +66,7 @@ type conn interface {
 
 // Open opens the store and checks that it can be reached. It does not migrate: see [DB.Migrate].
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db := &DB{retention: c.EventRetention, clients: newClientCache()}
+	db := &DB{retention: c.EventRetention, clients: newClientCache(), logouts: make(chan struct{}, 1)}
 	if db.retention == 0 {
 		db.retention = defaultRetention
 	}

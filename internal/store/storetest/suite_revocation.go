@@ -73,30 +73,4 @@ var revocationCases = map[string]func(*fixture){
 		f.refuses(f.RevokeFamilyByHandle(f.ctx, "", "", f.now), idp.ErrNotFound)
 		f.refuses(f.RevokeOpaque(f.ctx, "", "", f.now), idp.ErrNotFound)
 	},
-	"the end of a session ends what must not outlive it": func(f *fixture) {
-		u := f.user("a@example.org")
-		bound := f.family(u, func(fam *idp.Family) { fam.Offline = false })
-		offline := f.family(u, nil)
-		elsewhere := f.family(u, func(fam *idp.Family) { fam.Offline, fam.SessionID = false, "another" })
-		none := f.family(u, func(fam *idp.Family) { fam.Offline, fam.SessionID = false, "" })
-		f.must(f.RevokeSessionFamilies(f.ctx, "sid", f.now, f.event(idp.EventSignedOut, u.ID)))
-		f.must(f.RevokeSessionFamilies(f.ctx, "", f.now))
-		_, _, err := f.FamilyWithUser(f.ctx, bound.ID)
-		f.refuses(err, idp.ErrNotFound)
-		for _, fam := range []idp.Family{offline, elsewhere, none} {
-			_, _, err := f.FamilyWithUser(f.ctx, fam.ID)
-			f.must(err)
-		}
-		f.same(f.events(), []idp.EventKind{idp.EventSignedOut})
-	},
-	"all families of a user are revoked, and of no one else": func(f *fixture) {
-		u, other := f.user("a@example.org"), f.user("b@example.org")
-		mine, others := f.family(u, nil), f.family(other, nil)
-		f.must(f.RevokeUserFamilies(f.ctx, u.ID, f.now, f.event(idp.EventTokensRevoked, u.ID)))
-		_, _, err := f.FamilyWithUser(f.ctx, mine.ID)
-		f.refuses(err, idp.ErrNotFound)
-		_, _, err = f.FamilyWithUser(f.ctx, others.ID)
-		f.must(err)
-		f.same(len(f.events()), 1)
-	},
 }

@@ -195,6 +195,32 @@ CREATE TABLE mail (
 CREATE INDEX mail_by_next ON mail (next_at);
 CREATE INDEX mail_by_time ON mail (created_at);
 
+-- The clients that want to hear of a session's end. Sessions are in the ephemeral store; at check_at somebody looks there
+-- whether this one still lives.
+CREATE TABLE session_clients (
+    session_id TEXT COLLATE "C" NOT NULL,
+    client_id  TEXT COLLATE "C" NOT NULL,
+    user_id    TEXT COLLATE "C" NOT NULL,
+    check_at   BIGINT NOT NULL,
+    PRIMARY KEY (session_id, client_id)
+);
+CREATE INDEX session_clients_of_user ON session_clients (user_id);
+CREATE INDEX session_clients_of_client ON session_clients (client_id);
+CREATE INDEX session_clients_by_check ON session_clients (check_at);
+
+CREATE TABLE logout_outbox (
+    session_id TEXT COLLATE "C" NOT NULL,
+    client_id  TEXT COLLATE "C" NOT NULL,
+    user_id    TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    next_at    BIGINT NOT NULL,
+    attempts   BIGINT NOT NULL,
+    last_error TEXT NOT NULL,
+    PRIMARY KEY (session_id, client_id)
+);
+CREATE INDEX logout_outbox_of_client ON logout_outbox (client_id, next_at);
+CREATE INDEX logout_outbox_by_time ON logout_outbox (created_at);
+
 CREATE TABLE leases (
     name       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     holder     TEXT NOT NULL,

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// storedClient loads a client for looking at and changing, disabled or not.
+func storedClient(ctx context.Context, db *store.DB, id string) (idp.Client, error) {
+	client, err := db.StoredClient(ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		return client, fmt.Errorf("there is no client with the ID %s; see: stepward client list", id)
+	}
+	if err != nil {
+		return client, fmt.Errorf("load client: %w", err)
+	}
+	return client, nil
+}
+
+type clientSetCmd struct {
+	ID   string `arg:"" help:"Client ID."`
+	File string `arg:"" optional:"" default:"-" help:"File with the client as JSON, as show prints it. Default: standard input."`
+}
+
+func (c clientSetCmd) Run(e *env) error {
+	in := io.Reader(os.Stdin)
+	if c.File != "-" {
+		file, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("read client: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	var changed idp.Client
+	decoder := json.NewDecoder(in)
+	decoder.DisallowUnknownFields() // a member misspelt would be one removed
+	if err := decoder.Decode(&changed); err != nil {
+		return fmt.Errorf("this is not a client as JSON: %w", err)
+	}
+	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+		client, err := storedClient(e.ctx, db, c.ID)
+		if err != nil {
+			return err
+		}
+		if changed.ID != c.ID {
+			return fmt.Errorf("client_id is %q; the ID of a client never changes", changed.ID)
+		}
+		now := time.Now()
+		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = client.Secrets, client.CreatedAt, now, client.DisabledAt
+		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
+			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
+		}
+		event := idp.NewEvent(idp.EventClientChanged, "", now)
+		event.ClientID = c.ID
+		if err := db.PutClient(e.ctx, changed, event); err != nil {
+			return fmt.Errorf("change client: %w", err)
+		}
+		fmt.Println("changed; running servers notice within 5 seconds")
+		return nil
+	})
+}
+
+type clientDisableCmd struct {
+	ID string `arg:"" help:"Client ID."`
+}
+
+func (c clientDisableCmd) Run(e *env) error {
+	return switchClient(e, c.ID, idp.EventClientDisabled, (*store.DB).DisableClient, "disabled; its tokens are revoked, and running servers refuse it within 5 seconds")
+}
+
+type clientEnableCmd struct {
+	ID string `arg:"" help:"Client ID."`
+}
+
+func (c clientEnableCmd) Run(e *env) error {
+	return switchClient(e, c.ID, idp.EventClientEnabled, (*store.DB).EnableClient, "enabled; running servers notice within 5 seconds")
+}
+
+func switchClient(e *env, id string, kind idp.EventKind, change func(*store.DB, context.Context, string, time.Time, ...idp.Event) error, done string) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
+		if _, err := storedClient(e.ctx, db, id); err != nil {
+			return err
+		}
+		event := idp.NewEvent(kind, "", time.Now())
+		event.ClientID = id
+		err := change(db, e.ctx, id, time.Now(), event)
+		if errors.Is(err, idp.ErrNotFound) {
+			return errors.New("it is so already")
+		}
+		if err != nil {
+			return fmt.Errorf("change client: %w", err)
+		}
+		fmt.Println(done)
+		return nil
+	})
+}

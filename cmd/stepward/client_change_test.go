@@ -1,0 +1,85 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := stepward(t, dir, "client", "show", "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "client.json")
+	set := func(from, to string) error {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(strings.Replace(shown, from, to, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stepward(t, dir, "client", "set", "acme", file)
+		return err
+	}
+	secrets := func() []idp.ClientSecret {
+		server, stop := serveIn(t, dir)
+		defer stop()
+		c, err := server.db.StoredClient(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Secrets
+	}
+	before := secrets()
+	if err := set(`"redirect_uris"`, `"backchannel_logout_uri": "https://acme.example/logout", "redirect_uris"`); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := stepward(t, dir, "client", "show", "acme"); !strings.Contains(out, `"backchannel_logout_uri": "https://acme.example/logout"`) {
+		t.Errorf("not changed:\n%s", out)
+	}
+	if after := secrets(); len(before) != 1 || len(after) != 1 || before[0].Hash != after[0].Hash {
+		t.Error("the secret changed with the metadata")
+	}
+	for name, row := range map[string]struct{ from, to, want string }{
+		"another ID":         {`"acme"`, `"other"`, "never changes"},
+		"a fault":            {`https://acme.example/cb`, `http://acme.example/cb`, "use https"},
+		"a member misspelt":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
+		"what is not JSON":   {`{`, ``, "not a client"},
+		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://localhost/x", "redirect_uris"`, "backchannel_logout_uri must be"},
+	} {
+		if err := set(row.from, row.to); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAClientIsDisabledAndEnabled(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme",
+		"--backchannel-logout-uri", "https://acme.example/back", "--frontchannel-logout-uri", "https://acme.example/front"); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ verb, fails, listed string }{
+		{"disable", "", "disabled"}, {"disable", "already", "disabled"}, {"enable", "", "standard"}, {"enable", "already", "standard"},
+	} {
+		_, err := stepward(t, dir, "client", step.verb, "acme")
+		if (err != nil) != (step.fails != "") || err != nil && !strings.Contains(err.Error(), step.fails) {
+			t.Errorf("%s: %v", step.verb, err)
+		}
+		if out, _ := stepward(t, dir, "client", "list"); !strings.Contains(out, step.listed) {
+			t.Errorf("after %s:\n%s", step.verb, out)
+		}
+		if out, err := stepward(t, dir, "client", "show", "acme"); err != nil || !strings.Contains(out, "https://acme.example/back") || !strings.Contains(out, "https://acme.example/front") {
+			t.Errorf("after %s: %v\n%s", step.verb, err, out)
+		}
+		if _, err := stepward(t, dir, "client", step.verb, "nobody"); err == nil || !strings.Contains(err.Error(), "no client") {
+			t.Errorf("%s nobody: %v", step.verb, err)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+)
+
+type userDisableCmd struct {
+	User string `arg:"" help:"E-mail address or user ID."`
+}
+
+func (c userDisableCmd) Run(e *env) error {
+	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+		user, err := findUser(e.ctx, db, c.User)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		err = db.DisableUser(e.ctx, user.ID, now, idp.NewEvent(idp.EventUserDisabled, user.ID, now))
+		closed := errors.Is(err, idp.ErrNotFound) // then sessions may be left of an attempt that stopped half way
+		if err != nil && !closed {
+			return fmt.Errorf("disable user: %w", err)
+		}
+		// Sessions last: whoever signs in from now on is refused, so none can begin behind our back.
+		eph, err := openEphemeral(e.ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
+		}
+		defer eph.Close()
+		ended, err := session.New(session.Config{Store: eph}).RevokeAll(e.ctx, user.ID, "")
+		if err != nil {
+			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
+		}
+		if closed {
+			fmt.Printf("was disabled before; %d sessions ended\n", len(ended))
+			return nil
+		}
+		fmt.Printf("disabled; %d sessions ended, and all tokens are revoked\n", len(ended))
+		return nil
+	})
+}
+
+type userEnableCmd struct {
+	User string `arg:"" help:"E-mail address or user ID."`
+}
+
+func (c userEnableCmd) Run(e *env) error {
+	return e.withStore(func(_ *config.Config, db *store.DB) error {
+		user, err := findUser(e.ctx, db, c.User)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		err = db.EnableUser(e.ctx, user.ID, now, idp.NewEvent(idp.EventUserEnabled, user.ID, now))
+		if errors.Is(err, idp.ErrNotFound) {
+			return errors.New("this user is not disabled")
+		}
+		if err != nil {
+			return fmt.Errorf("enable user: %w", err)
+		}
+		fmt.Println("enabled; the user may sign in again")
+		return nil
+	})
+}
+
+// findUser finds a user by address or ID.
+func findUser(ctx context.Context, db *store.DB, name string) (idp.User, error) {
+	user, err := db.UserByID(ctx, name)
+	if email, ok := idp.NormalizeEmail(name); ok {
+		user, err = db.UserByEmail(ctx, email)
+	}
+	if errors.Is(err, idp.ErrNotFound) {
+		return user, fmt.Errorf("there is no user %s; see: stepward user list", name)
+	}
+	if err != nil {
+		return user, fmt.Errorf("find user: %w", err)
+	}
+	return user, nil
+}

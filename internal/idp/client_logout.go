@@ -1,0 +1,43 @@
+package idp
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// WantsLogout reports whether the client is to hear of the end of sessions.
+func (c Client) WantsLogout() bool {
+	return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != ""
+}
+
+// logoutFaults says what is wrong with where the client wants to hear of a logout.
+func (c Client) logoutFaults() (faults []string) {
+	parse := func(uri string) *url.URL {
+		u, err := url.Parse(uri)
+		if err != nil || !webURL(u) || u.User != nil || strings.Contains(uri, "#") || len(uri) > 2048 || !utf8.ValidString(uri) {
+			return nil
+		}
+		return u
+	}
+	if uri := c.BackchannelLogoutURI; uri != "" {
+		if u := parse(uri); u == nil || u.Scheme != "https" { // also on this machine: package outbound speaks nothing else
+			faults = append(faults, "backchannel_logout_uri must be an https URL without a fragment")
+		}
+	}
+	if uri := c.FrontchannelLogoutURI; uri != "" {
+		u := parse(uri)
+		sameOrigin := func(redirect string) bool { // Front-Channel Logout §2
+			r, err := url.Parse(redirect)
+			return err == nil && r.Scheme == u.Scheme && strings.EqualFold(r.Host, u.Host)
+		}
+		switch {
+		case u == nil:
+			faults = append(faults, "frontchannel_logout_uri must be an https URL without a fragment")
+		case !slices.ContainsFunc(c.RedirectURIs, sameOrigin):
+			faults = append(faults, "frontchannel_logout_uri must have scheme, host and port of one of the redirect_uris")
+		}
+	}
+	return faults
+}

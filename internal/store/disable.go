@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// DisableUser closes an account: what clients were given ends with it, and those that want to hear of the end of its sessions are
+// in the outbox. The sessions themselves are in the ephemeral store: end them after this, so that none begins in between.
+// idp.ErrNotFound, also if the account is closed already.
+func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
+	b.do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
+	b.logout(`user_id = $1`, userID, now)
+	b.events(ev)
+	return db.runLogout(ctx, "disable user", &b)
+}
+
+// EnableUser opens a closed account again. What ended with it does not come back. idp.ErrNotFound, also if it is not closed.
+func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at > 0", userID)
+	b.do(`UPDATE users SET disabled_at = 0, updated_at = $2 WHERE id = $1`, userID, ms(now))
+	b.events(ev)
+	return db.run(ctx, "enable user", &b)
+}
+
+// DisableClient closes a client: it is refused everywhere within 5 seconds, and what it was given ends at once. Its grants stay.
+// idp.ErrNotFound, also if it is closed already.
+func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at = 0", id)
+	b.do(`UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1`, id, ms(now))
+	b.do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id, ms(now))
+	b.events(ev)
+	defer db.clients.forget(id)
+	return db.run(ctx, "disable client", &b)
+}
+
+// EnableClient opens a closed client again. idp.ErrNotFound, also if it is not closed.
+func (db *DB) EnableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at > 0", id)
+	b.do(`UPDATE clients SET disabled_at = 0, updated_at = $2 WHERE id = $1`, id, ms(now))
+	b.events(ev)
+	defer db.clients.forget(id)
+	return db.run(ctx, "enable client", &b)
+}
