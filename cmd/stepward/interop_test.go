@@ -248,7 +248,7 @@ func TestInteropOAuth4WebAPI(t *testing.T) { interopNode(t, "oauth4webapi.mjs") 
 // interopNode meets a client in JavaScript; driver.mjs says how they talk.
 func interopNode(t *testing.T, script string) {
 	o := interop(t)
-	a := o.keyClient(func(c *idp.Client) { c.RequirePAR = true })
+	a := o.keyClient(func(c *idp.Client) { c.RequirePAR, c.RequireSignedRequest = true, true })
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := writePEM(ca, "CERTIFICATE", opCA.cert.Raw); err != nil {
 		t.Fatal(err)
@@ -348,7 +348,7 @@ func TestInteropApache(t *testing.T) {
 	key := must(rsa.GenerateKey(rand.Reader, 2048))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	o.keyClient(func(c *idp.Client) {
-		c.ID, c.RedirectURIs = "apache", []string{home + "/oidc"}
+		c.ID, c.RedirectURIs, c.RequireSignedRequest = "apache", []string{home + "/oidc"}, true
 		c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Use: "sig"}}}
 	})
 	for _, err := range []error{

@@ -1,23 +1,25 @@
-// oauth4webapi (https://github.com/panva/oauth4webapi): PAR, PKCE and private_key_jwt.
+// oauth4webapi (https://github.com/panva/oauth4webapi): PAR, JAR, JARM, PKCE and private_key_jwt.
 import { settings, open, serve, signingKey } from "./driver.mjs";
 
 const oauth = await import("oauth4webapi");
 
 const issuer = new URL(settings.issuer);
 const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm: "oauth2" }));
-const client = { client_id: settings.client, id_token_signed_response_alg: "ES256" };
-const auth = oauth.PrivateKeyJwt({ key: await signingKey(), kid: "1" });
+const client = { client_id: settings.client, id_token_signed_response_alg: "ES256", authorization_signed_response_alg: "ES256" };
+const key = { key: await signingKey(), kid: "1" };
+const auth = oauth.PrivateKeyJwt(key);
 
 await serve(async (params) => {
 	const verifier = oauth.generateRandomCodeVerifier(), state = oauth.generateRandomState(), nonce = oauth.generateRandomNonce();
-	const pushed = await oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, {
-		response_type: "code", redirect_uri: settings.redirect, scope: "openid email", state, nonce,
+	const request = await oauth.issueRequestObject(as, client, {
+		response_type: "code", response_mode: "jwt", redirect_uri: settings.redirect, scope: "openid email", state, nonce,
 		code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256", ...params,
-	}));
+	}, key);
+	const pushed = await oauth.processPushedAuthorizationResponse(as, client, await oauth.pushedAuthorizationRequest(as, client, auth, { request }));
 	const url = new URL(as.authorization_endpoint);
 	url.searchParams.set("client_id", client.client_id);
 	url.searchParams.set("request_uri", pushed.request_uri);
-	const back = oauth.validateAuthResponse(as, client, await open(url), state);
+	const back = await oauth.validateJwtAuthResponse(as, client, await open(url), state);
 	const response = await oauth.authorizationCodeGrantRequest(as, client, auth, back, settings.redirect, verifier);
 	const tokens = await oauth.processAuthorizationCodeResponse(as, client, response, {
 		expectedNonce: nonce, requireIdToken: true,

@@ -1,21 +1,23 @@
-// openid-client (https://github.com/panva/openid-client): PAR, PKCE and private_key_jwt.
+// openid-client (https://github.com/panva/openid-client): PAR, JAR, JARM, PKCE and private_key_jwt.
 import { settings, open, serve, signingKey } from "./driver.mjs";
 
 const client = await import("openid-client");
 
+const key = { key: await signingKey(), kid: "1" };
 const config = await client.discovery(
-	new URL(settings.issuer), settings.client, { id_token_signed_response_alg: "ES256" },
-	client.PrivateKeyJwt({ key: await signingKey(), kid: "1" }),
+	new URL(settings.issuer), settings.client,
+	{ id_token_signed_response_alg: "ES256", authorization_signed_response_alg: "ES256" }, client.PrivateKeyJwt(key),
 );
+client.useJwtResponseMode(config);
 client.enableNonRepudiationChecks(config); // the ID token's signature counts, although it came over TLS
 
 await serve(async (params) => {
 	const verifier = client.randomPKCECodeVerifier(), state = client.randomState(), nonce = client.randomNonce();
-	const url = await client.buildAuthorizationUrlWithPAR(config, {
+	const signed = await client.buildAuthorizationUrlWithJAR(config, {
 		redirect_uri: settings.redirect, scope: "openid email offline_access", state, nonce,
 		code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256", ...params,
-	});
-	const back = await open(url);
+	}, key);
+	const back = await open(await client.buildAuthorizationUrlWithPAR(config, signed.searchParams));
 	const tokens = await client.authorizationCodeGrant(config, back, {
 		pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true,
 		maxAge: params.max_age === undefined ? undefined : Number(params.max_age),
