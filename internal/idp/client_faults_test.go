@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -109,4 +110,25 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 			t.Errorf("%s: %q", want, faults)
 		}
 	}
+}
+
+func FuzzRegisteredRedirectURI(f *testing.F) {
+	for _, uri := range []string{"https://app.example/cb", "http://127.0.0.1:1/cb", "com.example.app:/cb", "javascript:alert(1)", "https://a@b/", "https://a/#x", "//a/b", "data:x.y,z"} {
+		f.Add(uri)
+	}
+	f.Fuzz(func(t *testing.T, uri string) {
+		for _, native := range []bool{false, true} {
+			if redirectFault(uri, native) != "" {
+				continue
+			}
+			u, err := url.Parse(uri)
+			if err != nil || strings.Contains(uri, "#") || u.User != nil || len(uri) > 2048 {
+				t.Fatalf("%q is taken", uri)
+			}
+			private := native && strings.Contains(u.Scheme, ".")
+			if !private && u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
+				t.Errorf("%q is taken, native %v", uri, native)
+			}
+		}
+	})
 }
