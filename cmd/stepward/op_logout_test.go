@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,27 @@ func TestOP36ASessionEndedOnTheAccountPageIsHeardOf(t *testing.T) {
 	}
 	if got := o.logout(heard); got["sid"] != sid {
 		t.Errorf("sid %v, want %s", got["sid"], sid)
+	}
+}
+
+func TestOP36TheSignedOutPageTellsClientsInFrames(t *testing.T) {
+	t.Parallel()
+	o := sharedOP(t)
+	a := o.client(func(c *idp.Client) {
+		returning(c)
+		c.FrontchannelLogoutURI = rpOrigin + "frontchannel?tenant=1"
+	})
+	p := o.person()
+	tok := a.signIn(p)
+	at := p.open(o.logoutURL("id_token_hint", tok.IDToken, "post_logout_redirect_uri", bye, "state", "s"))
+	frame := must(url.Parse(attr(regexp.MustCompile(`<iframe [^>]*>`).FindString(at.body), "src")))
+	q := frame.Query()
+	if at.name != "logged-out" || !strings.HasPrefix(frame.String(), rpOrigin+"frontchannel?") ||
+		q.Get("iss") != o.issuer || q.Get("sid") != tok.claims["sid"] || q.Get("tenant") != "1" {
+		t.Errorf("%s with a frame of %s", at, frame)
+	}
+	if next := attr(regexp.MustCompile(`<a [^>]*data-next[^>]*>`).FindString(at.body), "href"); next != bye+"?state=s" {
+		t.Errorf("then to %q", next)
 	}
 }
 

@@ -41,6 +41,8 @@ func (p *Provider) metadata() ([]byte, error) {
 		"end_session_endpoint":                                     p.Issuer + pathEndSession,
 		"backchannel_logout_supported":                             true,
 		"backchannel_logout_session_supported":                     true,
+		"frontchannel_logout_supported":                            true,
+		"frontchannel_logout_session_supported":                    true,
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 responseModes,

@@ -29,6 +29,8 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"end_session_endpoint":                             h.url + "/oauth2/end_session",
 		"backchannel_logout_supported":                     true,
 		"backchannel_logout_session_supported":             true,
+		"frontchannel_logout_supported":                    true,
+		"frontchannel_logout_session_supported":            true,
 		"response_types_supported":                         []any{"code"},
 		"response_modes_supported":                         []any{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"},
 		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"},

@@ -97,8 +97,10 @@ var truths = map[string]truth{
 			t.Error("still signed in")
 		}
 	},
-	"backchannel_logout_supported":         heardOf,
-	"backchannel_logout_session_supported": heardOf,
+	"backchannel_logout_supported":          heardOf,
+	"backchannel_logout_session_supported":  heardOf,
+	"frontchannel_logout_supported":         framed,
+	"frontchannel_logout_session_supported": framed,
 	"scopes_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(func(c *idp.Client) { c.Scopes = append(c.Scopes, "unheard-of") })
 		only(t, said, func(scope string) bool {
@@ -284,6 +286,16 @@ func heardOf(t *testing.T, h *house, said any) {
 	h.tell(c)
 	if heard := at.tokens(t); said != true || len(heard) != 1 || heard[0]["sid"] != sess.ID {
 		t.Errorf("%v: heard %v", said, heard)
+	}
+}
+
+// framed tries that a client is shown in a frame, with the session that ended.
+func framed(t *testing.T, h *house, said any) {
+	c := h.addClient(func(c *idp.Client) { c.FrontchannelLogoutURI = "https://app.example/out" })
+	sess, tok := h.signIn(c, h.addUser())
+	at := h.get(h.endSession("id_token_hint", tok["id_token"].(string)).Header.Get("Location"))
+	if said != true || !strings.Contains(at.body, `src="https://app.example/out?iss=`) || !strings.Contains(at.body, "sid="+sess.ID) {
+		t.Errorf("%v: %s", said, at.body)
 	}
 }
 

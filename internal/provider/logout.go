@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +27,8 @@ type logout struct {
 	// SessionID is the session that a verified id_token_hint was issued in; it proves that the request comes from a client
 	// of that session.
 	SessionID string `json:"sid,omitempty"`
+	// Frames are the addresses that the page of a finished logout shows, so that their clients end their sessions too.
+	Frames []string `json:"frames,omitempty"`
 }
 
 var logoutParams = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
@@ -179,31 +182,41 @@ func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 
 // finishLogout ends the session and what lives by it, and sends the person back or to the page that says so.
 func (p *Provider) finishLogout(w http.ResponseWriter, r *http.Request, l logout, sess *idp.Session) error {
+	target := l.target()
 	if sess != nil {
 		ctx := context.WithoutCancel(r.Context()) // half a sign-out would be none
 		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
 		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
 		// What hangs from it first: should the second step fail, the person is still signed in, sees so, and tries again.
-		if _, err := p.DB.EndSession(ctx, sess.ID, time.Now(), ev); err != nil {
+		clients, err := p.DB.EndSession(ctx, sess.ID, time.Now(), ev)
+		if err != nil {
 			return fmt.Errorf("end what hangs from the session: %w", err)
 		}
 		if err := p.Sessions.End(ctx, w, r); err != nil {
 			return fmt.Errorf("end session: %w", err)
 		}
-	}
-	target := pathLoggedOut
-	if l.RedirectURI != "" {
-		params := url.Values{}
-		if l.State != "" {
-			params.Set("state", l.State)
+		if l.Frames = p.logoutFrames(ctx, clients, sess.ID); len(l.Frames) > 0 {
+			id := idp.NewSecret()
+			if err := p.logouts.Put(ctx, id.Hash(), l); err != nil {
+				web.Note(ctx, slog.Any("frontchannel_error", err)) // the person is signed out, and that is what counts
+			} else {
+				target = pathLoggedOut + "?l=" + id.Reveal()
+			}
 		}
-		target = withParams(l.RedirectURI, params)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, target, http.StatusSeeOther)
 	return nil
 }
 
-func (p *Provider) showLoggedOut(w http.ResponseWriter, r *http.Request) error {
-	return p.Shell.Render(w, r, p.pages, "logged_out", web.Page{Name: "logged-out", Title: "Signed out"})
+// target is where the person goes in the end.
+func (l logout) target() string {
+	if l.RedirectURI == "" {
+		return pathLoggedOut
+	}
+	params := url.Values{}
+	if l.State != "" {
+		params.Set("state", l.State)
+	}
+	return withParams(l.RedirectURI, params)
 }

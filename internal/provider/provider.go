@@ -47,17 +47,18 @@ import (
 
 // Paths of the endpoints, below the issuer.
 const (
-	pathAuthorize  = "/oauth2/authorize"
-	pathPAR        = "/oauth2/par"
-	pathToken      = "/oauth2/token"
-	pathUserInfo   = "/oauth2/userinfo"
-	pathJWKS       = "/oauth2/jwks"
-	pathIntrospect = "/oauth2/introspect"
-	pathRevoke     = "/oauth2/revoke"
-	pathEndSession = "/oauth2/end_session"
-	pathFormPostJS = "/oauth2/form_post.js"
-	pathLogout     = "/logout"
-	pathLoggedOut  = "/logged-out"
+	pathAuthorize   = "/oauth2/authorize"
+	pathPAR         = "/oauth2/par"
+	pathToken       = "/oauth2/token"
+	pathUserInfo    = "/oauth2/userinfo"
+	pathJWKS        = "/oauth2/jwks"
+	pathIntrospect  = "/oauth2/introspect"
+	pathRevoke      = "/oauth2/revoke"
+	pathEndSession  = "/oauth2/end_session"
+	pathFormPostJS  = "/oauth2/form_post.js"
+	pathLoggedOutJS = "/oauth2/logged_out.js"
+	pathLogout      = "/logout"
+	pathLoggedOut   = "/logged-out"
 
 	pathDeviceAuthorization = "/oauth2/device_authorization"
 	pathDevice              = "/device"
@@ -159,6 +160,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.Shell.Handle(protocol, "GET "+pathEndSession, p.endSession)
 	p.Shell.Handle(protocol, "POST "+pathEndSession, p.endSession)
 	protocol.HandleFunc("GET "+pathFormPostJS, p.formPostScript)
+	protocol.HandleFunc("GET "+pathLoggedOutJS, p.loggedOutScript)
 	protocol.HandleFunc(pathPAR, p.own(parGuard, p.push))
 	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))

@@ -154,6 +154,21 @@ func formSource(target string) string {
 	return source
 }
 
+// frameSources returns the CSP sources of what a page shows in frames: the origins, and no more. What is not plainly an origin of
+// the web is left out, and does not load.
+func frameSources(frames []string) (sources string) {
+	for _, frame := range frames {
+		u, err := url.Parse(frame)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool { return !isHostRune(r) }) {
+			continue
+		}
+		if source := " " + u.Scheme + "://" + u.Host; !strings.Contains(sources+" ", source+" ") {
+			sources += source
+		}
+	}
+	return sources
+}
+
 func isHostRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:[]", r)
 }

@@ -31,6 +31,8 @@ type Page struct {
 	Data   any
 	// FormAction is where a form on this page may lead in the end besides our own origin: the client's redirect URI.
 	FormAction string
+	// Frames are the addresses of other sites that the page shows in frames.
+	Frames []string
 
 	Rail       []Link // house: at most seven words
 	Nav        string // house: the Text of the active one
@@ -130,6 +132,9 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 	h.Set("Content-Security-Policy", pagePolicy)
 	if source := formSource(p.FormAction); source != "" {
 		h.Set("Content-Security-Policy", fmt.Sprintf(contentPolicy, source))
+	}
+	if sources := frameSources(p.Frames); sources != "" {
+		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src"+sources)
 	}
 	if p.Layout == LayoutHouse {
 		// Only here: on the threshold it would cut the tie to an application that opened us in a popup and waits for it.
