@@ -442,6 +442,25 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	}
 	l.open(issuer + "/account/sessions?done=revoked")
 	l.look("sessions-four", "account")
+	r := httptest.NewRequest("GET", issuer, nil)
+	r.Header.Set("User-Agent", "Safari on iPhone")
+	paid := idp.Authentication{ID: idp.NewID(), UserID: ada.ID, At: time.Now().Add(-90 * time.Second), ActionClasses: []string{"payments"}}
+	confirmed, err := others.Start(t.Context(), httptest.NewRecorder(), r, paid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.demo.db.CreateFamily(t.Context(), idp.Family{
+		ID: idp.NewID(), ClientID: "acme-bank", UserID: ada.ID, SessionID: confirmed.ID, Scopes: []string{"payouts"},
+		Assurance: idp.Assurance{AuthenticationID: paid.ID, AuthTime: paid.AuthTime(), ActionClasses: paid.ActionClasses},
+		CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.open(issuer + "/account/sessions")
+	l.look("windows-two", "account")
+	l.click("window-close")
+	l.wait(`document.querySelectorAll("[data-test=window]").length === 1`, "one window less")
+	l.look("windows-closed", "account")
 
 	l.open(issuer + "/account/applications")
 	l.look("applications-none", "account")

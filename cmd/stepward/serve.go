@@ -172,7 +172,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	accounts, err := account.New(account.Config{
 		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.db, Ephemeral: s.ephemeral, Mailer: s.mailer,
-		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Scopes: cfg.Policy.Scopes, SignUp: cfg.SignUp, Insecure: cfg.Insecure(),
+		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp, Insecure: cfg.Insecure(),
 		Require: logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
 	})
 	if err != nil {

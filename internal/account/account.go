@@ -48,11 +48,11 @@ type Config struct {
 	DB         *store.DB
 	Ephemeral  ephemeral.Store
 	Mailer     *mail.Mailer
-	Issuer     string               // without a slash at the end; links in letters begin with it
-	RPID       string               // for the Signal API
-	Scopes     map[string]idp.Scope // what applications may see, in words
-	SignUp     bool                 // false: only who is invited
-	Insecure   bool                 // http on localhost: a plain cookie name, no Secure
+	Issuer     string     // without a slash at the end; links in letters begin with it
+	RPID       string     // for the Signal API
+	Policy     idp.Policy // scopes and action classes, in words
+	SignUp     bool       // false: only who is invited
+	Insecure   bool       // http on localhost: a plain cookie name, no Secure
 
 	// Require answers whether this browser is signed in and, for a class, has stepped up for it; if not, it has begun the
 	// interaction that gets there, and answered. Package login has it.
@@ -122,6 +122,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	mine("GET /account/sessions", "", see, "", a.showSessions)
 	mine("POST /account/sessions/revoke", "", see, "/account/sessions", a.revokeSession)
 	mine("POST /account/sessions/revoke-others", "", see, "/account/sessions", a.revokeOthers)
+	mine("POST /account/windows/close", "", see, "/account/sessions", a.closeWindow)
 	mine("GET /account/applications", "", see, "", a.showApplications)
 	mine("POST /account/applications/remove", "", see, "/account/applications", a.removeApplication)
 	mine("GET /account/activity", "", see, "", a.showActivity)

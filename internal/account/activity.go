@@ -50,6 +50,7 @@ var inWords = map[idp.EventKind]string{
 	idp.EventSignedIn:         "You signed in",
 	idp.EventSteppedUp:        "You confirmed it's you",
 	idp.EventSignedOut:        "You signed out",
+	idp.EventWindowClosed:     "You took back that you had confirmed something",
 	idp.EventSessionRevoked:   "A session was signed out",
 	idp.EventConsentGranted:   "You gave {client} access",
 	idp.EventConsentRevoked:   "You removed the access of {client}",

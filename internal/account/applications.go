@@ -48,7 +48,7 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 func (a *Account) words(scopes []string) []string {
 	var words []string
 	for _, name := range scopes {
-		if text := a.Scopes[name].Description; text != "" {
+		if text := a.Policy.Scopes[name].Description; text != "" {
 			words = append(words, text)
 		} else if name != "openid" {
 			words = append(words, name)

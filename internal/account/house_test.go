@@ -74,7 +74,16 @@ func build(t *testing.T, change ...func(*account.Config)) *house {
 	c := account.Config{
 		Shell: shell, Sessions: h.sessions, Ceremonies: ceremonies, DB: h.db, Ephemeral: h.ephemeral, Mailer: mailer,
 		Issuer: issuer, RPID: "login.example.com", SignUp: true, Require: h.require,
-		Scopes: map[string]idp.Scope{"email": {Name: "email", Description: "See your e-mail address"}},
+		Policy: idp.Policy{
+			Scopes: map[string]idp.Scope{
+				"email": {Name: "email", Description: "See your e-mail address"},
+				"pay":   {Name: "pay", Description: "Make payments", ActionClass: "payments"},
+			},
+			ActionClasses: map[string]idp.ActionClass{
+				"payments": {Name: "payments", Description: "make a payment", Window: 5 * time.Minute},
+				"account":  {Name: "account", Description: "change how you sign in", Window: 5 * time.Minute},
+			},
+		},
 		SignedUp: func(_ context.Context, _ *http.Request, i string) error {
 			h.signedUp = append(h.signedUp, i)
 			return nil

@@ -14,11 +14,13 @@ import (
 type sessionsPage struct {
 	Sessions []idp.Session
 	Current  string // ID of the visitor's own
+	Windows  []openWindow
 	Notice   string
 }
 
 var sessionNotices = map[string]string{
 	"revoked": "That session is signed out.",
+	"closed":  "Closed. The next time, you will be asked to confirm it’s you again.",
 	"others":  "You are signed out everywhere else.",
 }
 
@@ -27,8 +29,12 @@ func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
+	windows, err := a.openWindows(r.Context(), v.user.ID, sessions, time.Now())
+	if err != nil {
+		return err
+	}
 	return a.house(w, r, v, http.StatusOK, "sessions", "Sessions", "Where you are signed in", sessionsPage{
-		Sessions: sessions, Current: v.session.ID, Notice: sessionNotices[r.URL.Query().Get("done")],
+		Sessions: sessions, Current: v.session.ID, Windows: windows, Notice: sessionNotices[r.URL.Query().Get("done")],
 	})
 }
 

@@ -175,3 +175,11 @@ type Family struct {
 	// does not. It is of the moment the family begins, and not stored with it.
 	WatchFrom time.Time
 }
+
+// Access is all that tokens of the family can be for.
+func (f Family) Access() Access {
+	if len(f.Resources) > 0 {
+		return Access{Scopes: f.Scopes, Resources: f.Resources, Details: f.Details}
+	}
+	return Access{Scopes: f.Scopes, Resources: f.Audience, Details: f.Details}
+}

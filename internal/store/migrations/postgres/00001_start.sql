@@ -121,10 +121,11 @@ CREATE INDEX families_by_expiry ON families (expires_at);
 -- Windows of action classes that their user has closed: the classes, separated by blanks, by the authentication that opened
 -- them. What is derived from it reads this row, so one write reaches all of it.
 CREATE TABLE closed_windows (
-    authentication_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    authentication_id TEXT COLLATE "C" NOT NULL,
     user_id           TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     classes           TEXT NOT NULL,
-    closed_at         BIGINT NOT NULL
+    closed_at         BIGINT NOT NULL,
+    PRIMARY KEY (authentication_id, user_id)
 );
 CREATE INDEX closed_windows_of_user ON closed_windows (user_id);
 CREATE INDEX closed_windows_by_time ON closed_windows (closed_at);
