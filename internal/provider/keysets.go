@@ -39,6 +39,7 @@ type keySets struct {
 
 type keySet struct {
 	keys     []jose.JSONWebKey
+	used     time.Time     // when somebody asked last
 	loaded   time.Time     // when keys were fetched; zero: never
 	stale    time.Time     // from then on they are to be fetched again
 	retry    time.Time     // before that nothing is fetched
@@ -54,6 +55,7 @@ func (s *keySets) keys(ctx context.Context, address string, anew bool) (keys []j
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.set(address)
+	set.used = now
 	switch {
 	case !anew && now.Before(set.stale), anew && now.Before(set.anew):
 	case set.fetching != nil:
@@ -75,8 +77,14 @@ func (s *keySets) set(address string) *keySet {
 	if set := s.sets[address]; set != nil {
 		return set
 	}
-	if s.sets == nil || len(s.sets) >= maxKeySets {
-		s.sets = map[string]*keySet{} // costs one fetch each, once in a while; who waits for one holds its entry
+	if len(s.sets) >= maxKeySets {
+		var idle string
+		for other, set := range s.sets { // a fetch costs more than this
+			if idle == "" || set.used.Before(s.sets[idle].used) {
+				idle = other
+			}
+		}
+		delete(s.sets, idle) // whoever waits for it holds the entry itself
 	}
 	set := &keySet{}
 	s.sets[address] = set

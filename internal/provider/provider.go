@@ -132,7 +132,7 @@ func New(c Config) (*Provider, error) {
 		codes:   ephemeral.NewBucket[authorization](c.Ephemeral, "code", codeTTL),
 		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
 		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
-		keySets: keySets{outbound: c.Outbound},
+		keySets: keySets{outbound: c.Outbound, sets: map[string]*keySet{}},
 		devices: ephemeral.NewBucket[device](c.Ephemeral, "device", deviceKept),
 	}
 	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
