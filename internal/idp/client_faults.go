@@ -44,6 +44,9 @@ func (c Client) Faults(p Policy) []string {
 	if c.Policy != PolicyStandard && c.Policy != PolicyCompatible {
 		fault("policy must be standard or compatible, not %q", c.Policy)
 	}
+	if c.Native && c.Policy == PolicyCompatible {
+		fault("policy compatible is not for native clients: without PKCE any application on the device can use their codes") // RFC 8252 §8.1
+	}
 	switch c.AuthMethod {
 	case AuthMethodNone, AuthMethodPrivateKey, AuthMethodSelfSigned:
 	case AuthMethodTLS:

@@ -51,6 +51,7 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"token_endpoint_auth_method": func(c *Client) { c.AuthMethod = "tls" },
 		"jwks is needed":             func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
 		"needs a secret":             func(c *Client) { c.AuthMethod = AuthMethodBasic },
+		"not for native":             func(c *Client) { c.Native, c.Policy = true, PolicyCompatible },
 		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
 		"is for token_endpoint_auth_method tls_client_auth alone": func(c *Client) { c.SANDNS = "a.example" },
 		"needed for token_endpoint_auth_method self_signed":       func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },

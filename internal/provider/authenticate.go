@@ -78,6 +78,7 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 		return idp.Client{}, notClient(ctx, err)
 	}
 	web.Note(ctx, slog.String("client", c.ID))
+	asks(ctx, c.ID)
 	return c, nil
 }
 

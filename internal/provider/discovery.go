@@ -92,7 +92,7 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 }
 
 // publish writes a document that anybody may read, scripts of any origin included. It is the same for everyone and says
-// nothing about anybody; no other endpoint answers other origins.
+// nothing about anybody. Other endpoints answer the origins of their client alone (cors).
 func publish(w http.ResponseWriter, document []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

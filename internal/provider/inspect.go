@@ -62,23 +62,9 @@ type introspection struct {
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
 
-// introspect is the introspection endpoint. It does not go through the library, which would refuse a client that has
-// nothing but its certificate to authenticate with.
-func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
-	bad := introspectGuard.admit(w, r)
-	if bad == nil {
-		if err := p.inspect(w, r); err != nil {
-			bad = faultOf(w, r, err)
-		}
-	}
-	if bad != nil {
-		p.fail(w, r, introspectGuard, bad)
-	}
-}
-
 // inspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every other
-// kind of token, it says that it is not active (RFC 7662 §2.2, §4).
+// kind of token, it says that it is not active (RFC 7662 §2.2, §4). It does not go through the library, which would refuse a
+// client that has nothing but its certificate to authenticate with.
 func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 	c, err := p.requester(r)
 	if err != nil {

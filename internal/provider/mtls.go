@@ -16,7 +16,7 @@ func (p *Provider) MountMTLS(protocol *http.ServeMux) {
 	protocol.HandleFunc(pathPAR, p.own(parGuard, p.push))
 	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
 	protocol.HandleFunc(pathToken, p.serve(tokenGuard))
-	protocol.HandleFunc(pathIntrospect, p.introspect)
+	protocol.HandleFunc(pathIntrospect, p.own(introspectGuard, p.inspect))
 	protocol.HandleFunc(pathRevoke, p.serve(revokeGuard))
 	protocol.HandleFunc(pathUserInfo, p.serve(userInfoGuard))
 }

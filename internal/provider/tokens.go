@@ -230,6 +230,7 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if err != nil {
 		return presented{}, err
 	}
+	asks(ctx, c.ClientID)
 	expires := time.Unix(c.Expires, 0)
 	familyID, _, ofFamily := strings.Cut(c.ID, ".")
 	if c.Issuer != p.Issuer || !now.Before(expires) {
@@ -270,6 +271,7 @@ func (p *Provider) open(t presented, now time.Time) (presented, error) {
 
 func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time.Time) (presented, error) {
 	t, f, u, err := p.DB.FamilyByOpaque(ctx, token.Hash())
+	asks(ctx, f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
 		return presented{}, errToken
 	}

@@ -1,0 +1,33 @@
+package idp
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Runs reports whether scripts of this origin are the client's: it is one that lives in browsers, so it has no secret, and
+// origin (as browsers spell it, RFC 6454 §6.2) is that of one of its redirect URIs. Whoever can receive the client's codes
+// may as well exchange them.
+func (c Client) Runs(origin string) bool {
+	if origin == "" || !c.Public() || c.Native {
+		return false
+	}
+	return slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return originOf(uri) == origin })
+}
+
+// originOf is the origin of a redirect URI; "null", which browsers say for what has none, never matches.
+func originOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || !webURL(u) {
+		return ""
+	}
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
+}
