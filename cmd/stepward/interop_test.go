@@ -91,8 +91,8 @@ func (p *person) arrive(at page) (page, []string) {
 }
 
 // meet takes a stranger through sign-in, silent sign-in and step-up. stepUp are the parameters by which it asks for a proof
-// that is at most five minutes old.
-func (o *op) meet(s stranger) {
+// that is at most five minutes old. It returns the person, who is still signed in.
+func (o *op) meet(s stranger) *person {
 	o.t.Helper()
 	home := o.person()
 	p, _ := o.browser() // another device, the same passkey
@@ -121,6 +121,7 @@ func (o *op) meet(s stranger) {
 		o.t.Fatalf("step-up: %+v by way of %q", paid, seen)
 	}
 	o.t.Logf("%s stepped up: acr %s, auth_time %d", o.t.Name(), paid.ACR, paid.AuthTime)
+	return p
 }
 
 // keyClient registers a client that signs with a key of its own.
@@ -349,6 +350,7 @@ func TestInteropApache(t *testing.T) {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	o.keyClient(func(c *idp.Client) {
 		c.ID, c.RedirectURIs, c.RequireSignedRequest = "apache", []string{home + "/oidc"}, true
+		c.BackchannelLogoutURI = home + "/oidc?logout=backchannel"
 		c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Use: "sig"}}}
 	})
 	for _, err := range []error{
@@ -371,7 +373,7 @@ func TestInteropApache(t *testing.T) {
 		"INTEROP_DIR=" + dir, "INTEROP_PORT=" + port, "INTEROP_BACKEND=" + backend, "INTEROP_ISSUER=" + o.issuer, "INTEROP_PASSPHRASE=" + idp.NewSecret().Reveal(),
 	}, "/usr/sbin/apache2", args...)
 	await(t, address)
-	o.meet(stranger{
+	p := o.meet(stranger{
 		begin: func(params url.Values) string {
 			if params.Has("acr_values") {
 				return home + "/payout"
@@ -380,4 +382,15 @@ func TestInteropApache(t *testing.T) {
 		},
 		end: claimsOn(t),
 	})
+
+	p.submit(p.open("/oauth2/end_session"), "logout-confirm", nil)
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(50 * time.Millisecond) {
+		if at := p.open(home); at.name == "login" { // Apache has heard that its session is over
+			t.Logf("%s signed out by the provider", t.Name())
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("signed out at the provider, and Apache does not know")
+		}
+	}
 }
