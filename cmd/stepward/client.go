@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -22,6 +23,7 @@ type clientCmd struct {
 	Set     clientSetCmd     `cmd:"" help:"Change a client: replace what show prints by JSON from a file or standard input."`
 	Disable clientDisableCmd `cmd:"" help:"Close a client: it is refused everywhere, and its tokens are revoked."`
 	Enable  clientEnableCmd  `cmd:"" help:"Open a closed client again."`
+	Token   clientTokenCmd   `cmd:"" help:"Make a token with which an application registers itself. Prints it once."`
 	Remove  clientRemoveCmd  `cmd:"" help:"Remove a client and revoke its tokens."`
 }
 
@@ -54,11 +56,15 @@ type clientAddCmd struct {
 	Target       []string      `name:"resource" placeholder:"URI" help:"Registered resources it may ask tokens for (RFC 8707). Default: every one."`
 	Serves       []string      `placeholder:"URI" help:"Registered resources that it is, for --resource-server: it may introspect tokens for them."`
 	Details      []string      `name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details it may ask for (RFC 9396). Default: none."`
+	SectorURI    string        `name:"sector-identifier-uri" placeholder:"URI" help:"Where the redirect URIs of its sector are listed, for --pairwise on several hosts."`
+	InitiateURI  string        `name:"initiate-login-uri" placeholder:"URI" help:"Where others may send people who want to sign in to it."`
 	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Refuse authentications below this acr: phr, phrh or an alias."`
 	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
 	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of ID tokens: ${enum}."`
 	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Access tokens: ${enum}."`
+	PolicyURI    string        `name:"policy-uri" placeholder:"URI" help:"Its privacy policy, linked on the sign-in and consent pages."`
+	TOSURI       string        `name:"tos-uri" placeholder:"URI" help:"Its terms of service, likewise."`
 	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
 	URI          string        `name:"uri" placeholder:"URI" help:"Home page."`
 	JSON         bool          `name:"json" help:"Print JSON."`
@@ -77,6 +83,9 @@ func (c *clientAddCmd) Run(e *env) error {
 		}
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
+		}
+		if err := provider.CheckSector(e.ctx, outboundOf(cfg), client); err != nil {
+			return fmt.Errorf("this client cannot be registered: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
 		event.ClientID = client.ID
@@ -104,7 +113,8 @@ func (c *clientAddCmd) Run(e *env) error {
 // client builds the registration and, for a client that is to have one, its secret.
 func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	client := idp.Client{
-		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI,
+		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,

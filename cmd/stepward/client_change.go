@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -58,8 +59,15 @@ func (c clientSetCmd) Run(e *env) error {
 		}
 		now := time.Now()
 		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = client.Secrets, client.CreatedAt, now, client.DisabledAt
+		changed.RegistrationHash, changed.UsedAt = client.RegistrationHash, client.UsedAt
+		if !changed.Dynamic { // the operator answers for it now: nobody removes it, and it does not change itself
+			changed.RegistrationHash, changed.UsedAt = "", time.Time{}
+		}
 		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
 			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
+		}
+		if err := provider.CheckSector(e.ctx, outboundOf(cfg), changed); err != nil {
+			return fmt.Errorf("the client cannot be changed so: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientChanged, "", now)
 		event.ClientID = c.ID

@@ -3,8 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 )
 
 func TestAClientWithKeysHasNoSecret(t *testing.T) {
@@ -120,6 +125,45 @@ func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
 	} {
 		if out, err := add("bad", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+}
+
+func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
+	dir := t.TempDir()
+	made := func(args ...string) idp.Secret {
+		t.Helper()
+		out, err := stepward(t, dir, append([]string{"client", "token"}, args...)...)
+		token := regexp.MustCompile(`initial access token  (\S{52})\n`).FindStringSubmatch(out)
+		if err != nil || token == nil || !strings.Contains(out, "Registration is off") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return idp.Secret(token[1])
+	}
+	once, many := made(), made("--uses", "0", "--ttl", "1h")
+	db, err := store.Open(t.Context(), store.Config{Dir: dir, Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	live := func(token idp.Secret, at time.Time) bool {
+		return must(db.HasRegistrationToken(t.Context(), token.Hash(), at))
+	}
+	now := time.Now()
+	if !live(once, now.Add(23*time.Hour)) || live(once, now.Add(25*time.Hour)) || !live(many, now) || live(many, now.Add(2*time.Hour)) {
+		t.Error("they do not live as long as they should")
+	}
+	for i, client := range []string{"a", "b", "c"} {
+		if err := db.RegisterClient(t.Context(), idp.Client{ID: client}, many.Hash(), now); err != nil {
+			t.Errorf("use %d: %v", i+1, err)
+		}
+	}
+	if _, err := stepward(t, dir, "client", "token", "--revoke-all"); err != nil || live(once, now) || live(many, now) {
+		t.Errorf("%v, or still live", err)
+	}
+	for _, args := range [][]string{{"--uses", "-1"}, {"--ttl", "1s"}} {
+		if _, err := stepward(t, dir, append([]string{"client", "token"}, args...)...); err == nil {
+			t.Errorf("%v was accepted", args)
 		}
 	}
 }

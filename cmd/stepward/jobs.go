@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -21,11 +22,13 @@ func (s *server) runJobs(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, j := range []job{
 		{"sweep", time.Minute, func(ctx context.Context) error {
-			n, err := s.db.Sweep(ctx, time.Now())
-			if n > 0 {
-				s.log.Debug("swept", "rows", n)
+			now := time.Now()
+			n, err := s.db.Sweep(ctx, now)
+			clients, clientsErr := s.db.SweepClients(ctx, now.Add(-s.cfg.RegistrationUnused), now)
+			if n+clients > 0 {
+				s.log.Debug("swept", "rows", n, "clients", clients)
 			}
-			return err
+			return errors.Join(err, clientsErr)
 		}},
 		{"settle-logouts", time.Minute, s.op.SettleLogouts},
 		{"rotate-keys", 10 * time.Minute, func(ctx context.Context) error { return s.keys.Rotate(ctx, time.Now()) }},

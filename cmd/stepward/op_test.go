@@ -216,6 +216,11 @@ func (o *op) send(method, target string, form url.Values, headers ...string) ans
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	return o.do(req)
+}
+
+func (o *op) do(req *http.Request) answer {
+	o.t.Helper()
 	resp, err := machine.Do(req)
 	if err != nil {
 		o.t.Fatal(err)

@@ -151,6 +151,10 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
+	registration, err := registrationOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	cas, err := clientCAs(cfg.ClientCAPath)
@@ -164,8 +168,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
-		Outbound:   outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts}),
-		SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log,
+		Outbound: outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
@@ -271,6 +274,11 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	return nil
+}
+
+// outboundOf is the one way by which we fetch what clients name.
+func outboundOf(cfg *config.Config) *outbound.Client {
+	return outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts})
 }
 
 func footer(cfg *config.Config) []web.Link {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -13,6 +14,7 @@ import (
 
 type application struct {
 	ID, Name, LogoURL, URL string
+	SignInURL              string   // of its own; empty: none known
 	Scopes                 []string // in words
 	Since                  time.Time
 }
@@ -34,13 +36,25 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 			return fmt.Errorf("load client: %w", err)
 		}
 		p.Applications = append(p.Applications, application{
-			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, Scopes: a.words(g.Scopes), Since: g.CreatedAt,
+			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c), Scopes: a.words(g.Scopes), Since: g.CreatedAt,
 		})
 	}
 	if r.URL.Query().Get("done") == "removed" {
 		p.Notice = "The application no longer has access. It will ask again if you use it again."
 	}
 	return a.house(w, r, v, http.StatusOK, "applications", "Applications", "Applications you use", p)
+}
+
+// initiate is the address at which a client begins a sign-in here (OIDC Core §4); "" if it has none.
+func (a *Account) initiate(c idp.Client) string {
+	u, err := url.Parse(c.InitiateLoginURI)
+	if err != nil || c.InitiateLoginURI == "" {
+		return ""
+	}
+	q := u.Query()
+	q.Set("iss", a.Issuer)
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // words says what scopes let an application do; a scope that the operator gave no words is shown by its name, except

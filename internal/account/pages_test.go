@@ -119,6 +119,31 @@ func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
 	}
 }
 
+func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	client := func(id, address string) {
+		t.Helper()
+		if err := h.db.PutClient(t.Context(), idp.Client{ID: id, Name: id, InitiateLoginURI: address}); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: id, Scopes: []string{"openid"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client("without", "")
+	if p := b.get("/account/applications").is("account", 200); p.has("application-open") {
+		t.Error("a link to nowhere")
+	}
+	client("with", "https://app.example/login?x=1")
+	p := b.get("/account/applications").is("account", 200).wants("application-open")
+	if !strings.Contains(p.body, `href="https://app.example/login?iss=`) || !strings.Contains(p.body, "&amp;x=1\"") {
+		t.Errorf("no link\n%s", p.content())
+	}
+}
+
 func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)

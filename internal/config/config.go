@@ -39,6 +39,12 @@ type Config struct {
 	RefreshTokenTTL time.Duration
 	KeyRotation     time.Duration
 
+	Registration       string // "", "token" or "open"
+	RegistrationScopes []string
+	RegistrationUnused time.Duration
+	StatementIssuer    string
+	StatementJWKSPath  string
+
 	SignUp  bool
 	SMTPURL idp.Secret
 	From    string // sender of mail

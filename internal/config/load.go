@@ -112,6 +112,14 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 		fault("issuer", values["issuer"].source, "is http although a certificate is given; use https://"+c.Issuer.Host)
 	}
 	crossCheckMTLS(c, values, fault)
+	for _, scope := range c.RegistrationScopes {
+		if _, known := c.Policy.Scopes[scope]; !known {
+			fault("registration-scopes", values["registration-scopes"].source, fmt.Sprintf("%q is not among scopes", scope))
+		}
+	}
+	if (c.StatementIssuer == "") != (c.StatementJWKSPath == "") {
+		fault("software-statement-issuer", "", "goes together with software-statement-jwks-path: set both or neither")
+	}
 	if c.SignUp && c.SMTPURL == "" {
 		fault("smtp-url", "", "is missing: sign-up is open, and each new address is verified by mail")
 	}

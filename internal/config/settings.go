@@ -113,6 +113,30 @@ var Settings = []Setting{
 		Help: "Age at which a signing key is replaced. The next one is published ahead of its use, the old one stays published as long as tokens it signed live.",
 	},
 	{
+		Name: "registration", Default: "off", set: choice(func(c *Config, v string) {
+			if c.Registration = v; v == "off" {
+				c.Registration = ""
+			}
+		}, "off", "token", "open"),
+		Help: "Whether applications register themselves (RFC 7591): `token` lets those that have a token of yours (`stepward client token`), `open` everybody.",
+	},
+	{
+		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
+		Help: "What applications that registered themselves may ask people for.",
+	},
+	{
+		Name: "registration-unused", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
+		Help: "An application that registered itself is removed when it was not used for so long.",
+	},
+	{
+		Name: "software-statement-issuer", set: text(func(c *Config) *string { return &c.StatementIssuer }),
+		Help: "The `iss` of software statements that are believed (RFC 7591 §2.3). Empty: none is.",
+	},
+	{
+		Name: "software-statement-jwks-path", set: text(func(c *Config) *string { return &c.StatementJWKSPath }),
+		Help: "JWK set of the keys that sign them. Read at the start.",
+	},
+	{
 		Name: "sign-up", Default: "closed", set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
 		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to invitations.",
 	},
@@ -278,6 +302,16 @@ func setFrom(c *Config, v string) error {
 }
 
 var accentPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func setRegistrationScopes(c *Config, v string) error {
+	c.RegistrationScopes = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	for _, scope := range c.RegistrationScopes {
+		if !scopeToken(scope) {
+			return fmt.Errorf("%q is not a scope; write openid profile email", scope)
+		}
+	}
+	return nil
+}
 
 func setAccent(c *Config, v string) error {
 	if !accentPattern.MatchString(v) {

@@ -103,9 +103,23 @@ type Client struct {
 	AccessFormat TokenFormat   `json:"access_token_format,omitempty"`          // empty: jwt
 	AccessTTL    time.Duration `json:"access_token_ttl,omitempty"`             // zero: the provider's default
 
+	// InitiateLoginURI is where others may send a person who wants to sign in to the client (OIDC Core §4).
+	InitiateLoginURI string `json:"initiate_login_uri,omitempty"`
+
+	// Dynamic says that the client described itself (RFC 7591): the operator has checked nothing of it.
+	Dynamic bool `json:"dynamic,omitempty"`
+	// What a dynamic client said of its software. The statement is a JWT, verified when it was sent.
+	SoftwareID        string `json:"software_id,omitempty"`
+	SoftwareVersion   string `json:"software_version,omitempty"`
+	SoftwareStatement string `json:"software_statement,omitempty"`
+
 	CreatedAt  time.Time `json:"-"`
 	UpdatedAt  time.Time `json:"-"`
 	DisabledAt time.Time `json:"-"`
+	// RegistrationHash is the Secret.Hash of the token with which a dynamic client manages its registration (RFC 7592), UsedAt
+	// when it was last used, to the day. Both are stored beside the metadata, and empty for every other client.
+	RegistrationHash string    `json:"-"`
+	UsedAt           time.Time `json:"-"`
 }
 
 // A ClientSecret is one of possibly two overlapping secrets of a confidential client.

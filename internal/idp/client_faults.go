@@ -110,6 +110,15 @@ func (c Client) Faults(p Policy) []string {
 			fault("%s must be an https URL", name)
 		}
 	}
+	if c.InitiateLoginURI != "" && !fetchable(c.InitiateLoginURI) {
+		fault("initiate_login_uri must be an https URL")
+	}
+	if len(c.SoftwareID) > 255 || len(c.SoftwareVersion) > 255 {
+		fault("software_id and software_version are limited to 255 bytes each")
+	}
+	if c.Dynamic && (c.FirstParty || c.ResourceServer) {
+		fault("dynamic clients can be neither first_party nor resource_server")
+	}
 	for _, scope := range c.Scopes {
 		if _, known := p.Scopes[scope]; !known {
 			fault("scope %q is not configured", scope)

@@ -12,10 +12,11 @@ import (
 // A consent is the data of consent.html.
 type consent struct {
 	screen
-	UserID  string   // whom the page was shown to
-	Details []string // in words: what is asked for, and allowed for this once
-	New     []string // in words: what is asked for
-	Allowed []string // what was allowed before
+	Stranger string   // where an application leads that nobody here has checked; empty: it was checked
+	UserID   string   // whom the page was shown to
+	Details  []string // in words: what is asked for, and allowed for this once
+	New      []string // in words: what is asked for
+	Allowed  []string // what was allowed before
 }
 
 func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -24,6 +25,9 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 		return err
 	}
 	d := consent{screen: screenOf(v, f), UserID: v.session.UserID}
+	if f.Client.Dynamic {
+		d.Stranger = chip(f.Client, v.interaction.Request).Host
+	}
 	for _, scope := range v.interaction.Request.Scopes {
 		if slices.Contains(step.Scopes, scope) {
 			d.New = append(d.New, l.scope(scope))

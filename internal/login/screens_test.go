@@ -80,6 +80,27 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	}
 }
 
+func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: "stranger", Name: "Your Bank", Dynamic: true}))
+	for client, want := range map[string]bool{"app": false, "stranger": true} {
+		h.request.ClientID, h.request.RedirectURI = client, "https://evil.example/cb"
+		h.request.Prompt = []string{"consent"}
+		i := b.begin()
+		page := b.show(i)
+		if strings.Contains(page.body, `data-page="login"`) {
+			b.confirm(page.dialog())
+			page = b.show(i)
+		}
+		h.expect(page, http.StatusOK, "consent")
+		if got := strings.Contains(page.body, `data-test="stranger"`) && strings.Contains(page.body, "<strong><bdi>evil.example</bdi></strong>"); got != want {
+			t.Errorf("%s: said so: %v\n%s", client, got, page.body)
+		}
+	}
+}
+
 func TestWhoDoesNotAllowItIsSentBack(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

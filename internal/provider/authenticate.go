@@ -79,6 +79,7 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 	}
 	web.Note(ctx, slog.String("client", c.ID))
 	asks(ctx, c.ID)
+	p.used(ctx, c, now)
 	return c, nil
 }
 

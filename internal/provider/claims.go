@@ -50,21 +50,29 @@ func parseClaims(s string) (*claimsRequest, error) {
 	if len(s) > maxClaims {
 		return nil, fmt.Errorf("longer than %d bytes", maxClaims)
 	}
-	d := json.NewDecoder(bytes.NewReader([]byte(s)))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
-	}
-	if err := uniqueMembers(d, '{'); err != nil {
+	if err := strictObject([]byte(s)); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
 	}
 	c := &claimsRequest{}
 	if err := json.Unmarshal([]byte(s), c); err != nil {
 		return nil, errors.New("a member has the wrong type")
 	}
 	return c, nil
+}
+
+// strictObject refuses what is not one JSON object, has a member twice, or goes on after it.
+func strictObject(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("not a JSON object")
+	}
+	if err := uniqueMembers(d, '{'); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON object")
+	}
+	return nil
 }
 
 // uniqueMembers reads the rest of the object or array that open began and refuses a member name that comes twice. The

@@ -74,6 +74,9 @@ func (p *Provider) metadata() ([]byte, error) {
 		said["authorization_details_types_supported"] = types
 	}
 	p.mtlsMetadata(said)
+	if p.Registration.Mode != "" {
+		said["registration_endpoint"] = p.Issuer + pathRegister
+	}
 	return json.Marshal(said)
 }
 

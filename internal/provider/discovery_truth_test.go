@@ -90,6 +90,11 @@ var truths = map[string]truth{
 			t.Error("revoked, and still active")
 		}
 	},
+	"registration_endpoint": func(t *testing.T, h *house, said any) {
+		if r := h.sendJSON("POST", h.at(said), `{"redirect_uris":["https://app.example/cb"]}`, ""); r.StatusCode != 201 {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	},
 	"end_session_endpoint": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)
 		sess, tok := h.signIn(c, h.addUser())
@@ -256,7 +261,7 @@ var truths = map[string]truth{
 }
 
 func TestEveryMemberOfTheMetadataIsTrue(t *testing.T) {
-	said := open(t).get("/.well-known/openid-configuration").json(t)
+	said := open(t, full).get("/.well-known/openid-configuration").json(t)
 	for _, name := range slices.Sorted(maps.Keys(said)) {
 		t.Run(name, func(t *testing.T) {
 			try, known := truths[name]
@@ -264,7 +269,7 @@ func TestEveryMemberOfTheMetadataIsTrue(t *testing.T) {
 				t.Fatal("announced, and never tried: add a row to truths (discovery_truth_test.go) that uses what this member says, " +
 					"and one value that it does not say")
 			}
-			h := open(t)
+			h := open(t, full)
 			try(t, h, h.get("/.well-known/openid-configuration").json(t)[name])
 		})
 	}
@@ -304,11 +309,22 @@ func interacts(r reply) bool { return strings.HasPrefix(r.Header.Get("Location")
 
 // registrable reports whether a client passes the gate of every registration.
 func registrable(c idp.Client) bool {
+	return len(c.Faults(fullPolicy())) == 0
+}
+
+// fullPolicy is testPolicy with the standard scopes, as config makes it.
+func fullPolicy() idp.Policy {
 	policy := testPolicy()
 	for _, scope := range idp.StandardScopes {
 		policy.Scopes[scope] = idp.Scope{Name: scope}
 	}
-	return len(c.Faults(policy)) == 0
+	return policy
+}
+
+// full has all that settings can switch on.
+func full(c *Config) {
+	c.Policy = fullPolicy()
+	c.Registration = Registration{Mode: RegisterOpen, Scopes: []string{"openid", "profile", "offline_access", "accounts"}}
 }
 
 // at is the path of an endpoint that the metadata names.

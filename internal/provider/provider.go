@@ -93,6 +93,8 @@ type Config struct {
 	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
 	// gives every user another sub at all of them.
 	SubjectKey []byte
+	// Registration lets clients register themselves.
+	Registration Registration
 }
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
@@ -163,6 +165,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	protocol.HandleFunc("GET "+pathLoggedOutJS, p.loggedOutScript)
 	protocol.HandleFunc(pathPAR, p.cors(p.own(parGuard, p.push)))
 	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
+	p.mountRegistration(protocol)
 	protocol.HandleFunc(pathToken, p.cors(p.serve(tokenGuard)))
 	protocol.HandleFunc(pathIntrospect, p.own(introspectGuard, p.inspect))
 	protocol.HandleFunc(pathRevoke, p.cors(p.serve(revokeGuard)))

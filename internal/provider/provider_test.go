@@ -102,25 +102,25 @@ func (tr transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // open starts a provider on a real listener.
-func open(t testing.TB) *house {
+func open(t testing.TB, configure ...func(*Config)) *house {
 	h := &house{t: t}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }))
 	t.Cleanup(srv.Close)
 	h.url = srv.URL
 	h.client = &http.Client{Transport: srv.Client().Transport}
-	h.build()
+	h.build(configure...)
 	return h
 }
 
 // openInBubble is open without a listener.
-func openInBubble(t testing.TB) *house {
+func openInBubble(t testing.TB, configure ...func(*Config)) *house {
 	h := &house{t: t, url: "http://localhost"}
 	h.client = &http.Client{Transport: transport{h}}
-	h.build()
+	h.build(configure...)
 	return h
 }
 
-func (h *house) build() {
+func (h *house) build(configure ...func(*Config)) {
 	t := h.t
 	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.client.Jar, _ = cookiejar.New(nil)
@@ -136,7 +136,7 @@ func (h *house) build() {
 	h.keys, err = NewKeys(KeysConfig{DB: h.db, Wrapper: wrapper})
 	check(t, err)
 	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
-	h.provider, err = New(Config{
+	config := Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
 		RefreshKey: bytes.Repeat([]byte{9}, 32), SubjectKey: bytes.Repeat([]byte{8}, 32), Outbound: neighbours(),
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
@@ -144,7 +144,11 @@ func (h *house) build() {
 			h.last = idp.NewInteraction(req, need, time.Now())
 			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)
 		},
-	})
+	}
+	for _, f := range configure {
+		f(&config)
+	}
+	h.provider, err = New(config)
 	check(t, err)
 	protocol, browser, outer := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	h.provider.Mount(protocol, browser)

@@ -9,21 +9,29 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-const clientColumns = `metadata, secrets, id, created_at, updated_at, disabled_at`
+const clientColumns = `metadata, secrets, id, created_at, updated_at, disabled_at, registration_hash, used_at`
 
 func scanClient(row pgx.CollectableRow) (c idp.Client, err error) {
-	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt), (*instant)(&c.DisabledAt))
+	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt), (*instant)(&c.DisabledAt),
+		&c.RegistrationHash, (*instant)(&c.UsedAt))
 	return c, err
+}
+
+const insertClient = `INSERT INTO clients (` + clientColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+func clientValues(c idp.Client) []any {
+	return []any{text(c), text(c.Secrets), c.ID, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt), c.RegistrationHash, ms(c.UsedAt)}
 }
 
 // PutClient stores a client, new or changed; the time it was created stays that of the first. This process sees the change at
 // once, other replicas within 4 seconds.
 func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) error {
 	var b batch
-	b.do(`INSERT INTO clients (id, metadata, secrets, created_at, updated_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6)
+	b.do(insertClient+`
 		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, secrets = excluded.secrets,
-			updated_at = excluded.updated_at, disabled_at = excluded.disabled_at`,
-		c.ID, text(c), text(c.Secrets), ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt))
+			updated_at = excluded.updated_at, disabled_at = excluded.disabled_at, registration_hash = excluded.registration_hash,
+			used_at = excluded.used_at`,
+		clientValues(c)...)
 	b.events(ev)
 	defer db.clients.forget(c.ID) // also after an error: it may have happened
 	return db.run(ctx, "store client", &b)
@@ -63,12 +71,16 @@ func (db *DB) Clients(ctx context.Context) ([]idp.Client, error) {
 func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) error {
 	var b batch
 	b.hold(idp.ErrNotFound, "clients", "id = $1", id)
+	b.removeClient(id)
+	b.events(ev)
+	defer db.clients.forget(id)
+	return db.run(ctx, "remove client", &b)
+}
+
+func (b *batch) removeClient(id string) {
 	b.do(`DELETE FROM clients WHERE id = $1`, id)
 	b.do(`DELETE FROM grants WHERE client_id = $1`, id)
 	b.do(`DELETE FROM families WHERE client_id = $1`, id)
 	b.do(`DELETE FROM session_clients WHERE client_id = $1`, id)
 	b.do(`DELETE FROM logout_outbox WHERE client_id = $1`, id)
-	b.events(ev)
-	defer db.clients.forget(id)
-	return db.run(ctx, "remove client", &b)
 }

@@ -27,6 +27,7 @@ var sweeps = []struct {
 	{table: "families", key: "id", column: "expires_at", before: expired},
 	{table: "closed_windows", key: "authentication_id", column: "closed_at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-windowRetention) }},
 	{table: "links", key: "hash", column: "expires_at", before: expired},
+	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired},
 	{table: "leases", key: "name", column: "expires_at", before: expired},
 	{table: "signing_keys", key: "id", column: "expires_at", extra: " AND expires_at > 0 AND state = 'retired'", before: expired},
 	{table: "mail", key: "id", column: "created_at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-mailRetention) }},

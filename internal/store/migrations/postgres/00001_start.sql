@@ -65,13 +65,26 @@ CREATE TABLE authentications (
 CREATE INDEX authentications_by_time ON authentications (at);
 
 CREATE TABLE clients (
-    id          TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    metadata    TEXT NOT NULL,
-    secrets     TEXT NOT NULL,
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
-    disabled_at BIGINT NOT NULL
+    id                TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    metadata          TEXT NOT NULL,
+    secrets           TEXT NOT NULL,
+    created_at        BIGINT NOT NULL,
+    updated_at        BIGINT NOT NULL,
+    disabled_at       BIGINT NOT NULL,
+    registration_hash TEXT NOT NULL,
+    used_at           BIGINT NOT NULL
 );
+-- Of clients that registered themselves: those that nobody uses go.
+CREATE INDEX clients_by_use ON clients (used_at) WHERE used_at > 0;
+
+-- Initial access tokens (RFC 7591 §3). uses_left below 0: any number.
+CREATE TABLE registration_tokens (
+    hash       TEXT NOT NULL PRIMARY KEY,
+    uses_left  BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX registration_tokens_by_expiry ON registration_tokens (expires_at);
 
 CREATE TABLE grants (
     id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,

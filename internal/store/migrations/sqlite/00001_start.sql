@@ -65,13 +65,26 @@ CREATE TABLE authentications (
 CREATE INDEX authentications_by_time ON authentications (at);
 
 CREATE TABLE clients (
-    id          TEXT NOT NULL PRIMARY KEY,
-    metadata    TEXT NOT NULL,
-    secrets     TEXT NOT NULL,
-    created_at  INTEGER NOT NULL,
-    updated_at  INTEGER NOT NULL,
-    disabled_at INTEGER NOT NULL
+    id                TEXT NOT NULL PRIMARY KEY,
+    metadata          TEXT NOT NULL,
+    secrets           TEXT NOT NULL,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    disabled_at       INTEGER NOT NULL,
+    registration_hash TEXT NOT NULL,
+    used_at           INTEGER NOT NULL
 ) STRICT;
+-- Of clients that registered themselves: those that nobody uses go.
+CREATE INDEX clients_by_use ON clients (used_at) WHERE used_at > 0;
+
+-- Initial access tokens (RFC 7591 §3). uses_left below 0: any number.
+CREATE TABLE registration_tokens (
+    hash       TEXT NOT NULL PRIMARY KEY,
+    uses_left  INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX registration_tokens_by_expiry ON registration_tokens (expires_at);
 
 CREATE TABLE grants (
     id         TEXT NOT NULL PRIMARY KEY,

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// AnyUses is the number of uses of an initial access token that has no limit but its end.
+const AnyUses = -1
+
+// PutRegistrationToken stores an initial access token (RFC 7591 §3) by its hash.
+func (db *DB) PutRegistrationToken(ctx context.Context, hash string, uses int, now, expires time.Time, ev ...idp.Event) error {
+	var b batch
+	b.do(`INSERT INTO registration_tokens (hash, uses_left, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, uses, ms(now), ms(expires))
+	b.events(ev)
+	return db.run(ctx, "store registration token", &b)
+}
+
+// RevokeRegistrationTokens removes all of them; that there is none is no error.
+func (db *DB) RevokeRegistrationTokens(ctx context.Context) error {
+	var b batch
+	b.do(`DELETE FROM registration_tokens`)
+	return db.run(ctx, "revoke registration tokens", &b)
+}
+
+// RegisterClient stores a client that registers itself, and counts one use of the initial access token with it: both or
+// neither. tokenHash may be "": then no token is needed. idp.ErrNotFound if the token has expired or is used up;
+// idp.ErrConflict if there is a client with this ID.
+func (db *DB) RegisterClient(ctx context.Context, c idp.Client, tokenHash string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	if tokenHash != "" {
+		const live = `hash = $1 AND expires_at > $2 AND uses_left <> 0`
+		// The idle update waits for others who count down the same row, and the demand looks at what they left.
+		b.do(`UPDATE registration_tokens SET hash = hash WHERE `+live, tokenHash, ms(now))
+		b.demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM registration_tokens WHERE `+live+`)`, tokenHash, ms(now))
+		b.do(`UPDATE registration_tokens SET uses_left = uses_left - 1 WHERE uses_left > 0 AND hash = $1`, tokenHash)
+	}
+	b.do(insertClient, clientValues(c)...)
+	b.events(ev)
+	defer db.clients.forget(c.ID)
+	return db.run(ctx, "register client", &b)
+}
+
+// HasRegistrationToken reports whether an initial access token is live.
+func (db *DB) HasRegistrationToken(ctx context.Context, hash string, now time.Time) (bool, error) {
+	found, err := list(ctx, db, "look for registration token", pgx.RowTo[string],
+		`SELECT hash FROM registration_tokens WHERE hash = $1 AND expires_at > $2 AND uses_left <> 0`, hash, ms(now))
+	return len(found) > 0, err
+}
+
+// ChangeRegistration replaces a client as long as its registration token is the one with this hash; idp.ErrNotFound: somebody
+// else has changed or removed it since.
+func (db *DB) ChangeRegistration(ctx context.Context, c idp.Client, hash string, ev ...idp.Event) error {
+	var b batch
+	const its = `id = $1 AND registration_hash <> '' AND registration_hash = $2`
+	b.hold(idp.ErrNotFound, "clients", its, c.ID, hash)
+	b.do(`UPDATE clients SET metadata = $3, secrets = $4, updated_at = $5, registration_hash = $6 WHERE `+its,
+		c.ID, hash, text(c), text(c.Secrets), ms(c.UpdatedAt), c.RegistrationHash)
+	b.events(ev)
+	defer db.clients.forget(c.ID)
+	return db.run(ctx, "change registration", &b)
+}
+
+// UseClient notes that a dynamic client is in use.
+func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
+	var b batch
+	b.do(`UPDATE clients SET used_at = $2 WHERE id = $1 AND used_at > 0 AND used_at < $2`, id, ms(now))
+	defer db.clients.forget(id)
+	return db.run(ctx, "note use of client", &b)
+}
+
+// SweepClients removes dynamic clients that nobody has used since, with all grants and families, as RemoveClient does: some
+// hundreds at the most, the rest goes with the next call. It returns how many went.
+func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted int64, err error) {
+	unused, err := list(ctx, db, "list unused clients", pgx.RowTo[string],
+		`SELECT id FROM clients WHERE used_at > 0 AND used_at <= $1 ORDER BY used_at LIMIT 500`, ms(since))
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range unused {
+		ev := idp.NewEvent(idp.EventClientRemoved, "", now)
+		ev.ClientID, ev.Detail = id, map[string]string{"reason": "unused"}
+		var b batch
+		b.hold(errUsed, "clients", "id = $1 AND used_at <= $2", id, ms(since))
+		b.removeClient(id)
+		b.events([]idp.Event{ev})
+		switch err := db.run(ctx, "remove unused client", &b); {
+		case errors.Is(err, errUsed): // a moment ago
+		case err != nil:
+			return deleted, err
+		default:
+			deleted++
+		}
+		db.clients.forget(id)
+	}
+	return deleted, nil
+}
+
+var errUsed = errors.New("in use again")

@@ -1,0 +1,83 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+var registrationCases = map[string]func(*fixture){
+	"a dynamic client is changed by whoever holds its present token": func(f *fixture) {
+		c := idp.Client{ID: "app", Name: "one", Dynamic: true, RegistrationHash: "h1", UsedAt: f.now, CreatedAt: f.now, UpdatedAt: f.now}
+		f.must(f.RegisterClient(f.ctx, c, "", f.now, f.event(idp.EventClientAdded, "")))
+		f.same(must2(f.Client(f.ctx, "app"))(f), c)
+		f.refuses(f.RegisterClient(f.ctx, c, "", f.now), idp.ErrConflict)
+		c.Name, c.RegistrationHash = "two", "h2"
+		f.must(f.ChangeRegistration(f.ctx, c, "h1", f.event(idp.EventClientChanged, "")))
+		f.same(must2(f.StoredClient(f.ctx, "app"))(f), c)
+		f.refuses(f.ChangeRegistration(f.ctx, c, "h1", f.event(idp.EventClientChanged, "")), idp.ErrNotFound)
+		f.must(f.PutClient(f.ctx, idp.Client{ID: "operators", Name: "one"}))
+		f.refuses(f.ChangeRegistration(f.ctx, idp.Client{ID: "operators"}, ""), idp.ErrNotFound)
+		f.same(len(f.events()), 2)
+	},
+	"an initial access token is good for as many clients as it says": func(f *fixture) {
+		put := func(hash string, uses int, ttl time.Duration) {
+			f.must(f.PutRegistrationToken(f.ctx, hash, uses, f.now, f.now.Add(ttl), f.event(idp.EventClientChanged, "")))
+		}
+		put("twice", 2, time.Hour)
+		put("any", store.AnyUses, time.Hour)
+		put("late", 1, 0)
+		n := 0
+		register := func(hash string) error {
+			n++
+			return f.RegisterClient(f.ctx, idp.Client{ID: fmt.Sprint("app ", hash, n)}, hash, f.now)
+		}
+		for range 3 {
+			f.must(register("any"))
+		}
+		f.refuses(register("late"), idp.ErrNotFound)
+		f.refuses(register("nobody's"), idp.ErrNotFound)
+		f.same(must2(f.HasRegistrationToken(f.ctx, "twice", f.now))(f), true)
+		won := f.race(8, idp.ErrNotFound, func(i int) error {
+			return f.RegisterClient(f.ctx, idp.Client{ID: fmt.Sprint("racer ", i)}, "twice", f.now)
+		})
+		f.same(won, 2)
+		f.same(must2(f.HasRegistrationToken(f.ctx, "twice", f.now))(f), false)
+		f.same(must2(f.HasRegistrationToken(f.ctx, "late", f.now))(f), false)
+		f.same(len(must2(f.Clients(f.ctx))(f)), 5) // a refusal leaves no client
+		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(1))
+		f.must(f.RevokeRegistrationTokens(f.ctx))
+		f.refuses(register("any"), idp.ErrNotFound)
+	},
+	"a token is not used up by a client that cannot be stored": func(f *fixture) {
+		f.must(f.PutRegistrationToken(f.ctx, "once", 1, f.now, f.now.Add(time.Hour)))
+		f.must(f.PutClient(f.ctx, idp.Client{ID: "taken"}))
+		f.refuses(f.RegisterClient(f.ctx, idp.Client{ID: "taken"}, "once", f.now), idp.ErrConflict)
+		f.must(f.RegisterClient(f.ctx, idp.Client{ID: "free"}, "once", f.now))
+	},
+	"dynamic clients that nobody uses go, with all they had": func(f *fixture) {
+		u := f.user("a@example.org")
+		month := f.now.Add(-30 * 24 * time.Hour)
+		for _, id := range []string{"idle", "busy"} {
+			f.must(f.RegisterClient(f.ctx, idp.Client{ID: id, Dynamic: true, UsedAt: month}, "", f.now))
+		}
+		f.must(f.PutClient(f.ctx, idp.Client{ID: "operators"}))
+		f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: "idle", Scopes: []string{"openid"}}))
+		gone := f.family(u, func(fam *idp.Family) { fam.ClientID = "idle" })
+		f.must(f.UseClient(f.ctx, "busy", f.now))
+		f.must(f.UseClient(f.ctx, "operators", f.now))
+		f.same(must2(f.Client(f.ctx, "busy"))(f).UsedAt, f.now)
+		f.same(must2(f.Client(f.ctx, "operators"))(f).UsedAt, time.Time{})
+		f.same(must2(f.SweepClients(f.ctx, month.Add(-time.Millisecond), f.now))(f), int64(0))
+		f.same(must2(f.SweepClients(f.ctx, month, f.now))(f), int64(1))
+		_, _, err := f.FamilyWithUser(f.ctx, gone.ID)
+		f.refuses(err, idp.ErrNotFound)
+		_, err = f.Client(f.ctx, "idle")
+		f.refuses(err, idp.ErrNotFound)
+		f.same(len(must2(f.Clients(f.ctx))(f)), 2)
+		f.same(len(must2(f.GrantsOf(f.ctx, u.ID))(f)), 0)
+		f.same(f.events(), []idp.EventKind{idp.EventClientRemoved})
+	},
+}
