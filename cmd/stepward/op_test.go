@@ -125,7 +125,13 @@ func startOP(dir string, log io.Writer, settings ...string) (op, error) {
 		return op{}, err
 	}
 	o := op{issuer: fmt.Sprintf("https://localhost:%d", listener.Addr().(*net.TCPAddr).Port)}
-	cfg, err := config.Load(config.Sources{Environ: append([]string{
+	file := ""
+	for _, s := range settings {
+		if path, found := strings.CutPrefix(s, "STEPWARD_CONFIG="); found {
+			file = path
+		}
+	}
+	cfg, err := config.Load(config.Sources{File: file, Environ: append([]string{
 		"STEPWARD_ISSUER=" + o.issuer, "STEPWARD_DATA_DIR=" + dir, "STEPWARD_TLS_CERT_PATH=" + cert, "STEPWARD_TLS_KEY_PATH=" + key,
 		"STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", // each person comes from an address of their own
 		"STEPWARD_OUTBOUND_ALLOW=127.0.0.0/8,::1",

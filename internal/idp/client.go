@@ -99,9 +99,13 @@ type Client struct {
 	MinimumACR       string         `json:"minimum_acr,omitempty"`
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`
 
-	IDTokenAlg   string        `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
-	AccessFormat TokenFormat   `json:"access_token_format,omitempty"`          // empty: jwt
-	AccessTTL    time.Duration `json:"access_token_ttl,omitempty"`             // zero: the provider's default
+	IDTokenAlg string `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
+	// UserInfoAlg signs the answers of userinfo (OIDC Core §5.3.2); empty: they are plain JSON.
+	UserInfoAlg string `json:"userinfo_signed_response_alg,omitempty"`
+	// IntrospectionAlg signs introspection responses for which the client asks so (RFC 9701); empty: RS256.
+	IntrospectionAlg string        `json:"introspection_signed_response_alg,omitempty"`
+	AccessFormat     TokenFormat   `json:"access_token_format,omitempty"` // empty: jwt
+	AccessTTL        time.Duration `json:"access_token_ttl,omitempty"`    // zero: the provider's default
 
 	// InitiateLoginURI is where others may send a person who wants to sign in to the client (OIDC Core §4).
 	InitiateLoginURI string `json:"initiate_login_uri,omitempty"`

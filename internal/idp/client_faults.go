@@ -133,8 +133,12 @@ func (c Client) Faults(p Policy) []string {
 	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
 		fault("default_max_age must not be negative")
 	}
-	if c.IDTokenAlg != "" && !slices.Contains(IDTokenAlgorithms, c.IDTokenAlg) {
-		fault("id_token_signed_response_alg must be one of %s", strings.Join(IDTokenAlgorithms, ", "))
+	for name, alg := range map[string]string{
+		"id_token_signed_response_alg": c.IDTokenAlg, "userinfo_signed_response_alg": c.UserInfoAlg, "introspection_signed_response_alg": c.IntrospectionAlg,
+	} {
+		if alg != "" && !slices.Contains(IDTokenAlgorithms, alg) {
+			fault("%s must be one of %s", name, strings.Join(IDTokenAlgorithms, ", "))
+		}
 	}
 	if c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque {
 		fault("access_token_format must be jwt or opaque")

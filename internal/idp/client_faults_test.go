@@ -80,6 +80,8 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 			c.JWKSURI, c.RequestURIs = "https://acme.example/keys", []string{"http://acme.example/r", "https://acme.example/r#hash"}
 		},
 		"authorization_signed_response_alg": func(c *Client) { c.ResponseAlg = "HS256" },
+		"userinfo_signed_response_alg":      func(c *Client) { c.UserInfoAlg = "none" },
+		"introspection_signed":              func(c *Client) { c.IntrospectionAlg = "HS256" },
 		"access_token_format":               func(c *Client) { c.AccessFormat = "xml" },
 		"subject_type must be":              func(c *Client) { c.SubjectType = "secret" },
 		"on one host": func(c *Client) {

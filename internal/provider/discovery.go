@@ -50,6 +50,8 @@ func (p *Provider) metadata() ([]byte, error) {
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
 		"id_token_signing_alg_values_supported":                    algorithms,
+		"userinfo_signing_alg_values_supported":                    algorithms,
+		"introspection_signing_alg_values_supported":               algorithms, // RFC 9701 §7
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         idp.AssertionAlgorithms,
 		"revocation_endpoint_auth_methods_supported":               methods,

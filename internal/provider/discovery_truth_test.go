@@ -36,6 +36,26 @@ var truths = map[string]truth{
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
 	},
+	"userinfo_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
+		for _, alg := range listed(t, said) {
+			c := h.addClient(func(c *idp.Client) { c.UserInfoAlg = alg })
+			if header, _ := claims(t, h.userinfo(h.tokens(c, h.addUser())["access_token"]).body); header["alg"] != alg || !registrable(c) {
+				t.Errorf("%s: %v", alg, header)
+			}
+		}
+		if c := h.addClient(func(c *idp.Client) { c.UserInfoAlg = "none" }); registrable(c) {
+			t.Error("none can be registered")
+		}
+	},
+	"introspection_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
+		for _, alg := range listed(t, said) {
+			c := h.addClient(func(c *idp.Client) { c.IntrospectionAlg = alg })
+			r := h.post(pathIntrospect, url.Values{"token": {"x"}}, basic(c), wantsSigned)
+			if header, _ := claims(t, r.body); header["alg"] != alg {
+				t.Errorf("%s: %v", alg, header)
+			}
+		}
+	},
 	"authorization_details_types_supported": func(t *testing.T, h *house, said any) {
 		for _, name := range listed(t, said) {
 			c := h.addClient(func(c *idp.Client) { c.DetailTypes = []string{name} })

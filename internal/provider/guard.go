@@ -2,9 +2,11 @@ package provider
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -61,7 +63,7 @@ func (p *Provider) serve(g guard) http.HandlerFunc {
 			return
 		}
 		a := &answer{ResponseWriter: w}
-		p.library.ServeHTTP(a, r)
+		p.library.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), answerKey{}, a)))
 		if a.held != nil {
 			p.fail(w, r, g, a.fault())
 		}
@@ -233,15 +235,22 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fa
 // always the right status, and puts the text of a foreign error into the description.
 type answer struct {
 	http.ResponseWriter
-	held   *bytes.Buffer
-	status int
+	held    *bytes.Buffer
+	status  int
+	instead string // a JWT to send in place of the library's JSON
 }
+
+// answerKey is where a handler behind the library finds the answer that it writes to.
+type answerKey struct{}
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if status >= 400 {
 		a.held, a.status = &bytes.Buffer{}, status
 		return
+	}
+	if a.instead != "" {
+		a.Header().Set("Content-Type", "application/jwt")
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
@@ -250,6 +259,10 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) Write(b []byte) (int, error) {
 	if a.held != nil {
 		return a.held.Write(b)
+	}
+	if a.instead != "" { // the library writes once
+		_, err := io.WriteString(a.ResponseWriter, a.instead)
+		return len(b), err
 	}
 	return a.ResponseWriter.Write(b)
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/web"
 )
 
 // userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
@@ -37,10 +36,16 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 		return nil, op.NewStatusError(e, http.StatusForbidden)
 	}
 	asked := storedClaims(t.family.Claims).UserInfo
-	return op.NewResponse(&userInfo{t.subject, claimsOf(t.user, func(claim string) bool {
+	info := userInfo{t.subject, claimsOf(t.user, func(claim string) bool {
 		_, ok := asked[claim]
 		return ok || slices.Contains(t.scopes, scopeOf[claim])
-	})}), nil
+	})}
+	if t.client.UserInfoAlg != "" {
+		if err := s.p.signUserInfo(ctx, t.client, info); err != nil {
+			return nil, broken(ctx, "sign userinfo", err)
+		}
+	}
+	return op.NewResponse(&info), nil
 }
 
 // introspection is an answer of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
@@ -75,7 +80,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	t, err := p.present(r.Context(), r.PostForm.Get("token"), time.Now())
 	if errors.Is(err, errToken) || err == nil && !concerns(t, c, p.Issuer) {
-		return web.WriteJSON(w, http.StatusOK, introspection{})
+		return p.introspected(w, r, c, introspection{})
 	}
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
@@ -85,7 +90,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 		authTime = at.Unix()
 	}
 	scopes, details := p.seenBy(c, t)
-	return web.WriteJSON(w, http.StatusOK, introspection{
+	return p.introspected(w, r, c, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.family.ClientID,

@@ -48,7 +48,7 @@ type signer struct {
 
 func newSigner(alg, kid string, key crypto.Signer) *signer {
 	s := &signer{kid: kid, alg: alg, key: key, public: key.Public(), headers: map[string]string{}}
-	for _, typ := range []string{typIDToken, typAccessToken, typLogout} {
+	for _, typ := range []string{typIDToken, typAccessToken, typLogout, typIntrospection} {
 		header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":%q}`, alg, kid, typ)
 		s.headers[typ] = base64.RawURLEncoding.EncodeToString([]byte(header)) + "."
 	}

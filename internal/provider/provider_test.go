@@ -268,7 +268,9 @@ func (r reply) json(t testing.TB) map[string]any {
 
 func (h *house) do(req *http.Request) reply {
 	h.t.Helper()
-	req.Header.Set("Accept", "text/html, application/json") // as a browser
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "text/html, application/json") // as a browser
+	}
 	resp, err := h.client.Do(req)
 	check(h.t, err)
 	defer resp.Body.Close()

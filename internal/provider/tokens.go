@@ -313,7 +313,7 @@ func (p *Provider) verifyHint(ctx context.Context, token string) (idClaims, erro
 	if err := r.open(typIDToken, token, &c); err != nil {
 		return idClaims{}, err
 	}
-	if c.Issuer != p.Issuer || c.Subject == "" {
+	if c.Issuer != p.Issuer || c.Subject == "" || c.Expires == 0 { // without exp: signed userinfo
 		return idClaims{}, errToken
 	}
 	return c, nil

@@ -1,0 +1,91 @@
+package provider
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
+func wantsSigned(r *http.Request) { r.Header.Set("Accept", mediaIntrospection) }
+
+func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
+	h := open(t)
+	u := h.addUser()
+	for _, alg := range algorithms {
+		c := h.addClient(func(c *idp.Client) { c.UserInfoAlg = alg })
+		tok := h.tokens(c, u, "scope", "openid email")
+		r := h.userinfo(tok["access_token"])
+		header, payload := claims(t, r.body)
+		if r.Header.Get("Content-Type") != "application/jwt" || header["alg"] != alg || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %s %v", alg, r.Header, header)
+		}
+		want := map[string]any{"iss": h.url, "aud": c.ID, "sub": u.ID, "email": u.Email, "email_verified": u.EmailVerified}
+		if d := cmp.Diff(want, payload); d != "" {
+			t.Errorf("%s (-want +got):\n%s", alg, d)
+		}
+		ring, err := h.keys.current(t.Context())
+		check(t, err)
+		var opened signedUserInfo
+		if err := ring.open(typIDToken, r.body, &opened); err != nil || opened.Subject != u.ID {
+			t.Errorf("%s: %v", alg, err)
+		}
+		if _, err := h.provider.verifyHint(t.Context(), r.body); err == nil {
+			t.Errorf("%s: what userinfo says passes for an ID token", alg)
+		}
+		if r := h.userinfo(r.body); r.StatusCode != 401 {
+			t.Errorf("%s: or for an access token: %d", alg, r.StatusCode)
+		}
+		wantError(t, h.userinfo("nothing"), 401, "invalid_token") // errors stay JSON
+	}
+}
+
+func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
+	h := open(t)
+	u := h.addUser()
+	c := h.addClient(nil)
+	rs := h.addMachine(func(c *idp.Client) { c.Serves = []string{apiPay}; c.IntrospectionAlg = ES256 })
+	tok := h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay)).json(t)
+	form := url.Values{"token": {tok["access_token"].(string)}}
+	r := h.post(pathIntrospect, form, basic(rs), wantsSigned)
+	header, payload := claims(t, r.body)
+	if d := cmp.Diff([]any{typIntrospection, ES256, rs.ID, h.url}, []any{header["typ"], header["alg"], payload["aud"], payload["iss"]}); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if r.Header.Get("Content-Type") != mediaIntrospection || r.Header.Get("Cache-Control") != "no-store" || payload["iat"] == nil {
+		t.Errorf("%v %v", r.Header, payload)
+	}
+	for _, name := range []string{"sub", "exp", "active", "scope"} { // RFC 9701 §5: nothing that would make it a token
+		if payload[name] != nil {
+			t.Errorf("%s stands outside", name)
+		}
+	}
+	if d := cmp.Diff(h.introspect(rs, tok["access_token"]), payload["token_introspection"]); d != "" {
+		t.Errorf("JSON and JWT differ (-JSON +JWT):\n%s", d)
+	}
+	if _, err := h.provider.present(t.Context(), r.body, time.Now()); err == nil {
+		t.Error("the answer passes for a token")
+	}
+	none := h.post(pathIntrospect, url.Values{"token": {"nothing"}}, basic(rs), wantsSigned)
+	_, payload = claims(t, none.body)
+	if d := cmp.Diff(map[string]any{"active": false}, payload["token_introspection"]); d != "" {
+		t.Errorf("inactive (-want +got):\n%s", d)
+	}
+	if header, _ := claims(t, h.post(pathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != RS256 {
+		t.Errorf("unregistered: %v, want the default of RFC 9701 §6", header["alg"])
+	}
+	wantError(t, h.post(pathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON
+	for accept, signed := range map[string]bool{
+		mediaIntrospection: true, "application/json, " + mediaIntrospection + ";q=0.5": true, "APPLICATION/Token-Introspection+JWT": true,
+		"": false, "*/*": false, "application/*": false, "application/json": false, mediaIntrospection + ";q=0": false, mediaIntrospection + ";q=x": false, ";;": false,
+	} {
+		if accepts([]string{"text/html", accept}, mediaIntrospection) != signed {
+			t.Errorf("Accept %q", accept)
+		}
+	}
+}
