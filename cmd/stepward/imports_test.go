@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/login", "internal/account", "internal/admin", "internal/provider"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/web", "internal/outbound"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
-	{"internal/idp"},
+	{"internal/idp", "internal/dpop"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 
