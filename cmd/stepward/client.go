@@ -40,12 +40,13 @@ type clientAddCmd struct {
 	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
 	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"Where it publishes its public keys, instead of --jwks-file."`
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
-	Policy       string        `enum:"standard,compatible" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it."`
+	Policy       string        `enum:"standard,compatible,fapi2" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it; fapi2 is the FAPI 2.0 Security Profile."`
 	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
 	SignRequests bool          `name:"require-signed-request" help:"Refuse authorization requests that it did not sign (RFC 9101)."`
 	RequestAlg   string        `name:"request-object-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm of its signed requests. Default: what its keys are for."`
 	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Where a signed request may be fetched from, exactly. Repeat for several."`
 	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of authorization responses, where it asks for signed ones (JARM): ${enum}."`
+	DPoPBound    bool          `name:"dpop-bound" help:"Refuse token requests without a DPoP proof: its access tokens are all bound to a key (RFC 9449)."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
 	Grant        []string      `enum:"client_credentials,device_code" placeholder:"GRANT" help:"client_credentials: tokens in its own name, with nobody behind it. device_code: it runs where nobody can sign in, and shows a code (RFC 8628). Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
@@ -120,7 +121,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
-		RequirePAR: c.RequirePAR, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
 		IDTokenAlg: c.IDTokenAlg, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}

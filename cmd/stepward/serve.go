@@ -168,7 +168,8 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
-		Outbound: outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
+		RequirePAR: cfg.RequirePAR,
+		Outbound:   outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)

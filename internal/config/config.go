@@ -37,6 +37,7 @@ type Config struct {
 	SessionAbsolute time.Duration
 	AccessTokenTTL  time.Duration
 	RefreshTokenTTL time.Duration
+	RequirePAR      bool
 	KeyRotation     time.Duration
 
 	Registration       string // "", "token" or "open"

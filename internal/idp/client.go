@@ -6,14 +6,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ClientPolicy names a row of the table of what a client must do (package provider).
-type ClientPolicy string
-
-const (
-	PolicyStandard   ClientPolicy = "standard"   // PKCE S256 required
-	PolicyCompatible ClientPolicy = "compatible" // confidential clients of old software may omit PKCE
-)
-
 // Client authentication methods (OIDC Core §9).
 const (
 	AuthMethodBasic      = "client_secret_basic"
@@ -84,6 +76,9 @@ type Client struct {
 	// DetailTypes are the types of authorization_details that the client may ask for; empty: none (RFC 9396 §10).
 	DetailTypes []string `json:"authorization_details_types,omitempty"`
 
+	// DPoPBound refuses token requests of the client without a DPoP proof, so that its access tokens are all bound to a key
+	// of its (RFC 9449 §5.2). Proofs that come are honoured without it.
+	DPoPBound bool `json:"dpop_bound_access_tokens,omitempty"`
 	// RequirePAR refuses authorization requests of the client that it did not push (RFC 9126 §6).
 	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
 

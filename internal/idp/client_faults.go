@@ -41,9 +41,7 @@ func (c Client) Faults(p Policy) []string {
 	if name, ok := NormalizeName(c.Name); !ok || name != c.Name {
 		fault("client_name must be 1 to 80 characters for people to read")
 	}
-	if c.Policy != PolicyStandard && c.Policy != PolicyCompatible {
-		fault("policy must be standard or compatible, not %q", c.Policy)
-	}
+	faults = append(faults, c.policyFaults()...)
 	if c.Native && c.Policy == PolicyCompatible {
 		fault("policy compatible is not for native clients: without PKCE any application on the device can use their codes") // RFC 8252 §8.1
 	}

@@ -1,10 +1,14 @@
 package idp
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
@@ -38,11 +42,25 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 	}
 }
 
+// fapi makes a client one that fapi2 takes.
+func fapi(c *Client) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	c.Policy, c.AuthMethod = PolicyFAPI2, AuthMethodPrivateKey
+	c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public()}}}
+}
+
 func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 	good := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"https://acme.example/cb"}, Scopes: []string{"openid"}}
 	policy := Policy{Scopes: map[string]Scope{"openid": {}, "reports": {}, "pay": {ActionClass: "payments"}}, Resources: map[string]Resource{"https://api.example": {}}}
 	if faults := good.Faults(policy); faults != nil {
 		t.Fatalf("good: %v", faults)
+	}
+	strict := good
+	if fapi(&strict); strict.Faults(policy) != nil {
+		t.Fatalf("good for fapi2: %v", strict.Faults(policy))
 	}
 	for want, spoil := range map[string]func(*Client){
 		"client_id":                  func(c *Client) { c.ID = "a b" },
@@ -60,6 +78,15 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },
 		"require_pushed_authorization": func(c *Client) { c.RequirePAR = true; c.GrantTypes = nil },
 		"post_logout_redirect_uris":    func(c *Client) { c.PostLogoutRedirectURIs = []string{"ftp://x/"} },
+		"not be none":                  func(c *Client) { c.Policy = PolicyFAPI2 },
+		"shared secret": func(c *Client) {
+			c.Policy, c.AuthMethod, c.Secrets = PolicyFAPI2, AuthMethodPost, make([]ClientSecret, 1)
+		},
+		"id_token_signed_response_alg must not be":    func(c *Client) { fapi(c); c.IDTokenAlg = "RS256" },
+		"request_object_signing_alg must not be":      func(c *Client) { fapi(c); c.RequestObjectAlg = "RS256" },
+		"token_endpoint_auth_signing_alg must not be": func(c *Client) { fapi(c); c.AuthAlg = "RS256" },
+		"not for RS256":                func(c *Client) { fapi(c); c.JWKS.Keys[0].Algorithm = "RS256" },
+		"must be https":                func(c *Client) { fapi(c); c.RedirectURIs = []string{"http://localhost/cb"} },
 		"logo_uri":                     func(c *Client) { c.LogoURI = "javascript:x" },
 		"scope":                        func(c *Client) { c.Scopes = []string{"payouts"} },
 		"acr":                          func(c *Client) { c.MinimumACR = "gold" },

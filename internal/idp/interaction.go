@@ -67,6 +67,8 @@ type Request struct {
 	ClaimScopes []string `json:"claim_scopes,omitempty"`
 	Resources   []string `json:"resources,omitempty"`             // RFC 8707
 	Details     Details  `json:"authorization_details,omitempty"` // RFC 9396
+	// DPoPKey is the thumbprint of the key that has to be proven when the code is exchanged (RFC 9449 §10); empty: any.
+	DPoPKey string `json:"dpop_jkt,omitempty"`
 	// Pushed is the Secret.Hash of the reference by which the request came in (RFC 9126); empty if it was not pushed.
 	Pushed string `json:"pushed,omitempty"`
 	// Device is the Secret.Hash of the device code that the interaction will answer (RFC 8628). There is no redirect URI then.

@@ -102,7 +102,11 @@ func (p *Provider) allow(is *issue, f idp.Family) error {
 	case is.opaque == "":
 		is.opaque = idp.NewSecret() + idp.NewSecret() // see Respond
 	}
-	is.expires = is.now.Add(cmp.Or(ttl, p.AccessTTL)).Truncate(time.Second)
+	ttl = cmp.Or(ttl, p.AccessTTL)
+	if most := c.Rules().AccessTTL; most > 0 {
+		ttl = min(ttl, most)
+	}
+	is.expires = is.now.Add(ttl).Truncate(time.Second)
 	if !until.IsZero() && until.Before(is.expires) {
 		is.expires = until.Truncate(time.Second)
 	}

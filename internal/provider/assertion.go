@@ -57,7 +57,7 @@ func parseAssertion(text string) (*assertion, error) {
 // checkAssertion says what is wrong with an assertion of client c, apart from its having been used before. The texts are for
 // the log and repeat nothing of what was sent.
 func (p *Provider) checkAssertion(ctx context.Context, a *assertion, c idp.Client, now time.Time) error {
-	policy := policies[c.Policy]
+	policy := c.Rules()
 	if err := checkHeader(a.token, assertionTypes, c.AuthAlg, policy); err != nil {
 		return err
 	}
@@ -65,14 +65,14 @@ func (p *Provider) checkAssertion(ctx context.Context, a *assertion, c idp.Clien
 		return errors.New("sub is another client")
 	}
 	ours := []string{p.Issuer}
-	if policy.assertionAudience {
+	if policy.AudienceLists {
 		ours = append(ours, p.Issuer+pathToken)
 	}
 	var aud audience
 	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || beyond(aud, ours) {
 		return errors.New("aud is not this provider alone")
 	}
-	if a.claims.Audience[0] == '[' && !policy.assertionAudience {
+	if a.claims.Audience[0] == '[' && !policy.AudienceLists {
 		return errors.New("aud is an array")
 	}
 	if err := a.claims.checkTimes(now); err != nil {

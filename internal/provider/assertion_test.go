@@ -111,7 +111,7 @@ func (h *house) believes(text string, params ...string) (bool, reply) {
 		form.Set(params[i], params[i+1])
 	}
 	r := h.post(pathToken, form)
-	if r.StatusCode == 400 && r.json(h.t)["error"] == "invalid_grant" {
+	if code := r.json(h.t)["error"]; r.StatusCode == 400 && (code == "invalid_grant" || code == "invalid_dpop_proof") { // what comes next
 		return true, r
 	}
 	wantError(h.t, r, 401, "invalid_client")

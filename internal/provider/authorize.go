@@ -26,7 +26,7 @@ const (
 var authorizeParams = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"display", "prompt", "max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "claims",
-	"code_challenge", "code_challenge_method", "request", "request_uri", "registration",
+	"code_challenge", "code_challenge_method", "dpop_jkt", "request", "request_uri", "registration",
 	"resource", "authorization_details",
 }
 
@@ -127,7 +127,7 @@ func (p *Provider) trusted(r *http.Request, form url.Values) (arrival, error) {
 		if in.form, in.reference, err = p.pulled(r, form, client); err != nil {
 			return arrival{}, err
 		}
-	case client.RequirePAR:
+	case client.Pushes() || p.RequirePAR:
 		in.refused = refuse("invalid_request", "the client has to push its requests (RFC 9126)")
 	default:
 		request, err := p.unwrap(r.Context(), client, form)
@@ -217,6 +217,9 @@ func (p *Provider) read(r *http.Request, form url.Values, client idp.Client, req
 	if err := pkce(form, client, req); err != nil {
 		return none, err
 	}
+	if req.DPoPKey = form.Get("dpop_jkt"); req.DPoPKey != "" && (len(req.DPoPKey) != 43 || strings.Trim(req.DPoPKey, base64URL) != "") {
+		return none, refuse("invalid_request", "dpop_jkt is not the base64url of a SHA-256") // RFC 9449 §10
+	}
 	if err := prompts(form, req); err != nil {
 		return none, err
 	}
@@ -242,7 +245,7 @@ func pkce(form url.Values, client idp.Client, req *idp.Request) error {
 	switch {
 	case challenge == "" && method != "":
 		return refuse("invalid_request", "code_challenge is missing")
-	case challenge == "" && needsPKCE(client):
+	case challenge == "" && client.NeedsPKCE():
 		return refuse("invalid_request", "code_challenge is required (PKCE, S256)")
 	case challenge == "":
 		return nil

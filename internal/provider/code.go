@@ -18,15 +18,18 @@ import (
 // rest of the request, it does not work again.
 func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
 	c, now := r.Client.(client).registered, time.Now()
-	is, err := s.p.prepare(ctx, c, now)
+	w, err := s.p.wish(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
-	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+	code := idp.Secret(r.Data.Code)
+	take := s.p.codes.TakeOp(code.Hash())
+	is, err := s.p.prepare(ctx, c, now, take)
+	if err != nil {
 		return nil, err
 	}
-	code := idp.Secret(r.Data.Code)
-	a, err := s.p.codes.Take(ctx, code.Hash())
+	is.wish = w
+	a, err := s.p.codes.Decode(take)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, s.p.reused(ctx, c, code, now)
 	}
@@ -36,7 +39,7 @@ func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acces
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Data.RedirectURI:
 		return nil, invalidGrant("the code was issued to another client or for another redirect_uri")
-	case !proves(a.CodeChallenge, r.Data.CodeVerifier, needsPKCE(c)):
+	case !proves(a.CodeChallenge, r.Data.CodeVerifier, c.NeedsPKCE()):
 		return nil, invalidGrant("code_verifier does not fit code_challenge")
 	}
 	return s.p.settle(ctx, is, a, familyOf(code))

@@ -27,7 +27,7 @@ func (s server) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Device
 	c, now := r.Client.(client).registered, time.Now()
 	is, err := s.p.prepare(ctx, c, now)
 	if err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+		return nil, err
 	}
 	if is.wish, err = s.p.wish(c, r.Form); err != nil {
 		return nil, err

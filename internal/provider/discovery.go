@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -31,7 +32,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"issuer":                                                   p.Issuer,
 		"authorization_endpoint":                                   p.Issuer + pathAuthorize,
 		"pushed_authorization_request_endpoint":                    p.Issuer + pathPAR,
-		"require_pushed_authorization_requests":                    false, // of everybody; single clients may have to
+		"require_pushed_authorization_requests":                    p.RequirePAR, // of everybody; single clients may have to
 		"token_endpoint":                                           p.Issuer + pathToken,
 		"device_authorization_endpoint":                            p.Issuer + pathDeviceAuthorization, // RFC 8628 §4
 		"userinfo_endpoint":                                        p.Issuer + pathUserInfo,
@@ -70,6 +71,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"require_signed_request_object":                            false, // of everybody; single clients may have to
 		"code_challenge_methods_supported":                         []string{"S256"},
 		"prompt_values_supported":                                  []string{"none", "login", "consent", "select_account", "create"},
+		"dpop_signing_alg_values_supported":                        dpop.Algorithms,
 		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3
 	}
 	if types := slices.Sorted(maps.Keys(p.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10

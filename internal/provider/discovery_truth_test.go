@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -265,6 +266,13 @@ var truths = map[string]truth{
 	"prompt_values_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)
 		only(t, said, func(v string) bool { return interacts(h.authorize(request(c, "prompt", v))) }, "x", "NONE")
+	},
+	"dpop_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
+		c, u := h.addClient(nil), h.addUser()
+		only(t, said, func(alg string) bool {
+			sent := proof(h, dpoptest.New(alg), "POST", pathToken)
+			return h.post(pathToken, exchangeForm(h.code(c, u)), basic(c), sent).StatusCode == 200
+		}, "RS256")
 	},
 	"authorization_response_iss_parameter_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)

@@ -19,7 +19,7 @@ import (
 // with a person behind it ends here, or in the family that this began.
 func (p *Provider) settle(ctx context.Context, is *issue, a authorization, familyID string) (*op.Response, error) {
 	c, now := is.client, is.now
-	if a.Confirmation.Bound() && a.Confirmation != is.confirmation {
+	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, invalidGrant("the code is bound to a key that was not proven")
 	}
 	f := idp.Family{
@@ -44,7 +44,7 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 	f.ExpiresAt = is.expires // nothing of it outlives its only access token
 	var refresh idp.Secret
 	if slices.Contains(a.Scopes, scopeOffline) && slices.Contains(c.GrantTypes, grantRefresh) {
-		handle, secret := idp.NewSecret(), idp.NewSecret()
+		handle, secret := boundHandle(c, is.confirmation), idp.NewSecret()
 		refresh = handle + "." + secret
 		f.Offline, f.ExpiresAt = true, now.Add(p.RefreshTTL)
 		f.HandleHash, f.CurrentHash = handle.Hash(), secret.Hash()

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -58,9 +59,13 @@ func invalidClient() *fault {
 func (p *Provider) serve(g guard) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		noStore(w)
+		r = p.withSender(w, r)
 		if bad := g.admit(w, r); bad != nil {
 			p.fail(w, r, g, bad)
 			return
+		}
+		if s := senderOf(r.Context()); g.bearer && s.scheme == "dpop" { // the library knows one scheme; held knows which it was
+			r.Header.Set("Authorization", "Bearer"+r.Header.Get("Authorization")[len(s.scheme):])
 		}
 		a := &answer{ResponseWriter: w}
 		p.library.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), answerKey{}, a)))
@@ -74,6 +79,7 @@ func (p *Provider) serve(g guard) http.HandlerFunc {
 func (p *Provider) own(g guard, endpoint web.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		noStore(w)
+		r = p.withSender(w, r)
 		bad := g.admit(w, r)
 		if bad == nil {
 			if err := endpoint(w, r); err != nil {
@@ -184,7 +190,7 @@ func bearer(r *http.Request) *fault {
 	switch {
 	case header != "" && body != "":
 		return invalidRequest("more than one access token")
-	case header == "" && body == "", header != "" && (!strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == ""):
+	case header == "" && body == "", header != "" && (!strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP") || strings.TrimSpace(token) == ""):
 		return &fault{Error: "invalid_token", Description: "an access token is needed", status: http.StatusUnauthorized, bare: true}
 	}
 	return nil
@@ -214,14 +220,7 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fa
 	h := w.Header()
 	switch {
 	case g.bearer && bad.status >= 400 && bad.status < 500 && bad.status != http.StatusMethodNotAllowed: // RFC 6750 §3
-		challenge := `Bearer realm="` + p.Issuer + `"`
-		if !bad.bare {
-			challenge += `, error="` + bad.Error + `", error_description="` + bad.Description + `"`
-		}
-		if bad.Error == "insufficient_scope" {
-			challenge += `, scope="openid"`
-		}
-		h.Set("WWW-Authenticate", challenge)
+		p.challenge(h, senderOf(r.Context()).scheme, bad)
 	case bad.status == http.StatusUnauthorized: // RFC 6749 §5.2
 		h.Set("WWW-Authenticate", `Basic realm="`+p.Issuer+`"`)
 	case bad.status == http.StatusServiceUnavailable:
@@ -229,6 +228,27 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fa
 	}
 	web.Note(r.Context(), slog.String("oauth_error", bad.Error), slog.String("oauth_error_description", bad.Description))
 	_ = web.WriteJSON(w, bad.status, bad) // two strings: cannot fail
+}
+
+// challenge says how a token is to be presented, first in the manner that was tried and with what was wrong about it (RFC 6750
+// §3, RFC 9449 §7.1).
+func (p *Provider) challenge(h http.Header, scheme string, bad *fault) {
+	reason := ""
+	if !bad.bare {
+		reason = `, error="` + bad.Error + `", error_description="` + bad.Description + `"`
+	}
+	if bad.Error == "insufficient_scope" {
+		reason += `, scope="openid"`
+	}
+	algorithms := `, algs="` + strings.Join(dpop.Algorithms, " ") + `"`
+	if scheme == "dpop" {
+		h.Add("WWW-Authenticate", `DPoP realm="`+p.Issuer+`"`+reason+algorithms)
+		return
+	}
+	h.Add("WWW-Authenticate", `Bearer realm="`+p.Issuer+`"`+reason)
+	if bad.status == http.StatusUnauthorized {
+		h.Add("WWW-Authenticate", `DPoP realm="`+p.Issuer+`"`+algorithms)
+	}
 }
 
 // An answer passes what the library writes, but holds errors back, because the library gives them neither headers nor

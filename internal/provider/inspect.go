@@ -23,8 +23,17 @@ type userInfo struct {
 
 // UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
 func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest]) (*op.Response, error) {
-	t, err := s.p.present(ctx, r.Data.AccessToken, time.Now())
-	if errors.Is(err, errToken) || err == nil && (!slices.Contains(t.audience, s.p.Issuer) || !holds(ctx, t.confirmation)) {
+	now := time.Now()
+	t, err := s.p.present(ctx, r.Data.AccessToken, now)
+	if err == nil && !slices.Contains(t.audience, s.p.Issuer) {
+		err = errToken
+	}
+	if err == nil {
+		if err = s.p.held(ctx, r.Data.AccessToken, t, now); err != nil && !errors.Is(err, errToken) {
+			return nil, err
+		}
+	}
+	if errors.Is(err, errToken) {
 		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
 		return nil, op.NewStatusError(e, http.StatusUnauthorized)
 	}

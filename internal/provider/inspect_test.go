@@ -77,7 +77,7 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 		says   string
 	}{
 		{"no token", h.get(pathUserInfo), 401, "invalid_token", ""},
-		{"another scheme", h.post(pathUserInfo, nil, header("DPoP")), 401, "invalid_token", ""},
+		{"another scheme", h.post(pathUserInfo, nil, header("Basic")), 401, "invalid_token", ""},
 		{"in the address", h.get(pathUserInfo + "?access_token=" + token), 400, "invalid_request", "invalid_request"},
 		{"twice", h.post(pathUserInfo, url.Values{"access_token": {token}}, header("Bearer")), 400, "invalid_request", "invalid_request"},
 		{"a broken one", h.userinfo("x"), 401, "invalid_token", "invalid_token"},

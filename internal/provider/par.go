@@ -76,6 +76,10 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 	if form, err = p.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
 		return err
 	}
+	b, err := p.bindCode(r, c, form)
+	if err != nil {
+		return err
+	}
 	if err := ownRedirect(c, form); err != nil {
 		return err
 	}
@@ -87,8 +91,15 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reference := idp.Secret(referencePrefix) + idp.NewSecret()
-	if err := p.pushes.Put(r.Context(), reference.Hash(), pushed{ClientID: c.ID, Form: form.Encode()}); err != nil {
+	put, err := p.pushes.PutOp(reference.Hash(), pushed{ClientID: c.ID, Form: form.Encode()}, 0)
+	if err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
+	}
+	if err := p.Ephemeral.Do(r.Context(), b.with(put)...); err != nil {
+		return fmt.Errorf("keep pushed request: %w", err)
+	}
+	if err := b.settled(); err != nil { // what was kept stays unsaid, and expires
+		return err
 	}
 	return web.WriteJSON(w, http.StatusCreated, map[string]any{"request_uri": reference.Reveal(), "expires_in": int(referenceTTL.Seconds())})
 }
@@ -104,6 +115,24 @@ func kept(form url.Values, names []string) url.Values {
 		}
 	}
 	return out
+}
+
+// bindCode binds the code to the key that a DPoP proof at this endpoint proves, as dpop_jkt would (RFC 9449 §10.1). Nobody has
+// to send one here.
+func (p *Provider) bindCode(r *http.Request, c idp.Client, form url.Values) (binding, error) {
+	s := senderOf(r.Context())
+	if len(s.proofs) == 0 {
+		return binding{}, nil
+	}
+	b, err := p.checkProof(s, c, "", time.Now())
+	if err != nil {
+		return binding{}, err
+	}
+	if asked := form.Get("dpop_jkt"); asked != "" && asked != b.JKT {
+		return binding{}, invalidProof("the DPoP proof is of another key than dpop_jkt names")
+	}
+	form.Set("dpop_jkt", b.JKT)
+	return b, nil
 }
 
 // requester authenticates the client as the token endpoint does. What admit refuses does not come here.

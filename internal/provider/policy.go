@@ -8,27 +8,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// rules is a row of the table of what clients must do.
-type rules struct {
-	// pkceOptional lets a confidential client leave PKCE out. Public clients may not, and plain is never taken.
-	pkceOptional bool
-	// rs256 lets the client sign with RS256, which FAPI forbids (FAPI 2.0 §5.4.1).
-	rs256 bool
-	// assertionAudience lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
-	// Otherwise it is the issuer, as a string (RFC 7523bis; FAPI 2.0 §5.3.2.1).
-	assertionAudience bool
-	// undatedRequests lets request objects come without exp and nbf (FAPI 2.0 Message Signing §5.3.1 wants both).
-	undatedRequests bool
-}
-
-var policies = map[idp.ClientPolicy]rules{
-	idp.PolicyStandard:   {rs256: true, assertionAudience: true, undatedRequests: true},
-	idp.PolicyCompatible: {rs256: true, assertionAudience: true, undatedRequests: true, pkceOptional: true},
-}
-
-// needsPKCE reports whether an authorization request of the client has to carry a code_challenge.
-func needsPKCE(c idp.Client) bool { return c.Public() || !policies[c.Policy].pkceOptional }
-
 // redirectRegistered reports whether uri is one of the client's: the same string (RFC 9700 §2.1). A native application
 // on a loopback address may choose its port each time it starts (RFC 8252 §7.3); nothing else may differ.
 func redirectRegistered(c idp.Client, uri string) bool {

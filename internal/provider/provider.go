@@ -81,12 +81,14 @@ type Config struct {
 	AccessTTL, IDTTL time.Duration
 	// RefreshTTL is how long a family with refresh tokens lives, however often it is refreshed: 30 days.
 	RefreshTTL time.Duration
-	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
+	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens and the nonces of DPoP proofs.
 	RefreshKey []byte
 	// MTLSOrigin is the origin at which clients are asked for a certificate (RFC 8705 §5); empty: nowhere.
 	MTLSOrigin string
 	// ClientCAs issue the certificates of clients with tls_client_auth; nil: there are no such clients.
 	ClientCAs *x509.CertPool
+	// RequirePAR refuses every authorization request that was not pushed, whatever the client's policy.
+	RequirePAR bool
 	// Outbound fetches what clients name, keys and request objects, and tells them of logouts.
 	Outbound *outbound.Client
 	Logger   *slog.Logger // of what happens outside of requests; nil: slog.Default
@@ -104,6 +106,7 @@ type Provider struct {
 	pushes  ephemeral.Bucket[pushed]
 	logouts ephemeral.Bucket[logout]
 	names   *pseudonymizer
+	nonces  nonces
 	keySets keySets
 	devices ephemeral.Bucket[device]
 	pages   *web.Pages
@@ -137,6 +140,7 @@ func New(c Config) (*Provider, error) {
 		keySets: keySets{outbound: c.Outbound, sets: map[string]*keySet{}},
 		devices: ephemeral.NewBucket[device](c.Ephemeral, "device", deviceKept),
 	}
+	p.nonces = newNonces(c.RefreshKey)
 	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
 	}

@@ -45,16 +45,19 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	if beyond(is.wish.scopes, c.Scopes) { // told before the token is used up
 		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
 	}
-	next := s.p.successor(handle, secret)
+	if !handleFits(handle, is.confirmation) {
+		return nil, invalidGrant("the refresh token is bound to a key that was not proven")
+	}
+	next := secret
+	if c.Rules().Rotation {
+		next = s.p.successor(handle, secret)
+	}
 	f, u, err := s.p.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, s.p.refreshReused(ctx, c, handle, now)
 	}
 	if err != nil {
 		return nil, broken(ctx, "rotate family", err)
-	}
-	if f.Confirmation.Bound() && (!is.confirmation.Bound() || c.Public() && f.Confirmation != is.confirmation) {
-		return nil, invalidGrant("the refresh token is bound to a key that was not proven")
 	}
 	if err := s.p.allow(is, f); err != nil {
 		return nil, atToken(err)
@@ -69,6 +72,28 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 		return nil, broken(ctx, "sign tokens", err)
 	}
 	return op.NewResponse(resp), nil
+}
+
+// boundHandle makes the handle of a new family. What has to be proven with its refresh tokens stands in it, since the handle
+// finds the family only whole: nothing after a tilde, and any key will do (a confidential client's tokens are bound to the
+// client, RFC 9449 §5); a key, and it has to be that one. So who has a token without its key is told apart before anything
+// is rotated, looked up or revoked, and the token is worth nothing to him, not even to sign the user out.
+func boundHandle(c idp.Client, of idp.Confirmation) idp.Secret {
+	handle := idp.NewSecret()
+	switch {
+	case !of.Bound():
+		return handle
+	case c.Public():
+		return handle + "~" + idp.Secret(of.JKT+of.X5T)
+	default:
+		return handle + "~"
+	}
+}
+
+// handleFits reports whether what was proven is what the handle of a refresh token demands.
+func handleFits(handle idp.Secret, proven idp.Confirmation) bool {
+	_, key, bound := strings.Cut(handle.Reveal(), "~")
+	return !bound || proven.Bound() && (key == "" || key == proven.JKT+proven.X5T)
 }
 
 // splitRefresh takes a refresh token apart; false if it cannot be one.

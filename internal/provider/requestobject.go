@@ -57,7 +57,7 @@ func parseRequestObject(text string) (*requestObject, error) {
 
 // check says what is wrong with a request object of client c, apart from its signature and its parameters.
 func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error {
-	policy := policies[c.Policy]
+	policy := c.Rules()
 	if err := checkHeader(o.token, requestObjectTypes, c.RequestObjectAlg, policy); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error 
 	case o.params["request"] != nil || o.params["request_uri"] != nil: // RFC 9101 §4
 		return errors.New("a request object has no place in another")
 	}
-	if !policy.undatedRequests {
+	if !policy.UndatedRequests {
 		switch t := o.claims.signedTimes; {
 		case t.Expires == nil:
 			return errors.New("exp is missing")

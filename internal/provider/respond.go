@@ -97,6 +97,7 @@ func allowed(req idp.Request, o idp.Outcome) authorization {
 		Resources:     req.Resources,
 		Details:       req.Details,
 		Assurance:     o.Assurance,
+		Confirmation:  idp.Confirmation{JKT: req.DPoPKey},
 	}
 	for _, scope := range o.Scopes {
 		if slices.Contains(req.Scopes, scope) && !slices.Contains(req.ClaimScopes, scope) {

@@ -45,7 +45,7 @@ func parseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, erro
 
 // checkHeader says what is wrong with a header: its typ, if there is one, must be one of types (in lower case), and its
 // algorithm the registered one, if there is one.
-func checkHeader(token *jwt.JSONWebToken, types []string, registered string, policy rules) error {
+func checkHeader(token *jwt.JSONWebToken, types []string, registered string, policy idp.Rules) error {
 	header := token.Headers[0]
 	if raw, has := header.ExtraHeaders[jose.HeaderType]; has {
 		if typ, ok := raw.(string); !ok || !slices.Contains(types, strings.ToLower(typ)) {
@@ -57,7 +57,7 @@ func checkHeader(token *jwt.JSONWebToken, types []string, registered string, pol
 			return errors.New("an extension is demanded")
 		}
 	}
-	if registered != "" && header.Algorithm != registered || header.Algorithm == RS256 && !policy.rs256 {
+	if registered != "" && header.Algorithm != registered || header.Algorithm == RS256 && !policy.RS256 {
 		return errors.New("the algorithm is not the client's")
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Statements says whose software statements count (RFC 7591 §2.3). Its zero value: nobody's.
@@ -41,7 +43,7 @@ func (s Statements) open(text string, now time.Time) (members map[string]any, er
 	if claims.Issuer != s.Issuer {
 		return nil, refuse("unapproved_software_statement", "the software statement is of an issuer that does not count here")
 	}
-	err = checkHeader(token, statementTypes, "", rules{rs256: true})
+	err = checkHeader(token, statementTypes, "", idp.Rules{RS256: true})
 	if err == nil && !slices.ContainsFunc(s.Keys, func(key jose.JSONWebKey) bool { return verifies(key, token) }) {
 		err = errors.New("no key of the issuer verifies the signature")
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -98,13 +99,15 @@ type issue struct {
 }
 
 // prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
-// because the client forgot its certificate. Its errors are answers.
-func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*issue, error) {
+// because the client forgot its proof or its certificate. It runs with, which may use something up, in the round trip that a
+// DPoP proof costs. Its errors are answers.
+func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time, with ...*ephemeral.Op) (*issue, error) {
 	is := &issue{client: c, now: now}
-	var err error
-	if is.confirmation, err = certificateBinding(ctx, c); err != nil {
+	b, err := p.bind(ctx, c, now)
+	if err != nil {
 		return nil, err
 	}
+	is.confirmation = b.Confirmation
 	if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
@@ -115,7 +118,10 @@ func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time) (*i
 	if is.id, _, err = p.Keys.signer(ctx, alg); err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
-	return is, nil
+	if err := p.Ephemeral.Do(ctx, b.with(with...)...); err != nil {
+		return nil, broken(ctx, "prepare tokens", err)
+	}
+	return is, b.settled()
 }
 
 // row is the opaque access token as it is stored; nil if it is a JWT.

@@ -1,0 +1,118 @@
+package idp
+
+import (
+	"slices"
+	"time"
+)
+
+// ClientPolicy names a row of the table of what a client must do.
+type ClientPolicy string
+
+const (
+	PolicyStandard   ClientPolicy = "standard"   // sound for every application of today
+	PolicyCompatible ClientPolicy = "compatible" // standard, but for confidential clients of old software
+	PolicyFAPI2      ClientPolicy = "fapi2"      // FAPI 2.0 Security Profile Final
+)
+
+// Rules is a row of the table: what a policy permits. The zero value is the strictest, which is what a client with a policy
+// that nobody knows gets. What holds for every client, such as codes of a minute and exact redirect URIs, is no column.
+type Rules struct {
+	// WithoutPKCE lets a confidential client leave PKCE out. Public clients may not, and plain is never taken.
+	WithoutPKCE bool
+	// WithoutPush lets authorization requests come through the browser whole, instead of by PAR (RFC 9126).
+	WithoutPush bool
+	// SharedSecrets lets the client authenticate with a client_secret.
+	SharedSecrets bool
+	// Public lets the client not authenticate at all.
+	Public bool
+	// BearerTokens lets access tokens be bound to no key of the client's.
+	BearerTokens bool
+	// WithoutNonce lets DPoP proofs leave out the nonce that we give (RFC 9449 §8).
+	WithoutNonce bool
+	// RS256 lets client assertions and ID tokens be signed with RS256.
+	RS256 bool
+	// AudienceLists lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
+	// Otherwise it is the issuer, as a string (RFC 7523bis).
+	AudienceLists bool
+	// UndatedRequests lets signed requests come without exp and nbf (FAPI 2.0 Message Signing §5.3.1 wants both).
+	UndatedRequests bool
+	// Rotation gives a new refresh token with every use (RFC 9700 §4.14.2). Where tokens are bound to a client that
+	// authenticates it would only lose them (FAPI 2.0 §5.3.2.1).
+	Rotation bool
+	// LocalRedirects lets redirect URIs be http on a loopback host, or of a private-use scheme (RFC 8252 §7).
+	LocalRedirects bool
+	// AccessTTL is the longest that access tokens live; zero: as long as is configured.
+	AccessTTL time.Duration
+}
+
+// rules is the table. docs/integrate.md has the same one, held together by a test.
+var rules = map[ClientPolicy]Rules{
+	PolicyStandard: {
+		WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true, AudienceLists: true,
+		UndatedRequests: true, Rotation: true, LocalRedirects: true,
+	},
+	PolicyCompatible: {
+		WithoutPKCE: true, WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true,
+		AudienceLists: true, UndatedRequests: true, Rotation: true, LocalRedirects: true,
+	},
+	PolicyFAPI2: {AccessTTL: 10 * time.Minute},
+}
+
+// Policies are the names of all policies.
+var Policies = []ClientPolicy{PolicyStandard, PolicyCompatible, PolicyFAPI2}
+
+// Rules is the row of the client's policy.
+func (c Client) Rules() Rules {
+	r, known := rules[c.Policy]
+	if !known {
+		r.AccessTTL = rules[PolicyFAPI2].AccessTTL
+	}
+	return r
+}
+
+// NeedsPKCE reports whether the client's authorization requests have to carry a code_challenge.
+func (c Client) NeedsPKCE() bool { return c.Public() || !c.Rules().WithoutPKCE }
+
+// Pushes reports whether the client's authorization requests have to come by PAR (RFC 9126 §6).
+func (c Client) Pushes() bool { return c.RequirePAR || !c.Rules().WithoutPush }
+
+// policyFaults says where the registration is not within the client's policy.
+func (c Client) policyFaults() (faults []string) {
+	r := c.Rules()
+	fault := func(text string) { faults = append(faults, text+" under policy "+string(c.Policy)) }
+	if !slices.Contains(Policies, c.Policy) {
+		return []string{"policy must be standard, compatible or fapi2, not \"" + string(c.Policy) + "\""}
+	}
+	if c.Public() && !r.Public {
+		fault("token_endpoint_auth_method must not be none")
+	}
+	if (c.AuthMethod == AuthMethodBasic || c.AuthMethod == AuthMethodPost) && !r.SharedSecrets {
+		fault("token_endpoint_auth_method must not be one with a shared secret")
+	}
+	for name, alg := range map[string]string{
+		"token_endpoint_auth_signing_alg": c.AuthAlg, "id_token_signed_response_alg": c.IDTokenAlg,
+		"request_object_signing_alg": c.RequestObjectAlg, "authorization_signed_response_alg": c.ResponseAlg,
+	} {
+		if alg == "RS256" && !r.RS256 {
+			fault(name + " must not be RS256")
+		}
+	}
+	if c.AuthMethod == AuthMethodPrivateKey && !r.RS256 && c.JWKS != nil && len(c.JWKS.Keys) > 0 {
+		signs := false
+		for _, key := range c.JWKS.Keys {
+			signs = signs || slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return alg != "RS256" && SignsWith(key, alg) })
+		}
+		if !signs {
+			fault("jwks needs a key that is not for RS256")
+		}
+	}
+	if !r.LocalRedirects {
+		for _, uri := range c.RedirectURIs {
+			if len(uri) < 8 || uri[:8] != "https://" {
+				fault("redirect_uris must be https")
+				break
+			}
+		}
+	}
+	return faults
+}

@@ -1,0 +1,74 @@
+package idp
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// documented are the rows of the table in docs/integrate.md, each with the field of Rules that it is about.
+var documented = [][2]string{
+	{"WithoutPKCE", "a confidential client leave out PKCE"},
+	{"WithoutPush", "authorization requests come without having been pushed"},
+	{"SharedSecrets", "the client authenticate with a `client_secret`"},
+	{"Public", "the client be public, and not authenticate at all"},
+	{"BearerTokens", "access tokens be bearer tokens, bound to no key"},
+	{"WithoutNonce", "DPoP proofs come without our nonce"},
+	{"RS256", "assertions, signed requests and ID tokens be signed with RS256"},
+	{"AudienceLists", "`aud` of assertions be a list, or the token endpoint's address"},
+	{"UndatedRequests", "signed requests come without `exp` or `nbf`"},
+	{"Rotation", "refresh tokens be replaced with each use"},
+	{"LocalRedirects", "redirect URIs lead to loopback hosts or private-use schemes"},
+	{"AccessTTL", "access tokens live longer than ten minutes"},
+}
+
+func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
+	page, err := os.ReadFile("../../docs/integrate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := "| may |"
+	for _, policy := range Policies {
+		head += " `" + string(policy) + "` |"
+	}
+	_, table, found := strings.Cut(string(page), head+"\n|-|-|-|-|\n")
+	if !found {
+		t.Fatalf("docs/integrate.md has no table that begins with %s", head)
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	lines := strings.Split(table, "\n")
+	fields := reflect.TypeFor[Rules]()
+	if len(lines) != len(documented) || fields.NumField() != len(documented) {
+		t.Fatalf("%d rows in the docs, %d known here, %d fields of Rules", len(lines), len(documented), fields.NumField())
+	}
+	for i, row := range documented {
+		want := "| " + row[1] + " |"
+		for _, policy := range Policies {
+			cell := "no"
+			switch v := reflect.ValueOf(Client{Policy: policy}.Rules()).FieldByName(row[0]).Interface().(type) {
+			case bool:
+				if v {
+					cell = "yes"
+				}
+			case time.Duration:
+				if v == 0 {
+					cell = "yes"
+				} else if v != 10*time.Minute {
+					t.Errorf("%s: %v", row[0], v)
+				}
+			}
+			want += " " + cell + " |"
+		}
+		if lines[i] != want {
+			t.Errorf("docs/integrate.md says\n%s\nand the code\n%s", lines[i], want)
+		}
+	}
+}
+
+func TestAPolicyThatNobodyKnowsPermitsNothing(t *testing.T) {
+	if (Client{Policy: "lax"}).Rules() != (Client{Policy: PolicyFAPI2}).Rules() {
+		t.Error("a client of an unknown policy may do more than one of fapi2")
+	}
+}

@@ -1,0 +1,174 @@
+package provider
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/dpop/dpoptest"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A trial finds out whether a policy permits what a field of idp.Rules is about, from what the provider does.
+type trial func(h *house, u idp.User, policy idp.ClientPolicy) bool
+
+// strictly asks for tokens as every policy permits it, changed by edits of the authorization and of the token request.
+func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), params ...string) reply {
+	h.t.Helper()
+	pushed := h.post(pathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
+	if pushed.StatusCode != 201 {
+		h.t.Fatalf("push: %s", pushed.body)
+	}
+	h.begun(c, pushed.json(h.t)["request_uri"].(string))
+	done, err := h.respond(h.outcome(u))
+	check(h.t, err)
+	return h.exchangeWith(c, done.query().Get("code"), proof)
+}
+
+// goodProof is one with our nonce.
+func (h *house) goodProof(path string) func(*http.Request) {
+	return proof(h, dpoptest.New("ES256"), "POST", path, dpoptest.Claims{"nonce": h.provider.nonces.current(time.Now())})
+}
+
+func bare(*http.Request) {}
+
+var trials = map[string]trial{
+	"WithoutPKCE": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		form := request(c, "code_challenge", "", "code_challenge_method", "")
+		return h.post(pathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
+	},
+	"WithoutPush": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		return interacts(h.authorize(request(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256))))
+	},
+	"SharedSecrets": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		return registrable(h.addClient(func(c *idp.Client) { c.Policy = policy }))
+	},
+	"Public": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		return registrable(h.addClient(func(c *idp.Client) { c.Policy, c.AuthMethod = policy, idp.AuthMethodNone }))
+	},
+	"BearerTokens": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
+		return h.strictly(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256), u, bare).StatusCode == 200
+	},
+	"WithoutNonce": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", pathToken)).StatusCode == 200
+	},
+	"RS256": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, RS256)
+		a := h.goodAssertion(c)
+		a.alg, a.key, a.header = RS256, clientKeys()[RS256], map[string]any{"alg": RS256, "kid": "kid-" + RS256}
+		believed, _ := h.believes(a.text(h.t))
+		c.IDTokenAlg, c.JWKS = RS256, h.addKeyClient(nil, ES256).JWKS
+		if believed != registrable(c) {
+			h.t.Errorf("%s: RS256 for assertions: %v, and for ID tokens not the same", policy, believed)
+		}
+		return believed
+	},
+	"AudienceLists": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		list, endpoint := h.goodAssertion(c), h.goodAssertion(c)
+		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+pathToken
+		one, _ := h.believes(list.text(h.t))
+		other, _ := h.believes(endpoint.text(h.t))
+		if one != other {
+			h.t.Errorf("%s: a list %v, the token endpoint %v", policy, one, other)
+		}
+		return one
+	},
+	"UndatedRequests": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		push := func(missing string) bool {
+			object := h.goodObject(c)
+			delete(object.claims, missing)
+			return h.post(pathPAR, withAssertion(signed(c, object.text(h.t)), h.goodAssertion(c).text(h.t))).StatusCode == 201
+		}
+		if !push("jti") || push("exp") != push("nbf") {
+			h.t.Errorf("%s: exp and nbf are not treated alike", policy)
+		}
+		return push("nbf")
+	},
+	"Rotation": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		first := h.strictly(c, u, h.goodProof(pathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
+		r := h.refreshWith(c, first, h.goodProof(pathToken))
+		if r.StatusCode != 200 {
+			h.t.Errorf("%s: %s", policy, r.body)
+		}
+		return r.json(h.t)["refresh_token"] != first
+	},
+	"LocalRedirects": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		with := func(uri string, native bool) bool {
+			return registrable(h.addKeyClient(func(c *idp.Client) { c.Policy, c.Native, c.RedirectURIs = policy, native, []string{uri} }, ES256))
+		}
+		local := with("http://127.0.0.1/cb", false)
+		if with("com.example.app:/cb", true) != (local && policy != idp.PolicyCompatible) { // which is not for native clients at all
+			h.t.Errorf("%s: a private-use scheme", policy)
+		}
+		return local
+	},
+	"AccessTTL": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, ES256)
+		return h.strictly(c, u, h.goodProof(pathToken)).json(h.t)["expires_in"].(float64) > 600
+	},
+}
+
+func TestEachCellOfThePolicyTableHolds(t *testing.T) {
+	h := open(t)
+	u := h.addUser()
+	for _, policy := range idp.Policies {
+		rules := reflect.ValueOf(idp.Client{Policy: policy}.Rules())
+		for i := range rules.NumField() {
+			name := rules.Type().Field(i).Name
+			permitted := rules.Field(i).IsZero() == (name == "AccessTTL") // a bool that is set, or a bound that is not
+			t.Run(string(policy)+"/"+name, func(t *testing.T) {
+				try := trials[name]
+				if try == nil {
+					t.Fatal("a column that nobody tries: add a trial")
+				}
+				outer := h.t
+				h.t = t
+				defer func() { h.t = outer }()
+				if got := try(h, u, policy); got != permitted {
+					t.Errorf("permitted: %v, by the table: %v", got, permitted)
+				}
+			})
+		}
+	}
+}
+
+// What holds whatever the policy.
+func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
+	h := open(t)
+	for _, policy := range idp.Policies {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		form := withAssertion(request(c, "code_challenge_method", "plain"), h.goodAssertion(c).text(t))
+		wantError(t, h.post(pathPAR, form), 400, "invalid_request")
+		r := h.strictly(c, h.addUser(), h.goodProof(pathToken))
+		if r.StatusCode != 200 || r.json(t)["token_type"] != "DPoP" {
+			t.Fatalf("%s: %s", policy, r.body)
+		}
+		wantError(t, h.userinfo(r.json(t)["access_token"]), 401, "invalid_token")
+	}
+}
+
+func TestTheOperatorMayDemandPushedRequestsOfEverybody(t *testing.T) {
+	h := open(t)
+	c := h.addClient(nil)
+	h.provider.RequirePAR = true
+	if q := h.authorize(request(c)).query(); q.Get("error") != "invalid_request" {
+		t.Errorf("%v", q)
+	}
+	h.begun(c, h.pushed(c))
+	strict := h.provider.Config
+	other, err := New(strict)
+	check(t, err)
+	h.provider = other
+	protocol := http.NewServeMux()
+	other.Mount(protocol, http.NewServeMux())
+	h.handler = protocol
+	if said := h.get("/.well-known/oauth-authorization-server").json(t)["require_pushed_authorization_requests"]; said != true {
+		t.Errorf("the metadata says %v", said)
+	}
+}
