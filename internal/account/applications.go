@@ -62,7 +62,7 @@ func (a *Account) initiate(c idp.Client) string {
 func (a *Account) words(scopes []string) []string {
 	var words []string
 	for _, name := range scopes {
-		if text := a.Policy.Scopes[name].Description; text != "" {
+		if text := a.Policy.Say(name); text != "" {
 			words = append(words, text)
 		} else if name != "openid" {
 			words = append(words, name)

@@ -27,6 +27,7 @@ type (
 		MaxAge time.Duration `yaml:"max-age"`
 	}
 	resourceEntry struct {
+		Description       string        `yaml:"description"`
 		Scopes            []string      `yaml:"scopes"`
 		AccessTokenFormat string        `yaml:"access-token-format"`
 		AccessTokenTTL    time.Duration `yaml:"access-token-ttl"`
@@ -53,7 +54,7 @@ var structured = map[string]string{
 	"scopes":                      "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
 	"action-classes":              "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open.",
 	"acr-aliases":                 "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
-	"resources":                   "APIs that applications may ask tokens for by URI (`resource`, RFC 8707): the scopes such a token may carry, its form (`jwt` or `opaque`) and lifetime if they differ from the application's, and action classes if every token for it needs a confirmation.",
+	"resources":                   "APIs that applications may ask tokens for by URI (`resource`, RFC 8707): the words of the consent screen (their address, if left out), the scopes such a token may carry, its form (`jwt` or `opaque`) and lifetime if they differ from the application's, and action classes if every token for it needs a confirmation.",
 	"authorization-details-types": "Types of `authorization_details` (RFC 9396): a JSON schema (nothing it refers to is fetched), the words that people read, with members in braces, and an action class if it is risky.",
 	"acr-decay":                   "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
 }
@@ -190,7 +191,7 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 	if e.AccessTokenTTL != 0 && (e.AccessTokenTTL < 10*time.Second || e.AccessTokenTTL > 24*time.Hour) {
 		fault(fmt.Sprintf("access-token-ttl %v is not a time between 10s and 24h", e.AccessTokenTTL))
 	}
-	return idp.Resource{URI: uri, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL, ActionClasses: e.ActionClasses}
+	return idp.Resource{URI: uri, Description: e.Description, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL, ActionClasses: e.ActionClasses}
 }
 
 // scopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.

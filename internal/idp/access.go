@@ -1,7 +1,9 @@
 package idp
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,13 +18,42 @@ type Access struct {
 
 // A Resource is an API that clients may name in a request (RFC 8707), registered by the operator.
 type Resource struct {
-	URI    string
-	Scopes []string    // what tokens for it may carry
-	Format TokenFormat // of tokens for it; empty: the client's
+	URI         string
+	Description string      // in words for the consent screen; empty: its address
+	Scopes      []string    // what tokens for it may carry
+	Format      TokenFormat // of tokens for it; empty: the client's
 	// TTL of tokens for it; zero: the client's. The shortest that anybody asks for counts.
 	TTL time.Duration
 	// ActionClasses, if any, make it a resource whose tokens only a step-up for each of them can obtain.
 	ActionClasses []string
+}
+
+// atResource begins the word of a grant that stands for a resource. A scope has no blank (RFC 6749 §3.3).
+const atResource = "resource "
+
+// Asks are the words of a grant that a request needs: its scopes, and the resources that it names. The provider itself,
+// for userinfo, is covered by the scopes about the user.
+func (p Policy) Asks(r Request) []string {
+	words := slices.Clone(r.Scopes)
+	for _, uri := range r.Resources {
+		if _, registered := p.Resources[uri]; registered {
+			words = append(words, atResource+uri)
+		}
+	}
+	return words
+}
+
+// Say is what a word of a grant lets an application do, for people; empty if there are no words for it.
+func (p Policy) Say(word string) string {
+	uri, resource := strings.CutPrefix(word, atResource)
+	if !resource {
+		return p.Scopes[word].Description
+	}
+	if text := p.Resources[uri].Description; text != "" {
+		return text
+	}
+	_, address, _ := strings.Cut(uri, "://")
+	return "Connect to " + cmp.Or(address, uri)
 }
 
 // ActionClassesOf returns the classes that scopes, resources and details name, each once, in the order of first mention.

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,7 +29,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	if f.Client.Dynamic {
 		d.Stranger = chip(f.Client, v.interaction.Request).Host
 	}
-	for _, scope := range v.interaction.Request.Scopes {
+	for _, scope := range l.Policy.Asks(v.interaction.Request) {
 		if slices.Contains(step.Scopes, scope) {
 			d.New = append(d.New, l.scope(scope))
 		} else {
@@ -47,13 +48,8 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	return l.Shell.Render(w, r, l.pages, "consent", p)
 }
 
-// scope is a scope in words.
-func (l *Login) scope(name string) string {
-	if s := l.Policy.Scopes[name]; s.Description != "" {
-		return s.Description
-	}
-	return name
-}
+// scope is a scope or a resource in words.
+func (l *Login) scope(name string) string { return cmp.Or(l.Policy.Say(name), name) }
 
 // consent keeps the person's answer: what was allowed as a grant, so that it is not asked again; a refusal goes to the
 // application at once.
@@ -83,7 +79,7 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
-		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: v.interaction.Request.Scopes, CreatedAt: f.Now, UpdatedAt: f.Now,
+		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.Asks(v.interaction.Request), CreatedAt: f.Now, UpdatedAt: f.Now,
 	}
 	if err := l.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)

@@ -127,7 +127,7 @@ type question struct {
 	capable   []idp.Passkey // of Facts.Passkeys: those a step-up may use
 	assurance idp.Assurance
 	unmet     idp.Check // the first demand on an authentication that the session does not meet
-	missing   []string  // scopes the user has not allowed this client
+	missing   []string  // scopes and resources the user has not allowed this client
 }
 
 func ask(f Facts) question {
@@ -149,7 +149,7 @@ func ask(f Facts) question {
 		relaxed = relaxed || f.Passkeys != nil
 	}
 	q.assurance, q.unmet = f.Policy.Choose(f.Session, f.Interaction.ID, need, relaxed, f.Now)
-	for _, scope := range f.Interaction.Request.Scopes {
+	for _, scope := range f.Policy.Asks(f.Interaction.Request) {
 		if f.Grant == nil || !slices.Contains(f.Grant.Scopes, scope) {
 			q.missing = append(q.missing, scope)
 		}

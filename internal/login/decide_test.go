@@ -79,6 +79,11 @@ func detail(f *Facts) {
 	f.Interaction.Request.Details = idp.Details{{Type: "payment", JSON: `{"type":"payment"}`}}
 }
 
+func resource(f *Facts) {
+	f.Interaction.Request.Resources = []string{"https://login.example.com", "https://api.example.com/v1"} // the first is the provider
+	f.Policy.Resources = map[string]idp.Resource{"https://api.example.com/v1": {}}
+}
+
 func hinted(user string) change { return func(f *Facts) { f.Interaction.Request.HintedUser = user } }
 
 func saved(by string, set func(*idp.Interaction)) change {
@@ -220,6 +225,8 @@ func TestDecide(t *testing.T) {
 		{"class: an account without passkeys cannot", with(class("payments"), signedIn(0), allowed, keys()), "refuse action_class unmet_authentication_requirements"},
 
 		// OIDC Core §3.1.2.4: consent. Remembered per client, asked for what is new.
+		{"consent: for a new resource", with(signedIn(hour), allowed, resource), "consent scopes"},
+		{"consent: for a resource that was allowed", with(signedIn(hour), granted("openid", "email", "resource https://api.example.com/v1"), resource), "finish"},
 		// RFC 9396 §12: what was agreed to once is that once.
 		{"details: shown although all else was allowed", with(signedIn(hour), allowed, detail), "consent authorization_details"},
 		{"details: shown for a first-party client", with(signedIn(hour), firstParty, detail), "consent authorization_details"},

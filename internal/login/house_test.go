@@ -68,6 +68,7 @@ func newHouse(t *testing.T) *house {
 				"vault":    {Name: "vault", ACR: "phrh", Window: 5 * time.Minute},
 				"limits":   {Name: "limits", Description: "change your limits", ACR: "phr", Window: time.Minute},
 			},
+			Resources:   map[string]idp.Resource{"https://api.example.com/v1": {}, "https://files.example.com": {Description: "Use your files"}},
 			DetailTypes: map[string]idp.DetailType{"payment": {Name: "payment", Description: "Pay {amount} to {creditor.name}"}},
 		},
 		Respond: h.respond,

@@ -38,6 +38,29 @@ func TestConsentIsRememberedAndAskedForWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestResourcesAreAllowedLikeScopes(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Scopes = []string{"openid"}
+	b.signIn()
+	h.request.Resources = []string{"https://api.example.com/v1", "https://files.example.com"}
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "consent")
+	for _, want := range []string{"Connect to api.example.com/v1", "Use your files"} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("no %q:\n%s", want, page.body)
+		}
+	}
+	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if diff := cmp.Diff([]string{"openid"}, h.last().Scopes); diff != "" {
+		t.Errorf("allowed (-want +got): %s", diff)
+	}
+}
+
 func TestDetailsAreReadInWordsEachTime(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

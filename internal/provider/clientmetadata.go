@@ -34,6 +34,8 @@ type clientMetadata struct {
 	SubjectType            idp.SubjectType     `json:"subject_type,omitempty"`
 	SectorIdentifierURI    string              `json:"sector_identifier_uri,omitempty"`
 	IDTokenAlg             string              `json:"id_token_signed_response_alg,omitempty"`
+	UserInfoAlg            string              `json:"userinfo_signed_response_alg,omitempty"`
+	IntrospectionAlg       string              `json:"introspection_signed_response_alg,omitempty"`
 	DefaultMaxAge          *int64              `json:"default_max_age,omitempty"` // seconds
 	RequireAuthTime        bool                `json:"require_auth_time,omitempty"`
 	DefaultACRValues       []string            `json:"default_acr_values,omitempty"`
@@ -106,6 +108,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.URI, c.LogoURI, c.PolicyURI, c.TOSURI, c.InitiateLoginURI = m.URI, m.LogoURI, m.PolicyURI, m.TOSURI, m.InitiateLoginURI
 	c.JWKS, c.JWKSURI, c.AuthMethod, c.AuthAlg = m.JWKS, m.JWKSURI, m.AuthMethod, m.AuthAlg
 	c.SubjectType, c.SectorIdentifierURI, c.IDTokenAlg = m.SubjectType, m.SectorIdentifierURI, m.IDTokenAlg
+	c.UserInfoAlg, c.IntrospectionAlg = m.UserInfoAlg, m.IntrospectionAlg
 	c.GrantTypes, c.DefaultACRValues, c.RequirePAR = m.GrantTypes, m.DefaultACRValues, m.RequirePAR
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
@@ -177,6 +180,7 @@ func metadataOf(c idp.Client) clientMetadata {
 		Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		Scope: strings.Join(c.Scopes, " "), JWKS: c.JWKS, JWKSURI: c.JWKSURI, AuthMethod: c.AuthMethod, AuthAlg: c.AuthAlg,
 		SubjectType: c.SubjectType, SectorIdentifierURI: c.SectorIdentifierURI, IDTokenAlg: c.IDTokenAlg,
+		UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.IntrospectionAlg,
 		RequireAuthTime:  true, // auth_time is always there
 		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
 		RequirePAR: c.RequirePAR, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,

@@ -61,7 +61,8 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 	h := open(t, full)
 	r := h.sendJSON("POST", pathRegister, `{"redirect_uris":["https://app.example/cb"],"client_name":" The  App ","client_name#ja":"x",
 		"Client_Name":"Other","scope":"openid profile payments","logo_uri":"https://app.example/logo.png","first_party":true,
-		"policy":"compatible","resource_server":true,"client_id":"mine","unheard_of":{"a":[1]},"default_max_age":600}`, "")
+		"policy":"compatible","resource_server":true,"serves":["`+apiPay+`"],"authorization_details_types":["payment"],
+		"userinfo_signed_response_alg":"RS256","introspection_signed_response_alg":"ES256","client_id":"mine","unheard_of":{"a":[1]},"default_max_age":600}`, "")
 	if r.StatusCode != 201 || r.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
@@ -77,14 +78,14 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 		"redirect_uris": []any{"https://app.example/cb"}, "client_name": "The App", "scope": "openid profile", "logo_uri": "https://app.example/logo.png",
 		"grant_types": []any{"authorization_code"}, "response_types": []any{"code"}, "application_type": "web", "client_secret_expires_at": 0.0,
 		"token_endpoint_auth_method": "client_secret_basic", "subject_type": "public", "id_token_signed_response_alg": "RS256",
-		"default_max_age": 600.0, "require_auth_time": true,
+		"default_max_age": 600.0, "require_auth_time": true, "userinfo_signed_response_alg": "RS256", "introspection_signed_response_alg": "ES256",
 	}
 	if d := cmp.Diff(want, m); d != "" {
 		t.Errorf("what is registered (-want +got):\n%s", d)
 	}
 	c, err := h.db.Client(t.Context(), id)
 	check(t, err)
-	if !c.Dynamic || c.FirstParty || c.ResourceServer || c.Policy != idp.PolicyStandard || c.Native {
+	if !c.Dynamic || c.FirstParty || c.ResourceServer || len(c.Serves)+len(c.DetailTypes) > 0 || c.Policy != idp.PolicyStandard || c.Native {
 		t.Errorf("%+v", c)
 	}
 	code := h.code(c, h.addUser())
@@ -133,6 +134,8 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 		{"scopes of others alone", with(`"scope":"payments"`), meta},
 		{"an unknown subject type", with(`"subject_type":"private"`), meta},
 		{"none", with(`"id_token_signed_response_alg":"none"`), meta},
+		{"none for userinfo", with(`"userinfo_signed_response_alg":"none"`), meta},
+		{"a secret for introspection", with(`"introspection_signed_response_alg":"HS256"`), meta},
 		{"encryption", with(`"id_token_encrypted_response_alg":"RSA-OAEP"`), meta},
 		{"a negative age", with(`"default_max_age":-1`), meta},
 		{"an age of the wrong type", with(`"default_max_age":"1"`), meta},
