@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -39,16 +40,13 @@ import (
 // Clients that we did not write complete whole flows, each by the strictest policy it can keep to: make interop. They check
 // what they get by their own lights; we check that the step-up was one.
 
-const interopEnv = "STEPWARD_TEST_INTEROP"
-
-// interop returns the provider that strangers meet. Without make interop, which installs them, nobody is there to meet.
-func interop(t *testing.T) *op {
+// skipUnlessInterop is for what make interop installs first. It is apart from make test.
+func skipUnlessInterop(t *testing.T) {
 	t.Helper()
-	if os.Getenv(interopEnv) == "" {
+	if os.Getenv("STEPWARD_TEST_INTEROP") == "" {
 		t.Skip("make interop runs this")
 	}
 	t.Parallel()
-	return sharedOP(t)
 }
 
 // A stranger is a client that we did not write.
@@ -132,21 +130,38 @@ func (o *op) keyClient(change func(*idp.Client)) *rp {
 	})
 }
 
+// By FAPI 2.0 over mTLS: the client is known, and its tokens are bound, by its certificate. PAR is by hand, x/oauth2 has none.
 func TestInteropGoOIDC(t *testing.T) {
-	o := interop(t)
-	a := o.keyClient(func(c *idp.Client) { c.RequirePAR = true })
-	found, err := oidc.NewProvider(t.Context(), o.issuer)
+	skipUnlessInterop(t)
+	o, _ := newMTLSOP(t)
+	cert := opCA.issue(func(c *x509.Certificate) { c.DNSNames = []string{"api.acme.example"} })
+	a := o.client(func(c *idp.Client) {
+		c.Policy, c.AuthMethod, c.Secrets, c.CertificateBound = idp.PolicyFAPI2, idp.AuthMethodTLS, nil, true
+		c.SANDNS = "api.acme.example"
+	})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}, Timeout: 30 * time.Second}
+	ctx := oidc.ClientContext(t.Context(), client)
+	found, err := oidc.NewProvider(ctx, o.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
+	var there struct {
+		Aliases struct {
+			Push     string `json:"pushed_authorization_request_endpoint"`
+			Token    string `json:"token_endpoint"`
+			UserInfo string `json:"userinfo_endpoint"`
+		} `json:"mtls_endpoint_aliases"`
+		JWKS string `json:"jwks_uri"`
+	}
+	if err := found.Claims(&there); err != nil {
+		t.Fatal(err)
+	}
+	found = (&oidc.ProviderConfig{
+		IssuerURL: o.issuer, AuthURL: found.Endpoint().AuthURL, TokenURL: there.Aliases.Token, UserInfoURL: there.Aliases.UserInfo, JWKSURL: there.JWKS,
+		Algorithms: []string{"ES256"},
+	}).NewProvider(ctx)
 	config := oauth2.Config{ClientID: a.ID, Endpoint: found.Endpoint(), RedirectURL: a.RedirectURIs[0], Scopes: []string{oidc.ScopeOpenID, "email"}}
 	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
-	assertion := func() []oauth2.AuthCodeOption { // x/oauth2 leaves making it to the application
-		return []oauth2.AuthCodeOption{
-			oauth2.SetAuthURLParam("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-			oauth2.SetAuthURLParam("client_assertion", a.assertion()),
-		}
-	}
 	var state, nonce, verifier string
 	o.meet(stranger{
 		begin: func(params url.Values) string {
@@ -156,14 +171,17 @@ func TestInteropGoOIDC(t *testing.T) {
 				options = append(options, oauth2.SetAuthURLParam(name, params.Get(name)))
 			}
 			long := must(url.Parse(config.AuthCodeURL(state, options...)))
-			var push []string
-			for name, values := range long.Query() {
-				push = append(push, name, values[0])
+			resp, err := client.PostForm(there.Aliases.Push, long.Query())
+			if err != nil {
+				t.Fatal(err)
 			}
+			defer resp.Body.Close()
 			var pushed struct {
 				RequestURI string `json:"request_uri"`
 			}
-			a.post("/oauth2/par", push...).read(t, &pushed)
+			if err := json.NewDecoder(resp.Body).Decode(&pushed); err != nil || resp.StatusCode != http.StatusCreated {
+				t.Fatalf("push: %d %v", resp.StatusCode, err)
+			}
 			long.RawQuery = url.Values{"client_id": {a.ID}, "request_uri": {pushed.RequestURI}}.Encode()
 			return long.String()
 		},
@@ -171,15 +189,15 @@ func TestInteropGoOIDC(t *testing.T) {
 			if back := at.url.Query(); back.Get("state") != state || back.Get("iss") != o.issuer {
 				t.Fatalf("%v", back)
 			}
-			token, err := config.Exchange(t.Context(), at.url.Query().Get("code"), append(assertion(), oauth2.VerifierOption(verifier))...)
+			token, err := config.Exchange(ctx, at.url.Query().Get("code"), oauth2.VerifierOption(verifier))
 			if err != nil {
 				t.Fatal(err)
 			}
-			id, err := found.Verifier(&oidc.Config{ClientID: a.ID}).Verify(t.Context(), token.Extra("id_token").(string))
+			id, err := found.Verifier(&oidc.Config{ClientID: a.ID}).Verify(ctx, token.Extra("id_token").(string))
 			if err != nil || id.Nonce != nonce || id.VerifyAccessToken(token.AccessToken) != nil {
 				t.Fatalf("ID token: %+v %v", id, err)
 			}
-			user, err := found.UserInfo(t.Context(), oauth2.StaticTokenSource(token))
+			user, err := found.UserInfo(ctx, oauth2.StaticTokenSource(token))
 			if err != nil || user.Subject != id.Subject {
 				t.Fatalf("userinfo: %+v %v", user, err)
 			}
@@ -193,7 +211,8 @@ func TestInteropGoOIDC(t *testing.T) {
 }
 
 func TestInteropZitadel(t *testing.T) {
-	o := interop(t)
+	skipUnlessInterop(t)
+	o := sharedOP(t)
 	mux := http.NewServeMux()
 	home := outside(t, mux)
 	home = strings.Replace(home, "127.0.0.1", "localhost", 1)
@@ -248,8 +267,9 @@ func TestInteropOAuth4WebAPI(t *testing.T) { interopNode(t, "oauth4webapi.mjs") 
 
 // interopNode meets a client in JavaScript; driver.mjs says how they talk.
 func interopNode(t *testing.T, script string) {
-	o := interop(t)
-	a := o.keyClient(func(c *idp.Client) { c.RequirePAR, c.RequireSignedRequest = true, true })
+	skipUnlessInterop(t)
+	o := sharedOP(t)
+	a := o.keyClient(func(c *idp.Client) { c.Policy, c.RequireSignedRequest = idp.PolicyFAPI2, true })
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := writePEM(ca, "CERTIFICATE", opCA.cert.Raw); err != nil {
 		t.Fatal(err)
@@ -334,7 +354,8 @@ func await(t *testing.T, address string) {
 
 // Apache httpd with mod_auth_openidc stands before an application that knows nothing of OpenID Connect.
 func TestInteropApache(t *testing.T) {
-	o := interop(t)
+	skipUnlessInterop(t)
+	o := sharedOP(t)
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claim := func(name string) string { return r.Header.Get("OIDC_CLAIM_" + name) }
 		authTime, _ := strconv.ParseInt(claim("auth_time"), 10, 64)
