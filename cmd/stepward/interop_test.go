@@ -261,23 +261,38 @@ func claimsOn(t *testing.T) func(page) claims {
 
 const interopFolder = "testdata/interop"
 
-func TestInteropOpenIDClient(t *testing.T) { interopNode(t, "openid-client.mjs") }
-
-func TestInteropOAuth4WebAPI(t *testing.T) { interopNode(t, "oauth4webapi.mjs") }
-
-// interopNode meets a client in JavaScript; driver.mjs says how they talk.
-func interopNode(t *testing.T, script string) {
+func TestInteropOpenIDClient(t *testing.T) {
 	skipUnlessInterop(t)
-	o := sharedOP(t)
+	sharedOP(t).meetFAPINode("openid-client.mjs")
+}
+
+func TestInteropOAuth4WebAPI(t *testing.T) {
+	skipUnlessInterop(t)
+	sharedOP(t).meetFAPINode("oauth4webapi.mjs")
+}
+
+func TestInteropOpenIDClientRegistersItself(t *testing.T) {
+	skipUnlessInterop(t)
+	registering(t).meetNode("openid-client-dynamic.mjs", map[string]any{"redirect": rpOrigin + "cb"})
+}
+
+// meetFAPINode meets a client in JavaScript that keeps to FAPI 2.0 and signs its requests.
+func (o *op) meetFAPINode(script string) {
+	o.t.Helper()
 	a := o.keyClient(func(c *idp.Client) { c.Policy, c.RequireSignedRequest = idp.PolicyFAPI2, true })
+	o.meetNode(script, map[string]any{"client": a.ID, "redirect": a.RedirectURIs[0], "key": jose.JSONWebKey{Key: a.key}})
+}
+
+// meetNode meets a client in JavaScript; driver.mjs says how they talk.
+func (o *op) meetNode(script string, settings map[string]any) {
+	t := o.t
+	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := writePEM(ca, "CERTIFICATE", opCA.cert.Raw); err != nil {
 		t.Fatal(err)
 	}
-	settings := must(json.Marshal(map[string]any{
-		"issuer": o.issuer, "client": a.ID, "redirect": a.RedirectURIs[0], "key": jose.JSONWebKey{Key: a.key},
-	}))
-	node := start(t, []string{"NODE_EXTRA_CA_CERTS=" + ca, "INTEROP_SETTINGS=" + string(settings)}, "node", script)
+	settings["issuer"] = o.issuer
+	node := start(t, []string{"NODE_EXTRA_CA_CERTS=" + ca, "INTEROP_SETTINGS=" + string(must(json.Marshal(settings)))}, "node", script)
 	o.meet(stranger{
 		begin: func(params url.Values) string {
 			flat := map[string]string{}
