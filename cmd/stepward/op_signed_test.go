@@ -7,7 +7,9 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -194,5 +196,149 @@ func TestOP32ARequestIsFetchedFromWhereItsClientRegisteredIt(t *testing.T) {
 	}
 	if algs, _ := o.metadata()["request_object_signing_alg_values_supported"].([]any); !slices.Contains(algs, any("RS256")) {
 		t.Errorf("announced: %v", algs)
+	}
+}
+
+// fapi is a client of policy fapi2 with private_key_jwt, and with an RSA key beside its own.
+func (o *op) fapi(change func(*idp.Client)) (*rp, *rsa.PrivateKey) {
+	o.t.Helper()
+	key, rsaKey := newECKey(), must(rsa.GenerateKey(rand.Reader, 2048))
+	a := o.client(func(c *idp.Client) {
+		c.Policy, c.AuthMethod = idp.PolicyFAPI2, idp.AuthMethodPrivateKey
+		c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Use: "sig"}, {Key: rsaKey.Public(), KeyID: "2", Use: "sig"}}}
+		if change != nil {
+			change(c)
+		}
+	})
+	a.key = key
+	return a, rsaKey
+}
+
+// parameters are those of form as changes of another one.
+func parameters(form url.Values) (list []string) {
+	for name, values := range form {
+		list = append(list, name, values[0])
+	}
+	return list
+}
+
+func TestOP42AssertionsOfFAPIClientsAreForTheIssuerAloneAndFresh(t *testing.T) {
+	t.Parallel()
+	o := sharedOP(t)
+	a, rsaKey := o.fapi(nil)
+	other, _ := o.fapi(nil)
+	push := func(assertion string) answer {
+		return a.post("/oauth2/par", append(parameters(a.request()), "client_assertion", assertion)...)
+	}
+	now := time.Now().Unix()
+	with := func(alg jose.SignatureAlgorithm) string {
+		return sign(t, alg, rsaKey, "2", "", map[string]any{"iss": a.ID, "sub": a.ID, "aud": o.issuer, "exp": now + 60, "jti": idp.NewID()})
+	}
+	for name, assertion := range map[string]string{
+		"ES256": a.assertion(), "PS256": with(jose.PS256), "8 s ahead": a.assertion("iat", now+8, "nbf", now+8), "no iat": a.assertion("iat", nil),
+	} {
+		if r := push(assertion); r.status != 201 {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	used := a.assertion()
+	push(used)
+	for name, assertion := range map[string]string{
+		"aud an array":                a.assertion("aud", []string{o.issuer}),
+		"aud the token endpoint":      a.assertion("aud", o.issuer+"/oauth2/token"),
+		"aud the PAR endpoint":        a.assertion("aud", o.issuer+"/oauth2/par"),
+		"aud another provider":        a.assertion("aud", "https://other.example"),
+		"no aud":                      a.assertion("aud", nil),
+		"no sub":                      a.assertion("sub", nil),
+		"no iss":                      a.assertion("iss", nil),
+		"no exp":                      a.assertion("exp", nil),
+		"no jti":                      a.assertion("jti", nil),
+		"exp 5 minutes past":          a.assertion("exp", now-300),
+		"iat over 60 s ahead":         a.assertion("iat", now+70),
+		"nbf over 60 s ahead":         a.assertion("nbf", now+70),
+		"RS256":                       with(jose.RS256),
+		"another client's key":        func() string { b := *a; b.key = other.key; return b.assertion() }(),
+		"used before":                 used,
+		"none":                        "eyJhbGciOiJub25lIn0.e30.",
+		"not a JWT":                   "x",
+		"of another client, as ours":  other.assertion("iss", a.ID, "sub", a.ID),
+		"of another client, in truth": other.assertion(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := push(assertion)
+			if r.status == 400 { // client_id beside it is another client's
+				r.refused(t, 400, "invalid_request")
+				return
+			}
+			r.refused(t, 401, "invalid_client")
+		})
+	}
+}
+
+func TestOP49RequestObjectsOfFAPIClientsAreSignedWellAndFresh(t *testing.T) {
+	t.Parallel()
+	o := sharedOP(t)
+	a, rsaKey := o.fapi(func(c *idp.Client) { c.RequireSignedRequest = true })
+	other, _ := o.fapi(nil)
+	push := func(object string) answer { return a.post("/oauth2/par", "request", object) }
+	now := time.Now().Unix()
+	with := func(alg jose.SignatureAlgorithm) string {
+		claims := map[string]any{"iss": a.ID, "aud": o.issuer, "nbf": now, "exp": now + 300}
+		for name, values := range a.request() {
+			claims[name] = values[0]
+		}
+		return sign(t, alg, rsaKey, "2", "", claims)
+	}
+	for name, object := range map[string]string{
+		"ES256": a.object(), "PS256": with(jose.PS256), "aud an array with the issuer": a.object("aud", []string{"https://other.example", o.issuer}),
+		"nbf 8 s ahead": a.object("nbf", now+8), "nbf 50 minutes ago": a.object("nbf", now-3000, "exp", now+300),
+	} {
+		if r := push(object); r.status != 201 {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	stranger := *a
+	stranger.key = other.key
+	for name, object := range map[string]string{
+		"no exp":                     a.object("exp", nil),
+		"no nbf":                     a.object("nbf", nil),
+		"exp over an hour after nbf": a.object("exp", now+3700),
+		"nbf over an hour ago":       a.object("nbf", now-3700, "exp", now+300),
+		"nbf over 60 s ahead":        a.object("nbf", now+70),
+		"expired":                    a.object("nbf", now-600, "exp", now-300),
+		"no aud":                     a.object("aud", nil),
+		"aud another provider":       a.object("aud", "https://other.example"),
+		"RS256":                      with(jose.RS256),
+		"none":                       "eyJhbGciOiJub25lIn0." + strings.Split(a.object(), ".")[1] + ".",
+		"a bad signature":            a.object()[:len(a.object())-8] + "AAAAAAAA",
+		"another client's key":       stranger.object(),
+		"another client's":           other.object(),
+		"not a JWT":                  "x",
+	} {
+		t.Run(name, func(t *testing.T) { push(object).refused(t, 400, "invalid_request_object") })
+	}
+	a.post("/oauth2/par", parameters(a.request())...).refused(t, 400, "invalid_request") // not signed
+}
+
+func TestOP49AnAnswerToAFAPIClientIsOneSignedParameter(t *testing.T) {
+	t.Parallel()
+	o := sharedOP(t)
+	p := o.person()
+	for _, alg := range []string{"ES256", "PS256"} {
+		a, _ := o.fapi(func(c *idp.Client) { c.ResponseAlg = alg })
+		r := a.post("/oauth2/par", "request", a.object("response_mode", "jwt"))
+		reference, _ := r.json(t)["request_uri"].(string)
+		back := p.through(p.open("/oauth2/authorize?" + url.Values{"client_id": {a.ID}, "request_uri": {reference}}.Encode()))
+		if len(back) != 1 {
+			t.Fatalf("%s: beside the response: %v", alg, back)
+		}
+		said, head := o.verify(back.Get("response")), header(t, back.Get("response"))
+		left := time.Until(time.Unix(int64(said["exp"].(float64)), 0))
+		if said["iss"] != o.issuer || said["aud"] != a.ID || said["code"] == nil || said["state"] != "af0ifjsldkj" || left <= 0 || left > 10*time.Minute {
+			t.Errorf("%s: %v", alg, said)
+		}
+		if head["alg"] != alg || head["kid"] == nil {
+			t.Errorf("%s: %v", alg, head)
+		}
 	}
 }
