@@ -48,7 +48,7 @@ type clientAddCmd struct {
 	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of authorization responses, where it asks for signed ones (JARM): ${enum}."`
 	DPoPBound    bool          `name:"dpop-bound" help:"Refuse token requests without a DPoP proof: its access tokens are all bound to a key (RFC 9449)."`
 	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
-	Grant        []string      `enum:"client_credentials,device_code" placeholder:"GRANT" help:"client_credentials: tokens in its own name, with nobody behind it. device_code: it runs where nobody can sign in, and shows a code (RFC 8628). Without --redirect-uri for nothing else."`
+	Grant        []string      `enum:"client_credentials,device_code,token_exchange" placeholder:"GRANT" help:"client_credentials: tokens in its own name, with nobody behind it. device_code: it runs where nobody can sign in, and shows a code (RFC 8628). token_exchange: an API that calls others for the person whose token it got (RFC 8693). Without --redirect-uri for nothing else."`
 	NoRefresh    bool          `help:"Without refresh tokens."`
 	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
@@ -160,7 +160,7 @@ func (c *clientAddCmd) grantTypes() (grants []string) {
 }
 
 // grantNames are what --grant calls them.
-var grantNames = map[string]string{"client_credentials": idp.GrantClientCredentials, "device_code": idp.GrantDeviceCode}
+var grantNames = map[string]string{"client_credentials": idp.GrantClientCredentials, "device_code": idp.GrantDeviceCode, "token_exchange": idp.GrantTokenExchange}
 
 type clientListCmd struct{}
 

@@ -14,14 +14,15 @@ const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
-	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628
+	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
 )
 
 // maxURI bounds every URI of a registration, in bytes.
 const maxURI = 2048
 
 // GrantTypes are all of them.
-var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode}
+var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange}
 
 // SignsIn reports whether a grant begins with a person who signs in.
 func SignsIn(grant string) bool { return grant == GrantAuthorizationCode || grant == GrantDeviceCode }
@@ -81,6 +82,14 @@ func (c Client) Faults(p Policy) []string {
 		}
 		if !slices.ContainsFunc(c.Scopes, p.ForMachines) {
 			fault("scope needs at least one for grant_types client_credentials that has no action class and is not about a user")
+		}
+	}
+	if slices.Contains(c.GrantTypes, GrantTokenExchange) {
+		if c.Public() {
+			fault("grant_types token-exchange is for clients that authenticate themselves; none will not do")
+		}
+		if c.AccessFormat == FormatOpaque {
+			fault("access_token_format must be jwt for grant_types token-exchange: an exchanged token is stored nowhere")
 		}
 	}
 	if slices.Contains(c.GrantTypes, GrantAuthorizationCode) && len(c.RedirectURIs) == 0 {

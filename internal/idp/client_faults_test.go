@@ -128,6 +128,10 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"no action class": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
 		},
+		"token-exchange is for": func(c *Client) { c.GrantTypes = []string{GrantTokenExchange} },
+		"jwt for grant_types token-exchange": func(c *Client) {
+			c.AuthMethod, c.Secrets, c.GrantTypes, c.AccessFormat = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantTokenExchange}, FormatOpaque
+		},
 		"must be jwt": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"reports"}
 			c.AccessFormat = FormatOpaque

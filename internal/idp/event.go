@@ -46,6 +46,7 @@ const (
 	EventConsentGranted    EventKind = "consent.granted"
 	EventConsentRevoked    EventKind = "consent.revoked"
 	EventTokensIssued      EventKind = "tokens.issued"
+	EventTokensExchanged   EventKind = "tokens.exchanged"
 	EventTokensRevoked     EventKind = "tokens.revoked"
 	EventCodeReused        EventKind = "code.reused"
 	EventRefreshReused     EventKind = "refresh.reused"

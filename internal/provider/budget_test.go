@@ -65,6 +65,26 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 	h.tokens(hears, u) // warm
 	code := h.code(hears, u)
 	cost("code of a client that hears of logouts", 1, 1, func() { h.exchange(hears, code).json(t) })
+	passer := h.addPasser(nil)
+	subject := h.tokenFor(passer, u)
+	exchanged := h.passed(passer, subject).json(t)["access_token"] // warm, and recorded
+	cost("exchange", 1, 1, func() { h.passed(passer, subject) })   // the ephemeral one is that of the record
+	cost("introspection of an exchanged token", 1, 1, func() {
+		if m := h.introspect(passer, exchanged); m["active"] != true {
+			t.Errorf("%v", m)
+		}
+	})
+	tele := h.addDevice(nil)
+	h.ask(tele) // warm
+	var device, shown string
+	cost("device authorization", 0, 1, func() { device, shown = h.asked(tele) })
+	cost("pending poll", 0, 2, func() { h.poll(tele, device) })
+	h.allowed(u, shown)
+	cost("device code", 1, 2, func() {
+		if m := h.poll(tele, device).json(t); m["access_token"] == nil {
+			t.Errorf("%v", m)
+		}
+	})
 	var reference string
 	cost("push", 0, 1, func() { reference = h.pushed(jwt) })
 	cost("authorize, pushed", 0, 2, func() { h.begun(jwt, reference) }) // one more: the request is read

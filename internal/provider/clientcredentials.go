@@ -83,12 +83,8 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	if !slices.Contains(registered.GrantTypes, idp.GrantClientCredentials) {
 		return presented{}, errToken
 	}
-	mark := &ephemeral.Op{Verb: ephemeral.Get, Key: revokedKey(c.ID)}
-	if err := p.Ephemeral.Do(ctx, mark); err != nil {
-		return presented{}, fmt.Errorf("look for revocation: %w", err)
-	}
-	if mark.Found {
-		return presented{}, errToken
+	if err := p.notRevoked(ctx, c.ID); err != nil {
+		return presented{}, err
 	}
 	return presented{
 		client: registered, family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
@@ -96,9 +92,21 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 	}, nil
 }
 
-// revokeMachine marks a client's own token as revoked until it expires. The mark stands in the ephemeral store; whoever
-// verifies the signature alone does not see it, as with every JWT.
-func (p *Provider) revokeMachine(ctx context.Context, c accessClaims, clientID string, now time.Time, ev idp.Event) error {
+// notRevoked returns errToken for a token that was revoked alone.
+func (p *Provider) notRevoked(ctx context.Context, jti string) error {
+	mark := &ephemeral.Op{Verb: ephemeral.Get, Key: revokedKey(jti)}
+	if err := p.Ephemeral.Do(ctx, mark); err != nil {
+		return fmt.Errorf("look for revocation: %w", err)
+	}
+	if mark.Found {
+		return errToken
+	}
+	return nil
+}
+
+// revokeAlone marks a token that is a client's own, or that it exchanged, as revoked until it expires. The mark stands in
+// the ephemeral store; whoever verifies the signature alone does not see it, as with every JWT.
+func (p *Provider) revokeAlone(ctx context.Context, c accessClaims, clientID string, now time.Time, ev idp.Event) error {
 	left := time.Unix(c.Expires, 0).Sub(now)
 	if c.ClientID != clientID || left < time.Millisecond {
 		return errToken

@@ -33,7 +33,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"frontchannel_logout_session_supported":            true,
 		"response_types_supported":                         []any{"code"},
 		"response_modes_supported":                         []any{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"},
-		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"},
+		"grant_types_supported":                            []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange"},
 		"acr_values_supported":                             []any{"phr", "phrh", "urn:example:gold"},
 		"subject_types_supported":                          []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":            []any{"ES256", "EdDSA", "PS256", "RS256"},

@@ -149,7 +149,6 @@ var truths = map[string]truth{
 		only(t, said, func(v string) bool {
 			return h.post(pathToken, url.Values{"grant_type": {v}}, basic(c)).json(t)["error"] != "unsupported_grant_type"
 		}, "implicit", "password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer",
-			"urn:ietf:params:oauth:grant-type:token-exchange",
 			"urn:openid:params:grant-type:ciba", "x")
 	},
 	"acr_values_supported": func(t *testing.T, h *house, said any) {

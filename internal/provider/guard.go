@@ -33,7 +33,7 @@ type guard struct {
 }
 
 var (
-	tokenGuard      = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource"}, check: knownGrant} // RFC 8707 §2
+	tokenGuard      = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource", "audience"}, check: knownGrant} // RFC 8707 §2, RFC 8693 §2.1
 	introspectGuard = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
 	revokeGuard     = guard{methods: []string{http.MethodPost}, credentials: true, check: hasToken}
 	userInfoGuard   = guard{methods: []string{http.MethodGet, http.MethodPost}, bearer: true}
@@ -198,7 +198,7 @@ func bearer(r *http.Request) *fault {
 
 func knownGrant(form url.Values) *fault {
 	switch form.Get("grant_type") {
-	case grantCode, grantRefresh, grantClient, grantDevice:
+	case grantCode, grantRefresh, grantClient, grantDevice, grantExchange:
 		return nil
 	case "":
 		return invalidRequest("grant_type is missing")

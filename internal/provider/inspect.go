@@ -72,6 +72,7 @@ type introspection struct {
 	ACR          string           `json:"acr,omitempty"`
 	AMR          []string         `json:"amr,omitempty"`
 	AuthTime     int64            `json:"auth_time,omitempty"`
+	Actor        *actor           `json:"act,omitempty"`                   // RFC 8693 §4.1
 	Details      idp.Details      `json:"authorization_details,omitempty"` // RFC 9396 §9.2
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
@@ -102,7 +103,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 	return p.introspected(w, r, c, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
-		ClientID:     t.family.ClientID,
+		ClientID:     t.client.ID,
 		TokenType:    t.confirmation.TokenType(),
 		Expires:      t.expires.Unix(),
 		Issued:       t.issued.Unix(),
@@ -113,6 +114,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
 		AuthTime:     authTime,
+		Actor:        t.actor,
 		Details:      details,
 		Confirmation: t.confirmation,
 	})
@@ -123,14 +125,14 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 func concerns(t presented, c idp.Client, issuer string) bool {
 	general := !slices.ContainsFunc(t.audience, func(a string) bool { return a != issuer })
 	serves := slices.ContainsFunc(t.audience, func(a string) bool { return slices.Contains(c.Serves, a) })
-	return t.family.ClientID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && (serves || general)
+	return t.client.ID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && (serves || general)
 }
 
 // seenBy is what introspection tells a client of the token's scopes and details: a resource server that is one of several
 // in the audience learns what concerns it, not what the token does elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
 func (p *Provider) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
 	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
-	if t.family.ClientID == c.ID || len(served) == 0 {
+	if t.client.ID == c.ID || len(served) == 0 {
 		return t.scopes, t.details
 	}
 	return p.carried(t.scopes, served), t.details.At(served)

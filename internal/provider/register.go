@@ -173,7 +173,7 @@ func (p *Provider) changeRegistration(w http.ResponseWriter, r *http.Request) er
 	if c.SoftwareStatement != "" && m.SoftwareStatement == "" { // else what it vouches for could be changed without it
 		return refuse("invalid_software_statement", "the client was registered with a software statement and needs one here too")
 	}
-	secret, next, err := p.described(r.Context(), &c, m, slices.Contains(c.GrantTypes, grantClient))
+	secret, next, err := p.described(r.Context(), &c, m, false)
 	if err != nil {
 		return err
 	}
@@ -302,15 +302,21 @@ func (p *Provider) metadataFrom(members map[string]any) (clientMetadata, error) 
 	return decodeMetadata(members)
 }
 
+// vettedGrants are those that nobody gives themselves: tokens in one's own name and of other clients' users, and a flow in
+// which a person is easily led to answer for a stranger (RFC 8628 §5.4).
+var vettedGrants = []string{grantClient, grantExchange, grantDevice}
+
 // described turns c into what m describes, and gives it a registration token, and a secret if it needs one and has none.
 // vetted: somebody whom the operator gave a token sent m.
 func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
-	now := time.Now()
+	now, before := time.Now(), c.GrantTypes
 	if *c, err = m.apply(*c, p.Registration.Scopes); err != nil {
 		return "", "", err
 	}
-	if !vetted && slices.Contains(c.GrantTypes, grantClient) {
-		return "", "", badMetadata("grant_types client_credentials is not for clients that anybody may register")
+	for _, grant := range c.GrantTypes {
+		if !vetted && slices.Contains(vettedGrants, grant) && !slices.Contains(before, grant) {
+			return "", "", badMetadata("grant_types " + grant + " is not for clients that anybody may register")
+		}
 	}
 	if c.AuthMethod != idp.AuthMethodBasic && c.AuthMethod != idp.AuthMethodPost {
 		c.Secrets = nil

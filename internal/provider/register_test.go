@@ -131,6 +131,8 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 		{"tokens from the front", with(`"response_types":["code id_token"]`), meta},
 		{"code without its grant", `{"grant_types":["refresh_token"],"response_types":["code"]}`, meta},
 		{"its own name", with(`"grant_types":["client_credentials"],"scope":"accounts"`), meta},
+		{"a device", with(`"grant_types":["urn:ietf:params:oauth:grant-type:device_code"]`), meta},
+		{"other clients' tokens", with(`"grant_types":["urn:ietf:params:oauth:grant-type:token-exchange"],"scope":"accounts"`), meta},
 		{"scopes of others alone", with(`"scope":"payments"`), meta},
 		{"an unknown subject type", with(`"subject_type":"private"`), meta},
 		{"none", with(`"id_token_signed_response_alg":"none"`), meta},
@@ -246,6 +248,7 @@ func TestAClientLooksAfterItsRegistration(t *testing.T) {
 		"a secret it chose": change(`,"client_secret":"chosen"`),
 		"a secret of 7":     change(`,"client_secret":7`),
 		"its own name":      change(`,"grant_types":["client_credentials"]`),
+		"a device":          change(`,"grant_types":["urn:ietf:params:oauth:grant-type:device_code"]`),
 	} {
 		r := h.manage("PUT", changed, body)
 		if r.StatusCode != 400 || r.json(t)["error"] != "invalid_client_metadata" {

@@ -48,8 +48,8 @@ func (p *Provider) revokeJWT(ctx context.Context, token, clientID string, now ti
 		return err
 	}
 	family, _, ofFamily := strings.Cut(claims.ID, ".")
-	if !ofFamily {
-		return p.revokeMachine(ctx, claims, clientID, now, ev)
+	if !ofFamily || claims.Actor != nil {
+		return p.revokeAlone(ctx, claims, clientID, now, ev)
 	}
 	return p.DB.RevokeFamily(ctx, family, clientID, now, ev)
 }

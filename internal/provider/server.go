@@ -21,6 +21,8 @@ const (
 	grantRefresh = idp.GrantRefreshToken
 	grantClient  = idp.GrantClientCredentials
 	grantDevice  = idp.GrantDeviceCode
+
+	grantExchange = idp.GrantTokenExchange
 )
 
 // server is our side of the library: it routes and decodes, every decision is here. What is not overridden answers

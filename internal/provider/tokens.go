@@ -52,6 +52,8 @@ type accessClaims struct {
 	Details idp.Details `json:"authorization_details,omitempty"`
 	// Confirmation is the key that whoever presents the token has to prove (RFC 9449 §6.1, RFC 8705 §3.1).
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
+	// Actor is who acts for the subject, in an exchanged token (exchange.go).
+	Actor *actor `json:"act,omitempty"`
 }
 
 // idClaims are those of an ID token (OIDC Core §2).
@@ -213,6 +215,7 @@ type presented struct {
 	audience        audience
 	details         idp.Details
 	confirmation    idp.Confirmation // presenting it does not prove it: see holds
+	actor           *actor           // who acts for the subject; nil: the client that they signed in to
 	issued, expires time.Time
 }
 
@@ -246,7 +249,7 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 		return p.presentMachine(ctx, c)
 	}
 	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
-	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID {
+	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID && c.Actor == nil {
 		return presented{}, errToken
 	}
 	if err != nil {
@@ -259,9 +262,14 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if c.Subject != p.subject(client, u.ID) {
 		return presented{}, errToken
 	}
+	if c.Actor != nil {
+		if client, err = p.exchangedBy(ctx, c); err != nil {
+			return presented{}, err
+		}
+	}
 	return p.open(presented{
 		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
-		details: c.Details, confirmation: c.Confirmation,
+		details: c.Details, confirmation: c.Confirmation, actor: c.Actor,
 		issued: time.Unix(c.Issued, 0), expires: expires,
 	}, now)
 }
