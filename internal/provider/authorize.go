@@ -358,11 +358,13 @@ func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Clien
 	return requirement(p.Policy, client, d), nil
 }
 
-// words splits a space-separated list, drops what comes twice and what is above the bound.
+// words splits a space-separated list, drops what comes twice and what is above the bound. A word that is too long is cut: nobody
+// knows it any longer, but it is there, because an empty list means something else.
 func words(s string) []string {
 	var out []string
 	for _, word := range strings.Fields(s) {
-		if !slices.Contains(out, word) && len(out) < maxWords && len(word) <= maxHint {
+		word = word[:min(len(word), maxHint+1)]
+		if !slices.Contains(out, word) && len(out) < maxWords {
 			out = append(out, word)
 		}
 	}

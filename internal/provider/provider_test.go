@@ -125,7 +125,10 @@ func (h *house) build(configure ...func(*Config)) {
 	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.client.Jar, _ = cookiejar.New(nil)
 	h.log = &bytes.Buffer{}
-	h.db, h.eph = storetest.Open(t), ephemeraltest.Open(t)
+	if h.db == nil {
+		h.db = storetest.Open(t)
+	}
+	h.eph = ephemeraltest.Open(t)
 	issuer, err := url.Parse(h.url)
 	check(t, err)
 	shell, err := web.New(web.Config{Issuer: issuer, Insecure: true, Logger: slog.New(slog.NewTextHandler(h.log, nil))})
