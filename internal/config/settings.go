@@ -109,8 +109,8 @@ var Settings = []Setting{
 		Help: "How long refresh tokens (offline_access) can be renewed after the person allowed them.",
 	},
 	{
-		Name: "require-par", Default: "no", set: choice(func(c *Config, v string) { c.RequirePAR = v == "yes" }, "yes", "no"),
-		Help: "`yes` refuses every authorization request that was not pushed (RFC 9126), whatever the client's policy, and says so in the metadata.",
+		Name: "par", Default: "optional", set: choice(func(c *Config, v string) { c.RequirePAR = v == "required" }, "optional", "required"),
+		Help: "`required` refuses every authorization request that was not pushed (RFC 9126), whatever the client's policy, and says so in the metadata.",
 	},
 	{
 		Name: "key-rotation", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
