@@ -288,11 +288,8 @@ func TestOP17ARequestObjectIsNeverOverlooked(t *testing.T) {
 	o := sharedOP(t)
 	a, p := o.client(basicOP(nil)), o.person()
 	unsigned := "eyJhbGciOiJub25lIn0.eyJzY29wZSI6Im9wZW5pZCBlbWFpbCJ9."
-	refusedBack(t, o, a.authorize(p, "request", unsigned), "request_not_supported", "invalid_request_object")
-	refusedBack(t, o, a.authorize(p, "request_uri", "https://rp.example/request.jwt#1"), "request_uri_not_supported", "invalid_request_uri", "invalid_request")
-	if supported, _ := o.metadata()["request_parameter_supported"].(bool); !supported {
-		refusedBack(t, o, a.authorize(p, "request", unsigned), "request_not_supported")
-	}
+	refusedBack(t, o, a.authorize(p, "request", unsigned), "invalid_request_object")
+	refusedBack(t, o, a.authorize(p, "request_uri", "https://rp.example/request.jwt#1"), "invalid_request_uri")
 }
 
 func TestOP18PKCEWorksForWhoeverNeedNotUseIt(t *testing.T) {
