@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // startDemo runs the demo on free ports until the test ends.
@@ -28,6 +29,9 @@ func startDemo(t *testing.T) *demo {
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	cfg.Policy.DetailTypes["transfer"] = idp.DetailType{
+		Name: "transfer", Description: "Pay {amount} to {creditor}", Valid: func(any) error { return nil },
 	}
 	d, err := newDemo(ctx, cfg, "localhost:0", slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {

@@ -304,6 +304,18 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.wait(`!!document.querySelector("[data-test=app-result]")`, "the receipt")
 	l.look("app-paid", "app-payout")
 
+	bank, err := l.demo.db.Client(t.Context(), "acme-bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bank.DetailTypes = []string{"transfer"}
+	if err := l.demo.db.PutClient(t.Context(), bank); err != nil {
+		t.Fatal(err)
+	}
+	details := `[{"type":"transfer","amount":"1,250.00 EUR","creditor":"Rheinische Elektrizitätsgesellschaft <b>mbH</b>"},{"type":"transfer","amount":"5 EUR"}]`
+	l.open(l.request("authorization_details", details))
+	l.look("consent-details", "consent")
+
 	l.open(l.request("prompt", "select_account"))
 	l.look("select", "login")
 	l.open(l.request("max_age", "0"))
