@@ -41,6 +41,9 @@ type Rules struct {
 	Rotation bool
 	// LocalRedirects lets redirect URIs be http on a loopback host, or of a private-use scheme (RFC 8252 §7).
 	LocalRedirects bool
+	// Devices lets a person answer for a device that is elsewhere, which whoever sends them a code can abuse (RFC 8628 §5.4):
+	// not what the attacker model of FAPI 2.0 puts up with.
+	Devices bool
 	// AccessTTL is the longest that access tokens live; zero: as long as is configured.
 	AccessTTL time.Duration
 }
@@ -49,11 +52,11 @@ type Rules struct {
 var rules = map[ClientPolicy]Rules{
 	PolicyStandard: {
 		WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true, AudienceLists: true,
-		UndatedRequests: true, Rotation: true, LocalRedirects: true,
+		UndatedRequests: true, Rotation: true, LocalRedirects: true, Devices: true,
 	},
 	PolicyCompatible: {
 		WithoutPKCE: true, WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true,
-		AudienceLists: true, UndatedRequests: true, Rotation: true, LocalRedirects: true,
+		AudienceLists: true, UndatedRequests: true, Rotation: true, LocalRedirects: true, Devices: true,
 	},
 	PolicyFAPI2: {AccessTTL: 10 * time.Minute},
 }
@@ -105,6 +108,9 @@ func (c Client) policyFaults() (faults []string) {
 		if !signs {
 			fault("jwks needs a key that is not for RS256")
 		}
+	}
+	if slices.Contains(c.GrantTypes, GrantDeviceCode) && !r.Devices {
+		fault("grant_types must not be " + GrantDeviceCode)
 	}
 	if !r.LocalRedirects {
 		for _, uri := range c.RedirectURIs {

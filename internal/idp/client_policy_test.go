@@ -21,6 +21,7 @@ var documented = [][2]string{
 	{"UndatedRequests", "signed requests come without `exp` or `nbf`"},
 	{"Rotation", "refresh tokens be replaced with each use"},
 	{"LocalRedirects", "redirect URIs lead to loopback hosts or private-use schemes"},
+	{"Devices", "people sign in on a device that is elsewhere (device flow)"},
 	{"AccessTTL", "access tokens live longer than ten minutes"},
 }
 

@@ -84,7 +84,7 @@ func (p *Provider) authorizeDevice(w http.ResponseWriter, r *http.Request) error
 // new one, and consent is always asked for: whoever holds the device may be somebody else (RFC 8628 §5.4).
 func (p *Provider) readDevice(r *http.Request, form url.Values, c idp.Client) (idp.Request, idp.Requirement, error) {
 	req := idp.Request{ClientID: c.ID, Prompt: []string{"login", "consent"}}
-	if !slices.Contains(c.GrantTypes, grantDevice) {
+	if !slices.Contains(c.GrantTypes, grantDevice) || !c.Rules().Devices {
 		return req, idp.Requirement{}, refuse("unauthorized_client", "the client is not registered for the device grant")
 	}
 	need, err := p.readWhat(r, form, c, &req)

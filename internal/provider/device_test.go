@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -565,4 +566,19 @@ func TestADeviceNamesResourcesAndDetailsAsAnAuthorizationRequestDoes(t *testing.
 	wantError(t, h.ask(c, "resource", "https://unheard.example/"), 400, "invalid_target")
 	wantError(t, h.ask(c, "authorization_details", `[{"type":"unheard"}]`), 400, "invalid_authorization_details")
 	wantError(t, h.ask(c, "authorization_details", `{}`), 400, "invalid_authorization_details")
+}
+
+func TestTheTokensOfADeviceAreBoundToTheKeyThatItProves(t *testing.T) {
+	h := open(t)
+	u, key := h.addUser(), dpoptest.New("ES256")
+	c := h.addDevice(func(c *idp.Client) { c.DPoPBound = true })
+	code, shown := h.asked(c, "scope", "openid offline_access")
+	h.allowed(u, shown)
+	wantError(t, h.poll(c, code), 400, "invalid_dpop_proof") // and the code is not used up by it
+	form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {code}}
+	tok := h.asClient(c, form, proof(h, key, "POST", pathToken)).json(t)
+	if _, access := claims(t, tok["access_token"]); tok["token_type"] != "DPoP" || access["cnf"].(map[string]any)["jkt"] != key.Thumbprint() {
+		t.Fatalf("%v", tok)
+	}
+	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", pathToken)), 400, "invalid_grant")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -423,5 +424,32 @@ func TestABoundTokenIsNeverExchangedForABearerToken(t *testing.T) {
 	}
 	if _, got := claims(t, r.json(t)["access_token"]); got["cnf"].(map[string]any)["x5t#S256"] != idp.CertificateThumbprint(ours) {
 		t.Errorf("bound to %v", got["cnf"])
+	}
+}
+
+func TestAnExchangedTokenIsBoundToTheKeyOfWhoeverExchangesIt(t *testing.T) {
+	h := open(t)
+	u, theirs, ours := h.addUser(), dpoptest.New("ES256"), dpoptest.New("ES256")
+	api := h.addPasser(func(c *idp.Client) { c.GrantTypes = append(c.GrantTypes, idp.GrantClientCredentials) })
+	app := h.addClient(func(c *idp.Client) { c.Audience = []string{api.ID} })
+	token := h.boundTokens(app, u, theirs, "scope", "accounts")["access_token"].(string)
+	form := func(more ...string) url.Values {
+		v := url.Values{"grant_type": {idp.GrantTokenExchange}, "subject_token": {token}, "subject_token_type": {typeAccessToken}}
+		for i := 0; i < len(more); i += 2 {
+			v.Set(more[i], more[i+1])
+		}
+		return v
+	}
+	wantError(t, h.asClient(api, form()), 400, "invalid_request")
+	m := h.asClient(api, form(), proof(h, ours, "POST", pathToken)).json(t)
+	if _, got := claims(t, m["access_token"]); m["token_type"] != "DPoP" || got["cnf"].(map[string]any)["jkt"] != ours.Thumbprint() {
+		t.Errorf("%v %v", m, got)
+	}
+	// An actor token that is bound takes a proof of its key, which is then the new token's.
+	own := h.asClient(api, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}}, proof(h, ours, "POST", pathToken)).json(t)["access_token"].(string)
+	with := form("actor_token", own, "actor_token_type", typeAccessToken)
+	wantError(t, h.asClient(api, with, proof(h, dpoptest.New("ES256"), "POST", pathToken)), 400, "invalid_request")
+	if r := h.asClient(api, with, proof(h, ours, "POST", pathToken)); r.StatusCode != 200 {
+		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/http"
+	"net/url"
 	"reflect"
 	"testing"
 	"time"
@@ -107,6 +108,14 @@ var trials = map[string]trial{
 			h.t.Errorf("%s: a private-use scheme", policy)
 		}
 		return local
+	},
+	"Devices": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.GrantTypes = policy, []string{idp.GrantDeviceCode} }, ES256)
+		r := h.post(pathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
+		if served := r.StatusCode == 200; served != registrable(c) {
+			h.t.Errorf("%s: served %v, but not registered so: %s", policy, served, r.body)
+		}
+		return r.StatusCode == 200
 	},
 	"AccessTTL": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, ES256)
