@@ -32,6 +32,7 @@ var beside = map[string][]string{
 // owners are the only packages that may import these modules.
 var owners = map[string]string{
 	"github.com/zitadel/oidc":    "internal/provider",
+	"golang.org/x/crypto/ssh":    "internal/provider",
 	"github.com/go-webauthn":     "internal/passkey",
 	"github.com/jackc/pgx":       "internal/store",
 	"modernc.org/sqlite":         "internal/store internal/ephemeral",

@@ -45,11 +45,7 @@ func (keysRotateCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		wrapper, err := provider.NewKeyWrapper(key)
-		if err != nil {
-			return fmt.Errorf("key wrapper: %w", err)
-		}
-		keys, err := provider.NewKeys(provider.KeysConfig{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation})
+		keys, err := signingKeys(cfg, db, key)
 		if err != nil {
 			return err
 		}
@@ -59,4 +55,17 @@ func (keysRotateCmd) Run(e *env) error {
 		fmt.Println("rotated; running servers sign with the new keys within 5 seconds")
 		return nil
 	})
+}
+
+// signingKeys is the ring of keys, those of the key agent if there is one.
+func signingKeys(cfg *config.Config, db *store.DB, key []byte) (*provider.Keys, error) {
+	wrapper, err := provider.NewKeyWrapper(key)
+	if err != nil {
+		return nil, fmt.Errorf("key wrapper: %w", err)
+	}
+	keys := provider.KeysConfig{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation}
+	if cfg.KeyAgent != "" {
+		keys.Agent = provider.NewKeyAgent(cfg.KeyAgent)
+	}
+	return provider.NewKeys(keys)
 }

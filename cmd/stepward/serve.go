@@ -121,11 +121,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	wrapper, err := provider.NewKeyWrapper(key)
-	if err != nil {
-		return nil, fmt.Errorf("key wrapper: %w", err)
-	}
-	if s.keys, err = provider.NewKeys(provider.KeysConfig{DB: s.db, Wrapper: wrapper, Every: cfg.KeyRotation}); err != nil {
+	if s.keys, err = signingKeys(cfg, s.db, key); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	if err := s.keys.Prepare(ctx); err != nil {

@@ -39,6 +39,7 @@ type Config struct {
 	RefreshTokenTTL time.Duration
 	RequirePAR      bool
 	KeyRotation     time.Duration
+	KeyAgent        string // path of an ssh-agent's socket; empty: none
 
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string

@@ -93,6 +93,10 @@ var Settings = []Setting{
 		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`). Signing keys are encrypted under it. The embedded default makes one in the data folder; with a database-url it must be given, the same to every replica.",
 	},
 	{
+		Name: "key-agent", set: text(func(c *Config) *string { return &c.KeyAgent }),
+		Help: "Unix socket of an ssh-agent that holds the private signing keys, so that they never come into this process: of a PKCS #11 module, a TPM or a key management service (docs/operate.md). Without it, keys are made here and sealed under the operator's key.",
+	},
+	{
 		Name: "session-idle", Default: "1h", set: duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
 		Help: "How long a sign-in lasts without a visit.",
 	},

@@ -50,9 +50,9 @@ func (p *Provider) metadata() ([]byte, error) {
 		"grant_types_supported":                                    idp.GrantTypes,
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
-		"id_token_signing_alg_values_supported":                    algorithms,
-		"userinfo_signing_alg_values_supported":                    algorithms,
-		"introspection_signing_alg_values_supported":               algorithms, // RFC 9701 §7
+		"id_token_signing_alg_values_supported":                    p.Keys.Algorithms(),
+		"userinfo_signing_alg_values_supported":                    p.Keys.Algorithms(),
+		"introspection_signing_alg_values_supported":               p.Keys.Algorithms(), // RFC 9701 §7
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         idp.AssertionAlgorithms,
 		"revocation_endpoint_auth_methods_supported":               methods,
@@ -63,7 +63,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"claim_types_supported":                                    []string{"normal"},
 		"claims_supported":                                         supportedClaims(),
 		"claims_parameter_supported":                               true,
-		"authorization_signing_alg_values_supported":               algorithms, // JARM §4
+		"authorization_signing_alg_values_supported":               p.Keys.Algorithms(), // JARM §4
 		"request_parameter_supported":                              true,
 		"request_uri_parameter_supported":                          true,
 		"require_request_uri_registration":                         true,

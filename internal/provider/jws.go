@@ -67,6 +67,9 @@ func (s *signer) sign(typ string, claims any) (string, error) {
 	token = append(token, header...)
 	token = enc.AppendEncode(token, payload)
 	sig, err := s.signature(token)
+	if _, remote := s.key.(*agentKey); err == nil && remote && !s.verify(token, sig) {
+		err = errors.New("the key agent's signature does not verify")
+	}
 	if err != nil {
 		return "", fmt.Errorf("sign with %s: %w", s.alg, err)
 	}
@@ -75,29 +78,37 @@ func (s *signer) sign(typ string, claims any) (string, error) {
 }
 
 func (s *signer) signature(input []byte) ([]byte, error) {
-	if s.alg == EdDSA {
-		return s.key.Sign(rand.Reader, input, crypto.Hash(0))
+	var opts crypto.SignerOpts = crypto.SHA256
+	switch s.alg {
+	case EdDSA:
+		opts = crypto.Hash(0)
+	case PS256:
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	}
+	sig, err := s.rawSignature(input, opts)
+	if err != nil || s.alg != ES256 {
+		return sig, err
+	}
+	var point struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(sig, &point); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 64) // RFC 7518 §3.4: R and S, 32 octets each
+	point.R.FillBytes(raw[:32])
+	point.S.FillBytes(raw[32:])
+	return raw, nil
+}
+
+// rawSignature is as crypto.Signer makes it. A key that is elsewhere gets the whole message, as it hashes by itself.
+func (s *signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if elsewhere, ok := s.key.(crypto.MessageSigner); ok {
+		return elsewhere.SignMessage(rand.Reader, input, opts)
+	}
+	if opts.HashFunc() == 0 {
+		return s.key.Sign(rand.Reader, input, opts)
 	}
 	digest := sha256.Sum256(input)
-	switch s.alg {
-	case ES256:
-		der, err := s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
-		if err != nil {
-			return nil, err
-		}
-		var sig struct{ R, S *big.Int }
-		if _, err := asn1.Unmarshal(der, &sig); err != nil {
-			return nil, err
-		}
-		raw := make([]byte, 64) // RFC 7518 §3.4: R and S, 32 octets each
-		sig.R.FillBytes(raw[:32])
-		sig.S.FillBytes(raw[32:])
-		return raw, nil
-	case PS256:
-		return s.key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
-	default: // RS256; newKey makes nothing else
-		return s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
-	}
+	return s.key.Sign(rand.Reader, digest[:], opts)
 }
 
 // verify reports whether sig is this key's signature of input. The algorithm is the key's own: a header names none.

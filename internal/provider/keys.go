@@ -24,6 +24,9 @@ const keyCacheTTL = 4 * time.Second
 type KeysConfig struct {
 	DB      *store.DB
 	Wrapper *KeyWrapper
+	// Agent holds the private keys, so that they never come into this process; nil: they are made here and sealed by Wrapper.
+	// Keys of the time before it are used on until they are rotated.
+	Agent *KeyAgent
 	// Every is how long a key signs: 90 days.
 	Every time.Duration
 	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days, or a quarter of
@@ -41,6 +44,7 @@ type Keys struct {
 	loading sync.Mutex // one reload at a time
 	ring    atomic.Pointer[ring]
 	opened  map[string]*signer // by kid: unsealed once; guarded by loading
+	offered atomic.Pointer[[]string]
 }
 
 // NewKeys returns the ring; it reads nothing yet.
@@ -83,7 +87,7 @@ func (k *Keys) signer(ctx context.Context, alg string) (*signer, *ring, error) {
 	}
 	if r.active[alg] == nil {
 		now := time.Now()
-		fresh, err := k.make(alg, idp.KeyActive, now)
+		fresh, err := k.make(ctx, alg, idp.KeyActive, now)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -102,6 +106,9 @@ func (k *Keys) signer(ctx context.Context, alg string) (*signer, *ring, error) {
 
 // Prepare makes the first key of the default algorithm, so that the JWKS is never empty.
 func (k *Keys) Prepare(ctx context.Context) error {
+	if err := k.lookAtAgent(ctx); err != nil {
+		return err
+	}
 	_, _, err := k.signer(ctx, ES256)
 	return err
 }
@@ -197,21 +204,27 @@ func oldest(stored []idp.SigningKey, alg string, state idp.KeyState) (found idp.
 	return found, ok
 }
 
-// make returns a new sealed key.
-func (k *Keys) make(alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
-	private, err := newPrivateKey(alg)
+// make returns a new key: one of our own, or one that the agent holds. Either is sealed, the agent's with nothing but its public
+// half: whoever can write to the store must not be able to publish keys.
+func (k *Keys) make(ctx context.Context, alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
+	var private crypto.Signer
+	var content []byte
+	var err error
+	if k.cfg.Agent != nil {
+		if private, err = k.fromAgent(ctx, alg); err == nil {
+			content, err = x509.MarshalPKIXPublicKey(private.Public())
+		}
+	} else if private, err = newPrivateKey(alg); err == nil {
+		content, err = x509.MarshalPKCS8PrivateKey(private)
+	}
 	if err != nil {
 		return idp.SigningKey{}, fmt.Errorf("make %s key: %w", alg, err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return idp.SigningKey{}, fmt.Errorf("encode %s key: %w", alg, err)
 	}
 	public, err := jwkOf(alg, private.Public())
 	if err != nil {
 		return idp.SigningKey{}, err
 	}
-	key := idp.SigningKey{ID: public.Kid, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(der, sealContext(public.Kid, alg)), CreatedAt: now}
+	key := idp.SigningKey{ID: public.Kid, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(content, sealContext(public.Kid, alg)), CreatedAt: now}
 	if state == idp.KeyActive {
 		key.ActiveAt = now
 	}
@@ -220,11 +233,18 @@ func (k *Keys) make(alg string, state idp.KeyState, now time.Time) (idp.SigningK
 
 // open unseals a stored key.
 func (k *Keys) open(key idp.SigningKey) (*signer, error) {
-	der, err := k.cfg.Wrapper.Open(key.Sealed, sealContext(key.ID, key.Algorithm))
+	content, err := k.cfg.Wrapper.Open(key.Sealed, sealContext(key.ID, key.Algorithm))
 	if err != nil {
 		return nil, err
 	}
-	private, err := x509.ParsePKCS8PrivateKey(der)
+	if public, err := x509.ParsePKIXPublicKey(content); err == nil {
+		remote, err := newAgentKey(k.cfg.Agent, public)
+		if err != nil {
+			return nil, err
+		}
+		return newSigner(key.Algorithm, key.ID, remote), nil
+	}
+	private, err := x509.ParsePKCS8PrivateKey(content)
 	if err != nil {
 		return nil, errors.New("not a PKCS #8 key") // the parser's text could quote the key
 	}

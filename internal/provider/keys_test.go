@@ -202,7 +202,7 @@ func TestTwoReplicasThatAnnounceAKeyAtOnceEndWithOne(t *testing.T) {
 	keys := newKeys(t, db, wrapper(t, 1))
 	check(t, keys.Prepare(t.Context()))
 	for range 2 {
-		next, err := keys.make(ES256, idp.KeyNext, time.Now())
+		next, err := keys.make(t.Context(), ES256, idp.KeyNext, time.Now())
 		check(t, err)
 		check(t, db.AddSigningKey(t.Context(), next))
 	}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,7 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 	}
 	var changed []idp.SigningKey
 	var events []idp.Event
+	var failed []error
 	retire := func(key idp.SigningKey, keep time.Duration) {
 		key.State, key.RetiredAt, key.ExpiresAt = idp.KeyRetired, now, now.Add(keep)
 		changed = append(changed, key)
@@ -43,7 +45,8 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 		}
 		if force && !announced {
 			if next, err = k.announce(ctx, alg, now); err != nil {
-				return err
+				failed = append(failed, err) // the others need not wait for a key that an agent lacks
+				continue
 			}
 		}
 		age := now.Sub(active.ActiveAt)
@@ -54,7 +57,7 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 			retire(active, k.cfg.Keep)
 		case age >= k.cfg.Every-k.cfg.Ahead && !announced:
 			if _, err := k.announce(ctx, alg, now); err != nil {
-				return err
+				failed = append(failed, err)
 			}
 		}
 	}
@@ -66,16 +69,17 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 	k.loading.Lock()
 	defer k.loading.Unlock()
 	_, err = k.load(ctx)
-	return err
+	return errors.Join(append(failed, err)...)
 }
 
 // announce makes and publishes the key that will sign next.
 func (k *Keys) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {
-	fresh, err := k.make(alg, idp.KeyNext, now)
+	fresh, err := k.make(ctx, alg, idp.KeyNext, now)
 	if err != nil {
 		return idp.SigningKey{}, err
 	}
-	if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil {
+	// A conflict: another replica has announced the same key of the agent.
+	if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil && !errors.Is(err, idp.ErrConflict) {
 		return idp.SigningKey{}, fmt.Errorf("add signing key: %w", err)
 	}
 	return fresh, nil

@@ -1,0 +1,238 @@
+package provider
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+const (
+	agentTimeout = 5 * time.Second // for one question
+	agentIdle    = 8               // connections kept for the next
+)
+
+// A KeyAgent signs with keys that never come into this process. It is an ssh-agent behind a unix socket
+// (draft-ietf-sshm-ssh-agent), because that is what there is for every kind of key: PKCS #11 modules (ssh-add -s), TPMs, key
+// management services. See docs/decisions/0027. It may be used by any number of goroutines.
+type KeyAgent struct {
+	socket string
+	idle   chan agentLine
+}
+
+// An agentLine is one connection. An agent answers what comes over one line in its order, so each question has a line to itself.
+type agentLine struct {
+	conn   net.Conn
+	client agent.ExtendedAgent
+}
+
+// NewKeyAgent returns the agent at a socket; it asks nothing yet.
+func NewKeyAgent(socket string) *KeyAgent {
+	return &KeyAgent{socket: socket, idle: make(chan agentLine, agentIdle)}
+}
+
+// ask puts a question, over a kept line or a new one. A kept one may be of an agent that has been started anew since, so if it
+// fails, a new one is tried.
+func (a *KeyAgent) ask(question func(agent.ExtendedAgent) error) error {
+	select {
+	case kept := <-a.idle:
+		if a.over(kept, question) == nil {
+			return nil
+		}
+	default:
+	}
+	conn, err := net.DialTimeout("unix", a.socket, agentTimeout)
+	if err == nil {
+		err = a.over(agentLine{conn, agent.NewClient(conn)}, question)
+	}
+	if err != nil {
+		return fmt.Errorf("key agent: %w", err)
+	}
+	return nil
+}
+
+// over puts the question over a line, and keeps the line if it was answered.
+func (a *KeyAgent) over(line agentLine, question func(agent.ExtendedAgent) error) error {
+	late := time.AfterFunc(agentTimeout, func() { _ = line.conn.Close() }) // not a deadline: the client reads all the time
+	err := question(line.client)
+	if !late.Stop() || err != nil {
+		_ = line.conn.Close()
+		return err
+	}
+	select {
+	case a.idle <- line:
+	default:
+		_ = line.conn.Close()
+	}
+	return nil
+}
+
+// An agentKey is a key of an agent. Agents hash by themselves, so it signs messages and no digests.
+type agentKey struct {
+	agent  *KeyAgent // nil: there is none any more, and what was signed can be verified still
+	public crypto.PublicKey
+	ssh    ssh.PublicKey
+}
+
+func newAgentKey(a *KeyAgent, public crypto.PublicKey) (*agentKey, error) {
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("key of an agent: %w", err)
+	}
+	return &agentKey{a, public, key}, nil
+}
+
+// agentAlgorithm is what an agent's key can sign for; "" if nothing of ours. PS256 is no signature of the agent's protocol.
+func agentAlgorithm(public crypto.PublicKey) string {
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() {
+			return ES256
+		}
+	case ed25519.PublicKey:
+		return EdDSA
+	case *rsa.PublicKey:
+		if key.Size() >= 256 {
+			return RS256
+		}
+	}
+	return ""
+}
+
+// keys are the keys that the agent holds and that can sign for us, in its order.
+func (a *KeyAgent) keys() (found []*agentKey, err error) {
+	var listed []*agent.Key
+	if err := a.ask(func(c agent.ExtendedAgent) (err error) {
+		listed, err = c.List()
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for _, l := range listed {
+		key, err := ssh.ParsePublicKey(l.Marshal())
+		if err != nil {
+			continue // a kind that we do not know
+		}
+		if c, ok := key.(ssh.CryptoPublicKey); ok && agentAlgorithm(c.CryptoPublicKey()) != "" && key.Type() == l.Type() {
+			found = append(found, &agentKey{a, c.CryptoPublicKey(), key})
+		}
+	}
+	return found, nil
+}
+
+// Public implements crypto.Signer.
+func (k *agentKey) Public() crypto.PublicKey { return k.public }
+
+// Sign implements crypto.Signer; see SignMessage.
+func (k *agentKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("a key agent signs messages, not digests")
+}
+
+// SignMessage implements crypto.MessageSigner.
+func (k *agentKey) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts) (signature []byte, err error) {
+	if k.agent == nil {
+		return nil, errors.New("the key is in a key agent, and none is configured")
+	}
+	var flags agent.SignatureFlags
+	if k.ssh.Type() == ssh.KeyAlgoRSA {
+		flags = agent.SignatureFlagRsaSha256 // else it would be SHA-1
+	}
+	var signed *ssh.Signature
+	if err := k.agent.ask(func(c agent.ExtendedAgent) (err error) {
+		signed, err = c.SignWithFlags(k.ssh, message, flags)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	switch key := k.public.(type) {
+	case *ecdsa.PublicKey: // RFC 5656 §3.1.2; crypto.Signer wants ASN.1
+		var sig struct{ R, S *big.Int }
+		if err := ssh.Unmarshal(signed.Blob, &sig); err != nil || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
+			return nil, errors.New("key agent: not an ECDSA signature")
+		}
+		return asn1.Marshal(sig)
+	case *rsa.PublicKey:
+		if len(signed.Blob) > key.Size() || signed.Format != ssh.KeyAlgoRSASHA256 {
+			return nil, errors.New("key agent: not an RSA signature with SHA-256")
+		}
+		return append(make([]byte, key.Size()-len(signed.Blob)), signed.Blob...), nil // some leave out leading zeros
+	default:
+		return signed.Blob, nil
+	}
+}
+
+// Algorithms are those that tokens may be signed with: all of ours, or with an agent those that there were keys for at the start.
+func (k *Keys) Algorithms() []string {
+	if offered := k.offered.Load(); offered != nil {
+		return *offered
+	}
+	return algorithms
+}
+
+// lookAtAgent finds out what the agent can sign for.
+func (k *Keys) lookAtAgent(ctx context.Context) error {
+	if k.cfg.Agent == nil {
+		return nil
+	}
+	held, err := k.cfg.Agent.keys()
+	if err != nil {
+		return err
+	}
+	stored, err := k.cfg.DB.SigningKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("load signing keys: %w", err)
+	}
+	var offered []string
+	for _, alg := range algorithms {
+		_, active := activeOf(stored, alg)
+		for _, key := range held {
+			active = active || agentAlgorithm(key.public) == alg
+		}
+		if active {
+			offered = append(offered, alg)
+		}
+	}
+	k.offered.Store(&offered)
+	return nil
+}
+
+// fromAgent picks a key of the agent that has not been used.
+func (k *Keys) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
+	held, err := k.cfg.Agent.keys()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := k.cfg.DB.SigningKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load signing keys: %w", err)
+	}
+	used := map[string]bool{}
+	for _, key := range stored {
+		used[key.ID] = true
+	}
+	for _, key := range held {
+		if agentAlgorithm(key.public) != alg {
+			continue
+		}
+		public, err := jwkOf(alg, key.public)
+		if err != nil {
+			return nil, err
+		}
+		if !used[public.Kid] {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("the key agent holds no %s key that has not been used: add one", alg)
+}
