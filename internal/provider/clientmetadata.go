@@ -42,6 +42,7 @@ type clientMetadata struct {
 	InitiateLoginURI       string              `json:"initiate_login_uri,omitempty"`
 	PostLogoutRedirectURIs []string            `json:"post_logout_redirect_uris,omitempty"`
 	RequirePAR             bool                `json:"require_pushed_authorization_requests,omitempty"`
+	DPoPBound              bool                `json:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
 	SoftwareID             string              `json:"software_id,omitempty"`
 	SoftwareVersion        string              `json:"software_version,omitempty"`
 	SoftwareStatement      string              `json:"software_statement,omitempty"`
@@ -109,7 +110,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.JWKS, c.JWKSURI, c.AuthMethod, c.AuthAlg = m.JWKS, m.JWKSURI, m.AuthMethod, m.AuthAlg
 	c.SubjectType, c.SectorIdentifierURI, c.IDTokenAlg = m.SubjectType, m.SectorIdentifierURI, m.IDTokenAlg
 	c.UserInfoAlg, c.IntrospectionAlg = m.UserInfoAlg, m.IntrospectionAlg
-	c.GrantTypes, c.DefaultACRValues, c.RequirePAR = m.GrantTypes, m.DefaultACRValues, m.RequirePAR
+	c.GrantTypes, c.DefaultACRValues, c.RequirePAR, c.DPoPBound = m.GrantTypes, m.DefaultACRValues, m.RequirePAR, m.DPoPBound
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
 	// The defaults are those of the specifications, which are not always our own.
@@ -183,7 +184,7 @@ func metadataOf(c idp.Client) clientMetadata {
 		UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.IntrospectionAlg,
 		RequireAuthTime:  true, // auth_time is always there
 		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
-		RequirePAR: c.RequirePAR, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
+		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
 	}
 	if slices.Contains(c.GrantTypes, grantCode) {
 		m.ResponseTypes = []string{"code"}

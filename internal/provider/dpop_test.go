@@ -320,6 +320,35 @@ func TestAClientThatIsToBindItsTokensGetsNoOthers(t *testing.T) {
 	}
 }
 
+func TestADevicesTokensAreBoundToTheKeyOfTheOneThatPolls(t *testing.T) {
+	h := open(t)
+	c, u, key := h.addDevice(publicClient), h.addUser(), dpoptest.New("ES256")
+	code, shown := h.asked(c, "scope", "openid offline_access")
+	h.allowed(u, shown)
+	form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {code}}
+	wantError(t, h.asClient(c, form, proof(h, key, "GET", pathToken)), 400, "invalid_dpop_proof") // and the code is not used up
+	tok := h.asClient(c, form, proof(h, key, "POST", pathToken)).json(t)
+	if tok["token_type"] != "DPoP" {
+		t.Fatalf("%v", tok)
+	}
+	if _, access := claims(t, tok["access_token"]); access["cnf"].(map[string]any)["jkt"] != key.Thumbprint() {
+		t.Errorf("%v", access)
+	}
+	wantError(t, h.refreshWith(c, tok["refresh_token"]), 400, "invalid_grant")
+	if r := h.refreshWith(c, tok["refresh_token"], proof(h, key, "POST", pathToken)); r.StatusCode != 200 {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
+
+func TestADynamicClientMayDemandBoundTokensOfItself(t *testing.T) {
+	h := open(t, full)
+	m := h.registered(`{"redirect_uris":["https://app.example/cb"],"client_name":"App","dpop_bound_access_tokens":true}`)
+	c, err := h.db.Client(t.Context(), m["client_id"].(string))
+	if err != nil || !c.DPoPBound || m["dpop_bound_access_tokens"] != true {
+		t.Errorf("%v, registered %v", err, m)
+	}
+}
+
 func TestNoncesAreGivenAndTakenOnEveryReplicaForTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
