@@ -100,22 +100,30 @@ func (p Policy) Open(a Access, by Assurance, now time.Time) (open Access, until 
 		}
 		return true
 	}
-	for _, scope := range a.Scopes {
-		if within(p.Scopes[scope].ActionClass) {
-			open.Scopes = append(open.Scopes, scope)
-		}
-	}
-	for _, uri := range a.Resources {
-		if within(p.Resources[uri].ActionClasses...) {
-			open.Resources = append(open.Resources, uri)
-		}
-	}
-	for _, d := range a.Details {
-		if t, known := p.DetailTypes[d.Type]; known && within(t.ActionClass) {
-			open.Details = append(open.Details, d)
-		}
-	}
+	open.Scopes = filter(a.Scopes, func(scope string) bool { return within(p.Scopes[scope].ActionClass) })
+	open.Resources = filter(a.Resources, func(uri string) bool { return within(p.Resources[uri].ActionClasses...) })
+	open.Details = filter(a.Details, func(d Detail) bool {
+		t, known := p.DetailTypes[d.Type]
+		return known && within(t.ActionClass)
+	})
 	return open, until
+}
+
+// filter returns what is ok of a list: mostly all, and then it is the list itself. So whoever gets it changes nothing in it.
+func filter[S ~[]E, E any](list S, ok func(E) bool) S {
+	for i := range list {
+		if ok(list[i]) {
+			continue
+		}
+		out := slices.Clone(list[:i])
+		for _, e := range list[i+1:] {
+			if ok(e) {
+				out = append(out, e)
+			}
+		}
+		return out
+	}
+	return list
 }
 
 // Holds reports whether every window that an access needs is open at now.

@@ -50,6 +50,9 @@ func (d *document) Scan(v any) error {
 	if !ok {
 		return fmt.Errorf("JSON stored as %T", v)
 	}
+	if s == "null" { // what it scans into is new, and most lists are empty
+		return nil
+	}
 	if err := json.Unmarshal([]byte(s), d.To); err != nil {
 		return fmt.Errorf("parse stored JSON: %w", err)
 	}
