@@ -582,3 +582,30 @@ func TestTheTokensOfADeviceAreBoundToTheKeyThatItProves(t *testing.T) {
 	}
 	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", pathToken)), 400, "invalid_grant")
 }
+
+func TestOddCodesAtThePageAreAskedForAgain(t *testing.T) {
+	h := open(t)
+	_, shown := h.asked(h.addDevice(nil))
+	script := `"><script>alert(1)</script>`
+	for name, r := range map[string]reply{
+		"nothing":              h.post("/device", url.Values{}),
+		"an empty code":        h.get("/device?user_code="),
+		"an endless code":      h.get("/device?user_code=" + strings.Repeat("B", 8000)),
+		"a posted endless one": h.post("/device", url.Values{"user_code": {strings.Repeat("B", 60000)}}),
+		"a script":             h.post("/device", url.Values{"user_code": {script}}),
+		"no text":              h.post("/device", url.Values{"user_code": {"\xff\x00"}}),
+		"two codes in one":     h.post("/device", url.Values{"user_code": {shown + shown}}),
+		"no code to confirm":   h.post("/device/confirm", url.Values{"answer": {"go"}}),
+		"a wrong one":          h.post("/device/confirm", url.Values{"user_code": {"BBBB-BBBB"}, "answer": {"go"}}),
+	} {
+		if r.StatusCode != 400 || !strings.Contains(r.body, `data-test="error"`) || !strings.Contains(r.body, `data-test="device-code"`) || strings.Contains(r.body, script) || len(r.body) > 6000 {
+			t.Errorf("%s: %d, %d bytes", name, r.StatusCode, len(r.body))
+		}
+	}
+	if r := h.post("/device", url.Values{"user_code": {strings.Repeat("B", 70000)}}); r.StatusCode != 413 {
+		t.Errorf("more than the server takes: %d", r.StatusCode)
+	}
+	if h.last.ID != "" {
+		t.Error("an interaction began")
+	}
+}
