@@ -166,6 +166,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
+		ClientDocuments: cfg.ClientDocuments,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)

@@ -44,6 +44,7 @@ type Config struct {
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string
 	RegistrationUnused time.Duration
+	ClientDocuments    bool
 	StatementIssuer    string
 	StatementJWKSPath  string
 

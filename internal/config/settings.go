@@ -137,6 +137,10 @@ var Settings = []Setting{
 		Help: "An application that registered itself is removed when it was not used for so long.",
 	},
 	{
+		Name: "client-id-metadata", Default: "off", set: choice(func(c *Config, v string) { c.ClientDocuments = v == "on" }, "on", "off"),
+		Help: "`on` takes an https address as client ID: the application describes itself there (Client ID Metadata Documents, as MCP clients use them), within `registration-scopes`.",
+	},
+	{
 		Name: "software-statement-issuer", set: text(func(c *Config) *string { return &c.StatementIssuer }),
 		Help: "The `iss` of software statements that are believed (RFC 7591 §2.3). Empty: none is.",
 	},

@@ -107,6 +107,9 @@ type Client struct {
 
 	// Dynamic says that the client described itself (RFC 7591): the operator has checked nothing of it.
 	Dynamic bool `json:"dynamic,omitempty"`
+	// DocumentUntil is how long the document at the client's ID, which describes it, need not be fetched again; zero for clients
+	// without one (draft-ietf-oauth-client-id-metadata-document).
+	DocumentUntil time.Time `json:"document_until,omitzero"`
 	// What a dynamic client said of its software. The statement is a JWT, verified when it was sent.
 	SoftwareID        string `json:"software_id,omitempty"`
 	SoftwareVersion   string `json:"software_version,omitempty"`

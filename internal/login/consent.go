@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -13,11 +14,12 @@ import (
 // A consent is the data of consent.html.
 type consent struct {
 	screen
-	Stranger string   // where an application leads that nobody here has checked; empty: it was checked
-	UserID   string   // whom the page was shown to
-	Details  []string // in words: what is asked for, and allowed for this once
-	New      []string // in words: what is asked for
-	Allowed  []string // what was allowed before
+	Stranger  string   // where an application leads that nobody here has checked; empty: it was checked
+	Describes string   // the host where such an application describes itself; empty: it registered
+	UserID    string   // whom the page was shown to
+	Details   []string // in words: what is asked for, and allowed for this once
+	New       []string // in words: what is asked for
+	Allowed   []string // what was allowed before
 }
 
 func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -27,6 +29,9 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	}
 	d := consent{screen: screenOf(v, f), UserID: v.session.UserID}
 	if f.Client.Dynamic {
+		if u, err := url.Parse(f.Client.ID); err == nil {
+			d.Describes = u.Host
+		}
 		d.Stranger = chip(f.Client, v.interaction.Request).Host
 	}
 	for _, scope := range l.Policy.Asks(v.interaction.Request) {

@@ -108,7 +108,9 @@ func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
 	b := h.browser()
 	b.enrol("alice@example.com")
 	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: "stranger", Name: "Your Bank", Dynamic: true}))
-	for client, want := range map[string]bool{"app": false, "stranger": true} {
+	const described = "https://agent.example/client.json"
+	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: described, Name: "Your Bank", Dynamic: true}))
+	for client, want := range map[string]bool{"app": false, "stranger": true, described: true} {
 		h.request.ClientID, h.request.RedirectURI = client, "https://evil.example/cb"
 		h.request.Prompt = []string{"consent"}
 		i := b.begin()
@@ -120,6 +122,9 @@ func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
 		h.expect(page, http.StatusOK, "consent")
 		if got := strings.Contains(page.body, `data-test="stranger"`) && strings.Contains(page.body, "<strong><bdi>evil.example</bdi></strong>"); got != want {
 			t.Errorf("%s: said so: %v\n%s", client, got, page.body)
+		}
+		if strings.Contains(page.body, "at <strong><bdi>agent.example</bdi></strong>") != (client == described) {
+			t.Errorf("%s: where does it describe itself?\n%s", client, page.body)
 		}
 	}
 }

@@ -46,7 +46,7 @@ type Config struct {
 type Client struct {
 	config Config
 	get    *http.Client
-	post   *http.Client
+	direct *http.Client // follows no redirect
 }
 
 // New returns a Client.
@@ -61,7 +61,7 @@ func New(c Config) *Client {
 		MaxResponseHeaderBytes: maxHeader,
 	}
 	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
-	client.post = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client
 }
 
@@ -74,7 +74,16 @@ type Response struct {
 
 // Get fetches a document: 200 and at most limit bytes, within 5 seconds and 3 redirects. Every error is ErrFailed.
 func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (Response, error) {
-	resp, err := c.send(ctx, c.get, http.MethodGet, address, http.Header{"Accept": {accept}}, nil)
+	return c.fetch(ctx, c.get, address, accept, limit)
+}
+
+// GetHere is Get for a document that counts only where it was looked for: a redirect is an error.
+func (c *Client) GetHere(ctx context.Context, address, accept string, limit int64) (Response, error) {
+	return c.fetch(ctx, c.direct, address, accept, limit)
+}
+
+func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept string, limit int64) (Response, error) {
+	resp, err := c.send(ctx, client, http.MethodGet, address, http.Header{"Accept": {accept}}, nil)
 	if err != nil {
 		return Response{}, err
 	}
@@ -99,7 +108,7 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 // Post sends a body and returns the status of the answer, whatever it is; redirects are not followed. Every error is
 // ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
-	resp, err := c.send(ctx, c.post, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
+	resp, err := c.send(ctx, c.direct, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
 	if err != nil {
 		return 0, err
 	}

@@ -156,6 +156,9 @@ func TestARedirectIsJudgedLikeAnAddress(t *testing.T) {
 		if _, err := client.Get(t.Context(), srv.URL+"/start", "*/*", 10); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFailed) {
 			t.Errorf("to %s: %v", c.to, err)
 		}
+		if _, err := client.GetHere(t.Context(), srv.URL+"/start", "*/*", 10); !errors.Is(err, ErrFailed) {
+			t.Errorf("what counts here alone was taken from %s: %v", c.to, err)
+		}
 	}
 }
 

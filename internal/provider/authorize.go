@@ -114,7 +114,11 @@ func (p *Provider) trusted(r *http.Request, form url.Values) (arrival, error) {
 	if id == "" {
 		return refused("The application did not say who it is.", "client_id missing")
 	}
-	client, err := p.DB.Client(r.Context(), id)
+	err := p.meet(r, id)
+	var client idp.Client
+	if err == nil {
+		client, err = p.DB.Client(r.Context(), id)
+	}
 	if errors.Is(err, idp.ErrNotFound) {
 		return refused("We don't know the application that sent you here.", "client unknown")
 	}

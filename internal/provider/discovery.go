@@ -78,6 +78,9 @@ func (p *Provider) metadata() ([]byte, error) {
 		said["authorization_details_types_supported"] = types
 	}
 	p.mtlsMetadata(said)
+	if p.ClientDocuments {
+		said["client_id_metadata_document_supported"] = true
+	}
 	if p.Registration.Mode != "" {
 		said["registration_endpoint"] = p.Issuer + pathRegister
 	}

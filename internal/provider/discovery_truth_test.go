@@ -116,6 +116,12 @@ var truths = map[string]truth{
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
 	},
+	"client_id_metadata_document_supported": func(t *testing.T, h *house, said any) {
+		address := h.describedClient(func() string { return `"redirect_uris":["https://app.example/cb"]` })
+		if got := interacts(h.authorize(request(idp.Client{ID: address}))); got != said {
+			t.Errorf("supported: %v", got)
+		}
+	},
 	"end_session_endpoint": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)
 		sess, tok := h.signIn(c, h.addUser())
@@ -350,7 +356,7 @@ func fullPolicy() idp.Policy {
 
 // full has all that settings can switch on.
 func full(c *Config) {
-	c.Policy = fullPolicy()
+	c.Policy, c.ClientDocuments = fullPolicy(), true
 	c.Registration = Registration{Mode: RegisterOpen, Scopes: []string{"openid", "profile", "offline_access", "accounts"}}
 }
 

@@ -145,6 +145,11 @@ func (p *Provider) requester(r *http.Request) (idp.Client, error) {
 		cc.ClientID, _ = url.QueryUnescape(id) // credentials has tried both
 		cc.ClientSecret, _ = url.QueryUnescape(secret)
 	}
+	if err := p.meet(r, cc.ClientID); errors.Is(err, idp.ErrNotFound) {
+		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
+	} else if err != nil {
+		return idp.Client{}, err
+	}
 	c, err := server{p: p}.VerifyClient(r.Context(), &op.Request[op.ClientCredentials]{
 		Method: r.Method, URL: r.URL, Header: r.Header, Form: r.Form, PostForm: r.PostForm, Data: &cc,
 	})

@@ -95,8 +95,10 @@ type Config struct {
 	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
 	// gives every user another sub at all of them.
 	SubjectKey []byte
-	// Registration lets clients register themselves.
-	Registration Registration
+	// Registration lets clients register themselves, ClientDocuments those that need not: their ID is where they describe
+	// themselves. These get the scopes of Registration, too.
+	Registration    Registration
+	ClientDocuments bool
 }
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.

@@ -1,0 +1,219 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// describedClient serves a document that describes a client by its client_id and these members, and returns its address.
+func (h *house) describedClient(members func() string) (address string) {
+	h.t.Helper()
+	address = elsewhere(h.t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"client_id":%q,%s}`, address, members())
+	}) + "/client.json"
+	return address
+}
+
+const describedAs = `"client_name":"Assistant","redirect_uris":["https://app.example/cb"],"scope":"openid accounts",
+	"grant_types":["authorization_code"],"token_endpoint_auth_method":"none"`
+
+func TestAClientDescribesItselfAtItsID(t *testing.T) {
+	h := open(t, full)
+	fetched := 0
+	address := h.describedClient(func() string { fetched++; return describedAs })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	u := h.addUser()
+	for range 2 {
+		tok := h.exchange(c, h.code(c, u, "scope", "openid accounts")).json(t)
+		if _, id := claims(t, tok["id_token"]); id["aud"] != address {
+			t.Errorf("%v", id)
+		}
+		if h.userinfo(tok["access_token"]).json(t)["sub"] != u.ID {
+			t.Error("no sub")
+		}
+	}
+	if fetched != 1 {
+		t.Errorf("fetched %d times", fetched)
+	}
+	known, err := h.db.Client(t.Context(), address)
+	check(t, err)
+	if !known.Dynamic || known.FirstParty || known.Name != "Assistant" || len(known.Secrets) > 0 || known.RegistrationHash != "" || known.UsedAt.IsZero() {
+		t.Errorf("%+v", known)
+	}
+	if r := h.push(c, request(c)); r.StatusCode != 201 {
+		t.Errorf("push: %d %s", r.StatusCode, r.body)
+	}
+	other := h.describedClient(func() string { return describedAs })
+	if r := h.push(idp.Client{ID: other}, request(idp.Client{ID: other})); r.StatusCode != 201 {
+		t.Errorf("push of one that was never here: %d %s", r.StatusCode, r.body)
+	}
+	if n := kinds(t, h, idp.EventClientAdded); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestADocumentThatWillNotDoMakesNoClient(t *testing.T) {
+	var address, body, kind string
+	status := http.StatusOK
+	server := elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		if r.URL.Path == "/client.json" {
+			w.Header().Set("Location", "/other.json")
+			w.WriteHeader(status)
+		}
+		fmt.Fprint(w, body)
+	})
+	address = server + "/client.json"
+	is := func(members string) string { return fmt.Sprintf(`{"client_id":%q,%s}`, address, members) }
+	h := open(t, full)
+	for _, row := range []struct {
+		name, body, kind string
+		status           int
+	}{
+		{"another client_id", `{"client_id":"https://app.example/x",` + describedAs + `}`, "", 0},
+		{"no client_id", `{` + describedAs + `}`, "", 0},
+		{"a client_id of another type", `{"client_id":1,` + describedAs + `}`, "", 0},
+		{"a secret", is(describedAs + `,"client_secret":"x"`), "", 0},
+		{"a secret's end", is(describedAs + `,"client_secret_expires_at":0`), "", 0},
+		{"a way that needs a secret", is(`"redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"client_secret_post"`), "", 0},
+		{"keys that are missing", is(`"redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"private_key_jwt"`), "", 0},
+		{"its own name", is(`"grant_types":["client_credentials"],"scope":"accounts"`), "", 0},
+		{"another redirect URI", is(`"redirect_uris":["https://other.example/cb"]`), "", 0},
+		{"a redirect URI over http", is(`"redirect_uris":["http://app.example/cb"]`), "", 0},
+		{"a member twice", is(`"client_name":"a",` + describedAs), "", 0},
+		{"no JSON", "hello", "", 0},
+		{"a page by its type", is(describedAs), "text/html", 0},
+		{"not found", is(describedAs), "", 404},
+		{"a redirect", is(describedAs), "", 302},
+		{"too long", is(describedAs + `,"x":"` + strings.Repeat("x", maxDocument) + `"`), "", 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			h.forgive()
+			body, kind, status = row.body, "application/json", http.StatusOK
+			if row.kind != "" {
+				kind = row.kind
+			}
+			if row.status != 0 {
+				status = row.status
+			}
+			r := h.authorize(request(idp.Client{ID: address}))
+			h.wantPage("error", r)
+			if r.StatusCode != 400 || strings.Contains(r.body, "outbound") {
+				t.Errorf("%d %s", r.StatusCode, r.body)
+			}
+			if row.name == "another redirect URI" {
+				check(t, h.db.RemoveClient(t.Context(), address)) // a client, but not for this request
+				return
+			}
+			if _, err := h.db.StoredClient(t.Context(), address); err == nil {
+				t.Error("stored")
+			}
+			wantError(t, h.push(idp.Client{ID: address}, request(idp.Client{ID: address})), 401, "invalid_client")
+		})
+	}
+}
+
+func TestWhatIsNoAddressOfADocumentIsNotFetched(t *testing.T) {
+	for id, want := range map[string]bool{
+		"https://app.example/client.json":                 true,
+		"https://app.example:8443/a/b":                    true,
+		"https://app.example":                             false,
+		"https://app.example/":                            false,
+		"http://app.example/client.json":                  false,
+		"https://app.example/client.json#x":               false,
+		"https://app.example/client.json?x=1":             false,
+		"https://app.example/client.json?":                false,
+		"https://user@app.example/client.json":            false,
+		"https://app.example/a/../client.json":            false,
+		"https://app.example/./client.json":               false,
+		"https://app.example/" + strings.Repeat("x", 128): false,
+		"https:///client.json":                            false,
+		"app":                                             false,
+		"":                                                false,
+	} {
+		if got := isDocument(id); got != want {
+			t.Errorf("%.60s: %v", id, got)
+		}
+	}
+}
+
+func TestADescriptionIsRenewedAndHeldForADay(t *testing.T) {
+	h := open(t, full)
+	says := `"client_name":"One","redirect_uris":["https://app.example/cb"]`
+	address := h.describedClient(func() string { return says })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	works := func() bool { return interacts(h.authorize(request(c))) }
+	age := func(d time.Duration) {
+		t.Helper()
+		known, err := h.db.StoredClient(t.Context(), address)
+		check(t, err)
+		known.DocumentUntil = time.Now().Add(-d)
+		check(t, h.db.PutClient(t.Context(), known))
+	}
+	name := func() string {
+		t.Helper()
+		known, err := h.db.Client(t.Context(), address)
+		check(t, err)
+		return known.Name
+	}
+	works()
+	says = `"client_name":"Two","redirect_uris":["https://app.example/cb"]`
+	if !works() || name() != "One" {
+		t.Errorf("before its time: %s", name())
+	}
+	age(time.Second)
+	if !works() || name() != "Two" {
+		t.Errorf("after its time: %s", name())
+	}
+	says = `broken`
+	age(time.Hour)
+	if !works() || name() != "Two" {
+		t.Error("an hour without its document, and it is gone")
+	}
+	age(documentHold + time.Second)
+	if works() {
+		t.Error("it goes on for ever without its document")
+	}
+}
+
+func TestTheOperatorHasTheLastWordOnADescribedClient(t *testing.T) {
+	h := open(t, full)
+	fetched := 0
+	address := h.describedClient(func() string { fetched++; return describedAs })
+	mine := h.addClient(func(c *idp.Client) { c.ID = address })
+	h.authorize(request(mine))
+	if known, err := h.db.Client(t.Context(), address); err != nil || known.Dynamic || fetched != 0 {
+		t.Errorf("%v %+v, fetched %d times", err, known, fetched)
+	}
+	mine.DisabledAt, mine.Dynamic, mine.DocumentUntil = time.Now(), true, time.Now().Add(-time.Hour)
+	check(t, h.db.PutClient(t.Context(), mine))
+	if r := h.authorize(request(mine)); r.StatusCode != 400 || fetched != 0 {
+		t.Errorf("closed: %d, fetched %d times", r.StatusCode, fetched)
+	}
+	off := open(t)
+	if r := off.authorize(request(idp.Client{ID: address})); r.StatusCode != 400 || fetched != 0 {
+		t.Errorf("off: %d, fetched %d times", r.StatusCode, fetched)
+	}
+}
+
+func TestFetchesOfDescriptionsAreLimited(t *testing.T) {
+	h := open(t, full)
+	fetched := 0
+	server := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fetched++; w.WriteHeader(404) })
+	for i := range documentsPerSource + 5 {
+		h.authorize(request(idp.Client{ID: fmt.Sprintf("%s/%d", server, i)}))
+	}
+	if fetched != documentsPerSource {
+		t.Errorf("%d were fetched for one network", fetched)
+	}
+	if r := h.post(pathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched != documentsPerSource {
+		t.Errorf("another endpoint: %d, fetched %d times", r.StatusCode, fetched)
+	}
+}
