@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -27,24 +29,30 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		_, err := stepward(t, dir, "client", "set", "acme", file)
 		return err
 	}
-	secrets := func() []idp.ClientSecret {
+	beside := func(change func(*idp.Client)) idp.Client { // what is stored beside the metadata
 		server, stop := serveIn(t, dir)
 		defer stop()
 		c, err := server.db.StoredClient(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Secrets
+		change(&c)
+		if err := server.db.PutClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		return idp.Client{Secrets: c.Secrets, CreatedAt: c.CreatedAt, DisabledAt: c.DisabledAt, RegistrationHash: c.RegistrationHash, UsedAt: c.UsedAt}
 	}
-	before := secrets()
+	before := beside(func(c *idp.Client) { // as if it had registered itself
+		c.RegistrationHash, c.UsedAt, c.DisabledAt = "hash", c.CreatedAt, c.CreatedAt
+	})
 	if err := set(`"redirect_uris"`, `"backchannel_logout_uri": "https://acme.example/logout", "redirect_uris"`); err != nil {
 		t.Fatal(err)
 	}
 	if out, _ := stepward(t, dir, "client", "show", "acme"); !strings.Contains(out, `"backchannel_logout_uri": "https://acme.example/logout"`) {
 		t.Errorf("not changed:\n%s", out)
 	}
-	if after := secrets(); len(before) != 1 || len(after) != 1 || before[0].Hash != after[0].Hash {
-		t.Error("the secret changed with the metadata")
+	if diff := cmp.Diff(before, beside(func(*idp.Client) {})); diff != "" {
+		t.Errorf("changed with the metadata (-before +after):\n%s", diff)
 	}
 	for name, row := range map[string]struct{ from, to, want string }{
 		"another ID":         {`"acme"`, `"other"`, "never changes"},

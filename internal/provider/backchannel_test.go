@@ -127,6 +127,33 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 	}
 }
 
+func TestAClientThatRegisteredItselfHearsOfLogouts(t *testing.T) {
+	h := open(t, full)
+	at := listen(t)
+	says := map[string]any{
+		"backchannel_logout_uri": at.uri, "backchannel_logout_session_required": true,
+		"frontchannel_logout_uri": "https://app.example/out", "frontchannel_logout_session_required": true,
+	}
+	body := map[string]any{"redirect_uris": []string{"https://app.example/cb"}, "client_name": "App", "token_endpoint_auth_method": "none"}
+	maps.Copy(body, says)
+	text, err := json.Marshal(body)
+	check(t, err)
+	told := h.registered(string(text))
+	for name, value := range says {
+		if told[name] != value {
+			t.Errorf("%s: told %v, said %v", name, told[name], value)
+		}
+	}
+	c, err := h.db.Client(t.Context(), told["client_id"].(string))
+	check(t, err)
+	sess, tok := h.signIn(c, h.addUser())
+	h.endSession("id_token_hint", tok["id_token"].(string))
+	h.tell(c)
+	if heard := at.tokens(t); len(heard) != 1 || heard[0]["sid"] != sess.ID {
+		t.Errorf("heard %v", heard)
+	}
+}
+
 func TestALogoutTokenPassesForNothingElse(t *testing.T) {
 	h := open(t)
 	at := listen(t)

@@ -41,6 +41,10 @@ type clientMetadata struct {
 	DefaultACRValues       []string            `json:"default_acr_values,omitempty"`
 	InitiateLoginURI       string              `json:"initiate_login_uri,omitempty"`
 	PostLogoutRedirectURIs []string            `json:"post_logout_redirect_uris,omitempty"`
+	BackchannelLogoutURI   string              `json:"backchannel_logout_uri,omitempty"`
+	BackchannelSession     bool                `json:"backchannel_logout_session_required,omitempty"`
+	FrontchannelLogoutURI  string              `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelSession    bool                `json:"frontchannel_logout_session_required,omitempty"`
 	RequirePAR             bool                `json:"require_pushed_authorization_requests,omitempty"`
 	DPoPBound              bool                `json:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
 	SoftwareID             string              `json:"software_id,omitempty"`
@@ -110,6 +114,8 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.JWKS, c.JWKSURI, c.AuthMethod, c.AuthAlg = m.JWKS, m.JWKSURI, m.AuthMethod, m.AuthAlg
 	c.SubjectType, c.SectorIdentifierURI, c.IDTokenAlg = m.SubjectType, m.SectorIdentifierURI, m.IDTokenAlg
 	c.UserInfoAlg, c.IntrospectionAlg = m.UserInfoAlg, m.IntrospectionAlg
+	c.BackchannelLogoutURI, c.BackchannelLogoutSessionRequired = m.BackchannelLogoutURI, m.BackchannelSession
+	c.FrontchannelLogoutURI, c.FrontchannelLogoutSessionRequired = m.FrontchannelLogoutURI, m.FrontchannelSession
 	c.GrantTypes, c.DefaultACRValues, c.RequirePAR, c.DPoPBound = m.GrantTypes, m.DefaultACRValues, m.RequirePAR, m.DPoPBound
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
@@ -184,6 +190,8 @@ func metadataOf(c idp.Client) clientMetadata {
 		UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.IntrospectionAlg,
 		RequireAuthTime:  true, // auth_time is always there
 		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
+		BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelSession: c.BackchannelLogoutSessionRequired,
+		FrontchannelLogoutURI: c.FrontchannelLogoutURI, FrontchannelSession: c.FrontchannelLogoutSessionRequired,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
 	}
 	if slices.Contains(c.GrantTypes, grantCode) {

@@ -146,6 +146,8 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 		{"sign-in begun over http", with(`"initiate_login_uri":"http://app.example/login"`), meta},
 		{"a logo that is a script", with(`"logo_uri":"javascript:x"`), meta},
 		{"a redirect after sign-out", with(`"post_logout_redirect_uris":["http://app.example/"]`), meta},
+		{"a logout over http", with(`"backchannel_logout_uri":"http://app.example/out"`), meta},
+		{"a logout of another origin", with(`"frontchannel_logout_uri":"https://other.example/out"`), meta},
 		{"a sector nobody reaches", with(`"sector_identifier_uri":"https://127.0.0.2:1/"`), meta},
 		{"a software statement", with(`"software_statement":"a.b.c"`), "unapproved_software_statement"},
 		{"a software statement of the wrong type", with(`"software_statement":1`), "unapproved_software_statement"},
