@@ -54,13 +54,17 @@ func TestAnAccessEndsWithTheFirstOfItsWindowsAndLosesThemOneByOne(t *testing.T) 
 	}{
 		{
 			"both open", by, at(time.Minute - 1),
-			Access{[]string{"openid", "s", "l"}, []string{"none", "both", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}}, at(time.Minute),
+			Access{[]string{"openid", "s", "l"}, []string{"none", "both", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}},
+			at(time.Minute),
 		},
 		{"the short one over", by, at(time.Minute), Access{[]string{"openid", "l"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, at(time.Hour)},
 		{"both over", by, at(time.Hour), Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
 		{
-			"one never opened, or closed", Assurance{AuthTime: noon, ActionClasses: []string{"short"}}, noon,
-			Access{[]string{"openid", "s"}, []string{"none", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}}, at(time.Minute),
+			"one never opened, or closed",
+			Assurance{AuthTime: noon, ActionClasses: []string{"short"}},
+			noon,
+			Access{[]string{"openid", "s"}, []string{"none", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}},
+			at(time.Minute),
 		},
 		{"nobody there", Assurance{}, noon, Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
 	} {

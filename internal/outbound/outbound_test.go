@@ -128,7 +128,6 @@ func TestThisMachineIsReachedOnlyIfItIsNamed(t *testing.T) {
 
 func TestARedirectIsJudgedLikeAnAddress(t *testing.T) {
 	var target string
-	_, client := serve(t, nil)
 	srv, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Referer() != "" || r.Header.Get("Cookie") != "" {
 			t.Errorf("the next one is told %v", r.Header)
@@ -139,7 +138,7 @@ func TestARedirectIsJudgedLikeAnAddress(t *testing.T) {
 		w.Header().Set("Set-Cookie", "a=b")
 		http.Redirect(w, r, target, http.StatusFound)
 	})
-	client = New(Config{Networks: parse("127.0.0.1/32"), Roots: roots(srv)})
+	client := New(Config{Networks: parse("127.0.0.1/32"), Roots: roots(srv)})
 	for _, c := range []struct {
 		to string
 		ok bool

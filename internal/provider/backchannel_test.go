@@ -116,7 +116,7 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 			if d := cmp.Diff(want, got); d != "" { // no nonce among them
 				t.Errorf("claims (-want +got):\n%s", d)
 			}
-			jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA})
+			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA})
 			check(t, err)
 			var set jose.JSONWebKeySet
 			check(t, json.Unmarshal([]byte(h.get(pathJWKS).body), &set))

@@ -204,13 +204,13 @@ func (p *Provider) respondDevice(w http.ResponseWriter, r *http.Request, i idp.I
 	switch o.Error {
 	case "":
 		http.Redirect(w, r, pathDeviceConnected, http.StatusSeeOther)
-	default:
-		http.Redirect(w, r, pathDeviceRefused, http.StatusSeeOther)
 	case "unmet_authentication_requirements":
 		return &web.Problem{
 			Status: http.StatusForbidden, Code: o.Error, Title: "This device was not connected",
 			Text: "None of your passkeys can prove what it asks for.", Next: "See your passkeys", NextURL: "/account/passkeys",
 		}
+	default:
+		http.Redirect(w, r, pathDeviceRefused, http.StatusSeeOther)
 	}
 	return nil
 }

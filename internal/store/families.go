@@ -108,8 +108,10 @@ func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, 
 // FamilyByOpaque is FamilyWithUser by a live opaque access token.
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
-		dest := []any{&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Audience},
-			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt)}
+		dest := []any{
+			&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Audience},
+			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt),
+		}
 		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
 		return h, err
 	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
