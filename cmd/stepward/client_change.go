@@ -60,7 +60,6 @@ func (c clientSetCmd) Run(e *env) error {
 		now := time.Now()
 		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = client.Secrets, client.CreatedAt, now, client.DisabledAt
 		changed.RegistrationHash, changed.UsedAt = client.RegistrationHash, client.UsedAt
-		changed.RegistrationHash, changed.UsedAt = client.RegistrationHash, client.UsedAt
 		if !changed.Dynamic { // the operator answers for it now: nobody removes it, and it does not change itself
 			changed.RegistrationHash, changed.UsedAt = "", time.Time{}
 		}

@@ -16,19 +16,6 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
 		t.Fatal(err)
 	}
-	shown, err := stepward(t, dir, "client", "show", "acme")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "client.json")
-	set := func(from, to string) error {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(strings.Replace(shown, from, to, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := stepward(t, dir, "client", "set", "acme", file)
-		return err
-	}
 	beside := func(change func(*idp.Client)) idp.Client { // what is stored beside the metadata
 		server, stop := serveIn(t, dir)
 		defer stop()
@@ -43,8 +30,21 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		return idp.Client{Secrets: c.Secrets, CreatedAt: c.CreatedAt, DisabledAt: c.DisabledAt, RegistrationHash: c.RegistrationHash, UsedAt: c.UsedAt}
 	}
 	before := beside(func(c *idp.Client) { // as if it had registered itself
-		c.RegistrationHash, c.UsedAt, c.DisabledAt = "hash", c.CreatedAt, c.CreatedAt
+		c.Dynamic, c.RegistrationHash, c.UsedAt, c.DisabledAt = true, "hash", c.CreatedAt, c.CreatedAt
 	})
+	shown, err := stepward(t, dir, "client", "show", "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "client.json")
+	set := func(from, to string) error {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(strings.Replace(shown, from, to, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stepward(t, dir, "client", "set", "acme", file)
+		return err
+	}
 	if err := set(`"redirect_uris"`, `"backchannel_logout_uri": "https://acme.example/logout", "redirect_uris"`); err != nil {
 		t.Fatal(err)
 	}
