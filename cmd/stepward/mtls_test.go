@@ -41,6 +41,7 @@ func acme(c *x509.Certificate) {
 	c.DNSNames, c.IPAddresses = []string{"api.acme.example"}, nil
 }
 
+// Under the strictest policy: the certificate is the authentication, and what the tokens are bound to (FAPI 2.0 §5.3.2.1).
 func TestAClientSignsPeopleInWithItsCertificate(t *testing.T) {
 	t.Parallel()
 	o, mtls := newMTLSOP(t)
@@ -55,7 +56,7 @@ func TestAClientSignsPeopleInWithItsCertificate(t *testing.T) {
 			c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: cert.Leaf.PublicKey}}}
 		},
 	} {
-		a := o.client(func(c *idp.Client) { change(c); c.CertificateBound = true })
+		a := o.client(func(c *idp.Client) { change(c); c.Policy, c.CertificateBound = idp.PolicyFAPI2, true })
 		mine, nobody, foreign := presenting(cert), presenting(), presenting(other)
 		alias := func(name string) string { return o.metadata()["mtls_endpoint_aliases"].(map[string]any)[name].(string) }
 		pushed := mine(t, alias("pushed_authorization_request_endpoint"), a.request("scope", "openid profile"))

@@ -42,9 +42,9 @@ func (p *Provider) cors(next http.HandlerFunc) http.HandlerFunc {
 type askerKey struct{}
 
 // asks notes whose request this is: the client that authenticated, or whose token it is, even if the token has ended: a
-// script has to see that it has.
+// script has to see that it has. The first counts: who authenticates may send somebody else's token (RFC 8693).
 func asks(ctx context.Context, clientID string) {
-	if asker, ok := ctx.Value(askerKey{}).(*string); ok {
+	if asker, ok := ctx.Value(askerKey{}).(*string); ok && *asker == "" {
 		*asker = clientID
 	}
 }

@@ -65,6 +65,13 @@ func TestAScriptReadsTheAnswersOfItsOwnClientAlone(t *testing.T) {
 	allowed("a native application", h.post(pathToken, withID(exchangeForm("none"), native), from(home)), "")
 	allowed("a server", h.post(pathToken, exchangeForm("none"), basic(server), from(home)), "")
 	allowed("nobody", h.post(pathToken, url.Values{"grant_type": {"authorization_code"}, "client_id": {"nobody"}}, from(home)), "")
+	passer := h.addPasser(nil)
+	token := h.tokens(h.addClient(func(c *idp.Client) { c.AuthMethod, c.Audience = idp.AuthMethodNone, []string{passer.ID} }), u, "scope", "accounts")["access_token"]
+	allowed("a server that sends a script's token", h.post(pathToken, url.Values{
+		"grant_type": {idp.GrantTokenExchange}, "subject_token": {token.(string)}, "subject_token_type": {typeAccessToken},
+	}, basic(passer), from(home)), "")
+	keyed := h.addClient(func(c *idp.Client) { c.AuthMethod, c.DPoPBound = idp.AuthMethodNone, true })
+	allowed("without the DPoP proof that it owes", h.post(pathToken, withID(exchangeForm(h.code(keyed, u)), keyed), from(home)), home)
 	if r := h.post(pathToken, withID(exchangeForm("none"), spa)); r.Header.Get("Access-Control-Allow-Origin") != "" || r.Header.Get("Vary") != "" {
 		t.Errorf("without an origin: %v", r.Header)
 	}
