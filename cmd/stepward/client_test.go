@@ -167,3 +167,23 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 		}
 	}
 }
+
+func TestAClientOfPolicyFAPI2IsRegisteredWithAKeyAndNotWithASecret(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys.json")
+	const set = `{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+	if err := os.WriteFile(keys, []byte(set), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := []string{"client", "add", "Acme", "--redirect-uri", "https://acme.example/cb", "--id", "acme", "--policy", "fapi2", "--dpop-bound"}
+	if _, err := stepward(t, dir, add...); err == nil || !strings.Contains(err.Error(), "shared secret") {
+		t.Errorf("with a secret: %v", err)
+	}
+	if _, err := stepward(t, dir, append(add, "--jwks-file", keys)...); err != nil {
+		t.Fatal(err)
+	}
+	out, err := stepward(t, dir, "client", "show", "acme")
+	if err != nil || !strings.Contains(out, `"policy": "fapi2"`) || !strings.Contains(out, `"dpop_bound_access_tokens": true`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
