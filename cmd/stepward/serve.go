@@ -192,7 +192,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	outer := http.NewServeMux()
 	outer.Handle("/", shell.Browser(browser))
-	for _, path := range []string{"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
+	for _, path := range []string{"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/"} {
 		outer.Handle(path, shell.Protocol(protocol))
 	}
 	outer.HandleFunc("GET /healthz", healthz)

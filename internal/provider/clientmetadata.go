@@ -47,6 +47,10 @@ type clientMetadata struct {
 	FrontchannelSession    bool                `json:"frontchannel_logout_session_required,omitempty"`
 	RequirePAR             bool                `json:"require_pushed_authorization_requests,omitempty"`
 	DPoPBound              bool                `json:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
+	RequireSignedRequest   bool                `json:"require_signed_request_object,omitempty"`
+	RequestObjectAlg       string              `json:"request_object_signing_alg,omitempty"`
+	RequestURIs            []string            `json:"request_uris,omitempty"`
+	ResponseAlg            string              `json:"authorization_signed_response_alg,omitempty"`
 	SoftwareID             string              `json:"software_id,omitempty"`
 	SoftwareVersion        string              `json:"software_version,omitempty"`
 	SoftwareStatement      string              `json:"software_statement,omitempty"`
@@ -117,6 +121,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.BackchannelLogoutURI, c.BackchannelLogoutSessionRequired = m.BackchannelLogoutURI, m.BackchannelSession
 	c.FrontchannelLogoutURI, c.FrontchannelLogoutSessionRequired = m.FrontchannelLogoutURI, m.FrontchannelSession
 	c.GrantTypes, c.DefaultACRValues, c.RequirePAR, c.DPoPBound = m.GrantTypes, m.DefaultACRValues, m.RequirePAR, m.DPoPBound
+	c.RequireSignedRequest, c.RequestObjectAlg, c.RequestURIs, c.ResponseAlg = m.RequireSignedRequest, m.RequestObjectAlg, m.RequestURIs, m.ResponseAlg
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
 	// The defaults are those of the specifications, which are not always our own.
@@ -192,6 +197,7 @@ func metadataOf(c idp.Client) clientMetadata {
 		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
 		BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelSession: c.BackchannelLogoutSessionRequired,
 		FrontchannelLogoutURI: c.FrontchannelLogoutURI, FrontchannelSession: c.FrontchannelLogoutSessionRequired,
+		RequireSignedRequest: c.RequireSignedRequest, RequestObjectAlg: c.RequestObjectAlg, RequestURIs: c.RequestURIs, ResponseAlg: c.ResponseAlg,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
 	}
 	if slices.Contains(c.GrantTypes, grantCode) {

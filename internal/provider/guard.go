@@ -220,7 +220,7 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fa
 	h := w.Header()
 	switch {
 	case g.bearer && bad.status >= 400 && bad.status < 500 && bad.status != http.StatusMethodNotAllowed: // RFC 6750 §3
-		p.challenge(h, senderOf(r.Context()).scheme, bad)
+		p.challenge(h, r.URL.Path, senderOf(r.Context()).scheme, bad)
 	case bad.status == http.StatusUnauthorized: // RFC 6749 §5.2
 		h.Set("WWW-Authenticate", `Basic realm="`+p.Issuer+`"`)
 	case bad.status == http.StatusServiceUnavailable:
@@ -232,10 +232,13 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, g guard, bad *fa
 
 // challenge says how a token is to be presented, first in the manner that was tried and with what was wrong about it (RFC 6750
 // §3, RFC 9449 §7.1).
-func (p *Provider) challenge(h http.Header, scheme string, bad *fault) {
+func (p *Provider) challenge(h http.Header, path, scheme string, bad *fault) {
 	reason := ""
+	if path == pathUserInfo { // RFC 9728 §5.1
+		reason = `, resource_metadata="` + p.Issuer + pathResource + pathUserInfo + `"`
+	}
 	if !bad.bare {
-		reason = `, error="` + bad.Error + `", error_description="` + bad.Description + `"`
+		reason += `, error="` + bad.Error + `", error_description="` + bad.Description + `"`
 	}
 	if bad.Error == "insufficient_scope" {
 		reason += `, scope="openid"`

@@ -172,6 +172,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	protocol.HandleFunc(pathPAR, p.cors(p.own(parGuard, p.push)))
 	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
 	p.mountRegistration(protocol)
+	p.mountResources(protocol)
 	protocol.HandleFunc(pathToken, p.cors(p.serve(tokenGuard)))
 	protocol.HandleFunc(pathIntrospect, p.own(introspectGuard, p.inspect))
 	protocol.HandleFunc(pathRevoke, p.cors(p.serve(revokeGuard)))

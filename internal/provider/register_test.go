@@ -102,6 +102,26 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 	}
 }
 
+func TestAClientChoosesHowItIsSpokenTo(t *testing.T) {
+	h := open(t, full)
+	says := map[string]any{
+		"redirect_uris": []any{"https://app.example/cb"}, "request_uris": []any{"https://app.example/request"}, "request_object_signing_alg": "ES256",
+		"authorization_signed_response_alg": "PS256", "userinfo_signed_response_alg": "RS256", "dpop_bound_access_tokens": true,
+		"backchannel_logout_uri": "https://app.example/out", "backchannel_logout_session_required": true,
+		"frontchannel_logout_uri": "https://app.example/frame", "frontchannel_logout_session_required": true,
+		"require_pushed_authorization_requests": true, "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://app.example/jwks",
+		"id_token_signed_response_alg": "EdDSA", "default_acr_values": []any{"phr"}, "post_logout_redirect_uris": []any{"https://app.example/bye"},
+	}
+	body, err := json.Marshal(says)
+	check(t, err)
+	m := h.registered(string(body))
+	for name, want := range says {
+		if d := cmp.Diff(want, m[name]); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
 func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 	h := open(t, full, func(c *Config) { c.Registration.Scopes = []string{"openid", "accounts"} })
 	const uri, meta = "invalid_redirect_uri", "invalid_client_metadata"
