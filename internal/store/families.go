@@ -78,8 +78,9 @@ func nowMS() int64 { return ms(time.Now()) }
 // authentication opened may have been closed on the way. idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
 func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
 	var b batch
-	var h held
+	var u idp.User
 	var found bool
+	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
 	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
@@ -93,9 +94,13 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 		b.watch(f)
 	}
 	b.events(ev)
-	b.read(into(&h, &found, scanHeld), `SELECT `+familyColumns+`, `+userColumns+` FROM families f `+familyJoins+` WHERE f.id = $1`, f.ID)
+	b.read(into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
+		err = row.Scan(append([]any{&closed{&f.Assurance}}, userDest(&u)...)...)
+		return u, err
+	}), `SELECT COALESCE(w.classes, ''), `+userColumns+` FROM users u
+		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`, f.Assurance.AuthenticationID, f.UserID)
 	err := db.run(ctx, "create family", &b)
-	return h.family, h.user, err
+	return f, u, err
 }
 
 // FamilyWithUser returns a family that is neither revoked nor expired, with its enabled user, in one round trip;
