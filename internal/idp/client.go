@@ -181,7 +181,8 @@ type Family struct {
 	// Offline families outlive the session (offline_access).
 	Offline bool
 	// HandleHash finds the family of a refresh token; CurrentHash is the one that may be used, PreviousHash the one it
-	// replaced, honoured for a short grace after RotatedAt. Empty without refresh tokens.
+	// replaced, honoured for a short grace after RotatedAt, which lies ahead while nobody has the current one. Empty without
+	// refresh tokens.
 	HandleHash, CurrentHash, PreviousHash string
 	RotatedAt                             time.Time
 	CreatedAt                             time.Time

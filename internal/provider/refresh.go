@@ -27,7 +27,8 @@ const refreshGrace = 30 * time.Second
 //
 // The next secret is derived from the present one. So a request that comes again within the grace gets the very same
 // successor, on any replica, and the store keeps two hashes and nothing that could be given out. A used secret that comes
-// later is in the wrong hands, or its successor is: the family ends.
+// later is in the wrong hands, or its successor is: the family ends. Where the family has to say what is refused, the token
+// is replaced before that is known; then it works until its successor, which nobody has, is used.
 func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
 	c, now := r.Client.(client).registered, time.Now()
 	handle, secret, ok := splitRefresh(r.Data.RefreshToken)
@@ -59,8 +60,12 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 	if err != nil {
 		return nil, broken(ctx, "rotate family", err)
 	}
-	if err := s.p.allow(is, f); err != nil {
-		return nil, atToken(err)
+	if refused := s.p.allow(is, f); refused != nil {
+		// The client keeps the token it sent, and may well come back with it after the grace: it has no other.
+		if err := s.p.DB.KeepPrevious(ctx, f.ID, secret.Hash()); err != nil {
+			return nil, broken(ctx, "keep refresh token", err)
+		}
+		return nil, atToken(refused)
 	}
 	if row := is.row(f.ID); row != nil {
 		if err := s.p.DB.AddOpaque(ctx, *row); err != nil {

@@ -285,3 +285,43 @@ func TestARequestForTooMuchDoesNotUseTheTokenUp(t *testing.T) {
 		}
 	})
 }
+
+// A client that was refused has nothing but the token it came with: no successor was given out.
+func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		for _, row := range []struct {
+			name   string
+			params []string
+			code   string
+		}{
+			{"an action class whose window is over", []string{"scope", "payments"}, "invalid_scope"},
+			{"a scope that was not granted", []string{"scope", "accounts"}, "invalid_scope"},
+			{"a resource that was not granted", []string{"resource", apiPay}, "invalid_target"},
+		} {
+			for _, method := range []string{idp.AuthMethodNone, idp.AuthMethodBasic} {
+				c, u := h.addClient(func(c *idp.Client) { c.AuthMethod = method }), h.addUser()
+				tok := h.tokens(c, u, "scope", "openid payments offline_access")
+				time.Sleep(6 * time.Minute)
+				for range 2 {
+					wantError(t, h.refresh(c, tok["refresh_token"], row.params...), 400, row.code)
+					time.Sleep(refreshGrace + time.Minute)
+				}
+				first := h.refresh(c, tok["refresh_token"])
+				if first.StatusCode != 200 {
+					t.Errorf("%s: the token is lost: %d %s", row.name, first.StatusCode, first.body)
+					continue
+				}
+				// With its successor in use it is a used token like any other.
+				if r := h.refresh(c, first.json(t)["refresh_token"]); r.StatusCode != 200 {
+					t.Errorf("%s: the successor: %d %s", row.name, r.StatusCode, r.body)
+				}
+				wantError(t, h.refresh(c, tok["refresh_token"]), 400, "invalid_grant")
+				wantError(t, h.userinfo(first.json(t)["access_token"]), 401, "invalid_token")
+			}
+		}
+		if n := kinds(t, h, idp.EventRefreshReused); n != 6 {
+			t.Errorf("%d events refresh.reused, want the 6 at the end of each", n)
+		}
+	})
+}

@@ -128,7 +128,7 @@ func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp
 // RotateFamily replaces the refresh token of a live family, in one round trip:
 //
 //   - presented is the current one: it becomes the previous one, next the current one;
-//   - presented is the previous one, and less than grace has passed since it was replaced: nothing changes. The answer to the
+//   - presented is the previous one, and less than grace has passed since it was replaced (or see KeepPrevious): nothing changes. The answer to the
 //     first use was lost, or two arrived at once; the caller derives the same successor from it again;
 //   - everything else is idp.ErrNotFound, also another client, an expired family and a disabled user.
 //
@@ -153,6 +153,14 @@ func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextH
 		return idp.Family{}, idp.User{}, stepErr("rotate family", idp.ErrNotFound)
 	}
 	return h.family, h.user, nil
+}
+
+// KeepPrevious makes the grace of a family's previous refresh token last until the current one is used: nobody was given that
+// one. If the token is not the previous one any longer, nothing changes.
+func (db *DB) KeepPrevious(ctx context.Context, familyID, presentedHash string) error {
+	var b batch
+	b.do(`UPDATE families SET rotated_at = expires_at WHERE id = $1 AND previous_hash = $2`, familyID, presentedHash)
+	return db.run(ctx, "keep previous refresh token", &b)
 }
 
 // AddOpaque adds an access token to a family; idp.ErrNotFound without the family.

@@ -178,6 +178,21 @@ var familyCases = map[string]func(*fixture){
 		f.same([]string{got.PreviousHash, got.CurrentHash}, []string{"second", "third"})
 		f.same(got.RotatedAt, f.now.Add(11*time.Second))
 	},
+	"a previous token that is kept is good until the current one is used": func(f *fixture) {
+		fam := f.family(f.user("a@example.org"), nil)
+		rotate := func(presented, next string, at time.Duration) error {
+			_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, presented, next, "app", f.now.Add(at), 10*time.Second)
+			return err
+		}
+		f.must(rotate("first", "second", 0))
+		f.must(f.KeepPrevious(f.ctx, fam.ID, "first"))
+		f.must(rotate("first", "second", 20*time.Second))
+		f.must(rotate("second", "third", 30*time.Second))
+		f.refuses(rotate("first", "second", 30*time.Second), idp.ErrNotFound)
+		f.must(f.KeepPrevious(f.ctx, fam.ID, "first")) // too late: it is not the previous one
+		f.must(rotate("second", "third", 39*time.Second))
+		f.refuses(rotate("second", "third", 40*time.Second), idp.ErrNotFound)
+	},
 	"without a grace the current token works once": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
