@@ -29,9 +29,13 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		}
 		return idp.Client{Secrets: c.Secrets, CreatedAt: c.CreatedAt, DisabledAt: c.DisabledAt, RegistrationHash: c.RegistrationHash, UsedAt: c.UsedAt}
 	}
-	before := beside(func(c *idp.Client) { // as if it had registered itself
-		c.Dynamic, c.RegistrationHash, c.UsedAt, c.DisabledAt = true, "hash", c.CreatedAt, c.CreatedAt
+	beside(func(c *idp.Client) { // as if it had registered itself
+		c.Dynamic, c.RegistrationHash, c.UsedAt = true, "hash", c.CreatedAt
 	})
+	if _, err := stepward(t, dir, "client", "disable", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	before := beside(func(*idp.Client) {})
 	shown, err := stepward(t, dir, "client", "show", "acme")
 	if err != nil {
 		t.Fatal(err)

@@ -143,6 +143,22 @@ func TestTokensAreSignedByKeysThatNeverLeaveTheirAgent(t *testing.T) {
 	wantError(t, h.exchange(c, h.code(c, u)), 500, "server_error")
 }
 
+func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing.T) {
+	h := open(t, full)
+	h.keys.cfg.Agent = NewKeyAgent(newOutpost(t, p256(t)).socket)
+	check(t, h.keys.Prepare(t.Context()))
+	if m := h.registered(plainClient); m["id_token_signed_response_alg"] != ES256 {
+		t.Errorf("the default: %v", m["id_token_signed_response_alg"])
+	}
+	for _, name := range []string{"id_token_signed_response_alg", "userinfo_signed_response_alg", "introspection_signed_response_alg", "authorization_signed_response_alg"} {
+		r := h.sendJSON("POST", pathRegister, `{"redirect_uris":["https://app.example/cb"],"`+name+`":"PS256"}`, "")
+		wantError(t, r, 400, "invalid_client_metadata")
+		if !strings.Contains(r.body, name) {
+			t.Errorf("%s: %s", name, r.body)
+		}
+	}
+}
+
 func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	first, second := p256(t), p256(t)
 	o := newOutpost(t, first)

@@ -18,8 +18,8 @@ import (
 )
 
 // Client ID Metadata Documents (draft-ietf-oauth-client-id-metadata-document): a client_id that is an https URL is the address
-// at which the client describes itself, so nobody has to register it. Where such a client first comes, at the authorization,
-// PAR and device endpoints, its description is fetched and stored like the registration of a dynamic client; everything else
+// at which the client describes itself, so nobody has to register it. Where such a client first comes, at the authorization
+// and PAR endpoints, its description is fetched and stored like the registration of a dynamic client; everything else
 // finds it there.
 const (
 	maxDocument = 16 << 10 // bytes
@@ -73,7 +73,12 @@ func (p *Provider) meet(r *http.Request, id string) error {
 		}
 		return fmt.Errorf("describe client: %w", idp.ErrNotFound)
 	}
-	if err := p.DB.PutClient(ctx, fresh, events...); err != nil {
+	if known {
+		err = p.DB.PutClient(ctx, fresh)
+	} else if err = p.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
+		return nil // another request was faster, and what it has read counts
+	}
+	if err != nil {
 		return fmt.Errorf("store client: %w", err)
 	}
 	return nil
@@ -111,13 +116,17 @@ func (p *Provider) describe(r *http.Request, c idp.Client) (idp.Client, error) {
 	if m.AuthMethod != idp.AuthMethodNone && m.AuthMethod != idp.AuthMethodPrivateKey {
 		return c, errors.New("the document names a way to authenticate that needs more than a document")
 	}
-	if c, err = m.apply(c, p.Registration.Scopes); err != nil {
+	before := c
+	if c, err = p.apply(m, c); err != nil {
 		return c, err
 	}
-	if slices.Contains(c.GrantTypes, grantClient) {
-		return c, errors.New("client_credentials is not for clients that describe themselves")
+	if slices.ContainsFunc(c.GrantTypes, func(grant string) bool { return slices.Contains(vettedGrants, grant) }) {
+		return c, errors.New("the document names a grant that nobody gives themselves")
 	}
 	if err := acceptable(c, p.Policy); err != nil {
+		return c, err
+	}
+	if err := sameSector(before, c); err != nil {
 		return c, err
 	}
 	if err := p.ownSector(ctx, c); err != nil {

@@ -85,6 +85,9 @@ func TestADocumentThatWillNotDoMakesNoClient(t *testing.T) {
 		{"a way that needs a secret", is(`"redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"client_secret_post"`), "", 0},
 		{"keys that are missing", is(`"redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"private_key_jwt"`), "", 0},
 		{"its own name", is(`"grant_types":["client_credentials"],"scope":"accounts"`), "", 0},
+		{"other clients' users", is(`"redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","urn:ietf:params:oauth:grant-type:token-exchange"],
+			"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://app.example/jwks"`), "", 0},
+		{"a device", is(`"redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","urn:ietf:params:oauth:grant-type:device_code"]`), "", 0},
 		{"another redirect URI", is(`"redirect_uris":["https://other.example/cb"]`), "", 0},
 		{"a redirect URI over http", is(`"redirect_uris":["http://app.example/cb"]`), "", 0},
 		{"a member twice", is(`"client_name":"a",` + describedAs), "", 0},
@@ -192,14 +195,54 @@ func TestTheOperatorHasTheLastWordOnADescribedClient(t *testing.T) {
 	if known, err := h.db.Client(t.Context(), address); err != nil || known.Dynamic || fetched != 0 {
 		t.Errorf("%v %+v, fetched %d times", err, known, fetched)
 	}
-	mine.DisabledAt, mine.Dynamic, mine.DocumentUntil = time.Now(), true, time.Now().Add(-time.Hour)
+	mine.Dynamic, mine.DocumentUntil = true, time.Now().Add(-time.Hour)
 	check(t, h.db.PutClient(t.Context(), mine))
+	check(t, h.db.DisableClient(t.Context(), mine.ID, time.Now()))
 	if r := h.authorize(request(mine)); r.StatusCode != 400 || fetched != 0 {
 		t.Errorf("closed: %d, fetched %d times", r.StatusCode, fetched)
 	}
 	off := open(t)
 	if r := off.authorize(request(idp.Client{ID: address})); r.StatusCode != 400 || fetched != 0 {
 		t.Errorf("off: %d, fetched %d times", r.StatusCode, fetched)
+	}
+}
+
+func TestAClientThatIsClosedWhileItsDescriptionIsFetchedStaysClosed(t *testing.T) {
+	h := open(t, full)
+	closing := func() {}
+	address := h.describedClient(func() string { closing(); return describedAs })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	h.authorize(request(c))
+	known, err := h.db.StoredClient(t.Context(), address)
+	check(t, err)
+	known.DocumentUntil = time.Now().Add(-time.Hour)
+	check(t, h.db.PutClient(t.Context(), known))
+	closing = func() { check(t, h.db.DisableClient(t.Context(), address, time.Now())) }
+	h.authorize(request(c))
+	closing = func() { t.Error("fetched again") }
+	if r := h.authorize(request(c)); r.StatusCode != 400 {
+		t.Errorf("%d: it is open again", r.StatusCode)
+	}
+}
+
+func TestADescriptionDoesNotMoveItsClientIntoAnotherSector(t *testing.T) {
+	h := open(t, full)
+	says := func(host string) string {
+		return `"redirect_uris":["https://` + host + `/cb"],"subject_type":"pairwise","scope":"openid"`
+	}
+	host := "app.example"
+	address := h.describedClient(func() string { return says(host) })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	access := h.exchange(c, h.code(c, h.addUser())).json(t)["access_token"]
+	before := h.userinfo(access).json(t)["sub"]
+	known, err := h.db.StoredClient(t.Context(), address)
+	check(t, err)
+	known.DocumentUntil = time.Now().Add(-time.Hour)
+	check(t, h.db.PutClient(t.Context(), known))
+	host = "victim.example"
+	h.authorize(request(c))
+	if after := h.userinfo(access).json(t)["sub"]; before == nil || after != before {
+		t.Errorf("%v is %v in the other sector", before, after)
 	}
 }
 

@@ -309,12 +309,12 @@ var vettedGrants = []string{grantClient, grantExchange, grantDevice}
 // described turns c into what m describes, and gives it a registration token, and a secret if it needs one and has none.
 // vetted: somebody whom the operator gave a token sent m.
 func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
-	now, before := time.Now(), c.GrantTypes
-	if *c, err = m.apply(*c, p.Registration.Scopes); err != nil {
+	now, before := time.Now(), *c
+	if *c, err = p.apply(m, *c); err != nil {
 		return "", "", err
 	}
 	for _, grant := range c.GrantTypes {
-		if !vetted && slices.Contains(vettedGrants, grant) && !slices.Contains(before, grant) {
+		if !vetted && slices.Contains(vettedGrants, grant) && !slices.Contains(before.GrantTypes, grant) {
 			return "", "", badMetadata("grant_types " + grant + " is not for clients that anybody may register")
 		}
 	}
@@ -327,12 +327,32 @@ func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadat
 	if err := acceptable(*c, p.Policy); err != nil {
 		return "", "", err
 	}
+	if err := sameSector(before, *c); err != nil {
+		return "", "", err
+	}
 	if err := p.ownSector(ctx, *c); err != nil {
 		return "", "", err
 	}
 	token = idp.NewSecret() + idp.NewSecret()
 	c.RegistrationHash, c.UpdatedAt = token.Hash(), now
 	return secret, token, nil
+}
+
+// apply is clientMetadata.apply with what this server can do: with a key agent there may be no key for an algorithm.
+func (p *Provider) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
+	algs := p.Keys.Algorithms()
+	if m.IDTokenAlg == "" && !slices.Contains(algs, RS256) {
+		m.IDTokenAlg = ES256 // which there always is
+	}
+	for _, alg := range []struct{ name, value string }{
+		{"id_token_signed_response_alg", m.IDTokenAlg}, {"userinfo_signed_response_alg", m.UserInfoAlg},
+		{"introspection_signed_response_alg", m.IntrospectionAlg}, {"authorization_signed_response_alg", m.ResponseAlg},
+	} {
+		if alg.value != "" && !slices.Contains(algs, alg.value) {
+			return c, badMetadata(alg.name + " is one that nothing is signed with here")
+		}
+	}
+	return m.apply(c, p.Registration.Scopes)
 }
 
 // ownSector checks the client's sector_identifier_uri. What came of fetching it goes into the log: the client is not to learn

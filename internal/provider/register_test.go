@@ -459,6 +459,42 @@ func TestASectorListsTheRedirectURIs(t *testing.T) {
 	}
 }
 
+func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
+	h := open(t, full)
+	evil := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://evil.example/cb"]`) })
+	victim := elsewhere(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })
+	r := h.sendJSON("POST", pathRegister, `{"subject_type":"pairwise","redirect_uris":["https://evil.example/cb"],
+		"sector_identifier_uri":"`+victim+`/?`+url.Values{"to": {evil}}.Encode()+`"}`, "")
+	wantError(t, r, 400, "invalid_client_metadata")
+}
+
+// A client that has its tokens already could take them along into the sector of another, and learn the names there.
+func TestAClientStaysInItsSector(t *testing.T) {
+	h := open(t, full)
+	list := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://victim.example/cb"]`) })
+	body := func(host, more string) string { return `{"redirect_uris":["https://` + host + `/cb"]` + more }
+	const pairwise = `,"subject_type":"pairwise"`
+	for name, row := range map[string]struct {
+		before, after string
+		ok            bool
+	}{
+		"another host":         {body("evil.example", pairwise), body("victim.example", pairwise), false},
+		"another list":         {body("evil.example", pairwise), body("victim.example", pairwise+`,"sector_identifier_uri":"`+list+`"`), false},
+		"from public":          {body("evil.example", ""), body("victim.example", pairwise), false},
+		"from public, at home": {body("evil.example", ""), body("evil.example", pairwise), false},
+		"to public":            {body("evil.example", pairwise), body("evil.example", ""), false},
+		"the same":             {body("evil.example", pairwise), body("evil.example", pairwise+`,"client_name":"New"`), true},
+		"public, another host": {body("evil.example", ""), body("victim.example", ""), true},
+	} {
+		h.forgive()
+		m := h.registered(row.before + `}`)
+		r := h.manage("PUT", m, row.after+`,"client_id":"`+m["client_id"].(string)+`"}`)
+		if (r.StatusCode == 200) != row.ok || !row.ok && r.json(t)["error"] != "invalid_client_metadata" {
+			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
+		}
+	}
+}
+
 func FuzzClientMetadata(f *testing.F) {
 	f.Add([]byte(plainClient))
 	f.Add([]byte(`{"redirect_uris":["com.example.app:/cb"],"application_type":"native","scope":"openid","default_max_age":1}`))

@@ -19,7 +19,8 @@ func CheckSector(ctx context.Context, fetch *outbound.Client, c idp.Client) erro
 	if c.SectorIdentifierURI == "" {
 		return nil
 	}
-	got, err := fetch.Get(ctx, c.SectorIdentifierURI, "application/json", maxSector)
+	// Its host is the sector: somebody's open redirect must not bring in a list of others.
+	got, err := fetch.GetHere(ctx, c.SectorIdentifierURI, "application/json", maxSector)
 	if err != nil {
 		return fmt.Errorf("sector_identifier_uri: %w", err)
 	}
@@ -29,6 +30,16 @@ func CheckSector(ctx context.Context, fetch *outbound.Client, c idp.Client) erro
 	}
 	if slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !slices.Contains(listed, uri) }) {
 		return badMetadata("sector_identifier_uri leads to a list that lacks one of redirect_uris")
+	}
+	return nil
+}
+
+// sameSector refuses a client that describes itself anew and would be known by other names than before: what it was given as
+// one client of its own host would tell it the names of another sector.
+func sameSector(before, after idp.Client) error {
+	known := before.AuthMethod != ""
+	if known && (before.Pairwise() != after.Pairwise() || after.Pairwise() && before.Sector() != after.Sector()) {
+		return badMetadata("subject_type, and the sector of a pairwise sub, stay what they were; register anew to change them")
 	}
 	return nil
 }

@@ -23,14 +23,13 @@ func clientValues(c idp.Client) []any {
 	return []any{text(c), text(c.Secrets), c.ID, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt), c.RegistrationHash, ms(c.UsedAt)}
 }
 
-// PutClient stores a client, new or changed; the time it was created stays that of the first. This process sees the change at
-// once, other replicas within 4 seconds.
+// PutClient stores a client, new or changed; the time it was created stays that of the first, and what DisableClient has closed
+// stays closed, whatever was loaded before. This process sees the change at once, other replicas within 4 seconds.
 func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) error {
 	var b batch
 	b.do(insertClient+`
 		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, secrets = excluded.secrets,
-			updated_at = excluded.updated_at, disabled_at = excluded.disabled_at, registration_hash = excluded.registration_hash,
-			used_at = excluded.used_at`,
+			updated_at = excluded.updated_at, registration_hash = excluded.registration_hash, used_at = excluded.used_at`,
 		clientValues(c)...)
 	b.events(ev)
 	defer db.clients.forget(c.ID) // also after an error: it may have happened

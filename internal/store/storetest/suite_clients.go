@@ -46,12 +46,11 @@ var clientCases = map[string]func(*fixture){
 		f.must(f.PutClient(f.ctx, c))
 		ask(1, "two")
 		f.same(must2(f.StoredClient(f.ctx, "app"))(f).CreatedAt, f.now)
-		c.DisabledAt = f.now
-		f.must(f.PutClient(f.ctx, c))
+		f.must(f.DisableClient(f.ctx, "app", f.now))
+		f.must(f.PutClient(f.ctx, c)) // loaded before: what was closed since stays closed
 		ask(1, "")
 		f.same(must2(f.StoredClient(f.ctx, "app"))(f).DisabledAt, f.now)
-		c.DisabledAt = time.Time{}
-		f.must(f.PutClient(f.ctx, c))
+		f.must(f.EnableClient(f.ctx, "app", f.now))
 		ask(1, "two")
 		f.must(f.RemoveClient(f.ctx, "app", f.event(idp.EventClientRemoved, "")))
 		ask(1, "")
