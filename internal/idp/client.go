@@ -191,6 +191,8 @@ type Family struct {
 	// WatchFrom is when to look first whether the session still lives, because the client wants to hear of its end; zero: it
 	// does not. It is of the moment the family begins, and not stored with it.
 	WatchFrom time.Time
+	// Granted: the family hangs from the user's grant to the client, without which it does not begin. Not stored either.
+	Granted bool
 }
 
 // Access is all that tokens of the family can be for.

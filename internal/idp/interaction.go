@@ -89,6 +89,8 @@ type Outcome struct {
 	SessionID string
 	Assurance Assurance
 	Scopes    []string // what was allowed of what was asked
+	// Granted: it was allowed by a grant, now or before. If the user takes that back before the tokens are fetched, there are none.
+	Granted bool
 	// Error and Description are an OAuth error response (RFC 6749 §4.1.2.1); empty on success.
 	Error       string
 	Description string

@@ -100,7 +100,7 @@ func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *ht
 	web.Note(ctx, slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
 	switch step.Kind {
 	case Finish:
-		return l.end(w, r, i, finished(v, step))
+		return l.end(w, r, i, finished(v, f, step))
 	case Refuse:
 		return l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
 	default: // Decide's table holds that it asks for no page here
@@ -109,8 +109,13 @@ func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *ht
 }
 
 // finished is the outcome of a visit that has all it needs.
-func finished(v visit, step Step) idp.Outcome {
-	return idp.Outcome{UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: v.interaction.Request.Scopes}
+func finished(v visit, f Facts, step Step) idp.Outcome {
+	i := v.interaction
+	agreed := !f.Client.FirstParty || i.Consented && i.AnsweredBy == v.session.UserID
+	return idp.Outcome{
+		UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: i.Request.Scopes,
+		Granted: agreed && len(f.Policy.Asks(i.Request)) > 0, // a grant of nothing is none
+	}
 }
 
 func (l *Login) create(ctx context.Context, browser idp.Secret, i idp.Interaction) (string, error) {
@@ -154,7 +159,7 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	web.Note(r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
 	switch step.Kind {
 	case Finish:
-		return l.end(w, r, v.interaction, finished(v, step))
+		return l.end(w, r, v.interaction, finished(v, f, step))
 	case Refuse:
 		return l.end(w, r, v.interaction, idp.Outcome{Error: step.Error, Description: step.Description})
 	case StepUp:

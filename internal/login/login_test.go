@@ -29,7 +29,7 @@ func TestASignInEndsWithWhatItProved(t *testing.T) {
 	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
 
 	o := h.last()
-	if o.UserID != alice.ID || o.SessionID == "" || o.Assurance.ACR != "phr" || !slices.Equal(o.Scopes, h.request.Scopes) {
+	if o.UserID != alice.ID || o.SessionID == "" || o.Assurance.ACR != "phr" || !slices.Equal(o.Scopes, h.request.Scopes) || !o.Granted {
 		t.Errorf("outcome %+v", o)
 	}
 	h.expect(b.get(b.get("/begin").location), http.StatusSeeOther, "https://app.example.com/cb?error=") // silently from now on
@@ -391,4 +391,23 @@ func TestWithoutTheEphemeralStoreThereIsAPage(t *testing.T) {
 		h.expect(b.get(path), http.StatusServiceUnavailable, "error")
 	}
 	h.expect(b.confirm(d), http.StatusServiceUnavailable, "service_unavailable")
+}
+
+func TestOnlyWhatAPersonAgreedToHangsFromAGrant(t *testing.T) {
+	h := newHouse(t)
+	app, err := h.DB.Client(t.Context(), "app")
+	h.must(err)
+	app.FirstParty = true
+	h.must(h.DB.PutClient(t.Context(), app))
+	b := h.browser()
+	b.enrol("bob@example.com")
+	if o := b.signIn(); o.Granted {
+		t.Error("nobody was asked, and there is no grant")
+	}
+	h.request.Prompt = []string{"consent"}
+	b = h.browser()
+	b.enrol("alice@example.com")
+	if o := b.signIn(); !o.Granted {
+		t.Error("a person agreed")
+	}
 }

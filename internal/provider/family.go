@@ -35,6 +35,7 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 		Claims:       a.Claims,
 		Confirmation: is.confirmation,
 		CreatedAt:    now,
+		Granted:      a.Granted,
 	}
 	if err := p.allow(is, f); errors.Is(err, errClosed) {
 		return nil, invalidGrant("nothing that was allowed is allowed any longer")
@@ -56,7 +57,7 @@ func (p *Provider) settle(ctx context.Context, is *issue, a authorization, famil
 	issued.SessionID = a.SessionID
 	f, u, err := p.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
 	if errors.Is(err, idp.ErrNotFound) {
-		return nil, invalidGrant("the account is closed")
+		return nil, invalidGrant("the account is closed, or the user has taken back what was allowed")
 	}
 	if err != nil {
 		return nil, broken(ctx, "store family", err)

@@ -34,6 +34,7 @@ type authorization struct {
 	Details       idp.Details   `json:"authorization_details,omitempty"`
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
+	Granted       bool          `json:"granted,omitempty"` // idp.Outcome
 	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
@@ -97,6 +98,7 @@ func allowed(req idp.Request, o idp.Outcome) authorization {
 		Resources:     req.Resources,
 		Details:       req.Details,
 		Assurance:     o.Assurance,
+		Granted:       o.Granted,
 		Confirmation:  idp.Confirmation{JKT: req.DPoPKey},
 	}
 	for _, scope := range o.Scopes {

@@ -137,3 +137,42 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 		wantError(t, h.post(pathToken, form, basic(c)), 400, "invalid_scope")
 	})
 }
+
+// The application is removed between the answer and its collection, for which a device has ten minutes: what comes then
+// would hang from no grant, and nothing on the account pages could take it back.
+func TestWhatIsTakenBackBeforeItIsFetchedIsNotGivenOut(t *testing.T) {
+	h := open(t)
+	for name, kept := range map[string]bool{"taken back": false, "kept": true} {
+		t.Run(name, func(t *testing.T) {
+			u, app, tele := h.addUser(), h.addClient(nil), h.addDevice(nil)
+			granted := func() idp.Outcome {
+				c := h.last.Request.ClientID
+				check(t, h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: c, Scopes: h.last.Request.Scopes}))
+				o := h.outcome(u)
+				o.Granted = true
+				return o
+			}
+			h.authorize(request(app, "scope", "openid offline_access"))
+			r, err := h.respond(granted())
+			check(t, err)
+			code := r.query().Get("code")
+			deviceCode, shown := h.asked(tele, "scope", "openid offline_access")
+			h.goOn(shown)
+			_, err = h.respond(granted())
+			check(t, err)
+			if !kept {
+				check(t, h.db.RemoveGrant(t.Context(), u.ID, app.ID))
+				check(t, h.db.RemoveGrant(t.Context(), u.ID, tele.ID))
+			}
+			for name, r := range map[string]reply{"code": h.exchange(app, code), "device": h.poll(tele, deviceCode)} {
+				if kept {
+					if r.StatusCode != 200 {
+						t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
+					}
+					continue
+				}
+				wantError(t, r, 400, "invalid_grant")
+			}
+		})
+	}
+}

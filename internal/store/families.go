@@ -75,12 +75,16 @@ func nowMS() int64 { return ms(time.Now()) }
 
 // CreateFamily stores a new family, its first opaque access token if there is one, that its client wants to hear of the session's
 // end if it does, and its events, and returns it as it is from now on, with its user: one batch. A window that its
-// authentication opened may have been closed on the way. idp.ErrNotFound if the user is gone or disabled; then nothing is stored.
+// authentication opened may have been closed on the way. idp.ErrNotFound if the user is gone or disabled, or the grant of a
+// Granted family is gone; then nothing is stored.
 func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
 	var b batch
 	var u idp.User
 	var found bool
 	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
+	if f.Granted { // held: RemoveGrant comes before, or finds the family
+		b.hold(idp.ErrNotFound, "grants", "user_id = $1 AND client_id = $2", f.UserID, f.ClientID)
+	}
 	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,

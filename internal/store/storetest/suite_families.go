@@ -93,6 +93,24 @@ var familyCases = map[string]func(*fixture){
 		}
 		f.same(len(f.events()), 0)
 	},
+	"a granted family begins with its grant and not without, in one round trip": func(f *fixture) {
+		u := f.user("a@example.org")
+		fam := newFamily(u, f.now)
+		fam.Granted = true
+		for _, client := range []string{"another", "app"} {
+			_, _, err := f.CreateFamily(f.ctx, fam, nil, f.event(idp.EventTokensIssued, u.ID))
+			f.refuses(err, idp.ErrNotFound)
+			f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: client, Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}))
+		}
+		f.same(len(f.events()), 0)
+		f.same(f.trips(func() {
+			_, _, err := f.CreateFamily(f.ctx, fam, nil)
+			f.must(err)
+		}), int64(1))
+		f.must(f.RemoveGrant(f.ctx, u.ID, "app"))
+		_, _, err := f.FamilyWithUser(f.ctx, fam.ID)
+		f.refuses(err, idp.ErrNotFound)
+	},
 	"an opaque token finds its family and user in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
