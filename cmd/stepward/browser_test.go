@@ -114,7 +114,7 @@ func (c *chrome) signInAs(d *demo, email string) {
 	c.finishSignIn(d)
 }
 
-// finishSignIn signs in (autofill may be faster than the button), consents if asked, and arrives at the application.
+// finishSignIn signs in, consents if asked, and arrives at the application.
 func (c *chrome) finishSignIn(d *demo) {
 	c.t.Helper()
 	for {
@@ -127,8 +127,7 @@ func (c *chrome) finishSignIn(d *demo) {
 			c.click("consent-allow")
 			c.wait(`document.body?.dataset.page !== "consent"`, "consent to be taken")
 		default:
-			_ = chromedp.Do(c.ctx, chromedp.Click(hook("passkey-signin"), chromedp.AtLeast(0))) // autofill may have gone ahead
-			c.wait(`document.body?.dataset.page !== "login"`, "the sign-in page to go on")
+			c.signIn()
 		}
 	}
 }
@@ -183,7 +182,7 @@ func TestAPersonSignsUpSignsInAndPays(t *testing.T) {
 	c.at("login")
 	c.shot("login-after-signup")
 	c.touch(true)
-	c.click("passkey-signin")
+	c.signIn()
 	c.at("consent")
 	c.shot("consent")
 	c.click("consent-allow")
@@ -256,7 +255,7 @@ func TestTheButtonWorksWhenAutofillIsIgnored(t *testing.T) {
 	c.click("app-signin")
 	c.at("login")
 	c.touch(true)
-	c.click("passkey-signin")
+	c.signIn()
 	c.wait(`!!document.querySelector('[data-test="app-signout"]')`, "the application, signed in")
 	c.click("app-me")
 	if got := c.claims("app-id-token"); strings.Join(got.AMR, " ") != "pop user mfa" {
@@ -363,7 +362,7 @@ func TestTwoTabsFinishOnTheirOwn(t *testing.T) {
 	c.open(d.cfg.Issuer.String() + "/account") // a second interaction in the same browser
 	c.at("login")
 	c.touch(true)
-	c.click("passkey-signin")
+	c.signIn()
 	c.at("account")
 	c.open(first) // the first tab finds itself signed in and goes on to its application
 	c.wait(`location.origin === "`+d.appURL+`"`, "the first tab's application")

@@ -50,7 +50,7 @@ func newChrome(t *testing.T) *chrome {
 	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	c := &chrome{t: t, ctx: ctx}
-	c.do(chromedp.EmulateViewport(1280, 900))
+	c.call(func() error { return chromedp.Do(c.ctx, chromedp.EmulateViewport(1280, 900)) }) // the first call starts the browser, which lives as long as this context
 	c.call(func() error { _, err := chromedp.Call(c.ctx, webauthn.Enable, webauthn.EnableParams{}); return err })
 	t.Cleanup(func() { c.failureShot() })
 	return c
@@ -115,7 +115,10 @@ func (c *chrome) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	var err error
 	for range 5 { // a document that is replaced in between takes its nodes along; nothing was done to them then
-		if err = chromedp.Do(c.ctx, steps...); err == nil {
+		ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second) // an element that went away is waited for without end
+		err = chromedp.Do(ctx, steps...)
+		cancel()
+		if err == nil {
 			return
 		}
 		if !strings.Contains(err.Error(), "node with given id") {
@@ -138,6 +141,16 @@ func (c *chrome) click(name string) {
 	c.t.Helper()
 	c.wait(fmt.Sprintf(`(() => { const e = document.querySelector('[data-test="%s"]'); return !!e && !e.disabled && e.offsetParent !== null })()`, name), "a button "+name)
 	c.do(chromedp.Click(hook(name)))
+}
+
+// signIn goes on from the sign-in page. Autofill, which was waiting, may be faster than the button; then the button is gone.
+func (c *chrome) signIn() {
+	c.t.Helper()
+	c.wait(`(() => { const e = document.querySelector('[data-test="passkey-signin"]'); return e ? !e.disabled : document.body?.dataset.page !== "login" })()`, "the button, or to be past it")
+	ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
+	defer cancel()
+	_ = chromedp.Do(ctx, chromedp.Click(hook("passkey-signin"), chromedp.AtLeast(0)))
+	c.wait(`!!document.body && document.body.dataset.page !== "login"`, "the sign-in page to go on")
 }
 
 func (c *chrome) fill(name, text string) {

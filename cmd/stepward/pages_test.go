@@ -271,7 +271,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.click("passkey-skip")
 	l.look("login-after-signup", "login")
 	l.touch(true)
-	l.click("passkey-signin")
+	l.signIn()
 	l.look("consent", "consent")
 	l.click("consent-deny")
 	l.look("app-problem", "app-problem") // it never began this request
@@ -412,7 +412,7 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	l.click("passkey-skip")
 	l.at("login")
 	l.touch(true)
-	l.click("passkey-signin")
+	l.signIn()
 	l.look("account", "account")
 	l.run(`document.querySelector("[name=phone_number]").value = document.querySelector("[name=birthdate]").value = "soon"; 0`)
 	l.click("profile-save")
