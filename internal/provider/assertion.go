@@ -99,7 +99,8 @@ func (p *Provider) use(ctx context.Context, a *assertion, now time.Time) (fresh 
 	sum := sha256.Sum256([]byte(a.claims.Subject + "\x00" + a.claims.ID)) // any jti, in a key of fixed length
 	mark := &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "assertion:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
-		TTL: time.Unix(int64(*a.claims.Expires)+1, 0).Sub(now), // to the second after exp, which may have a fraction
+		// To the second after exp, which may have a fraction; and a replica whose clock is behind takes it longer.
+		TTL: time.Unix(int64(*a.claims.Expires)+1, 0).Sub(now) + signedSkew,
 	}
 	err = p.Ephemeral.Do(ctx, mark)
 	return mark.Found, err

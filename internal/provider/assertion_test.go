@@ -390,6 +390,27 @@ func TestAnAssertionIsRememberedAsLongAsItWouldHold(t *testing.T) {
 	})
 }
 
+func TestAnAssertionIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		c := h.addKeyClient(nil, ES256)
+		w := h.goodAssertion(c)
+		w.claims["exp"] = time.Now().Unix() + 300
+		a, err := parseAssertion(w.text(t))
+		check(t, err)
+		for i, behind := range []time.Duration{0, signedSkew} {
+			now := time.Now().Add(-behind)
+			check(t, h.provider.checkAssertion(t.Context(), a, c, now))
+			fresh, err := h.provider.use(t.Context(), a, now)
+			check(t, err)
+			if fresh != (i == 0) {
+				t.Errorf("%v behind: fresh %v", behind, fresh)
+			}
+			time.Sleep(300*time.Second + signedSkew - time.Millisecond)
+		}
+	})
+}
+
 func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(func(c *idp.Client) {

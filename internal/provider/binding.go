@@ -106,7 +106,7 @@ func (p *Provider) checkProof(s sender, c idp.Client, accessToken string, now ti
 	sum := sha256.Sum256([]byte(proof.Key + "\x00" + proof.ID)) // any jti, in a key of fixed length
 	return binding{idp.Confirmation{JKT: proof.Key}, &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "dpop:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
-		TTL: proof.Until().Sub(now) + time.Second,
+		TTL: proof.Until().Sub(now) + dpop.MaxAhead + time.Second, // a replica whose clock is behind takes it longer
 	}}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -427,6 +428,25 @@ func FuzzDPoPHeader(f *testing.F) {
 		h.handler.ServeHTTP(w, r)
 		if w.Code != 200 && w.Code != 400 || w.Code == 200 && !strings.Contains(w.Body.String(), `"DPoP"`) {
 			t.Errorf("%q: %d %s", text, w.Code, w.Body)
+		}
+	})
+}
+
+// A replica whose clock is behind takes a proof for longer, by as much as clocks may disagree.
+func TestAProofIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		c, key, now := h.addClient(nil), dpoptest.New("ES256"), time.Now()
+		s := sender{method: "POST", path: pathToken, proofs: []string{key.Proof("POST", h.url+pathToken)}}
+		b, err := h.provider.checkProof(s, c, "", now)
+		check(t, err)
+		check(t, h.eph.Do(t.Context(), b.mark))
+		time.Sleep(dpop.MaxAge + dpop.MaxAhead)
+		again, err := h.provider.checkProof(s, c, "", time.Now().Add(-dpop.MaxAhead))
+		check(t, err)
+		check(t, h.eph.Do(t.Context(), again.mark))
+		if again.settled() == nil {
+			t.Error("a proof was taken twice")
 		}
 	})
 }

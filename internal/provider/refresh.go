@@ -82,7 +82,8 @@ func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refre
 // boundHandle makes the handle of a new family. What has to be proven with its refresh tokens stands in it, since the handle
 // finds the family only whole: nothing after a tilde, and any key will do (a confidential client's tokens are bound to the
 // client, RFC 9449 §5); a key, and it has to be that one. So who has a token without its key is told apart before anything
-// is rotated, looked up or revoked, and the token is worth nothing to him, not even to sign the user out.
+// is rotated or looked up, and nothing ends because he tried. All he can do with the token is revoke it (RFC 7009 asks for no
+// proof), which is what its owner wants.
 func boundHandle(c idp.Client, of idp.Confirmation) idp.Secret {
 	handle := idp.NewSecret()
 	switch {
