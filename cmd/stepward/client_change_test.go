@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -93,5 +96,28 @@ func TestAClientIsDisabledAndEnabled(t *testing.T) {
 		if _, err := stepward(t, dir, "client", step.verb, "nobody"); err == nil || !strings.Contains(err.Error(), "no client") {
 			t.Errorf("%s nobody: %v", step.verb, err)
 		}
+	}
+}
+
+func TestWhatAClientSaysOfItselfIsPrintedWithoutControls(t *testing.T) {
+	dir := t.TempDir()
+	said := []string{"ä\u009b31m\u202e", "\U000e0041"}
+	server, stop := serveIn(t, dir)
+	now := time.Now()
+	err := server.db.PutClient(t.Context(), idp.Client{ID: "acme", Name: "Acme", Contacts: said, Dynamic: true, CreatedAt: now, UpdatedAt: now})
+	stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := stepward(t, dir, "client", "show", "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out, "\u009b\u202e\U000e0041") {
+		t.Errorf("%q", out)
+	}
+	var shown idp.Client
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || !slices.Equal(shown.Contacts, said) {
+		t.Errorf("%v %q", err, shown.Contacts)
 	}
 }

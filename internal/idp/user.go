@@ -92,7 +92,8 @@ func NormalizeEmail(s string) (string, bool) {
 }
 
 // NormalizeName returns a name for people to read: NFC, runs of blanks made one, at most 80 characters, nothing that
-// is a control or changes the direction of the text around it. It reports false for an empty or overlong one.
+// is a control or changes the direction of the text around it. It reports false for an empty or overlong one, and for one
+// of which nothing would be seen.
 func NormalizeName(s string) (string, bool) {
 	if !utf8.ValidString(s) {
 		return "", false
@@ -107,6 +108,10 @@ func NormalizeName(s string) (string, bool) {
 		return r
 	}, norm.NFC.String(s))
 	s = strings.Join(strings.Fields(s), " ")
-	n := utf8.RuneCountInString(s)
-	return s, n > 0 && n <= 80
+	return s, utf8.RuneCountInString(s) <= 80 && strings.ContainsFunc(s, seen)
+}
+
+// seen reports whether a rune shows something by itself. Among letters and symbols some do not: fillers, and a blank of Braille.
+func seen(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }

@@ -106,6 +106,8 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 		return l, nil
 	case !slices.Contains(client.PostLogoutRedirectURIs, uri):
 		return logout{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("post_logout_redirect_uri not registered"))
+	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has confirmed where that leads
+		return l, nil
 	case len(form.Get("state")) > maxState:
 		return logout{}, problem("The application sent more than we can carry.", errors.New("state too long"))
 	}

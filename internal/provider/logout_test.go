@@ -100,6 +100,20 @@ func TestARefreshTokenOutlivesTheSession(t *testing.T) {
 	}
 }
 
+func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
+	h := open(t)
+	c, u := h.addClient(func(c *idp.Client) { c.Dynamic = true }), h.addUser()
+	_, tok := h.signIn(c, u)
+	hint := []string{"post_logout_redirect_uri", bye, "id_token_hint", tok["id_token"].(string)}
+	if r := h.endSession(hint...); r.Header.Get("Location") != bye {
+		t.Errorf("with an ID token: to %q", r.Header.Get("Location"))
+	}
+	// Nobody is signed in now, so nobody is asked.
+	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != pathLoggedOut {
+		t.Errorf("without: %d to %q", r.StatusCode, r.Header.Get("Location"))
+	}
+}
+
 // confirm follows to the question and answers it.
 func (h *house) confirm(r reply) reply {
 	h.t.Helper()

@@ -126,7 +126,8 @@ func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, l
 // since the claim stays in the outbox.
 func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 	var b batch
-	b.do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2 AND attempts = $3`, l.SessionID, l.ClientID, l.Attempts)
+	b.do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $4`,
+		l.SessionID, l.ClientID, l.Attempts, ms(l.CreatedAt))
 	return db.run(ctx, "finish logout", &b)
 }
 
@@ -134,8 +135,8 @@ func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 // everything else that waits for it: the next attempt finds out for all of them.
 func (db *DB) PostponeLogout(ctx context.Context, l Logout, failure string, next time.Time, unreachable bool) error {
 	var b batch
-	b.do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2 AND attempts = $3`,
-		l.SessionID, l.ClientID, l.Attempts, ms(next), failure)
+	b.do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $6`,
+		l.SessionID, l.ClientID, l.Attempts, ms(next), failure, ms(l.CreatedAt))
 	if unreachable {
 		b.do(`UPDATE logout_outbox SET next_at = $2, last_error = $3 WHERE client_id = $1 AND next_at < $2`, l.ClientID, ms(next), failure)
 	}

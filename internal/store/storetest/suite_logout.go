@@ -152,6 +152,20 @@ var logoutCases = map[string]func(*fixture){
 		f.must(f.FinishLogout(f.ctx, l))
 		f.same(f.queued(f.now.Add(24*time.Hour)), []string(nil))
 	},
+	"a session that ends once more while its logout is delivered is told once more": func(f *fixture) {
+		u := f.user("a@example.org")
+		end := func(at time.Time) store.Logout {
+			f.watched(u, "sid", "app")
+			must2(f.EndSession(f.ctx, "sid", at))(f)
+			return must2(f.ClaimLogout(f.ctx, "app", at, time.Minute))(f)
+		}
+		first := end(f.now)
+		end(f.now.Add(time.Second)) // claimed by another replica
+		f.must(f.FinishLogout(f.ctx, first))
+		f.must(f.PostponeLogout(f.ctx, first, "late", f.now.Add(-time.Hour), false))
+		f.same(f.queued(f.now.Add(30*time.Second)), []string(nil))
+		f.same(f.queued(f.now.Add(time.Hour)), []string{"sid app " + u.ID})
+	},
 	"the longest due of a client's logouts comes first, and one failure to reach it postpones them all and nobody else's": func(f *fixture) {
 		u := f.user("a@example.org")
 		for i, client := range []string{"app", "app", "app", "other"} {
