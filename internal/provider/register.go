@@ -345,8 +345,10 @@ func (p *Provider) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 		m.IDTokenAlg = ES256 // which there always is
 	}
 	for _, alg := range []struct{ name, value string }{
-		{"id_token_signed_response_alg", m.IDTokenAlg}, {"userinfo_signed_response_alg", m.UserInfoAlg},
-		{"introspection_signed_response_alg", m.IntrospectionAlg}, {"authorization_signed_response_alg", m.ResponseAlg},
+		{"id_token_signed_response_alg", m.IDTokenAlg},
+		{"userinfo_signed_response_alg", m.UserInfoAlg},
+		{"introspection_signed_response_alg", m.IntrospectionAlg},
+		{"authorization_signed_response_alg", m.ResponseAlg},
 	} {
 		if alg.value != "" && !slices.Contains(algs, alg.value) {
 			return c, badMetadata(alg.name + " is one that nothing is signed with here")
