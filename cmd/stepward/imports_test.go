@@ -18,9 +18,14 @@ const module = "github.com/stepward/stepward/"
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/bench", "cmd/stepward/sample"},
 	{"internal/login", "internal/account", "internal/admin", "internal/provider"},
-	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/web", "internal/outbound"},
+	{"internal/authorize", "internal/device", "internal/logout"},
+	{"internal/token"},
+	{"internal/access", "internal/client", "internal/sender"},
+	{"internal/oauth"},
+	{"internal/passkey", "internal/session", "internal/audit", "internal/mail"},
+	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
-	{"internal/idp", "internal/dpop"},
+	{"internal/idp"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 
@@ -32,7 +37,7 @@ var beside = map[string][]string{
 // owners are the only packages that may import these modules.
 var owners = map[string]string{
 	"github.com/zitadel/oidc":    "internal/provider",
-	"golang.org/x/crypto/ssh":    "internal/provider",
+	"golang.org/x/crypto/ssh":    "internal/keys",
 	"github.com/go-webauthn":     "internal/passkey",
 	"github.com/jackc/pgx":       "internal/store",
 	"modernc.org/sqlite":         "internal/store internal/ephemeral",

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -58,14 +58,14 @@ func (keysRotateCmd) Run(e *env) error {
 }
 
 // signingKeys is the ring of keys, those of the key agent if there is one.
-func signingKeys(cfg *config.Config, db *store.DB, key []byte) (*provider.Keys, error) {
-	wrapper, err := provider.NewKeyWrapper(key)
+func signingKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {
+	wrapper, err := keys.NewWrapper(key)
 	if err != nil {
 		return nil, fmt.Errorf("key wrapper: %w", err)
 	}
-	keys := provider.KeysConfig{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation}
+	ring := keys.Config{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation}
 	if cfg.KeyAgent != "" {
-		keys.Agent = provider.NewKeyAgent(cfg.KeyAgent)
+		ring.Agent = keys.NewAgent(cfg.KeyAgent)
 	}
-	return provider.NewKeys(keys)
+	return keys.New(ring)
 }

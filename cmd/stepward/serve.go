@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/outbound"
@@ -60,7 +61,7 @@ type server struct {
 	log       *slog.Logger
 	db        *store.DB
 	ephemeral ephemeral.Store
-	keys      *provider.Keys
+	keys      *keys.Ring
 	op        *provider.Provider
 	mailer    *mail.Mailer
 	shell     *web.Shell

@@ -18,20 +18,23 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/keys/keystest"
 )
 
 // clientKeys are private keys of clients, by algorithm. No test learns anything from having its own.
 var clientKeys = sync.OnceValue(func() map[string]crypto.Signer {
-	keys := map[string]crypto.Signer{}
+	made := map[string]crypto.Signer{}
 	for _, alg := range idp.AssertionAlgorithms {
-		key, err := newPrivateKey(alg)
-		if err != nil {
-			panic(err)
-		}
-		keys[alg] = key
+		made[alg] = keystest.NewKey(nobody{}, alg)
 	}
-	return keys
+	return made
 })
+
+// nobody stands for a test where there is none yet: keys are made once for all tests.
+type nobody struct{ testing.TB }
+
+func (nobody) Helper() {}
 
 // addKeyClient stores a client that authenticates itself with the keys of these algorithms.
 func (h *house) addKeyClient(f func(*idp.Client), algs ...string) idp.Client {
@@ -60,7 +63,7 @@ type wording struct {
 // goodAssertion is what a client of good manners sends.
 func (h *house) goodAssertion(c idp.Client) *wording {
 	return &wording{
-		key: clientKeys()[ES256], alg: ES256, header: map[string]any{"alg": ES256, "kid": "kid-ES256"},
+		key: clientKeys()[keys.ES256], alg: keys.ES256, header: map[string]any{"alg": keys.ES256, "kid": "kid-ES256"},
 		claims: map[string]any{"iss": c.ID, "sub": c.ID, "aud": h.url, "exp": time.Now().Unix() + 60, "iat": time.Now().Unix(), "jti": idp.NewID()},
 	}
 }
@@ -79,7 +82,7 @@ func (w *wording) text(t testing.TB) string {
 	var sig []byte
 	switch key := w.key.(type) {
 	case crypto.Signer:
-		sig, err = newSigner(w.alg, "", key).signature([]byte(input))
+		sig = keystest.Sign(t, w.alg, key, []byte(input))
 	case []byte: // go-jose, for what we have no signer for
 		var s jose.Signer
 		s, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(w.alg), Key: key}, nil)
@@ -130,14 +133,14 @@ func TestAClientAuthenticatesWithItsKeyAtEveryEndpoint(t *testing.T) {
 		for _, alg := range meta[name+"_endpoint_auth_signing_alg_values_supported"].([]any) {
 			announced = append(announced, alg.(string))
 		}
-		if !slices.Equal(announced, []string{ES256, EdDSA, PS256, RS256}) {
+		if !slices.Equal(announced, []string{keys.ES256, keys.EdDSA, keys.PS256, keys.RS256}) {
 			t.Errorf("%s: %v announced", name, announced)
 		}
 		if !slices.Contains(meta[name+"_endpoint_auth_methods_supported"].([]any), any("private_key_jwt")) {
 			t.Errorf("%s: private_key_jwt is not announced", name)
 		}
 	}
-	for _, alg := range []string{ES256, EdDSA, PS256, RS256} {
+	for _, alg := range []string{keys.ES256, keys.EdDSA, keys.PS256, keys.RS256} {
 		c := h.addKeyClient(nil, alg)
 		proof := func() string {
 			w := h.goodAssertion(c)
@@ -172,25 +175,24 @@ func TestAClientAuthenticatesWithItsKeyAtEveryEndpoint(t *testing.T) {
 
 func TestABentAssertionIsRefused(t *testing.T) {
 	h := open(t)
-	mine := h.addKeyClient(nil, ES256, RS256, PS256)
-	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = "" }, ES256, RS256) // a policy that waives nothing
-	fixed := h.addKeyClient(func(c *idp.Client) { c.AuthAlg = PS256 }, ES256, PS256)
-	pinned := h.addKeyClient(func(c *idp.Client) { c.JWKS.Keys[0].Algorithm = PS256 }, RS256)
+	mine := h.addKeyClient(nil, keys.ES256, keys.RS256, keys.PS256)
+	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = "" }, keys.ES256, keys.RS256) // a policy that waives nothing
+	fixed := h.addKeyClient(func(c *idp.Client) { c.AuthAlg = keys.PS256 }, keys.ES256, keys.PS256)
+	pinned := h.addKeyClient(func(c *idp.Client) { c.JWKS.Keys[0].Algorithm = keys.PS256 }, keys.RS256)
 	secretive := h.addClient(nil)
 	other := h.addKeyClient(func(c *idp.Client) {
-		c.JWKS.Keys = []jose.JSONWebKey{{Key: clientKeys()[EdDSA].Public()}}
+		c.JWKS.Keys = []jose.JSONWebKey{{Key: clientKeys()[keys.EdDSA].Public()}}
 	})
-	stranger, err := newPrivateKey(ES256)
-	check(t, err)
+	stranger := keystest.NewKey(t, keys.ES256)
 	now := time.Now().Unix()
 	claim := func(name string, v any) func(*wording) { return func(w *wording) { w.claims[name] = v } }
 	without := func(name string) func(*wording) { return func(w *wording) { delete(w.claims, name) } }
 	header := func(name string, v any) func(*wording) { return func(w *wording) { w.header[name] = v } }
 	rs256 := func(w *wording) {
-		w.key, w.alg, w.header = clientKeys()[RS256], RS256, map[string]any{"alg": RS256}
+		w.key, w.alg, w.header = clientKeys()[keys.RS256], keys.RS256, map[string]any{"alg": keys.RS256}
 	}
 	ps256 := func(w *wording) {
-		w.key, w.alg, w.header = clientKeys()[PS256], PS256, map[string]any{"alg": PS256}
+		w.key, w.alg, w.header = clientKeys()[keys.PS256], keys.PS256, map[string]any{"alg": keys.PS256}
 	}
 	object := func(more string) func(*wording) {
 		return func(w *wording) {
@@ -254,7 +256,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 
 		{"of another client, in whose name it is", other, nothing, false},
 		{"of another client with that client's key", other, func(w *wording) {
-			w.key, w.alg, w.header = clientKeys()[EdDSA], EdDSA, map[string]any{"alg": EdDSA}
+			w.key, w.alg, w.header = clientKeys()[keys.EdDSA], keys.EdDSA, map[string]any{"alg": keys.EdDSA}
 			w.claims["iss"], w.claims["sub"] = mine.ID, mine.ID
 		}, false},
 		{"of a client that has a secret", secretive, nothing, false},
@@ -326,7 +328,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 
 func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
 	h := open(t)
-	c, d := h.addKeyClient(nil, ES256), h.addKeyClient(nil, ES256)
+	c, d := h.addKeyClient(nil, keys.ES256), h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
 	text := w.text(t)
 	var wg sync.WaitGroup
@@ -360,11 +362,10 @@ func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
 
 func TestARefusedAssertionUsesUpNothing(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
 	text := w.text(t)
-	stranger, err := newPrivateKey(ES256)
-	check(t, err)
+	stranger := keystest.NewKey(t, keys.ES256)
 	w.key = stranger
 	if ok, _ := h.believes(w.text(t)); ok {
 		t.Error("a stranger was believed")
@@ -377,7 +378,7 @@ func TestARefusedAssertionUsesUpNothing(t *testing.T) {
 func TestAnAssertionIsRememberedAsLongAsItWouldHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
-		c := h.addKeyClient(nil, ES256)
+		c := h.addKeyClient(nil, keys.ES256)
 		w := h.goodAssertion(c)
 		w.claims["exp"] = time.Now().Unix() + 300
 		text := w.text(t)
@@ -393,7 +394,7 @@ func TestAnAssertionIsRememberedAsLongAsItWouldHold(t *testing.T) {
 func TestAnAssertionIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
-		c := h.addKeyClient(nil, ES256)
+		c := h.addKeyClient(nil, keys.ES256)
 		w := h.goodAssertion(c)
 		w.claims["exp"] = time.Now().Unix() + 300
 		a, err := parseAssertion(w.text(t))
@@ -415,7 +416,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(func(c *idp.Client) {
 		c.Secrets = []idp.ClientSecret{{ID: "s1", Hash: clientSecret.Hash()}} // left from before
-	}, ES256)
+	}, keys.ES256)
 	text := func() string { return h.goodAssertion(c).text(t) }
 	form := func(pairs ...string) url.Values {
 		v := exchangeForm("no-such-code")
@@ -456,7 +457,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 
 func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
 	text := w.text(t)
 	h.believes(text)
@@ -473,7 +474,7 @@ func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
 
 func FuzzClientAssertion(f *testing.F) {
 	h := openInBubble(f)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	now := time.Now()
 	w := h.goodAssertion(c)
 	good := w.text(f)

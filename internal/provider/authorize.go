@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -179,7 +180,7 @@ func manner(form url.Values, client idp.Client, req *idp.Request) error {
 		return refuse("invalid_request", "response_mode is not supported")
 	}
 	if strings.HasSuffix(req.ResponseMode, "jwt") {
-		req.ResponseAlg = cmp.Or(client.ResponseAlg, ES256)
+		req.ResponseAlg = cmp.Or(client.ResponseAlg, keys.ES256)
 	}
 	return nil
 }
@@ -327,13 +328,13 @@ func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Clien
 	}
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := p.verifyHint(r.Context(), hint)
-		if errors.Is(err, errToken) || err == nil && c.Audience != client.ID {
+		if errors.Is(err, keys.ErrToken) || err == nil && c.Audience != client.ID {
 			return none, refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
 		}
 		if err != nil {
 			return none, err
 		}
-		user, ok := p.userOf(client, c.Subject)
+		user, ok := p.names.User(client, c.Subject)
 		if !ok { // issued before the client changed its subject_type or its sector
 			return none, refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
 		}
@@ -341,7 +342,7 @@ func (p *Provider) readDemand(r *http.Request, form url.Values, client idp.Clien
 	}
 	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil { // OIDC Core §5.5.1: that user or nobody
 		named, _ := sub.Value.(string)
-		id, ok := p.userOf(client, named)
+		id, ok := p.names.User(client, named)
 		switch {
 		case named == "" || ok && req.HintedUser != "" && req.HintedUser != id:
 			return none, refuse("invalid_request", "claims and id_token_hint name different users")

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
@@ -271,9 +272,9 @@ func TestAnIDTokenHintNamesTheUserEvenWhenExpired(t *testing.T) {
 	if h.last.Request.HintedUser != u.ID {
 		t.Errorf("hinted user %q, want %q", h.last.Request.HintedUser, u.ID)
 	}
-	s, _, err := h.keys.signer(t.Context(), ES256)
+	s, err := h.keys.Signer(t.Context(), keys.ES256)
 	check(t, err)
-	expired, err := s.sign(typIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID, Expires: 1})
+	expired, err := s.Sign(keys.TypeIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID, Expires: 1})
 	check(t, err)
 	h.last = idp.Interaction{}
 	h.authorize(request(c, "id_token_hint", expired))
@@ -284,7 +285,7 @@ func TestAnIDTokenHintNamesTheUserEvenWhenExpired(t *testing.T) {
 		"of another issuer": {Issuer: "https://other.example", Subject: u.ID, Audience: c.ID},
 		"of another client": {Issuer: h.url, Subject: u.ID, Audience: "other"},
 	} {
-		hint, err := s.sign(typIDToken, claims)
+		hint, err := s.Sign(keys.TypeIDToken, claims)
 		check(t, err)
 		if q := h.authorize(request(c, "id_token_hint", hint)).query(); q.Get("error") != "invalid_request" {
 			t.Errorf("a hint %s: %v", name, q)

@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
 
 const (
-	typLogout      = "logout+jwt" // Back-Channel Logout §2.4
 	logoutEvent    = "http://schemas.openid.net/event/backchannel-logout"
 	logoutTokenTTL = 2 * time.Minute // §2.4: at most
 
@@ -49,21 +49,21 @@ type logoutClaims struct {
 func (p *Provider) logoutToken(ctx context.Context, c idp.Client, l store.Logout, now time.Time) (string, error) {
 	alg := c.IDTokenAlg
 	if alg == "" {
-		alg = ES256
+		alg = keys.ES256
 	}
-	s, _, err := p.Keys.signer(ctx, alg)
+	s, err := p.Keys.Signer(ctx, alg)
 	if err != nil {
 		return "", err
 	}
-	return s.sign(typLogout, logoutClaims{
+	return s.Sign(keys.TypeLogout, logoutClaims{
 		Issuer:   p.Issuer,
-		Subject:  p.subject(c, l.UserID),
+		Subject:  p.names.Sub(c, l.UserID),
 		Audience: c.ID,
 		Issued:   now.Unix(),
 		Expires:  now.Add(logoutTokenTTL).Unix(),
 		ID:       idp.NewSecret().Reveal(),
 		Events:   map[string]struct{}{logoutEvent: {}},
-		Session:  p.sid(c, l.SessionID),
+		Session:  p.names.SID(c, l.SessionID),
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -80,9 +81,9 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 	u := h.addUser()
 	for name, change := range map[string]func(*idp.Client){
 		"ES256":    func(*idp.Client) {},
-		"RS256":    func(c *idp.Client) { c.IDTokenAlg = RS256 },
-		"PS256":    func(c *idp.Client) { c.IDTokenAlg = PS256 },
-		"EdDSA":    func(c *idp.Client) { c.IDTokenAlg = EdDSA },
+		"RS256":    func(c *idp.Client) { c.IDTokenAlg = keys.RS256 },
+		"PS256":    func(c *idp.Client) { c.IDTokenAlg = keys.PS256 },
+		"EdDSA":    func(c *idp.Client) { c.IDTokenAlg = keys.EdDSA },
 		"pairwise": func(c *idp.Client) { c.SubjectType = idp.SubjectPairwise },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestALogoutTokenPassesForNothingElse(t *testing.T) {
 	h.endSession("id_token_hint", tok["id_token"].(string))
 	h.tell(c)
 	token := at.heard[0].Get("logout_token")
-	if _, err := h.provider.verifyHint(t.Context(), token); !errors.Is(err, errToken) {
+	if _, err := h.provider.verifyHint(t.Context(), token); !errors.Is(err, keys.ErrToken) {
 		t.Errorf("as a hint: %v", err)
 	}
 	wantError(t, h.userinfo(token), 401, "invalid_token")

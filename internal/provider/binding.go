@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -119,13 +120,13 @@ func invalidProof(description string) error {
 func (p *Provider) held(ctx context.Context, token string, t presented, now time.Time) error {
 	if of := t.confirmation.X5T; of != "" {
 		if chain := web.ClientCertificate(ctx); len(chain) == 0 || idp.CertificateThumbprint(chain[0]) != of {
-			return errToken
+			return keys.ErrToken
 		}
 	}
 	s := senderOf(ctx)
 	switch proven, needed := s.scheme == "dpop", t.confirmation.JKT != ""; {
 	case proven != needed:
-		return errToken
+		return keys.ErrToken
 	case !needed:
 		return nil
 	}
@@ -134,7 +135,7 @@ func (p *Provider) held(ctx context.Context, token string, t presented, now time
 		return op.NewStatusError(err, http.StatusUnauthorized)
 	}
 	if b.JKT != t.confirmation.JKT {
-		return errToken
+		return keys.ErrToken
 	}
 	if err := p.Ephemeral.Do(ctx, b.mark); err != nil {
 		return broken(ctx, "mark DPoP proof", err)

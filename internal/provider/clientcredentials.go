@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -52,7 +53,7 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 	resp := &tokenResponse{
 		TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " "), Details: is.details,
 	}
-	resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
+	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
 		Issuer:       s.p.Issuer,
 		Subject:      c.ID,
 		Audience:     is.audience,
@@ -74,14 +75,14 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 // in the cache.
 func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presented, error) {
 	if c.Subject != c.ClientID {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	registered, err := p.holder(ctx, c.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
 	if !slices.Contains(registered.GrantTypes, idp.GrantClientCredentials) {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	if err := p.notRevoked(ctx, c.ID); err != nil {
 		return presented{}, err
@@ -99,7 +100,7 @@ func (p *Provider) notRevoked(ctx context.Context, jti string) error {
 		return fmt.Errorf("look for revocation: %w", err)
 	}
 	if mark.Found {
-		return errToken
+		return keys.ErrToken
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func (p *Provider) notRevoked(ctx context.Context, jti string) error {
 func (p *Provider) revokeAlone(ctx context.Context, c accessClaims, clientID string, now time.Time, ev idp.Event) error {
 	left := time.Unix(c.Expires, 0).Sub(now)
 	if c.ClientID != clientID || left < time.Millisecond {
-		return errToken
+		return keys.ErrToken
 	}
 	mark := &ephemeral.Op{Verb: ephemeral.Claim, Key: revokedKey(c.ID), Value: []byte("1"), TTL: left}
 	if err := p.Ephemeral.Do(ctx, mark); err != nil || !mark.Found {

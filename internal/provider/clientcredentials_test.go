@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // addMachine stores a client that gets tokens in its own name, and nothing else.
@@ -67,7 +68,7 @@ func TestAClientGetsATokenInItsOwnName(t *testing.T) {
 
 func TestAKeyAuthenticatesAMachineToo(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(func(c *idp.Client) { c.GrantTypes = []string{idp.GrantClientCredentials} }, ES256)
+	c := h.addKeyClient(func(c *idp.Client) { c.GrantTypes = []string{idp.GrantClientCredentials} }, keys.ES256)
 	form := withAssertion(url.Values{"grant_type": {"client_credentials"}}, h.goodAssertion(c).text(t))
 	if r := h.post(pathToken, form); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
@@ -116,10 +117,12 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 		t.Errorf("a stranger learns %v", m)
 	}
 
-	s, r, err := h.keys.signer(t.Context(), ES256)
+	s, err := h.keys.Signer(t.Context(), keys.ES256)
+	check(t, err)
+	r, err := h.keys.Current(t.Context())
 	check(t, err)
 	var good accessClaims
-	check(t, r.open(typAccessToken, token.(string), &good))
+	check(t, r.Open(keys.TypeAccessToken, token.(string), &good))
 	for name, bend := range map[string]func(*accessClaims){
 		"another subject":         func(c *accessClaims) { c.Subject = h.addUser().ID },
 		"another client":          func(c *accessClaims) { c.ClientID = api.ID },
@@ -131,7 +134,7 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 	} {
 		bent := good
 		bend(&bent)
-		token, err := s.sign(typAccessToken, bent)
+		token, err := s.Sign(keys.TypeAccessToken, bent)
 		check(t, err)
 		if m := h.introspect(api, token); m["active"] != false {
 			t.Errorf("%s: %v", name, m)

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // clientMetadata is what a client says of itself (RFC 7591 §2, OIDC Dynamic Client Registration 1.0 §2), as far as it is
@@ -132,7 +133,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 		c.GrantTypes = []string{grantCode}
 	}
 	if c.IDTokenAlg == "" {
-		c.IDTokenAlg = RS256
+		c.IDTokenAlg = keys.RS256
 	}
 	if c.SubjectType == "" {
 		c.SubjectType = idp.SubjectPublic

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // A truth tries one member of the metadata: what it says is compared with what the provider does.
@@ -236,7 +237,7 @@ var truths = map[string]truth{
 		}, "none", "HS256", "ES384", "x")
 	},
 	"request_parameter_supported": func(t *testing.T, h *house, said any) {
-		c := h.addKeyClient(nil, ES256)
+		c := h.addKeyClient(nil, keys.ES256)
 		if got := interacts(h.authorize(signed(c, h.goodObject(c).text(t)))); got != said {
 			t.Errorf("supported: %v", got)
 		}
@@ -409,7 +410,7 @@ var authenticating = map[string]func(h *house, form url.Values) (edit func(*http
 		return nil
 	},
 	"private_key_jwt": func(h *house, form url.Values) func(*http.Request) {
-		c := h.addKeyClient(nil, ES256)
+		c := h.addKeyClient(nil, keys.ES256)
 		maps.Copy(form, withAssertion(form, h.goodAssertion(c).text(h.t)))
 		return nil
 	},

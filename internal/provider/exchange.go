@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -89,7 +90,7 @@ func (p *Provider) subjectToken(ctx context.Context, c idp.Client, r *oidc.Token
 		return presented{}, invalidExchange("requested_token_type must be that of an access token")
 	}
 	t, err := p.present(ctx, r.SubjectToken, now)
-	if err != nil && !errors.Is(err, errToken) {
+	if err != nil && !errors.Is(err, keys.ErrToken) {
 		return presented{}, broken(ctx, "look up subject token", err)
 	}
 	meant := slices.ContainsFunc(t.audience, func(a string) bool { return a == c.ID || slices.Contains(c.Serves, a) })
@@ -114,7 +115,7 @@ func (p *Provider) actorToken(ctx context.Context, is *issue, r *oidc.TokenExcha
 		return invalidExchange("actor_token goes with an actor_token_type, that of an access token")
 	}
 	t, err := p.present(ctx, r.ActorToken, is.now)
-	if err != nil && !errors.Is(err, errToken) {
+	if err != nil && !errors.Is(err, keys.ErrToken) {
 		return broken(ctx, "look up actor token", err)
 	}
 	proven := !t.confirmation.Bound() || t.confirmation == is.confirmation
@@ -197,7 +198,7 @@ func (p *Provider) signExchanged(ctx context.Context, is *issue, t presented) (*
 	resp := &exchangeResponse{IssuedTokenType: oidc.AccessTokenType, tokenResponse: tokenResponse{
 		TokenType: is.confirmation.TokenType(), ExpiresIn: max(0, is.expires.Unix()-is.now.Unix()), Scope: strings.Join(is.scopes, " "), Details: is.details,
 	}}
-	resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
+	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
 		Issuer:       p.Issuer,
 		Subject:      t.subject,
 		Audience:     is.audience,
@@ -209,7 +210,7 @@ func (p *Provider) signExchanged(ctx context.Context, is *issue, t presented) (*
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
 		AuthTime:     t.family.Assurance.AuthTime.Unix(),
-		Session:      p.sid(home, t.family.SessionID),
+		Session:      p.names.SID(home, t.family.SessionID),
 		Details:      is.details,
 		Confirmation: is.confirmation,
 		Actor:        &actor{Subject: is.client.ID, Before: t.actor},
@@ -249,7 +250,7 @@ func (p *Provider) exchangedBy(ctx context.Context, c accessClaims) (idp.Client,
 		return idp.Client{}, err
 	}
 	if !slices.Contains(registered.GrantTypes, idp.GrantTokenExchange) {
-		return idp.Client{}, errToken
+		return idp.Client{}, keys.ErrToken
 	}
 	return registered, p.notRevoked(ctx, c.ID)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 func TestACodeBecomesTokensThatSayHowAndWhen(t *testing.T) {
@@ -69,7 +70,7 @@ func TestWithoutTheScopeOpenIDThereIsNoIDToken(t *testing.T) {
 func TestEveryAlgorithmSignsIDTokensThatVerify(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
-	for _, alg := range algorithms {
+	for _, alg := range keys.Algorithms {
 		c := h.addClient(func(c *idp.Client) { c.IDTokenAlg = alg })
 		tok := h.tokens(c, u)
 		header, _ := claims(t, tok["id_token"])

@@ -22,7 +22,7 @@ func (p *Provider) logoutFrames(ctx context.Context, clientIDs []string, session
 		if err != nil || c.FrontchannelLogoutURI == "" {
 			continue // whatever is wrong with this client: the others are told
 		}
-		frames = append(frames, withParams(c.FrontchannelLogoutURI, url.Values{"iss": {p.Issuer}, "sid": {p.sid(c, sessionID)}}))
+		frames = append(frames, withParams(c.FrontchannelLogoutURI, url.Values{"iss": {p.Issuer}, "sid": {p.names.SID(c, sessionID)}}))
 		if len(frames) == maxFrames {
 			break
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
@@ -26,14 +27,14 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 	now := time.Now()
 	t, err := s.p.present(ctx, r.Data.AccessToken, now)
 	if err == nil && !slices.Contains(t.audience, s.p.Issuer) {
-		err = errToken
+		err = keys.ErrToken
 	}
 	if err == nil {
-		if err = s.p.held(ctx, r.Data.AccessToken, t, now); err != nil && !errors.Is(err, errToken) {
+		if err = s.p.held(ctx, r.Data.AccessToken, t, now); err != nil && !errors.Is(err, keys.ErrToken) {
 			return nil, err
 		}
 	}
-	if errors.Is(err, errToken) {
+	if errors.Is(err, keys.ErrToken) {
 		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
 		return nil, op.NewStatusError(e, http.StatusUnauthorized)
 	}
@@ -89,7 +90,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 		return oidc.ErrInvalidClient()
 	}
 	t, err := p.present(r.Context(), r.PostForm.Get("token"), time.Now())
-	if errors.Is(err, errToken) || err == nil && !concerns(t, c, p.Issuer) {
+	if errors.Is(err, keys.ErrToken) || err == nil && !concerns(t, c, p.Issuer) {
 		return p.introspected(w, r, c, introspection{})
 	}
 	if err != nil {

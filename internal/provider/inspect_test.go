@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 func TestUserInfoHasWhatTheScopesCarry(t *testing.T) {
@@ -164,10 +165,12 @@ func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
 func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
-	s, r, err := h.keys.signer(t.Context(), ES256)
+	s, err := h.keys.Signer(t.Context(), keys.ES256)
+	check(t, err)
+	r, err := h.keys.Current(t.Context())
 	check(t, err)
 	var good accessClaims
-	check(t, r.open(typAccessToken, h.tokens(c, u)["access_token"].(string), &good))
+	check(t, r.Open(keys.TypeAccessToken, h.tokens(c, u)["access_token"].(string), &good))
 	for name, bend := range map[string]func(*accessClaims){
 		"as it was":         func(*accessClaims) {},
 		"another issuer":    func(c *accessClaims) { c.Issuer = "https://other.example" },
@@ -180,7 +183,7 @@ func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
 	} {
 		bent := good
 		bend(&bent)
-		token, err := s.sign(typAccessToken, bent)
+		token, err := s.Sign(keys.TypeAccessToken, bent)
 		check(t, err)
 		if r := h.userinfo(token); (r.StatusCode == 200) != (name == "as it was") {
 			t.Errorf("%s: %d", name, r.StatusCode)

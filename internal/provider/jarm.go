@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // responseModes are query and form_post, and both with the answer in a JWT (JARM §2.3); jwt alone is query.jwt, the default of
@@ -19,7 +20,7 @@ const responseLife = 5 * time.Minute
 // signedAnswer puts the parameters of an authorization response, an error too, into a JWT that says for whom it is (JARM §2.1).
 // Its typ is JWT, because existing clients take no other; it never passes for an ID token, having no sub.
 func (p *Provider) signedAnswer(ctx context.Context, req idp.Request, params url.Values) (url.Values, error) {
-	s, _, err := p.Keys.signer(ctx, req.ResponseAlg)
+	s, err := p.Keys.Signer(ctx, req.ResponseAlg)
 	if err != nil {
 		return nil, fmt.Errorf("key for authorization response: %w", err)
 	}
@@ -27,7 +28,7 @@ func (p *Provider) signedAnswer(ctx context.Context, req idp.Request, params url
 	for name := range params { // iss is among them
 		claims[name] = params.Get(name)
 	}
-	text, err := s.sign(typIDToken, claims)
+	text, err := s.Sign(keys.TypeIDToken, claims)
 	if err != nil {
 		return nil, fmt.Errorf("authorization response: %w", err)
 	}

@@ -12,16 +12,19 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // answerOf verifies a signed authorization response with the published keys and returns what it says.
 func (h *house) answerOf(c idp.Client, text, alg string) map[string]any {
 	t := h.t
 	t.Helper()
-	_, r, err := h.keys.signer(context.Background(), alg)
+	_, err := h.keys.Signer(context.Background(), alg)
+	check(t, err)
+	r, err := h.keys.Current(context.Background())
 	check(t, err)
 	var said map[string]any
-	check(t, r.open(typIDToken, text, &said))
+	check(t, r.Open(keys.TypeIDToken, text, &said))
 	header, _ := claims(t, text)
 	if header["alg"] != alg || header["kid"] == "" {
 		t.Errorf("header %v, want %s", header, alg)
@@ -37,7 +40,7 @@ func TestASignedAnswerIsOneParameter(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, row := range []struct{ mode, registered, alg string }{
-		{"jwt", "", ES256}, {"query.jwt", "", ES256}, {"jwt", PS256, PS256}, {"jwt", EdDSA, EdDSA}, {"query.jwt", RS256, RS256},
+		{"jwt", "", keys.ES256}, {"query.jwt", "", keys.ES256}, {"jwt", keys.PS256, keys.PS256}, {"jwt", keys.EdDSA, keys.EdDSA}, {"query.jwt", keys.RS256, keys.RS256},
 	} {
 		c := h.addClient(func(c *idp.Client) { c.ResponseAlg = row.registered })
 		h.authorize(request(c, "response_mode", row.mode))
@@ -66,7 +69,7 @@ func TestASignedAnswerIsPosted(t *testing.T) {
 	if done.StatusCode != 200 || len(inputs) != 1 || inputs[0][1] != "response" {
 		t.Fatalf("%d %q", done.StatusCode, inputs)
 	}
-	if said := h.answerOf(c, inputs[0][2], ES256); said["code"] == "" || said["state"] != "st" {
+	if said := h.answerOf(c, inputs[0][2], keys.ES256); said["code"] == "" || said["state"] != "st" {
 		t.Errorf("%v", said)
 	}
 }
@@ -79,7 +82,7 @@ func TestErrorsAreSignedToo(t *testing.T) {
 		if q := r.query(); len(q) != 1 || q.Get("response") == "" {
 			t.Fatalf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 		}
-		said := h.answerOf(c, r.query().Get("response"), ES256)
+		said := h.answerOf(c, r.query().Get("response"), keys.ES256)
 		if said["state"] != "st" || said["code"] != nil {
 			t.Errorf("%v", said)
 		}

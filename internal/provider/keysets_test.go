@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // publisher is a client's web server with its keys. It may be asked from inside a bubble.
@@ -51,7 +52,7 @@ func (p *publisher) publish(t *testing.T, kids ...string) {
 	t.Helper()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, kid := range kids {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: clientKeys()[ES256].Public(), KeyID: kid, Use: "sig"})
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: clientKeys()[keys.ES256].Public(), KeyID: kid, Use: "sig"})
 	}
 	body, err := json.Marshal(set)
 	check(t, err)
@@ -93,7 +94,7 @@ func TestKeysAreFetchedFromTheClientsAddress(t *testing.T) {
 	if n := pub.fetched.Load(); n != 1 {
 		t.Errorf("fetched %d times", n)
 	}
-	if h.believesKid(h.addKeyClient(nil, RS256), "a") {
+	if h.believesKid(h.addKeyClient(nil, keys.RS256), "a") {
 		t.Error("another client is believed with it")
 	}
 }

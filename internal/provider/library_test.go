@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -264,7 +265,7 @@ func TestLibrary15ATokenWithOneBitTurnedIsRefused(t *testing.T) {
 			}
 		}
 	}
-	wrapper, err := NewKeyWrapper(make([]byte, 32))
+	wrapper, err := keys.NewWrapper(make([]byte, 32))
 	check(t, err)
 	blob := wrapper.Seal([]byte("private"), "ES256 kid")
 	for i := range blob {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -82,7 +83,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := p.verifyHint(r.Context(), hint)
 		switch {
-		case errors.Is(err, errToken):
+		case errors.Is(err, keys.ErrToken):
 			return logout{}, nil // who sent it is anybody's guess: ask, and lead nowhere
 		case err != nil:
 			return logout{}, err
@@ -99,7 +100,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 		return logout{}, fmt.Errorf("load client: %w", err)
 	}
 	l.ClientID = client.ID // empty if there is none
-	l.SessionID, _ = p.sessionOf(client, sid)
+	l.SessionID, _ = p.names.Session(client, sid)
 	uri := form.Get("post_logout_redirect_uri")
 	switch {
 	case uri == "":

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // An authority issues certificates to clients.
@@ -166,7 +167,7 @@ func TestABentCertificateIsRefused(t *testing.T) {
 	byDN, byDNS := h.addTLSClient(nil), h.addTLSClient(func(c *idp.Client) { c.CertificateName = idp.CertificateName{SANDNS: "api.acme.example"} })
 	bySelf := h.addSelfSigned(nil, nobody.issue(nil), own)
 	secretive, public := h.addClient(nil), h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
-	keyed := h.addKeyClient(nil, ES256)
+	keyed := h.addKeyClient(nil, keys.ES256)
 	stranger := func(c *x509.Certificate) { c.Subject.CommonName, c.DNSNames = "evil", []string{"api.evil.example"} }
 	past := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }
 	future := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(10 * time.Second) }

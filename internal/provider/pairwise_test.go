@@ -1,8 +1,6 @@
 package provider
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -110,7 +108,7 @@ func TestAPairwiseSubNamesItsUserInHints(t *testing.T) {
 		check(t, err)
 		return string(b)
 	}
-	mine, foreign := h.provider.subject(c, u.ID), h.provider.subject(elsewhere, u.ID)
+	mine, foreign := h.provider.names.Sub(c, u.ID), h.provider.names.Sub(elsewhere, u.ID)
 	for _, row := range []struct {
 		name   string
 		client idp.Client
@@ -150,55 +148,4 @@ func TestAPairwiseClientSignsItsUserOut(t *testing.T) {
 	if r.Header.Get("Location") != bye || h.signedIn(sess) {
 		t.Errorf("%d to %q, signed in: %v", r.StatusCode, r.Header.Get("Location"), h.signedIn(sess))
 	}
-}
-
-func TestOnlyANameThatWasGivenStandsForAnything(t *testing.T) {
-	p, err := newPseudonymizer(bytes.Repeat([]byte{1}, 32))
-	check(t, err)
-	id := idp.NewID()
-	name := p.name(nameOfUser, "a.example", id)
-	if got, ok := p.id(nameOfUser, "a.example", name); !ok || got != id || p.name(nameOfUser, "a.example", id) != name {
-		t.Fatalf("%q %v", got, ok)
-	}
-	stranger, err := newPseudonymizer(bytes.Repeat([]byte{2}, 32))
-	check(t, err)
-	for what, row := range map[string]struct {
-		by                    *pseudonymizer
-		purpose, sector, name string
-	}{
-		"another sector":  {p, nameOfUser, "b.example", name},
-		"another purpose": {p, nameOfSession, "a.example", name},
-		"another key":     {stranger, nameOfUser, "a.example", name},
-		"the ID itself":   {p, nameOfUser, "a.example", id},
-		"nothing":         {p, nameOfUser, "a.example", ""},
-		"too short":       {p, nameOfUser, "a.example", name[:22]},
-		"one blank more":  {p, nameOfUser, "a.example", name + " "},
-		"a line break":    {p, nameOfUser, "a.example", name[:8] + "\n" + name[8:]},
-	} {
-		if got, ok := row.by.id(row.purpose, row.sector, row.name); ok {
-			t.Errorf("%s: %q", what, got)
-		}
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(name)
-	check(t, err)
-	for i := range raw {
-		turned := bytes.Clone(raw)
-		turned[i] ^= 1
-		if _, ok := p.id(nameOfUser, "a.example", base64.RawURLEncoding.EncodeToString(turned)); ok {
-			t.Errorf("accepted with octet %d changed", i)
-		}
-	}
-}
-
-func FuzzNames(f *testing.F) {
-	p, err := newPseudonymizer(bytes.Repeat([]byte{1}, 32))
-	check(f, err)
-	f.Add(p.name(nameOfUser, "a.example", "1"))
-	f.Add("")
-	f.Add("AAAA")
-	f.Fuzz(func(t *testing.T, name string) {
-		if id, ok := p.id(nameOfUser, "a.example", name); ok && p.name(nameOfUser, "a.example", id) != name {
-			t.Errorf("%q stands for %q, whose name is another", name, id)
-		}
-	})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -474,7 +475,7 @@ func FuzzPushedRequest(f *testing.F) {
 
 func TestOp39_AClientPushesWithAKeyOfItsOwn(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	form := withAssertion(request(c), h.goodAssertion(c).text(t))
 	if r := h.post(pathPAR, form); r.StatusCode != 201 {
 		t.Fatalf("%d %s", r.StatusCode, r.body)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // A trial finds out whether a policy permits what a field of idp.Rules is about, from what the provider does.
@@ -36,12 +37,12 @@ func bare(*http.Request) {}
 
 var trials = map[string]trial{
 	"WithoutPKCE": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := request(c, "code_challenge", "", "code_challenge_method", "")
 		return h.post(pathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
 	},
 	"WithoutPush": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		return interacts(h.authorize(request(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256))))
+		return interacts(h.authorize(request(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256))))
 	},
 	"SharedSecrets": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		return registrable(h.addClient(func(c *idp.Client) { c.Policy = policy }))
@@ -50,25 +51,25 @@ var trials = map[string]trial{
 		return registrable(h.addClient(func(c *idp.Client) { c.Policy, c.AuthMethod = policy, idp.AuthMethodNone }))
 	},
 	"BearerTokens": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
-		return h.strictly(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256), u, bare).StatusCode == 200
+		return h.strictly(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256), u, bare).StatusCode == 200
 	},
 	"WithoutNonce": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", pathToken)).StatusCode == 200
 	},
 	"RS256": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, RS256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.RS256)
 		a := h.goodAssertion(c)
-		a.alg, a.key, a.header = RS256, clientKeys()[RS256], map[string]any{"alg": RS256, "kid": "kid-" + RS256}
+		a.alg, a.key, a.header = keys.RS256, clientKeys()[keys.RS256], map[string]any{"alg": keys.RS256, "kid": "kid-" + keys.RS256}
 		believed, _ := h.believes(a.text(h.t))
-		c.IDTokenAlg, c.JWKS = RS256, h.addKeyClient(nil, ES256).JWKS
+		c.IDTokenAlg, c.JWKS = keys.RS256, h.addKeyClient(nil, keys.ES256).JWKS
 		if believed != registrable(c) {
 			h.t.Errorf("%s: RS256 for assertions: %v, and for ID tokens not the same", policy, believed)
 		}
 		return believed
 	},
 	"AudienceLists": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		list, endpoint := h.goodAssertion(c), h.goodAssertion(c)
 		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+pathToken
 		one, _ := h.believes(list.text(h.t))
@@ -79,7 +80,7 @@ var trials = map[string]trial{
 		return one
 	},
 	"UndatedRequests": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		push := func(missing string) bool {
 			object := h.goodObject(c)
 			delete(object.claims, missing)
@@ -91,7 +92,7 @@ var trials = map[string]trial{
 		return push("nbf")
 	},
 	"Rotation": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		first := h.strictly(c, u, h.goodProof(pathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
 		r := h.refreshWith(c, first, h.goodProof(pathToken))
 		if r.StatusCode != 200 {
@@ -101,7 +102,7 @@ var trials = map[string]trial{
 	},
 	"LocalRedirects": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		with := func(uri string, native bool) bool {
-			return registrable(h.addKeyClient(func(c *idp.Client) { c.Policy, c.Native, c.RedirectURIs = policy, native, []string{uri} }, ES256))
+			return registrable(h.addKeyClient(func(c *idp.Client) { c.Policy, c.Native, c.RedirectURIs = policy, native, []string{uri} }, keys.ES256))
 		}
 		local := with("http://127.0.0.1/cb", false)
 		if with("com.example.app:/cb", true) != (local && policy != idp.PolicyCompatible) { // which is not for native clients at all
@@ -110,7 +111,7 @@ var trials = map[string]trial{
 		return local
 	},
 	"Devices": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.GrantTypes = policy, []string{idp.GrantDeviceCode} }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.GrantTypes = policy, []string{idp.GrantDeviceCode} }, keys.ES256)
 		r := h.post(pathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
 		if served := r.StatusCode == 200; served != registrable(c) {
 			h.t.Errorf("%s: served %v, but not registered so: %s", policy, served, r.body)
@@ -118,7 +119,7 @@ var trials = map[string]trial{
 		return r.StatusCode == 200
 	},
 	"AccessTTL": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, keys.ES256)
 		return h.strictly(c, u, h.goodProof(pathToken)).json(h.t)["expires_in"].(float64) > 600
 	},
 }
@@ -151,7 +152,7 @@ func TestEachCellOfThePolicyTableHolds(t *testing.T) {
 func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
 	h := open(t)
 	for _, policy := range idp.Policies {
-		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, ES256)
+		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := withAssertion(request(c, "code_challenge_method", "plain"), h.goodAssertion(c).text(t))
 		wantError(t, h.post(pathPAR, form), 400, "invalid_request")
 		r := h.strictly(c, h.addUser(), h.goodProof(pathToken))

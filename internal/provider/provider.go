@@ -39,9 +39,11 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/subject"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -74,7 +76,7 @@ type Config struct {
 	Sessions  *session.Sessions
 	Shell     *web.Shell
 	Policy    idp.Policy
-	Keys      *Keys
+	Keys      *keys.Ring
 	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
 	Begin func(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (location string, err error)
 	// AccessTTL and IDTTL are how long access and ID tokens live: 10 minutes each. A client may have its own AccessTTL.
@@ -104,16 +106,17 @@ type Config struct {
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
 type Provider struct {
 	Config
-	codes   ephemeral.Bucket[authorization]
-	pushes  ephemeral.Bucket[pushed]
-	logouts ephemeral.Bucket[logout]
-	names   *pseudonymizer
-	nonces  nonces
-	keySets keySets
-	devices ephemeral.Bucket[device]
-	pages   *web.Pages
-	library http.Handler // zitadel/oidc, behind serve
-	meta    []byte       // both discovery documents
+	codes    ephemeral.Bucket[authorization]
+	pushes   ephemeral.Bucket[pushed]
+	logouts  ephemeral.Bucket[logout]
+	names    *subject.Names
+	nonces   nonces
+	verified verified
+	keySets  keySets
+	devices  ephemeral.Bucket[device]
+	pages    *web.Pages
+	library  http.Handler // zitadel/oidc, behind serve
+	meta     []byte       // both discovery documents
 }
 
 //go:embed pages
@@ -143,7 +146,7 @@ func New(c Config) (*Provider, error) {
 		devices: ephemeral.NewBucket[device](c.Ephemeral, "device", deviceKept),
 	}
 	p.nonces = newNonces(c.RefreshKey)
-	if p.names, err = newPseudonymizer(c.SubjectKey); err != nil {
+	if p.names, err = subject.NewNames(c.SubjectKey); err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
 	}
 	if p.pages, err = c.Shell.Parse(files, "pages/*.html"); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -37,7 +38,7 @@ type house struct {
 	db       *store.DB
 	eph      *ephemeral.SQLite
 	sessions *session.Sessions
-	keys     *Keys
+	keys     *keys.Ring
 	provider *Provider
 	handler  http.Handler
 	client   *http.Client // does not follow redirects
@@ -134,9 +135,9 @@ func (h *house) build(configure ...func(*Config)) {
 	shell, err := web.New(web.Config{Issuer: issuer, Insecure: true, Logger: slog.New(slog.NewTextHandler(h.log, nil))})
 	check(t, err)
 	h.sessions = session.New(session.Config{Store: h.eph, Insecure: true})
-	wrapper, err := NewKeyWrapper(bytes.Repeat([]byte{7}, 32))
+	wrapper, err := keys.NewWrapper(bytes.Repeat([]byte{7}, 32))
 	check(t, err)
-	h.keys, err = NewKeys(KeysConfig{DB: h.db, Wrapper: wrapper})
+	h.keys, err = keys.New(keys.Config{DB: h.db, Wrapper: wrapper})
 	check(t, err)
 	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
 	config := Config{
@@ -151,6 +152,7 @@ func (h *house) build(configure ...func(*Config)) {
 	for _, f := range configure {
 		f(&config)
 	}
+	h.keys = config.Keys
 	h.provider, err = New(config)
 	check(t, err)
 	protocol, browser, outer := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -341,8 +342,8 @@ func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadat
 // apply is clientMetadata.apply with what this server can do: with a key agent there may be no key for an algorithm.
 func (p *Provider) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 	algs := p.Keys.Algorithms()
-	if m.IDTokenAlg == "" && !slices.Contains(algs, RS256) {
-		m.IDTokenAlg = ES256 // which there always is
+	if m.IDTokenAlg == "" && !slices.Contains(algs, keys.RS256) {
+		m.IDTokenAlg = keys.ES256 // which there always is
 	}
 	for _, alg := range []struct{ name, value string }{
 		{"id_token_signed_response_alg", m.IDTokenAlg},

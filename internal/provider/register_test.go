@@ -17,6 +17,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 const statementIssuer = "https://software.example"
@@ -332,11 +333,11 @@ func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
 
 func TestASoftwareStatementWinsOverWhatTheClientSays(t *testing.T) {
 	h := open(t, full, func(c *Config) {
-		c.Registration.Statements = Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[ES256].Public(), KeyID: "s1"}}}
+		c.Registration.Statements = Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[keys.ES256].Public(), KeyID: "s1"}}}
 	})
 	statement := func(edit func(*wording)) string {
 		w := &wording{
-			key: clientKeys()[ES256], alg: ES256, header: map[string]any{"alg": ES256, "kid": "s1"},
+			key: clientKeys()[keys.ES256], alg: keys.ES256, header: map[string]any{"alg": keys.ES256, "kid": "s1"},
 			claims: map[string]any{"iss": statementIssuer, "software_id": "acme", "client_name": "Acme", "redirect_uris": []string{"https://acme.example/cb"}},
 		}
 		if edit != nil {

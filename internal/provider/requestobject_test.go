@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/keys/keystest"
 )
 
 // goodObject is the good request of request, signed: it holds for five minutes.
@@ -23,8 +25,8 @@ func (h *house) goodObject(c idp.Client) *wording {
 		claims[name] = values[0]
 	}
 	return &wording{
-		key: clientKeys()[ES256], alg: ES256, claims: claims,
-		header: map[string]any{"alg": ES256, "kid": "kid-ES256", "typ": "oauth-authz-req+jwt"},
+		key: clientKeys()[keys.ES256], alg: keys.ES256, claims: claims,
+		header: map[string]any{"alg": keys.ES256, "kid": "kid-ES256", "typ": "oauth-authz-req+jwt"},
 	}
 }
 
@@ -46,14 +48,14 @@ func (h *house) byAddress(registered bool) reply {
 		if registered {
 			c.RequestURIs = []string{address}
 		}
-	}, ES256)
+	}, keys.ES256)
 	text.Store(h.goodObject(c).text(h.t))
 	return h.authorize(url.Values{"client_id": {c.ID}, "request_uri": {address}})
 }
 
 func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodObject(c)
 	w.claims["max_age"], w.claims["prompt"], w.claims["acr_values"] = 60, "consent", "phrh"
 	w.claims["claims"] = map[string]any{"userinfo": map[string]any{"name": nil}}
@@ -96,7 +98,7 @@ func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
 
 func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
 	h := open(t)
-	for _, alg := range []string{ES256, EdDSA, PS256, RS256} {
+	for _, alg := range []string{keys.ES256, keys.EdDSA, keys.PS256, keys.RS256} {
 		c := h.addKeyClient(nil, alg)
 		w := h.goodObject(c)
 		w.key, w.alg, w.header = clientKeys()[alg], alg, map[string]any{"alg": alg, "kid": "kid-" + alg}
@@ -108,15 +110,14 @@ func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
 
 func TestABentRequestObjectIsRefused(t *testing.T) {
 	h := open(t)
-	mine := h.addKeyClient(nil, ES256, RS256)
-	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, ES256, RS256)
-	fixed := h.addKeyClient(func(c *idp.Client) { c.RequestObjectAlg = PS256 }, ES256, PS256)
+	mine := h.addKeyClient(nil, keys.ES256, keys.RS256)
+	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, keys.ES256, keys.RS256)
+	fixed := h.addKeyClient(func(c *idp.Client) { c.RequestObjectAlg = keys.PS256 }, keys.ES256, keys.PS256)
 	other := h.addKeyClient(func(c *idp.Client) {
-		c.JWKS.Keys = []jose.JSONWebKey{{Key: clientKeys()[EdDSA].Public()}}
+		c.JWKS.Keys = []jose.JSONWebKey{{Key: clientKeys()[keys.EdDSA].Public()}}
 	})
 	keyless := h.addClient(nil)
-	stranger, err := newPrivateKey(ES256)
-	check(t, err)
+	stranger := keystest.NewKey(t, keys.ES256)
 	now := time.Now().Unix()
 	claim := func(name string, v any) func(*wording) { return func(w *wording) { w.claims[name] = v } }
 	without := func(name string) func(*wording) { return func(w *wording) { delete(w.claims, name) } }
@@ -125,7 +126,7 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 		return func(w *wording) { w.claims["nbf"], w.claims["exp"] = now+nbf, now+exp }
 	}
 	rs256 := func(w *wording) {
-		w.key, w.alg, w.header = clientKeys()[RS256], RS256, map[string]any{"alg": RS256}
+		w.key, w.alg, w.header = clientKeys()[keys.RS256], keys.RS256, map[string]any{"alg": keys.RS256}
 	}
 	again := func(member string) func(*wording) {
 		return func(w *wording) {
@@ -258,7 +259,7 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 
 func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	bent := h.goodObject(c)
 	bent.claims["aud"] = "https://other.example"
 	text := bent.text(t)
@@ -276,7 +277,7 @@ func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
 
 func TestWhatStandsBesideARequestObjectMustNotContradictIt(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	text := func() string { return h.goodObject(c).text(t) }
 	base := []string{"redirect_uri", "https://app.example/cb"}
 	for name, form := range map[string]url.Values{
@@ -289,7 +290,7 @@ func TestWhatStandsBesideARequestObjectMustNotContradictIt(t *testing.T) {
 			t.Errorf("%s: %v", name, q)
 		}
 	}
-	other := h.addKeyClient(nil, ES256)
+	other := h.addKeyClient(nil, keys.ES256)
 	if q := h.authorize(signed(other, text(), base...)).query(); q.Get("error") != "invalid_request_object" {
 		t.Errorf("another client_id: %v", q)
 	}
@@ -297,7 +298,7 @@ func TestWhatStandsBesideARequestObjectMustNotContradictIt(t *testing.T) {
 
 func TestAClientThatMustSignIsRefusedUnsigned(t *testing.T) {
 	h := open(t)
-	c := h.addKeyClient(func(c *idp.Client) { c.RequireSignedRequest = true }, ES256)
+	c := h.addKeyClient(func(c *idp.Client) { c.RequireSignedRequest = true }, keys.ES256)
 	if q := h.authorize(request(c)).query(); q.Get("error") != "invalid_request" || q.Get("state") != "st" {
 		t.Errorf("answer: %v", q)
 	}
@@ -316,7 +317,7 @@ func TestAClientThatMustPushSendsNoObjectThroughTheBrowser(t *testing.T) {
 	var fetched atomic.Int32
 	address := elsewhere(t, func(http.ResponseWriter, *http.Request) { fetched.Add(1) })
 	h := open(t)
-	c := h.addKeyClient(func(c *idp.Client) { c.RequirePAR, c.RequestURIs = true, []string{address} }, ES256)
+	c := h.addKeyClient(func(c *idp.Client) { c.RequirePAR, c.RequestURIs = true, []string{address} }, keys.ES256)
 	for _, form := range []url.Values{
 		signed(c, h.goodObject(c).text(t), "redirect_uri", "https://app.example/cb"),
 		signed(c, "", "request_uri", address, "redirect_uri", "https://app.example/cb"),
@@ -344,7 +345,7 @@ func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
 	}) + "/object?a=b#hash"
 	h := open(t)
 	gone := strings.Replace(address, "/object", "/gone", 1)
-	c := h.addKeyClient(func(c *idp.Client) { c.RequestURIs = []string{address, gone} }, ES256)
+	c := h.addKeyClient(func(c *idp.Client) { c.RequestURIs = []string{address, gone} }, keys.ES256)
 	body.Store(h.goodObject(c).text(t) + "\n")
 	visit := func(uri string) reply {
 		return h.authorize(url.Values{"client_id": {c.ID}, "request_uri": {uri}, "redirect_uri": {"https://app.example/cb"}})
@@ -363,7 +364,7 @@ func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
 	if q := visit(gone).query(); q.Get("error") != "invalid_request_uri" || asked.Load() != 2 {
 		t.Errorf("not there: %v", q)
 	}
-	other := h.addKeyClient(nil, ES256)
+	other := h.addKeyClient(nil, keys.ES256)
 	if q := h.authorize(url.Values{"client_id": {other.ID}, "request_uri": {address}, "redirect_uri": {"https://app.example/cb"}}).query(); q.Get("error") != "invalid_request_uri" || asked.Load() != 2 {
 		t.Errorf("another client's address: %v", q)
 	}
@@ -384,7 +385,7 @@ func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
 
 func FuzzRequestObject(f *testing.F) {
 	h := openInBubble(f)
-	c := h.addKeyClient(nil, ES256)
+	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodObject(c)
 	good := w.text(f)
 	f.Add(good)

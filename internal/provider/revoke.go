@@ -10,6 +10,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // Revocation ends a token of the client's own (RFC 7009), and with it its whole family: a JWT cannot be called back alone,
@@ -32,19 +33,19 @@ func (s server) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revocat
 	default:
 		err = s.p.DB.RevokeOpaque(ctx, idp.Secret(token).Hash(), c.ID, now, ev)
 	}
-	if err != nil && !errors.Is(err, idp.ErrNotFound) && !errors.Is(err, errToken) {
+	if err != nil && !errors.Is(err, idp.ErrNotFound) && !errors.Is(err, keys.ErrToken) {
 		return nil, broken(ctx, "revoke token", err)
 	}
 	return op.NewResponse(nil), nil
 }
 
 func (p *Provider) revokeJWT(ctx context.Context, token, clientID string, now time.Time, ev idp.Event) error {
-	ring, err := p.Keys.current(ctx)
+	ring, err := p.Keys.Current(ctx)
 	if err != nil {
 		return err
 	}
 	var claims accessClaims
-	if err := ring.open(typAccessToken, token, &claims); err != nil {
+	if err := ring.Open(keys.TypeAccessToken, token, &claims); err != nil {
 		return err
 	}
 	family, _, ofFamily := strings.Cut(claims.ID, ".")

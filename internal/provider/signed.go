@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // What clients sign: assertions and request objects. Both are JWTs with one of the client's keys, told apart by their type
@@ -57,7 +58,7 @@ func checkHeader(token *jwt.JSONWebToken, types []string, registered string, pol
 			return errors.New("an extension is demanded")
 		}
 	}
-	if registered != "" && header.Algorithm != registered || header.Algorithm == RS256 && !policy.RS256 {
+	if registered != "" && header.Algorithm != registered || header.Algorithm == keys.RS256 && !policy.RS256 {
 		return errors.New("the algorithm is not the client's")
 	}
 	return nil

@@ -11,14 +11,12 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
 // Answers that are signed because whoever asks wants to prove later what was answered.
-const (
-	typIntrospection   = "token-introspection+jwt" // RFC 9701 §5
-	mediaIntrospection = "application/" + typIntrospection
-)
+const mediaIntrospection = "application/" + keys.TypeIntrospection
 
 // signedUserInfo is the claims of userinfo for a client that registered for them to be signed (OIDC Core §5.3.2). It has no
 // exp, so it never passes for an ID token (verifyHint).
@@ -30,11 +28,11 @@ type signedUserInfo struct {
 
 // signUserInfo makes the answer to the running userinfo request a JWT. The library, which writes it, knows JSON alone.
 func (p *Provider) signUserInfo(ctx context.Context, c idp.Client, info userInfo) error {
-	s, _, err := p.Keys.signer(ctx, c.UserInfoAlg)
+	s, err := p.Keys.Signer(ctx, c.UserInfoAlg)
 	if err != nil {
 		return fmt.Errorf("key for userinfo: %w", err)
 	}
-	text, err := s.sign(typIDToken, signedUserInfo{p.Issuer, c.ID, info})
+	text, err := s.Sign(keys.TypeIDToken, signedUserInfo{p.Issuer, c.ID, info})
 	if err != nil {
 		return fmt.Errorf("userinfo: %w", err)
 	}
@@ -59,11 +57,11 @@ func (p *Provider) introspected(w http.ResponseWriter, r *http.Request, c idp.Cl
 	if !accepts(r.Header.Values("Accept"), mediaIntrospection) {
 		return web.WriteJSON(w, http.StatusOK, answer)
 	}
-	s, _, err := p.Keys.signer(r.Context(), cmp.Or(c.IntrospectionAlg, RS256)) // RFC 9701 §6: the default
+	s, err := p.Keys.Signer(r.Context(), cmp.Or(c.IntrospectionAlg, keys.RS256)) // RFC 9701 §6: the default
 	if err != nil {
 		return fmt.Errorf("key for introspection: %w", err)
 	}
-	text, err := s.sign(typIntrospection, introspectionClaims{p.Issuer, c.ID, time.Now().Unix(), answer})
+	text, err := s.Sign(keys.TypeIntrospection, introspectionClaims{p.Issuer, c.ID, time.Now().Unix(), answer})
 	if err != nil {
 		return fmt.Errorf("introspection response: %w", err)
 	}

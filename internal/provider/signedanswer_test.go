@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 )
 
 // wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
@@ -17,7 +18,7 @@ func wantsSigned(r *http.Request) { r.Header.Set("Accept", mediaIntrospection) }
 func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
-	for _, alg := range algorithms {
+	for _, alg := range keys.Algorithms {
 		c := h.addClient(func(c *idp.Client) { c.UserInfoAlg = alg })
 		tok := h.tokens(c, u, "scope", "openid email")
 		r := h.userinfo(tok["access_token"])
@@ -29,10 +30,10 @@ func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
 		if d := cmp.Diff(want, payload); d != "" {
 			t.Errorf("%s (-want +got):\n%s", alg, d)
 		}
-		ring, err := h.keys.current(t.Context())
+		ring, err := h.keys.Current(t.Context())
 		check(t, err)
 		var opened signedUserInfo
-		if err := ring.open(typIDToken, r.body, &opened); err != nil || opened.Subject != u.ID {
+		if err := ring.Open(keys.TypeIDToken, r.body, &opened); err != nil || opened.Subject != u.ID {
 			t.Errorf("%s: %v", alg, err)
 		}
 		if _, err := h.provider.verifyHint(t.Context(), r.body); err == nil {
@@ -49,12 +50,12 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	c := h.addClient(nil)
-	rs := h.addMachine(func(c *idp.Client) { c.Serves = []string{apiPay}; c.IntrospectionAlg = ES256 })
+	rs := h.addMachine(func(c *idp.Client) { c.Serves = []string{apiPay}; c.IntrospectionAlg = keys.ES256 })
 	tok := h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay)).json(t)
 	form := url.Values{"token": {tok["access_token"].(string)}}
 	r := h.post(pathIntrospect, form, basic(rs), wantsSigned)
 	header, payload := claims(t, r.body)
-	if d := cmp.Diff([]any{typIntrospection, ES256, rs.ID, h.url}, []any{header["typ"], header["alg"], payload["aud"], payload["iss"]}); d != "" {
+	if d := cmp.Diff([]any{keys.TypeIntrospection, keys.ES256, rs.ID, h.url}, []any{header["typ"], header["alg"], payload["aud"], payload["iss"]}); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	if r.Header.Get("Content-Type") != mediaIntrospection || r.Header.Get("Cache-Control") != "no-store" || payload["iat"] == nil {
@@ -76,7 +77,7 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	if d := cmp.Diff(map[string]any{"active": false}, payload["token_introspection"]); d != "" {
 		t.Errorf("inactive (-want +got):\n%s", d)
 	}
-	if header, _ := claims(t, h.post(pathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != RS256 {
+	if header, _ := claims(t, h.post(pathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != keys.RS256 {
 		t.Errorf("unregistered: %v, want the default of RFC 9701 §6", header["alg"])
 	}
 	wantError(t, h.post(pathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON

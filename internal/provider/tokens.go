@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -96,8 +97,8 @@ type issue struct {
 	expires      time.Time        // of the access token
 	confirmation idp.Confirmation // what the access token is bound to
 	opaque       idp.Secret       // the access token itself, if it is opaque
-	id           *signer          // for the ID token; nil without openid
-	access       *signer          // for a JWT access token
+	id           *keys.Signer     // for the ID token; nil without openid
+	access       *keys.Signer     // for a JWT access token
 }
 
 // prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
@@ -110,14 +111,14 @@ func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time, wit
 		return nil, err
 	}
 	is.confirmation = b.Confirmation
-	if is.access, _, err = p.Keys.signer(ctx, ES256); err != nil {
+	if is.access, err = p.Keys.Signer(ctx, keys.ES256); err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
 	alg := c.IDTokenAlg
 	if alg == "" {
-		alg = ES256
+		alg = keys.ES256
 	}
-	if is.id, _, err = p.Keys.signer(ctx, alg); err != nil {
+	if is.id, err = p.Keys.Signer(ctx, alg); err != nil {
 		return nil, broken(ctx, "prepare tokens", err)
 	}
 	if err := p.Ephemeral.Do(ctx, b.with(with...)...); err != nil {
@@ -146,9 +147,9 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	}
 	var err error
 	if is.opaque == "" {
-		resp.AccessToken, err = is.access.sign(typAccessToken, accessClaims{
+		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
 			Issuer:       p.Issuer,
-			Subject:      p.subject(is.client, u.ID),
+			Subject:      p.names.Sub(is.client, u.ID),
 			Audience:     is.audience,
 			ClientID:     f.ClientID,
 			Expires:      is.expires.Unix(),
@@ -158,7 +159,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 			ACR:          f.Assurance.ACR,
 			AMR:          f.Assurance.AMR,
 			AuthTime:     f.Assurance.AuthTime.Unix(),
-			Session:      p.sid(is.client, f.SessionID),
+			Session:      p.names.SID(is.client, f.SessionID),
 			Details:      is.details,
 			Confirmation: is.confirmation,
 		})
@@ -170,9 +171,9 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 		return resp, nil
 	}
 	asked := storedClaims(f.Claims).IDToken
-	resp.IDToken, err = is.id.sign(typIDToken, idClaims{
+	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, idClaims{
 		Issuer:   p.Issuer,
-		Subject:  p.subject(is.client, u.ID),
+		Subject:  p.names.Sub(is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
 		Expires:  is.now.Add(p.IDTTL).Unix(),
 		Issued:   is.now.Unix(),
@@ -180,8 +181,8 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 		Nonce:    nonce,
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
-		Session:  p.sid(is.client, f.SessionID),
-		AtHash:   is.id.atHash(resp.AccessToken),
+		Session:  p.names.SID(is.client, f.SessionID),
+		AtHash:   is.id.AtHash(resp.AccessToken),
 		userClaims: claimsOf(u, func(claim string) bool {
 			_, ok := asked[claim]
 			return ok
@@ -226,16 +227,16 @@ const maxToken = 8 << 10
 // whatever reason.
 func (p *Provider) present(ctx context.Context, token string, now time.Time) (presented, error) {
 	if len(token) > maxToken {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	if strings.Count(token, ".") != 2 {
 		return p.presentOpaque(ctx, idp.Secret(token), now)
 	}
-	r, err := p.Keys.current(ctx)
+	r, err := p.Keys.Current(ctx)
 	if err != nil {
 		return presented{}, err
 	}
-	c, err := r.openAccess(token)
+	c, err := p.verified.open(r, token)
 	if err != nil {
 		return presented{}, err
 	}
@@ -243,14 +244,14 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	expires := time.Unix(c.Expires, 0)
 	familyID, _, ofFamily := strings.Cut(c.ID, ".")
 	if c.Issuer != p.Issuer || !now.Before(expires) {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	if !ofFamily {
 		return p.presentMachine(ctx, c)
 	}
 	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID && c.Actor == nil {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
@@ -259,8 +260,8 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 	if err != nil {
 		return presented{}, err
 	}
-	if c.Subject != p.subject(client, u.ID) {
-		return presented{}, errToken
+	if c.Subject != p.names.Sub(client, u.ID) {
+		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
 		if client, err = p.exchangedBy(ctx, c); err != nil {
@@ -278,7 +279,7 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 // passed, and at once when the user closes it.
 func (p *Provider) open(t presented, now time.Time) (presented, error) {
 	if !p.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	return t, nil
 }
@@ -287,7 +288,7 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 	t, f, u, err := p.DB.FamilyByOpaque(ctx, token.Hash())
 	asks(ctx, f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
-		return presented{}, errToken
+		return presented{}, keys.ErrToken
 	}
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
@@ -297,7 +298,7 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 		return presented{}, err
 	}
 	return p.open(presented{
-		client: client, family: f, user: u, subject: p.subject(client, u.ID), scopes: t.Scopes, audience: t.Audience,
+		client: client, family: f, user: u, subject: p.names.Sub(client, u.ID), scopes: t.Scopes, audience: t.Audience,
 		details: t.Details, confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
 	}, now)
 }
@@ -306,7 +307,7 @@ func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time
 func (p *Provider) holder(ctx context.Context, id string) (idp.Client, error) {
 	c, err := p.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
-		return idp.Client{}, errToken
+		return idp.Client{}, keys.ErrToken
 	}
 	if err != nil {
 		return idp.Client{}, fmt.Errorf("load client: %w", err)
@@ -317,18 +318,18 @@ func (p *Provider) holder(ctx context.Context, id string) (idp.Client, error) {
 // verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
 func (p *Provider) verifyHint(ctx context.Context, token string) (idClaims, error) {
 	if len(token) > maxToken {
-		return idClaims{}, errToken
+		return idClaims{}, keys.ErrToken
 	}
-	r, err := p.Keys.current(ctx)
+	r, err := p.Keys.Current(ctx)
 	if err != nil {
 		return idClaims{}, err
 	}
 	var c idClaims
-	if err := r.open(typIDToken, token, &c); err != nil {
+	if err := r.Open(keys.TypeIDToken, token, &c); err != nil {
 		return idClaims{}, err
 	}
 	if c.Issuer != p.Issuer || c.Subject == "" || c.Expires == 0 { // without exp: signed userinfo
-		return idClaims{}, errToken
+		return idClaims{}, keys.ErrToken
 	}
 	return c, nil
 }

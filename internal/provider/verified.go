@@ -3,39 +3,44 @@ package provider
 import (
 	"crypto/sha256"
 	"sync"
+
+	"github.com/stepward/stepward/internal/keys"
 )
 
-// maxVerified bounds how many tokens a reading of the keys remembers; beyond it tokens are verified each time.
+// maxVerified bounds how many tokens are remembered for one reading of the keys; beyond it, tokens are verified each time.
 const maxVerified = 8192
 
-// verified remembers what access tokens say whose signature was checked against one reading of the keys: a resource server
-// asks about the same token many times, and the signature is most of what an answer costs. It lives as long as that
-// reading (keyCacheTTL), so a key that leaves the ring takes what it vouched for along. Expiry, revocation and the user's
+// verified remembers the claims of access tokens whose signature was checked against one reading of the keys. A resource
+// server asks about the same token many times, and the signature is most of what an answer costs. It is emptied with the next
+// reading (a few seconds later), so a key that leaves the ring takes its tokens along. Expiry, revocation and the user's
 // state are never remembered.
 type verified struct {
 	mu     sync.RWMutex
+	set    *keys.Set
 	claims map[[sha256.Size]byte]accessClaims
 }
 
-// openAccess is open for access tokens. What it returns is shared: read it only.
-func (r *ring) openAccess(token string) (accessClaims, error) {
+// open returns the claims of an access token that set verifies. They are shared: read them only.
+func (v *verified) open(set *keys.Set, token string) (accessClaims, error) {
 	sum := sha256.Sum256([]byte(token))
-	r.verified.mu.RLock()
-	c, known := r.verified.claims[sum]
-	r.verified.mu.RUnlock()
+	v.mu.RLock()
+	c, known := v.claims[sum]
+	known = known && v.set == set
+	v.mu.RUnlock()
 	if known {
 		return c, nil
 	}
-	if err := r.open(typAccessToken, token, &c); err != nil {
+	c = accessClaims{}
+	if err := set.Open(keys.TypeAccessToken, token, &c); err != nil {
 		return accessClaims{}, err
 	}
-	r.verified.mu.Lock()
-	defer r.verified.mu.Unlock()
-	if r.verified.claims == nil {
-		r.verified.claims = map[[sha256.Size]byte]accessClaims{}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.set != set {
+		v.set, v.claims = set, map[[sha256.Size]byte]accessClaims{}
 	}
-	if len(r.verified.claims) < maxVerified {
-		r.verified.claims[sum] = c
+	if len(v.claims) < maxVerified {
+		v.claims[sum] = c
 	}
 	return c, nil
 }

@@ -1,4 +1,11 @@
-package provider
+// Package keys holds the keys that sign tokens: it makes, seals, rotates and publishes them, and signs and verifies JWS.
+//
+//	made ──▶ next ──▶ active ──▶ retired ──▶ gone
+//	          └── published in the JWKS ──┘
+//
+// All replicas share one [Ring] through the store. Each reads it again every few seconds into a [Set], which never changes.
+// The private keys are sealed under the operator's key ([Wrapper]), or held by an ssh-agent ([Agent]).
+package keys
 
 import (
 	"cmp"
@@ -21,12 +28,12 @@ import (
 const keyCacheTTL = 4 * time.Second
 
 // KeysConfig says where signing keys are kept and how they age. Zero durations mean the defaults.
-type KeysConfig struct {
+type Config struct {
 	DB      *store.DB
-	Wrapper *KeyWrapper
+	Wrapper *Wrapper
 	// Agent holds the private keys, so that they never come into this process; nil: they are made here and sealed by Wrapper.
 	// Keys of the time before it are used on until they are rotated.
-	Agent *KeyAgent
+	Agent *Agent
 	// Every is how long a key signs: 90 days.
 	Every time.Duration
 	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days, or a quarter of
@@ -39,16 +46,16 @@ type KeysConfig struct {
 
 // Keys is the ring of signing keys that all replicas share through the store: per algorithm one that signs (active), at
 // times one that will (next), and those that did (retired). Keys of an algorithm are made when first needed.
-type Keys struct {
-	cfg     KeysConfig
+type Ring struct {
+	cfg     Config
 	loading sync.Mutex // one reload at a time
-	ring    atomic.Pointer[ring]
-	opened  map[string]*signer // by kid: unsealed once; guarded by loading
+	ring    atomic.Pointer[Set]
+	opened  map[string]*Signer // by kid: unsealed once; guarded by loading
 	offered atomic.Pointer[[]string]
 }
 
 // NewKeys returns the ring; it reads nothing yet.
-func NewKeys(cfg KeysConfig) (*Keys, error) {
+func New(cfg Config) (*Ring, error) {
 	if cfg.DB == nil || cfg.Wrapper == nil {
 		return nil, errors.New("keys need a store and a key wrapper")
 	}
@@ -58,64 +65,66 @@ func NewKeys(cfg KeysConfig) (*Keys, error) {
 	if cfg.Ahead >= cfg.Every {
 		return nil, errors.New("keys must sign longer than they are announced ahead")
 	}
-	return &Keys{cfg: cfg, opened: map[string]*signer{}}, nil
+	return &Ring{cfg: cfg, opened: map[string]*Signer{}}, nil
 }
 
 // ring is one reading of the keys. It never changes.
-type ring struct {
+type Set struct {
 	at       time.Time
-	active   map[string]*signer            // by algorithm
-	byHeader map[string]map[string]*signer // by typ, by encoded header: every published key
+	active   map[string]*Signer            // by algorithm
+	byHeader map[string]map[string]*Signer // by typ, by encoded header: every published key
 	jwks     []byte
-	verified verified
 }
 
 // signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at
 // the same moment one is heard by the store (idp.ErrConflict for the others), and all go on with its key.
-func (k *Keys) signer(ctx context.Context, alg string) (*signer, *ring, error) {
-	r, err := k.current(ctx)
+func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
+	r, err := k.Current(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if s := r.active[alg]; s != nil {
-		return s, r, nil
+		return s, nil
 	}
 	k.loading.Lock()
 	defer k.loading.Unlock()
 	if r, err = k.load(ctx); err != nil { // another replica, or another request, may have made it
-		return nil, nil, err
+		return nil, err
 	}
 	if r.active[alg] == nil {
 		now := time.Now()
 		fresh, err := k.make(ctx, alg, idp.KeyActive, now)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil && !errors.Is(err, idp.ErrConflict) {
-			return nil, nil, fmt.Errorf("add signing key: %w", err)
+			return nil, fmt.Errorf("add signing key: %w", err)
 		}
 		if r, err = k.load(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if s := r.active[alg]; s != nil {
-		return s, r, nil
+		return s, nil
 	}
-	return nil, nil, fmt.Errorf("no active %s key after making one", alg)
+	return nil, fmt.Errorf("no active %s key after making one", alg)
 }
 
 // Prepare makes the first key of the default algorithm, so that the JWKS is never empty.
-func (k *Keys) Prepare(ctx context.Context) error {
+func (k *Ring) Prepare(ctx context.Context) error {
 	if err := k.lookAtAgent(ctx); err != nil {
 		return err
 	}
-	_, _, err := k.signer(ctx, ES256)
+	_, err := k.Signer(ctx, ES256)
 	return err
 }
 
 // JWKS returns the published keys as a JWK Set.
-func (k *Keys) JWKS(ctx context.Context) ([]byte, error) {
-	_, r, err := k.signer(ctx, ES256)
+func (k *Ring) JWKS(ctx context.Context) ([]byte, error) {
+	if _, err := k.Signer(ctx, ES256); err != nil {
+		return nil, err
+	}
+	r, err := k.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +132,7 @@ func (k *Keys) JWKS(ctx context.Context) ([]byte, error) {
 }
 
 // current is the cached ring, read again when it is older than keyCacheTTL.
-func (k *Keys) current(ctx context.Context) (*ring, error) {
+func (k *Ring) Current(ctx context.Context) (*Set, error) {
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil
 	}
@@ -136,16 +145,16 @@ func (k *Keys) current(ctx context.Context) (*ring, error) {
 }
 
 // load reads the ring from the store. The caller holds k.loading.
-func (k *Keys) load(ctx context.Context) (*ring, error) {
+func (k *Ring) load(ctx context.Context) (*Set, error) {
 	now := time.Now()
 	stored, err := k.cfg.DB.SigningKeys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load signing keys: %w", err)
 	}
-	r := &ring{at: now, active: map[string]*signer{}, byHeader: map[string]map[string]*signer{}}
-	opened := map[string]*signer{}
+	r := &Set{at: now, active: map[string]*Signer{}, byHeader: map[string]map[string]*Signer{}}
+	opened := map[string]*Signer{}
 	set := struct {
-		Keys []jwk `json:"keys"`
+		Ring []jwk `json:"keys"`
 	}{[]jwk{}}
 	for _, key := range published(stored, now) {
 		s := k.opened[key.ID]
@@ -157,7 +166,7 @@ func (k *Keys) load(ctx context.Context) (*ring, error) {
 		opened[key.ID] = s
 		for typ, header := range s.headers {
 			if r.byHeader[typ] == nil {
-				r.byHeader[typ] = map[string]*signer{}
+				r.byHeader[typ] = map[string]*Signer{}
 			}
 			r.byHeader[typ][header[:len(header)-1]] = s
 		}
@@ -165,9 +174,9 @@ func (k *Keys) load(ctx context.Context) (*ring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("publish signing key %s: %w", key.ID, err)
 		}
-		set.Keys = append(set.Keys, public)
+		set.Ring = append(set.Ring, public)
 	}
-	for _, alg := range algorithms {
+	for _, alg := range Algorithms {
 		if key, ok := activeOf(stored, alg); ok {
 			r.active[alg] = opened[key.ID]
 		}
@@ -206,7 +215,7 @@ func oldest(stored []idp.SigningKey, alg string, state idp.KeyState) (found idp.
 
 // make returns a new key: one of our own, or one that the agent holds. Either is sealed, the agent's with nothing but its public
 // half: whoever can write to the store must not be able to publish keys.
-func (k *Keys) make(ctx context.Context, alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
+func (k *Ring) make(ctx context.Context, alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
 	var private crypto.Signer
 	var content []byte
 	var err error
@@ -232,7 +241,7 @@ func (k *Keys) make(ctx context.Context, alg string, state idp.KeyState, now tim
 }
 
 // open unseals a stored key.
-func (k *Keys) open(key idp.SigningKey) (*signer, error) {
+func (k *Ring) open(key idp.SigningKey) (*Signer, error) {
 	content, err := k.cfg.Wrapper.Open(key.Sealed, sealContext(key.ID, key.Algorithm))
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package provider
+package keys
 
 import (
 	"bytes"
@@ -27,28 +27,31 @@ const (
 )
 
 // algorithms is the order in which metadata lists them.
-var algorithms = []string{ES256, EdDSA, PS256, RS256}
+var Algorithms = []string{ES256, EdDSA, PS256, RS256}
 
 // Token types (the typ header), which keep one kind of token from passing for another (RFC 8725 §3.11).
 const (
-	typIDToken     = "JWT"
-	typAccessToken = "at+jwt" // RFC 9068 §2.1
+	TypeIDToken       = "JWT"
+	TypeAccessToken   = "at+jwt"                  // RFC 9068 §2.1
+	TypeLogout        = "logout+jwt"              // Back-Channel Logout §2.4
+	TypeIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
-var errToken = errors.New("not a token of this provider")
+// errToken says that a token is not one that a published key signed as this type.
+var ErrToken = errors.New("not a token of this provider")
 
 // A signer makes and checks compact JWS with one key. It is written out because a general library costs twice the
 // signature itself (281 allocations against 10): everything that does not change is computed once.
-type signer struct {
-	kid, alg string
-	key      crypto.Signer
-	public   crypto.PublicKey
-	headers  map[string]string // by typ: the encoded header and its dot
+type Signer struct {
+	KeyID, alg string
+	key        crypto.Signer
+	public     crypto.PublicKey
+	headers    map[string]string // by typ: the encoded header and its dot
 }
 
-func newSigner(alg, kid string, key crypto.Signer) *signer {
-	s := &signer{kid: kid, alg: alg, key: key, public: key.Public(), headers: map[string]string{}}
-	for _, typ := range []string{typIDToken, typAccessToken, typLogout, typIntrospection} {
+func newSigner(alg, kid string, key crypto.Signer) *Signer {
+	s := &Signer{KeyID: kid, alg: alg, key: key, public: key.Public(), headers: map[string]string{}}
+	for _, typ := range []string{TypeIDToken, TypeAccessToken, TypeLogout, TypeIntrospection} {
 		header := fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":%q}`, alg, kid, typ)
 		s.headers[typ] = base64.RawURLEncoding.EncodeToString([]byte(header)) + "."
 	}
@@ -56,7 +59,7 @@ func newSigner(alg, kid string, key crypto.Signer) *signer {
 }
 
 // sign returns claims as a compact JWS (RFC 7515 §3.1).
-func (s *signer) sign(typ string, claims any) (string, error) {
+func (s *Signer) Sign(typ string, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("marshal claims: %w", err)
@@ -77,7 +80,7 @@ func (s *signer) sign(typ string, claims any) (string, error) {
 	return string(enc.AppendEncode(token, sig)), nil
 }
 
-func (s *signer) signature(input []byte) ([]byte, error) {
+func (s *Signer) signature(input []byte) ([]byte, error) {
 	var opts crypto.SignerOpts = crypto.SHA256
 	switch s.alg {
 	case EdDSA:
@@ -100,7 +103,7 @@ func (s *signer) signature(input []byte) ([]byte, error) {
 }
 
 // rawSignature is as crypto.Signer makes it. A key that is elsewhere gets the whole message, as it hashes by itself.
-func (s *signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (s *Signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if elsewhere, ok := s.key.(crypto.MessageSigner); ok {
 		return elsewhere.SignMessage(rand.Reader, input, opts)
 	}
@@ -112,7 +115,7 @@ func (s *signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, err
 }
 
 // verify reports whether sig is this key's signature of input. The algorithm is the key's own: a header names none.
-func (s *signer) verify(input, sig []byte) bool {
+func (s *Signer) verify(input, sig []byte) bool {
 	digest := sha256.Sum256(input)
 	switch key := s.public.(type) {
 	case *ecdsa.PublicKey:
@@ -134,7 +137,7 @@ func (s *signer) verify(input, sig []byte) bool {
 }
 
 // atHash is the at_hash claim: the left half of the hash that belongs to the signature's algorithm (OIDC Core §3.1.3.6).
-func (s *signer) atHash(accessToken string) string {
+func (s *Signer) AtHash(accessToken string) string {
 	if s.alg == EdDSA { // Ed25519 is made of SHA-512
 		sum := sha512.Sum512([]byte(accessToken))
 		return base64.RawURLEncoding.EncodeToString(sum[:32])
@@ -146,30 +149,30 @@ func (s *signer) atHash(accessToken string) string {
 // open checks a token that one of our keys signed as this typ and reads its claims into v. The encoded header has to be,
 // byte for byte, one that we write: that fixes algorithm, key and type, and no header of a stranger is ever parsed.
 // Expiry, issuer and audience are the caller's to check.
-func (r *ring) open(typ, token string, v any) error {
+func (r *Set) Open(typ, token string, v any) error {
 	header, rest, ok := strings.Cut(token, ".")
 	if !ok || strings.ContainsAny(token, "\r\n") { // which the decoder would skip
-		return errToken
+		return ErrToken
 	}
 	payload, sig, ok := strings.Cut(rest, ".")
 	if !ok {
-		return errToken
+		return ErrToken
 	}
 	s := r.byHeader[typ][header]
 	if s == nil {
-		return errToken
+		return ErrToken
 	}
 	strict := base64.RawURLEncoding.Strict() // one spelling for each token
 	raw, err := strict.DecodeString(sig)
 	if err != nil || !s.verify([]byte(token[:len(header)+1+len(payload)]), raw) {
-		return errToken
+		return ErrToken
 	}
 	claims, err := strict.DecodeString(payload)
 	if err != nil {
-		return errToken
+		return ErrToken
 	}
 	if err := json.NewDecoder(bytes.NewReader(claims)).Decode(v); err != nil {
-		return errToken
+		return ErrToken
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package provider
+package keys
 
 import (
 	"context"
@@ -27,7 +27,7 @@ const (
 // A KeyAgent signs with keys that never come into this process. It is an ssh-agent behind a unix socket
 // (draft-ietf-sshm-ssh-agent), because that is what there is for every kind of key: PKCS #11 modules (ssh-add -s), TPMs, key
 // management services. See docs/decisions/0027. It may be used by any number of goroutines.
-type KeyAgent struct {
+type Agent struct {
 	socket string
 	idle   chan agentLine
 }
@@ -39,13 +39,13 @@ type agentLine struct {
 }
 
 // NewKeyAgent returns the agent at a socket; it asks nothing yet.
-func NewKeyAgent(socket string) *KeyAgent {
-	return &KeyAgent{socket: socket, idle: make(chan agentLine, agentIdle)}
+func NewAgent(socket string) *Agent {
+	return &Agent{socket: socket, idle: make(chan agentLine, agentIdle)}
 }
 
 // ask puts a question, over a kept line or a new one. A kept one may be of an agent that has been started anew since, so if it
 // fails, a new one is tried.
-func (a *KeyAgent) ask(question func(agent.ExtendedAgent) error) error {
+func (a *Agent) ask(question func(agent.ExtendedAgent) error) error {
 	select {
 	case kept := <-a.idle:
 		if a.over(kept, question) == nil {
@@ -64,7 +64,7 @@ func (a *KeyAgent) ask(question func(agent.ExtendedAgent) error) error {
 }
 
 // over puts the question over a line, and keeps the line if it was answered.
-func (a *KeyAgent) over(line agentLine, question func(agent.ExtendedAgent) error) error {
+func (a *Agent) over(line agentLine, question func(agent.ExtendedAgent) error) error {
 	late := time.AfterFunc(agentTimeout, func() { _ = line.conn.Close() }) // not a deadline: the client reads all the time
 	err := question(line.client)
 	if !late.Stop() || err != nil {
@@ -81,12 +81,12 @@ func (a *KeyAgent) over(line agentLine, question func(agent.ExtendedAgent) error
 
 // An agentKey is a key of an agent. Agents hash by themselves, so it signs messages and no digests.
 type agentKey struct {
-	agent  *KeyAgent // nil: there is none any more, and what was signed can be verified still
+	agent  *Agent // nil: there is none any more, and what was signed can be verified still
 	public crypto.PublicKey
 	ssh    ssh.PublicKey
 }
 
-func newAgentKey(a *KeyAgent, public crypto.PublicKey) (*agentKey, error) {
+func newAgentKey(a *Agent, public crypto.PublicKey) (*agentKey, error) {
 	key, err := ssh.NewPublicKey(public)
 	if err != nil {
 		return nil, fmt.Errorf("key of an agent: %w", err)
@@ -112,7 +112,7 @@ func agentAlgorithm(public crypto.PublicKey) string {
 }
 
 // keys are the keys that the agent holds and that can sign for us, in its order.
-func (a *KeyAgent) keys() (found []*agentKey, err error) {
+func (a *Agent) keys() (found []*agentKey, err error) {
 	var listed []*agent.Key
 	if err := a.ask(func(c agent.ExtendedAgent) (err error) {
 		listed, err = c.List()
@@ -174,15 +174,15 @@ func (k *agentKey) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts)
 }
 
 // Algorithms are those that tokens may be signed with: all of ours, or with an agent those that there were keys for at the start.
-func (k *Keys) Algorithms() []string {
+func (k *Ring) Algorithms() []string {
 	if offered := k.offered.Load(); offered != nil {
 		return *offered
 	}
-	return algorithms
+	return Algorithms
 }
 
 // lookAtAgent finds out what the agent can sign for.
-func (k *Keys) lookAtAgent(ctx context.Context) error {
+func (k *Ring) lookAtAgent(ctx context.Context) error {
 	if k.cfg.Agent == nil {
 		return nil
 	}
@@ -195,7 +195,7 @@ func (k *Keys) lookAtAgent(ctx context.Context) error {
 		return fmt.Errorf("load signing keys: %w", err)
 	}
 	var offered []string
-	for _, alg := range algorithms {
+	for _, alg := range Algorithms {
 		_, active := activeOf(stored, alg)
 		for _, key := range held {
 			active = active || agentAlgorithm(key.public) == alg
@@ -209,7 +209,7 @@ func (k *Keys) lookAtAgent(ctx context.Context) error {
 }
 
 // fromAgent picks a key of the agent that has not been used.
-func (k *Keys) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
+func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 	held, err := k.cfg.Agent.keys()
 	if err != nil {
 		return nil, err

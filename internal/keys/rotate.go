@@ -1,4 +1,4 @@
-package provider
+package keys
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 // replicas at once: what two of them do twice, the next run mends.
 //
 //	made ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone from the JWKS
-func (k *Keys) Rotate(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, false) }
+func (k *Ring) Rotate(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, false) }
 
 // RotateNow replaces every active key at once, announced or not. The old ones stay published for what they signed; clients
 // fetch the JWKS again when they meet a key they do not know.
-func (k *Keys) RotateNow(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, true) }
+func (k *Ring) RotateNow(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, true) }
 
-func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
+func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 	stored, err := k.cfg.DB.SigningKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("load signing keys: %w", err)
@@ -32,7 +32,7 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 		changed = append(changed, key)
 		events = append(events, keyEvent(idp.EventKeyRetired, key, now))
 	}
-	for _, alg := range algorithms {
+	for _, alg := range Algorithms {
 		active, ok := activeOf(stored, alg)
 		if !ok {
 			continue // never used: made when it is
@@ -73,7 +73,7 @@ func (k *Keys) rotate(ctx context.Context, now time.Time, force bool) error {
 }
 
 // announce makes and publishes the key that will sign next.
-func (k *Keys) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {
+func (k *Ring) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {
 	fresh, err := k.make(ctx, alg, idp.KeyNext, now)
 	if err != nil {
 		return idp.SigningKey{}, err

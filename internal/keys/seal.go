@@ -1,4 +1,4 @@
-package provider
+package keys
 
 import (
 	"crypto/aes"
@@ -21,14 +21,14 @@ var ErrOperatorKey = errors.New("sealed under an unknown operator key")
 
 // A KeyWrapper seals private keys under the operator's key. It knows older keys of the operator too, so that the
 // operator's key can be changed: what is new is sealed under the first, what is old still opens.
-type KeyWrapper struct {
+type Wrapper struct {
 	current []byte // id
 	ciphers map[string]cipher.AEAD
 }
 
 // NewKeyWrapper returns a wrapper that seals under key and opens under key and the older ones. All are 32 random bytes.
-func NewKeyWrapper(key []byte, older ...[]byte) (*KeyWrapper, error) {
-	w := &KeyWrapper{ciphers: map[string]cipher.AEAD{}}
+func NewWrapper(key []byte, older ...[]byte) (*Wrapper, error) {
+	w := &Wrapper{ciphers: map[string]cipher.AEAD{}}
 	for i, k := range append([][]byte{key}, older...) {
 		if len(k) != 32 {
 			return nil, fmt.Errorf("the operator's key has %d bytes, not 32", len(k))
@@ -58,7 +58,7 @@ func NewKeyWrapper(key []byte, older ...[]byte) (*KeyWrapper, error) {
 }
 
 // Seal encrypts plain. context is authenticated with it, so that a blob opens only in its own place.
-func (w *KeyWrapper) Seal(plain []byte, context string) []byte {
+func (w *Wrapper) Seal(plain []byte, context string) []byte {
 	aead := w.ciphers[string(w.current)]
 	blob := make([]byte, 1+sealIDLen+aead.NonceSize(), 1+sealIDLen+aead.NonceSize()+len(plain)+aead.Overhead())
 	blob[0] = sealVersion
@@ -69,7 +69,7 @@ func (w *KeyWrapper) Seal(plain []byte, context string) []byte {
 }
 
 // Open decrypts what Seal made in the same context. ErrOperatorKey: another operator's key made it.
-func (w *KeyWrapper) Open(blob []byte, context string) ([]byte, error) {
+func (w *Wrapper) Open(blob []byte, context string) ([]byte, error) {
 	const head = 1 + sealIDLen
 	if len(blob) < head+12 || blob[0] != sealVersion {
 		return nil, errors.New("not a sealed key")
