@@ -246,7 +246,7 @@ func (x *bench) profile() {
 // transport is shared by all clients, so that connections are reused as an application would.
 var transport = &http.Transport{MaxIdleConnsPerHost: 16}
 
-var client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var httpClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 // elsewhere is a client of its own address each time, as a trusted proxy tells it: tries are limited by address.
 type elsewhere struct{}
@@ -436,7 +436,7 @@ func (x *bench) get(target string) []byte {
 }
 
 func (x *bench) send(r *http.Request) []byte {
-	resp, err := client.Do(r)
+	resp, err := httpClient.Do(r)
 	if err != nil {
 		x.b.Fatal(err)
 	}

@@ -72,7 +72,7 @@ type server struct {
 // newServer opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
 // server (the demo).
 func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mail.Mailbox) (_ *server, err error) {
-	slog.SetDefault(log)
+	slog.SetDefault(slog.New(provider.DropLibraryRecords(log.Handler())))
 	s := &server{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
@@ -152,8 +152,6 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	if err != nil {
 		return nil, err
 	}
-	// zitadel/oidc logs through the process's default logger, redirect URIs with their state among it. We log what we want.
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	cas, err := clientCAs(cfg.ClientCAPath)
 	if err != nil {
 		return nil, err
@@ -164,7 +162,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
-		Begin: logins.Begin, AccessTTL: cfg.AccessTokenTTL, RefreshTTL: cfg.RefreshTokenTTL, RefreshKey: derive(key, "refresh"),
+		Begin: logins.Begin, Lifetimes: provider.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
 		ClientDocuments: cfg.ClientDocuments,

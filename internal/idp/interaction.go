@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// InteractionBucket is where interactions are kept in the ephemeral store. Package login and the protocol packages meet there.
+const InteractionBucket = "interaction"
+
 // InteractionTTL is how long a person may take over one interaction.
 const InteractionTTL = 30 * time.Minute
 

@@ -52,7 +52,7 @@ func New(c Config) (*Login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("login pages: %w", err)
 	}
-	return &Login{c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, "interaction", idp.InteractionTTL)}, nil
+	return &Login{c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL)}, nil
 }
 
 // Mount adds the screens to the browser's mux, the one behind the cross-origin check.

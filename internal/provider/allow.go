@@ -2,12 +2,9 @@ package provider
 
 import (
 	"cmp"
-	"errors"
 	"net/url"
 	"slices"
 	"time"
-
-	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -20,18 +17,18 @@ type wish struct {
 
 // wish reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). Whether they were
 // granted is for allow to say.
-func (p *Provider) wish(c idp.Client, form url.Values) (w wish, err error) {
-	if w.resources, err = p.targets(c, form["resource"]); err != nil {
-		return w, atToken(err)
+func (s *tokenService) wish(c idp.Client, form url.Values) (w wish, err error) {
+	if w.resources, err = s.cfg.Catalog.Targets(c, form["resource"]); err != nil {
+		return w, err
 	}
-	if w.details, err = p.details(c, form.Get("authorization_details")); err != nil {
-		return w, atToken(err)
+	if w.details, err = s.cfg.Catalog.Details(c, form.Get("authorization_details")); err != nil {
+		return w, err
 	}
 	return w, nil
 }
 
 // errClosed: what was granted was granted for a time (design §2), or is the client's no longer.
-var errClosed = refuse("invalid_scope", "the time for this action has passed; ask for it again at the authorization endpoint")
+var errClosed = Refuse("invalid_scope", "the time for this action has passed; ask for it again at the authorization endpoint")
 
 // allow settles what one answer gives of what a family was granted: what was wished for of it, which the client may still
 // have, and which is open. Whatever names an action class lasts as long as its window, and so does a token that carries it.
@@ -40,23 +37,23 @@ var errClosed = refuse("invalid_scope", "the time for this action has passed; as
 // A family that was granted for resources gets tokens for resources: their audience is those and nobody else, and they
 // carry the scopes that those take. Its other tokens are for the client's own audience. What one token would have to be in
 // two forms, opaque for one resource and a JWT for another, it is not: the client asks for one at a time.
-func (p *Provider) allow(is *issue, f idp.Family) error {
+func (s *tokenService) allow(is *issue, f idp.Family) error {
 	c, w := is.client, is.wish
 	named := f.Resources
 	if len(w.resources) > 0 {
 		granted := f.Resources
 		if len(granted) == 0 {
-			granted = p.audience(f.Audience, f.Scopes)
+			granted = s.audience(f.Audience, f.Scopes)
 		}
-		if beyond(w.resources, granted) {
-			return refuse("invalid_target", "more was asked for than was granted")
+		if Beyond(w.resources, granted) {
+			return Refuse("invalid_target", "more was asked for than was granted")
 		}
 		named = w.resources
 	}
 	scopes, details := f.Scopes, f.Details
 	if len(w.scopes) > 0 {
-		if beyond(w.scopes, scopes) {
-			return refuse("invalid_scope", "more was asked for than was granted")
+		if Beyond(w.scopes, scopes) {
+			return Refuse("invalid_scope", "more was asked for than was granted")
 		}
 		scopes = w.scopes
 	}
@@ -71,28 +68,28 @@ func (p *Provider) allow(is *issue, f idp.Family) error {
 	details = slices.DeleteFunc(slices.Clone(details), func(d idp.Detail) bool { return !slices.Contains(c.DetailTypes, d.Type) })
 	asked := idp.Access{Scopes: scopes, Resources: f.Audience, Details: details}
 	if len(named) > 0 {
-		asked.Resources = slices.DeleteFunc(slices.Clone(named), func(uri string) bool { return !p.mayTarget(c, uri) })
+		asked.Resources = slices.DeleteFunc(slices.Clone(named), func(uri string) bool { return !s.cfg.Catalog.MayTarget(c, uri) })
 		if len(asked.Resources) == 0 {
-			return refuse("invalid_target", "the client may not have tokens for these resources any longer")
+			return Refuse("invalid_target", "the client may not have tokens for these resources any longer")
 		}
-		asked.Scopes, asked.Details = p.carried(scopes, asked.Resources), details.At(asked.Resources)
+		asked.Scopes, asked.Details = s.cfg.Catalog.Carried(scopes, asked.Resources), details.At(asked.Resources)
 	}
-	open, until := p.Policy.Open(asked, f.Assurance, is.now)
+	open, until := s.cfg.Catalog.Policy.Open(asked, f.Assurance, is.now)
 	something := len(open.Scopes)+len(open.Details) > 0
 	nothingAsked := len(asked.Scopes)+len(asked.Details) == 0 && len(named) > 0 // the resource alone
 	if !something && !nothingAsked || len(asked.Resources) > 0 && len(open.Resources) == 0 {
 		return errClosed
 	}
-	is.openID = slices.Contains(scopes, scopeOpenID)
+	is.openID = slices.Contains(scopes, ScopeOpenID)
 	is.scopes, is.details = open.Scopes, open.Details
 	format, ttl := cmp.Or(c.AccessFormat, idp.FormatJWT), c.AccessTTL
 	if len(named) == 0 {
-		is.audience = p.audience(open.Resources, is.scopes)
+		is.audience = s.audience(open.Resources, is.scopes)
 	} else {
 		is.audience = open.Resources
-		is.scopes, is.details = p.carried(is.scopes, open.Resources), is.details.At(open.Resources)
+		is.scopes, is.details = s.cfg.Catalog.Carried(is.scopes, open.Resources), is.details.At(open.Resources)
 		var err error
-		if format, ttl, err = p.formOf(open.Resources, format, ttl); err != nil {
+		if format, ttl, err = s.formOf(open.Resources, format, ttl); err != nil {
 			return err
 		}
 	}
@@ -102,7 +99,7 @@ func (p *Provider) allow(is *issue, f idp.Family) error {
 	case is.opaque == "":
 		is.opaque = idp.NewSecret() + idp.NewSecret() // see Respond
 	}
-	ttl = cmp.Or(ttl, p.AccessTTL)
+	ttl = cmp.Or(ttl, s.cfg.Lifetimes.Access)
 	if most := c.Rules().AccessTTL; most > 0 {
 		ttl = min(ttl, most)
 	}
@@ -114,13 +111,13 @@ func (p *Provider) allow(is *issue, f idp.Family) error {
 }
 
 // formOf is the form and lifetime of one token for all of these resources; format and ttl are the client's.
-func (p *Provider) formOf(resources []string, format idp.TokenFormat, ttl time.Duration) (idp.TokenFormat, time.Duration, error) {
+func (s *tokenService) formOf(resources []string, format idp.TokenFormat, ttl time.Duration) (idp.TokenFormat, time.Duration, error) {
 	var one idp.TokenFormat
 	for _, uri := range resources {
-		r := p.Policy.Resources[uri]
+		r := s.cfg.Catalog.Policy.Resources[uri]
 		of := cmp.Or(r.Format, format)
 		if one != "" && of != one {
-			return "", 0, refuse("invalid_target", "the tokens of these resources differ in form; ask for one resource at a time")
+			return "", 0, Refuse("invalid_target", "the tokens of these resources differ in form; ask for one resource at a time")
 		}
 		one = of
 		if r.TTL > 0 && (ttl <= 0 || r.TTL < ttl) {
@@ -129,17 +126,3 @@ func (p *Provider) formOf(resources []string, format idp.TokenFormat, ttl time.D
 	}
 	return one, ttl, nil
 }
-
-// atToken makes an error of the library of a refusal, for the token endpoint.
-func atToken(err error) error {
-	bad, ok := errors.AsType[refusal](err)
-	if !ok {
-		return err
-	}
-	e := oidc.ErrInvalidRequest()
-	setText(&e.ErrorType, bad.code)
-	return e.WithDescription("%s", bad.description)
-}
-
-// setText assigns to a string type that another package does not export.
-func setText[T ~string](to *T, text string) { *to = T(text) }

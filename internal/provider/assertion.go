@@ -14,9 +14,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// assertionType is the one client_assertion_type (RFC 7523 §2.2).
-const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
 const (
 	// assertionLife is how far ahead exp may lie. It bounds how long a replay mark is kept; widely used libraries set an hour.
 	assertionLife = time.Hour
@@ -56,7 +53,7 @@ func parseAssertion(text string) (*assertion, error) {
 
 // checkAssertion says what is wrong with an assertion of client c, apart from its having been used before. The texts are for
 // the log and repeat nothing of what was sent.
-func (p *Provider) checkAssertion(ctx context.Context, a *assertion, c idp.Client, now time.Time) error {
+func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, now time.Time) error {
 	policy := c.Rules()
 	if err := checkHeader(a.token, assertionTypes, c.AuthAlg, policy); err != nil {
 		return err
@@ -64,12 +61,12 @@ func (p *Provider) checkAssertion(ctx context.Context, a *assertion, c idp.Clien
 	if c.ID != a.claims.Subject {
 		return errors.New("sub is another client")
 	}
-	ours := []string{p.Issuer}
+	ours := []string{s.cfg.Issuer}
 	if policy.AudienceLists {
-		ours = append(ours, p.Issuer+pathToken)
+		ours = append(ours, s.cfg.Issuer+PathToken)
 	}
-	var aud audience
-	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || beyond(aud, ours) {
+	var aud Audience
+	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || Beyond(aud, ours) {
 		return errors.New("aud is not this provider alone")
 	}
 	if a.claims.Audience[0] == '[' && !policy.AudienceLists {
@@ -78,7 +75,7 @@ func (p *Provider) checkAssertion(ctx context.Context, a *assertion, c idp.Clien
 	if err := a.claims.checkTimes(now); err != nil {
 		return err
 	}
-	return p.signedBy(ctx, c, a.token) // last: it may have to ask for the keys
+	return s.SignedBy(ctx, c, a.token) // last: it may have to ask for the keys
 }
 
 func (c assertionClaims) checkTimes(now time.Time) error {
@@ -93,15 +90,15 @@ func (c assertionClaims) checkTimes(now time.Time) error {
 	return c.check(now)
 }
 
-// use marks an assertion, which has passed check, as used until it expires, and reports whether it had not been: on
-// whichever replica, one use wins (RFC 7523 §3 item 7).
-func (p *Provider) use(ctx context.Context, a *assertion, now time.Time) (fresh bool, err error) {
+// markUsed marks an assertion that passed its checks as used until it expires, and reports whether it was new. One use wins,
+// on whichever replica (RFC 7523 §3 item 7).
+func (s *Authenticator) markUsed(ctx context.Context, a *assertion, now time.Time) (fresh bool, err error) {
 	sum := sha256.Sum256([]byte(a.claims.Subject + "\x00" + a.claims.ID)) // any jti, in a key of fixed length
 	mark := &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "assertion:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
 		// To the second after exp, which may have a fraction; and a replica whose clock is behind takes it longer.
 		TTL: time.Unix(int64(*a.claims.Expires)+1, 0).Sub(now) + signedSkew,
 	}
-	err = p.Ephemeral.Do(ctx, mark)
+	err = s.cfg.Ephemeral.Do(ctx, mark)
 	return mark.Found, err
 }

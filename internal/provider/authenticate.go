@@ -2,36 +2,47 @@ package provider
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net/http"
 	"time"
-
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
-// VerifyClient authenticates the client by exactly the method it is registered for (OIDC Core §9).
-func (s server) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	c, err := s.p.authenticate(ctx, r.Header, r.Data)
-	if err != nil {
-		return nil, err
-	}
-	return client{registered: c}, nil
+// AuthenticatorConfig wires an Authenticator.
+type AuthenticatorConfig struct {
+	Issuer    string
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Outbound  *outbound.Client // fetches the keys of clients
+	CAs       *x509.CertPool   // of clients with tls_client_auth; nil: there are no such clients
 }
 
-// authenticate finds the client that a request comes from. What made it fail goes into the log alone.
-func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.ClientCredentials) (idp.Client, error) {
-	now, id, method := time.Now(), cc.ClientID, idp.AuthMethodNone
+// An Authenticator authenticates clients. It may be used by any number of goroutines.
+type Authenticator struct {
+	cfg     AuthenticatorConfig
+	keySets keySets
+}
+
+// NewAuthenticator returns an Authenticator.
+func NewAuthenticator(cfg AuthenticatorConfig) *Authenticator {
+	return &Authenticator{cfg: cfg, keySets: keySets{outbound: cfg.Outbound, sets: map[string]*keySet{}}}
+}
+
+// Authenticate returns the client that a call comes from. The client must use exactly the method it is registered for (OIDC
+// Core §9). The reason for a failure goes into the log alone. Its errors are *Error.
+func (s *Authenticator) Authenticate(ctx context.Context, call *Call) (idp.Client, error) {
+	now, id, method := time.Now(), call.Credentials.ClientID, idp.AuthMethodNone
 	var a *assertion
 	switch {
-	case cc.ClientAssertion != "":
+	case call.Credentials.Assertion != "":
 		var err error
-		a, err = parseAssertion(cc.ClientAssertion)
+		a, err = parseAssertion(call.Credentials.Assertion)
 		if err == nil && id != "" && id != a.claims.Subject { // RFC 7521 §4.2
 			err = errors.New("client_id is not that of the assertion")
 		}
@@ -39,17 +50,17 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 			return idp.Client{}, notClient(ctx, err)
 		}
 		id, method = a.claims.Subject, idp.AuthMethodPrivateKey
-	case header.Get("Authorization") != "":
+	case call.Credentials.Basic:
 		method = idp.AuthMethodBasic
-	case cc.ClientSecret != "":
+	case call.Credentials.Secret != "":
 		method = idp.AuthMethodPost
 	}
-	c, err := p.DB.Client(ctx, id)
+	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
 		return idp.Client{}, notClient(ctx, errors.New("no such client"))
 	}
 	if err != nil {
-		return idp.Client{}, broken(ctx, "load client", err)
+		return idp.Client{}, Broken(ctx, "load client", err)
 	}
 	if method == idp.AuthMethodNone && c.ByCertificate() { // it sends its client_id and nothing else (RFC 8705 §2)
 		method = c.AuthMethod
@@ -58,46 +69,59 @@ func (p *Provider) authenticate(ctx context.Context, header http.Header, cc *op.
 	case method != c.AuthMethod:
 		err = errors.New("not the registered method")
 	case a != nil:
-		err = p.checkAssertion(ctx, a, c, now)
+		err = s.checkAssertion(ctx, a, c, now)
 	case c.ByCertificate():
-		err = p.checkCertificate(ctx, c, now)
-	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(cc.ClientSecret), now):
+		err = s.checkCertificate(ctx, call.Sender, c, now)
+	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(call.Credentials.Secret), now):
 		err = errors.New("not its secret")
 	}
 	if err == nil && a != nil {
-		fresh, failed := p.use(ctx, a, now)
+		fresh, failed := s.markUsed(ctx, a, now)
 		if failed != nil {
-			return idp.Client{}, broken(ctx, "mark assertion", failed)
+			return idp.Client{}, Broken(ctx, "mark assertion", failed)
 		}
 		if !fresh {
 			err = errors.New("the assertion was used before")
 		}
 	}
 	if err != nil {
-		p.noteRefused(ctx, c)
+		s.noteRefused(ctx, c)
 		return idp.Client{}, notClient(ctx, err)
 	}
 	web.Note(ctx, slog.String("client", c.ID))
-	asks(ctx, c.ID)
-	p.used(ctx, c, now)
+	call.Asks(c.ID)
+	s.noteUse(ctx, c, now)
 	return c, nil
 }
 
-// notClient is the one answer to every failed authentication; reason is ours and stays in the log.
+// notClient returns the one answer to every failed authentication; reason is ours and stays in the log.
 func notClient(ctx context.Context, reason error) error {
 	web.Note(ctx, slog.String("client_refused", reason.Error()))
-	return oidc.ErrInvalidClient()
+	return InvalidClient()
 }
 
-// noteRefused records that a client failed to authenticate: once a minute for each client, because whoever knows a
-// client_id can cause it as often as he likes.
-func (p *Provider) noteRefused(ctx context.Context, c idp.Client) {
+// noteRefused records that a client failed to authenticate: once a minute for each client, because anybody who
+// knows a client_id can cause it at will.
+func (s *Authenticator) noteRefused(ctx context.Context, c idp.Client) {
 	now := time.Now()
 	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "client-refused:" + c.ID, Value: []byte("1"), TTL: time.Minute}
-	if err := p.Ephemeral.Do(ctx, claim); err != nil || !claim.Found {
+	if err := s.cfg.Ephemeral.Do(ctx, claim); err != nil || !claim.Found {
 		return
 	}
-	if err := p.DB.RecordEvents(ctx, p.event(ctx, idp.EventClientAuthRefused, "", c.ID, now)); err != nil {
+	if err := s.cfg.DB.RecordEvents(ctx, ClientEvent(ctx, idp.EventClientAuthRefused, "", c.ID, now)); err != nil {
 		web.Note(ctx, slog.Any("record_error", err))
+	}
+}
+
+// useMark is how exact UsedAt is: one write a day for each client in use.
+const useMark = 24 * time.Hour
+
+// noteUse records once a day that a dynamic client is in use. Those that are not are removed.
+func (s *Authenticator) noteUse(ctx context.Context, c idp.Client, now time.Time) {
+	if c.UsedAt.IsZero() || now.Sub(c.UsedAt) < useMark {
+		return
+	}
+	if err := s.cfg.DB.UseClient(ctx, c.ID, now); err != nil {
+		web.Note(ctx, slog.Any("use_error", err))
 	}
 }

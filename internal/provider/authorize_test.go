@@ -54,7 +54,7 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 				v := request(c, row.params...)
 				r := h.authorize(v)
 				if method == "POST" {
-					r = h.post(pathAuthorize, v)
+					r = h.post(PathAuthorize, v)
 				}
 				if want := map[string]int{"GET": 302, "POST": 303}[method]; r.StatusCode != want || r.Header.Get("Location") != "/login?i="+h.last.ID {
 					t.Fatalf("%s: %d to %q: %s", method, r.StatusCode, r.Header.Get("Location"), r.body)
@@ -100,7 +100,7 @@ var badRequests = []struct {
 	{"claims with a member twice", []string{"claims", `{"id_token":{"acr":{"essential":true,"essential":false}}}`}, "invalid_request"},
 	{"claims with something behind", []string{"claims", `{} {}`}, "invalid_request"},
 	{"claims of the wrong type", []string{"claims", `{"id_token":{"acr":"phrh"}}`}, "invalid_request"},
-	{"claims too long", []string{"claims", `{"x":"` + strings.Repeat("x", maxClaims) + `"}`}, "invalid_request"},
+	{"claims too long", []string{"claims", `{"x":"` + strings.Repeat("x", 4096) + `"}`}, "invalid_request"},
 	{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
 }
 
@@ -130,7 +130,7 @@ func TestAuthorizeSendsErrorsToTheClient(t *testing.T) {
 					t.Errorf("%s in an error response", name)
 				}
 			}
-			if d := q.Get("error_description"); d == "" || d != describable(d) {
+			if d := q.Get("error_description"); d == "" || d != Describable(d) {
 				t.Errorf("description %q", d)
 			}
 		})
@@ -199,71 +199,6 @@ func TestAnUntrustedRedirectURIGetsAPageAndNoRedirect(t *testing.T) {
 	}
 }
 
-func TestRedirectURIMatching(t *testing.T) {
-	native := idp.Client{Native: true, RedirectURIs: []string{"http://127.0.0.1/cb", "http://[::1]:8000/cb?a=1", "http://localhost/cb", "com.example.app:/cb", "https://app.example/cb"}}
-	for uri, want := range map[string]bool{
-		"http://127.0.0.1/cb":          true,
-		"http://127.0.0.1:49152/cb":    true,
-		"http://[::1]:1/cb?a=1":        true,
-		"http://localhost:3000/cb":     true,
-		"com.example.app:/cb":          true,
-		"http://127.0.0.1:49152/cb?x":  false,
-		"http://127.0.0.1:49152/cb#":   false,
-		"http://127.0.0.1:49152/other": false,
-		"http://127.0.0.1:49152/%63b":  false,
-		"http://127.0.0.2:49152/cb":    false,
-		"http://u@127.0.0.1:49152/cb":  false,
-		"https://127.0.0.1:49152/cb":   false,
-		"HTTP://127.0.0.1:49152/cb":    false,
-		"http://127.0.0.1.evil.io/cb":  false,
-		"http://127.0.0.1:49152/../cb": false,
-		"https://app.example:444/cb":   false,
-		"com.example.app:/cb/":         false,
-	} {
-		if got := redirectRegistered(native, uri); got != want {
-			t.Errorf("%s: %v, want %v", uri, got, want)
-		}
-	}
-	web := native
-	web.Native = false
-	if redirectRegistered(web, "http://127.0.0.1:49152/cb") {
-		t.Error("any port for a client that is not native")
-	}
-}
-
-func FuzzRedirectURIMatching(f *testing.F) {
-	registered := []string{"http://127.0.0.1/cb", "https://app.example/cb"}
-	f.Add("http://127.0.0.1:1/cb")
-	f.Add("http://127.0.0.1:1@evil.example/cb")
-	f.Add("http://127.0.0.1:/cb")
-	f.Fuzz(func(t *testing.T, uri string) {
-		if !redirectRegistered(idp.Client{Native: true, RedirectURIs: registered}, uri) || slices.Contains(registered, uri) {
-			return
-		}
-		u, err := url.Parse(uri)
-		if err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" || u.Path != "/cb" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			t.Errorf("accepted %q", uri)
-		}
-	})
-}
-
-func FuzzClaimsParameter(f *testing.F) {
-	f.Add(`{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`)
-	f.Add(`{"userinfo":{"a":null},"userinfo":{}}`)
-	f.Add(`{"x":[[[{"a":1,"a":2}]]]}`)
-	f.Fuzz(func(t *testing.T, s string) {
-		c, err := parseClaims(s)
-		if err == nil && c == nil {
-			t.Error("neither claims nor an error")
-		}
-		if err == nil {
-			c.scopes()
-			c.granted([]string{"email"})
-			c.IDToken["acr"].values()
-		}
-	})
-}
-
 func TestAnIDTokenHintNamesTheUserEvenWhenExpired(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
@@ -308,52 +243,9 @@ func TestOfflineAccessIsIgnoredForAClientWithoutRefreshTokens(t *testing.T) {
 func TestAParameterInTheAddressOfAPostedRequestDoesNotCount(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	h.post(pathAuthorize+"?prompt=none&scope=openid+email", request(c))
+	h.post(PathAuthorize+"?prompt=none&scope=openid+email", request(c))
 	if len(h.last.Request.Prompt) != 0 || len(h.last.Request.Scopes) != 1 {
 		t.Errorf("request: %+v", h.last.Request)
-	}
-}
-
-func TestRequirementIsTheStrictestCombination(t *testing.T) {
-	age := func(d time.Duration) *time.Duration { return &d }
-	gold := "urn:example:gold"
-	payments := []idp.ActionClass{testPolicy().ActionClasses["payments"]}
-	for _, row := range []struct {
-		name   string
-		client idp.Client
-		demand demand
-		want   idp.Requirement
-	}{
-		{"nothing asked", idp.Client{}, demand{}, idp.Requirement{}},
-		{"acr_values are a wish", idp.Client{}, demand{ACRValues: []string{"phrh", "phr"}}, idp.Requirement{ACRValues: []string{"phrh", "phr"}}},
-		{"unknown wishes are dropped", idp.Client{}, demand{ACRValues: []string{"1", "phr"}}, idp.Requirement{ACRValues: []string{"phr"}}},
-		{"unknown essential values stay and cannot be met", idp.Client{}, demand{ACR: &claimRequest{Essential: true, Value: "1"}}, idp.Requirement{ACRValues: []string{"1"}, Essential: true}},
-		{"an essential acr claim", idp.Client{}, demand{ACR: &claimRequest{Essential: true, Values: []any{gold}}}, idp.Requirement{ACRValues: []string{gold}, Essential: true}},
-		{"a voluntary acr claim", idp.Client{}, demand{ACR: &claimRequest{Value: "phrh"}}, idp.Requirement{ACRValues: []string{"phrh"}}},
-		{"essential without values asks for nothing in particular", idp.Client{}, demand{ACRValues: []string{"phrh"}, ACR: &claimRequest{Essential: true}}, idp.Requirement{ACRValues: []string{"phrh"}}},
-		{"both: what satisfies both", idp.Client{}, demand{ACRValues: []string{"phrh", gold}, ACR: &claimRequest{Essential: true, Values: []any{"phr", "phrh"}}}, idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}},
-		{"both, with nothing in common: the claim", idp.Client{}, demand{ACRValues: []string{"phr"}, ACR: &claimRequest{Essential: true, Value: "phrh"}}, idp.Requirement{ACRValues: []string{"phrh"}, Essential: true}},
-		{"the client's default where the request is silent", idp.Client{DefaultACRValues: []string{"phrh"}}, demand{}, idp.Requirement{ACRValues: []string{"phrh"}}},
-		{"the client's default gives way", idp.Client{DefaultACRValues: []string{"phrh"}}, demand{ACRValues: []string{"phr"}}, idp.Requirement{ACRValues: []string{"phr"}}},
-		{"the client's floor does not", idp.Client{MinimumACR: "phrh"}, demand{ACRValues: []string{"phr"}}, idp.Requirement{ACRValues: []string{"phr"}, MinimumACR: "phrh"}},
-		{"max_age", idp.Client{}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(time.Hour)}},
-		{"default_max_age", idp.Client{DefaultMaxAge: age(time.Hour)}, demand{}, idp.Requirement{MaxAge: age(time.Hour)}},
-		{"a request can lower it", idp.Client{DefaultMaxAge: age(time.Hour)}, demand{MaxAge: age(time.Minute)}, idp.Requirement{MaxAge: age(time.Minute)}},
-		{"and not lift it", idp.Client{DefaultMaxAge: age(time.Minute)}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(time.Minute)}},
-		{"max_age=0 is a new ceremony", idp.Client{}, demand{MaxAge: age(0)}, idp.Requirement{MaxAge: age(0), Fresh: true}},
-		{"default_max_age=0 too", idp.Client{DefaultMaxAge: age(0)}, demand{MaxAge: age(time.Hour)}, idp.Requirement{MaxAge: age(0), Fresh: true}},
-		{"prompt=login", idp.Client{}, demand{Login: true}, idp.Requirement{Fresh: true}},
-		{"a scope's action class", idp.Client{}, demand{Access: idp.Access{Scopes: []string{"openid", "payments"}}}, idp.Requirement{ActionClasses: payments}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			got := requirement(testPolicy(), row.client, row.demand)
-			if len(got.ACRValues) == 0 {
-				got.ACRValues = nil
-			}
-			if d := cmp.Diff(row.want, got); d != "" {
-				t.Errorf("(-want +got):\n%s", d)
-			}
-		})
 	}
 }
 
@@ -361,8 +253,8 @@ func TestAnUnsupportedMethodIsRefused(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for path, methods := range map[string][]string{
-		pathAuthorize: {"DELETE", "PUT"}, pathToken: {"GET", "DELETE"}, pathUserInfo: {"DELETE"}, pathIntrospect: {"GET"}, pathRevoke: {"GET"},
-		pathJWKS: {"POST"}, pathEndSession: {"PUT"}, "/.well-known/openid-configuration": {"POST"},
+		PathAuthorize: {"DELETE", "PUT"}, PathToken: {"GET", "DELETE"}, PathUserInfo: {"DELETE"}, PathIntrospect: {"GET"}, PathRevoke: {"GET"},
+		PathJWKS: {"POST"}, PathEndSession: {"PUT"}, "/.well-known/openid-configuration": {"POST"},
 	} {
 		for _, method := range methods {
 			req, err := http.NewRequest(method, h.url+path, strings.NewReader(request(c).Encode()))

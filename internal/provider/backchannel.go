@@ -46,30 +46,30 @@ type logoutClaims struct {
 }
 
 // logoutToken makes the token when it is to be delivered, so that it is fresh however long the client could not be reached.
-func (p *Provider) logoutToken(ctx context.Context, c idp.Client, l store.Logout, now time.Time) (string, error) {
+func (s *logoutService) logoutToken(ctx context.Context, c idp.Client, l store.Logout, now time.Time) (string, error) {
 	alg := c.IDTokenAlg
 	if alg == "" {
 		alg = keys.ES256
 	}
-	s, err := p.Keys.Signer(ctx, alg)
+	signer, err := s.cfg.Keys.Signer(ctx, alg)
 	if err != nil {
 		return "", err
 	}
-	return s.Sign(keys.TypeLogout, logoutClaims{
-		Issuer:   p.Issuer,
-		Subject:  p.names.Sub(c, l.UserID),
+	return signer.Sign(keys.TypeLogout, logoutClaims{
+		Issuer:   s.cfg.Issuer,
+		Subject:  s.cfg.Names.Sub(c, l.UserID),
 		Audience: c.ID,
 		Issued:   now.Unix(),
 		Expires:  now.Add(logoutTokenTTL).Unix(),
 		ID:       idp.NewSecret().Reveal(),
 		Events:   map[string]struct{}{logoutEvent: {}},
-		Session:  p.names.SID(c, l.SessionID),
+		Session:  s.cfg.Names.SID(c, l.SessionID),
 	})
 }
 
-// DeliverLogouts tells clients of ended sessions until ctx ends. Every replica runs it: the outbox gives each logout to one
+// Deliver tells clients of ended sessions until ctx ends. Every replica runs it: the outbox gives each logout to one
 // at a time. A client is told one thing after the other, so that a slow one takes no more than one of the places.
-func (p *Provider) DeliverLogouts(ctx context.Context) {
+func (s *logoutService) Deliver(ctx context.Context) {
 	var told sync.Map // clients whose turn it is
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -77,9 +77,9 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 	tick := time.NewTicker(logoutPause)
 	defer tick.Stop()
 	for {
-		clients, err := p.DB.ClientsToTell(ctx, time.Now())
+		clients, err := s.cfg.DB.ClientsToTell(ctx, time.Now())
 		if err != nil && ctx.Err() == nil {
-			p.Logger.WarnContext(ctx, "logout outbox", "error", err) // the store's trouble: look again at the next tick
+			s.cfg.Logger.WarnContext(ctx, "logout outbox", "error", err) // the store's trouble: look again at the next tick
 		}
 		rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] }) // nobody is always last
 		for _, id := range clients {
@@ -92,8 +92,8 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 				return
 			}
 			wg.Go(func() {
-				if err := p.tell(ctx, id); err != nil && ctx.Err() == nil {
-					p.Logger.WarnContext(ctx, "logout outbox", "client", id, "error", err)
+				if err := s.Tell(ctx, id); err != nil && ctx.Err() == nil {
+					s.cfg.Logger.WarnContext(ctx, "logout outbox", "client", id, "error", err)
 				}
 				told.Delete(id)
 				<-places
@@ -106,53 +106,53 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.DB.LogoutsQueued():
+		case <-s.cfg.DB.LogoutsQueued():
 		case <-freed:
 		case <-tick.C:
 		}
 	}
 }
 
-// tell delivers what is due for a client, until there is no more, the client cannot be reached, or its turn is over.
-func (p *Provider) tell(ctx context.Context, clientID string) error {
+// Tell delivers what is due for a client, until there is no more, the client cannot be reached, or its turn is over.
+func (s *logoutService) Tell(ctx context.Context, clientID string) error {
 	for range logoutsInARow {
-		l, err := p.DB.ClaimLogout(ctx, clientID, time.Now(), logoutLease)
+		l, err := s.cfg.DB.ClaimLogout(ctx, clientID, time.Now(), logoutLease)
 		if errors.Is(err, idp.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
-		if reached, err := p.deliverLogout(ctx, l); err != nil || !reached {
+		if reached, err := s.DeliverOne(ctx, l); err != nil || !reached {
 			return err
 		}
 	}
 	return nil
 }
 
-// deliverLogout makes one attempt. Trouble of our own is an error, and the lease runs out by itself.
-func (p *Provider) deliverLogout(ctx context.Context, l store.Logout) (reached bool, err error) {
-	c, err := p.DB.Client(ctx, l.ClientID)
+// DeliverOne makes one attempt. Trouble of our own is an error, and the lease runs out by itself.
+func (s *logoutService) DeliverOne(ctx context.Context, l store.Logout) (reached bool, err error) {
+	c, err := s.cfg.DB.Client(ctx, l.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && c.BackchannelLogoutURI == "" {
-		return true, p.DB.FinishLogout(ctx, l) // it does not want to hear any more, or only by way of the browser
+		return true, s.cfg.DB.FinishLogout(ctx, l) // it does not want to hear any more, or only by way of the browser
 	}
 	if err != nil {
 		return false, fmt.Errorf("load client: %w", err)
 	}
 	now := time.Now()
-	token, err := p.logoutToken(ctx, c, l, now)
+	token, err := s.logoutToken(ctx, c, l, now)
 	if err != nil {
 		return false, fmt.Errorf("logout token: %w", err)
 	}
 	body := url.Values{"logout_token": {token}}.Encode()
-	status, err := p.Outbound.Post(ctx, c.BackchannelLogoutURI, "application/x-www-form-urlencoded", []byte(body))
+	status, err := s.cfg.Outbound.Post(ctx, c.BackchannelLogoutURI, "application/x-www-form-urlencoded", []byte(body))
 	if ctx.Err() != nil && err != nil {
 		return false, nil // we are being stopped: no fault of the client
 	}
 	// What the client has heard must be noted even if we are stopped in this moment.
 	ctx = context.WithoutCancel(ctx)
 	if err == nil && status >= 200 && status <= 299 {
-		return true, p.DB.FinishLogout(ctx, l)
+		return true, s.cfg.DB.FinishLogout(ctx, l)
 	}
 	failure := "answered " + strconv.Itoa(status)
 	if err != nil {
@@ -161,28 +161,25 @@ func (p *Provider) deliverLogout(ctx context.Context, l store.Logout) (reached b
 	// A 400 is about this one token (§2.8); everything else says that the client cannot be told anything now.
 	reached = err == nil && status == http.StatusBadRequest
 	next := now.Add(logoutBackoff[min(l.Attempts, len(logoutBackoff))-1])
-	p.Logger.WarnContext(ctx, "logout not delivered", "client", l.ClientID, "attempt", l.Attempts, "error", failure)
-	return reached, p.DB.PostponeLogout(ctx, l, failure, next, !reached)
+	s.cfg.Logger.WarnContext(ctx, "logout not delivered", "client", l.ClientID, "attempt", l.Attempts, "error", failure)
+	return reached, s.cfg.DB.PostponeLogout(ctx, l, failure, next, !reached)
 }
 
 const (
 	sessionsAtOnce = 100 // looked for in one round trip
 	logoutRounds   = 50  // in one run of SettleLogouts; a backlog is left for the next
-	// firstLook is how soon after a client's first tokens its session is looked for. From then on it is known when the session
-	// may end by itself; until then it is not, and somebody may have signed out while the code was on its way.
-	firstLook = time.Minute
 )
 
-// SettleLogouts finds the sessions that have ended by themselves, and those whose end nobody wrote down: they are gone from
+// Settle finds the sessions that have ended by themselves, and those whose end nobody wrote down: they are gone from
 // the ephemeral store, which tells nobody. It also gives up what could not be delivered. One replica at a time runs it.
-func (p *Provider) SettleLogouts(ctx context.Context) error {
+func (s *logoutService) Settle(ctx context.Context) error {
 	for range logoutRounds {
 		now := time.Now()
-		sids, err := p.DB.WatchedSessions(ctx, now, sessionsAtOnce)
+		sids, err := s.cfg.DB.WatchedSessions(ctx, now, sessionsAtOnce)
 		if err != nil || len(sids) == 0 {
-			return errors.Join(err, p.giveUpLogouts(ctx))
+			return errors.Join(err, s.giveUpLogouts(ctx))
 		}
-		alive, err := p.Sessions.Alive(ctx, sids)
+		alive, err := s.cfg.Sessions.Alive(ctx, sids)
 		if err != nil {
 			return err
 		}
@@ -192,17 +189,17 @@ func (p *Provider) SettleLogouts(ctx context.Context) error {
 				gone = append(gone, sid)
 			}
 		}
-		if err := p.DB.SettleSessions(ctx, alive, gone, now); err != nil {
+		if err := s.cfg.DB.SettleSessions(ctx, alive, gone, now); err != nil {
 			return err
 		}
 	}
-	return p.giveUpLogouts(ctx)
+	return s.giveUpLogouts(ctx)
 }
 
-func (p *Provider) giveUpLogouts(ctx context.Context) error {
+func (s *logoutService) giveUpLogouts(ctx context.Context) error {
 	now := time.Now()
 	for range logoutRounds {
-		n, err := p.DB.GiveUpLogouts(ctx, now.Add(-logoutPatience), sessionsAtOnce, func(l store.Logout) idp.Event {
+		n, err := s.cfg.DB.GiveUpLogouts(ctx, now.Add(-logoutPatience), sessionsAtOnce, func(l store.Logout) idp.Event {
 			e := idp.NewEvent(idp.EventLogoutGivenUp, l.UserID, now)
 			e.ClientID, e.SessionID = l.ClientID, l.SessionID
 			e.Detail = map[string]string{"attempts": strconv.Itoa(l.Attempts), "last_error": l.LastError}

@@ -73,7 +73,7 @@ func (h *house) listening(at *listener, change ...func(*idp.Client)) idp.Client 
 // tell delivers what is due for a client now.
 func (h *house) tell(c idp.Client) {
 	h.t.Helper()
-	check(h.t, h.provider.tell(context.Background(), c.ID))
+	check(h.t, h.provider.logouts.Tell(context.Background(), c.ID))
 }
 
 func TestALogoutTokenIsByTheBook(t *testing.T) {
@@ -120,7 +120,7 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA})
 			check(t, err)
 			var set jose.JSONWebKeySet
-			check(t, json.Unmarshal([]byte(h.get(pathJWKS).body), &set))
+			check(t, json.Unmarshal([]byte(h.get(PathJWKS).body), &set))
 			if _, err := jws.Verify(set.Key(header["kid"].(string))[0]); err != nil {
 				t.Errorf("not verified with the published key: %v", err)
 			}
@@ -163,7 +163,7 @@ func TestALogoutTokenPassesForNothingElse(t *testing.T) {
 	h.endSession("id_token_hint", tok["id_token"].(string))
 	h.tell(c)
 	token := at.heard[0].Get("logout_token")
-	if _, err := h.provider.verifyHint(t.Context(), token); !errors.Is(err, keys.ErrToken) {
+	if _, err := h.provider.tokens.VerifyHint(t.Context(), token); !errors.Is(err, keys.ErrToken) {
 		t.Errorf("as a hint: %v", err)
 	}
 	wantError(t, h.userinfo(token), 401, "invalid_token")
@@ -345,13 +345,13 @@ func TestRetriesAreFreshAndGoOnForADay(t *testing.T) {
 	var waits []time.Duration
 	now := start
 	for range 7 {
-		l, err := h.db.ClaimLogout(t.Context(), c.ID, now.Add(time.Second), logoutLease)
+		l, err := h.db.ClaimLogout(t.Context(), c.ID, now.Add(time.Second), (30 * time.Second))
 		check(t, err)
-		_, err = h.provider.deliverLogout(t.Context(), l)
+		_, err = h.provider.logouts.DeliverOne(t.Context(), l)
 		check(t, err)
-		real := time.Now() // deliverLogout counts from here
+		real := time.Now() // DeliverOne counts from here
 		wait := logoutBackoff[min(len(waits), len(logoutBackoff)-1)]
-		if _, err := h.db.ClaimLogout(t.Context(), c.ID, real.Add(wait-5*time.Second), logoutLease); !errors.Is(err, idp.ErrNotFound) {
+		if _, err := h.db.ClaimLogout(t.Context(), c.ID, real.Add(wait-5*time.Second), (30 * time.Second)); !errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("due before %v: %v", wait, err)
 		}
 		waits, now = append(waits, wait), real.Add(wait)
@@ -367,7 +367,7 @@ func TestRetriesAreFreshAndGoOnForADay(t *testing.T) {
 		t.Error("given up too early")
 	}
 	other, _ := h.signIn(c, u)
-	_, err = h.db.EndSession(t.Context(), other.ID, start.Add(-logoutPatience))
+	_, err = h.db.EndSession(t.Context(), other.ID, start.Add(-(24 * time.Hour)))
 	check(t, err)
 	check(t, h.provider.SettleLogouts(t.Context()))
 	if kinds(t, h, idp.EventLogoutGivenUp) != 1 {
@@ -451,11 +451,11 @@ func TestAKeyThatCannotBeReadLosesNoLogout(t *testing.T) {
 	check(t, err)
 	_, err = h.db.EndSession(t.Context(), sess, time.Now())
 	check(t, err)
-	if err := h.provider.tell(t.Context(), c.ID); err == nil {
+	if err := h.provider.logouts.Tell(t.Context(), c.ID); err == nil {
 		t.Error("no error")
 	}
 	var l store.Logout
-	l, err = h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add(logoutLease), time.Minute)
+	l, err = h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add((30 * time.Second)), time.Minute)
 	if err != nil || l.SessionID != sess || len(at.heard) != 0 {
 		t.Errorf("%+v %v", l, err)
 	}

@@ -4,144 +4,148 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
-	"strings"
 	"time"
-
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/keys"
-	"github.com/stepward/stepward/internal/web"
 )
 
-// A sender is what a request says of who sends it beside its form. The library hands neither path nor connection on to
-// what answers the request, so it travels in the context.
-type sender struct {
-	method, path string
-	scheme       string   // of the Authorization header, in lower case
-	proofs       []string // DPoP headers (RFC 9449 §4.1)
+// BinderConfig wires a Binder.
+type BinderConfig struct {
+	Issuer     string
+	MTLSOrigin string // where clients are asked for a certificate (RFC 8705 §5); empty: nowhere
+	Ephemeral  ephemeral.Store
+	Secret     []byte // 32 random bytes shared by all replicas; nonces are derived from it
 }
 
-type senderKey struct{}
-
-// withSender reads the sender of a request, and gives whoever sent a DPoP proof the nonce for the next one (RFC 9449 §8.2).
-func (p *Provider) withSender(w http.ResponseWriter, r *http.Request) *http.Request {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	s := sender{method: r.Method, path: r.URL.Path, scheme: strings.ToLower(scheme), proofs: r.Header.Values("DPoP")}
-	if len(s.proofs) > 0 {
-		w.Header().Set("DPoP-Nonce", p.nonces.current(time.Now()))
-	}
-	return r.WithContext(context.WithValue(r.Context(), senderKey{}, s))
+// A Binder checks the keys and certificates that requests prove. It may be used by any number of goroutines.
+type Binder struct {
+	cfg    BinderConfig
+	nonces nonces
 }
 
-func senderOf(ctx context.Context) sender {
-	s, _ := ctx.Value(senderKey{}).(sender)
-	return s
-}
+// NewBinder returns a Binder.
+func NewBinder(cfg BinderConfig) *Binder { return &Binder{cfg: cfg, nonces: newNonces(cfg.Secret)} }
 
-// A binding is the key that a request has proven. It counts when its mark has been set.
-type binding struct {
+// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
+func (s *Binder) Nonce(now time.Time) string { return s.nonces.current(now) }
+
+// A Binding is the key that a request has proven. It counts once its mark is set.
+type Binding struct {
 	idp.Confirmation
 	mark *ephemeral.Op // claims the proof's jti; nil: nothing to claim
 }
 
-// with are the binding's op and others that the caller has for the same round trip.
-func (b binding) with(ops ...*ephemeral.Op) []*ephemeral.Op {
+// With returns the binding's op and others that the caller has for the same round trip.
+func (b Binding) With(ops ...*ephemeral.Op) []*ephemeral.Op {
 	if b.mark == nil {
 		return ops
 	}
 	return append([]*ephemeral.Op{b.mark}, ops...)
 }
 
-// settled says, after the round trip, whether the proof was new.
-func (b binding) settled() error {
+// Settled says, after the round trip, whether the proof was new.
+func (b Binding) Settled() error {
 	if b.mark != nil && !b.mark.Found {
-		return invalidProof("the DPoP proof was used before")
+		return InvalidProof("the DPoP proof was used before")
 	}
 	return nil
 }
 
-// bind reads what a request of client c for tokens has proven: they are to be bound to it. Its errors are answers.
-func (p *Provider) bind(ctx context.Context, c idp.Client, now time.Time) (binding, error) {
-	cert, err := certificateBinding(ctx, c)
+// Bind returns the key to which tokens for this sender are bound. Its errors are *Error.
+func (s *Binder) Bind(sender Sender, c idp.Client, now time.Time) (Binding, error) {
+	cert, err := certificateBinding(sender, c)
 	if err != nil {
-		return binding{}, err
+		return Binding{}, err
 	}
-	s := senderOf(ctx)
-	if len(s.proofs) == 0 {
+	if len(sender.Proofs) == 0 {
 		if c.DPoPBound || !cert.Bound() && !c.Rules().BearerTokens {
-			return binding{}, invalidProof("a DPoP proof is needed")
+			return Binding{}, InvalidProof("a DPoP proof is needed")
 		}
-		return binding{Confirmation: cert}, nil
+		return Binding{Confirmation: cert}, nil
 	}
-	b, err := p.checkProof(s, c, "", now)
+	b, err := s.CheckProof(sender, c, "", now)
 	b.X5T = cert.X5T
 	return b, err
 }
 
-// checkProof checks the proof of a request (RFC 9449 §4.3), for accessToken if it presents one.
-func (p *Provider) checkProof(s sender, c idp.Client, accessToken string, now time.Time) (binding, error) {
-	if len(s.proofs) != 1 {
-		return binding{}, invalidProof("one DPoP proof is needed, and no more")
+// CheckProof checks the proof of a request (RFC 9449 §4.3), for accessToken if it presents one.
+func (s *Binder) CheckProof(sender Sender, c idp.Client, accessToken string, now time.Time) (Binding, error) {
+	if len(sender.Proofs) != 1 {
+		return Binding{}, InvalidProof("one DPoP proof is needed, and no more")
 	}
-	proof, err := dpop.Parse(s.proofs[0])
+	proof, err := dpop.Parse(sender.Proofs[0])
 	if err != nil {
-		return binding{}, invalidProof(err.Error())
+		return Binding{}, InvalidProof(err.Error())
 	}
 	// The address is ours as clients know it, never what the Host header says.
-	err = proof.Check(s.method, p.Issuer+s.path, accessToken, now)
-	if err != nil && p.MTLSOrigin != "" {
-		err = proof.Check(s.method, p.MTLSOrigin+s.path, accessToken, now)
+	err = proof.Check(sender.Method, s.cfg.Issuer+sender.Path, accessToken, now)
+	if err != nil && s.cfg.MTLSOrigin != "" {
+		err = proof.Check(sender.Method, s.cfg.MTLSOrigin+sender.Path, accessToken, now)
 	}
 	if err != nil {
-		return binding{}, invalidProof(err.Error())
+		return Binding{}, InvalidProof(err.Error())
 	}
 	needed := proof.Nonce != "" || !c.Rules().WithoutNonce
-	if needed && !p.nonces.fresh(proof.Nonce, now) {
-		return binding{}, &oidc.Error{ErrorType: "use_dpop_nonce", Description: "the DPoP proof has to carry the nonce of the DPoP-Nonce header"}
+	if needed && !s.nonces.fresh(proof.Nonce, now) {
+		return Binding{}, Refuse("use_dpop_nonce", "the DPoP proof has to carry the nonce of the DPoP-Nonce header")
 	}
 	sum := sha256.Sum256([]byte(proof.Key + "\x00" + proof.ID)) // any jti, in a key of fixed length
-	return binding{idp.Confirmation{JKT: proof.Key}, &ephemeral.Op{
+	return Binding{idp.Confirmation{JKT: proof.Key}, &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "dpop:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
 		TTL: proof.Until().Sub(now) + dpop.MaxAhead + time.Second, // a replica whose clock is behind takes it longer
 	}}, nil
 }
 
-func invalidProof(description string) error {
-	return &oidc.Error{ErrorType: "invalid_dpop_proof", Description: description}
+// InvalidProof returns the error for a DPoP proof that does not do.
+func InvalidProof(description string) error {
+	return Refuse("invalid_dpop_proof", description)
 }
 
-// held checks that whoever presents a token holds the keys that it is bound to (RFC 9449 §7.1, RFC 8705 §3): a bound token is
-// never taken for a bearer token, nor the other way round. errToken: it is presented in the wrong way, or by somebody else.
-func (p *Provider) held(ctx context.Context, token string, t presented, now time.Time) error {
-	if of := t.confirmation.X5T; of != "" {
-		if chain := web.ClientCertificate(ctx); len(chain) == 0 || idp.CertificateThumbprint(chain[0]) != of {
-			return keys.ErrToken
+// ErrNotHeld says that a token is presented in the wrong way, or by somebody else than its holder.
+var ErrNotHeld = errors.New("presented without the key that the token is bound to")
+
+// Prove checks that the sender of a token holds the keys that it is bound to (RFC 9449 §7.1, RFC 8705 §3). A bound token is
+// never accepted as a bearer token, nor the other way round. Its errors are ErrNotHeld and *Error.
+func (s *Binder) Prove(ctx context.Context, sender Sender, c idp.Client, token string, to idp.Confirmation, now time.Time) error {
+	if to.X5T != "" {
+		if chain := sender.Certificates; len(chain) == 0 || idp.CertificateThumbprint(chain[0]) != to.X5T {
+			return ErrNotHeld
 		}
 	}
-	s := senderOf(ctx)
-	switch proven, needed := s.scheme == "dpop", t.confirmation.JKT != ""; {
+	switch proven, needed := sender.Scheme == "dpop", to.JKT != ""; {
 	case proven != needed:
-		return keys.ErrToken
+		return ErrNotHeld
 	case !needed:
 		return nil
 	}
-	b, err := p.checkProof(s, t.client, token, now)
+	b, err := s.CheckProof(sender, c, token, now)
 	if err != nil {
-		return op.NewStatusError(err, http.StatusUnauthorized)
+		return ErrorOf(ctx, "check DPoP proof", err).With(http.StatusUnauthorized)
 	}
-	if b.JKT != t.confirmation.JKT {
-		return keys.ErrToken
+	if b.JKT != to.JKT {
+		return ErrNotHeld
 	}
-	if err := p.Ephemeral.Do(ctx, b.mark); err != nil {
-		return broken(ctx, "mark DPoP proof", err)
+	if err := s.cfg.Ephemeral.Do(ctx, b.mark); err != nil {
+		return Broken(ctx, "mark DPoP proof", err)
 	}
-	if err := b.settled(); err != nil {
-		return op.NewStatusError(err, http.StatusUnauthorized)
+	if err := b.Settled(); err != nil {
+		return ErrorOf(ctx, "check DPoP proof", err).With(http.StatusUnauthorized)
 	}
 	return nil
+}
+
+// certificateBinding returns the certificate to which a client's access tokens are bound. A client that is registered for it
+// must send one. RFC 8705 §3.4 would let us issue a bearer token instead, which is what the client registered against.
+func certificateBinding(sender Sender, c idp.Client) (idp.Confirmation, error) {
+	if !c.CertificateBound {
+		return idp.Confirmation{}, nil
+	}
+	if len(sender.Certificates) == 0 {
+		return idp.Confirmation{}, InvalidRequest("tokens of the client are bound to its certificate, and there was none")
+	}
+	return idp.Confirmation{X5T: idp.CertificateThumbprint(sender.Certificates[0])}, nil
 }

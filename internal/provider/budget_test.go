@@ -42,7 +42,7 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 			refresh = 2 // the new access token is a row, and the family it belongs to is known only after the rotation
 		}
 		cost(name+" refresh", refresh, 0, func() { tok = h.refresh(c, tok["refresh_token"]).json(t) })
-		cost(name+" revocation", 1, 0, func() { h.post(pathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)) })
+		cost(name+" revocation", 1, 0, func() { h.post(PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)) })
 		if tok["access_token"] == nil {
 			t.Fatalf("%s: %v", name, tok)
 		}
@@ -51,9 +51,9 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 	h.believes(h.goodAssertion(keyed).text(t)) // warm
 	form := withAssertion(exchangeForm(h.code(keyed, u)), h.goodAssertion(keyed).text(t))
 	var tok map[string]any
-	cost("code with private_key_jwt", 1, 2, func() { tok = h.post(pathToken, form).json(t) }) // one more: the replay mark
+	cost("code with private_key_jwt", 1, 2, func() { tok = h.post(PathToken, form).json(t) }) // one more: the replay mark
 	form = withAssertion(url.Values{"token": {tok["access_token"].(string)}}, h.goodAssertion(keyed).text(t))
-	cost("introspection with private_key_jwt", 1, 1, func() { h.post(pathIntrospect, form) })
+	cost("introspection with private_key_jwt", 1, 1, func() { h.post(PathIntrospect, form) })
 	machine := h.addMachine(nil)
 	h.machineToken(machine, "") // warm
 	cost("client credentials", 0, 0, func() { tok = h.machineToken(machine, "").json(t) })
@@ -93,7 +93,7 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 		_, err := h.respond(h.outcome(u))
 		check(t, err)
 	})
-	cost("jwks", 0, 0, func() { h.get(pathJWKS) })
+	cost("jwks", 0, 0, func() { h.get(PathJWKS) })
 }
 
 func BenchmarkTokens(b *testing.B) {

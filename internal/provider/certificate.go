@@ -10,22 +10,21 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/web"
 )
 
 // checkCertificate says why the certificate of the request does not authenticate client c (RFC 8705 §2). The texts are for
 // the log and repeat nothing of what was sent.
-func (p *Provider) checkCertificate(ctx context.Context, c idp.Client, now time.Time) error {
-	chain := web.ClientCertificate(ctx)
+func (s *Authenticator) checkCertificate(ctx context.Context, sender Sender, c idp.Client, now time.Time) error {
+	chain := sender.Certificates
 	switch {
 	case len(chain) == 0:
 		return errors.New("no client certificate")
 	case now.Before(chain[0].NotBefore) || now.After(chain[0].NotAfter):
 		return errors.New("the client certificate has expired, or is not valid yet")
 	case c.AuthMethod == idp.AuthMethodTLS:
-		return issuedFor(c.CertificateName, chain, p.ClientCAs, now)
+		return issuedFor(c.CertificateName, chain, s.cfg.CAs, now)
 	}
-	found, err := p.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return isOf(key, chain[0]) })
+	found, err := s.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return isOf(key, chain[0]) })
 	if err == nil && !found {
 		err = errors.New("the key of the client certificate is not registered")
 	}

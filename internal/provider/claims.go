@@ -1,11 +1,9 @@
 package provider
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -50,7 +48,7 @@ func parseClaims(s string) (*claimsRequest, error) {
 	if len(s) > maxClaims {
 		return nil, fmt.Errorf("longer than %d bytes", maxClaims)
 	}
-	if err := strictObject([]byte(s)); err != nil {
+	if err := StrictObject([]byte(s)); err != nil {
 		return nil, err
 	}
 	c := &claimsRequest{}
@@ -58,52 +56,6 @@ func parseClaims(s string) (*claimsRequest, error) {
 		return nil, errors.New("a member has the wrong type")
 	}
 	return c, nil
-}
-
-// strictObject refuses what is not one JSON object, has a member twice, or goes on after it.
-func strictObject(text []byte) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("not a JSON object")
-	}
-	if err := uniqueMembers(d, '{'); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
-}
-
-// uniqueMembers reads the rest of the object or array that open began and refuses a member name that comes twice. The
-// bound on the whole text bounds the depth.
-func uniqueMembers(d *json.Decoder, open json.Delim) error {
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return errors.New("not JSON")
-		}
-		if open == '{' {
-			name := t.(string) // the decoder accepts nothing else here
-			if seen[name] {
-				return errors.New("a member comes twice")
-			}
-			seen[name] = true
-			if t, err = d.Token(); err != nil {
-				return errors.New("not JSON")
-			}
-		}
-		if inner, ok := t.(json.Delim); ok {
-			if err := uniqueMembers(d, inner); err != nil {
-				return err
-			}
-		}
-	}
-	if _, err := d.Token(); err != nil { // the closing bracket
-		return errors.New("not JSON")
-	}
-	return nil
 }
 
 // scopeOf names the scope that carries a standard claim (OIDC Core §5.4).

@@ -9,52 +9,49 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
 
-// ClientCredentialsExchange is the client_credentials grant (RFC 6749 §4.4): a token of the client's own, with nobody
+// ClientCredentials is the client_credentials grant (RFC 6749 §4.4): a token of the client's own, with nobody
 // behind it. Such a token has no family and no row anywhere: issuing it asks no store. It is told from those of people by
 // its sub, which is the client_id (RFC 9068 §2.2), and by the jti, which names no family; it has no acr, amr or auth_time,
 // so it meets no requirement of a step-up.
-func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	c, now := r.Client.(client).registered, time.Now()
-	own := slices.DeleteFunc(slices.Clone(c.Scopes), func(scope string) bool { return !s.p.Policy.ForMachines(scope) })
-	wanted := words(strings.Join(r.Data.Scope, " "))
+func (s *tokenService) ClientCredentials(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
+	own := slices.DeleteFunc(slices.Clone(c.Scopes), func(scope string) bool { return !s.cfg.Catalog.Policy.ForMachines(scope) })
+	wanted := Words(r.Form.Get("scope"))
 	if len(wanted) == 0 {
 		wanted = own
 	}
-	if len(wanted) == 0 || beyond(wanted, own) {
-		return nil, oidc.ErrInvalidScope().WithDescription("a client may ask in its own name for scopes that are its own, have no action class and are not about a user")
+	if len(wanted) == 0 || Beyond(wanted, own) {
+		return nil, Refuse("invalid_scope", "a client may ask in its own name for scopes that are its own, have no action class and are not about a user")
 	}
-	w, err := s.p.wish(c, r.Form)
+	w, err := s.wish(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
-	is, err := s.p.prepare(ctx, c, now)
+	is, err := s.prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
 	// Nobody confirmed anything: resources and types of an action class are closed to it, as its scopes are.
-	err = s.p.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})
+	err = s.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})
 	switch {
 	case errors.Is(err, errClosed):
-		return nil, atToken(refuse("invalid_target", "what was asked for has to be confirmed by a person"))
+		return nil, Refuse("invalid_target", "what was asked for has to be confirmed by a person")
 	case err != nil:
-		return nil, atToken(err)
+		return nil, err
 	case is.opaque != "":
-		return nil, atToken(refuse("invalid_target", "tokens for this resource are opaque, and a client's own token is stored nowhere"))
+		return nil, Refuse("invalid_target", "tokens for this resource are opaque, and a client's own token is stored nowhere")
 	}
-	resp := &tokenResponse{
+	resp := &Response{
 		TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " "), Details: is.details,
 	}
 	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
-		Issuer:       s.p.Issuer,
+		Issuer:       s.cfg.Catalog.Issuer,
 		Subject:      c.ID,
 		Audience:     is.audience,
 		ClientID:     c.ID,
@@ -66,25 +63,25 @@ func (s server) ClientCredentialsExchange(ctx context.Context, r *op.ClientReque
 		Confirmation: is.confirmation,
 	})
 	if err != nil {
-		return nil, broken(ctx, "sign tokens", err)
+		return nil, Broken(ctx, "sign tokens", err)
 	}
-	return op.NewResponse(resp), nil
+	return resp, nil
 }
 
-// presentMachine looks up a client's own token, which is signed and has not expired: in one round trip, if the client is
+// lookUpMachine looks up a client's own token, which is signed and has not expired: in one round trip, if the client is
 // in the cache.
-func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presented, error) {
+func (s *tokenService) lookUpMachine(ctx context.Context, c accessClaims) (presented, error) {
 	if c.Subject != c.ClientID {
 		return presented{}, keys.ErrToken
 	}
-	registered, err := p.holder(ctx, c.ClientID)
+	registered, err := s.holder(ctx, c.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
 	if !slices.Contains(registered.GrantTypes, idp.GrantClientCredentials) {
 		return presented{}, keys.ErrToken
 	}
-	if err := p.notRevoked(ctx, c.ID); err != nil {
+	if err := s.notRevoked(ctx, c.ID); err != nil {
 		return presented{}, err
 	}
 	return presented{
@@ -94,9 +91,9 @@ func (p *Provider) presentMachine(ctx context.Context, c accessClaims) (presente
 }
 
 // notRevoked returns errToken for a token that was revoked alone.
-func (p *Provider) notRevoked(ctx context.Context, jti string) error {
+func (s *tokenService) notRevoked(ctx context.Context, jti string) error {
 	mark := &ephemeral.Op{Verb: ephemeral.Get, Key: revokedKey(jti)}
-	if err := p.Ephemeral.Do(ctx, mark); err != nil {
+	if err := s.cfg.Ephemeral.Do(ctx, mark); err != nil {
 		return fmt.Errorf("look for revocation: %w", err)
 	}
 	if mark.Found {
@@ -107,16 +104,16 @@ func (p *Provider) notRevoked(ctx context.Context, jti string) error {
 
 // revokeAlone marks a token that is a client's own, or that it exchanged, as revoked until it expires. The mark stands in
 // the ephemeral store; whoever verifies the signature alone does not see it, as with every JWT.
-func (p *Provider) revokeAlone(ctx context.Context, c accessClaims, clientID string, now time.Time, ev idp.Event) error {
+func (s *tokenService) revokeAlone(ctx context.Context, c accessClaims, clientID string, now time.Time, ev idp.Event) error {
 	left := time.Unix(c.Expires, 0).Sub(now)
 	if c.ClientID != clientID || left < time.Millisecond {
 		return keys.ErrToken
 	}
 	mark := &ephemeral.Op{Verb: ephemeral.Claim, Key: revokedKey(c.ID), Value: []byte("1"), TTL: left}
-	if err := p.Ephemeral.Do(ctx, mark); err != nil || !mark.Found {
+	if err := s.cfg.Ephemeral.Do(ctx, mark); err != nil || !mark.Found {
 		return err
 	}
-	if err := p.DB.RecordEvents(ctx, ev); err != nil { // the token is revoked, whatever becomes of the event
+	if err := s.cfg.DB.RecordEvents(ctx, ev); err != nil { // the token is revoked, whatever becomes of the event
 		web.Note(ctx, slog.Any("record_error", err))
 	}
 	return nil

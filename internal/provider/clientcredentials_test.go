@@ -33,7 +33,7 @@ func (h *house) machineToken(c idp.Client, scope string, edit ...func(*http.Requ
 	if len(edit) == 0 {
 		edit = append(edit, basic(c))
 	}
-	return h.post(pathToken, form, edit...)
+	return h.post(PathToken, form, edit...)
 }
 
 func TestAClientGetsATokenInItsOwnName(t *testing.T) {
@@ -70,10 +70,10 @@ func TestAKeyAuthenticatesAMachineToo(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(func(c *idp.Client) { c.GrantTypes = []string{idp.GrantClientCredentials} }, keys.ES256)
 	form := withAssertion(url.Values{"grant_type": {"client_credentials"}}, h.goodAssertion(c).text(t))
-	if r := h.post(pathToken, form); r.StatusCode != 200 {
+	if r := h.post(PathToken, form); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	wantError(t, h.post(pathToken, form), 401, "invalid_client")
+	wantError(t, h.post(PathToken, form), 401, "invalid_client")
 }
 
 func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
@@ -90,7 +90,7 @@ func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
 
 	wantError(t, h.machineToken(h.addClient(nil), "accounts"), 400, "unauthorized_client")
 	public := h.addMachine(func(c *idp.Client) { c.AuthMethod, c.ResourceServer = idp.AuthMethodNone, false })
-	r := h.post(pathToken, url.Values{"grant_type": {"client_credentials"}, "client_id": {public.ID}})
+	r := h.post(PathToken, url.Values{"grant_type": {"client_credentials"}, "client_id": {public.ID}})
 	wantError(t, r, 401, "invalid_client")
 	wantError(t, h.machineToken(c, "accounts", func(r *http.Request) { r.SetBasicAuth(c.ID, "wrong") }), 401, "invalid_client")
 
@@ -153,7 +153,7 @@ func TestATokenOfAMachineIsRevokedByItsClientUntilItExpires(t *testing.T) {
 		one, two := h.machineToken(c, "").json(t)["access_token"].(string), h.machineToken(c, "").json(t)["access_token"]
 		revoke := func(who idp.Client) {
 			t.Helper()
-			if r := h.post(pathRevoke, url.Values{"token": {one}}, basic(who)); r.StatusCode != 200 {
+			if r := h.post(PathRevoke, url.Values{"token": {one}}, basic(who)); r.StatusCode != 200 {
 				t.Errorf("%d %s", r.StatusCode, r.body)
 			}
 		}

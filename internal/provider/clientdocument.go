@@ -39,18 +39,18 @@ func isDocument(id string) bool {
 	return len(u.Path) > 1 && !slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." })
 }
 
-// meet makes sure that a client which describes itself at its ID is known as it is described now. idp.ErrNotFound if it
-// cannot be known. IDs of other kinds are none of its business.
-func (p *Provider) meet(r *http.Request, id string) error {
-	if !p.ClientDocuments || !isDocument(id) {
+// Meet fetches the description of a client whose ID is the URL of its metadata document, unless it is current. idp.ErrNotFound:
+// there is no usable description. It does nothing for other IDs.
+func (s *Registrar) Meet(r *http.Request, id string) error {
+	if !s.cfg.Documents || !isDocument(id) {
 		return nil
 	}
 	ctx, now := r.Context(), time.Now()
 	current := func(c idp.Client) bool { return c.DocumentUntil.IsZero() || now.Before(c.DocumentUntil) } // zero: the operator's own
-	if c, err := p.DB.Client(ctx, id); err == nil && current(c) {
+	if c, err := s.cfg.DB.Client(ctx, id); err == nil && current(c) {
 		return nil
 	}
-	c, err := p.DB.StoredClient(ctx, id)
+	c, err := s.cfg.DB.StoredClient(ctx, id)
 	switch {
 	case err == nil && (!c.DisabledAt.IsZero() || current(c)): // what the operator has closed stays closed
 		return nil
@@ -65,7 +65,7 @@ func (p *Provider) meet(r *http.Request, id string) error {
 		ev.ClientID, ev.Detail = id, map[string]string{"by": "client-id-metadata"}
 		events = append(events, ev)
 	}
-	fresh, err := p.describe(r, c)
+	fresh, err := s.describe(r, c)
 	if err != nil {
 		web.Note(ctx, slog.Any("client_document", err))
 		if known && now.Before(c.DocumentUntil.Add(documentHold)) {
@@ -74,8 +74,8 @@ func (p *Provider) meet(r *http.Request, id string) error {
 		return fmt.Errorf("describe client: %w", idp.ErrNotFound)
 	}
 	if known {
-		err = p.DB.PutClient(ctx, fresh)
-	} else if err = p.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
+		err = s.cfg.DB.PutClient(ctx, fresh)
+	} else if err = s.cfg.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
 		return nil // another request was faster, and what it has read counts
 	}
 	if err != nil {
@@ -84,20 +84,30 @@ func (p *Provider) meet(r *http.Request, id string) error {
 	return nil
 }
 
+// Requester authenticates the client of a call, after fetching its description if that is due.
+func (s *Registrar) Requester(r *http.Request, call *Call) (idp.Client, error) {
+	if err := s.Meet(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
+		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
+	} else if err != nil {
+		return idp.Client{}, err
+	}
+	return s.cfg.Clients.Authenticate(r.Context(), call)
+}
+
 // describe fetches the client's document and returns the client as it says it is. Its errors are for the log.
-func (p *Provider) describe(r *http.Request, c idp.Client) (idp.Client, error) {
+func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) {
 	ctx := r.Context()
-	if err := p.mayFetch(ctx, web.ClientNetwork(r)); err != nil {
+	if err := s.mayFetch(ctx, web.ClientNetwork(r)); err != nil {
 		return c, err
 	}
-	got, err := p.Outbound.GetHere(ctx, c.ID, "application/json", maxDocument)
+	got, err := s.cfg.Outbound.GetHere(ctx, c.ID, "application/json", maxDocument)
 	if err != nil {
 		return c, err
 	}
 	if got.Type != "application/json" && !(strings.HasPrefix(got.Type, "application/") && strings.HasSuffix(got.Type, "+json")) {
 		return c, errors.New("the document is not JSON by its type")
 	}
-	members, err := readMembers(got.Body)
+	members, err := Members(got.Body)
 	if err != nil {
 		return c, err
 	}
@@ -117,19 +127,19 @@ func (p *Provider) describe(r *http.Request, c idp.Client) (idp.Client, error) {
 		return c, errors.New("the document names a way to authenticate that needs more than a document")
 	}
 	before := c
-	if c, err = p.apply(m, c); err != nil {
+	if c, err = s.apply(m, c); err != nil {
 		return c, err
 	}
 	if slices.ContainsFunc(c.GrantTypes, func(grant string) bool { return slices.Contains(vettedGrants, grant) }) {
 		return c, errors.New("the document names a grant that nobody gives themselves")
 	}
-	if err := acceptable(c, p.Policy); err != nil {
+	if err := acceptable(c, s.cfg.Policy); err != nil {
 		return c, err
 	}
 	if err := sameSector(before, c); err != nil {
 		return c, err
 	}
-	if err := p.ownSector(ctx, c); err != nil {
+	if err := s.ownSector(ctx, c); err != nil {
 		return c, err
 	}
 	now := time.Now()
@@ -138,13 +148,13 @@ func (p *Provider) describe(r *http.Request, c idp.Client) (idp.Client, error) {
 }
 
 // mayFetch counts fetches, of one network and of all: anybody can make up addresses.
-func (p *Provider) mayFetch(ctx context.Context, network string) error {
+func (s *Registrar) mayFetch(ctx context.Context, network string) error {
 	for _, limit := range []struct { // in this order: one network does not use up what is for all
 		of   string
 		most int64
 	}{{network, documentsPerSource}, {"all", documentsTotal}} {
 		count := &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-document:" + limit.of, TTL: time.Hour}
-		if err := p.Ephemeral.Do(ctx, count); err != nil {
+		if err := s.cfg.Ephemeral.Do(ctx, count); err != nil {
 			return err
 		}
 		if count.N > limit.most {

@@ -61,30 +61,7 @@ type clientMetadata struct {
 // client expects to be hidden.
 var unencrypted = []string{"id_token_encrypted_response_alg", "userinfo_encrypted_response_alg", "request_object_encryption_alg", "authorization_encrypted_response_alg", "introspection_encrypted_response_alg"}
 
-func badMetadata(description string) error { return refuse("invalid_client_metadata", description) }
-
-// readMembers reads a JSON object strictly: one object, no member twice, nothing after it. It keeps the members whose names
-// could be known: all those are of lower-case letters, digits and underscores. So names in another case, which the decoder
-// would take for known ones, and names with a language tag (client_name#ja, RFC 7591 §2.2) are unknown, and ignored.
-func readMembers(document []byte) (map[string]any, error) {
-	if err := strictObject(document); err != nil {
-		return nil, err
-	}
-	var members map[string]any
-	if err := json.Unmarshal(document, &members); err != nil {
-		return nil, errors.New("not JSON")
-	}
-	return known(members), nil
-}
-
-func known(members map[string]any) map[string]any {
-	for name := range members {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-			delete(members, name)
-		}
-	}
-	return members
-}
+func badMetadata(description string) error { return Refuse("invalid_client_metadata", description) }
 
 // decodeMetadata makes metadata of members.
 func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
@@ -101,7 +78,7 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		name, _, _ := strings.Cut(wrong.Field, ".")
 		if name == "redirect_uris" {
-			return m, refuse("invalid_redirect_uri", "redirect_uris must be an array of strings")
+			return m, Refuse("invalid_redirect_uri", "redirect_uris must be an array of strings")
 		}
 		return m, badMetadata(name + " has the wrong type")
 	}
@@ -130,7 +107,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 		c.AuthMethod = idp.AuthMethodBasic
 	}
 	if len(c.GrantTypes) == 0 {
-		c.GrantTypes = []string{grantCode}
+		c.GrantTypes = []string{idp.GrantAuthorizationCode}
 	}
 	if c.IDTokenAlg == "" {
 		c.IDTokenAlg = keys.RS256
@@ -152,7 +129,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	// Whoever is on this machine may receive what is sent to such an address: the care for native applications is due.
 	c.Native = m.ApplicationType == "native" || slices.ContainsFunc(m.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
 	if slices.ContainsFunc(m.ResponseTypes, func(v string) bool { return v != "code" }) ||
-		len(m.ResponseTypes) > 0 && !slices.Contains(c.GrantTypes, grantCode) { // RFC 7591 §2.1
+		len(m.ResponseTypes) > 0 && !slices.Contains(c.GrantTypes, idp.GrantAuthorizationCode) { // RFC 7591 §2.1
 		return c, badMetadata("response_types can be code alone, with the authorization_code grant")
 	}
 	c.Scopes = slices.Clone(scopes)
@@ -201,7 +178,7 @@ func metadataOf(c idp.Client) clientMetadata {
 		RequireSignedRequest: c.RequireSignedRequest, RequestObjectAlg: c.RequestObjectAlg, RequestURIs: c.RequestURIs, ResponseAlg: c.ResponseAlg,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
 	}
-	if slices.Contains(c.GrantTypes, grantCode) {
+	if slices.Contains(c.GrantTypes, idp.GrantAuthorizationCode) {
 		m.ResponseTypes = []string{"code"}
 	}
 	if c.Native {
@@ -225,5 +202,5 @@ func acceptable(c idp.Client, policy idp.Policy) error {
 		code = "invalid_redirect_uri"
 	}
 	text := strings.Join(faults, "; ")
-	return refuse(code, text[:min(len(text), 500)])
+	return Refuse(code, text[:min(len(text), 500)])
 }

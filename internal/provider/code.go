@@ -8,45 +8,38 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// CodeExchange is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
+// ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
 // rest of the request, it does not work again.
-func (s server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	c, now := r.Client.(client).registered, time.Now()
-	w, err := s.p.wish(c, r.Form)
+func (s *tokenService) ExchangeCode(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
+	w, err := s.wish(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
-	code := idp.Secret(r.Data.Code)
-	take := s.p.codes.TakeOp(code.Hash())
-	is, err := s.p.prepare(ctx, c, now, take)
+	code := idp.Secret(r.Form.Get("code"))
+	take := s.codes.TakeOp(code.Hash())
+	is, err := s.prepare(ctx, r, now, take)
 	if err != nil {
 		return nil, err
 	}
 	is.wish = w
-	a, err := s.p.codes.Decode(take)
+	a, err := s.codes.Decode(take)
 	if errors.Is(err, idp.ErrNotFound) {
-		return nil, s.p.reused(ctx, c, code, now)
+		return nil, s.reused(ctx, c, code, now)
 	}
 	if err != nil {
-		return nil, broken(ctx, "take code", err)
+		return nil, Broken(ctx, "take code", err)
 	}
 	switch {
-	case a.ClientID != c.ID, a.RedirectURI != r.Data.RedirectURI:
-		return nil, invalidGrant("the code was issued to another client or for another redirect_uri")
-	case !proves(a.CodeChallenge, r.Data.CodeVerifier, c.NeedsPKCE()):
-		return nil, invalidGrant("code_verifier does not fit code_challenge")
+	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
+		return nil, InvalidGrant("the code was issued to another client or for another redirect_uri")
+	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
+		return nil, InvalidGrant("code_verifier does not fit code_challenge")
 	}
-	return s.p.settle(ctx, is, a, familyOf(code))
-}
-
-func invalidGrant(description string) error {
-	return oidc.ErrInvalidGrant().WithDescription("%s", description)
+	return s.settle(ctx, is, a, familyOf(code))
 }
 
 // proves reports whether the verifier belongs to the challenge (RFC 7636 §4.6). A challenge is never waived, and a

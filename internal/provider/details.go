@@ -1,11 +1,9 @@
 package provider
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -22,18 +20,18 @@ const (
 
 // invalidDetails is an error of RFC 9396 §5.
 func invalidDetails(description string) error {
-	return refuse("invalid_authorization_details", description)
+	return Refuse("invalid_authorization_details", description)
 }
 
-// details reads the authorization_details parameter: elements of types that are registered and that the client may ask for,
+// Details reads the authorization_details parameter: elements of types that are registered and that the client may ask for,
 // each valid by its type's schema.
-func (p *Provider) details(c idp.Client, s string) (idp.Details, error) {
+func (cat Catalog) Details(c idp.Client, s string) (idp.Details, error) {
 	details, err := parseDetails(s)
 	if err != nil {
 		return nil, invalidDetails(err.Error())
 	}
 	for _, d := range details {
-		t, known := p.Policy.DetailTypes[d.Type]
+		t, known := cat.Policy.DetailTypes[d.Type]
 		if !known || !slices.Contains(c.DetailTypes, d.Type) {
 			return nil, invalidDetails("a type is not known here, or the client may not ask for it")
 		}
@@ -53,15 +51,8 @@ func parseDetails(s string) (idp.Details, error) {
 	if len(s) > maxDetails {
 		return nil, fmt.Errorf("longer than %d bytes", maxDetails)
 	}
-	d := json.NewDecoder(bytes.NewReader([]byte(s)))
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.New("not a JSON array")
-	}
-	if err := uniqueMembers(d, '['); err != nil {
+	if err := StrictArray([]byte(s)); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON array")
 	}
 	var details idp.Details
 	if err := json.Unmarshal([]byte(s), &details); err != nil {

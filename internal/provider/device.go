@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -27,6 +30,48 @@ const (
 	codeDraws    = 5 // user codes are drawn anew if one is taken; of five, one is free
 )
 
+//go:embed pages
+var deviceFiles embed.FS
+
+// deviceConfig wires a deviceService.
+type deviceConfig struct {
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Shell     *web.Shell
+	Sessions  *session.Sessions
+	Registrar *Registrar
+	Tokens    *tokenService
+	Catalog   Catalog
+	Begin     Begin
+	// Read reads what a request asks for (authorize.Service.ReadAccess).
+	Read func(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error)
+}
+
+// deviceService connects devices. It may be used by any number of goroutines.
+type deviceService struct {
+	cfg     deviceConfig
+	devices ephemeral.Bucket[device]
+	pages   *web.Pages
+}
+
+// newDeviceService returns a deviceService.
+func newDeviceService(cfg deviceConfig) (*deviceService, error) {
+	pages, err := cfg.Shell.Parse(deviceFiles, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse pages: %w", err)
+	}
+	return &deviceService{cfg: cfg, devices: ephemeral.NewBucket[device](cfg.Ephemeral, "device", deviceKept), pages: pages}, nil
+}
+
+// Mount adds the pages.
+func (s *deviceService) Mount(browser *http.ServeMux) {
+	s.cfg.Shell.Handle(browser, "GET "+PathDevice, s.showDevice)
+	s.cfg.Shell.Handle(browser, "POST "+PathDevice, s.findDevice)
+	s.cfg.Shell.Handle(browser, "POST "+PathDevice+"/confirm", s.confirmDevice)
+	s.cfg.Shell.Handle(browser, "GET "+PathDeviceConnected, s.showDeviceConnected)
+	s.cfg.Shell.Handle(browser, "GET "+PathDeviceRefused, s.showDeviceRefused)
+}
+
 // A device is one device authorization request.
 type device struct {
 	ClientID string `json:"client"`
@@ -42,7 +87,7 @@ type device struct {
 	PolledAt time.Time     `json:"polled,omitzero"`
 
 	// How it was answered: at most one of both.
-	Allowed *authorization `json:"allowed,omitempty"`
+	Allowed *Authorization `json:"allowed,omitempty"`
 	Denied  bool           `json:"denied,omitempty"`
 }
 
@@ -52,16 +97,17 @@ func (d device) expired(now time.Time) bool { return !now.Before(d.CreatedAt.Add
 // wants, and about the proof. There is nothing to redirect to and no nonce: the ID token goes to whoever asked.
 var deviceParams = []string{"scope", "resource", "authorization_details", "acr_values", "claims"}
 
-var deviceGuard = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource"}, check: notTooLong}
+// Guard guards the device authorization endpoint.
+var deviceGuard = Guard{Methods: []string{http.MethodPost}, Credentials: true, Several: []string{"resource"}, Check: NotTooLong}
 
-// authorizeDevice is the device authorization endpoint (RFC 8628 §3.1).
-func (p *Provider) authorizeDevice(w http.ResponseWriter, r *http.Request) error {
-	c, err := p.requester(r)
+// Authorize is the device authorization endpoint (RFC 8628 §3.1).
+func (s *deviceService) Authorize(w http.ResponseWriter, r *http.Request, call *Call) error {
+	c, err := s.cfg.Registrar.Requester(r, call)
 	if err != nil {
 		return err
 	}
-	form := kept(r.PostForm, deviceParams)
-	if _, _, err := p.readDevice(r, form, c); err != nil {
+	form := Keep(call.Form, deviceParams)
+	if _, _, err := s.readDevice(r, form, c); err != nil {
 		return err
 	}
 	code := idp.NewSecret() + idp.NewSecret() // RFC 8628 §5.2: the one who polls is not slowed down by a person
@@ -69,39 +115,39 @@ func (p *Provider) authorizeDevice(w http.ResponseWriter, r *http.Request) error
 		ClientID: c.ID, Form: form.Encode(), Interval: pollInterval, CreatedAt: time.Now(),
 		Address: web.ClientAddress(r), Agent: web.Agent(r.UserAgent()),
 	}
-	if err := p.keepDevice(r.Context(), code.Hash(), &d); err != nil {
+	if err := s.keepDevice(r.Context(), code.Hash(), &d); err != nil {
 		return fmt.Errorf("keep device request: %w", err)
 	}
 	shown := groupedUserCode(d.UserCode)
 	return web.WriteJSON(w, http.StatusOK, map[string]any{
-		"device_code": code.Reveal(), "user_code": shown, "verification_uri": p.Issuer + pathDevice,
-		"verification_uri_complete": p.Issuer + pathDevice + "?" + url.Values{"user_code": {shown}}.Encode(),
+		"device_code": code.Reveal(), "user_code": shown, "verification_uri": s.cfg.Catalog.Issuer + PathDevice,
+		"verification_uri_complete": s.cfg.Catalog.Issuer + PathDevice + "?" + url.Values{"user_code": {shown}}.Encode(),
 		"expires_in":                int(deviceTTL.Seconds()), "interval": int(pollInterval.Seconds()),
 	})
 }
 
 // readDevice validates a request of a device into one that package login leads a person through. The ceremony is always a
 // new one, and consent is always asked for: whoever holds the device may be somebody else (RFC 8628 §5.4).
-func (p *Provider) readDevice(r *http.Request, form url.Values, c idp.Client) (idp.Request, idp.Requirement, error) {
+func (s *deviceService) readDevice(r *http.Request, form url.Values, c idp.Client) (idp.Request, idp.Requirement, error) {
 	req := idp.Request{ClientID: c.ID, Prompt: []string{"login", "consent"}}
-	if !slices.Contains(c.GrantTypes, grantDevice) || !c.Rules().Devices {
-		return req, idp.Requirement{}, refuse("unauthorized_client", "the client is not registered for the device grant")
+	if !slices.Contains(c.GrantTypes, idp.GrantDeviceCode) || !c.Rules().Devices {
+		return req, idp.Requirement{}, Refuse("unauthorized_client", "the client is not registered for the device grant")
 	}
-	need, err := p.readWhat(r, form, c, &req)
+	need, err := s.cfg.Read(r, form, c, &req)
 	return req, need, err
 }
 
 // keepDevice stores a new request and finds it a user code that no other has.
-func (p *Provider) keepDevice(ctx context.Context, hash string, d *device) error {
+func (s *deviceService) keepDevice(ctx context.Context, hash string, d *device) error {
 	for range codeDraws {
 		d.UserCode = newUserCode()
-		put, err := p.devices.PutOp(hash, *d, 0)
+		put, err := s.devices.PutOp(hash, *d, 0)
 		if err != nil {
 			return err
 		}
 		claim := userCodeOp(ephemeral.Claim, d.UserCode)
 		claim.Value, claim.TTL = []byte(hash), deviceTTL
-		if err := p.Ephemeral.Do(ctx, put, claim); err != nil {
+		if err := s.cfg.Ephemeral.Do(ctx, put, claim); err != nil {
 			return err
 		}
 		if claim.Found {
@@ -124,8 +170,8 @@ var (
 )
 
 // answerDevice lets one answer through, and forgets the user code with it.
-func (p *Provider) answerDevice(ctx context.Context, hash string, answer func(*device)) error {
-	d, err := p.devices.Update(ctx, hash, 0, func(d *device) error {
+func (s *deviceService) answerDevice(ctx context.Context, hash string, answer func(*device)) error {
+	d, err := s.devices.Update(ctx, hash, 0, func(d *device) error {
 		switch {
 		case d.Allowed != nil || d.Denied:
 			return errDeviceAnswered
@@ -138,5 +184,5 @@ func (p *Provider) answerDevice(ctx context.Context, hash string, answer func(*d
 	if err != nil {
 		return err
 	}
-	return p.Ephemeral.Do(ctx, userCodeOp(ephemeral.Delete, d.UserCode))
+	return s.cfg.Ephemeral.Do(ctx, userCodeOp(ephemeral.Delete, d.UserCode))
 }

@@ -36,12 +36,12 @@ func (g guesser) shut() *ephemeral.Op {
 }
 
 // guessed counts a wrong code, and shuts out whoever had one too many.
-func (p *Provider) guessed(ctx context.Context, guessers []guesser) error {
+func (s *deviceService) guessed(ctx context.Context, guessers []guesser) error {
 	counts := make([]*ephemeral.Op, len(guessers))
 	for i, g := range guessers {
 		counts[i] = &ephemeral.Op{Verb: ephemeral.Count, Key: "device-guess-" + g.key, TTL: guessWindow}
 	}
-	if err := p.Ephemeral.Do(ctx, counts...); err != nil {
+	if err := s.cfg.Ephemeral.Do(ctx, counts...); err != nil {
 		return err
 	}
 	var marks []*ephemeral.Op
@@ -52,7 +52,7 @@ func (p *Provider) guessed(ctx context.Context, guessers []guesser) error {
 			marks = append(marks, mark)
 		}
 	}
-	return p.Ephemeral.Do(ctx, marks...)
+	return s.cfg.Ephemeral.Do(ctx, marks...)
 }
 
 func tooManyGuesses(w http.ResponseWriter) error {

@@ -25,27 +25,27 @@ var errWrongCode = errors.New("no such user code")
 
 // showDevice is the page for the code. A code in the address (RFC 8628 §3.3.1) is looked up as if it had been typed; it
 // still takes a person to go on.
-func (p *Provider) showDevice(w http.ResponseWriter, r *http.Request) error {
+func (s *deviceService) showDevice(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Has("user_code") {
-		return p.showAsking(w, r, r.URL.Query().Get("user_code"))
+		return s.showAsking(w, r, r.URL.Query().Get("user_code"))
 	}
-	p.Sessions.EnsureBrowser(w, r)
-	return p.askForCode(w, r, http.StatusOK, "", "")
+	s.cfg.Sessions.EnsureBrowser(w, r)
+	return s.askForCode(w, r, http.StatusOK, "", "")
 }
 
 // findDevice takes the code that was typed.
-func (p *Provider) findDevice(w http.ResponseWriter, r *http.Request) error {
+func (s *deviceService) findDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	return p.showAsking(w, r, r.PostFormValue("user_code"))
+	return s.showAsking(w, r, r.PostFormValue("user_code"))
 }
 
-func (p *Provider) askForCode(w http.ResponseWriter, r *http.Request, status int, typed, fault string) error {
+func (s *deviceService) askForCode(w http.ResponseWriter, r *http.Request, status int, typed, fault string) error {
 	if len(typed) > maxUserCode {
 		typed = ""
 	}
-	return p.Shell.Render(w, r, p.pages, "device", web.Page{
+	return s.cfg.Shell.Render(w, r, s.pages, "device", web.Page{
 		Name: "device", Title: "Connect a device", Status: status, Data: struct{ Typed, Error string }{typed, fault},
 	})
 }
@@ -59,40 +59,40 @@ type asking struct {
 }
 
 // showAsking shows who asks and from where, because the one who typed the code may have it from a stranger (RFC 8628 §5.4).
-func (p *Provider) showAsking(w http.ResponseWriter, r *http.Request, typed string) error {
-	_, d, err := p.deviceShowing(w, r, typed)
+func (s *deviceService) showAsking(w http.ResponseWriter, r *http.Request, typed string) error {
+	_, d, err := s.deviceShowing(w, r, typed)
 	if errors.Is(err, errWrongCode) {
-		return p.askForCode(w, r, http.StatusBadRequest, typed, "That isn’t a code we are waiting for. Check it, or start again on the device.")
+		return s.askForCode(w, r, http.StatusBadRequest, typed, "That isn’t a code we are waiting for. Check it, or start again on the device.")
 	}
 	if err != nil {
 		return err
 	}
-	c, req, _, err := p.wants(r, d)
+	c, req, _, err := s.wants(r, d)
 	if err != nil {
 		return err
 	}
 	data := asking{App: c.Name, Code: groupedUserCode(d.UserCode), At: d.CreatedAt, Agent: d.Agent, Address: d.Address}
 	for _, name := range req.Scopes {
 		words := name
-		if s := p.Policy.Scopes[name]; s.Description != "" {
+		if s := s.cfg.Catalog.Policy.Scopes[name]; s.Description != "" {
 			words = s.Description
 		}
 		data.Scopes = append(data.Scopes, words)
 	}
-	return p.Shell.Render(w, r, p.pages, "device_confirm", web.Page{
+	return s.cfg.Shell.Render(w, r, s.pages, "device_confirm", web.Page{
 		Name: "device", Title: "Connect a device", Data: data,
 		Client: &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "on another device"},
 	})
 }
 
 // confirmDevice leads into the interaction that answers the device, or refuses it.
-func (p *Provider) confirmDevice(w http.ResponseWriter, r *http.Request) error {
+func (s *deviceService) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	hash, d, err := p.deviceShowing(w, r, r.PostFormValue("user_code"))
+	hash, d, err := s.deviceShowing(w, r, r.PostFormValue("user_code"))
 	if errors.Is(err, errWrongCode) {
-		return p.askForCode(w, r, http.StatusBadRequest, "", "That code is no longer valid. Start again on the device.")
+		return s.askForCode(w, r, http.StatusBadRequest, "", "That code is no longer valid. Start again on the device.")
 	}
 	if err != nil {
 		return err
@@ -100,20 +100,20 @@ func (p *Provider) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	switch r.PostFormValue("answer") {
 	case "go":
 	case "refuse":
-		if err := p.answerDevice(r.Context(), hash, func(d *device) { d.Denied = true }); err != nil {
+		if err := s.answerDevice(r.Context(), hash, func(d *device) { d.Denied = true }); err != nil {
 			return deviceProblem(err)
 		}
-		http.Redirect(w, r, pathDeviceRefused, http.StatusSeeOther)
+		http.Redirect(w, r, PathDeviceRefused, http.StatusSeeOther)
 		return nil
 	default:
-		return p.showAsking(w, r, d.UserCode)
+		return s.showAsking(w, r, d.UserCode)
 	}
-	_, req, need, err := p.wants(r, d)
+	_, req, need, err := s.wants(r, d)
 	if err != nil {
 		return err
 	}
 	req.Device = hash
-	location, err := p.Begin(r.Context(), w, r, req, need)
+	location, err := s.cfg.Begin(r.Context(), w, r, req, need)
 	if err != nil {
 		return fmt.Errorf("begin interaction: %w", err)
 	}
@@ -123,18 +123,18 @@ func (p *Provider) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 
 // deviceShowing finds the request whose device shows this code, and the hash it is kept under; errWrongCode if there is
 // none that waits for an answer.
-func (p *Provider) deviceShowing(w http.ResponseWriter, r *http.Request, typed string) (hash string, d device, err error) {
+func (s *deviceService) deviceShowing(w http.ResponseWriter, r *http.Request, typed string) (hash string, d device, err error) {
 	code, ok := readUserCode(typed)
 	if !ok {
 		return "", device{}, errWrongCode // and no guess either: no device shows such a thing
 	}
-	guessers := guessersOf(r, p.Sessions.EnsureBrowser(w, r))
+	guessers := guessersOf(r, s.cfg.Sessions.EnsureBrowser(w, r))
 	get := userCodeOp(ephemeral.Get, code)
 	ops := []*ephemeral.Op{get}
 	for _, g := range guessers {
 		ops = append(ops, g.shut())
 	}
-	if err := p.Ephemeral.Do(r.Context(), ops...); err != nil {
+	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
 		return "", device{}, fmt.Errorf("look for user code: %w", err)
 	}
 	for _, shut := range ops[1:] {
@@ -144,13 +144,13 @@ func (p *Provider) deviceShowing(w http.ResponseWriter, r *http.Request, typed s
 	}
 	if get.Found {
 		hash = string(get.Result)
-		d, err = p.devices.Get(r.Context(), hash)
+		d, err = s.devices.Get(r.Context(), hash)
 	}
 	switch {
 	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return "", device{}, fmt.Errorf("load device request: %w", err)
 	case !get.Found || err != nil || d.UserCode != code || d.Allowed != nil || d.Denied || d.expired(time.Now()):
-		if err := p.guessed(r.Context(), guessers); err != nil {
+		if err := s.guessed(r.Context(), guessers); err != nil {
 			return "", device{}, fmt.Errorf("count wrong code: %w", err)
 		}
 		return "", device{}, errWrongCode
@@ -159,12 +159,12 @@ func (p *Provider) deviceShowing(w http.ResponseWriter, r *http.Request, typed s
 }
 
 // wants reads what a device asked for, as it is to be taken now.
-func (p *Provider) wants(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
+func (s *deviceService) wants(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
 	refused := &web.Problem{
 		Status: http.StatusBadRequest, Code: "invalid_request", Title: "This device can’t be connected",
 		Text: "What it asks for isn’t allowed here any more.", Next: "Ask the people behind the application.",
 	}
-	c, err := p.DB.Client(r.Context(), d.ClientID)
+	c, err := s.cfg.DB.Client(r.Context(), d.ClientID)
 	if errors.Is(err, idp.ErrNotFound) {
 		refused.Err = err
 		return c, idp.Request{}, idp.Requirement{}, refused
@@ -176,41 +176,41 @@ func (p *Provider) wants(r *http.Request, d device) (idp.Client, idp.Request, id
 	if err != nil {
 		return c, idp.Request{}, idp.Requirement{}, fmt.Errorf("read device request: %w", err)
 	}
-	req, need, err := p.readDevice(r, form, c)
-	if bad, ok := errors.AsType[refusal](err); ok {
+	req, need, err := s.readDevice(r, form, c)
+	if bad, ok := errors.AsType[*Error](err); ok {
 		refused.Err = bad
 		return c, req, need, refused
 	}
 	return c, req, need, err
 }
 
-// respondDevice ends the interaction of a device: what the outcome allows waits for its next poll.
-func (p *Provider) respondDevice(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+// Respond ends the interaction of a device: what the outcome allows waits for its next poll.
+func (s *deviceService) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	ctx := context.WithoutCancel(r.Context()) // half an answer would let the person come back to an interaction that has none
-	err := p.answerDevice(ctx, i.Request.Device, func(d *device) {
+	err := s.answerDevice(ctx, i.Request.Device, func(d *device) {
 		if o.Error != "" {
 			d.Denied = true
 			return
 		}
-		a := allowed(i.Request, o)
+		a := Allowed(i.Request, o)
 		d.Allowed = &a
 	})
 	if err != nil {
 		return deviceProblem(err)
 	}
-	if err := p.Ephemeral.Do(ctx, &ephemeral.Op{Verb: ephemeral.Delete, Key: interactions + ":" + i.ID}); err != nil {
+	if err := s.cfg.Ephemeral.Do(ctx, &ephemeral.Op{Verb: ephemeral.Delete, Key: idp.InteractionBucket + ":" + i.ID}); err != nil {
 		web.Note(ctx, slog.Any("forget_interaction", err)) // it has been answered, and expires
 	}
 	switch o.Error {
 	case "":
-		http.Redirect(w, r, pathDeviceConnected, http.StatusSeeOther)
+		http.Redirect(w, r, PathDeviceConnected, http.StatusSeeOther)
 	case "unmet_authentication_requirements":
 		return &web.Problem{
 			Status: http.StatusForbidden, Code: o.Error, Title: "This device was not connected",
 			Text: "None of your passkeys can prove what it asks for.", Next: "See your passkeys", NextURL: "/account/passkeys",
 		}
 	default:
-		http.Redirect(w, r, pathDeviceRefused, http.StatusSeeOther)
+		http.Redirect(w, r, PathDeviceRefused, http.StatusSeeOther)
 	}
 	return nil
 }
@@ -226,16 +226,16 @@ func deviceProblem(err error) error {
 	case errors.Is(err, errDeviceExpired), errors.Is(err, idp.ErrNotFound):
 		return &web.Problem{
 			Status: http.StatusBadRequest, Code: "expired", Title: "That took too long",
-			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code", NextURL: pathDevice, Err: err,
+			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code", NextURL: PathDevice, Err: err,
 		}
 	}
 	return fmt.Errorf("answer device: %w", err)
 }
 
-func (p *Provider) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
-	return p.Shell.Render(w, r, p.pages, "device_done", web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}})
+func (s *deviceService) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
+	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}})
 }
 
-func (p *Provider) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
-	return p.Shell.Render(w, r, p.pages, "device_done", web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}})
+func (s *deviceService) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
+	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}})
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -21,46 +18,46 @@ var (
 	errDeviceEarly   = errors.New("polled too early")
 )
 
-// DeviceToken is the device_code grant (RFC 8628 §3.4). The code works once, for the client that asked for it. What comes
+// Redeem is the device_code grant (RFC 8628 §3.4). The code works once, for the client that asked for it. What comes
 // of it is a family as of an authorization code: of the ceremony that the person went through, whenever the device asks.
-func (s server) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.DeviceAccessTokenRequest]) (*op.Response, error) {
-	c, now := r.Client.(client).registered, time.Now()
-	is, err := s.p.prepare(ctx, c, now)
+func (s *deviceService) Redeem(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
+	is, err := s.cfg.Tokens.prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+	if is.wish, err = s.cfg.Tokens.wish(c, r.Form); err != nil {
 		return nil, err
 	}
-	code := idp.Secret(r.Data.DeviceCode)
-	d, err := s.p.poll(ctx, code.Hash(), c.ID, now)
+	code := idp.Secret(r.Form.Get("device_code"))
+	d, err := s.poll(ctx, code.Hash(), c.ID, now)
 	switch {
 	case err == nil:
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, s.p.reused(ctx, c, code, now)
+		return nil, s.cfg.Tokens.reused(ctx, c, code, now)
 	case errors.Is(err, errDeviceForeign):
-		return nil, invalidGrant("the device code was issued to another client")
+		return nil, InvalidGrant("the device code was issued to another client")
 	case errors.Is(err, errDeviceExpired):
-		return nil, oidc.ErrExpiredDeviceCode().WithDescription("the device code has expired; ask for another one")
+		return nil, Refuse("expired_token", "the device code has expired; ask for another one")
 	case errors.Is(err, errDevicePending):
-		return nil, oidc.ErrAuthorizationPending().WithDescription("nobody has answered yet")
+		return nil, Refuse("authorization_pending", "nobody has answered yet")
 	case errors.Is(err, errDeviceEarly):
-		return nil, oidc.ErrSlowDown().WithDescription("wait 5 seconds longer from now on")
+		return nil, Refuse("slow_down", "wait 5 seconds longer from now on")
 	default:
-		return nil, broken(ctx, "poll", err)
+		return nil, Broken(ctx, "poll", err)
 	}
 	if d.Denied {
-		return nil, oidc.ErrAccessDenied().WithDescription("the user did not allow it")
+		return nil, Refuse("access_denied", "the user did not allow it")
 	}
-	return s.p.settle(ctx, is, *d.Allowed, familyOf(code))
+	return s.cfg.Tokens.settle(ctx, is, *d.Allowed, familyOf(code))
 }
 
 // poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:
 // each that is too early makes the interval longer (RFC 8628 §3.5), for all pollers of the code together.
-func (p *Provider) poll(ctx context.Context, hash, clientID string, now time.Time) (device, error) {
+func (s *deviceService) poll(ctx context.Context, hash, clientID string, now time.Time) (device, error) {
 	early := false
 	answered := device{}
-	_, err := p.devices.Update(ctx, hash, 0, func(d *device) error {
+	_, err := s.devices.Update(ctx, hash, 0, func(d *device) error {
 		switch {
 		case d.ClientID != clientID:
 			return errDeviceForeign
@@ -80,7 +77,7 @@ func (p *Provider) poll(ctx context.Context, hash, clientID string, now time.Tim
 	case errors.Is(err, errDeviceAnswered) && answered.Denied:
 		return answered, nil
 	case errors.Is(err, errDeviceAnswered):
-		return p.devices.Take(ctx, hash)
+		return s.devices.Take(ctx, hash)
 	case errors.Is(err, idp.ErrConflict): // others polled in between, again and again
 		return device{}, errDeviceEarly
 	case err != nil:

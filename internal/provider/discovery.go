@@ -10,36 +10,31 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-const (
-	scopeOpenID  = "openid"
-	scopeOffline = "offline_access"
-)
-
-// metadata is the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
+// describe returns the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
 // library's own announces implicit and jwt-bearer whatever is configured.
-func (p *Provider) metadata() ([]byte, error) {
+func (p *Provider) describe() ([]byte, error) {
 	scopes := slices.Clone(idp.StandardScopes)
-	for _, name := range slices.Sorted(maps.Keys(p.Policy.Scopes)) {
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Policy.Scopes)) {
 		if !slices.Contains(scopes, name) {
 			scopes = append(scopes, name)
 		}
 	}
-	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.Policy.Aliases))...)
+	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.cfg.Policy.Aliases))...)
 	confidential := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodPrivateKey}
 	confidential = append(confidential, p.mtlsMethods()...)
 	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
 	said := map[string]any{
-		"issuer":                                                   p.Issuer,
-		"authorization_endpoint":                                   p.Issuer + pathAuthorize,
-		"pushed_authorization_request_endpoint":                    p.Issuer + pathPAR,
-		"require_pushed_authorization_requests":                    p.RequirePAR, // of everybody; single clients may have to
-		"token_endpoint":                                           p.Issuer + pathToken,
-		"device_authorization_endpoint":                            p.Issuer + pathDeviceAuthorization, // RFC 8628 §4
-		"userinfo_endpoint":                                        p.Issuer + pathUserInfo,
-		"jwks_uri":                                                 p.Issuer + pathJWKS,
-		"introspection_endpoint":                                   p.Issuer + pathIntrospect,
-		"revocation_endpoint":                                      p.Issuer + pathRevoke,
-		"end_session_endpoint":                                     p.Issuer + pathEndSession,
+		"issuer":                                                   p.cfg.Issuer,
+		"authorization_endpoint":                                   p.cfg.Issuer + PathAuthorize,
+		"pushed_authorization_request_endpoint":                    p.cfg.Issuer + PathPAR,
+		"require_pushed_authorization_requests":                    p.cfg.RequirePAR, // of everybody; single clients may have to
+		"token_endpoint":                                           p.cfg.Issuer + PathToken,
+		"device_authorization_endpoint":                            p.cfg.Issuer + PathDeviceAuthorization, // RFC 8628 §4
+		"userinfo_endpoint":                                        p.cfg.Issuer + PathUserInfo,
+		"jwks_uri":                                                 p.cfg.Issuer + PathJWKS,
+		"introspection_endpoint":                                   p.cfg.Issuer + PathIntrospect,
+		"revocation_endpoint":                                      p.cfg.Issuer + PathRevoke,
+		"end_session_endpoint":                                     p.cfg.Issuer + PathEndSession,
 		"backchannel_logout_supported":                             true,
 		"backchannel_logout_session_supported":                     true,
 		"frontchannel_logout_supported":                            true,
@@ -50,9 +45,9 @@ func (p *Provider) metadata() ([]byte, error) {
 		"grant_types_supported":                                    idp.GrantTypes,
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
-		"id_token_signing_alg_values_supported":                    p.Keys.Algorithms(),
-		"userinfo_signing_alg_values_supported":                    p.Keys.Algorithms(),
-		"introspection_signing_alg_values_supported":               p.Keys.Algorithms(), // RFC 9701 §7
+		"id_token_signing_alg_values_supported":                    p.cfg.Keys.Algorithms(),
+		"userinfo_signing_alg_values_supported":                    p.cfg.Keys.Algorithms(),
+		"introspection_signing_alg_values_supported":               p.cfg.Keys.Algorithms(), // RFC 9701 §7
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         idp.AssertionAlgorithms,
 		"revocation_endpoint_auth_methods_supported":               methods,
@@ -63,7 +58,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"claim_types_supported":                                    []string{"normal"},
 		"claims_supported":                                         supportedClaims(),
 		"claims_parameter_supported":                               true,
-		"authorization_signing_alg_values_supported":               p.Keys.Algorithms(), // JARM §4
+		"authorization_signing_alg_values_supported":               p.cfg.Keys.Algorithms(), // JARM §4
 		"request_parameter_supported":                              true,
 		"request_uri_parameter_supported":                          true,
 		"require_request_uri_registration":                         true,
@@ -74,27 +69,27 @@ func (p *Provider) metadata() ([]byte, error) {
 		"dpop_signing_alg_values_supported":                        dpop.Algorithms,
 		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3
 	}
-	if types := slices.Sorted(maps.Keys(p.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10
+	if types := slices.Sorted(maps.Keys(p.cfg.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10
 		said["authorization_details_types_supported"] = types
 	}
 	p.mtlsMetadata(said)
-	if p.ClientDocuments {
+	if p.cfg.ClientDocuments {
 		said["client_id_metadata_document_supported"] = true
 	}
-	if p.Registration.Mode != "" {
-		said["registration_endpoint"] = p.Issuer + pathRegister
+	if p.cfg.Registration.Mode != "" {
+		said["registration_endpoint"] = p.cfg.Issuer + PathRegister
 	}
 	return json.Marshal(said)
 }
 
 // discovery serves the metadata at both well-known places.
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) error {
-	return publish(w, p.meta)
+	return publish(w, p.metadata)
 }
 
 // jwks serves the public keys. Clients may keep them for a quarter of an hour: a new key is announced days ahead.
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
-	set, err := p.Keys.JWKS(r.Context())
+	set, err := p.cfg.Keys.JWKS(r.Context())
 	if err != nil {
 		return err
 	}

@@ -10,14 +10,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
 )
+
+// typeAccess is the one type of token that can be exchanged (RFC 8693 §3).
+const typeAccess = "urn:ietf:params:oauth:token-type:access_token"
 
 // maxActors bounds through how many hands a token may have gone.
 const maxActors = 4
@@ -35,63 +35,64 @@ func (a *actor) count() (n int) {
 	return n
 }
 
-// TokenExchange is the token-exchange grant (RFC 8693): an API that was called with a person's token gets one with which
+// Exchange is the token-exchange grant (RFC 8693): an API that was called with a person's token gets one with which
 // it calls the next API for that person. It is delegation and never impersonation: act always says who holds the token.
 //
 // The new token is of the family of the old one, so it is the ceremony that says acr, amr and auth_time, and whatever ends
 // the family, the session, the grant or a window ends it too. It is stored nowhere, never refreshed, and in all but its
 // audience it is at the most what the old one is.
-func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
-	c, now := r.Client.(client).registered, time.Now()
+func (s *tokenService) Exchange(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
 	if c.Public() { // whoever has somebody's client_id and a token would be that client
-		return nil, oidc.ErrInvalidClient()
+		return nil, InvalidClient()
 	}
-	is, err := s.p.prepare(ctx, c, now)
+	is, err := s.prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+	if is.wish, err = s.wish(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.wish.scopes = words(strings.Join(r.Data.Scopes, " "))
-	t, err := s.p.subjectToken(ctx, c, r.Data, now)
+	is.wish.scopes = Words(r.Form.Get("scope"))
+	t, err := s.subjectToken(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.p.actorToken(ctx, is, r.Data); err != nil {
+	if err := s.actorToken(ctx, r, is); err != nil {
 		return nil, err
 	}
 	if t.confirmation.Bound() && !is.confirmation.Bound() {
 		return nil, invalidExchange("the subject token is bound to a key, so the new one has to be bound to one of yours")
 	}
-	if err := s.p.passOn(is, t, r.Form); err != nil {
-		return nil, atToken(err)
+	if err := s.passOn(is, t, r.Form); err != nil {
+		return nil, err
 	}
-	resp, err := s.p.signExchanged(ctx, is, t)
+	resp, err := s.signExchanged(ctx, is, t)
 	if err != nil {
-		return nil, broken(ctx, "sign tokens", err)
+		return nil, Broken(ctx, "sign tokens", err)
 	}
-	s.p.noteExchange(ctx, is, t)
-	return op.NewResponse(resp), nil
+	s.noteExchange(ctx, is, t)
+	return resp, nil
 }
 
 // invalidExchange says that a token cannot be taken for what it was sent as (RFC 8693 §2.2.2).
 func invalidExchange(description string) error {
-	return oidc.ErrInvalidRequest().WithDescription("%s", description)
+	return InvalidRequest(description)
 }
 
 // subjectToken looks up the token to exchange: of a person, and meant for the client. A client's own token has no person
 // to act for, and whoever has the credentials gets a token in its own name.
-func (p *Provider) subjectToken(ctx context.Context, c idp.Client, r *oidc.TokenExchangeRequest, now time.Time) (presented, error) {
+func (s *tokenService) subjectToken(ctx context.Context, r *Request, now time.Time) (presented, error) {
+	c, wanted := r.Client, r.Form.Get("requested_token_type")
 	switch {
-	case r.SubjectTokenType != oidc.AccessTokenType:
+	case r.Form.Get("subject_token_type") != typeAccess:
 		return presented{}, invalidExchange("subject_token_type must be that of an access token")
-	case r.RequestedTokenType != "" && r.RequestedTokenType != oidc.AccessTokenType:
+	case wanted != "" && wanted != typeAccess:
 		return presented{}, invalidExchange("requested_token_type must be that of an access token")
 	}
-	t, err := p.present(ctx, r.SubjectToken, now)
+	t, err := s.lookUp(ctx, r.Call, r.Form.Get("subject_token"), now)
 	if err != nil && !errors.Is(err, keys.ErrToken) {
-		return presented{}, broken(ctx, "look up subject token", err)
+		return presented{}, Broken(ctx, "look up subject token", err)
 	}
 	meant := slices.ContainsFunc(t.audience, func(a string) bool { return a == c.ID || slices.Contains(c.Serves, a) })
 	switch {
@@ -107,16 +108,17 @@ func (p *Provider) subjectToken(ctx context.Context, c idp.Client, r *oidc.Token
 
 // actorToken checks an actor token, which only repeats what authenticating the client has shown: it has to be the
 // client's own.
-func (p *Provider) actorToken(ctx context.Context, is *issue, r *oidc.TokenExchangeRequest) error {
+func (s *tokenService) actorToken(ctx context.Context, r *Request, is *issue) error {
+	token, kind := r.Form.Get("actor_token"), r.Form.Get("actor_token_type")
 	switch {
-	case r.ActorToken == "" && r.ActorTokenType == "":
+	case token == "" && kind == "":
 		return nil
-	case r.ActorToken == "" || r.ActorTokenType != oidc.AccessTokenType: // RFC 8693 §2.1
+	case token == "" || kind != typeAccess: // RFC 8693 §2.1
 		return invalidExchange("actor_token goes with an actor_token_type, that of an access token")
 	}
-	t, err := p.present(ctx, r.ActorToken, is.now)
+	t, err := s.lookUp(ctx, r.Call, token, is.now)
 	if err != nil && !errors.Is(err, keys.ErrToken) {
-		return broken(ctx, "look up actor token", err)
+		return Broken(ctx, "look up actor token", err)
 	}
 	proven := !t.confirmation.Bound() || t.confirmation == is.confirmation
 	if err != nil || t.user.ID != "" || t.client.ID != is.client.ID || !proven {
@@ -128,25 +130,25 @@ func (p *Provider) actorToken(ctx context.Context, is *issue, r *oidc.TokenExcha
 // passOn settles what the new token is: for the targets of the request, what the old one gives there and the client may
 // have, no longer than the old one. Standard scopes are not passed on: they are between the person and the client they
 // signed in to, and open userinfo.
-func (p *Provider) passOn(is *issue, t presented, form url.Values) error {
+func (s *tokenService) passOn(is *issue, t presented, form url.Values) error {
 	f := idp.Family{Details: t.details, Assurance: t.family.Assurance}
 	f.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(s string) bool { return slices.Contains(idp.StandardScopes, s) })
 	var err error
-	if f.Resources, f.Audience, err = p.aim(is.client, t, is.wish.resources, form["audience"]); err != nil {
+	if f.Resources, f.Audience, err = s.aim(is.client, t, is.wish.resources, form["audience"]); err != nil {
 		return err
 	}
 	is.wish.resources = nil
-	if beyond(is.wish.scopes, is.client.Scopes) {
-		return refuse("invalid_scope", "the client may not have one of these scopes")
+	if Beyond(is.wish.scopes, is.client.Scopes) {
+		return Refuse("invalid_scope", "the client may not have one of these scopes")
 	}
-	err = p.allow(is, f)
+	err = s.allow(is, f)
 	switch nothing := errors.Is(err, errClosed); {
 	case err != nil && !nothing:
 		return err
 	case nothing || len(is.scopes)+len(is.details) == 0:
-		return refuse("invalid_scope", "nothing is left: the client or the target may have none of it, or its time has passed")
+		return Refuse("invalid_scope", "nothing is left: the client or the target may have none of it, or its time has passed")
 	case is.opaque != "":
-		return refuse("invalid_target", "tokens for this resource are opaque, and an exchanged token is stored nowhere")
+		return Refuse("invalid_target", "tokens for this resource are opaque, and an exchanged token is stored nowhere")
 	}
 	if t.expires.Before(is.expires) {
 		is.expires = t.expires
@@ -157,22 +159,22 @@ func (p *Provider) passOn(is *issue, t presented, form url.Values) error {
 // aim reads whom the new token is for: registered resources, which settle form, lifetime and scopes, or else audiences of
 // the client's own or of the old token. resource (checked already) and audience mean the same here (RFC 8693 §2.1).
 // Without either it is the client's own audience, if it has one, else that of the old token.
-func (p *Provider) aim(c idp.Client, t presented, resources, audiences []string) (named, general []string, err error) {
+func (s *tokenService) aim(c idp.Client, t presented, resources, audiences []string) (named, general []string, err error) {
 	targets := slices.Clone(resources)
 	for _, a := range audiences {
-		_, registered := p.Policy.Resources[a]
+		_, registered := s.cfg.Catalog.Policy.Resources[a]
 		switch {
 		case a == "" || slices.Contains(targets, a):
 		case len(a) > maxResource || len(targets) == maxResources:
-			return nil, nil, refuse("invalid_target", "too many targets, or one that is too long")
-		case slices.Contains(t.audience, a) || slices.Contains(c.Audience, a) || registered && p.mayTarget(c, a):
+			return nil, nil, Refuse("invalid_target", "too many targets, or one that is too long")
+		case slices.Contains(t.audience, a) || slices.Contains(c.Audience, a) || registered && s.cfg.Catalog.MayTarget(c, a):
 			targets = append(targets, a)
 		default:
-			return nil, nil, refuse("invalid_target", "a target is not known here, or the client may not have tokens for it")
+			return nil, nil, Refuse("invalid_target", "a target is not known here, or the client may not have tokens for it")
 		}
 	}
-	if slices.Contains(targets, p.Issuer) && !slices.Contains(t.audience, p.Issuer) {
-		return nil, nil, refuse("invalid_target", "the subject token is not for this provider")
+	if slices.Contains(targets, s.cfg.Catalog.Issuer) && !slices.Contains(t.audience, s.cfg.Catalog.Issuer) {
+		return nil, nil, Refuse("invalid_target", "the subject token is not for this provider")
 	}
 	switch {
 	case len(targets) == 0 && len(c.Audience) > 0:
@@ -180,26 +182,26 @@ func (p *Provider) aim(c idp.Client, t presented, resources, audiences []string)
 	case len(targets) == 0:
 		targets = t.audience
 	}
-	if !slices.ContainsFunc(targets, func(a string) bool { return !p.mayTarget(c, a) }) {
+	if !slices.ContainsFunc(targets, func(a string) bool { return !s.cfg.Catalog.MayTarget(c, a) }) {
 		return targets, nil, nil
 	}
-	if slices.ContainsFunc(targets, func(a string) bool { _, registered := p.Policy.Resources[a]; return registered }) {
-		return nil, nil, refuse("invalid_target", "registered resources and other audiences do not go into one token")
+	if slices.ContainsFunc(targets, func(a string) bool { _, registered := s.cfg.Catalog.Policy.Resources[a]; return registered }) {
+		return nil, nil, Refuse("invalid_target", "registered resources and other audiences do not go into one token")
 	}
 	return nil, targets, nil
 }
 
 // signExchanged makes the token. sub and sid stay those of the client that the person signed in to.
-func (p *Provider) signExchanged(ctx context.Context, is *issue, t presented) (*exchangeResponse, error) {
-	home, err := p.holder(ctx, t.family.ClientID)
+func (s *tokenService) signExchanged(ctx context.Context, is *issue, t presented) (*Response, error) {
+	home, err := s.holder(ctx, t.family.ClientID)
 	if err != nil {
 		return nil, err
 	}
-	resp := &exchangeResponse{IssuedTokenType: oidc.AccessTokenType, tokenResponse: tokenResponse{
-		TokenType: is.confirmation.TokenType(), ExpiresIn: max(0, is.expires.Unix()-is.now.Unix()), Scope: strings.Join(is.scopes, " "), Details: is.details,
-	}}
+	resp := &Response{
+		IssuedTokenType: typeAccess, TokenType: is.confirmation.TokenType(), ExpiresIn: max(0, is.expires.Unix()-is.now.Unix()), Scope: strings.Join(is.scopes, " "), Details: is.details,
+	}
 	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
-		Issuer:       p.Issuer,
+		Issuer:       s.cfg.Catalog.Issuer,
 		Subject:      t.subject,
 		Audience:     is.audience,
 		ClientID:     is.client.ID,
@@ -210,7 +212,7 @@ func (p *Provider) signExchanged(ctx context.Context, is *issue, t presented) (*
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
 		AuthTime:     t.family.Assurance.AuthTime.Unix(),
-		Session:      p.names.SID(home, t.family.SessionID),
+		Session:      s.cfg.Names.SID(home, t.family.SessionID),
 		Details:      is.details,
 		Confirmation: is.confirmation,
 		Actor:        &actor{Subject: is.client.ID, Before: t.actor},
@@ -221,21 +223,15 @@ func (p *Provider) signExchanged(ctx context.Context, is *issue, t presented) (*
 	return resp, nil
 }
 
-// exchangeResponse is RFC 8693 §2.2.1.
-type exchangeResponse struct {
-	tokenResponse
-	IssuedTokenType oidc.TokenType `json:"issued_token_type"`
-}
-
 // noteExchange records who began to act for whom: once an hour for each client and family, because an API may exchange a
 // token with every call.
-func (p *Provider) noteExchange(ctx context.Context, is *issue, t presented) {
+func (s *tokenService) noteExchange(ctx context.Context, is *issue, t presented) {
 	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "exchanged:" + t.family.ID + ":" + is.client.ID, Value: []byte("1"), TTL: time.Hour}
-	err := p.Ephemeral.Do(ctx, claim)
+	err := s.cfg.Ephemeral.Do(ctx, claim)
 	if err == nil && claim.Found {
-		ev := p.event(ctx, idp.EventTokensExchanged, t.user.ID, is.client.ID, is.now)
+		ev := ClientEvent(ctx, idp.EventTokensExchanged, t.user.ID, is.client.ID, is.now)
 		ev.SessionID, ev.Detail = t.family.SessionID, map[string]string{"from": t.client.ID, "aud": strings.Join(is.audience, " ")}
-		err = p.DB.RecordEvents(ctx, ev)
+		err = s.cfg.DB.RecordEvents(ctx, ev)
 	}
 	if err != nil {
 		web.Note(ctx, slog.Any("record_error", err))
@@ -244,13 +240,13 @@ func (p *Provider) noteExchange(ctx context.Context, is *issue, t presented) {
 
 // exchangedBy is the client that holds an exchanged token. It holds as long as the client may exchange any, and until the
 // client revokes it: that ends this one token, for the family is another's.
-func (p *Provider) exchangedBy(ctx context.Context, c accessClaims) (idp.Client, error) {
-	registered, err := p.holder(ctx, c.ClientID)
+func (s *tokenService) exchangedBy(ctx context.Context, c accessClaims) (idp.Client, error) {
+	registered, err := s.holder(ctx, c.ClientID)
 	if err != nil {
 		return idp.Client{}, err
 	}
 	if !slices.Contains(registered.GrantTypes, idp.GrantTokenExchange) {
 		return idp.Client{}, keys.ErrToken
 	}
-	return registered, p.notRevoked(ctx, c.ID)
+	return registered, s.notRevoked(ctx, c.ID)
 }

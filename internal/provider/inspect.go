@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,11 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
@@ -23,27 +20,23 @@ type userInfo struct {
 }
 
 // UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
-func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest]) (*op.Response, error) {
-	now := time.Now()
-	t, err := s.p.present(ctx, r.Data.AccessToken, now)
-	if err == nil && !slices.Contains(t.audience, s.p.Issuer) {
+func (s *tokenService) UserInfo(w http.ResponseWriter, r *http.Request, call *Call, token string) error {
+	ctx, now := r.Context(), time.Now()
+	t, err := s.lookUp(ctx, call, token, now)
+	if err == nil && !slices.Contains(t.audience, s.cfg.Catalog.Issuer) {
 		err = keys.ErrToken
 	}
 	if err == nil {
-		if err = s.p.held(ctx, r.Data.AccessToken, t, now); err != nil && !errors.Is(err, keys.ErrToken) {
-			return nil, err
-		}
+		err = s.cfg.Binder.Prove(ctx, call.Sender, t.client, token, t.confirmation, now)
 	}
-	if errors.Is(err, keys.ErrToken) {
-		e := &oidc.Error{ErrorType: "invalid_token", Description: "the access token is not valid (any longer)"}
-		return nil, op.NewStatusError(e, http.StatusUnauthorized)
+	if errors.Is(err, keys.ErrToken) || errors.Is(err, ErrNotHeld) {
+		return InvalidToken("the access token is not valid (any longer)")
 	}
 	if err != nil {
-		return nil, broken(ctx, "look up access token", err)
+		return ErrorOf(ctx, "look up access token", err)
 	}
-	if !slices.Contains(t.scopes, scopeOpenID) {
-		e := &oidc.Error{ErrorType: "insufficient_scope", Description: "the access token was issued without the scope openid"}
-		return nil, op.NewStatusError(e, http.StatusForbidden)
+	if !slices.Contains(t.scopes, ScopeOpenID) {
+		return Refuse("insufficient_scope", "the access token was issued without the scope openid").With(http.StatusForbidden)
 	}
 	asked := storedClaims(t.family.Claims).UserInfo
 	info := userInfo{t.subject, claimsOf(t.user, func(claim string) bool {
@@ -51,11 +44,9 @@ func (s server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoRequest
 		return ok || slices.Contains(t.scopes, scopeOf[claim])
 	})}
 	if t.client.UserInfoAlg != "" {
-		if err := s.p.signUserInfo(ctx, t.client, info); err != nil {
-			return nil, broken(ctx, "sign userinfo", err)
-		}
+		return s.writeSignedUserInfo(ctx, w, t.client, info)
 	}
-	return op.NewResponse(&info), nil
+	return web.WriteJSON(w, http.StatusOK, info)
 }
 
 // introspection is an answer of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
@@ -67,7 +58,7 @@ type introspection struct {
 	Expires      int64            `json:"exp,omitempty"`
 	Issued       int64            `json:"iat,omitempty"`
 	Subject      string           `json:"sub,omitempty"`
-	Audience     audience         `json:"aud,omitempty"`
+	Audience     Audience         `json:"aud,omitempty"`
 	Issuer       string           `json:"iss,omitempty"`
 	ID           string           `json:"jti,omitempty"`
 	ACR          string           `json:"acr,omitempty"`
@@ -78,20 +69,20 @@ type introspection struct {
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
 }
 
-// inspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every other
+// Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every other
 // kind of token, it says that it is not active (RFC 7662 §2.2, §4). It does not go through the library, which would refuse a
 // client that has nothing but its certificate to authenticate with.
-func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
-	c, err := p.requester(r)
+func (s *tokenService) Introspect(w http.ResponseWriter, r *http.Request, call *Call) error {
+	c, err := s.cfg.Clients.Requester(r, call)
 	if err != nil {
 		return err
 	}
 	if c.Public() { // whoever asks has to be known: else the answers tell a stranger which tokens work (RFC 7662 §2.1)
-		return oidc.ErrInvalidClient()
+		return InvalidClient()
 	}
-	t, err := p.present(r.Context(), r.PostForm.Get("token"), time.Now())
-	if errors.Is(err, keys.ErrToken) || err == nil && !concerns(t, c, p.Issuer) {
-		return p.introspected(w, r, c, introspection{})
+	t, err := s.lookUp(r.Context(), call, call.Form.Get("token"), time.Now())
+	if errors.Is(err, keys.ErrToken) || err == nil && !concerns(t, c, s.cfg.Catalog.Issuer) {
+		return s.introspected(w, r, c, introspection{})
 	}
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
@@ -100,8 +91,8 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 	if at := t.family.Assurance.AuthTime; !at.IsZero() {
 		authTime = at.Unix()
 	}
-	scopes, details := p.seenBy(c, t)
-	return p.introspected(w, r, c, introspection{
+	scopes, details := s.seenBy(c, t)
+	return s.introspected(w, r, c, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.client.ID,
@@ -110,7 +101,7 @@ func (p *Provider) inspect(w http.ResponseWriter, r *http.Request) error {
 		Issued:       t.issued.Unix(),
 		Subject:      t.subject,
 		Audience:     t.audience,
-		Issuer:       p.Issuer,
+		Issuer:       s.cfg.Catalog.Issuer,
 		ID:           t.id,
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
@@ -131,10 +122,10 @@ func concerns(t presented, c idp.Client, issuer string) bool {
 
 // seenBy is what introspection tells a client of the token's scopes and details: a resource server that is one of several
 // in the audience learns what concerns it, not what the token does elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
-func (p *Provider) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
+func (s *tokenService) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
 	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
 	if t.client.ID == c.ID || len(served) == 0 {
 		return t.scopes, t.details
 	}
-	return p.carried(t.scopes, served), t.details.At(served)
+	return s.cfg.Catalog.Carried(t.scopes, served), t.details.At(served)
 }

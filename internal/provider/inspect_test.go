@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -62,9 +64,9 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 	empty := func(r *http.Request) { r.Header.Del("Content-Type"); header("bearer")(r) }
 	for name, r := range map[string]reply{
 		"GET":                    h.userinfo(token),
-		"POST, header":           h.post(pathUserInfo, nil, header("Bearer")),
-		"POST, no body, no type": h.post(pathUserInfo, nil, empty),
-		"POST, body":             h.post(pathUserInfo, url.Values{"access_token": {token}}),
+		"POST, header":           h.post(PathUserInfo, nil, header("Bearer")),
+		"POST, no body, no type": h.post(PathUserInfo, nil, empty),
+		"POST, body":             h.post(PathUserInfo, url.Values{"access_token": {token}}),
 	} {
 		if r.StatusCode != 200 || r.json(t)["sub"] != u.ID || r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
@@ -77,10 +79,10 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 		code   string
 		says   string
 	}{
-		{"no token", h.get(pathUserInfo), 401, "invalid_token", ""},
-		{"another scheme", h.post(pathUserInfo, nil, header("Basic")), 401, "invalid_token", ""},
-		{"in the address", h.get(pathUserInfo + "?access_token=" + token), 400, "invalid_request", "invalid_request"},
-		{"twice", h.post(pathUserInfo, url.Values{"access_token": {token}}, header("Bearer")), 400, "invalid_request", "invalid_request"},
+		{"no token", h.get(PathUserInfo), 401, "invalid_token", ""},
+		{"another scheme", h.post(PathUserInfo, nil, header("Basic")), 401, "invalid_token", ""},
+		{"in the address", h.get(PathUserInfo + "?access_token=" + token), 400, "invalid_request", "invalid_request"},
+		{"twice", h.post(PathUserInfo, url.Values{"access_token": {token}}, header("Bearer")), 400, "invalid_request", "invalid_request"},
 		{"a broken one", h.userinfo("x"), 401, "invalid_token", "invalid_token"},
 	} {
 		wantError(t, row.r, row.status, row.code)
@@ -158,8 +160,8 @@ func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
 		}
 	}
 	public := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone; c.ResourceServer = true })
-	wantError(t, h.post(pathIntrospect, url.Values{"token": {"x"}, "client_id": {public.ID}}), 401, "invalid_client")
-	wantError(t, h.post(pathIntrospect, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(api.ID, "wrong") }), 401, "invalid_client")
+	wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}, "client_id": {public.ID}}), 401, "invalid_client")
+	wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(api.ID, "wrong") }), 401, "invalid_client")
 }
 
 func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
@@ -174,7 +176,7 @@ func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
 	for name, bend := range map[string]func(*accessClaims){
 		"as it was":         func(*accessClaims) {},
 		"another issuer":    func(c *accessClaims) { c.Issuer = "https://other.example" },
-		"another audience":  func(c *accessClaims) { c.Audience = audience{"https://api.example"} },
+		"another audience":  func(c *accessClaims) { c.Audience = Audience{"https://api.example"} },
 		"another client":    func(c *accessClaims) { c.ClientID = "other" },
 		"another subject":   func(c *accessClaims) { c.Subject = "other" },
 		"expired":           func(c *accessClaims) { c.Expires = 1 },
@@ -189,4 +191,28 @@ func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
 			t.Errorf("%s: %d", name, r.StatusCode)
 		}
 	}
+}
+
+func TestARememberedTokenStillExpiresAndIsStillRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openInBubble(t)
+		c, u := h.addClient(nil), h.addUser()
+		active := func(token any) bool { return h.introspect(c, token)["active"] == true }
+		first, second := h.tokens(c, u)["access_token"], h.tokens(c, u)["access_token"]
+		if !active(first) || !active(first) { // verified, then remembered
+			t.Fatal("a good token is not active")
+		}
+		time.Sleep(11 * time.Minute)
+		if active(first) || active(second) {
+			t.Error("an expired token is active")
+		}
+		third := h.tokens(c, u)["access_token"]
+		if !active(third) {
+			t.Fatal("a good token is not active")
+		}
+		check(t, h.db.DisableUser(t.Context(), u.ID, time.Now()))
+		if active(third) {
+			t.Error("a revoked token is active")
+		}
+	})
 }

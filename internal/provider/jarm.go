@@ -19,8 +19,8 @@ const responseLife = 5 * time.Minute
 
 // signedAnswer puts the parameters of an authorization response, an error too, into a JWT that says for whom it is (JARM §2.1).
 // Its typ is JWT, because existing clients take no other; it never passes for an ID token, having no sub.
-func (p *Provider) signedAnswer(ctx context.Context, req idp.Request, params url.Values) (url.Values, error) {
-	s, err := p.Keys.Signer(ctx, req.ResponseAlg)
+func (s *authorizeService) signedAnswer(ctx context.Context, req idp.Request, params url.Values) (url.Values, error) {
+	signer, err := s.cfg.Keys.Signer(ctx, req.ResponseAlg)
 	if err != nil {
 		return nil, fmt.Errorf("key for authorization response: %w", err)
 	}
@@ -28,7 +28,7 @@ func (p *Provider) signedAnswer(ctx context.Context, req idp.Request, params url
 	for name := range params { // iss is among them
 		claims[name] = params.Get(name)
 	}
-	text, err := s.Sign(keys.TypeIDToken, claims)
+	text, err := signer.Sign(keys.TypeIDToken, claims)
 	if err != nil {
 		return nil, fmt.Errorf("authorization response: %w", err)
 	}

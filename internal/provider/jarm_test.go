@@ -115,7 +115,7 @@ func TestASignedAnswerIsNoToken(t *testing.T) {
 	if r := h.userinfo(text); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("as an access token: %d %s", r.StatusCode, r.body)
 	}
-	if r := h.post(pathIntrospect, url.Values{"token": {text}}, basic(c)); strings.Contains(r.body, `"active":true`) {
+	if r := h.post(PathIntrospect, url.Values{"token": {text}}, basic(c)); strings.Contains(r.body, `"active":true`) {
 		t.Errorf("introspected: %s", r.body)
 	}
 }

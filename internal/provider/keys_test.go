@@ -47,7 +47,7 @@ func TestTheJWKSHoldsPublicKeysWithTheirThumbprints(t *testing.T) {
 		_, err := h.keys.Signer(t.Context(), alg)
 		check(t, err)
 	}
-	r := h.get(pathJWKS)
+	r := h.get(PathJWKS)
 	var set jose.JSONWebKeySet
 	check(t, json.Unmarshal([]byte(r.body), &set))
 	if len(set.Keys) != 4 || !strings.Contains(r.Header.Get("Cache-Control"), "max-age") || r.Header.Get("Content-Type") != "application/json" {
@@ -94,7 +94,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 			return header["kid"]
 		}
 		first := kid()
-		published := func(kid any) bool { return strings.Contains(h.get(pathJWKS).body, kid.(string)) }
+		published := func(kid any) bool { return strings.Contains(h.get(PathJWKS).body, kid.(string)) }
 		rotate := func(want ...idp.KeyState) {
 			t.Helper()
 			check(t, h.keys.Rotate(t.Context(), time.Now()))
@@ -106,7 +106,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 		rotate(idp.KeyActive)
 		time.Sleep(83 * day)
 		rotate(idp.KeyActive, idp.KeyNext)
-		if strings.Count(h.get(pathJWKS).body, `"kid"`) != 2 || kid() != first {
+		if strings.Count(h.get(PathJWKS).body, `"kid"`) != 2 || kid() != first {
 			t.Error("the next key is published and does not sign")
 		}
 		time.Sleep(6 * day)
@@ -115,9 +115,9 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 		rotate(idp.KeyRetired, idp.KeyActive)
 		second := kid()
 		if second == first || !published(first) || !published(second) {
-			t.Errorf("after the change: %v signs, the set is %s", second, h.get(pathJWKS).body)
+			t.Errorf("after the change: %v signs, the set is %s", second, h.get(PathJWKS).body)
 		}
-		if _, err := h.provider.verifyHint(t.Context(), old); err != nil {
+		if _, err := h.provider.tokens.VerifyHint(t.Context(), old); err != nil {
 			t.Errorf("what the retired key signed: %v", err)
 		}
 		time.Sleep(30 * day)
@@ -125,7 +125,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 		if published(first) {
 			t.Error("a retired key never leaves the set")
 		}
-		if _, err := h.provider.verifyHint(t.Context(), old); err == nil {
+		if _, err := h.provider.tokens.VerifyHint(t.Context(), old); err == nil {
 			t.Error("a key that has left still verifies")
 		}
 	})

@@ -173,7 +173,7 @@ func TestKeysWorkOnForSixHoursIfTheyCannotBeFetched(t *testing.T) {
 		c := h.addPublishing(pub.url)
 		h.believesKid(c, "a")
 		pub.fails(http.StatusServiceUnavailable)
-		time.Sleep(keysHold)
+		time.Sleep((6 * time.Hour))
 		if !h.believesKid(c, "a") {
 			t.Error("refused after six hours")
 		}
@@ -186,7 +186,7 @@ func TestKeysWorkOnForSixHoursIfTheyCannotBeFetched(t *testing.T) {
 			t.Error("believed after more than six hours")
 		}
 		pub.fails(http.StatusOK)
-		time.Sleep(retryAfter)
+		time.Sleep((10 * time.Second))
 		if !h.believesKid(c, "a") {
 			t.Error("refused when the server is back")
 		}
@@ -223,7 +223,7 @@ func TestKeysThatCannotBeHadAuthenticateNobody(t *testing.T) {
 		"no such page":       elsewhere(t, http.NotFound),
 		"not a key set":      elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }),
 		"an empty one":       newPublisher(t).url,
-		"a long one":         elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxKeySet+1)) }),
+		"a long one":         elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, (64<<10)+1)) }),
 		"nobody there":       "https://127.0.0.1:1/keys",
 		"a private address":  "https://10.0.0.1/keys",
 		"this machine":       strings.Replace(good.url, "127.0.0.1", "127.0.0.2", 1),
@@ -239,26 +239,4 @@ func TestKeysThatCannotBeHadAuthenticateNobody(t *testing.T) {
 	if good.fetched.Load() != 0 {
 		t.Error("an address that is not allowed was asked")
 	}
-}
-
-func TestTheMemoryOfKeySetsIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := keySets{sets: map[string]*keySet{}}
-		ask := func(address string) *keySet {
-			time.Sleep(time.Second)
-			set := s.set(address)
-			set.used, set.stale = time.Now(), time.Now().Add(24*time.Hour)
-			return set
-		}
-		busy := ask("busy")
-		for i := range 2 * maxKeySets {
-			ask(strconv.Itoa(i))
-			if ask("busy") != busy {
-				t.Fatal("a set that is in use was forgotten")
-			}
-		}
-		if len(s.sets) != maxKeySets {
-			t.Errorf("%d sets", len(s.sets))
-		}
-	})
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,13 +11,61 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/subject"
 	"github.com/stepward/stepward/internal/web"
 )
 
 // logoutTTL is how long a person may think about signing out.
 const logoutTTL = 10 * time.Minute
+
+//go:embed pages
+var logoutFiles embed.FS
+
+// logoutConfig wires a logoutService.
+type logoutConfig struct {
+	Issuer    string
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Shell     *web.Shell
+	Sessions  *session.Sessions
+	Keys      *keys.Ring // sign logout tokens
+	Names     *subject.Names
+	Tokens    *tokenService
+	Outbound  *outbound.Client // tells clients
+	Logger    *slog.Logger     // of deliveries
+}
+
+// logoutService ends sessions and tells clients. It may be used by any number of goroutines.
+type logoutService struct {
+	cfg     logoutConfig
+	logouts ephemeral.Bucket[logout]
+	pages   *web.Pages
+}
+
+// newLogoutService returns a logoutService.
+func newLogoutService(cfg logoutConfig) (*logoutService, error) {
+	pages, err := cfg.Shell.Parse(logoutFiles, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse pages: %w", err)
+	}
+	return &logoutService{cfg: cfg, logouts: ephemeral.NewBucket[logout](cfg.Ephemeral, "logout", logoutTTL), pages: pages}, nil
+}
+
+// Mount adds the endpoint that applications send browsers to, and the pages.
+func (s *logoutService) Mount(protocol, browser *http.ServeMux) {
+	s.cfg.Shell.Handle(protocol, "GET "+PathEndSession, s.endSession)
+	s.cfg.Shell.Handle(protocol, "POST "+PathEndSession, s.endSession)
+	protocol.HandleFunc("GET "+PathLoggedOutJS, s.loggedOutScript)
+	s.cfg.Shell.Handle(browser, "GET "+PathLogout, s.showLogout)
+	s.cfg.Shell.Handle(browser, "POST "+PathLogout, s.confirmLogout)
+	s.cfg.Shell.Handle(browser, "GET "+PathLoggedOut, s.showLoggedOut)
+}
 
 // A logout is a validated request to sign out (OpenID Connect RP-Initiated Logout 1.0). It waits in the ephemeral store
 // while the person is asked, and because a cross-site POST arrives without our cookies: only the page it is sent to
@@ -35,7 +84,7 @@ type logout struct {
 var logoutParams = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 
 // endSession is the end_session endpoint, by GET and POST.
-func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) error {
+func (s *logoutService) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
@@ -43,35 +92,35 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		form = r.PostForm
 	}
-	l, err := p.readLogout(r, form)
+	l, err := s.readLogout(r, form)
 	if err != nil {
 		return err
 	}
 	if r.Method == http.MethodGet {
-		sess, err := p.session(r)
+		sess, err := s.session(r)
 		if err != nil {
 			return err
 		}
 		if l.settled(sess) {
-			return p.finishLogout(w, r, l, sess)
+			return s.finishLogout(w, r, l, sess)
 		}
 	}
 	id := idp.NewSecret()
-	if err := p.logouts.Put(r.Context(), id.Hash(), l); err != nil {
+	if err := s.logouts.Put(r.Context(), id.Hash(), l); err != nil {
 		return fmt.Errorf("put logout: %w", err)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, pathLogout+"?l="+id.Reveal(), http.StatusSeeOther)
+	http.Redirect(w, r, PathLogout+"?l="+id.Reveal(), http.StatusSeeOther)
 	return nil
 }
 
 // readLogout validates the request. A hint that is not ours counts as none, so the person is asked and stays here; a
 // redirect URI that is not registered is an error that a person sees, never a redirect (op-requirements 34).
-func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) {
+func (s *logoutService) readLogout(r *http.Request, form url.Values) (logout, error) {
 	problem := func(text string, err error) error {
 		return &web.Problem{
 			Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-out link doesn't work", Text: text,
-			Next: "Sign out here", NextURL: pathLogout, Err: err,
+			Next: "Sign out here", NextURL: PathLogout, Err: err,
 		}
 	}
 	for _, name := range logoutParams {
@@ -81,7 +130,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 	}
 	l, sid := logout{ClientID: form.Get("client_id")}, ""
 	if hint := form.Get("id_token_hint"); hint != "" {
-		c, err := p.verifyHint(r.Context(), hint)
+		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)
 		switch {
 		case errors.Is(err, keys.ErrToken):
 			return logout{}, nil // who sent it is anybody's guess: ask, and lead nowhere
@@ -95,12 +144,12 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 	if l.ClientID == "" {
 		return l, nil
 	}
-	client, err := p.DB.Client(r.Context(), l.ClientID)
+	client, err := s.cfg.DB.Client(r.Context(), l.ClientID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return logout{}, fmt.Errorf("load client: %w", err)
 	}
 	l.ClientID = client.ID // empty if there is none
-	l.SessionID, _ = p.names.Session(client, sid)
+	l.SessionID, _ = s.cfg.Names.Session(client, sid)
 	uri := form.Get("post_logout_redirect_uri")
 	switch {
 	case uri == "":
@@ -109,7 +158,7 @@ func (p *Provider) readLogout(r *http.Request, form url.Values) (logout, error) 
 		return logout{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("post_logout_redirect_uri not registered"))
 	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has confirmed where that leads
 		return l, nil
-	case len(form.Get("state")) > maxState:
+	case len(form.Get("state")) > MaxState:
 		return logout{}, problem("The application sent more than we can carry.", errors.New("state too long"))
 	}
 	l.RedirectURI, l.State = uri, form.Get("state")
@@ -123,8 +172,8 @@ func (l logout) settled(sess *idp.Session) bool {
 }
 
 // session is this browser's, or nil.
-func (p *Provider) session(r *http.Request) (*idp.Session, error) {
-	sess, err := p.Sessions.Current(r.Context(), r)
+func (s *logoutService) session(r *http.Request) (*idp.Session, error) {
+	sess, err := s.cfg.Sessions.Current(r.Context(), r)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, nil
 	}
@@ -135,23 +184,23 @@ func (p *Provider) session(r *http.Request) (*idp.Session, error) {
 }
 
 // showLogout asks, or ends what needs no question.
-func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request) error {
+func (s *logoutService) showLogout(w http.ResponseWriter, r *http.Request) error {
 	id := idp.Secret(r.FormValue("l"))
-	l, err := p.logouts.Get(r.Context(), id.Hash())
+	l, err := s.logouts.Get(r.Context(), id.Hash())
 	if errors.Is(err, idp.ErrNotFound) { // expired, or our own pages sent the person: then there is nowhere to return to
 		l, err = logout{}, nil
 	}
 	if err != nil {
 		return fmt.Errorf("get logout: %w", err)
 	}
-	sess, err := p.session(r)
+	sess, err := s.session(r)
 	if err != nil {
 		return err
 	}
 	if l.settled(sess) {
-		return p.finishLogout(w, r, l, sess)
+		return s.finishLogout(w, r, l, sess)
 	}
-	user, err := p.DB.UserByID(r.Context(), sess.UserID)
+	user, err := s.cfg.DB.UserByID(r.Context(), sess.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("load user: %w", err)
 	}
@@ -160,50 +209,50 @@ func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request) error {
 		page.User = &web.Chip{Name: user.Name, Email: user.Email}
 	}
 	if l.ClientID != "" {
-		if c, err := p.DB.Client(r.Context(), l.ClientID); err == nil {
+		if c, err := s.cfg.DB.Client(r.Context(), l.ClientID); err == nil {
 			page.Client = &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI}
 		}
 	}
-	return p.Shell.Render(w, r, p.pages, "logout", page)
+	return s.cfg.Shell.Render(w, r, s.pages, "logout", page)
 }
 
 // confirmLogout ends the session. It stands behind the browser chain, which refuses forms of other origins.
-func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request) error {
+func (s *logoutService) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	l, err := p.logouts.Take(r.Context(), idp.Secret(r.PostFormValue("l")).Hash())
+	l, err := s.logouts.Take(r.Context(), idp.Secret(r.PostFormValue("l")).Hash())
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("take logout: %w", err)
 	}
-	sess, err := p.session(r)
+	sess, err := s.session(r)
 	if err != nil {
 		return err
 	}
-	return p.finishLogout(w, r, l, sess)
+	return s.finishLogout(w, r, l, sess)
 }
 
 // finishLogout ends the session and what lives by it, and sends the person back or to the page that says so.
-func (p *Provider) finishLogout(w http.ResponseWriter, r *http.Request, l logout, sess *idp.Session) error {
+func (s *logoutService) finishLogout(w http.ResponseWriter, r *http.Request, l logout, sess *idp.Session) error {
 	target := l.target()
 	if sess != nil {
 		ctx := context.WithoutCancel(r.Context()) // half a sign-out would be none
 		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
 		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
 		// What hangs from it first: should the second step fail, the person is still signed in, sees so, and tries again.
-		clients, err := p.DB.EndSession(ctx, sess.ID, time.Now(), ev)
+		clients, err := s.cfg.DB.EndSession(ctx, sess.ID, time.Now(), ev)
 		if err != nil {
 			return fmt.Errorf("end what hangs from the session: %w", err)
 		}
-		if err := p.Sessions.End(ctx, w, r); err != nil {
+		if err := s.cfg.Sessions.End(ctx, w, r); err != nil {
 			return fmt.Errorf("end session: %w", err)
 		}
-		if l.Frames = p.logoutFrames(ctx, clients, sess.ID); len(l.Frames) > 0 {
+		if l.Frames = s.logoutFrames(ctx, clients, sess.ID); len(l.Frames) > 0 {
 			id := idp.NewSecret()
-			if err := p.logouts.Put(ctx, id.Hash(), l); err != nil {
+			if err := s.logouts.Put(ctx, id.Hash(), l); err != nil {
 				web.Note(ctx, slog.Any("frontchannel_error", err)) // the person is signed out, and that is what counts
 			} else {
-				target = pathLoggedOut + "?l=" + id.Reveal()
+				target = PathLoggedOut + "?l=" + id.Reveal()
 			}
 		}
 	}
@@ -215,11 +264,11 @@ func (p *Provider) finishLogout(w http.ResponseWriter, r *http.Request, l logout
 // target is where the person goes in the end.
 func (l logout) target() string {
 	if l.RedirectURI == "" {
-		return pathLoggedOut
+		return PathLoggedOut
 	}
 	params := url.Values{}
 	if l.State != "" {
 		params.Set("state", l.State)
 	}
-	return withParams(l.RedirectURI, params)
+	return WithParams(l.RedirectURI, params)
 }

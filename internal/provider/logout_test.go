@@ -35,7 +35,7 @@ func (h *house) endSession(params ...string) reply {
 	for i := 0; i < len(params); i += 2 {
 		v.Set(params[i], params[i+1])
 	}
-	return h.get(pathEndSession + "?" + v.Encode())
+	return h.get(PathEndSession + "?" + v.Encode())
 }
 
 func (h *house) signedIn(sess *idp.Session) bool {
@@ -62,7 +62,7 @@ func TestAClientOfTheSessionSignsOutAtOnce(t *testing.T) {
 		"back with state":    {[]string{"post_logout_redirect_uri", bye, "state", "s 1"}, bye + "?state=s+1"},
 		"back without state": {[]string{"post_logout_redirect_uri", bye}, bye},
 		"with client_id":     {[]string{"post_logout_redirect_uri", bye, "client_id", c.ID}, bye},
-		"nowhere to go":      {nil, pathLoggedOut},
+		"nowhere to go":      {nil, PathLoggedOut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sess, tok := h.signIn(c, u)
@@ -79,7 +79,7 @@ func TestAClientOfTheSessionSignsOutAtOnce(t *testing.T) {
 	if n := kinds(t, h, idp.EventSignedOut); n != 4 {
 		t.Errorf("%d events session.signed_out", n)
 	}
-	if r := h.get(pathLoggedOut); r.StatusCode != 200 || !strings.Contains(r.body, `data-page="logged-out"`) {
+	if r := h.get(PathLoggedOut); r.StatusCode != 200 || !strings.Contains(r.body, `data-page="logged-out"`) {
 		t.Errorf("page: %d", r.StatusCode)
 	}
 }
@@ -109,7 +109,7 @@ func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
 		t.Errorf("with an ID token: to %q", r.Header.Get("Location"))
 	}
 	// Nobody is signed in now, so nobody is asked.
-	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != pathLoggedOut {
+	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != PathLoggedOut {
 		t.Errorf("without: %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 }
@@ -117,7 +117,7 @@ func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
 // confirm follows to the question and answers it.
 func (h *house) confirm(r reply) reply {
 	h.t.Helper()
-	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), pathLogout+"?l=") {
+	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), PathLogout+"?l=") {
 		h.t.Fatalf("no question: %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	page := h.get(r.Header.Get("Location"))
@@ -125,7 +125,7 @@ func (h *house) confirm(r reply) reply {
 		h.t.Fatalf("page: %d %s", page.StatusCode, page.body)
 	}
 	id := r.query().Get("l")
-	return h.post(pathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
+	return h.post(PathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
 }
 
 func TestWithoutProofThePersonIsAsked(t *testing.T) {
@@ -158,7 +158,7 @@ func TestWithoutProofThePersonIsAsked(t *testing.T) {
 				t.Fatal("signed out without being asked")
 			}
 			r := h.confirm(asked)
-			want := pathLoggedOut
+			want := PathLoggedOut
 			if row.back {
 				want = bye
 			}
@@ -179,9 +179,9 @@ func TestAPostedSignOutFindsTheBrowserAgain(t *testing.T) {
 	sess, tok := h.signIn(c, u)
 	jar := h.client.Jar
 	h.client.Jar = nil // a form of another site: Lax cookies stay at home
-	r := h.post(pathEndSession, url.Values{"id_token_hint": {tok["id_token"].(string)}, "post_logout_redirect_uri": {bye}, "state": {"s"}})
+	r := h.post(PathEndSession, url.Values{"id_token_hint": {tok["id_token"].(string)}, "post_logout_redirect_uri": {bye}, "state": {"s"}})
 	h.client.Jar = jar
-	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), pathLogout+"?l=") || !h.signedIn(sess) {
+	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), PathLogout+"?l=") || !h.signedIn(sess) {
 		t.Fatalf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	if r := h.get(r.Header.Get("Location")); r.Header.Get("Location") != bye+"?state=s" || h.signedIn(sess) {
@@ -221,7 +221,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 		"cross-site": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"origin":     func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
 	} {
-		if r := h.post(pathLogout, url.Values{"l": {r.query().Get("l")}}, edit); r.StatusCode != 403 || !h.signedIn(sess) {
+		if r := h.post(PathLogout, url.Values{"l": {r.query().Get("l")}}, edit); r.StatusCode != 403 || !h.signedIn(sess) {
 			t.Errorf("%s: %d", name, r.StatusCode)
 		}
 	}
@@ -230,7 +230,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 func TestSigningOutWhenNobodyIsSignedInJustGoesOn(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	if r := h.endSession(); r.Header.Get("Location") != pathLoggedOut {
+	if r := h.endSession(); r.Header.Get("Location") != PathLoggedOut {
 		t.Errorf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	if r := h.endSession("client_id", c.ID, "post_logout_redirect_uri", bye); r.Header.Get("Location") != bye {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/subject"
 )
 
 // pairwiseOn makes a client pairwise, with its redirect URI on this host.
@@ -22,7 +23,7 @@ func (h *house) seen(c idp.Client, u idp.User) (subs, sids map[string]string) {
 	code := h.code(c, u, "redirect_uri", c.RedirectURIs[0], "scope", "openid profile offline_access")
 	form := exchangeForm(code)
 	form.Set("redirect_uri", c.RedirectURIs[0])
-	tok := h.post(pathToken, form, basic(c)).json(h.t)
+	tok := h.post(PathToken, form, basic(c)).json(h.t)
 	for round := range 2 {
 		_, id := claims(h.t, tok["id_token"])
 		subs["ID token"], sids["ID token"] = id["sub"].(string), id["sid"].(string)
@@ -108,7 +109,9 @@ func TestAPairwiseSubNamesItsUserInHints(t *testing.T) {
 		check(t, err)
 		return string(b)
 	}
-	mine, foreign := h.provider.names.Sub(c, u.ID), h.provider.names.Sub(elsewhere, u.ID)
+	names, err := subject.NewNames(h.config.SubjectKey)
+	check(t, err)
+	mine, foreign := names.Sub(c, u.ID), names.Sub(elsewhere, u.ID)
 	for _, row := range []struct {
 		name   string
 		client idp.Client

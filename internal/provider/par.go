@@ -9,9 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -27,7 +24,6 @@ import (
 const (
 	referencePrefix = "urn:ietf:params:oauth:request_uri:" // RFC 9126 §2.2
 	referenceTTL    = 90 * time.Second
-	maxPushed       = 16 << 10                         // bytes of a request; encoded it is three times that at the most, which the store takes
 	usedTTL         = idp.InteractionTTL + time.Minute // the minute: an authorize that was under way when the reference was used
 )
 
@@ -38,45 +34,32 @@ type pushed struct {
 	Form     string `json:"form"` // authorizeParams only: nothing that authenticated the client is kept
 }
 
-var parGuard = guard{methods: []string{http.MethodPost}, credentials: true, several: []string{"resource"}, check: pushable}
+// PushGuard guards the pushed authorization request endpoint.
+var PushGuard = Guard{Methods: []string{http.MethodPost}, Credentials: true, Scripts: true, Several: []string{"resource"}, Check: pushable}
 
 // pushable refuses what no pushed request may be.
-func pushable(form url.Values) *fault {
+func pushable(form url.Values) *Error {
 	if form.Get("request_uri") != "" { // RFC 9126 §2.1
-		return invalidRequest("request_uri has no place in a pushed request")
+		return InvalidRequest("request_uri has no place in a pushed request")
 	}
-	return notTooLong(form)
+	return NotTooLong(form)
 }
 
-// notTooLong refuses a request that is more than is kept of one (RFC 9126 §2.3).
-func notTooLong(form url.Values) *fault {
-	size := 0
-	for name, values := range form {
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	if size > maxPushed {
-		return &fault{Error: "invalid_request", Description: fmt.Sprintf("the request is longer than %d bytes", maxPushed), status: http.StatusRequestEntityTooLarge}
-	}
-	return nil
-}
-
-// push is the pushed authorization request endpoint: it validates a request as the authorization endpoint does, and keeps it.
-func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
-	c, err := p.requester(r)
+// Push is the pushed authorization request endpoint: it validates a request as the authorization endpoint does, and keeps it.
+func (s *authorizeService) Push(w http.ResponseWriter, r *http.Request, call *Call) error {
+	c, err := s.cfg.Registrar.Requester(r, call)
 	if err != nil {
 		return err
 	}
-	if sent := r.PostForm.Get("client_id"); sent != "" && sent != c.ID {
-		return refuse("invalid_request", "client_id is not the client that authenticated")
+	if sent := call.Form.Get("client_id"); sent != "" && sent != c.ID {
+		return Refuse("invalid_request", "client_id is not the client that authenticated")
 	}
-	form := kept(r.PostForm, authorizeParams)
+	form := Keep(call.Form, authorizeParams)
 	form.Set("client_id", c.ID)
-	if form, err = p.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
+	if form, err = s.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
 		return err
 	}
-	b, err := p.bindCode(r, c, form)
+	b, err := s.bindCode(call.Sender, c, form)
 	if err != nil {
 		return err
 	}
@@ -87,89 +70,38 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) error {
 	if err := manner(form, c, &req); err != nil {
 		return err
 	}
-	if _, err := p.read(r, form, c, &req); err != nil {
+	if _, err := s.read(r, form, c, &req); err != nil {
 		return err
 	}
 	reference := idp.Secret(referencePrefix) + idp.NewSecret()
-	put, err := p.pushes.PutOp(reference.Hash(), pushed{ClientID: c.ID, Form: form.Encode()}, 0)
+	put, err := s.pushes.PutOp(reference.Hash(), pushed{ClientID: c.ID, Form: form.Encode()}, 0)
 	if err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
 	}
-	if err := p.Ephemeral.Do(r.Context(), b.with(put)...); err != nil {
+	if err := s.cfg.Ephemeral.Do(r.Context(), b.With(put)...); err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
 	}
-	if err := b.settled(); err != nil { // what was kept stays unsaid, and expires
+	if err := b.Settled(); err != nil { // what was kept stays unsaid, and expires
 		return err
 	}
 	return web.WriteJSON(w, http.StatusCreated, map[string]any{"request_uri": reference.Reveal(), "expires_in": int(referenceTTL.Seconds())})
 }
 
-// kept is what is kept of a request: parameters of these names.
-func kept(form url.Values, names []string) url.Values {
-	out := url.Values{}
-	for _, name := range names {
-		for _, value := range form[name] { // but for resource, one at most
-			if value != "" { // without a value: as if omitted (RFC 6749 §3.1)
-				out.Add(name, value)
-			}
-		}
-	}
-	return out
-}
-
 // bindCode binds the code to the key that a DPoP proof at this endpoint proves, as dpop_jkt would (RFC 9449 §10.1). Nobody has
 // to send one here.
-func (p *Provider) bindCode(r *http.Request, c idp.Client, form url.Values) (binding, error) {
-	s := senderOf(r.Context())
-	if len(s.proofs) == 0 {
-		return binding{}, nil
+func (s *authorizeService) bindCode(from Sender, c idp.Client, form url.Values) (Binding, error) {
+	if len(from.Proofs) == 0 {
+		return Binding{}, nil
 	}
-	b, err := p.checkProof(s, c, "", time.Now())
+	b, err := s.cfg.Binder.CheckProof(from, c, "", time.Now())
 	if err != nil {
-		return binding{}, err
+		return Binding{}, err
 	}
 	if asked := form.Get("dpop_jkt"); asked != "" && asked != b.JKT {
-		return binding{}, invalidProof("the DPoP proof is of another key than dpop_jkt names")
+		return Binding{}, InvalidProof("the DPoP proof is of another key than dpop_jkt names")
 	}
 	form.Set("dpop_jkt", b.JKT)
 	return b, nil
-}
-
-// requester authenticates the client as the token endpoint does. What admit refuses does not come here.
-func (p *Provider) requester(r *http.Request) (idp.Client, error) {
-	cc := op.ClientCredentials{
-		ClientID: r.PostForm.Get("client_id"), ClientSecret: r.PostForm.Get("client_secret"),
-		ClientAssertion: r.PostForm.Get("client_assertion"), ClientAssertionType: r.PostForm.Get("client_assertion_type"),
-	}
-	if id, secret, ok := r.BasicAuth(); ok {
-		cc.ClientID, _ = url.QueryUnescape(id) // credentials has tried both
-		cc.ClientSecret, _ = url.QueryUnescape(secret)
-	}
-	if err := p.meet(r, cc.ClientID); errors.Is(err, idp.ErrNotFound) {
-		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
-	} else if err != nil {
-		return idp.Client{}, err
-	}
-	c, err := server{p: p}.VerifyClient(r.Context(), &op.Request[op.ClientCredentials]{
-		Method: r.Method, URL: r.URL, Header: r.Header, Form: r.Form, PostForm: r.PostForm, Data: &cc,
-	})
-	if err != nil {
-		return idp.Client{}, err
-	}
-	return c.(client).registered, nil
-}
-
-// faultOf is an error of a handler of ours, in the form in which the library's errors are answered.
-func faultOf(w http.ResponseWriter, r *http.Request, err error) *fault {
-	if bad, ok := errors.AsType[refusal](err); ok {
-		return &fault{Error: bad.code, Description: bad.description, status: http.StatusBadRequest}
-	}
-	if _, ok := errors.AsType[*oidc.Error](err); !ok {
-		err = broken(r.Context(), r.URL.Path, err)
-	}
-	a := &answer{ResponseWriter: w}
-	op.WriteError(a, r, err, nil)
-	return a.fault()
 }
 
 // refersToPush reports whether an authorization request is a reference to a pushed one. Then client_id and request_uri are
@@ -180,7 +112,7 @@ func refersToPush(form url.Values) bool {
 
 // pulled returns the request that form refers to, and the hash of the reference. Its errors are for the person: nothing
 // here says where else to send them.
-func (p *Provider) pulled(r *http.Request, form url.Values, c idp.Client) (url.Values, string, error) {
+func (s *authorizeService) pulled(r *http.Request, form url.Values, c idp.Client) (url.Values, string, error) {
 	refused := func(reason string) (url.Values, string, error) {
 		return nil, "", badLink("invalid_request_uri", "It was used already, or it is too old.", errors.New(reason))
 	}
@@ -191,7 +123,7 @@ func (p *Provider) pulled(r *http.Request, form url.Values, c idp.Client) (url.V
 	case form.Get("request") != "": // RFC 9101 §5
 		return refused("request beside request_uri")
 	}
-	kept, err := p.pushes.Get(r.Context(), reference.Hash())
+	kept, err := s.pushes.Get(r.Context(), reference.Hash())
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		return refused("request_uri unknown, used or expired")
@@ -208,6 +140,6 @@ func (p *Provider) pulled(r *http.Request, form url.Values, c idp.Client) (url.V
 }
 
 // useUp is what it takes to use a reference up: the first op's Found says that this is its one use.
-func (p *Provider) useUp(hash string) (claim, remove *ephemeral.Op) {
-	return &ephemeral.Op{Verb: ephemeral.Claim, Key: "par-used:" + hash, Value: []byte("1"), TTL: usedTTL}, p.pushes.DeleteOp(hash)
+func (s *authorizeService) useUp(hash string) (claim, remove *ephemeral.Op) {
+	return &ephemeral.Op{Verb: ephemeral.Claim, Key: "par-used:" + hash, Value: []byte("1"), TTL: usedTTL}, s.pushes.DeleteOp(hash)
 }

@@ -35,19 +35,3 @@ func loopback(uri string) (string, bool) {
 	}
 	return "http://" + host + u.EscapedPath() + "?" + u.RawQuery, true
 }
-
-// withParams adds parameters to a registered URI, keeping the query it has (RFC 6749 §3.1.2).
-func withParams(uri string, params url.Values) string {
-	if len(params) == 0 {
-		return uri
-	}
-	u, err := url.Parse(uri)
-	if err != nil {
-		return uri // cannot be: it was registered
-	}
-	if u.RawQuery != "" {
-		u.RawQuery += "&"
-	}
-	u.RawQuery += params.Encode()
-	return u.String()
-}

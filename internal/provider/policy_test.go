@@ -18,7 +18,7 @@ type trial func(h *house, u idp.User, policy idp.ClientPolicy) bool
 // strictly asks for tokens as every policy permits it, changed by edits of the authorization and of the token request.
 func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), params ...string) reply {
 	h.t.Helper()
-	pushed := h.post(pathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
+	pushed := h.post(PathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
 	if pushed.StatusCode != 201 {
 		h.t.Fatalf("push: %s", pushed.body)
 	}
@@ -30,7 +30,12 @@ func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), pa
 
 // goodProof is one with our nonce.
 func (h *house) goodProof(path string) func(*http.Request) {
-	return proof(h, dpoptest.New("ES256"), "POST", path, dpoptest.Claims{"nonce": h.provider.nonces.current(time.Now())})
+	return proof(h, dpoptest.New("ES256"), "POST", path, dpoptest.Claims{"nonce": h.nonce()})
+}
+
+// nonce is the current one, which every answer to a proof tells.
+func (h *house) nonce() string {
+	return h.post(PathToken, url.Values{}, func(r *http.Request) { r.Header.Set("DPoP", "x") }).Header.Get("DPoP-Nonce")
 }
 
 func bare(*http.Request) {}
@@ -39,7 +44,7 @@ var trials = map[string]trial{
 	"WithoutPKCE": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := request(c, "code_challenge", "", "code_challenge_method", "")
-		return h.post(pathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
+		return h.post(PathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
 	},
 	"WithoutPush": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		return interacts(h.authorize(request(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256))))
@@ -55,7 +60,7 @@ var trials = map[string]trial{
 	},
 	"WithoutNonce": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
-		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", pathToken)).StatusCode == 200
+		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", PathToken)).StatusCode == 200
 	},
 	"RS256": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.RS256)
@@ -71,7 +76,7 @@ var trials = map[string]trial{
 	"AudienceLists": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		list, endpoint := h.goodAssertion(c), h.goodAssertion(c)
-		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+pathToken
+		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+PathToken
 		one, _ := h.believes(list.text(h.t))
 		other, _ := h.believes(endpoint.text(h.t))
 		if one != other {
@@ -84,7 +89,7 @@ var trials = map[string]trial{
 		push := func(missing string) bool {
 			object := h.goodObject(c)
 			delete(object.claims, missing)
-			return h.post(pathPAR, withAssertion(signed(c, object.text(h.t)), h.goodAssertion(c).text(h.t))).StatusCode == 201
+			return h.post(PathPAR, withAssertion(signed(c, object.text(h.t)), h.goodAssertion(c).text(h.t))).StatusCode == 201
 		}
 		if !push("jti") || push("exp") != push("nbf") {
 			h.t.Errorf("%s: exp and nbf are not treated alike", policy)
@@ -93,8 +98,8 @@ var trials = map[string]trial{
 	},
 	"Rotation": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
-		first := h.strictly(c, u, h.goodProof(pathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
-		r := h.refreshWith(c, first, h.goodProof(pathToken))
+		first := h.strictly(c, u, h.goodProof(PathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
+		r := h.refreshWith(c, first, h.goodProof(PathToken))
 		if r.StatusCode != 200 {
 			h.t.Errorf("%s: %s", policy, r.body)
 		}
@@ -112,7 +117,7 @@ var trials = map[string]trial{
 	},
 	"Devices": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.GrantTypes = policy, []string{idp.GrantDeviceCode} }, keys.ES256)
-		r := h.post(pathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
+		r := h.post(PathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
 		if served := r.StatusCode == 200; served != registrable(c) {
 			h.t.Errorf("%s: served %v, but not registered so: %s", policy, served, r.body)
 		}
@@ -120,7 +125,7 @@ var trials = map[string]trial{
 	},
 	"AccessTTL": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, keys.ES256)
-		return h.strictly(c, u, h.goodProof(pathToken)).json(h.t)["expires_in"].(float64) > 600
+		return h.strictly(c, u, h.goodProof(PathToken)).json(h.t)["expires_in"].(float64) > 600
 	},
 }
 
@@ -154,8 +159,8 @@ func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
 	for _, policy := range idp.Policies {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := withAssertion(request(c, "code_challenge_method", "plain"), h.goodAssertion(c).text(t))
-		wantError(t, h.post(pathPAR, form), 400, "invalid_request")
-		r := h.strictly(c, h.addUser(), h.goodProof(pathToken))
+		wantError(t, h.post(PathPAR, form), 400, "invalid_request")
+		r := h.strictly(c, h.addUser(), h.goodProof(PathToken))
 		if r.StatusCode != 200 || r.json(t)["token_type"] != "DPoP" {
 			t.Fatalf("%s: %s", policy, r.body)
 		}
@@ -166,18 +171,11 @@ func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
 func TestTheOperatorMayDemandPushedRequestsOfEverybody(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	h.provider.RequirePAR = true
+	h.rebuild(func(c *Config) { c.RequirePAR = true })
 	if q := h.authorize(request(c)).query(); q.Get("error") != "invalid_request" {
 		t.Errorf("%v", q)
 	}
 	h.begun(c, h.pushed(c))
-	strict := h.provider.Config
-	other, err := New(strict)
-	check(t, err)
-	h.provider = other
-	protocol := http.NewServeMux()
-	other.Mount(protocol, http.NewServeMux())
-	h.handler = protocol
 	if said := h.get("/.well-known/oauth-authorization-server").json(t)["require_pushed_authorization_requests"]; said != true {
 		t.Errorf("the metadata says %v", said)
 	}

@@ -27,15 +27,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
-
-	"github.com/zitadel/oidc/v3/pkg/op"
+	"slices"
+	"sync"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
@@ -45,27 +43,6 @@ import (
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/subject"
 	"github.com/stepward/stepward/internal/web"
-)
-
-// Paths of the endpoints, below the issuer.
-const (
-	pathAuthorize   = "/oauth2/authorize"
-	pathPAR         = "/oauth2/par"
-	pathToken       = "/oauth2/token"
-	pathUserInfo    = "/oauth2/userinfo"
-	pathJWKS        = "/oauth2/jwks"
-	pathIntrospect  = "/oauth2/introspect"
-	pathRevoke      = "/oauth2/revoke"
-	pathEndSession  = "/oauth2/end_session"
-	pathFormPostJS  = "/oauth2/form_post.js"
-	pathLoggedOutJS = "/oauth2/logged_out.js"
-	pathLogout      = "/logout"
-	pathLoggedOut   = "/logged-out"
-
-	pathDeviceAuthorization = "/oauth2/device_authorization"
-	pathDevice              = "/device"
-	pathDeviceConnected     = "/device/connected"
-	pathDeviceRefused       = "/device/refused"
 )
 
 // Config wires a Provider. Durations of zero mean the defaults.
@@ -78,11 +55,9 @@ type Config struct {
 	Policy    idp.Policy
 	Keys      *keys.Ring
 	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
-	Begin func(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (location string, err error)
-	// AccessTTL and IDTTL are how long access and ID tokens live: 10 minutes each. A client may have its own AccessTTL.
-	AccessTTL, IDTTL time.Duration
-	// RefreshTTL is how long a family with refresh tokens lives, however often it is refreshed: 30 days.
-	RefreshTTL time.Duration
+	Begin Begin
+	// Lifetimes of tokens; zero durations mean the defaults.
+	Lifetimes Lifetimes
 	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens and the nonces of DPoP proofs.
 	RefreshKey []byte
 	// MTLSOrigin is the origin at which clients are asked for a certificate (RFC 8705 §5); empty: nowhere.
@@ -105,24 +80,20 @@ type Config struct {
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
 type Provider struct {
-	Config
-	codes    ephemeral.Bucket[authorization]
-	pushes   ephemeral.Bucket[pushed]
-	logouts  ephemeral.Bucket[logout]
-	names    *subject.Names
-	nonces   nonces
-	verified verified
-	keySets  keySets
-	devices  ephemeral.Bucket[device]
-	pages    *web.Pages
-	library  http.Handler // zitadel/oidc, behind serve
-	meta     []byte       // both discovery documents
+	cfg          Config
+	door         Door
+	catalog      Catalog
+	clients      *Authenticator
+	registrar    *Registrar
+	tokens       *tokenService
+	authorize    *authorizeService
+	devices      *deviceService
+	logouts      *logoutService
+	libraryCalls sync.Pool
+	metadata     []byte // both discovery documents
 }
 
-//go:embed pages
-var files embed.FS
-
-// New checks the configuration and prepares what does not change.
+// New checks the configuration, and puts the parts together.
 func New(c Config) (*Provider, error) {
 	issuer, err := url.Parse(c.Issuer)
 	switch {
@@ -134,62 +105,125 @@ func New(c Config) (*Provider, error) {
 		return nil, errors.New("the refresh key or the subject key is shorter than 32 bytes")
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.AccessTTL = cmp.Or(c.AccessTTL, 10*time.Minute)
-	c.IDTTL = cmp.Or(c.IDTTL, 10*time.Minute)
-	c.RefreshTTL = cmp.Or(c.RefreshTTL, 30*24*time.Hour)
-	p := &Provider{
-		Config:  c,
-		codes:   ephemeral.NewBucket[authorization](c.Ephemeral, "code", codeTTL),
-		pushes:  ephemeral.NewBucket[pushed](c.Ephemeral, "par", referenceTTL),
-		logouts: ephemeral.NewBucket[logout](c.Ephemeral, "logout", logoutTTL),
-		keySets: keySets{outbound: c.Outbound, sets: map[string]*keySet{}},
-		devices: ephemeral.NewBucket[device](c.Ephemeral, "device", deviceKept),
-	}
-	p.nonces = newNonces(c.RefreshKey)
-	if p.names, err = subject.NewNames(c.SubjectKey); err != nil {
+	names, err := subject.NewNames(c.SubjectKey)
+	if err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
 	}
-	if p.pages, err = c.Shell.Parse(files, "pages/*.html"); err != nil {
-		return nil, fmt.Errorf("parse pages: %w", err)
+	binder := NewBinder(BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey})
+	p := &Provider{cfg: c, catalog: Catalog{Issuer: c.Issuer, Policy: c.Policy}}
+	p.libraryCalls.New = func() any { return p.newLibraryCall() }
+	p.door = Door{Issuer: c.Issuer, Nonce: binder.Nonce, Runs: p.runs}
+	p.clients = NewAuthenticator(AuthenticatorConfig{
+		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
+	})
+	p.registrar = NewRegistrar(RegistrarConfig{
+		Door: p.door, Clients: p.clients, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, Policy: c.Policy,
+		Algorithms: c.Keys.Algorithms, Registration: c.Registration, Documents: c.ClientDocuments,
+	})
+	p.tokens = newTokenService(tokenConfig{
+		DB: c.DB, Ephemeral: c.Ephemeral, Keys: c.Keys, Names: names, Catalog: p.catalog, Binder: binder, Clients: p.registrar,
+		Lifetimes: c.Lifetimes, RefreshKey: c.RefreshKey,
+	})
+	p.authorize, err = newAuthorizeService(authorizeConfig{
+		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients, Registrar: p.registrar,
+		Binder: binder, Tokens: p.tokens, Names: names, Catalog: p.catalog, Begin: c.Begin, RequirePAR: c.RequirePAR,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("authorize: %w", err)
 	}
-	if p.meta, err = p.metadata(); err != nil {
+	p.devices, err = newDeviceService(deviceConfig{
+		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Registrar: p.registrar, Tokens: p.tokens,
+		Catalog: p.catalog, Begin: c.Begin, Read: p.authorize.ReadAccess,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("device: %w", err)
+	}
+	p.logouts, err = newLogoutService(logoutConfig{
+		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Keys: c.Keys, Names: names,
+		Tokens: p.tokens, Outbound: c.Outbound, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("logout: %w", err)
+	}
+	if p.metadata, err = p.describe(); err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	p.library = op.RegisterServer(server{p: p}, op.Endpoints{
-		Token:      op.NewEndpoint(pathToken),
-		Userinfo:   op.NewEndpoint(pathUserInfo),
-		Revocation: op.NewEndpoint(pathRevoke),
-	}, op.WithServerCORSOptions(nil))
 	return p, nil
 }
 
-// Mount adds the endpoints: those that applications call or send browsers to from outside to protocol, the pages of
-// signing out to browser.
-func (p *Provider) Mount(protocol, browser *http.ServeMux) {
-	p.Shell.Handle(protocol, "GET "+pathAuthorize, p.authorize)
-	p.Shell.Handle(protocol, "POST "+pathAuthorize, p.authorize)
-	p.Shell.Handle(protocol, "GET "+pathEndSession, p.endSession)
-	p.Shell.Handle(protocol, "POST "+pathEndSession, p.endSession)
-	protocol.HandleFunc("GET "+pathFormPostJS, p.formPostScript)
-	protocol.HandleFunc("GET "+pathLoggedOutJS, p.loggedOutScript)
-	protocol.HandleFunc(pathPAR, p.cors(p.own(parGuard, p.push)))
-	protocol.HandleFunc(pathDeviceAuthorization, p.own(deviceGuard, p.authorizeDevice))
-	p.mountRegistration(protocol)
-	p.mountResources(protocol)
-	protocol.HandleFunc(pathToken, p.cors(p.serve(tokenGuard)))
-	protocol.HandleFunc(pathIntrospect, p.own(introspectGuard, p.inspect))
-	protocol.HandleFunc(pathRevoke, p.cors(p.serve(revokeGuard)))
-	protocol.HandleFunc(pathUserInfo, p.cors(p.serve(userInfoGuard)))
-	p.Shell.Handle(protocol, "GET "+pathJWKS, p.jwks)
-	p.Shell.Handle(protocol, "GET /.well-known/openid-configuration", p.discovery)
-	p.Shell.Handle(protocol, "GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414 §3
-
-	p.Shell.Handle(browser, "GET "+pathDevice, p.showDevice)
-	p.Shell.Handle(browser, "POST "+pathDevice, p.findDevice)
-	p.Shell.Handle(browser, "POST "+pathDevice+"/confirm", p.confirmDevice)
-	p.Shell.Handle(browser, "GET "+pathDeviceConnected, p.showDeviceConnected)
-	p.Shell.Handle(browser, "GET "+pathDeviceRefused, p.showDeviceRefused)
-	p.Shell.Handle(browser, "GET "+pathLogout, p.showLogout)
-	p.Shell.Handle(browser, "POST "+pathLogout, p.confirmLogout)
-	p.Shell.Handle(browser, "GET "+pathLoggedOut, p.showLoggedOut)
+// runs reports whether a script of this origin is the client's own. The client is in the cache: the call looked it up a moment
+// ago.
+func (p *Provider) runs(ctx context.Context, clientID, origin string) bool {
+	c, err := p.cfg.DB.Client(ctx, clientID)
+	return err == nil && c.Runs(origin)
 }
+
+// Mount adds the endpoints: those that applications call, or send browsers to from outside, to protocol; the pages that
+// people see to browser.
+func (p *Provider) Mount(protocol, browser *http.ServeMux) {
+	p.authorize.Mount(protocol)
+	p.devices.Mount(browser)
+	p.logouts.Mount(protocol, browser)
+	p.registrar.Mount(protocol)
+	p.mountMachines(protocol, true)
+	p.mountResources(protocol)
+	p.cfg.Shell.Handle(protocol, "GET "+PathJWKS, p.jwks)
+	p.cfg.Shell.Handle(protocol, "GET /.well-known/openid-configuration", p.discovery)
+	p.cfg.Shell.Handle(protocol, "GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414 §3
+}
+
+// MountMTLS adds the endpoints at which clients are asked for a certificate (RFC 8705 §5). There is nothing else at that
+// origin: a page there would make browsers ask people to choose a certificate.
+func (p *Provider) MountMTLS(protocol *http.ServeMux) { p.mountMachines(protocol, false) }
+
+// mountMachines adds the endpoints that applications call. scripts: browsers may, too.
+func (p *Provider) mountMachines(protocol *http.ServeMux, scripts bool) {
+	post := []string{http.MethodPost}
+	for _, e := range []struct {
+		path     string
+		guard    Guard
+		endpoint Endpoint
+	}{
+		{PathPAR, PushGuard, p.authorize.Push},
+		{PathDeviceAuthorization, deviceGuard, p.devices.Authorize},
+		{PathToken, Guard{Methods: post, Credentials: true, Scripts: true, Several: []string{"resource", "audience"}, Check: knownGrant}, p.throughLibrary}, // RFC 8707 §2, RFC 8693 §2.1
+		{PathIntrospect, Guard{Methods: post, Credentials: true, Check: hasToken}, p.tokens.Introspect},
+		{PathRevoke, Guard{Methods: post, Credentials: true, Scripts: true, Check: hasToken}, p.throughLibrary},
+		{PathUserInfo, Guard{Methods: []string{http.MethodGet, http.MethodPost}, Bearer: true, Scripts: true}, p.throughLibrary},
+	} {
+		e.guard.Scripts = e.guard.Scripts && scripts
+		protocol.HandleFunc(e.path, p.door.Handle(e.guard, e.endpoint))
+	}
+}
+
+func knownGrant(form url.Values) *Error {
+	switch grant := form.Get("grant_type"); {
+	case slices.Contains(idp.GrantTypes, grant):
+		return nil
+	case grant == "":
+		return InvalidRequest("grant_type is missing")
+	default:
+		return Refuse("unsupported_grant_type", "unsupported grant_type; see grant_types_supported")
+	}
+}
+
+func hasToken(form url.Values) *Error {
+	if form.Get("token") == "" {
+		return InvalidRequest("token is missing")
+	}
+	return nil
+}
+
+// Respond ends a client's interaction and answers the client, or lets the device that waits have its answer.
+func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+	if i.Request.Device != "" {
+		return p.devices.Respond(w, r, i, o)
+	}
+	return p.authorize.Respond(w, r, i, o)
+}
+
+// DeliverLogouts tells clients of ended sessions until ctx ends (logout.Service.Deliver).
+func (p *Provider) DeliverLogouts(ctx context.Context) { p.logouts.Deliver(ctx) }
+
+// SettleLogouts finds the sessions that have ended by themselves (logout.Service.Settle).
+func (p *Provider) SettleLogouts(ctx context.Context) error { return p.logouts.Settle(ctx) }

@@ -40,6 +40,7 @@ type house struct {
 	sessions *session.Sessions
 	keys     *keys.Ring
 	provider *Provider
+	config   Config // of provider
 	handler  http.Handler
 	client   *http.Client // does not follow redirects
 	url      string
@@ -139,7 +140,7 @@ func (h *house) build(configure ...func(*Config)) {
 	check(t, err)
 	h.keys, err = keys.New(keys.Config{DB: h.db, Wrapper: wrapper})
 	check(t, err)
-	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, "interaction", idp.InteractionTTL)
+	interactionsOf := ephemeral.NewBucket[idp.Interaction](h.eph, idp.InteractionBucket, idp.InteractionTTL)
 	config := Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
 		RefreshKey: bytes.Repeat([]byte{9}, 32), SubjectKey: bytes.Repeat([]byte{8}, 32), Outbound: neighbours(),
@@ -152,9 +153,20 @@ func (h *house) build(configure ...func(*Config)) {
 	for _, f := range configure {
 		f(&config)
 	}
-	h.keys = config.Keys
-	h.provider, err = New(config)
-	check(t, err)
+	h.keys, h.config = config.Keys, config
+	h.rebuild()
+}
+
+// rebuild makes the provider anew, with its configuration changed.
+func (h *house) rebuild(configure ...func(*Config)) {
+	h.t.Helper()
+	for _, f := range configure {
+		f(&h.config)
+	}
+	var err error
+	h.provider, err = New(h.config)
+	check(h.t, err)
+	shell := h.config.Shell
 	protocol, browser, outer := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	h.provider.Mount(protocol, browser)
 	outer.Handle("/oauth2/", shell.Protocol(protocol))
@@ -304,7 +316,7 @@ func (h *house) post(path string, form url.Values, edit ...func(*http.Request)) 
 
 func (h *house) authorize(v url.Values) reply {
 	h.t.Helper()
-	return h.get(pathAuthorize + "?" + v.Encode())
+	return h.get(PathAuthorize + "?" + v.Encode())
 }
 
 // basic authenticates as a client.
@@ -355,9 +367,9 @@ func (h *house) exchange(c idp.Client, code string) reply {
 	form := exchangeForm(code)
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(pathToken, form)
+		return h.post(PathToken, form)
 	}
-	return h.post(pathToken, form, basic(c))
+	return h.post(PathToken, form, basic(c))
 }
 
 // tokens runs a whole request and returns the token response.
@@ -378,14 +390,14 @@ func (h *house) refresh(c idp.Client, token any, params ...string) reply {
 	}
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(pathToken, form)
+		return h.post(PathToken, form)
 	}
-	return h.post(pathToken, form, basic(c))
+	return h.post(PathToken, form, basic(c))
 }
 
 func (h *house) userinfo(token any) reply {
 	h.t.Helper()
-	req, err := http.NewRequest("GET", h.url+pathUserInfo, nil)
+	req, err := http.NewRequest("GET", h.url+PathUserInfo, nil)
 	check(h.t, err)
 	req.Header.Set("Authorization", "Bearer "+token.(string))
 	return h.do(req)
@@ -393,7 +405,7 @@ func (h *house) userinfo(token any) reply {
 
 func (h *house) introspect(c idp.Client, token any) map[string]any {
 	h.t.Helper()
-	r := h.post(pathIntrospect, url.Values{"token": {token.(string)}}, basic(c))
+	r := h.post(PathIntrospect, url.Values{"token": {token.(string)}}, basic(c))
 	if r.StatusCode != 200 {
 		h.t.Fatalf("introspect: %d %s", r.StatusCode, r.body)
 	}

@@ -7,12 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -22,61 +18,61 @@ import (
 // refresh at once.
 const refreshGrace = 30 * time.Second
 
-// RefreshToken is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token is a handle, which finds its
+// Refresh is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token is a handle, which finds its
 // family and never changes, and a secret, which every use replaces.
 //
 // The next secret is derived from the present one. So a request that comes again within the grace gets the very same
 // successor, on any replica, and the store keeps two hashes and nothing that could be given out. A used secret that comes
 // later is in the wrong hands, or its successor is: the family ends. Where the family has to say what is refused, the token
 // is replaced before that is known; then it works until its successor, which nobody has, is used.
-func (s server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	c, now := r.Client.(client).registered, time.Now()
-	handle, secret, ok := splitRefresh(r.Data.RefreshToken)
+func (s *tokenService) Refresh(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
+	handle, secret, ok := splitRefresh(r.Form.Get("refresh_token"))
 	if !ok {
-		return nil, invalidGrant("the refresh token is not valid")
+		return nil, InvalidGrant("the refresh token is not valid")
 	}
-	is, err := s.p.prepare(ctx, c, now)
+	is, err := s.prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if is.wish, err = s.p.wish(c, r.Form); err != nil {
+	if is.wish, err = s.wish(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.wish.scopes = words(strings.Join(r.Data.Scopes, " "))
-	if beyond(is.wish.scopes, c.Scopes) { // told before the token is used up
-		return nil, oidc.ErrInvalidScope().WithDescription("more was asked for than was granted")
+	is.wish.scopes = Words(r.Form.Get("scope"))
+	if Beyond(is.wish.scopes, c.Scopes) { // told before the token is used up
+		return nil, Refuse("invalid_scope", "more was asked for than was granted")
 	}
 	if !handleFits(handle, is.confirmation) {
-		return nil, invalidGrant("the refresh token is bound to a key that was not proven")
+		return nil, InvalidGrant("the refresh token is bound to a key that was not proven")
 	}
 	next := secret
 	if c.Rules().Rotation {
-		next = s.p.successor(handle, secret)
+		next = s.successor(handle, secret)
 	}
-	f, u, err := s.p.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
+	f, u, err := s.cfg.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
 	if errors.Is(err, idp.ErrNotFound) {
-		return nil, s.p.refreshReused(ctx, c, handle, now)
+		return nil, s.refreshReused(ctx, c, handle, now)
 	}
 	if err != nil {
-		return nil, broken(ctx, "rotate family", err)
+		return nil, Broken(ctx, "rotate family", err)
 	}
-	if refused := s.p.allow(is, f); refused != nil {
+	if refused := s.allow(is, f); refused != nil {
 		// The client keeps the token it sent, and may well come back with it after the grace: it has no other.
-		if err := s.p.DB.KeepPrevious(ctx, f.ID, secret.Hash()); err != nil {
-			return nil, broken(ctx, "keep refresh token", err)
+		if err := s.cfg.DB.KeepPrevious(ctx, f.ID, secret.Hash()); err != nil {
+			return nil, Broken(ctx, "keep refresh token", err)
 		}
-		return nil, atToken(refused)
+		return nil, refused
 	}
 	if row := is.row(f.ID); row != nil {
-		if err := s.p.DB.AddOpaque(ctx, *row); err != nil {
-			return nil, broken(ctx, "store opaque token", err)
+		if err := s.cfg.DB.AddOpaque(ctx, *row); err != nil {
+			return nil, Broken(ctx, "store opaque token", err)
 		}
 	}
-	resp, err := s.p.sign(is, f, u, "", handle+"."+next) // no nonce: OIDC Core §12.2
+	resp, err := s.sign(is, f, u, "", handle+"."+next) // no nonce: OIDC Core §12.2
 	if err != nil {
-		return nil, broken(ctx, "sign tokens", err)
+		return nil, Broken(ctx, "sign tokens", err)
 	}
-	return op.NewResponse(resp), nil
+	return resp, nil
 }
 
 // boundHandle makes the handle of a new family. What has to be proven with its refresh tokens stands in it, since the handle
@@ -109,25 +105,21 @@ func splitRefresh(token string) (handle, secret idp.Secret, ok bool) {
 }
 
 // successor is the secret that follows one.
-func (p *Provider) successor(handle, secret idp.Secret) idp.Secret {
-	mac := hmac.New(sha256.New, p.RefreshKey)
+func (s *tokenService) successor(handle, secret idp.Secret) idp.Secret {
+	mac := hmac.New(sha256.New, s.cfg.RefreshKey)
 	mac.Write([]byte(handle.Reveal() + "." + secret.Reveal()))
 	return idp.Secret(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-func beyond(wanted, granted []string) bool {
-	return slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(granted, s) })
-}
-
 // refreshReused answers a refresh token that may not be used: it was used before, or it is another client's. Either way
 // it leaked from its family, which ends.
-func (p *Provider) refreshReused(ctx context.Context, c idp.Client, handle idp.Secret, now time.Time) error {
-	_, err := p.DB.ReuseOfFamily(ctx, handle.Hash(), now, p.event(ctx, idp.EventRefreshReused, "", c.ID, now))
+func (s *tokenService) refreshReused(ctx context.Context, c idp.Client, handle idp.Secret, now time.Time) error {
+	_, err := s.cfg.DB.ReuseOfFamily(ctx, handle.Hash(), now, ClientEvent(ctx, idp.EventRefreshReused, "", c.ID, now))
 	switch {
 	case err == nil:
 		web.Note(ctx, slog.Bool("refresh_reused", true))
 	case !errors.Is(err, idp.ErrNotFound):
-		return broken(ctx, "revoke family of a reused refresh token", err)
+		return Broken(ctx, "revoke family of a reused refresh token", err)
 	}
-	return invalidGrant("the refresh token is not valid (any longer)")
+	return InvalidGrant("the refresh token is not valid (any longer)")
 }

@@ -107,7 +107,7 @@ func TestAUsedRefreshTokenThatComesLaterEndsTheFamily(t *testing.T) {
 		c, u := h.addClient(nil), h.addUser()
 		tok := h.tokens(c, u, "scope", "openid offline_access")
 		first := h.refresh(c, tok["refresh_token"]).json(t)
-		time.Sleep(refreshGrace)
+		time.Sleep((30 * time.Second))
 		wantError(t, h.refresh(c, tok["refresh_token"]), 400, "invalid_grant")
 		wantError(t, h.refresh(c, first["refresh_token"]), 400, "invalid_grant")
 		wantError(t, h.userinfo(first["access_token"]), 401, "invalid_token")
@@ -140,8 +140,7 @@ func TestParallelRefreshesAgreeOnOneSuccessor(t *testing.T) {
 
 func TestAFamilyEndsAfterItsTimeHoweverOftenItWasRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := openInBubble(t)
-		h.provider.RefreshTTL = 30 * time.Hour
+		h := openInBubble(t, func(c *Config) { c.Lifetimes.Refresh = 30 * time.Hour })
 		c, u := h.addClient(nil), h.addUser()
 		tok := h.tokens(c, u, "scope", "openid offline_access")
 		for range 2 {
@@ -249,13 +248,13 @@ func TestRevocationEndsTheFamilyAndOnlyForItsClient(t *testing.T) {
 	c, other, u := h.addClient(nil), h.addClient(nil), h.addUser()
 	for _, which := range []string{"refresh_token", "access_token"} {
 		tok := h.tokens(c, u, "scope", "openid offline_access")
-		if r := h.post(pathRevoke, url.Values{"token": {tok[which].(string)}}, basic(other)); r.StatusCode != 200 {
+		if r := h.post(PathRevoke, url.Values{"token": {tok[which].(string)}}, basic(other)); r.StatusCode != 200 {
 			t.Errorf("%s by another client: %d", which, r.StatusCode)
 		}
 		if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
 			t.Errorf("%s: another client revoked it", which)
 		}
-		r := h.post(pathRevoke, url.Values{"token": {tok[which].(string)}, "token_type_hint": {"nonsense"}}, basic(c))
+		r := h.post(PathRevoke, url.Values{"token": {tok[which].(string)}, "token_type_hint": {"nonsense"}}, basic(c))
 		if r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d", which, r.StatusCode)
 		}
@@ -263,13 +262,13 @@ func TestRevocationEndsTheFamilyAndOnlyForItsClient(t *testing.T) {
 		wantError(t, h.refresh(c, tok["refresh_token"]), 400, "invalid_grant")
 	}
 	for _, token := range []string{"unknown", "a.b", "a.b.c", "a.b.c.d", strings.Repeat("x", 9000)} { // RFC 7009 §2.2
-		if r := h.post(pathRevoke, url.Values{"token": {token}}, basic(c)); r.StatusCode != 200 {
+		if r := h.post(PathRevoke, url.Values{"token": {token}}, basic(c)); r.StatusCode != 200 {
 			t.Errorf("%.20s: %d", token, r.StatusCode)
 		}
 	}
 	public := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
 	tok := h.tokens(public, u, "scope", "openid offline_access")
-	h.post(pathRevoke, url.Values{"token": {tok["refresh_token"].(string)}, "client_id": {public.ID}})
+	h.post(PathRevoke, url.Values{"token": {tok["refresh_token"].(string)}, "client_id": {public.ID}})
 	wantError(t, h.refresh(public, tok["refresh_token"]), 400, "invalid_grant")
 }
 
@@ -305,7 +304,7 @@ func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 				time.Sleep(6 * time.Minute)
 				for range 2 {
 					wantError(t, h.refresh(c, tok["refresh_token"], row.params...), 400, row.code)
-					time.Sleep(refreshGrace + time.Minute)
+					time.Sleep((30 * time.Second) + time.Minute)
 				}
 				first := h.refresh(c, tok["refresh_token"])
 				if first.StatusCode != 200 {

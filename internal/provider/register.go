@@ -17,6 +17,8 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -36,26 +38,42 @@ const (
 	RegisterOpen    RegistrationMode = "open"  // anybody
 )
 
-const pathRegister = "/oauth2/register"
-
 // Bounds of registration.
 const (
 	maxRegistration   = 32 << 10 // bytes
 	registerWindow    = time.Hour
 	registerPerSource = 20 // of one network
 	registerTotal     = 500
-	useMark           = 24 * time.Hour // how exact UsedAt is: a write a day for each client in use
 )
 
-// mountRegistration adds the endpoints, if there are any.
-func (p *Provider) mountRegistration(protocol *http.ServeMux) {
-	if p.Registration.Mode == "" {
+// RegistrarConfig wires a Registrar.
+type RegistrarConfig struct {
+	Door         Door
+	Clients      *Authenticator
+	DB           *store.DB
+	Ephemeral    ephemeral.Store
+	Outbound     *outbound.Client
+	Policy       idp.Policy
+	Algorithms   func() []string // with which tokens can be signed here
+	Registration Registration
+	Documents    bool // a client_id may be the URL of a metadata document
+}
+
+// A Registrar keeps the registrations of clients that describe themselves.
+type Registrar struct{ cfg RegistrarConfig }
+
+// NewRegistrar returns a Registrar.
+func NewRegistrar(cfg RegistrarConfig) *Registrar { return &Registrar{cfg} }
+
+// Mount adds the endpoints, if there are any.
+func (s *Registrar) Mount(protocol *http.ServeMux) {
+	if s.cfg.Registration.Mode == "" {
 		return
 	}
-	protocol.HandleFunc("POST "+pathRegister, p.registering(p.register))
-	protocol.HandleFunc("GET "+pathRegister+"/{client}", p.registering(p.showRegistration))
-	protocol.HandleFunc("PUT "+pathRegister+"/{client}", p.registering(p.changeRegistration))
-	protocol.HandleFunc("DELETE "+pathRegister+"/{client}", p.registering(p.removeRegistration))
+	protocol.HandleFunc("POST "+PathRegister, s.registering(s.register))
+	protocol.HandleFunc("GET "+PathRegister+"/{client}", s.registering(s.showRegistration))
+	protocol.HandleFunc("PUT "+PathRegister+"/{client}", s.registering(s.changeRegistration))
+	protocol.HandleFunc("DELETE "+PathRegister+"/{client}", s.registering(s.removeRegistration))
 }
 
 // clientInformation is the answer of RFC 7591 §3.2.1 and RFC 7592 §3.
@@ -71,42 +89,32 @@ type clientInformation struct {
 }
 
 // registering answers what a handler returns as an error.
-func (p *Provider) registering(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *Registrar) registering(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		noStore(w)
+		NoStore(w)
 		var err error
 		if r.URL.RawQuery != "" {
-			err = refuse("invalid_request", "there are no parameters")
+			err = InvalidRequest("query parameters are not allowed")
 		} else {
 			err = do(w, r)
 		}
 		if err == nil {
 			return
 		}
-		var bad *fault
-		if own, ok := errors.AsType[faulty](err); ok {
-			bad = own.fault
-		} else {
-			bad = faultOf(w, r, err)
-		}
-		p.fail(w, r, guard{bearer: bad.status == http.StatusUnauthorized}, bad)
+		bad := ErrorOf(r.Context(), r.URL.Path, err)
+		s.cfg.Door.Fail(w, r, Guard{Bearer: bad.Status == http.StatusUnauthorized}, SenderOf(r), bad)
 	}
 }
 
-// faulty is a fault as an error: a refusal with a status of its own.
-type faulty struct{ fault *fault }
-
-func (f faulty) Error() string { return f.fault.Error + ": " + f.fault.Description }
-
 // register is the client registration endpoint.
-func (p *Provider) register(w http.ResponseWriter, r *http.Request) error {
+func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	ctx, now := r.Context(), time.Now()
-	if err := p.mayRegister(w, r); err != nil {
+	if err := s.mayRegister(w, r); err != nil {
 		return err
 	}
 	initial, sent := bearerToken(r)
-	if p.Registration.Mode == RegisterByToken || sent {
-		live, err := p.DB.HasRegistrationToken(ctx, initial.Hash(), now)
+	if s.cfg.Registration.Mode == RegisterByToken || sent {
+		live, err := s.cfg.DB.HasRegistrationToken(ctx, initial.Hash(), now)
 		if err != nil {
 			return fmt.Errorf("look for initial access token: %w", err)
 		}
@@ -114,12 +122,12 @@ func (p *Provider) register(w http.ResponseWriter, r *http.Request) error {
 			return notRegistrar(sent)
 		}
 	}
-	m, err := p.readRegistration(r)
+	m, err := s.readRegistration(r)
 	if err != nil {
 		return err
 	}
 	c := idp.Client{ID: idp.NewID(), Policy: idp.PolicyStandard, Dynamic: true, CreatedAt: now, UsedAt: now}
-	secret, token, err := p.described(ctx, &c, m, sent)
+	secret, token, err := s.described(ctx, &c, m, sent)
 	if err != nil {
 		return err
 	}
@@ -129,29 +137,29 @@ func (p *Provider) register(w http.ResponseWriter, r *http.Request) error {
 	}
 	ev := web.Event(r, idp.EventClientAdded, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration", "name": c.Name}
-	err = p.DB.RegisterClient(ctx, c, tokenHash, now, ev)
+	err = s.cfg.DB.RegisterClient(ctx, c, tokenHash, now, ev)
 	if errors.Is(err, idp.ErrNotFound) { // somebody was faster with its last use
 		return notRegistrar(true)
 	}
 	if err != nil {
 		return fmt.Errorf("store client: %w", err)
 	}
-	return p.inform(w, http.StatusCreated, c, secret, token)
+	return s.inform(w, http.StatusCreated, c, secret, token)
 }
 
 // showRegistration is the read of RFC 7592 §2.1.
-func (p *Provider) showRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := p.managed(r)
+func (s *Registrar) showRegistration(w http.ResponseWriter, r *http.Request) error {
+	c, token, err := s.managed(r)
 	if err != nil {
 		return err
 	}
-	return p.inform(w, http.StatusOK, c, "", token)
+	return s.inform(w, http.StatusOK, c, "", token)
 }
 
 // changeRegistration is the update of RFC 7592 §2.2: what is left out goes back to its default. The token that it came with
 // is replaced.
-func (p *Provider) changeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := p.managed(r)
+func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) error {
+	c, token, err := s.managed(r)
 	if err != nil {
 		return err
 	}
@@ -167,52 +175,52 @@ func (p *Provider) changeRegistration(w http.ResponseWriter, r *http.Request) er
 			return badMetadata("client_secret is not the client's, and no client chooses its own")
 		}
 	}
-	m, err := p.metadataFrom(members)
+	m, err := s.metadataFrom(members)
 	if err != nil {
 		return err
 	}
 	if c.SoftwareStatement != "" && m.SoftwareStatement == "" { // else what it vouches for could be changed without it
-		return refuse("invalid_software_statement", "the client was registered with a software statement and needs one here too")
+		return Refuse("invalid_software_statement", "the client was registered with a software statement and needs one here too")
 	}
-	secret, next, err := p.described(r.Context(), &c, m, false)
+	secret, next, err := s.described(r.Context(), &c, m, false)
 	if err != nil {
 		return err
 	}
 	ev := web.Event(r, idp.EventClientChanged, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration"}
-	err = p.DB.ChangeRegistration(r.Context(), c, token.Hash(), ev)
+	err = s.cfg.DB.ChangeRegistration(r.Context(), c, token.Hash(), ev)
 	if errors.Is(err, idp.ErrNotFound) { // another request was faster, and has the next token
 		return notRegistrar(true)
 	}
 	if err != nil {
 		return fmt.Errorf("change client: %w", err)
 	}
-	return p.inform(w, http.StatusOK, c, secret, next)
+	return s.inform(w, http.StatusOK, c, secret, next)
 }
 
 // removeRegistration is the delete of RFC 7592 §2.3. All that the client was given ends with it.
-func (p *Provider) removeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, _, err := p.managed(r)
+func (s *Registrar) removeRegistration(w http.ResponseWriter, r *http.Request) error {
+	c, _, err := s.managed(r)
 	if err != nil {
 		return err
 	}
 	ev := web.Event(r, idp.EventClientRemoved, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration"}
-	if err := p.DB.RemoveClient(r.Context(), c.ID, ev); err != nil && !errors.Is(err, idp.ErrNotFound) {
+	if err := s.cfg.DB.RemoveClient(r.Context(), c.ID, ev); err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("remove client: %w", err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// managed finds the client whose registration token the request carries. That there is no such client is told from a wrong
-// token by nobody (RFC 7592 §2.1).
-func (p *Provider) managed(r *http.Request) (idp.Client, idp.Secret, error) {
+// managed finds the client whose registration token the request carries. An unknown client and a wrong token get the same
+// answer (RFC 7592 §2.1).
+func (s *Registrar) managed(r *http.Request) (idp.Client, idp.Secret, error) {
 	token, sent := bearerToken(r)
 	if !sent {
 		return idp.Client{}, "", notRegistrar(false)
 	}
-	c, err := p.DB.StoredClient(r.Context(), r.PathValue("client"))
+	c, err := s.cfg.DB.StoredClient(r.Context(), r.PathValue("client"))
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return idp.Client{}, "", fmt.Errorf("load client: %w", err)
 	}
@@ -236,23 +244,25 @@ func bearerToken(r *http.Request) (idp.Secret, bool) {
 }
 
 func notRegistrar(sent bool) error {
-	return faulty{&fault{Error: "invalid_token", Description: "a token that allows this is needed", status: http.StatusUnauthorized, bare: !sent}}
+	bad := InvalidToken("a valid registration token is required")
+	bad.Bare = !sent
+	return bad
 }
 
 // mayRegister counts registrations, refused ones too, of one network and of all: anybody can send them.
-func (p *Provider) mayRegister(w http.ResponseWriter, r *http.Request) error {
+func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
 	mine, all := countRegistration(web.ClientNetwork(r)), countRegistration("all")
-	if err := p.Ephemeral.Do(r.Context(), mine); err != nil {
+	if err := s.cfg.Ephemeral.Do(r.Context(), mine); err != nil {
 		return fmt.Errorf("count registrations: %w", err)
 	}
 	if mine.N <= registerPerSource { // one network alone does not close the door for all
-		if err := p.Ephemeral.Do(r.Context(), all); err != nil {
+		if err := s.cfg.Ephemeral.Do(r.Context(), all); err != nil {
 			return fmt.Errorf("count registrations: %w", err)
 		}
 	}
 	if mine.N > registerPerSource || all.N > registerTotal {
 		w.Header().Set("Retry-After", strconv.Itoa(int(registerWindow.Seconds())))
-		return faulty{&fault{Error: "temporarily_unavailable", Description: "too many registrations, try again in an hour", status: http.StatusTooManyRequests}}
+		return Refuse("temporarily_unavailable", "too many registrations, try again in an hour").With(http.StatusTooManyRequests)
 	}
 	return nil
 }
@@ -261,12 +271,12 @@ func countRegistration(of string) *ephemeral.Op {
 	return &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-register:" + of, TTL: registerWindow}
 }
 
-func (p *Provider) readRegistration(r *http.Request) (clientMetadata, error) {
+func (s *Registrar) readRegistration(r *http.Request) (clientMetadata, error) {
 	members, err := readBody(r)
 	if err != nil {
 		return clientMetadata{}, err
 	}
-	return p.metadataFrom(members)
+	return s.metadataFrom(members)
 }
 
 // readBody reads the JSON object that a request carries.
@@ -279,9 +289,9 @@ func readBody(r *http.Request) (map[string]any, error) {
 		return nil, badMetadata("the body broke off")
 	}
 	if len(body) > maxRegistration {
-		return nil, faulty{&fault{Error: "invalid_client_metadata", Description: fmt.Sprintf("the body is longer than %d bytes", maxRegistration), status: http.StatusRequestEntityTooLarge}}
+		return nil, Refuse("invalid_client_metadata", fmt.Sprintf("the body is longer than %d bytes", maxRegistration)).With(http.StatusRequestEntityTooLarge)
 	}
-	members, err := readMembers(body)
+	members, err := Members(body)
 	if err != nil {
 		return nil, badMetadata("the body is refused: " + err.Error())
 	}
@@ -289,11 +299,11 @@ func readBody(r *http.Request) (map[string]any, error) {
 }
 
 // metadataFrom makes metadata of members, those of a software statement before the client's own (RFC 7591 §2.3).
-func (p *Provider) metadataFrom(members map[string]any) (clientMetadata, error) {
+func (s *Registrar) metadataFrom(members map[string]any) (clientMetadata, error) {
 	statement := members["software_statement"]
 	if statement != nil {
 		text, _ := statement.(string)
-		vouched, err := p.Registration.Statements.open(text, time.Now())
+		vouched, err := s.cfg.Registration.Statements.open(text, time.Now())
 		if err != nil {
 			return clientMetadata{}, err
 		}
@@ -305,13 +315,13 @@ func (p *Provider) metadataFrom(members map[string]any) (clientMetadata, error) 
 
 // vettedGrants are those that nobody gives themselves: tokens in one's own name and of other clients' users, and a flow in
 // which a person is easily led to answer for a stranger (RFC 8628 §5.4).
-var vettedGrants = []string{grantClient, grantExchange, grantDevice}
+var vettedGrants = []string{idp.GrantClientCredentials, idp.GrantTokenExchange, idp.GrantDeviceCode}
 
 // described turns c into what m describes, and gives it a registration token, and a secret if it needs one and has none.
 // vetted: somebody whom the operator gave a token sent m.
-func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
+func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
 	now, before := time.Now(), *c
-	if *c, err = p.apply(m, *c); err != nil {
+	if *c, err = s.apply(m, *c); err != nil {
 		return "", "", err
 	}
 	for _, grant := range c.GrantTypes {
@@ -325,13 +335,13 @@ func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadat
 		secret = idp.NewSecret() + idp.NewSecret()
 		c.Secrets = []idp.ClientSecret{{ID: idp.NewID(), Hash: secret.Hash(), CreatedAt: now}}
 	}
-	if err := acceptable(*c, p.Policy); err != nil {
+	if err := acceptable(*c, s.cfg.Policy); err != nil {
 		return "", "", err
 	}
 	if err := sameSector(before, *c); err != nil {
 		return "", "", err
 	}
-	if err := p.ownSector(ctx, *c); err != nil {
+	if err := s.ownSector(ctx, *c); err != nil {
 		return "", "", err
 	}
 	token = idp.NewSecret() + idp.NewSecret()
@@ -340,8 +350,8 @@ func (p *Provider) described(ctx context.Context, c *idp.Client, m clientMetadat
 }
 
 // apply is clientMetadata.apply with what this server can do: with a key agent there may be no key for an algorithm.
-func (p *Provider) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
-	algs := p.Keys.Algorithms()
+func (s *Registrar) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
+	algs := s.cfg.Algorithms()
 	if m.IDTokenAlg == "" && !slices.Contains(algs, keys.RS256) {
 		m.IDTokenAlg = keys.ES256 // which there always is
 	}
@@ -355,17 +365,17 @@ func (p *Provider) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 			return c, badMetadata(alg.name + " is one that nothing is signed with here")
 		}
 	}
-	return m.apply(c, p.Registration.Scopes)
+	return m.apply(c, s.cfg.Registration.Scopes)
 }
 
 // ownSector checks the client's sector_identifier_uri. What came of fetching it goes into the log: the client is not to learn
 // what there is inside this network.
-func (p *Provider) ownSector(ctx context.Context, c idp.Client) error {
-	err := CheckSector(ctx, p.Outbound, c)
+func (s *Registrar) ownSector(ctx context.Context, c idp.Client) error {
+	err := CheckSector(ctx, s.cfg.Outbound, c)
 	if err == nil {
 		return nil
 	}
-	if _, ours := errors.AsType[refusal](err); ours {
+	if _, ours := errors.AsType[*Error](err); ours {
 		return err
 	}
 	web.Note(ctx, slog.Any("sector_error", err))
@@ -373,23 +383,13 @@ func (p *Provider) ownSector(ctx context.Context, c idp.Client) error {
 }
 
 // inform answers with what is registered.
-func (p *Provider) inform(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
+func (s *Registrar) inform(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
 	info := clientInformation{
-		ID: c.ID, IssuedAt: c.CreatedAt.Unix(), Secret: secret.Reveal(), URI: p.Issuer + pathRegister + "/" + c.ID, Token: token.Reveal(),
+		ID: c.ID, IssuedAt: c.CreatedAt.Unix(), Secret: secret.Reveal(), URI: s.cfg.Door.Issuer + PathRegister + "/" + c.ID, Token: token.Reveal(),
 		clientMetadata: metadataOf(c),
 	}
 	if secret != "" {
 		info.SecretExpires = new(int64)
 	}
 	return web.WriteJSON(w, status, info)
-}
-
-// used notes once a day that a dynamic client is in use: those that are not are removed.
-func (p *Provider) used(ctx context.Context, c idp.Client, now time.Time) {
-	if c.UsedAt.IsZero() || now.Sub(c.UsedAt) < useMark {
-		return
-	}
-	if err := p.DB.UseClient(ctx, c.ID, now); err != nil {
-		web.Note(ctx, slog.Any("use_error", err))
-	}
 }

@@ -24,7 +24,7 @@ import (
 // client's own redirect URI with the state and code_challenge that the client chose for it.
 
 const (
-	maxObject   = maxPushed
+	maxObject   = MaxRequest
 	objectTypes = "application/oauth-authz-req+jwt, application/jwt"
 	// objectSpan is how far exp may lie after nbf; so nbf lies no further back either (FAPI 2.0 Message Signing §5.3.1).
 	objectSpan = time.Hour
@@ -61,7 +61,7 @@ func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error 
 	if err := checkHeader(o.token, requestObjectTypes, c.RequestObjectAlg, policy); err != nil {
 		return err
 	}
-	var aud audience
+	var aud Audience
 	switch err := json.Unmarshal(o.claims.Audience, &aud); {
 	case o.claims.ClientID != c.ID: // RFC 9101 §5
 		return errors.New("client_id is not that of the request")
@@ -113,43 +113,43 @@ func (o *requestObject) form() (url.Values, error) {
 
 // unwrap returns the request that form carries in a request object, or form itself, which is what it says then. Of what
 // stands beside an object nothing counts (RFC 9101 §6.3). Every error is a refusal.
-func (p *Provider) unwrap(ctx context.Context, c idp.Client, form url.Values) (url.Values, error) {
+func (s *authorizeService) unwrap(ctx context.Context, c idp.Client, form url.Values) (url.Values, error) {
 	text, address := form.Get("request"), form.Get("request_uri")
 	switch {
 	case len(form["request"]) > 1 || len(form["request_uri"]) > 1: // RFC 6749 §3.1
-		return nil, refuse("invalid_request", "request or request_uri is repeated")
+		return nil, Refuse("invalid_request", "request or request_uri is repeated")
 	case text != "" && address != "": // RFC 9101 §5
-		return nil, refuse("invalid_request", "request and request_uri exclude each other")
+		return nil, Refuse("invalid_request", "request and request_uri exclude each other")
 	case address != "":
 		var err error
-		if text, err = p.fetchObject(ctx, c, address); err != nil {
+		if text, err = s.fetchObject(ctx, c, address); err != nil {
 			return nil, err
 		}
 	case text == "" && c.RequireSignedRequest: // RFC 9101 §10.5
-		return nil, refuse("invalid_request", "the client has to sign its requests (RFC 9101)")
+		return nil, Refuse("invalid_request", "the client has to sign its requests (RFC 9101)")
 	case text == "":
 		return form, nil
 	}
-	request, err := p.opened(ctx, c, text)
+	request, err := s.opened(ctx, c, text)
 	if err != nil {
-		return nil, refuse("invalid_request_object", "request object: "+err.Error())
+		return nil, Refuse("invalid_request_object", "request object: "+err.Error())
 	}
 	if sent := form["response_type"]; len(sent) > 0 && !slices.Equal(sent, request["response_type"]) { // OIDC Core §6.1
-		return nil, refuse("invalid_request", "response_type differs from that of the request object")
+		return nil, Refuse("invalid_request", "response_type differs from that of the request object")
 	}
 	return request, nil
 }
 
 // opened verifies a request object and returns what it asks.
-func (p *Provider) opened(ctx context.Context, c idp.Client, text string) (url.Values, error) {
+func (s *authorizeService) opened(ctx context.Context, c idp.Client, text string) (url.Values, error) {
 	o, err := parseRequestObject(text)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.check(c, p.Issuer, time.Now()); err != nil {
+	if err := o.check(c, s.cfg.Catalog.Issuer, time.Now()); err != nil {
 		return nil, err
 	}
-	if err := p.signedBy(ctx, c, o.token); err != nil {
+	if err := s.cfg.Clients.SignedBy(ctx, c, o.token); err != nil {
 		web.Note(ctx, slog.String("request_object_refused", err.Error()))
 		return nil, errors.New("no key of the client verifies the signature")
 	}
@@ -159,14 +159,14 @@ func (p *Provider) opened(ctx context.Context, c idp.Client, text string) (url.V
 // fetchObject returns what is at an address that the client registered, character by character: nobody else says what we
 // fetch. Its fragment, the hash by which OIDC Core §6.2 tells caches of a change, is not compared: nothing is cached, and
 // the signature holds.
-func (p *Provider) fetchObject(ctx context.Context, c idp.Client, address string) (string, error) {
+func (s *authorizeService) fetchObject(ctx context.Context, c idp.Client, address string) (string, error) {
 	if !slices.Contains(c.RequestURIs, address) {
-		return "", refuse("invalid_request_uri", "request_uri is not registered for the client")
+		return "", Refuse("invalid_request_uri", "request_uri is not registered for the client")
 	}
-	got, err := p.Outbound.Get(ctx, address, objectTypes, maxObject)
+	got, err := s.cfg.Outbound.Get(ctx, address, objectTypes, maxObject)
 	if err != nil {
 		web.Note(ctx, slog.Any("request_uri_error", err))
-		return "", refuse("invalid_request_uri", "request_uri gives no request object")
+		return "", Refuse("invalid_request_uri", "request_uri gives no request object")
 	}
 	return strings.TrimSpace(string(got.Body)), nil
 }

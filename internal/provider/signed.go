@@ -90,9 +90,9 @@ func ahead(t *float64, now time.Time) time.Duration {
 	return time.Duration(min(max(*t-float64(now.UnixMilli())/1000, -century), century) * float64(time.Second))
 }
 
-// signedBy verifies the signature with a key of the client.
-func (p *Provider) signedBy(ctx context.Context, c idp.Client, token *jwt.JSONWebToken) error {
-	found, err := p.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return verifies(key, token) })
+// SignedBy verifies the signature with a key of the client.
+func (s *Authenticator) SignedBy(ctx context.Context, c idp.Client, token *jwt.JSONWebToken) error {
+	found, err := s.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return verifies(key, token) })
 	if err == nil && !found {
 		err = errors.New("no key of the client verifies the signature")
 	}
@@ -101,13 +101,13 @@ func (p *Provider) signedBy(ctx context.Context, c idp.Client, token *jwt.JSONWe
 
 // anyKey reports whether a key of the client fits. Those behind a jwks_uri are asked for again if none does, because the client
 // may have new ones.
-func (p *Provider) anyKey(ctx context.Context, c idp.Client, fits func(jose.JSONWebKey) bool) (bool, error) {
+func (s *Authenticator) anyKey(ctx context.Context, c idp.Client, fits func(jose.JSONWebKey) bool) (bool, error) {
 	if c.JWKSURI == "" {
 		return c.JWKS != nil && slices.ContainsFunc(c.JWKS.Keys, fits), nil
 	}
-	keys, fetched, err := p.keySets.keys(ctx, c.JWKSURI, false)
+	keys, fetched, err := s.keySets.keys(ctx, c.JWKSURI, false)
 	if err == nil && !fetched && !slices.ContainsFunc(keys, fits) {
-		keys, _, err = p.keySets.keys(ctx, c.JWKSURI, true)
+		keys, _, err = s.keySets.keys(ctx, c.JWKSURI, true)
 	}
 	return err == nil && slices.ContainsFunc(keys, fits), err
 }

@@ -26,19 +26,18 @@ type signedUserInfo struct {
 	userInfo
 }
 
-// signUserInfo makes the answer to the running userinfo request a JWT. The library, which writes it, knows JSON alone.
-func (p *Provider) signUserInfo(ctx context.Context, c idp.Client, info userInfo) error {
-	s, err := p.Keys.Signer(ctx, c.UserInfoAlg)
+// writeSignedUserInfo writes the answer of the userinfo endpoint as a JWT.
+func (s *tokenService) writeSignedUserInfo(ctx context.Context, w http.ResponseWriter, c idp.Client, info userInfo) error {
+	signer, err := s.cfg.Keys.Signer(ctx, c.UserInfoAlg)
 	if err != nil {
 		return fmt.Errorf("key for userinfo: %w", err)
 	}
-	text, err := s.Sign(keys.TypeIDToken, signedUserInfo{p.Issuer, c.ID, info})
+	text, err := signer.Sign(keys.TypeIDToken, signedUserInfo{s.cfg.Catalog.Issuer, c.ID, info})
 	if err != nil {
 		return fmt.Errorf("userinfo: %w", err)
 	}
-	if a, ok := ctx.Value(answerKey{}).(*answer); ok {
-		a.instead = text
-	}
+	w.Header().Set("Content-Type", "application/jwt")
+	_, _ = w.Write([]byte(text)) // the reader may have gone
 	return nil
 }
 
@@ -52,16 +51,16 @@ type introspectionClaims struct {
 }
 
 // introspected writes an introspection response, as JSON or, to whom accepts that, as a JWT (RFC 9701 §4).
-func (p *Provider) introspected(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
+func (s *tokenService) introspected(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
 	w.Header().Add("Vary", "Accept")
 	if !accepts(r.Header.Values("Accept"), mediaIntrospection) {
 		return web.WriteJSON(w, http.StatusOK, answer)
 	}
-	s, err := p.Keys.Signer(r.Context(), cmp.Or(c.IntrospectionAlg, keys.RS256)) // RFC 9701 §6: the default
+	signer, err := s.cfg.Keys.Signer(r.Context(), cmp.Or(c.IntrospectionAlg, keys.RS256)) // RFC 9701 §6: the default
 	if err != nil {
 		return fmt.Errorf("key for introspection: %w", err)
 	}
-	text, err := s.Sign(keys.TypeIntrospection, introspectionClaims{p.Issuer, c.ID, time.Now().Unix(), answer})
+	text, err := signer.Sign(keys.TypeIntrospection, introspectionClaims{s.cfg.Catalog.Issuer, c.ID, time.Now().Unix(), answer})
 	if err != nil {
 		return fmt.Errorf("introspection response: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,7 +12,7 @@ import (
 )
 
 // wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
-func wantsSigned(r *http.Request) { r.Header.Set("Accept", mediaIntrospection) }
+func wantsSigned(r *http.Request) { r.Header.Set("Accept", "application/token-introspection+jwt") }
 
 func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
 	h := open(t)
@@ -32,11 +31,13 @@ func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
 		}
 		ring, err := h.keys.Current(t.Context())
 		check(t, err)
-		var opened signedUserInfo
+		var opened struct {
+			Subject string `json:"sub"`
+		}
 		if err := ring.Open(keys.TypeIDToken, r.body, &opened); err != nil || opened.Subject != u.ID {
 			t.Errorf("%s: %v", alg, err)
 		}
-		if _, err := h.provider.verifyHint(t.Context(), r.body); err == nil {
+		if _, err := h.provider.tokens.VerifyHint(t.Context(), r.body); err == nil {
 			t.Errorf("%s: what userinfo says passes for an ID token", alg)
 		}
 		if r := h.userinfo(r.body); r.StatusCode != 401 {
@@ -53,12 +54,12 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	rs := h.addMachine(func(c *idp.Client) { c.Serves = []string{apiPay}; c.IntrospectionAlg = keys.ES256 })
 	tok := h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay)).json(t)
 	form := url.Values{"token": {tok["access_token"].(string)}}
-	r := h.post(pathIntrospect, form, basic(rs), wantsSigned)
+	r := h.post(PathIntrospect, form, basic(rs), wantsSigned)
 	header, payload := claims(t, r.body)
 	if d := cmp.Diff([]any{keys.TypeIntrospection, keys.ES256, rs.ID, h.url}, []any{header["typ"], header["alg"], payload["aud"], payload["iss"]}); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if r.Header.Get("Content-Type") != mediaIntrospection || r.Header.Get("Cache-Control") != "no-store" || payload["iat"] == nil {
+	if r.Header.Get("Content-Type") != "application/token-introspection+jwt" || r.Header.Get("Cache-Control") != "no-store" || payload["iat"] == nil {
 		t.Errorf("%v %v", r.Header, payload)
 	}
 	for _, name := range []string{"sub", "exp", "active", "scope"} { // RFC 9701 §5: nothing that would make it a token
@@ -69,23 +70,24 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	if d := cmp.Diff(h.introspect(rs, tok["access_token"]), payload["token_introspection"]); d != "" {
 		t.Errorf("JSON and JWT differ (-JSON +JWT):\n%s", d)
 	}
-	if _, err := h.provider.present(t.Context(), r.body, time.Now()); err == nil {
+	if h.introspect(rs, r.body)["active"] != false {
 		t.Error("the answer passes for a token")
 	}
-	none := h.post(pathIntrospect, url.Values{"token": {"nothing"}}, basic(rs), wantsSigned)
+	none := h.post(PathIntrospect, url.Values{"token": {"nothing"}}, basic(rs), wantsSigned)
 	_, payload = claims(t, none.body)
 	if d := cmp.Diff(map[string]any{"active": false}, payload["token_introspection"]); d != "" {
 		t.Errorf("inactive (-want +got):\n%s", d)
 	}
-	if header, _ := claims(t, h.post(pathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != keys.RS256 {
+	if header, _ := claims(t, h.post(PathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != keys.RS256 {
 		t.Errorf("unregistered: %v, want the default of RFC 9701 §6", header["alg"])
 	}
-	wantError(t, h.post(pathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON
+	wantError(t, h.post(PathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON
 	for accept, signed := range map[string]bool{
-		mediaIntrospection: true, "application/json, " + mediaIntrospection + ";q=0.5": true, "APPLICATION/Token-Introspection+JWT": true,
-		"": false, "*/*": false, "application/*": false, "application/json": false, mediaIntrospection + ";q=0": false, mediaIntrospection + ";q=x": false, ";;": false,
+		"application/token-introspection+jwt": true, "application/json, " + "application/token-introspection+jwt" + ";q=0.5": true, "APPLICATION/Token-Introspection+JWT": true,
+		"": false, "*/*": false, "application/*": false, "application/json": false, "application/token-introspection+jwt" + ";q=0": false, "application/token-introspection+jwt" + ";q=x": false, ";;": false,
 	} {
-		if accepts([]string{"text/html", accept}, mediaIntrospection) != signed {
+		r := h.post(PathIntrospect, form, basic(rs), func(r *http.Request) { r.Header["Accept"] = []string{"text/html", accept} })
+		if (r.Header.Get("Content-Type") == "application/token-introspection+jwt") != signed {
 			t.Errorf("Accept %q", accept)
 		}
 	}

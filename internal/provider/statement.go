@@ -24,10 +24,10 @@ var statementTypes = []string{"jwt", "software-statement+jwt"}
 // open verifies a software statement and returns what it says of the client.
 func (s Statements) open(text string, now time.Time) (members map[string]any, err error) {
 	if s.Issuer == "" {
-		return nil, refuse("unapproved_software_statement", "software statements are not accepted here")
+		return nil, Refuse("unapproved_software_statement", "software statements are not accepted here")
 	}
 	invalid := func() (map[string]any, error) {
-		return nil, refuse("invalid_software_statement", "the software statement is no JWT that is valid now and signed by a key of its issuer")
+		return nil, Refuse("invalid_software_statement", "the software statement is no JWT that is valid now and signed by a key of its issuer")
 	}
 	token, err := parseSigned(text, maxStatement, &members)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s Statements) open(text string, now time.Time) (members map[string]any, er
 		return invalid()
 	}
 	if claims.Issuer != s.Issuer {
-		return nil, refuse("unapproved_software_statement", "the software statement is of an issuer that does not count here")
+		return nil, Refuse("unapproved_software_statement", "the software statement is of an issuer that does not count here")
 	}
 	err = checkHeader(token, statementTypes, "", idp.Rules{RS256: true})
 	if err == nil && !slices.ContainsFunc(s.Keys, func(key jose.JSONWebKey) bool { return verifies(key, token) }) {
@@ -53,5 +53,5 @@ func (s Statements) open(text string, now time.Time) (members map[string]any, er
 	if err != nil {
 		return invalid()
 	}
-	return known(members), nil
+	return KnownMembers(members), nil
 }

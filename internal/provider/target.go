@@ -15,9 +15,15 @@ const (
 	maxResource  = 512 // bytes
 )
 
-// targets reads the resource parameter: absolute URIs without fragment (RFC 8707 §2) of registered resources that the
+// A Catalog is what clients can ask for here: the operator's scopes, resources and types of authorization details.
+type Catalog struct {
+	Issuer string
+	Policy idp.Policy
+}
+
+// Targets reads the resource parameter: absolute URIs without fragment (RFC 8707 §2) of registered resources that the
 // client may have tokens for. The provider itself is always one, for userinfo.
-func (p *Provider) targets(c idp.Client, values []string) ([]string, error) {
+func (cat Catalog) Targets(c idp.Client, values []string) ([]string, error) {
 	var out []string
 	for _, uri := range values {
 		u, err := url.Parse(uri)
@@ -25,34 +31,34 @@ func (p *Provider) targets(c idp.Client, values []string) ([]string, error) {
 		case uri == "": // as if omitted (RFC 6749 §3.1)
 			continue
 		case len(uri) > maxResource || err != nil || !u.IsAbs() || strings.Contains(uri, "#"):
-			return nil, refuse("invalid_target", "resource is not an absolute URI without fragment")
+			return nil, Refuse("invalid_target", "resource is not an absolute URI without fragment")
 		case slices.Contains(out, uri):
 			continue
 		case len(out) == maxResources:
-			return nil, refuse("invalid_target", fmt.Sprintf("more than %d resources", maxResources))
-		case !p.mayTarget(c, uri):
-			return nil, refuse("invalid_target", "a resource is not known here, or the client may not have tokens for it")
+			return nil, Refuse("invalid_target", fmt.Sprintf("more than %d resources", maxResources))
+		case !cat.MayTarget(c, uri):
+			return nil, Refuse("invalid_target", "a resource is not known here, or the client may not have tokens for it")
 		}
 		out = append(out, uri)
 	}
 	return out, nil
 }
 
-// mayTarget reports whether the client may have tokens for a resource.
-func (p *Provider) mayTarget(c idp.Client, uri string) bool {
-	_, registered := p.Policy.Resources[uri]
-	return uri == p.Issuer || registered && (len(c.Resources) == 0 || slices.Contains(c.Resources, uri))
+// MayTarget reports whether the client may have tokens for a resource.
+func (cat Catalog) MayTarget(c idp.Client, uri string) bool {
+	_, registered := cat.Policy.Resources[uri]
+	return uri == cat.Issuer || registered && (len(c.Resources) == 0 || slices.Contains(c.Resources, uri))
 }
 
-// carried filters scopes to those that tokens for these resources carry. The standard ones are about the person and are
+// Carried filters scopes to those that tokens for these resources carry. The standard ones are about the person and are
 // for the provider's own userinfo; whether there is an ID token does not depend on them being carried.
-func (p *Provider) carried(scopes, resources []string) (out []string) {
+func (cat Catalog) Carried(scopes, resources []string) (out []string) {
 	for _, scope := range scopes {
 		if slices.ContainsFunc(resources, func(uri string) bool {
-			if uri == p.Issuer {
+			if uri == cat.Issuer {
 				return slices.Contains(idp.StandardScopes, scope)
 			}
-			return slices.Contains(p.Policy.Resources[uri].Scopes, scope)
+			return slices.Contains(cat.Policy.Resources[uri].Scopes, scope)
 		}) {
 			out = append(out, scope)
 		}
@@ -60,13 +66,13 @@ func (p *Provider) carried(scopes, resources []string) (out []string) {
 	return out
 }
 
-// reachable filters the scopes of a request that names resources: what no token for them would carry is not asked for, of
+// Reachable filters the scopes of a request that names resources: what no token for them would carry is not asked for, of
 // the person as little as of the authentication.
-func (p *Provider) reachable(scopes, resources []string) []string {
+func (cat Catalog) Reachable(scopes, resources []string) []string {
 	if len(resources) == 0 {
 		return scopes
 	}
-	carried := p.carried(scopes, resources)
+	carried := cat.Carried(scopes, resources)
 	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
 		return !slices.Contains(carried, scope) && !slices.Contains(idp.StandardScopes, scope)
 	})

@@ -31,7 +31,7 @@ func (h *house) exchangeFor(c idp.Client, u idp.User, v url.Values, resources ..
 	if len(resources) > 0 {
 		form["resource"] = resources
 	}
-	return h.post(pathToken, form, basic(c))
+	return h.post(PathToken, form, basic(c))
 }
 
 func TestATokenForAResourceIsForItAlone(t *testing.T) {
@@ -95,7 +95,7 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 	c, u := h.addClient(limited), h.addUser()
 	machine := h.addMachine(limited)
 	many := []string{apiPay}
-	for range maxResources {
+	for range 8 {
 		many = append(many, apiPay+idp.NewSecret().Reveal())
 	}
 	tok := h.exchangeFor(c, u, targeted(c, "openid accounts offline_access", apiPay)).json(t)
@@ -109,7 +109,7 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 		"an empty fragment":    {apiPay + "#"},
 		"another spelling":     {strings.ToUpper(apiPay)},
 		"a slash more":         {apiPay + "/"},
-		"too long":             {"https://" + strings.Repeat("a", maxResource) + ".example"},
+		"too long":             {"https://" + strings.Repeat("a", 512) + ".example"},
 		"a list in one":        {apiPay + " " + apiPay},
 		"an array in one":      {`["` + apiPay + `"]`},
 		"more than there fit":  many,
@@ -125,9 +125,9 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 			wantError(t, h.push(c, v), 400, "invalid_target")
 			wantError(t, h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay), resources...), 400, "invalid_target")
 			form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}, "resource": resources}
-			wantError(t, h.post(pathToken, form, basic(c)), 400, "invalid_target")
+			wantError(t, h.post(PathToken, form, basic(c)), 400, "invalid_target")
 			form = url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "resource": resources}
-			wantError(t, h.post(pathToken, form, basic(machine)), 400, "invalid_target")
+			wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_target")
 		})
 	}
 	t.Run("what was wrong used nothing up", func(t *testing.T) {
@@ -156,8 +156,8 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 	})
 	t.Run("no other parameter may come twice", func(t *testing.T) {
 		form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts", "accounts"}, "resource": {apiPay}}
-		wantError(t, h.post(pathToken, form, basic(machine)), 400, "invalid_request")
-		wantError(t, h.post(pathIntrospect, url.Values{"token": {"x"}, "resource": {"a", "b"}}, basic(machine)), 400, "invalid_request")
+		wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_request")
+		wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}, "resource": {"a", "b"}}, basic(machine)), 400, "invalid_request")
 	})
 }
 
@@ -194,7 +194,7 @@ func TestAResourceMayBeRiskyItself(t *testing.T) {
 		wantError(t, h.refresh(c, alone["refresh_token"]), 400, "invalid_scope")
 		machine := h.addMachine(nil)
 		form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "resource": {apiSafe}}
-		wantError(t, h.post(pathToken, form, basic(machine)), 400, "invalid_target")
+		wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_target")
 		// A client whose own audience is risky gets no token without the class either.
 		other := h.addClient(func(c *idp.Client) { c.Audience = []string{apiSafe} })
 		h.authorize(request(other))
@@ -208,7 +208,7 @@ func TestMachinesNameResources(t *testing.T) {
 	h := open(t)
 	machine := h.addMachine(nil)
 	post := func(resources ...string) reply {
-		return h.post(pathToken, url.Values{"grant_type": {"client_credentials"}, "resource": resources}, basic(machine))
+		return h.post(PathToken, url.Values{"grant_type": {"client_credentials"}, "resource": resources}, basic(machine))
 	}
 	if _, access := claims(t, post(apiPay).json(t)["access_token"]); access["aud"] != apiPay || access["scope"] != "accounts" {
 		t.Errorf("%v", access)

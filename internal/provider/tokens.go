@@ -1,8 +1,8 @@
 package provider
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,33 +13,14 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/subject"
 )
-
-// An audience is the aud claim: one string, or an array of several (RFC 7519 §4.1.3).
-type audience []string
-
-// MarshalJSON implements json.Marshaler.
-func (a audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *audience) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		*a = audience{""}
-		return json.Unmarshal(b, &(*a)[0])
-	}
-	return json.Unmarshal(b, (*[]string)(a))
-}
 
 // accessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
 type accessClaims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
-	Audience audience `json:"aud"`
+	Audience Audience `json:"aud"`
 	ClientID string   `json:"client_id"`
 	Expires  int64    `json:"exp"`
 	Issued   int64    `json:"iat"`
@@ -73,14 +54,16 @@ type idClaims struct {
 	userClaims
 }
 
-// tokenResponse is RFC 6749 §5.1 with OIDC Core §3.1.3.3.
-type tokenResponse struct {
+// Response is RFC 6749 §5.1 with OIDC Core §3.1.3.3.
+type Response struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope"`
+	// IssuedTokenType is set by the token-exchange grant alone (RFC 8693 §2.2.1).
+	IssuedTokenType string `json:"issued_token_type,omitempty"`
 
 	Details idp.Details `json:"authorization_details,omitempty"` // RFC 9396 §7
 }
@@ -91,7 +74,7 @@ type issue struct {
 	now          time.Time
 	wish         wish
 	scopes       []string         // of the access token
-	audience     audience         // likewise
+	audience     Audience         // likewise
 	details      idp.Details      // likewise
 	openID       bool             // there is an ID token
 	expires      time.Time        // of the access token
@@ -101,30 +84,74 @@ type issue struct {
 	access       *keys.Signer     // for a JWT access token
 }
 
+// Lifetimes say how long tokens live.
+type Lifetimes struct {
+	// Access and ID tokens: 10 minutes each by default. A client may have its own for access tokens.
+	Access, ID time.Duration
+	// Refresh is how long a family with refresh tokens lives, however often it is refreshed: 30 days by default.
+	Refresh time.Duration
+}
+
+// tokenConfig wires a tokenService.
+type tokenConfig struct {
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Keys      *keys.Ring
+	Names     *subject.Names
+	Catalog   Catalog
+	Binder    *Binder
+	Clients   *Registrar
+	Lifetimes Lifetimes
+	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
+	RefreshKey []byte
+}
+
+// tokenService issues tokens and says what they mean. It may be used by any number of goroutines.
+type tokenService struct {
+	cfg      tokenConfig
+	codes    ephemeral.Bucket[Authorization]
+	verified verified
+}
+
+// newTokenService returns a tokenService.
+func newTokenService(cfg tokenConfig) *tokenService {
+	l := &cfg.Lifetimes
+	l.Access, l.ID = cmp.Or(l.Access, 10*time.Minute), cmp.Or(l.ID, 10*time.Minute)
+	l.Refresh = cmp.Or(l.Refresh, 30*24*time.Hour)
+	return &tokenService{cfg: cfg, codes: ephemeral.NewBucket[Authorization](cfg.Ephemeral, "code", codeTTL)}
+}
+
+// A Request is a request at the token endpoint of a client that has authenticated itself.
+type Request struct {
+	*Call
+	Client idp.Client
+}
+
 // prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
 // because the client forgot its proof or its certificate. It runs with, which may use something up, in the round trip that a
 // DPoP proof costs. Its errors are answers.
-func (p *Provider) prepare(ctx context.Context, c idp.Client, now time.Time, with ...*ephemeral.Op) (*issue, error) {
+func (s *tokenService) prepare(ctx context.Context, req *Request, now time.Time, with ...*ephemeral.Op) (*issue, error) {
+	c := req.Client
 	is := &issue{client: c, now: now}
-	b, err := p.bind(ctx, c, now)
+	b, err := s.cfg.Binder.Bind(req.Sender, c, now)
 	if err != nil {
 		return nil, err
 	}
 	is.confirmation = b.Confirmation
-	if is.access, err = p.Keys.Signer(ctx, keys.ES256); err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+	if is.access, err = s.cfg.Keys.Signer(ctx, keys.ES256); err != nil {
+		return nil, Broken(ctx, "prepare tokens", err)
 	}
 	alg := c.IDTokenAlg
 	if alg == "" {
 		alg = keys.ES256
 	}
-	if is.id, err = p.Keys.Signer(ctx, alg); err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+	if is.id, err = s.cfg.Keys.Signer(ctx, alg); err != nil {
+		return nil, Broken(ctx, "prepare tokens", err)
 	}
-	if err := p.Ephemeral.Do(ctx, b.with(with...)...); err != nil {
-		return nil, broken(ctx, "prepare tokens", err)
+	if err := s.cfg.Ephemeral.Do(ctx, b.With(with...)...); err != nil {
+		return nil, Broken(ctx, "prepare tokens", err)
 	}
-	return is, b.settled()
+	return is, b.Settled()
 }
 
 // row is the opaque access token as it is stored; nil if it is a JWT.
@@ -136,8 +163,8 @@ func (is *issue) row(familyID string) *store.OpaqueToken {
 }
 
 // sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
-func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*tokenResponse, error) {
-	resp := &tokenResponse{
+func (s *tokenService) sign(is *issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*Response, error) {
+	resp := &Response{
 		AccessToken:  is.opaque.Reveal(),
 		TokenType:    is.confirmation.TokenType(),
 		ExpiresIn:    max(0, is.expires.Unix()-is.now.Unix()),
@@ -148,8 +175,8 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	var err error
 	if is.opaque == "" {
 		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims{
-			Issuer:       p.Issuer,
-			Subject:      p.names.Sub(is.client, u.ID),
+			Issuer:       s.cfg.Catalog.Issuer,
+			Subject:      s.cfg.Names.Sub(is.client, u.ID),
 			Audience:     is.audience,
 			ClientID:     f.ClientID,
 			Expires:      is.expires.Unix(),
@@ -159,7 +186,7 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 			ACR:          f.Assurance.ACR,
 			AMR:          f.Assurance.AMR,
 			AuthTime:     f.Assurance.AuthTime.Unix(),
-			Session:      p.names.SID(is.client, f.SessionID),
+			Session:      s.cfg.Names.SID(is.client, f.SessionID),
 			Details:      is.details,
 			Confirmation: is.confirmation,
 		})
@@ -172,16 +199,16 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 	}
 	asked := storedClaims(f.Claims).IDToken
 	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, idClaims{
-		Issuer:   p.Issuer,
-		Subject:  p.names.Sub(is.client, u.ID),
+		Issuer:   s.cfg.Catalog.Issuer,
+		Subject:  s.cfg.Names.Sub(is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
-		Expires:  is.now.Add(p.IDTTL).Unix(),
+		Expires:  is.now.Add(s.cfg.Lifetimes.ID).Unix(),
 		Issued:   is.now.Unix(),
 		AuthTime: f.Assurance.AuthTime.Unix(),
 		Nonce:    nonce,
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
-		Session:  p.names.SID(is.client, f.SessionID),
+		Session:  s.cfg.Names.SID(is.client, f.SessionID),
 		AtHash:   is.id.AtHash(resp.AccessToken),
 		userClaims: claimsOf(u, func(claim string) bool {
 			_, ok := asked[claim]
@@ -196,10 +223,10 @@ func (p *Provider) sign(is *issue, f idp.Family, u idp.User, nonce string, refre
 
 // audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
 // it opens userinfo.
-func (p *Provider) audience(of, scopes []string) audience {
-	a := audience(slices.Clone(of))
-	if (len(a) == 0 || slices.Contains(scopes, scopeOpenID)) && !slices.Contains(a, p.Issuer) {
-		a = append(a, p.Issuer)
+func (s *tokenService) audience(of, scopes []string) Audience {
+	a := Audience(slices.Clone(of))
+	if (len(a) == 0 || slices.Contains(scopes, ScopeOpenID)) && !slices.Contains(a, s.cfg.Catalog.Issuer) {
+		a = append(a, s.cfg.Catalog.Issuer)
 	}
 	return a
 }
@@ -213,7 +240,7 @@ type presented struct {
 	subject         string // the user as the client knows them, or the client if the token is its own
 	id              string // jti; empty for an opaque one
 	scopes          []string
-	audience        audience
+	audience        Audience
 	details         idp.Details
 	confirmation    idp.Confirmation // presenting it does not prove it: see holds
 	actor           *actor           // who acts for the subject; nil: the client that they signed in to
@@ -223,52 +250,52 @@ type presented struct {
 // maxToken bounds what is taken for a token, in bytes.
 const maxToken = 8 << 10
 
-// present looks an access token up, in one round trip if its client is in the cache. errToken: it does not hold, for
+// lookUp looks an access token up, in one round trip if its client is in the cache. errToken: it does not hold, for
 // whatever reason.
-func (p *Provider) present(ctx context.Context, token string, now time.Time) (presented, error) {
+func (s *tokenService) lookUp(ctx context.Context, call *Call, token string, now time.Time) (presented, error) {
 	if len(token) > maxToken {
 		return presented{}, keys.ErrToken
 	}
 	if strings.Count(token, ".") != 2 {
-		return p.presentOpaque(ctx, idp.Secret(token), now)
+		return s.lookUpOpaque(ctx, call, idp.Secret(token), now)
 	}
-	r, err := p.Keys.Current(ctx)
+	r, err := s.cfg.Keys.Current(ctx)
 	if err != nil {
 		return presented{}, err
 	}
-	c, err := p.verified.open(r, token)
+	c, err := s.verified.open(r, token)
 	if err != nil {
 		return presented{}, err
 	}
-	asks(ctx, c.ClientID)
+	call.Asks(c.ClientID)
 	expires := time.Unix(c.Expires, 0)
 	familyID, _, ofFamily := strings.Cut(c.ID, ".")
-	if c.Issuer != p.Issuer || !now.Before(expires) {
+	if c.Issuer != s.cfg.Catalog.Issuer || !now.Before(expires) {
 		return presented{}, keys.ErrToken
 	}
 	if !ofFamily {
-		return p.presentMachine(ctx, c)
+		return s.lookUpMachine(ctx, c)
 	}
-	f, u, err := p.DB.FamilyWithUser(ctx, familyID)
+	f, u, err := s.cfg.DB.FamilyWithUser(ctx, familyID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID && c.Actor == nil {
 		return presented{}, keys.ErrToken
 	}
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
-	client, err := p.holder(ctx, f.ClientID)
+	client, err := s.holder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
-	if c.Subject != p.names.Sub(client, u.ID) {
+	if c.Subject != s.cfg.Names.Sub(client, u.ID) {
 		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
-		if client, err = p.exchangedBy(ctx, c); err != nil {
+		if client, err = s.exchangedBy(ctx, c); err != nil {
 			return presented{}, err
 		}
 	}
-	return p.open(presented{
+	return s.open(presented{
 		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
 		details: c.Details, confirmation: c.Confirmation, actor: c.Actor,
 		issued: time.Unix(c.Issued, 0), expires: expires,
@@ -277,35 +304,35 @@ func (p *Provider) present(ctx context.Context, token string, now time.Time) (pr
 
 // open returns a token whose windows are all open. One that carries an action class ends with the window: when its time has
 // passed, and at once when the user closes it.
-func (p *Provider) open(t presented, now time.Time) (presented, error) {
-	if !p.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
+func (s *tokenService) open(t presented, now time.Time) (presented, error) {
+	if !s.cfg.Catalog.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
 		return presented{}, keys.ErrToken
 	}
 	return t, nil
 }
 
-func (p *Provider) presentOpaque(ctx context.Context, token idp.Secret, now time.Time) (presented, error) {
-	t, f, u, err := p.DB.FamilyByOpaque(ctx, token.Hash())
-	asks(ctx, f.ClientID)
+func (s *tokenService) lookUpOpaque(ctx context.Context, call *Call, token idp.Secret, now time.Time) (presented, error) {
+	t, f, u, err := s.cfg.DB.FamilyByOpaque(ctx, token.Hash())
+	call.Asks(f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
 		return presented{}, keys.ErrToken
 	}
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	client, err := p.holder(ctx, f.ClientID)
+	client, err := s.holder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
-	return p.open(presented{
-		client: client, family: f, user: u, subject: p.names.Sub(client, u.ID), scopes: t.Scopes, audience: t.Audience,
+	return s.open(presented{
+		client: client, family: f, user: u, subject: s.cfg.Names.Sub(client, u.ID), scopes: t.Scopes, audience: t.Audience,
 		details: t.Details, confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
 	}, now)
 }
 
 // holder is the client that a token was issued to. Without the client no token of its holds.
-func (p *Provider) holder(ctx context.Context, id string) (idp.Client, error) {
-	c, err := p.DB.Client(ctx, id)
+func (s *tokenService) holder(ctx context.Context, id string) (idp.Client, error) {
+	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
 		return idp.Client{}, keys.ErrToken
 	}
@@ -315,12 +342,12 @@ func (p *Provider) holder(ctx context.Context, id string) (idp.Client, error) {
 	return c, nil
 }
 
-// verifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
-func (p *Provider) verifyHint(ctx context.Context, token string) (idClaims, error) {
+// VerifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
+func (s *tokenService) VerifyHint(ctx context.Context, token string) (idClaims, error) {
 	if len(token) > maxToken {
 		return idClaims{}, keys.ErrToken
 	}
-	r, err := p.Keys.Current(ctx)
+	r, err := s.cfg.Keys.Current(ctx)
 	if err != nil {
 		return idClaims{}, err
 	}
@@ -328,7 +355,7 @@ func (p *Provider) verifyHint(ctx context.Context, token string) (idClaims, erro
 	if err := r.Open(keys.TypeIDToken, token, &c); err != nil {
 		return idClaims{}, err
 	}
-	if c.Issuer != p.Issuer || c.Subject == "" || c.Expires == 0 { // without exp: signed userinfo
+	if c.Issuer != s.cfg.Catalog.Issuer || c.Subject == "" || c.Expires == 0 { // without exp: signed userinfo
 		return idClaims{}, keys.ErrToken
 	}
 	return c, nil
