@@ -12,9 +12,9 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -77,37 +77,37 @@ type clientAddCmd struct {
 }
 
 func (c *clientAddCmd) Run(e *env) error {
-	client, secret, err := c.client(time.Now())
+	registered, secret, err := c.client(time.Now())
 	if err != nil {
 		return err
 	}
 	return e.withStore(func(cfg *config.Config, db *store.DB) error {
-		faults := client.Faults(cfg.Policy)
-		if lack := certificateFault(client, cfg); lack != "" {
+		faults := registered.Faults(cfg.Policy)
+		if lack := certificateFault(registered, cfg); lack != "" {
 			faults = append(faults, lack)
 		}
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := provider.CheckSector(e.ctx, outboundOf(cfg), client); err != nil {
+		if err := client.CheckSector(e.ctx, outboundOf(cfg), registered); err != nil {
 			return fmt.Errorf("this client cannot be registered: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
-		event.ClientID = client.ID
-		if _, err := db.Client(e.ctx, client.ID); err == nil {
-			return fmt.Errorf("a client with the ID %s exists already", client.ID)
+		event.ClientID = registered.ID
+		if _, err := db.Client(e.ctx, registered.ID); err == nil {
+			return fmt.Errorf("a client with the ID %s exists already", registered.ID)
 		}
-		if err := db.PutClient(e.ctx, client, event); err != nil {
+		if err := db.PutClient(e.ctx, registered, event); err != nil {
 			return fmt.Errorf("add client: %w", err)
 		}
 		if c.JSON {
-			added := map[string]string{"client_id": client.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
-			if secret == "" && !client.Public() {
+			added := map[string]string{"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
+			if secret == "" && !registered.Public() {
 				delete(added, "client_secret")
 			}
 			return printJSON(added)
 		}
-		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, client.ID)
+		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, registered.ID)
 		if secret != "" {
 			fmt.Printf("client_secret  %s\n\nThe secret is shown this once; only its hash is kept.\n", secret.Reveal())
 		}

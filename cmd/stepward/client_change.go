@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -50,7 +50,7 @@ func (c clientSetCmd) Run(e *env) error {
 		return fmt.Errorf("this is not a client as JSON: %w", err)
 	}
 	return e.withStore(func(cfg *config.Config, db *store.DB) error {
-		client, err := storedClient(e.ctx, db, c.ID)
+		registered, err := storedClient(e.ctx, db, c.ID)
 		if err != nil {
 			return err
 		}
@@ -58,15 +58,15 @@ func (c clientSetCmd) Run(e *env) error {
 			return fmt.Errorf("client_id is %q; the ID of a client never changes", changed.ID)
 		}
 		now := time.Now()
-		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = client.Secrets, client.CreatedAt, now, client.DisabledAt
-		changed.RegistrationHash, changed.UsedAt = client.RegistrationHash, client.UsedAt
+		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = registered.Secrets, registered.CreatedAt, now, registered.DisabledAt
+		changed.RegistrationHash, changed.UsedAt = registered.RegistrationHash, registered.UsedAt
 		if !changed.Dynamic { // the operator answers for it now: nobody removes it, and it does not change itself
 			changed.RegistrationHash, changed.UsedAt = "", time.Time{}
 		}
 		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
 			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := provider.CheckSector(e.ctx, outboundOf(cfg), changed); err != nil {
+		if err := client.CheckSector(e.ctx, outboundOf(cfg), changed); err != nil {
 			return fmt.Errorf("the client cannot be changed so: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientChanged, "", now)

@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/store"
 )
 
 // registrationOf is what the settings say about applications that register themselves.
-func registrationOf(cfg *config.Config) (provider.Registration, error) {
-	r := provider.Registration{Mode: provider.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes}
+func registrationOf(cfg *config.Config) (client.Registration, error) {
+	r := client.Registration{Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes}
 	if cfg.StatementJWKSPath == "" {
 		return r, nil
 	}
@@ -26,7 +26,7 @@ func registrationOf(cfg *config.Config) (provider.Registration, error) {
 			return r, fmt.Errorf("software-statement-jwks-path: key %d is not a valid public key", i+1)
 		}
 	}
-	r.Statements = provider.Statements{Issuer: cfg.StatementIssuer, Keys: keys.Keys}
+	r.Statements = client.Statements{Issuer: cfg.StatementIssuer, Keys: keys.Keys}
 	return r, nil
 }
 

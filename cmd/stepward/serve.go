@@ -24,6 +24,7 @@ import (
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -162,7 +163,7 @@ func newServer(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbo
 	}
 	op, err = provider.New(provider.Config{
 		Issuer: cfg.Issuer.String(), DB: s.db, Ephemeral: s.ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.keys,
-		Begin: logins.Begin, Lifetimes: provider.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
+		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   outboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
 		ClientDocuments: cfg.ClientDocuments,

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 
 	oidcclient "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
@@ -81,9 +83,9 @@ func TestTokensAreSignedByKeysThatNeverLeaveTheirAgent(t *testing.T) {
 			check(t, err)
 			r, err := h.keys.Current(t.Context())
 			check(t, err)
-			token, err := s.Sign(keys.TypeIDToken, idClaims{Subject: idp.NewID()})
+			raw, err := s.Sign(keys.TypeIDToken, token.IDClaims{Subject: idp.NewID()})
 			check(t, err)
-			check(t, r.Open(keys.TypeIDToken, token, &idClaims{}))
+			check(t, r.Open(keys.TypeIDToken, raw, &token.IDClaims{}))
 		}
 	}
 	stored, err := h.db.SigningKeys(t.Context())
@@ -107,7 +109,7 @@ func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing
 		t.Errorf("the default: %v", m["id_token_signed_response_alg"])
 	}
 	for _, name := range []string{"id_token_signed_response_alg", "userinfo_signed_response_alg", "introspection_signed_response_alg", "authorization_signed_response_alg"} {
-		r := h.sendJSON("POST", PathRegister, `{"redirect_uris":["https://app.example/cb"],"`+name+`":"PS256"}`, "")
+		r := h.sendJSON("POST", oauth.PathRegister, `{"redirect_uris":["https://app.example/cb"],"`+name+`":"PS256"}`, "")
 		wantError(t, r, 400, "invalid_client_metadata")
 		if !strings.Contains(r.body, name) {
 			t.Errorf("%s: %s", name, r.body)
@@ -142,7 +144,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	for _, k := range []*keys.Ring{h.keys, replica, h.keys} { // announced once, however many do it
 		check(t, k.Rotate(t.Context(), soon))
 	}
-	if d := cmp.Diff([]idp.KeyState{idp.KeyActive, idp.KeyNext}, states(t, h.db)); d != "" || !strings.Contains(h.get(PathJWKS).body, thumbprint(second)) || kid() != thumbprint(first) {
+	if d := cmp.Diff([]idp.KeyState{idp.KeyActive, idp.KeyNext}, states(t, h.db)); d != "" || !strings.Contains(h.get(oauth.PathJWKS).body, thumbprint(second)) || kid() != thumbprint(first) {
 		t.Errorf("announced (-want +got):\n%s", d)
 	}
 	check(t, h.keys.Rotate(t.Context(), soon.Add(7*day)))
@@ -152,7 +154,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	public, err := ssh.NewPublicKey(first.Public())
 	check(t, err)
 	check(t, o.Remove(public)) // a retired key may leave the agent
-	if r := h.userinfo(old["access_token"]); r.StatusCode != 200 || !strings.Contains(h.get(PathJWKS).body, thumbprint(first)) {
+	if r := h.userinfo(old["access_token"]); r.StatusCode != 200 || !strings.Contains(h.get(oauth.PathJWKS).body, thumbprint(first)) {
 		t.Errorf("what the first key signed: %d", r.StatusCode)
 	}
 }
@@ -168,7 +170,7 @@ func TestWithoutItsAgentTheProviderVerifiesAndDoesNotSign(t *testing.T) {
 	if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
 		t.Errorf("userinfo: %d", r.StatusCode)
 	}
-	if r := h.get(PathJWKS); r.StatusCode != 200 || !strings.Contains(r.body, `"kid"`) {
+	if r := h.get(oauth.PathJWKS); r.StatusCode != 200 || !strings.Contains(r.body, `"kid"`) {
 		t.Errorf("JWKS: %d", r.StatusCode)
 	}
 	r := h.exchange(c, code)

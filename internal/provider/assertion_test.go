@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/keys/keystest"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // clientKeys are private keys of clients, by algorithm. No test learns anything from having its own.
@@ -113,7 +114,7 @@ func (h *house) believes(text string, params ...string) (bool, reply) {
 	for i := 0; i < len(params); i += 2 {
 		form.Set(params[i], params[i+1])
 	}
-	r := h.post(PathToken, form)
+	r := h.post(oauth.PathToken, form)
 	if code := r.json(h.t)["error"]; r.StatusCode == 400 && (code == "invalid_grant" || code == "invalid_dpop_proof") { // what comes next
 		return true, r
 	}
@@ -147,26 +148,26 @@ func TestAClientAuthenticatesWithItsKeyAtEveryEndpoint(t *testing.T) {
 			w.key, w.alg, w.header = clientKeys()[alg], alg, map[string]any{"alg": alg, "kid": "kid-" + alg, "typ": "JWT"}
 			return w.text(t)
 		}
-		r := h.post(PathToken, withAssertion(exchangeForm(h.code(c, u, "scope", "openid offline_access")), proof()))
+		r := h.post(oauth.PathToken, withAssertion(exchangeForm(h.code(c, u, "scope", "openid offline_access")), proof()))
 		if r.StatusCode != 200 {
 			t.Fatalf("%s: code: %d %s", alg, r.StatusCode, r.body)
 		}
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.json(t)["refresh_token"].(string)}, "client_id": {c.ID}}
-		r = h.post(PathToken, withAssertion(form, proof()))
+		r = h.post(oauth.PathToken, withAssertion(form, proof()))
 		if r.StatusCode != 200 {
 			t.Fatalf("%s: refresh: %d %s", alg, r.StatusCode, r.body)
 		}
 		token := url.Values{"token": {r.json(t)["access_token"].(string)}}
-		if r := h.post(PathIntrospect, withAssertion(token, proof())); r.StatusCode != 200 || r.json(t)["active"] != true {
+		if r := h.post(oauth.PathIntrospect, withAssertion(token, proof())); r.StatusCode != 200 || r.json(t)["active"] != true {
 			t.Errorf("%s: introspection: %d %s", alg, r.StatusCode, r.body)
 		}
-		if r := h.post(PathRevoke, withAssertion(token, proof())); r.StatusCode != 200 {
+		if r := h.post(oauth.PathRevoke, withAssertion(token, proof())); r.StatusCode != 200 {
 			t.Errorf("%s: revocation: %d %s", alg, r.StatusCode, r.body)
 		}
-		if r := h.post(PathIntrospect, withAssertion(token, proof())); r.StatusCode != 200 || r.json(t)["active"] != false {
+		if r := h.post(oauth.PathIntrospect, withAssertion(token, proof())); r.StatusCode != 200 || r.json(t)["active"] != false {
 			t.Errorf("%s: after revocation: %d %s", alg, r.StatusCode, r.body)
 		}
-		for _, path := range []string{PathIntrospect, PathRevoke} {
+		for _, path := range []string{oauth.PathIntrospect, oauth.PathRevoke} {
 			bad := h.post(path, withAssertion(token, proof()+"A"))
 			wantError(t, bad, 401, "invalid_client")
 		}
@@ -215,8 +216,8 @@ func TestABentAssertionIsRefused(t *testing.T) {
 		{"no kid", mine, func(w *wording) { delete(w.header, "kid") }, true},
 		{"no iat", mine, without("iat"), true},
 		{"aud an array of the issuer", mine, claim("aud", []string{h.url}), true},
-		{"aud the token endpoint", mine, claim("aud", h.url+PathToken), true},
-		{"aud issuer and token endpoint", mine, claim("aud", []string{h.url, h.url + PathToken}), true},
+		{"aud the token endpoint", mine, claim("aud", h.url+oauth.PathToken), true},
+		{"aud issuer and token endpoint", mine, claim("aud", []string{h.url, h.url + oauth.PathToken}), true},
 		{"RS256", mine, rs256, true},
 		{"PS256 where it is the one", fixed, ps256, true},
 		{"exp in an hour", mine, claim("exp", now+3600), true},
@@ -226,7 +227,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 		{"the strict policy", strict, nothing, true},
 
 		{"the strict policy: an array", strict, claim("aud", []string{h.url}), false},
-		{"the strict policy: the token endpoint", strict, claim("aud", h.url+PathToken), false},
+		{"the strict policy: the token endpoint", strict, claim("aud", h.url+oauth.PathToken), false},
 		{"the strict policy: RS256", strict, rs256, false},
 		{"another algorithm than the registered one", fixed, nothing, false},
 		{"another algorithm than that of its key", pinned, rs256, false},
@@ -276,7 +277,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 		{"aud another provider", mine, claim("aud", "https://other.example"), false},
 		{"aud another provider besides", mine, claim("aud", []string{h.url, "https://other.example"}), false},
 		{"aud the issuer and a slash", mine, claim("aud", h.url+"/"), false},
-		{"aud the introspection endpoint", mine, claim("aud", h.url+PathIntrospect), false},
+		{"aud the introspection endpoint", mine, claim("aud", h.url+oauth.PathIntrospect), false},
 		{"aud the client", mine, claim("aud", mine.ID), false},
 		{"no exp", mine, without("exp"), false},
 		{"exp null", mine, claim("exp", nil), false},
@@ -348,7 +349,7 @@ func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
 	if believed != 1 {
 		t.Errorf("believed %d times", believed)
 	}
-	wantError(t, h.post(PathIntrospect, withAssertion(url.Values{"token": {"x"}}, text)), 401, "invalid_client") // nor elsewhere
+	wantError(t, h.post(oauth.PathIntrospect, withAssertion(url.Values{"token": {"x"}}, text)), 401, "invalid_client") // nor elsewhere
 	w.claims["exp"] = time.Now().Unix() + 120
 	if ok, _ := h.believes(w.text(t)); ok {
 		t.Error("another assertion with a used jti was believed")
@@ -427,7 +428,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 		if edit == nil {
 			edit = func(*http.Request) {}
 		}
-		t.Run(row.name, func(t *testing.T) { wantError(t, h.post(PathToken, row.form, edit), row.status, row.code) })
+		t.Run(row.name, func(t *testing.T) { wantError(t, h.post(oauth.PathToken, row.form, edit), row.status, row.code) })
 	}
 	if ok, _ := h.believes(text()); !ok {
 		t.Error("its assertion is refused")
@@ -448,5 +449,5 @@ func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 	check(t, h.eph.Close())
-	wantError(t, h.post(PathToken, withAssertion(exchangeForm("x"), h.goodAssertion(c).text(t))), 503, "temporarily_unavailable")
+	wantError(t, h.post(oauth.PathToken, withAssertion(exchangeForm("x"), h.goodAssertion(c).text(t))), 503, "temporarily_unavailable")
 }

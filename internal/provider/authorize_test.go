@@ -10,8 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/authorize"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 )
 
 func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
@@ -54,7 +57,7 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 				v := request(c, row.params...)
 				r := h.authorize(v)
 				if method == "POST" {
-					r = h.post(PathAuthorize, v)
+					r = h.post(oauth.PathAuthorize, v)
 				}
 				if want := map[string]int{"GET": 302, "POST": 303}[method]; r.StatusCode != want || r.Header.Get("Location") != "/login?i="+h.last.ID {
 					t.Fatalf("%s: %d to %q: %s", method, r.StatusCode, r.Header.Get("Location"), r.body)
@@ -130,7 +133,7 @@ func TestAuthorizeSendsErrorsToTheClient(t *testing.T) {
 					t.Errorf("%s in an error response", name)
 				}
 			}
-			if d := q.Get("error_description"); d == "" || d != Describable(d) {
+			if d := q.Get("error_description"); d == "" || d != oauth.Describable(d) {
 				t.Errorf("description %q", d)
 			}
 		})
@@ -140,7 +143,7 @@ func TestAuthorizeSendsErrorsToTheClient(t *testing.T) {
 func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	for _, name := range authorizeParams {
+	for _, name := range authorize.Params {
 		if name == "client_id" || name == "redirect_uri" {
 			continue
 		}
@@ -209,14 +212,14 @@ func TestAnIDTokenHintNamesTheUserEvenWhenExpired(t *testing.T) {
 	}
 	s, err := h.keys.Signer(t.Context(), keys.ES256)
 	check(t, err)
-	expired, err := s.Sign(keys.TypeIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID, Expires: 1})
+	expired, err := s.Sign(keys.TypeIDToken, token.IDClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID, Expires: 1})
 	check(t, err)
 	h.last = idp.Interaction{}
 	h.authorize(request(c, "id_token_hint", expired))
 	if h.last.Request.HintedUser != u.ID {
 		t.Error("an expired hint was not taken")
 	}
-	for name, claims := range map[string]idClaims{
+	for name, claims := range map[string]token.IDClaims{
 		"of another issuer": {Issuer: "https://other.example", Subject: u.ID, Audience: c.ID},
 		"of another client": {Issuer: h.url, Subject: u.ID, Audience: "other"},
 	} {
@@ -243,7 +246,7 @@ func TestOfflineAccessIsIgnoredForAClientWithoutRefreshTokens(t *testing.T) {
 func TestAParameterInTheAddressOfAPostedRequestDoesNotCount(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	h.post(PathAuthorize+"?prompt=none&scope=openid+email", request(c))
+	h.post(oauth.PathAuthorize+"?prompt=none&scope=openid+email", request(c))
 	if len(h.last.Request.Prompt) != 0 || len(h.last.Request.Scopes) != 1 {
 		t.Errorf("request: %+v", h.last.Request)
 	}
@@ -253,8 +256,8 @@ func TestAnUnsupportedMethodIsRefused(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for path, methods := range map[string][]string{
-		PathAuthorize: {"DELETE", "PUT"}, PathToken: {"GET", "DELETE"}, PathUserInfo: {"DELETE"}, PathIntrospect: {"GET"}, PathRevoke: {"GET"},
-		PathJWKS: {"POST"}, PathEndSession: {"PUT"}, "/.well-known/openid-configuration": {"POST"},
+		oauth.PathAuthorize: {"DELETE", "PUT"}, oauth.PathToken: {"GET", "DELETE"}, oauth.PathUserInfo: {"DELETE"}, oauth.PathIntrospect: {"GET"}, oauth.PathRevoke: {"GET"},
+		oauth.PathJWKS: {"POST"}, oauth.PathEndSession: {"PUT"}, "/.well-known/openid-configuration": {"POST"},
 	} {
 		for _, method := range methods {
 			req, err := http.NewRequest(method, h.url+path, strings.NewReader(request(c).Encode()))

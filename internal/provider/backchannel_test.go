@@ -21,6 +21,8 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/logout"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -120,7 +122,7 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA})
 			check(t, err)
 			var set jose.JSONWebKeySet
-			check(t, json.Unmarshal([]byte(h.get(PathJWKS).body), &set))
+			check(t, json.Unmarshal([]byte(h.get(oauth.PathJWKS).body), &set))
 			if _, err := jws.Verify(set.Key(header["kid"].(string))[0]); err != nil {
 				t.Errorf("not verified with the published key: %v", err)
 			}
@@ -350,7 +352,7 @@ func TestRetriesAreFreshAndGoOnForADay(t *testing.T) {
 		_, err = h.provider.logouts.DeliverOne(t.Context(), l)
 		check(t, err)
 		real := time.Now() // DeliverOne counts from here
-		wait := logoutBackoff[min(len(waits), len(logoutBackoff)-1)]
+		wait := logout.Backoff[min(len(waits), len(logout.Backoff)-1)]
 		if _, err := h.db.ClaimLogout(t.Context(), c.ID, real.Add(wait-5*time.Second), (30 * time.Second)); !errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("due before %v: %v", wait, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/logout"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
@@ -42,7 +44,7 @@ func sound(t *testing.T, what string, r reply) {
 		if r.StatusCode >= 400 { // a token may spell anything
 			said = append(said, r.body)
 		}
-		if d, _ := r.json(t)["error_description"].(string); d != Describable(d) {
+		if d, _ := r.json(t)["error_description"].(string); d != oauth.Describable(d) {
 			t.Errorf("%s: description %q", what, d)
 		}
 		if r.Header.Get("Cache-Control") != "no-store" {
@@ -52,7 +54,7 @@ func sound(t *testing.T, what string, r reply) {
 		_, page, _ := strings.Cut(r.body, "<main")
 		said = append(said, strings.ReplaceAll(page, r.Header.Get("X-Request-Id"), "")) // which may spell anything
 	}
-	if d := r.query().Get("error_description"); d != Describable(d) {
+	if d := r.query().Get("error_description"); d != oauth.Describable(d) {
 		t.Errorf("%s: description %q", what, d)
 	}
 	for _, text := range said {
@@ -95,45 +97,45 @@ func (h *house) machineEndpoints() []endpoint {
 	device, _ := h.asked(tele)
 	none := func(*http.Request) {}
 	return []endpoint{
-		{"code", PathToken, func() url.Values { return exchangeForm(h.code(c, u)) }, basic(c), map[string]string{
+		{"code", oauth.PathToken, func() url.Values { return exchangeForm(h.code(c, u)) }, basic(c), map[string]string{
 			"grant_type": "unsupported_grant_type", "code": "invalid_grant", "redirect_uri": "invalid_grant", "code_verifier": "invalid_grant",
 			"client_id": "invalid_request", "resource": "invalid_target", "foo": "", "scope": "",
 		}},
-		{"refresh", PathToken, func() url.Values {
+		{"refresh", oauth.PathToken, func() url.Values {
 			fresh := h.tokens(c, u, "scope", "openid offline_access")
 			return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {fresh["refresh_token"].(string)}}
 		}, basic(c), map[string]string{
 			"grant_type": "unsupported_grant_type", "refresh_token": "invalid_grant", "scope": "invalid_scope", "resource": "invalid_target", "client_id": "invalid_request", "foo": "",
 		}},
-		{"client credentials", PathToken, func() url.Values { return url.Values{"grant_type": {"client_credentials"}} }, basic(machine), map[string]string{
+		{"client credentials", oauth.PathToken, func() url.Values { return url.Values{"grant_type": {"client_credentials"}} }, basic(machine), map[string]string{
 			"grant_type": "unsupported_grant_type", "scope": "invalid_scope", "resource": "invalid_target", "client_id": "invalid_request", "foo": "",
 		}},
-		{"device code", PathToken, func() url.Values {
+		{"device code", oauth.PathToken, func() url.Values {
 			return url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {device}, "client_id": {tele.ID}}
 		}, none, map[string]string{
 			"grant_type": "unsupported_grant_type", "device_code": "invalid_grant", "client_id": "invalid_client", "client_secret": "invalid_client",
 		}},
-		{"exchange", PathToken, func() url.Values {
+		{"exchange", oauth.PathToken, func() url.Values {
 			return url.Values{"grant_type": {idp.GrantTokenExchange}, "subject_token": {h.tokenFor(api, u).(string)}, "subject_token_type": {typeAccessToken}}
 		}, basic(api), map[string]string{
 			"grant_type": "unsupported_grant_type", "subject_token": "invalid_request", "subject_token_type": "invalid_request", "requested_token_type": "invalid_request",
 			"actor_token": "invalid_request", "actor_token_type": "invalid_request", "scope": "invalid_scope", "resource": "invalid_target", "audience": "invalid_target",
 			"client_id": "invalid_request", "foo": "",
 		}},
-		{"device", PathDeviceAuthorization, func() url.Values { return url.Values{"scope": {"openid"}, "client_id": {tele.ID}} }, none, map[string]string{
+		{"device", oauth.PathDeviceAuthorization, func() url.Values { return url.Values{"scope": {"openid"}, "client_id": {tele.ID}} }, none, map[string]string{
 			"scope": "invalid_scope", "client_id": "invalid_client", "client_secret": "invalid_client", "claims": "invalid_request",
 			"resource": "invalid_target", "authorization_details": "invalid_authorization_details", "foo": "", "ui_locales": "",
 		}},
-		{"push", PathPAR, func() url.Values { return request(c) }, basic(c), map[string]string{
+		{"push", oauth.PathPAR, func() url.Values { return request(c) }, basic(c), map[string]string{
 			"client_id": "invalid_request", "redirect_uri": "invalid_request", "response_type": "unsupported_response_type", "response_mode": "invalid_request",
 			"code_challenge": "invalid_request", "code_challenge_method": "invalid_request", "scope": "invalid_scope", "prompt": "invalid_request",
 			"max_age": "invalid_request", "claims": "invalid_request", "id_token_hint": "invalid_request", "request": "invalid_request_object",
 			"request_uri": "invalid_request", "registration": "registration_not_supported", "resource": "invalid_target",
 			"authorization_details": "invalid_authorization_details", "acr_values": "", "login_hint": "", "ui_locales": "", "display": "", "foo": "",
 		}},
-		{"introspection", PathIntrospect, token, basic(c), map[string]string{"token": "", "token_type_hint": "", "client_id": "invalid_request", "foo": ""}},
-		{"revocation", PathRevoke, token, basic(c), map[string]string{"token": "", "token_type_hint": "", "client_id": "invalid_request", "foo": ""}},
-		{"userinfo", PathUserInfo, func() url.Values { return url.Values{"access_token": {info["access_token"].(string)}} }, none, map[string]string{"access_token": "invalid_token", "foo": ""}},
+		{"introspection", oauth.PathIntrospect, token, basic(c), map[string]string{"token": "", "token_type_hint": "", "client_id": "invalid_request", "foo": ""}},
+		{"revocation", oauth.PathRevoke, token, basic(c), map[string]string{"token": "", "token_type_hint": "", "client_id": "invalid_request", "foo": ""}},
+		{"userinfo", oauth.PathUserInfo, func() url.Values { return url.Values{"access_token": {info["access_token"].(string)}} }, none, map[string]string{"access_token": "invalid_token", "foo": ""}},
 	}
 }
 
@@ -163,7 +165,7 @@ func oddValuesForMachines(t *testing.T, h *house) {
 				blank := strings.TrimSpace(value) == ""
 				want := code
 				switch {
-				case r.StatusCode == 413 && len(value) > MaxRequest && (e.path == PathPAR || e.path == PathDeviceAuthorization): // RFC 9126 §2.3
+				case r.StatusCode == 413 && len(value) > oauth.MaxRequest && (e.path == oauth.PathPAR || e.path == oauth.PathDeviceAuthorization): // RFC 9126 §2.3
 					continue
 				case blank && got == "", valid[param+" "+value] && got == "": // as if omitted (RFC 6749 §3.1)
 					continue
@@ -213,7 +215,7 @@ func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testin
 			t.Errorf("%s: 70 KiB: %d", e.name, big.StatusCode)
 		}
 		for _, method := range []string{"GET", "PUT", "DELETE", "PATCH", "OPTIONS"} {
-			if e.path == PathUserInfo && method == "GET" {
+			if e.path == oauth.PathUserInfo && method == "GET" {
 				continue
 			}
 			r, err := http.NewRequest(method, h.url+e.path, nil)
@@ -224,7 +226,7 @@ func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testin
 				t.Errorf("%s: Allow %q", e.name, allow)
 			}
 		}
-		if e.path == PathUserInfo {
+		if e.path == oauth.PathUserInfo {
 			for what, header := range map[string][]string{"none": nil, "another scheme": {"Basic eDp5"}, "no token": {"Bearer"}, "an empty token": {"Bearer "}} {
 				r := h.post(e.path, nil, func(r *http.Request) { r.Header["Authorization"] = header; r.Header.Del("Content-Type") })
 				refused(t, "userinfo: "+what, r, 401, "invalid_token")
@@ -311,8 +313,8 @@ func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
 		}
 		refused(t, "userinfo with "+what, h.userinfo(token), 401, "invalid_token")
 	}
-	refused(t, "introspection by a public client", h.post(PathIntrospect, withID(url.Values{"token": {tok["access_token"].(string)}}, public)), 401, "invalid_client")
-	refused(t, "revocation by another client", h.post(PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(theirs)), 200, "")
+	refused(t, "introspection by a public client", h.post(oauth.PathIntrospect, withID(url.Values{"token": {tok["access_token"].(string)}}, public)), 401, "invalid_client")
+	refused(t, "revocation by another client", h.post(oauth.PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(theirs)), 200, "")
 	if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
 		t.Errorf("somebody else's client revoked it: %d %s", r.StatusCode, r.body)
 	}
@@ -326,12 +328,12 @@ func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
 		c := mine
 		switch form.Get("client_id") {
 		case public.ID:
-			refused(t, "push "+what, h.post(PathPAR, form), 400, "invalid_request")
+			refused(t, "push "+what, h.post(oauth.PathPAR, form), 400, "invalid_request")
 			continue
 		case old.ID:
 			c = old
 		}
-		refused(t, "push "+what, h.post(PathPAR, form, basic(c)), 400, "invalid_request")
+		refused(t, "push "+what, h.post(oauth.PathPAR, form, basic(c)), 400, "invalid_request")
 	}
 }
 
@@ -360,7 +362,7 @@ func oddValuesForPeople(t *testing.T, h *house) {
 				form := request(c, param, value)
 				r := h.authorize(form)
 				if method == "POST" {
-					r = h.post(PathAuthorize, form)
+					r = h.post(oauth.PathAuthorize, form)
 				}
 				sound(t, what, r)
 				to, got := r.Header.Get("Location"), r.query().Get("error")
@@ -376,17 +378,17 @@ func oddValuesForPeople(t *testing.T, h *house) {
 					}
 				case !strings.HasPrefix(to, "https://app.example/cb?"):
 					t.Errorf("%s: %d to %q %.200s", what, r.StatusCode, to, r.body)
-				case got != code && !(slices.Contains([]string{"state", "nonce"}, param) && len(value) > MaxState) && strings.TrimSpace(value) != "":
+				case got != code && !(slices.Contains([]string{"state", "nonce"}, param) && len(value) > oauth.MaxState) && strings.TrimSpace(value) != "":
 					t.Errorf("%s: %q, want %q", what, got, code)
 				}
 			}
 		}
 	}
-	for _, param := range logoutParams {
+	for _, param := range logout.Params {
 		for _, value := range odd[:len(odd)-2] {
 			form := url.Values{"client_id": {c.ID}, "post_logout_redirect_uri": {"https://app.example/bye"}}
 			form.Set(param, value)
-			for what, r := range map[string]reply{"GET": h.get(PathEndSession + "?" + form.Encode()), "POST": h.post(PathEndSession, form)} {
+			for what, r := range map[string]reply{"GET": h.get(oauth.PathEndSession + "?" + form.Encode()), "POST": h.post(oauth.PathEndSession, form)} {
 				what += " " + param + " " + value
 				sound(t, what, r)
 				to := r.Header.Get("Location")

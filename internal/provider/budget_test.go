@@ -6,6 +6,8 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 )
 
 // The design §7: round trips are the budget. Clients and keys come from the process once they are warm.
@@ -42,7 +44,7 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 			refresh = 2 // the new access token is a row, and the family it belongs to is known only after the rotation
 		}
 		cost(name+" refresh", refresh, 0, func() { tok = h.refresh(c, tok["refresh_token"]).json(t) })
-		cost(name+" revocation", 1, 0, func() { h.post(PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)) })
+		cost(name+" revocation", 1, 0, func() { h.post(oauth.PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)) })
 		if tok["access_token"] == nil {
 			t.Fatalf("%s: %v", name, tok)
 		}
@@ -51,9 +53,9 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 	h.believes(h.goodAssertion(keyed).text(t)) // warm
 	form := withAssertion(exchangeForm(h.code(keyed, u)), h.goodAssertion(keyed).text(t))
 	var tok map[string]any
-	cost("code with private_key_jwt", 1, 2, func() { tok = h.post(PathToken, form).json(t) }) // one more: the replay mark
+	cost("code with private_key_jwt", 1, 2, func() { tok = h.post(oauth.PathToken, form).json(t) }) // one more: the replay mark
 	form = withAssertion(url.Values{"token": {tok["access_token"].(string)}}, h.goodAssertion(keyed).text(t))
-	cost("introspection with private_key_jwt", 1, 1, func() { h.post(PathIntrospect, form) })
+	cost("introspection with private_key_jwt", 1, 1, func() { h.post(oauth.PathIntrospect, form) })
 	machine := h.addMachine(nil)
 	h.machineToken(machine, "") // warm
 	cost("client credentials", 0, 0, func() { tok = h.machineToken(machine, "").json(t) })
@@ -93,7 +95,7 @@ func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 		_, err := h.respond(h.outcome(u))
 		check(t, err)
 	})
-	cost("jwks", 0, 0, func() { h.get(PathJWKS) })
+	cost("jwks", 0, 0, func() { h.get(oauth.PathJWKS) })
 }
 
 func BenchmarkTokens(b *testing.B) {
@@ -117,15 +119,15 @@ func BenchmarkTokens(b *testing.B) {
 	check(b, err)
 	b.Run("sign", func(b *testing.B) {
 		for b.Loop() {
-			_, err := s.Sign(keys.TypeIDToken, idClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID})
+			_, err := s.Sign(keys.TypeIDToken, token.IDClaims{Issuer: h.url, Subject: u.ID, Audience: c.ID})
 			check(b, err)
 		}
 	})
 	b.Run("open", func(b *testing.B) {
-		token := tok["access_token"].(string)
+		raw := tok["access_token"].(string)
 		for b.Loop() {
-			var claims accessClaims
-			check(b, r.Open(keys.TypeAccessToken, token, &claims))
+			var claims token.AccessClaims
+			check(b, r.Open(keys.TypeAccessToken, raw, &claims))
 		}
 	})
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 )
 
 // addMachine stores a client that gets tokens in its own name, and nothing else.
@@ -33,7 +35,7 @@ func (h *house) machineToken(c idp.Client, scope string, edit ...func(*http.Requ
 	if len(edit) == 0 {
 		edit = append(edit, basic(c))
 	}
-	return h.post(PathToken, form, edit...)
+	return h.post(oauth.PathToken, form, edit...)
 }
 
 func TestAClientGetsATokenInItsOwnName(t *testing.T) {
@@ -70,10 +72,10 @@ func TestAKeyAuthenticatesAMachineToo(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(func(c *idp.Client) { c.GrantTypes = []string{idp.GrantClientCredentials} }, keys.ES256)
 	form := withAssertion(url.Values{"grant_type": {"client_credentials"}}, h.goodAssertion(c).text(t))
-	if r := h.post(PathToken, form); r.StatusCode != 200 {
+	if r := h.post(oauth.PathToken, form); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	wantError(t, h.post(PathToken, form), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, form), 401, "invalid_client")
 }
 
 func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
@@ -90,7 +92,7 @@ func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
 
 	wantError(t, h.machineToken(h.addClient(nil), "accounts"), 400, "unauthorized_client")
 	public := h.addMachine(func(c *idp.Client) { c.AuthMethod, c.ResourceServer = idp.AuthMethodNone, false })
-	r := h.post(PathToken, url.Values{"grant_type": {"client_credentials"}, "client_id": {public.ID}})
+	r := h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}, "client_id": {public.ID}})
 	wantError(t, r, 401, "invalid_client")
 	wantError(t, h.machineToken(c, "accounts", func(r *http.Request) { r.SetBasicAuth(c.ID, "wrong") }), 401, "invalid_client")
 
@@ -106,14 +108,14 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 	h := open(t)
 	api := h.addClient(func(c *idp.Client) { c.ResourceServer = true })
 	c := h.addMachine(func(c *idp.Client) { c.Audience = []string{api.ID} })
-	token := h.machineToken(c, "").json(t)["access_token"]
-	m := h.introspect(api, token)
-	_, want := claims(t, token)
+	raw := h.machineToken(c, "").json(t)["access_token"]
+	m := h.introspect(api, raw)
+	_, want := claims(t, raw)
 	want["active"], want["token_type"] = true, "Bearer"
 	if d := cmp.Diff(want, m); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if m := h.introspect(h.addClient(nil), token); len(m) != 1 {
+	if m := h.introspect(h.addClient(nil), raw); len(m) != 1 {
 		t.Errorf("a stranger learns %v", m)
 	}
 
@@ -121,16 +123,16 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 	check(t, err)
 	r, err := h.keys.Current(t.Context())
 	check(t, err)
-	var good accessClaims
-	check(t, r.Open(keys.TypeAccessToken, token.(string), &good))
-	for name, bend := range map[string]func(*accessClaims){
-		"another subject":         func(c *accessClaims) { c.Subject = h.addUser().ID },
-		"another client":          func(c *accessClaims) { c.ClientID = api.ID },
-		"another client, subject": func(c *accessClaims) { c.ClientID, c.Subject = api.ID, api.ID }, // not registered for the grant
-		"nobody":                  func(c *accessClaims) { c.ClientID, c.Subject = "nobody", "nobody" },
-		"another issuer":          func(c *accessClaims) { c.Issuer = "https://other.example" },
-		"expired":                 func(c *accessClaims) { c.Expires = time.Now().Unix() },
-		"of a family":             func(c *accessClaims) { c.ID = "x." + c.ID },
+	var good token.AccessClaims
+	check(t, r.Open(keys.TypeAccessToken, raw.(string), &good))
+	for name, bend := range map[string]func(*token.AccessClaims){
+		"another subject":         func(c *token.AccessClaims) { c.Subject = h.addUser().ID },
+		"another client":          func(c *token.AccessClaims) { c.ClientID = api.ID },
+		"another client, subject": func(c *token.AccessClaims) { c.ClientID, c.Subject = api.ID, api.ID }, // not registered for the grant
+		"nobody":                  func(c *token.AccessClaims) { c.ClientID, c.Subject = "nobody", "nobody" },
+		"another issuer":          func(c *token.AccessClaims) { c.Issuer = "https://other.example" },
+		"expired":                 func(c *token.AccessClaims) { c.Expires = time.Now().Unix() },
+		"of a family":             func(c *token.AccessClaims) { c.ID = "x." + c.ID },
 	} {
 		bent := good
 		bend(&bent)
@@ -141,7 +143,7 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 		}
 	}
 	check(t, h.db.RemoveClient(t.Context(), c.ID))
-	if m := h.introspect(api, token); m["active"] != false {
+	if m := h.introspect(api, raw); m["active"] != false {
 		t.Errorf("the client is gone: %v", m)
 	}
 }
@@ -153,7 +155,7 @@ func TestATokenOfAMachineIsRevokedByItsClientUntilItExpires(t *testing.T) {
 		one, two := h.machineToken(c, "").json(t)["access_token"].(string), h.machineToken(c, "").json(t)["access_token"]
 		revoke := func(who idp.Client) {
 			t.Helper()
-			if r := h.post(PathRevoke, url.Values{"token": {one}}, basic(who)); r.StatusCode != 200 {
+			if r := h.post(oauth.PathRevoke, url.Values{"token": {one}}, basic(who)); r.StatusCode != 200 {
 				t.Errorf("%d %s", r.StatusCode, r.body)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // describedClient serves a document that describes a client by its client_id and these members, and returns its address.
@@ -232,7 +233,7 @@ func TestFetchesOfDescriptionsAreLimited(t *testing.T) {
 	if fetched != 60 {
 		t.Errorf("%d were fetched for one network", fetched)
 	}
-	if r := h.post(PathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched != 60 {
+	if r := h.post(oauth.PathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched != 60 {
 		t.Errorf("another endpoint: %d, fetched %d times", r.StatusCode, fetched)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // from sends a request as a script of this origin.
@@ -38,12 +39,12 @@ func TestAScriptReadsTheAnswersOfItsOwnClientAlone(t *testing.T) {
 			t.Errorf("%s: vary %q, cache %q", what, r.Header.Get("Vary"), r.Header.Get("Cache-Control"))
 		}
 	}
-	allowed("push", h.post(PathPAR, request(spa), from(home)), home)
-	r := h.post(PathToken, withID(exchangeForm(h.code(spa, u, "scope", "openid offline_access")), spa), from(home))
+	allowed("push", h.post(oauth.PathPAR, request(spa), from(home)), home)
+	r := h.post(oauth.PathToken, withID(exchangeForm(h.code(spa, u, "scope", "openid offline_access")), spa), from(home))
 	allowed("code", r, home)
 	tok := r.json(t)
 	info := func(token string, origin string) reply {
-		return h.post(PathUserInfo, url.Values{"access_token": {token}}, from(origin))
+		return h.post(oauth.PathUserInfo, url.Values{"access_token": {token}}, from(origin))
 	}
 	access := tok["access_token"].(string)
 	allowed("userinfo", info(access, home), home)
@@ -51,31 +52,31 @@ func TestAScriptReadsTheAnswersOfItsOwnClientAlone(t *testing.T) {
 	allowed("userinfo, opaque", info(h.tokens(opaque, u)["access_token"].(string), home), home)
 	allowed("userinfo, a server's token", info(h.tokens(server, u)["access_token"].(string), home), "")
 	allowed("userinfo, no token of ours", info("nonsense", home), "")
-	allowed("refresh", h.post(PathToken, withID(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}}, spa), from(home)), home)
-	allowed("an error after the client is known", h.post(PathToken, withID(exchangeForm("none"), spa), from(home)), home)
-	allowed("revocation", h.post(PathRevoke, withID(url.Values{"token": {access}}, spa), from(home)), home)
+	allowed("refresh", h.post(oauth.PathToken, withID(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}}, spa), from(home)), home)
+	allowed("an error after the client is known", h.post(oauth.PathToken, withID(exchangeForm("none"), spa), from(home)), home)
+	allowed("revocation", h.post(oauth.PathRevoke, withID(url.Values{"token": {access}}, spa), from(home)), home)
 	allowed("userinfo, a revoked token", info(access, home), home) // 401, which the script has to see
 
 	for origin, c := range map[string]idp.Client{
 		"https://evil.example": spa, "https://app.example:444": spa, "http://app.example": spa, "https://APP.example": spa, "null": spa,
 		"https://app.example/": spa, "https://app.example.evil.example": spa, home: other, elsewhere: spa,
 	} {
-		allowed(origin, h.post(PathToken, withID(exchangeForm("none"), c), from(origin)), "")
+		allowed(origin, h.post(oauth.PathToken, withID(exchangeForm("none"), c), from(origin)), "")
 	}
-	allowed("a native application", h.post(PathToken, withID(exchangeForm("none"), native), from(home)), "")
-	allowed("a server", h.post(PathToken, exchangeForm("none"), basic(server), from(home)), "")
-	allowed("nobody", h.post(PathToken, url.Values{"grant_type": {"authorization_code"}, "client_id": {"nobody"}}, from(home)), "")
+	allowed("a native application", h.post(oauth.PathToken, withID(exchangeForm("none"), native), from(home)), "")
+	allowed("a server", h.post(oauth.PathToken, exchangeForm("none"), basic(server), from(home)), "")
+	allowed("nobody", h.post(oauth.PathToken, url.Values{"grant_type": {"authorization_code"}, "client_id": {"nobody"}}, from(home)), "")
 	passer := h.addPasser(nil)
 	token := h.tokens(h.addClient(func(c *idp.Client) { c.AuthMethod, c.Audience = idp.AuthMethodNone, []string{passer.ID} }), u, "scope", "accounts")["access_token"]
-	allowed("a server that sends a script's token", h.post(PathToken, url.Values{
+	allowed("a server that sends a script's token", h.post(oauth.PathToken, url.Values{
 		"grant_type": {idp.GrantTokenExchange}, "subject_token": {token.(string)}, "subject_token_type": {typeAccessToken},
 	}, basic(passer), from(home)), "")
 	keyed := h.addClient(func(c *idp.Client) { c.AuthMethod, c.DPoPBound = idp.AuthMethodNone, true })
-	allowed("without the DPoP proof that it owes", h.post(PathToken, withID(exchangeForm(h.code(keyed, u)), keyed), from(home)), home)
-	if r := h.post(PathToken, withID(exchangeForm("none"), spa)); r.Header.Get("Access-Control-Allow-Origin") != "" || r.Header.Get("Vary") != "" {
+	allowed("without the DPoP proof that it owes", h.post(oauth.PathToken, withID(exchangeForm(h.code(keyed, u)), keyed), from(home)), home)
+	if r := h.post(oauth.PathToken, withID(exchangeForm("none"), spa)); r.Header.Get("Access-Control-Allow-Origin") != "" || r.Header.Get("Vary") != "" {
 		t.Errorf("without an origin: %v", r.Header)
 	}
-	for _, path := range []string{PathIntrospect, PathAuthorize, PathEndSession} {
+	for _, path := range []string{oauth.PathIntrospect, oauth.PathAuthorize, oauth.PathEndSession} {
 		if r := h.post(path, withID(url.Values{"token": {access}}, spa), from(home)); r.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s answers scripts", path)
 		}
@@ -85,7 +86,7 @@ func TestAScriptReadsTheAnswersOfItsOwnClientAlone(t *testing.T) {
 func TestAPreflightSaysTheSameToEverybody(t *testing.T) {
 	h := open(t)
 	h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
-	for _, path := range []string{PathPAR, PathToken, PathUserInfo, PathRevoke} {
+	for _, path := range []string{oauth.PathPAR, oauth.PathToken, oauth.PathUserInfo, oauth.PathRevoke} {
 		var said []string
 		for _, origin := range []string{"https://app.example", "https://evil.example", "null"} {
 			r, err := http.NewRequest("OPTIONS", h.url+path, nil)
@@ -120,7 +121,7 @@ func TestAScriptSeesThatItsTokenHasExpired(t *testing.T) {
 		spa := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
 		tok := h.tokens(spa, h.addUser())
 		time.Sleep(time.Hour)
-		r := h.post(PathUserInfo, url.Values{"access_token": {tok["access_token"].(string)}}, from("https://app.example"))
+		r := h.post(oauth.PathUserInfo, url.Values{"access_token": {tok["access_token"].(string)}}, from("https://app.example"))
 		wantError(t, r, 401, "invalid_token")
 		if r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 			t.Errorf("%v", r.Header)

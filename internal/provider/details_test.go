@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 const paying = `[{"type":"payment","amount":1.50},{"account":"7","type":"account"}]`
@@ -63,7 +64,7 @@ func TestDetailsAreNarrowedByElements(t *testing.T) {
 	account := `[{ "type" : "account", "account" : "7" }]`
 	form := exchangeForm(h.code(c, u, "scope", "openid offline_access", "authorization_details", paying))
 	form.Set("authorization_details", account)
-	tok := h.post(PathToken, form, basic(c)).json(t)
+	tok := h.post(oauth.PathToken, form, basic(c)).json(t)
 	want := []any{map[string]any{"type": "account", "account": "7"}}
 	if d := cmp.Diff(want, tok["authorization_details"]); d != "" {
 		t.Errorf("code (-want +got):\n%s", d)
@@ -84,7 +85,7 @@ func TestDetailsAreNarrowedByElements(t *testing.T) {
 		wantError(t, h.refresh(c, next["refresh_token"], "authorization_details", more), 400, "invalid_authorization_details")
 		form := exchangeForm(h.code(c, u, "authorization_details", paying))
 		form.Set("authorization_details", more)
-		if r := h.post(PathToken, form, basic(c)); r.json(t)["error"] != "invalid_authorization_details" {
+		if r := h.post(oauth.PathToken, form, basic(c)); r.json(t)["error"] != "invalid_authorization_details" {
 			t.Errorf("%s: %s", name, r.body)
 		}
 	}
@@ -115,7 +116,7 @@ func TestEveryBadDetailIsRefused(t *testing.T) {
 		refused(name, c, details)
 		wantError(t, h.refresh(c, tok["refresh_token"], "authorization_details", details), 400, "invalid_authorization_details")
 		form := url.Values{"grant_type": {"client_credentials"}, "authorization_details": {details}}
-		wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_authorization_details")
+		wantError(t, h.post(oauth.PathToken, form, basic(machine)), 400, "invalid_authorization_details")
 	}
 	if r := h.refresh(c, tok["refresh_token"]); r.StatusCode != 200 {
 		t.Errorf("what was wrong used the refresh token up: %s", r.body)
@@ -180,7 +181,7 @@ func TestADetailOfARiskyTypeNeedsItsWindow(t *testing.T) {
 		}
 		machine := h.addMachine(func(c *idp.Client) { c.DetailTypes = []string{"payment", "account"} })
 		form := url.Values{"grant_type": {"client_credentials"}, "authorization_details": {paying}}
-		got := h.post(PathToken, form, basic(machine)).json(t)
+		got := h.post(oauth.PathToken, form, basic(machine)).json(t)
 		if list, _ := got["authorization_details"].([]any); len(list) != 1 {
 			t.Errorf("a machine, which nobody confirms anything for: %v", got)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -40,9 +41,9 @@ func (h *house) ask(c idp.Client, params ...string) reply {
 	}
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(PathDeviceAuthorization, form)
+		return h.post(oauth.PathDeviceAuthorization, form)
 	}
-	return h.post(PathDeviceAuthorization, form, basic(c))
+	return h.post(oauth.PathDeviceAuthorization, form, basic(c))
 }
 
 // asked are the device code and the user code of a good request.
@@ -61,9 +62,9 @@ func (h *house) poll(c idp.Client, deviceCode string) reply {
 	form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {deviceCode}}
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(PathToken, form)
+		return h.post(oauth.PathToken, form)
 	}
-	return h.post(PathToken, form, basic(c))
+	return h.post(oauth.PathToken, form, basic(c))
 }
 
 // goOn lets a person go on to the interaction.
@@ -104,7 +105,7 @@ func TestADeviceIsToldWhatToShow(t *testing.T) {
 	}, m); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if meta := h.get("/.well-known/oauth-authorization-server").json(t); meta["device_authorization_endpoint"] != h.url+PathDeviceAuthorization {
+	if meta := h.get("/.well-known/oauth-authorization-server").json(t); meta["device_authorization_endpoint"] != h.url+oauth.PathDeviceAuthorization {
 		t.Errorf("metadata: %v", meta["device_authorization_endpoint"])
 	}
 }
@@ -222,7 +223,7 @@ func TestADeviceMayAskNoMoreThanItsClient(t *testing.T) {
 			if row.edit == nil {
 				row.edit = func(*http.Request) {}
 			}
-			r := h.post(PathDeviceAuthorization, row.form, row.edit)
+			r := h.post(oauth.PathDeviceAuthorization, row.form, row.edit)
 			wantError(t, r, row.status, row.code)
 			if strings.Contains(r.body, "device_code") {
 				t.Errorf("%s", r.body)
@@ -260,7 +261,7 @@ func TestAPollThatFitsNothingIsRefused(t *testing.T) {
 		{"no client", url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {code}}, 401, "invalid_client"},
 		{"as an authorization code", url.Values{"grant_type": {idp.GrantAuthorizationCode}, "client_id": {c.ID}, "code": {code}, "redirect_uri": {"https://app.example/cb"}}, 400, "unauthorized_client"},
 	} {
-		t.Run(row.name, func(t *testing.T) { wantError(t, h.post(PathToken, row.form), row.status, row.code) })
+		t.Run(row.name, func(t *testing.T) { wantError(t, h.post(oauth.PathToken, row.form), row.status, row.code) })
 	}
 	wantError(t, h.poll(twin, code), 400, "invalid_grant") // and its own client is none the worse for it
 	wantError(t, h.poll(h.addClient(nil), code), 400, "unauthorized_client")
@@ -554,7 +555,7 @@ func TestADeviceNamesResourcesAndDetailsAsAnAuthorizationRequestDoes(t *testing.
 	if _, err := h.respond(h.outcome(u)); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, h.post(PathToken, url.Values{"grant_type": {idp.GrantDeviceCode}, "client_id": {c.ID}, "device_code": {code}, "resource": {"https://unheard.example/"}}), 400, "invalid_target")
+	wantError(t, h.post(oauth.PathToken, url.Values{"grant_type": {idp.GrantDeviceCode}, "client_id": {c.ID}, "device_code": {code}, "resource": {"https://unheard.example/"}}), 400, "invalid_target")
 	if _, access := claims(t, h.poll(c, code).json(t)["access_token"]); access["aud"] != apiPay || access["scope"] != "accounts" {
 		t.Errorf("%v", access)
 	}
@@ -576,11 +577,11 @@ func TestTheTokensOfADeviceAreBoundToTheKeyThatItProves(t *testing.T) {
 	h.allowed(u, shown)
 	wantError(t, h.poll(c, code), 400, "invalid_dpop_proof") // and the code is not used up by it
 	form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {code}}
-	tok := h.asClient(c, form, proof(h, key, "POST", PathToken)).json(t)
+	tok := h.asClient(c, form, proof(h, key, "POST", oauth.PathToken)).json(t)
 	if _, access := claims(t, tok["access_token"]); tok["token_type"] != "DPoP" || access["cnf"].(map[string]any)["jkt"] != key.Thumbprint() {
 		t.Fatalf("%v", tok)
 	}
-	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", PathToken)), 400, "invalid_grant")
+	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)), 400, "invalid_grant")
 }
 
 func TestOddCodesAtThePageAreAskedForAgain(t *testing.T) {

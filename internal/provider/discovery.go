@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/stepward/stepward/internal/access"
+	"github.com/stepward/stepward/internal/authorize"
 	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // describe returns the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
@@ -25,23 +28,23 @@ func (p *Provider) describe() ([]byte, error) {
 	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
 	said := map[string]any{
 		"issuer":                                                   p.cfg.Issuer,
-		"authorization_endpoint":                                   p.cfg.Issuer + PathAuthorize,
-		"pushed_authorization_request_endpoint":                    p.cfg.Issuer + PathPAR,
+		"authorization_endpoint":                                   p.cfg.Issuer + oauth.PathAuthorize,
+		"pushed_authorization_request_endpoint":                    p.cfg.Issuer + oauth.PathPAR,
 		"require_pushed_authorization_requests":                    p.cfg.RequirePAR, // of everybody; single clients may have to
-		"token_endpoint":                                           p.cfg.Issuer + PathToken,
-		"device_authorization_endpoint":                            p.cfg.Issuer + PathDeviceAuthorization, // RFC 8628 §4
-		"userinfo_endpoint":                                        p.cfg.Issuer + PathUserInfo,
-		"jwks_uri":                                                 p.cfg.Issuer + PathJWKS,
-		"introspection_endpoint":                                   p.cfg.Issuer + PathIntrospect,
-		"revocation_endpoint":                                      p.cfg.Issuer + PathRevoke,
-		"end_session_endpoint":                                     p.cfg.Issuer + PathEndSession,
+		"token_endpoint":                                           p.cfg.Issuer + oauth.PathToken,
+		"device_authorization_endpoint":                            p.cfg.Issuer + oauth.PathDeviceAuthorization, // RFC 8628 §4
+		"userinfo_endpoint":                                        p.cfg.Issuer + oauth.PathUserInfo,
+		"jwks_uri":                                                 p.cfg.Issuer + oauth.PathJWKS,
+		"introspection_endpoint":                                   p.cfg.Issuer + oauth.PathIntrospect,
+		"revocation_endpoint":                                      p.cfg.Issuer + oauth.PathRevoke,
+		"end_session_endpoint":                                     p.cfg.Issuer + oauth.PathEndSession,
 		"backchannel_logout_supported":                             true,
 		"backchannel_logout_session_supported":                     true,
 		"frontchannel_logout_supported":                            true,
 		"frontchannel_logout_session_supported":                    true,
 		"scopes_supported":                                         scopes,
 		"response_types_supported":                                 []string{"code"},
-		"response_modes_supported":                                 responseModes,
+		"response_modes_supported":                                 authorize.ResponseModes,
 		"grant_types_supported":                                    idp.GrantTypes,
 		"acr_values_supported":                                     acrs,
 		"subject_types_supported":                                  []idp.SubjectType{idp.SubjectPublic, idp.SubjectPairwise},
@@ -56,7 +59,7 @@ func (p *Provider) describe() ([]byte, error) {
 		"introspection_endpoint_auth_signing_alg_values_supported": idp.AssertionAlgorithms,
 		"display_values_supported":                                 []string{"page"},
 		"claim_types_supported":                                    []string{"normal"},
-		"claims_supported":                                         supportedClaims(),
+		"claims_supported":                                         access.SupportedClaims(),
 		"claims_parameter_supported":                               true,
 		"authorization_signing_alg_values_supported":               p.cfg.Keys.Algorithms(), // JARM §4
 		"request_parameter_supported":                              true,
@@ -77,7 +80,7 @@ func (p *Provider) describe() ([]byte, error) {
 		said["client_id_metadata_document_supported"] = true
 	}
 	if p.cfg.Registration.Mode != "" {
-		said["registration_endpoint"] = p.cfg.Issuer + PathRegister
+		said["registration_endpoint"] = p.cfg.Issuer + oauth.PathRegister
 	}
 	return json.Marshal(said)
 }

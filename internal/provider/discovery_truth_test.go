@@ -9,9 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // A truth tries one member of the metadata: what it says is compared with what the provider does.
@@ -52,7 +54,7 @@ var truths = map[string]truth{
 	"introspection_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
 		for _, alg := range listed(t, said) {
 			c := h.addClient(func(c *idp.Client) { c.IntrospectionAlg = alg })
-			r := h.post(PathIntrospect, url.Values{"token": {"x"}}, basic(c), wantsSigned)
+			r := h.post(oauth.PathIntrospect, url.Values{"token": {"x"}}, basic(c), wantsSigned)
 			if header, _ := claims(t, r.body); header["alg"] != alg {
 				t.Errorf("%s: %v", alg, header)
 			}
@@ -154,7 +156,7 @@ var truths = map[string]truth{
 	"grant_types_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)
 		only(t, said, func(v string) bool {
-			return h.post(PathToken, url.Values{"grant_type": {v}}, basic(c)).json(t)["error"] != "unsupported_grant_type"
+			return h.post(oauth.PathToken, url.Values{"grant_type": {v}}, basic(c)).json(t)["error"] != "unsupported_grant_type"
 		}, "implicit", "password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer",
 			"urn:openid:params:grant-type:ciba", "x")
 	},
@@ -184,12 +186,12 @@ var truths = map[string]truth{
 			return header["alg"] == v
 		}, "none", "HS256", "ES384", "RS512", "x")
 	},
-	"token_endpoint_auth_methods_supported":                    authenticatesAt(PathToken, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a.b"}}),
-	"revocation_endpoint_auth_methods_supported":               authenticatesAt(PathRevoke, url.Values{"token": {"x"}}),
-	"introspection_endpoint_auth_methods_supported":            authenticatesAt(PathIntrospect, url.Values{"token": {"x"}}),
-	"token_endpoint_auth_signing_alg_values_supported":         signsAssertionsAt(PathToken, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a.b"}}),
-	"revocation_endpoint_auth_signing_alg_values_supported":    signsAssertionsAt(PathRevoke, url.Values{"token": {"x"}}),
-	"introspection_endpoint_auth_signing_alg_values_supported": signsAssertionsAt(PathIntrospect, url.Values{"token": {"x"}}),
+	"token_endpoint_auth_methods_supported":                    authenticatesAt(oauth.PathToken, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a.b"}}),
+	"revocation_endpoint_auth_methods_supported":               authenticatesAt(oauth.PathRevoke, url.Values{"token": {"x"}}),
+	"introspection_endpoint_auth_methods_supported":            authenticatesAt(oauth.PathIntrospect, url.Values{"token": {"x"}}),
+	"token_endpoint_auth_signing_alg_values_supported":         signsAssertionsAt(oauth.PathToken, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a.b"}}),
+	"revocation_endpoint_auth_signing_alg_values_supported":    signsAssertionsAt(oauth.PathRevoke, url.Values{"token": {"x"}}),
+	"introspection_endpoint_auth_signing_alg_values_supported": signsAssertionsAt(oauth.PathIntrospect, url.Values{"token": {"x"}}),
 	"display_values_supported": func(t *testing.T, h *house, said any) {
 		c := h.addClient(nil)
 		for _, v := range listed(t, said) { // others are ignored: there is one way to show a page (OIDC Core §3.1.2.1)
@@ -276,8 +278,8 @@ var truths = map[string]truth{
 	"dpop_signing_alg_values_supported": func(t *testing.T, h *house, said any) {
 		c, u := h.addClient(nil), h.addUser()
 		only(t, said, func(alg string) bool {
-			sent := proof(h, dpoptest.New(alg), "POST", PathToken)
-			return h.post(PathToken, exchangeForm(h.code(c, u)), basic(c), sent).StatusCode == 200
+			sent := proof(h, dpoptest.New(alg), "POST", oauth.PathToken)
+			return h.post(oauth.PathToken, exchangeForm(h.code(c, u)), basic(c), sent).StatusCode == 200
 		}, "RS256")
 	},
 	"authorization_response_iss_parameter_supported": func(t *testing.T, h *house, said any) {
@@ -358,7 +360,7 @@ func fullPolicy() idp.Policy {
 // full has all that settings can switch on.
 func full(c *Config) {
 	c.Policy, c.ClientDocuments = fullPolicy(), true
-	c.Registration = Registration{Mode: RegisterOpen, Scopes: []string{"openid", "profile", "offline_access", "accounts"}}
+	c.Registration = client.Registration{Mode: client.RegisterOpen, Scopes: []string{"openid", "profile", "offline_access", "accounts"}}
 }
 
 // at is the path of an endpoint that the metadata names.

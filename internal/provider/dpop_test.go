@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // proof adds a DPoP proof for an endpoint of h.
@@ -23,7 +24,7 @@ func proof(h *house, key dpoptest.Key, method, path string, change ...any) func(
 // boundTokens exchanges a code with a proof.
 func (h *house) boundTokens(c idp.Client, u idp.User, key dpoptest.Key, params ...string) map[string]any {
 	h.t.Helper()
-	r := h.exchangeWith(c, h.code(c, u, params...), proof(h, key, "POST", PathToken))
+	r := h.exchangeWith(c, h.code(c, u, params...), proof(h, key, "POST", oauth.PathToken))
 	if r.StatusCode != 200 {
 		h.t.Fatalf("exchange: %d %s", r.StatusCode, r.body)
 	}
@@ -51,13 +52,13 @@ func (h *house) asClient(c idp.Client, form url.Values, edit ...func(*http.Reque
 	default:
 		edit = append(edit, basic(c))
 	}
-	return h.post(PathToken, form, edit...)
+	return h.post(oauth.PathToken, form, edit...)
 }
 
 // present asks for userinfo with a token in the Authorization header.
 func (h *house) present(method, scheme string, token any, edit ...func(*http.Request)) reply {
 	h.t.Helper()
-	req, err := http.NewRequest(method, h.url+PathUserInfo, nil)
+	req, err := http.NewRequest(method, h.url+oauth.PathUserInfo, nil)
 	check(h.t, err)
 	req.Header.Set("Authorization", scheme+" "+token.(string))
 	for _, f := range edit {
@@ -83,7 +84,7 @@ func TestAProofBindsAccessTokensToItsKey(t *testing.T) {
 		}
 		for _, method := range []string{"GET", "POST"} {
 			for _, scheme := range []string{"DPoP", "dpop", "DPOP"} {
-				r := h.present(method, scheme, tok["access_token"], proof(h, key, method, PathUserInfo, dpoptest.Hash(tok["access_token"].(string))))
+				r := h.present(method, scheme, tok["access_token"], proof(h, key, method, oauth.PathUserInfo, dpoptest.Hash(tok["access_token"].(string))))
 				if r.StatusCode != 200 || r.json(t)["sub"] != u.ID || r.Header.Get("DPoP-Nonce") == "" {
 					t.Errorf("%s, %s %s: %d %s", format, method, scheme, r.StatusCode, r.body)
 				}
@@ -91,7 +92,7 @@ func TestAProofBindsAccessTokensToItsKey(t *testing.T) {
 		}
 	}
 	machine := h.addMachine(nil)
-	r := h.post(PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine), proof(h, key, "POST", PathToken))
+	r := h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine), proof(h, key, "POST", oauth.PathToken))
 	if _, access := claims(t, r.json(t)["access_token"]); r.json(t)["token_type"] != "DPoP" || access["cnf"].(map[string]any)["jkt"] != key.Thumbprint() {
 		t.Errorf("a machine's: %s", r.body)
 	}
@@ -104,7 +105,7 @@ func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) 
 	bearer := h.tokens(c, u)["access_token"].(string)
 	ath := dpoptest.Hash(token)
 	with := func(change ...any) func(*http.Request) {
-		return proof(h, key, "GET", PathUserInfo, append([]any{ath}, change...)...)
+		return proof(h, key, "GET", oauth.PathUserInfo, append([]any{ath}, change...)...)
 	}
 	private := maps.Clone(key.JWK())
 	private["d"] = "AAAA"
@@ -118,11 +119,11 @@ func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) 
 	}{
 		"as a bearer token":            {"Bearer", token, nil, "invalid_token"},
 		"as a bearer token, and proof": {"Bearer", token, with(), "invalid_token"},
-		"a bearer token as bound":      {"DPoP", bearer, proof(h, key, "GET", PathUserInfo, dpoptest.Hash(bearer)), "invalid_token"},
+		"a bearer token as bound":      {"DPoP", bearer, proof(h, key, "GET", oauth.PathUserInfo, dpoptest.Hash(bearer)), "invalid_token"},
 		"no proof":                     {"DPoP", token, nil, "invalid_dpop_proof"},
 		"two proofs":                   {"DPoP", token, func(r *http.Request) { with()(r); with()(r) }, "invalid_dpop_proof"},
 		"empty proof":                  {"DPoP", token, func(r *http.Request) { r.Header.Set("DPoP", "") }, "invalid_dpop_proof"},
-		"another key":                  {"DPoP", token, proof(h, dpoptest.New("ES256"), "GET", PathUserInfo, ath), "invalid_token"},
+		"another key":                  {"DPoP", token, proof(h, dpoptest.New("ES256"), "GET", oauth.PathUserInfo, ath), "invalid_token"},
 		"no typ":                       {"DPoP", token, with(H{"typ": nil}), "invalid_dpop_proof"},
 		"typ JWT":                      {"DPoP", token, with(H{"typ": "JWT"}), "invalid_dpop_proof"},
 		"no alg":                       {"DPoP", token, with(H{"alg": nil}), "invalid_dpop_proof"},
@@ -135,8 +136,8 @@ func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) 
 		"no htm":                       {"DPoP", token, with(C{"htm": nil}), "invalid_dpop_proof"},
 		"another method":               {"DPoP", token, with(C{"htm": "POST"}), "invalid_dpop_proof"},
 		"no htu":                       {"DPoP", token, with(C{"htu": nil}), "invalid_dpop_proof"},
-		"another address":              {"DPoP", token, with(C{"htu": h.url + PathToken}), "invalid_dpop_proof"},
-		"another host":                 {"DPoP", token, with(C{"htu": "https://evil.example" + PathUserInfo}), "invalid_dpop_proof"},
+		"another address":              {"DPoP", token, with(C{"htu": h.url + oauth.PathToken}), "invalid_dpop_proof"},
+		"another host":                 {"DPoP", token, with(C{"htu": "https://evil.example" + oauth.PathUserInfo}), "invalid_dpop_proof"},
 		"no iat":                       {"DPoP", token, with(C{"iat": nil}), "invalid_dpop_proof"},
 		"an hour old":                  {"DPoP", token, with(C{"iat": now - 3600}), "invalid_dpop_proof"},
 		"of the next hour":             {"DPoP", token, with(C{"iat": now + 3600}), "invalid_dpop_proof"},
@@ -158,17 +159,17 @@ func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) 
 			t.Errorf("%s: no algs in %q", name, all)
 		}
 	}
-	r := h.post(PathUserInfo, url.Values{"access_token": {token}}, proof(h, key, "POST", PathUserInfo, ath))
+	r := h.post(oauth.PathUserInfo, url.Values{"access_token": {token}}, proof(h, key, "POST", oauth.PathUserInfo, ath))
 	wantError(t, r, 401, "invalid_token") // in the body no scheme is said
-	r = h.post(PathUserInfo, url.Values{"access_token": {token}}, proof(h, key, "POST", PathUserInfo, ath), func(r *http.Request) { r.Header.Set("Authorization", "DPoP "+token) })
+	r = h.post(oauth.PathUserInfo, url.Values{"access_token": {token}}, proof(h, key, "POST", oauth.PathUserInfo, ath), func(r *http.Request) { r.Header.Set("Authorization", "DPoP "+token) })
 	wantError(t, r, 400, "invalid_request")
 
 	for name, change := range map[string]C{
 		"unknown claims, exp, nbf": {"exp": 1, "nbf": now + 7200, "x": []int{1}},
 		"10 s old":                 {"iat": now - 10},
 		"of the next 10 s":         {"iat": now + 10},
-		"query and fragment":       {"htu": h.url + PathUserInfo + "?a=b#c"},
-		"scheme in capitals":       {"htu": strings.Replace(h.url, "http", "HTTP", 1) + PathUserInfo},
+		"query and fragment":       {"htu": h.url + oauth.PathUserInfo + "?a=b#c"},
+		"scheme in capitals":       {"htu": strings.Replace(h.url, "http", "HTTP", 1) + oauth.PathUserInfo},
 	} {
 		if r := h.present("GET", "DPoP", token, with(change)); r.StatusCode != 200 {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
@@ -180,14 +181,14 @@ func TestOp45_AProofWorksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
-		atToken := proof(h, key, "POST", PathToken)
+		atToken := proof(h, key, "POST", oauth.PathToken)
 		tok := h.exchangeWith(c, h.code(c, u, "scope", "openid offline_access"), atToken).json(t)
 		token := tok["access_token"].(string)
 		for name, use := range map[string]func() reply{
 			"code":    func() reply { return h.exchangeWith(c, h.code(c, u), atToken) },
 			"refresh": func() reply { return h.refreshWith(c, tok["refresh_token"], atToken) },
 			"client credentials": func() reply {
-				return h.post(PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(h.addMachine(nil)), atToken)
+				return h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(h.addMachine(nil)), atToken)
 			},
 		} {
 			r := use()
@@ -196,15 +197,15 @@ func TestOp45_AProofWorksOnce(t *testing.T) {
 				t.Errorf("%s: %s", name, r.body)
 			}
 		}
-		atPAR := proof(h, key, "POST", PathPAR)
-		if r := h.post(PathPAR, request(c), basic(c), atPAR); r.StatusCode != 201 {
+		atPAR := proof(h, key, "POST", oauth.PathPAR)
+		if r := h.post(oauth.PathPAR, request(c), basic(c), atPAR); r.StatusCode != 201 {
 			t.Fatal(r.body)
 		}
-		wantError(t, h.post(PathPAR, request(c), basic(c), atPAR), 400, "invalid_dpop_proof")
+		wantError(t, h.post(oauth.PathPAR, request(c), basic(c), atPAR), 400, "invalid_dpop_proof")
 
 		// The mark stays as long as the proof would be taken: one that is as far ahead as allowed included.
 		ahead := dpoptest.Claims{"iat": time.Now().Add(15 * time.Second).Unix()}
-		once := proof(h, key, "GET", PathUserInfo, dpoptest.Hash(token), ahead)
+		once := proof(h, key, "GET", oauth.PathUserInfo, dpoptest.Hash(token), ahead)
 		if r := h.present("GET", "DPoP", token, once); r.StatusCode != 200 {
 			t.Fatal(r.body)
 		}
@@ -216,7 +217,7 @@ func TestOp45_AProofWorksOnce(t *testing.T) {
 		same := dpoptest.Claims{"jti": "same"}
 		for range 2 {
 			key := dpoptest.New("EdDSA")
-			if r := h.exchangeWith(c, h.code(c, u), proof(h, key, "POST", PathToken, same)); r.StatusCode != 200 {
+			if r := h.exchangeWith(c, h.code(c, u), proof(h, key, "POST", oauth.PathToken, same)); r.StatusCode != 200 {
 				t.Error(r.body)
 			}
 		}
@@ -229,7 +230,7 @@ func TestOp44_AKeyNamedAheadIsTheOneThatExchangesTheCode(t *testing.T) {
 	other := dpoptest.New("ES256")
 	pushedWith := func(params []string, edit ...func(*http.Request)) func() string {
 		return func() string {
-			r := h.post(PathPAR, request(c, params...), append(edit, basic(c))...)
+			r := h.post(oauth.PathPAR, request(c, params...), append(edit, basic(c))...)
 			if r.StatusCode != 201 {
 				t.Fatal(r.body)
 			}
@@ -242,25 +243,25 @@ func TestOp44_AKeyNamedAheadIsTheOneThatExchangesTheCode(t *testing.T) {
 	for name, code := range map[string]func() string{
 		"dpop_jkt at authorize": func() string { return h.code(c, u, "dpop_jkt", key.Thumbprint()) },
 		"dpop_jkt pushed":       pushedWith([]string{"dpop_jkt", key.Thumbprint()}),
-		"a proof at PAR":        func() string { return pushedWith(nil, proof(h, key, "POST", PathPAR))() },
+		"a proof at PAR":        func() string { return pushedWith(nil, proof(h, key, "POST", oauth.PathPAR))() },
 		"both, of one key": func() string {
-			return pushedWith([]string{"dpop_jkt", key.Thumbprint()}, proof(h, key, "POST", PathPAR))()
+			return pushedWith([]string{"dpop_jkt", key.Thumbprint()}, proof(h, key, "POST", oauth.PathPAR))()
 		},
 	} {
-		if r := h.exchangeWith(c, code(), proof(h, key, "POST", PathToken)); r.StatusCode != 200 {
+		if r := h.exchangeWith(c, code(), proof(h, key, "POST", oauth.PathToken)); r.StatusCode != 200 {
 			t.Errorf("%s: %s", name, r.body)
 		}
 		t.Log(name)
-		wantError(t, h.exchangeWith(c, code(), proof(h, other, "POST", PathToken)), 400, "invalid_grant")
+		wantError(t, h.exchangeWith(c, code(), proof(h, other, "POST", oauth.PathToken)), 400, "invalid_grant")
 		wantError(t, h.exchangeWith(c, code()), 400, "invalid_grant")
 	}
-	r := h.post(PathPAR, request(c, "dpop_jkt", other.Thumbprint()), basic(c), proof(h, key, "POST", PathPAR))
+	r := h.post(oauth.PathPAR, request(c, "dpop_jkt", other.Thumbprint()), basic(c), proof(h, key, "POST", oauth.PathPAR))
 	wantError(t, r, 400, "invalid_dpop_proof")
-	wantError(t, h.post(PathPAR, request(c), basic(c), proof(h, key, "POST", PathToken)), 400, "invalid_dpop_proof")
-	wantError(t, h.post(PathPAR, request(c, "dpop_jkt", "short"), basic(c)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathPAR, request(c), basic(c), proof(h, key, "POST", oauth.PathToken)), 400, "invalid_dpop_proof")
+	wantError(t, h.post(oauth.PathPAR, request(c, "dpop_jkt", "short"), basic(c)), 400, "invalid_request")
 	form := request(c)
 	form["dpop_jkt"] = []string{key.Thumbprint(), other.Thumbprint()}
-	wantError(t, h.post(PathPAR, form, basic(c)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathPAR, form, basic(c)), 400, "invalid_request")
 	for _, jkt := range []string{"short", strings.Repeat("=", 43), strings.Repeat("a", 44)} {
 		if q := h.authorize(request(c, "dpop_jkt", jkt)).query(); q.Get("error") != "invalid_request" {
 			t.Errorf("%s: %v", jkt, q)
@@ -277,21 +278,21 @@ func TestARefreshTokenOfAPublicClientIsWorthNothingWithoutItsKey(t *testing.T) {
 		wantError(t, h.refreshWith(c, refresh, edit...), 400, "invalid_grant")
 	}
 	stolen()
-	stolen(proof(h, dpoptest.New("ES256"), "POST", PathToken))
+	stolen(proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken))
 	// Whoever rewrites what the token demands has a token of nobody.
 	handle, secret, _ := strings.Cut(refresh.(string), ".")
 	bare, _, _ := strings.Cut(handle, "~")
 	for _, bent := range []string{bare + "." + secret, bare + "~." + secret, bare + "~" + dpoptest.New("ES256").Thumbprint() + "." + secret} {
-		wantError(t, h.refreshWith(c, bent, proof(h, dpoptest.New("ES256"), "POST", PathToken)), 400, "invalid_grant")
+		wantError(t, h.refreshWith(c, bent, proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)), 400, "invalid_grant")
 	}
 	// And none of it has used the token up, or ended what it belongs to.
-	r := h.refreshWith(c, refresh, proof(h, key, "POST", PathToken))
+	r := h.refreshWith(c, refresh, proof(h, key, "POST", oauth.PathToken))
 	if tok := r.json(t); r.StatusCode != 200 || tok["token_type"] != "DPoP" || tok["refresh_token"] == refresh {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
 	// It can be revoked without the key (RFC 7009 knows no proof).
-	h.post(PathRevoke, url.Values{"client_id": {c.ID}, "token": {r.json(t)["refresh_token"].(string)}})
-	wantError(t, h.refreshWith(c, r.json(t)["refresh_token"], proof(h, key, "POST", PathToken)), 400, "invalid_grant")
+	h.post(oauth.PathRevoke, url.Values{"client_id": {c.ID}, "token": {r.json(t)["refresh_token"].(string)}})
+	wantError(t, h.refreshWith(c, r.json(t)["refresh_token"], proof(h, key, "POST", oauth.PathToken)), 400, "invalid_grant")
 }
 
 // RFC 9449 §5: bound to the client, whose access tokens follow the key it has by then.
@@ -300,7 +301,7 @@ func TestARefreshTokenOfAConfidentialClientLivesThroughAChangeOfKeys(t *testing.
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	refresh := h.boundTokens(c, u, dpoptest.New("ES256"), "scope", "openid offline_access")["refresh_token"]
 	wantError(t, h.refreshWith(c, refresh), 400, "invalid_grant") // not back to bearer tokens
-	tok := h.refreshWith(c, refresh, proof(h, key, "POST", PathToken)).json(t)
+	tok := h.refreshWith(c, refresh, proof(h, key, "POST", oauth.PathToken)).json(t)
 	if _, access := claims(t, tok["access_token"]); access["cnf"].(map[string]any)["jkt"] != key.Thumbprint() || tok["token_type"] != "DPoP" {
 		t.Errorf("%v", tok)
 	}
@@ -312,10 +313,10 @@ func TestAClientThatIsToBindItsTokensGetsNoOthers(t *testing.T) {
 	c := h.addClient(func(c *idp.Client) { c.DPoPBound = true })
 	wantError(t, h.exchangeWith(c, h.code(c, u)), 400, "invalid_dpop_proof")
 	machine := h.addMachine(func(c *idp.Client) { c.DPoPBound = true })
-	wantError(t, h.post(PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine)), 400, "invalid_dpop_proof")
+	wantError(t, h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine)), 400, "invalid_dpop_proof")
 	code := h.code(c, u)
 	h.exchangeWith(c, code)
-	if r := h.exchangeWith(c, code, proof(h, dpoptest.New("ES256"), "POST", PathToken)); r.StatusCode != 200 {
+	if r := h.exchangeWith(c, code, proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)); r.StatusCode != 200 {
 		t.Errorf("what lacked its proof has used the code up: %s", r.body)
 	}
 }
@@ -326,8 +327,8 @@ func TestADevicesTokensAreBoundToTheKeyOfTheOneThatPolls(t *testing.T) {
 	code, shown := h.asked(c, "scope", "openid offline_access")
 	h.allowed(u, shown)
 	form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {code}}
-	wantError(t, h.asClient(c, form, proof(h, key, "GET", PathToken)), 400, "invalid_dpop_proof") // and the code is not used up
-	tok := h.asClient(c, form, proof(h, key, "POST", PathToken)).json(t)
+	wantError(t, h.asClient(c, form, proof(h, key, "GET", oauth.PathToken)), 400, "invalid_dpop_proof") // and the code is not used up
+	tok := h.asClient(c, form, proof(h, key, "POST", oauth.PathToken)).json(t)
 	if tok["token_type"] != "DPoP" {
 		t.Fatalf("%v", tok)
 	}
@@ -335,7 +336,7 @@ func TestADevicesTokensAreBoundToTheKeyOfTheOneThatPolls(t *testing.T) {
 		t.Errorf("%v", access)
 	}
 	wantError(t, h.refreshWith(c, tok["refresh_token"]), 400, "invalid_grant")
-	if r := h.refreshWith(c, tok["refresh_token"], proof(h, key, "POST", PathToken)); r.StatusCode != 200 {
+	if r := h.refreshWith(c, tok["refresh_token"], proof(h, key, "POST", oauth.PathToken)); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
@@ -354,7 +355,7 @@ func TestNoncesAreGivenAndTakenOnEveryReplicaForTheirTime(t *testing.T) {
 		h := openInBubble(t)
 		c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 		try := func(nonce string) reply {
-			return h.exchangeWith(c, h.code(c, u), proof(h, key, "POST", PathToken, dpoptest.Claims{"nonce": nonce}))
+			return h.exchangeWith(c, h.code(c, u), proof(h, key, "POST", oauth.PathToken, dpoptest.Claims{"nonce": nonce}))
 		}
 		r := try("guess")
 		wantError(t, r, 400, "use_dpop_nonce")
@@ -392,30 +393,30 @@ func TestADPoPRequestCostsOneEphemeralRoundTripAtTheMost(t *testing.T) {
 		return r.json(t)
 	}
 	code := h.code(c, u, "scope", "openid offline_access")
-	tok := cost("code: the mark comes with the code", 1, 1, func() reply { return h.exchangeWith(c, code, proof(h, key, "POST", PathToken)) })
+	tok := cost("code: the mark comes with the code", 1, 1, func() reply { return h.exchangeWith(c, code, proof(h, key, "POST", oauth.PathToken)) })
 	token := tok["access_token"].(string)
 	cost("userinfo", 1, 1, func() reply {
-		return h.present("GET", "DPoP", token, proof(h, key, "GET", PathUserInfo, dpoptest.Hash(token)))
+		return h.present("GET", "DPoP", token, proof(h, key, "GET", oauth.PathUserInfo, dpoptest.Hash(token)))
 	})
-	cost("refresh", 1, 1, func() reply { return h.refreshWith(c, tok["refresh_token"], proof(h, key, "POST", PathToken)) })
-	cost("introspection", 1, 0, func() reply { return h.post(PathIntrospect, url.Values{"token": {token}}, basic(c)) })
+	cost("refresh", 1, 1, func() reply { return h.refreshWith(c, tok["refresh_token"], proof(h, key, "POST", oauth.PathToken)) })
+	cost("introspection", 1, 0, func() reply { return h.post(oauth.PathIntrospect, url.Values{"token": {token}}, basic(c)) })
 	cost("push: the mark comes with the request", 0, 1, func() reply {
-		return h.post(PathPAR, request(c), basic(c), proof(h, key, "POST", PathPAR))
+		return h.post(oauth.PathPAR, request(c), basic(c), proof(h, key, "POST", oauth.PathPAR))
 	})
 	machine := h.addMachine(nil)
 	h.machineToken(machine, "") // warm
 	cost("client credentials", 0, 1, func() reply {
-		return h.post(PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine), proof(h, key, "POST", PathToken))
+		return h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}}, basic(machine), proof(h, key, "POST", oauth.PathToken))
 	})
 }
 
 func FuzzDPoPHeader(f *testing.F) {
 	h := open(f)
 	machine := h.addMachine(nil)
-	f.Add(dpoptest.New("ES256").Proof("POST", h.url+PathToken))
+	f.Add(dpoptest.New("ES256").Proof("POST", h.url+oauth.PathToken))
 	f.Add("e30.e30.e30")
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := http.NewRequest("POST", h.url+PathToken, strings.NewReader("grant_type=client_credentials"))
+		r, err := http.NewRequest("POST", h.url+oauth.PathToken, strings.NewReader("grant_type=client_credentials"))
 		check(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header["Dpop"] = []string{text}

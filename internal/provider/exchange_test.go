@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 const typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
@@ -37,7 +38,7 @@ func (h *house) passed(c idp.Client, token any, params ...string) reply {
 	for i := 0; i < len(params); i += 2 {
 		form.Add(params[i], params[i+1])
 	}
-	return h.post(PathToken, form, basic(c))
+	return h.post(oauth.PathToken, form, basic(c))
 }
 
 // tokenFor is an access token of the user that is meant for the API.
@@ -156,7 +157,7 @@ func TestAnExchangeIsRefusedByTheBook(t *testing.T) {
 		{"nobody", good(), func(*http.Request) {}, 401, "invalid_client"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r := h.post(PathToken, row.form, row.edit)
+			r := h.post(oauth.PathToken, row.form, row.edit)
 			if row.status == 200 {
 				if r.StatusCode != 200 {
 					t.Errorf("%d %s", r.StatusCode, r.body)
@@ -172,7 +173,7 @@ func TestAPublicClientExchangesNothing(t *testing.T) { // RFC 8693 §5; the libr
 	h := open(t)
 	public := h.addPasser(func(c *idp.Client) { c.AuthMethod, c.ResourceServer = idp.AuthMethodNone, false })
 	token := h.tokenFor(public, h.addUser()).(string)
-	wantError(t, h.post(PathToken, url.Values{
+	wantError(t, h.post(oauth.PathToken, url.Values{
 		"grant_type": {idp.GrantTokenExchange}, "client_id": {public.ID}, "subject_token": {token}, "subject_token_type": {typeAccessToken},
 	}), 401, "invalid_client")
 }
@@ -233,7 +234,7 @@ func TestAnExchangedTokenEndsWithWhatItCameFrom(t *testing.T) {
 			end  func(subject map[string]any)
 		}{
 			{"the client revokes its token", func(subject map[string]any) {
-				h.post(PathRevoke, url.Values{"token": {subject["refresh_token"].(string)}}, basic(app))
+				h.post(oauth.PathRevoke, url.Values{"token": {subject["refresh_token"].(string)}}, basic(app))
 			}},
 			{"the user takes back the grant", func(map[string]any) {
 				check(t, h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: app.ID, Scopes: []string{"accounts"}}))
@@ -289,7 +290,7 @@ func TestAClientRevokesWhatItExchangedAndNothingElse(t *testing.T) {
 	first, second := h.passed(api, subject).json(t)["access_token"], h.passed(api, subject).json(t)["access_token"]
 	revoke := func(c idp.Client, token any) {
 		t.Helper()
-		if r := h.post(PathRevoke, url.Values{"token": {token.(string)}}, basic(c)); r.StatusCode != 200 {
+		if r := h.post(oauth.PathRevoke, url.Values{"token": {token.(string)}}, basic(c)); r.StatusCode != 200 {
 			t.Errorf("%d %s", r.StatusCode, r.body)
 		}
 	}
@@ -412,13 +413,13 @@ func TestABoundTokenIsNeverExchangedForABearerToken(t *testing.T) {
 	u, theirs, ours := h.addUser(), ca.issue(nil), ca.issue(nil)
 	bearer, bound := h.addPasser(nil), h.addPasser(func(c *idp.Client) { c.CertificateBound = true })
 	app := h.addClient(func(c *idp.Client) { c.CertificateBound, c.Audience = true, []string{bearer.ID, bound.ID} })
-	r := h.post(PathToken, exchangeForm(h.code(app, u, "scope", "accounts")), basic(app), with(theirs))
+	r := h.post(oauth.PathToken, exchangeForm(h.code(app, u, "scope", "accounts")), basic(app), with(theirs))
 	token := r.json(t)["access_token"].(string)
 	form := url.Values{"grant_type": {idp.GrantTokenExchange}, "subject_token": {token}, "subject_token_type": {typeAccessToken}}
-	wantError(t, h.post(PathToken, form, basic(bearer)), 400, "invalid_request")
-	wantError(t, h.post(PathToken, form, basic(bearer), with(theirs)), 400, "invalid_request")
-	wantError(t, h.post(PathToken, form, basic(bound)), 400, "invalid_request")
-	r = h.post(PathToken, form, basic(bound), with(ours))
+	wantError(t, h.post(oauth.PathToken, form, basic(bearer)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken, form, basic(bearer), with(theirs)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken, form, basic(bound)), 400, "invalid_request")
+	r = h.post(oauth.PathToken, form, basic(bound), with(ours))
 	if r.StatusCode != 200 {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
@@ -441,15 +442,15 @@ func TestAnExchangedTokenIsBoundToTheKeyOfWhoeverExchangesIt(t *testing.T) {
 		return v
 	}
 	wantError(t, h.asClient(api, form()), 400, "invalid_request")
-	m := h.asClient(api, form(), proof(h, ours, "POST", PathToken)).json(t)
+	m := h.asClient(api, form(), proof(h, ours, "POST", oauth.PathToken)).json(t)
 	if _, got := claims(t, m["access_token"]); m["token_type"] != "DPoP" || got["cnf"].(map[string]any)["jkt"] != ours.Thumbprint() {
 		t.Errorf("%v %v", m, got)
 	}
 	// An actor token that is bound takes a proof of its key, which is then the new token's.
-	own := h.asClient(api, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}}, proof(h, ours, "POST", PathToken)).json(t)["access_token"].(string)
+	own := h.asClient(api, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}}, proof(h, ours, "POST", oauth.PathToken)).json(t)["access_token"].(string)
 	with := form("actor_token", own, "actor_token_type", typeAccessToken)
-	wantError(t, h.asClient(api, with, proof(h, dpoptest.New("ES256"), "POST", PathToken)), 400, "invalid_request")
-	if r := h.asClient(api, with, proof(h, ours, "POST", PathToken)); r.StatusCode != 200 {
+	wantError(t, h.asClient(api, with, proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)), 400, "invalid_request")
+	if r := h.asClient(api, with, proof(h, ours, "POST", oauth.PathToken)); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }

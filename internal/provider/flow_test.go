@@ -9,6 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 func TestACodeBecomesTokensThatSayHowAndWhen(t *testing.T) {
@@ -99,10 +100,10 @@ func TestAClientWithASecretInTheFormIsServedOnlyIfRegisteredForIt(t *testing.T) 
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodPost }), h.addUser()
 	form := exchangeForm(h.code(c, u))
-	wantError(t, h.post(PathToken, form, basic(c)), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, form, basic(c)), 401, "invalid_client")
 	form.Set("client_id", c.ID)
 	form.Set("client_secret", clientSecret.Reveal())
-	if r := h.post(PathToken, form); r.StatusCode != 200 {
+	if r := h.post(oauth.PathToken, form); r.StatusCode != 200 {
 		t.Errorf("post: %d %s", r.StatusCode, r.body)
 	}
 }
@@ -124,7 +125,7 @@ func TestOpaqueAccessTokensWorkLikeJWTs(t *testing.T) {
 	if m := h.introspect(c, fresh["access_token"]); m["active"] != true {
 		t.Errorf("refreshed: %v", m)
 	}
-	if r := h.post(PathRevoke, map[string][]string{"token": {fresh["access_token"].(string)}}, basic(c)); r.StatusCode != 200 {
+	if r := h.post(oauth.PathRevoke, map[string][]string{"token": {fresh["access_token"].(string)}}, basic(c)); r.StatusCode != 200 {
 		t.Errorf("revoke: %d", r.StatusCode)
 	}
 	if m := h.introspect(c, fresh["access_token"]); m["active"] != false {
@@ -136,7 +137,7 @@ func TestClientsAuthenticateByFormDecodedBasic(t *testing.T) {
 	h := open(t)
 	secret := idp.Secret("p%s+ü&c:r t")
 	c := h.addClient(func(c *idp.Client) { c.ID = "a b:c"; c.Secrets[0].Hash = secret.Hash() })
-	r := h.post(PathToken, exchangeForm("nothing"), func(r *http.Request) { r.SetBasicAuth("a+b%3Ac", "p%25s%2B%C3%BC%26c%3Ar+t") })
+	r := h.post(oauth.PathToken, exchangeForm("nothing"), func(r *http.Request) { r.SetBasicAuth("a+b%3Ac", "p%25s%2B%C3%BC%26c%3Ar+t") })
 	wantError(t, r, 400, "invalid_grant") // authenticated, and then the code is wrong
 	_ = c
 }

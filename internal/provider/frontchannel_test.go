@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 var frameTag = regexp.MustCompile(`<iframe src="([^"]*)"`)
@@ -40,7 +41,7 @@ func TestTheSignedOutPageShowsTheClientsOfTheSessionAndLeadsBack(t *testing.T) {
 	_, other := claims(t, h.exchange(veiled, r.query().Get("code")).json(t)["id_token"])
 
 	r = h.endSession("id_token_hint", tok["id_token"].(string), "post_logout_redirect_uri", bye, "state", "s 1")
-	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), PathLoggedOut+"?l=") || h.signedIn(sess) {
+	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), oauth.PathLoggedOut+"?l=") || h.signedIn(sess) {
 		t.Fatalf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	for range 2 { // it may be loaded again
@@ -59,7 +60,7 @@ func TestTheSignedOutPageShowsTheClientsOfTheSessionAndLeadsBack(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("frames (-want +got):\n%s", d)
 		}
-		if !strings.Contains(page.body, `href="`+bye+`?state=s&#43;1" data-next`) || !strings.Contains(page.body, `src="`+PathLoggedOutJS+`"`) {
+		if !strings.Contains(page.body, `href="`+bye+`?state=s&#43;1" data-next`) || !strings.Contains(page.body, `src="`+oauth.PathLoggedOutJS+`"`) {
 			t.Errorf("the page leads nowhere: %s", page.body)
 		}
 		_, policy, _ := strings.Cut(page.Header.Get("Content-Security-Policy"), "frame-src ")
@@ -71,7 +72,7 @@ func TestTheSignedOutPageShowsTheClientsOfTheSessionAndLeadsBack(t *testing.T) {
 			t.Errorf("frame-src (-want +got):\n%s", d)
 		}
 	}
-	if r := h.get(PathLoggedOutJS); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Content-Type"), "javascript") {
+	if r := h.get(oauth.PathLoggedOutJS); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Content-Type"), "javascript") {
 		t.Errorf("script: %d", r.StatusCode)
 	}
 }
@@ -84,15 +85,15 @@ func TestWithoutFramesTheSignedOutPageShowsNone(t *testing.T) {
 	if r := h.endSession("id_token_hint", tok["id_token"].(string), "post_logout_redirect_uri", bye); r.Header.Get("Location") != bye {
 		t.Errorf("to %q", r.Header.Get("Location"))
 	}
-	for _, at := range []string{PathLoggedOut, PathLoggedOut + "?l=made-up"} {
+	for _, at := range []string{oauth.PathLoggedOut, oauth.PathLoggedOut + "?l=made-up"} {
 		page := h.get(at)
-		if len(frames(page)) != 0 || strings.Contains(page.Header.Get("Content-Security-Policy"), "frame-src") || strings.Contains(page.body, "<script src=\""+PathLoggedOutJS) {
+		if len(frames(page)) != 0 || strings.Contains(page.Header.Get("Content-Security-Policy"), "frame-src") || strings.Contains(page.body, "<script src=\""+oauth.PathLoggedOutJS) {
 			t.Errorf("%s shows frames", at)
 		}
 	}
 	// A request to sign out that still waits is no finished one: its page shows nothing of it.
 	asked := h.endSession("client_id", c.ID, "post_logout_redirect_uri", bye)
-	if page := h.get(PathLoggedOut + "?" + asked.query().Encode()); strings.Contains(page.body, bye) {
+	if page := h.get(oauth.PathLoggedOut + "?" + asked.query().Encode()); strings.Contains(page.body, bye) {
 		t.Error("a waiting request is shown as finished")
 	}
 }

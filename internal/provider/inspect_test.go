@@ -13,6 +13,8 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 )
 
 func TestUserInfoHasWhatTheScopesCarry(t *testing.T) {
@@ -64,9 +66,9 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 	empty := func(r *http.Request) { r.Header.Del("Content-Type"); header("bearer")(r) }
 	for name, r := range map[string]reply{
 		"GET":                    h.userinfo(token),
-		"POST, header":           h.post(PathUserInfo, nil, header("Bearer")),
-		"POST, no body, no type": h.post(PathUserInfo, nil, empty),
-		"POST, body":             h.post(PathUserInfo, url.Values{"access_token": {token}}),
+		"POST, header":           h.post(oauth.PathUserInfo, nil, header("Bearer")),
+		"POST, no body, no type": h.post(oauth.PathUserInfo, nil, empty),
+		"POST, body":             h.post(oauth.PathUserInfo, url.Values{"access_token": {token}}),
 	} {
 		if r.StatusCode != 200 || r.json(t)["sub"] != u.ID || r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
@@ -79,10 +81,10 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 		code   string
 		says   string
 	}{
-		{"no token", h.get(PathUserInfo), 401, "invalid_token", ""},
-		{"another scheme", h.post(PathUserInfo, nil, header("Basic")), 401, "invalid_token", ""},
-		{"in the address", h.get(PathUserInfo + "?access_token=" + token), 400, "invalid_request", "invalid_request"},
-		{"twice", h.post(PathUserInfo, url.Values{"access_token": {token}}, header("Bearer")), 400, "invalid_request", "invalid_request"},
+		{"no token", h.get(oauth.PathUserInfo), 401, "invalid_token", ""},
+		{"another scheme", h.post(oauth.PathUserInfo, nil, header("Basic")), 401, "invalid_token", ""},
+		{"in the address", h.get(oauth.PathUserInfo + "?access_token=" + token), 400, "invalid_request", "invalid_request"},
+		{"twice", h.post(oauth.PathUserInfo, url.Values{"access_token": {token}}, header("Bearer")), 400, "invalid_request", "invalid_request"},
 		{"a broken one", h.userinfo("x"), 401, "invalid_token", "invalid_token"},
 	} {
 		wantError(t, row.r, row.status, row.code)
@@ -160,8 +162,8 @@ func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
 		}
 	}
 	public := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone; c.ResourceServer = true })
-	wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}, "client_id": {public.ID}}), 401, "invalid_client")
-	wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(api.ID, "wrong") }), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathIntrospect, url.Values{"token": {"x"}, "client_id": {public.ID}}), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathIntrospect, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(api.ID, "wrong") }), 401, "invalid_client")
 }
 
 func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
@@ -171,17 +173,17 @@ func TestAnAccessTokenMustFitItsFamilyAndThisProvider(t *testing.T) {
 	check(t, err)
 	r, err := h.keys.Current(t.Context())
 	check(t, err)
-	var good accessClaims
+	var good token.AccessClaims
 	check(t, r.Open(keys.TypeAccessToken, h.tokens(c, u)["access_token"].(string), &good))
-	for name, bend := range map[string]func(*accessClaims){
-		"as it was":         func(*accessClaims) {},
-		"another issuer":    func(c *accessClaims) { c.Issuer = "https://other.example" },
-		"another audience":  func(c *accessClaims) { c.Audience = Audience{"https://api.example"} },
-		"another client":    func(c *accessClaims) { c.ClientID = "other" },
-		"another subject":   func(c *accessClaims) { c.Subject = "other" },
-		"expired":           func(c *accessClaims) { c.Expires = 1 },
-		"no family":         func(c *accessClaims) { c.ID = "nothing" },
-		"an unknown family": func(c *accessClaims) { c.ID = "unknown.x" },
+	for name, bend := range map[string]func(*token.AccessClaims){
+		"as it was":         func(*token.AccessClaims) {},
+		"another issuer":    func(c *token.AccessClaims) { c.Issuer = "https://other.example" },
+		"another audience":  func(c *token.AccessClaims) { c.Audience = oauth.Audience{"https://api.example"} },
+		"another client":    func(c *token.AccessClaims) { c.ClientID = "other" },
+		"another subject":   func(c *token.AccessClaims) { c.Subject = "other" },
+		"expired":           func(c *token.AccessClaims) { c.Expires = 1 },
+		"no family":         func(c *token.AccessClaims) { c.ID = "nothing" },
+		"an unknown family": func(c *token.AccessClaims) { c.ID = "unknown.x" },
 	} {
 		bent := good
 		bend(&bent)

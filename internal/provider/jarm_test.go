@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // answerOf verifies a signed authorization response with the published keys and returns what it says.
@@ -115,7 +116,7 @@ func TestASignedAnswerIsNoToken(t *testing.T) {
 	if r := h.userinfo(text); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("as an access token: %d %s", r.StatusCode, r.body)
 	}
-	if r := h.post(PathIntrospect, url.Values{"token": {text}}, basic(c)); strings.Contains(r.body, `"active":true`) {
+	if r := h.post(oauth.PathIntrospect, url.Values{"token": {text}}, basic(c)); strings.Contains(r.body, `"active":true`) {
 		t.Errorf("introspected: %s", r.body)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 
 	oidcclient "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
@@ -47,7 +48,7 @@ func TestTheJWKSHoldsPublicKeysWithTheirThumbprints(t *testing.T) {
 		_, err := h.keys.Signer(t.Context(), alg)
 		check(t, err)
 	}
-	r := h.get(PathJWKS)
+	r := h.get(oauth.PathJWKS)
 	var set jose.JSONWebKeySet
 	check(t, json.Unmarshal([]byte(r.body), &set))
 	if len(set.Keys) != 4 || !strings.Contains(r.Header.Get("Cache-Control"), "max-age") || r.Header.Get("Content-Type") != "application/json" {
@@ -94,7 +95,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 			return header["kid"]
 		}
 		first := kid()
-		published := func(kid any) bool { return strings.Contains(h.get(PathJWKS).body, kid.(string)) }
+		published := func(kid any) bool { return strings.Contains(h.get(oauth.PathJWKS).body, kid.(string)) }
 		rotate := func(want ...idp.KeyState) {
 			t.Helper()
 			check(t, h.keys.Rotate(t.Context(), time.Now()))
@@ -106,7 +107,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 		rotate(idp.KeyActive)
 		time.Sleep(83 * day)
 		rotate(idp.KeyActive, idp.KeyNext)
-		if strings.Count(h.get(PathJWKS).body, `"kid"`) != 2 || kid() != first {
+		if strings.Count(h.get(oauth.PathJWKS).body, `"kid"`) != 2 || kid() != first {
 			t.Error("the next key is published and does not sign")
 		}
 		time.Sleep(6 * day)
@@ -115,7 +116,7 @@ func TestKeysRotateWithOverlap(t *testing.T) {
 		rotate(idp.KeyRetired, idp.KeyActive)
 		second := kid()
 		if second == first || !published(first) || !published(second) {
-			t.Errorf("after the change: %v signs, the set is %s", second, h.get(PathJWKS).body)
+			t.Errorf("after the change: %v signs, the set is %s", second, h.get(oauth.PathJWKS).body)
 		}
 		if _, err := h.provider.tokens.VerifyHint(t.Context(), old); err != nil {
 			t.Errorf("what the retired key signed: %v", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -28,11 +29,11 @@ func TestLibrary01AConfidentialClientMayNotOmitTheVerifier(t *testing.T) {
 		} {
 			form := exchangeForm(h.code(c, u))
 			change(form)
-			r := h.post(PathToken, form, basic(c))
+			r := h.post(oauth.PathToken, form, basic(c))
 			if r.StatusCode != 400 || r.json(t)["error"] != "invalid_grant" {
 				t.Errorf("%s, %s: %d %s", policy, name, r.StatusCode, r.body)
 			}
-			if r := h.post(PathToken, exchangeForm(form.Get("code")), basic(c)); r.StatusCode != 400 {
+			if r := h.post(oauth.PathToken, exchangeForm(form.Get("code")), basic(c)); r.StatusCode != 400 {
 				t.Errorf("%s, %s: the code still works", policy, name)
 			}
 		}
@@ -50,7 +51,7 @@ func TestLibrary02APublicClientMustUsePKCE(t *testing.T) {
 	c, u := h.addClient(func(c *idp.Client) { c.Policy = idp.PolicyCompatible }), h.addUser()
 	form := exchangeForm(h.code(c, u, "code_challenge", "", "code_challenge_method", ""))
 	form.Del("code_verifier")
-	if r := h.post(PathToken, form, basic(c)); r.StatusCode != 200 {
+	if r := h.post(oauth.PathToken, form, basic(c)); r.StatusCode != 200 {
 		t.Errorf("a compatible confidential client may omit it: %d %s", r.StatusCode, r.body)
 	}
 	// RFC 9700 §4.8.2: a verifier where no challenge was is the sign of a downgrade.
@@ -77,9 +78,9 @@ func TestLibrary04To06NoOtherGrantIsThere(t *testing.T) {
 		"password", "implicit", `x" y`,
 	} {
 		form := url.Values{"grant_type": {grant}, "assertion": {"a.b.c"}, "subject_token": {"x"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}}
-		wantError(t, h.post(PathToken, form, basic(c)), 400, "unsupported_grant_type")
+		wantError(t, h.post(oauth.PathToken, form, basic(c)), 400, "unsupported_grant_type")
 	}
-	wantError(t, h.post(PathToken, url.Values{}, basic(c)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken, url.Values{}, basic(c)), 400, "invalid_request")
 	var meta struct {
 		Grants []string `json:"grant_types_supported"`
 	}
@@ -97,7 +98,7 @@ func TestLibrary07AClientAssertionIsRefusedWhateverItSays(t *testing.T) {
 		form.Set("client_id", c.ID)
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", "a.b.c")
-		wantError(t, h.post(PathToken, form), 401, "invalid_client")
+		wantError(t, h.post(oauth.PathToken, form), 401, "invalid_client")
 	}
 }
 
@@ -175,13 +176,13 @@ func TestLibrary12NothingIsReadFromTheAddressOfATokenRequest(t *testing.T) {
 	form := exchangeForm(h.code(c, u))
 	form.Set("client_id", c.ID)
 	form.Set("client_secret", clientSecret.Reveal())
-	wantError(t, h.get(PathToken+"?"+form.Encode()), 405, "invalid_request")
-	wantError(t, h.post(PathToken+"?"+form.Encode(), nil), 400, "invalid_request")
+	wantError(t, h.get(oauth.PathToken+"?"+form.Encode()), 405, "invalid_request")
+	wantError(t, h.post(oauth.PathToken+"?"+form.Encode(), nil), 400, "invalid_request")
 	secret := url.Values{"client_secret": {clientSecret.Reveal()}}
 	form.Del("client_secret")
-	wantError(t, h.post(PathToken+"?"+secret.Encode(), form), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken+"?"+secret.Encode(), form), 400, "invalid_request")
 	form.Set("client_secret", clientSecret.Reveal())
-	if r := h.post(PathToken, form); r.StatusCode != 200 {
+	if r := h.post(oauth.PathToken, form); r.StatusCode != 200 {
 		t.Errorf("the code was used up by a refused request: %d %s", r.StatusCode, r.body)
 	}
 }
@@ -189,8 +190,8 @@ func TestLibrary12NothingIsReadFromTheAddressOfATokenRequest(t *testing.T) {
 func TestLibrary13OnlyPublicDocumentsAnswerOtherOrigins(t *testing.T) {
 	h := open(t)
 	for path, want := range map[string]string{
-		PathAuthorize: "", PathToken: "", PathUserInfo: "", PathIntrospect: "", PathRevoke: "", PathEndSession: "",
-		PathJWKS: "*", "/.well-known/openid-configuration": "*", "/.well-known/oauth-authorization-server": "*",
+		oauth.PathAuthorize: "", oauth.PathToken: "", oauth.PathUserInfo: "", oauth.PathIntrospect: "", oauth.PathRevoke: "", oauth.PathEndSession: "",
+		oauth.PathJWKS: "*", "/.well-known/openid-configuration": "*", "/.well-known/oauth-authorization-server": "*",
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
 			req, err := http.NewRequest(method, h.url+path, nil)
@@ -226,8 +227,8 @@ func TestLibrary14ThePlaceAndTextOfAFailureStayInside(t *testing.T) {
 	h.rebuild(func(c *Config) { c.DB = gone })
 	for name, r := range map[string]reply{
 		"refresh": h.refresh(c, tok["refresh_token"]), "userinfo": h.userinfo(tok["access_token"]),
-		"introspect": h.post(PathIntrospect, url.Values{"token": {tok["access_token"].(string)}}, basic(c)),
-		"revoke":     h.post(PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)),
+		"introspect": h.post(oauth.PathIntrospect, url.Values{"token": {tok["access_token"].(string)}}, basic(c)),
+		"revoke":     h.post(oauth.PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(c)),
 		"code":       r,
 	} {
 		if r.StatusCode < 500 {
@@ -302,7 +303,7 @@ func TestLibrary16TheRegisteredAuthenticationMethodIsTheOnlyOne(t *testing.T) {
 			default:
 				form.Set("client_id", c.ID)
 			}
-			r := h.post(PathToken, form, edit...)
+			r := h.post(oauth.PathToken, form, edit...)
 			wantError(t, r, 401, "invalid_client")
 			if r.Header.Get("WWW-Authenticate") == "" {
 				t.Errorf("%s instead of %s: no challenge", method, registered)
@@ -316,8 +317,8 @@ func TestLibrary17TheClientIsAuthenticatedBeforeTheCodeIsLookedAt(t *testing.T) 
 	c, u := h.addClient(nil), h.addUser()
 	code := h.code(c, u)
 	wrong := func(r *http.Request) { r.SetBasicAuth(c.ID, "wrong") }
-	wantError(t, h.post(PathToken, exchangeForm(code), wrong), 401, "invalid_client")
-	wantError(t, h.post(PathToken, exchangeForm("no-such-code"), wrong), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, exchangeForm(code), wrong), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, exchangeForm("no-such-code"), wrong), 401, "invalid_client")
 	if r := h.exchange(c, code); r.StatusCode != 200 {
 		t.Errorf("a stranger used the code up: %d %s", r.StatusCode, r.body)
 	}
@@ -340,7 +341,7 @@ func TestLibraryACodeAndARefreshTokenWorkForTheirClientOnly(t *testing.T) { // G
 	wantError(t, h.exchange(other, h.code(mine, u)), 400, "invalid_grant")
 	form := exchangeForm(h.code(mine, u))
 	form.Set("client_id", other.ID)
-	wantError(t, h.post(PathToken, form, basic(mine)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken, form, basic(mine)), 400, "invalid_request")
 	tok := h.tokens(mine, u, "scope", "openid offline_access")
 	wantError(t, h.refresh(other, tok["refresh_token"]), 400, "invalid_grant")
 }
@@ -350,15 +351,15 @@ func TestLibraryARedirectURIMustBeTheOneOfTheRequest(t *testing.T) {
 	c, u := h.addClient(nil), h.addUser()
 	form := exchangeForm(h.code(c, u))
 	form.Set("redirect_uri", "https://app.example/cb?tenant=1")
-	wantError(t, h.post(PathToken, form, basic(c)), 400, "invalid_grant")
+	wantError(t, h.post(oauth.PathToken, form, basic(c)), 400, "invalid_grant")
 	form = exchangeForm(h.code(c, u))
 	form.Del("redirect_uri")
-	wantError(t, h.post(PathToken, form, basic(c)), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathToken, form, basic(c)), 400, "invalid_request")
 }
 
 func TestLibraryAnUnknownClientIs401AndNo500(t *testing.T) {
 	h := open(t)
-	for _, path := range []string{PathToken, PathRevoke, PathIntrospect} {
+	for _, path := range []string{oauth.PathToken, oauth.PathRevoke, oauth.PathIntrospect} {
 		form := exchangeForm("x")
 		form.Set("token", "x")
 		r := h.post(path, form, func(r *http.Request) { r.SetBasicAuth("nobody", "x") })
@@ -387,27 +388,27 @@ func TestGuardsOfTheMachineEndpoints(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"a parameter twice", PathToken, form("grant_type", "authorization_code", "code", "a", "code", "b"), basic(c), 400, "invalid_request"},
-		{"an unknown parameter twice", PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "x", "a", "x", "b"), basic(c), 400, "invalid_request"},
-		{"no code", PathToken, form("grant_type", "authorization_code"), basic(c), 400, "invalid_request"},
-		{"no refresh token", PathToken, form("grant_type", "refresh_token"), basic(c), 400, "invalid_request"},
-		{"no token to introspect", PathIntrospect, nil, basic(c), 400, "invalid_request"},
-		{"no token to revoke", PathRevoke, nil, basic(c), 400, "invalid_request"},
-		{"no client at all", PathToken, form("grant_type", "refresh_token", "refresh_token", "x"), nil, 401, "invalid_client"},
-		{"two authentications", PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "client_secret", "x"), basic(c), 400, "invalid_request"},
-		{"a broken header", PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Basic %%%") }, 401, "invalid_client"},
-		{"broken form encoding in it", PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.SetBasicAuth("%zz", "x") }, 401, "invalid_client"},
-		{"another scheme", PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401, "invalid_client"},
-		{"two headers", PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b"), func(r *http.Request) { basic(c)(r); r.Header.Add("Authorization", "Basic eDp5") }, 400, "invalid_request"},
-		{"JSON", PathToken, nil, func(r *http.Request) { basic(c)(r); r.Header.Set("Content-Type", "application/json") }, 400, "invalid_request"},
-		{"no content type", PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { basic(c)(r); r.Header.Del("Content-Type") }, 400, "invalid_request"},
-		{"broken encoding", PathToken, nil, func(r *http.Request) {
+		{"a parameter twice", oauth.PathToken, form("grant_type", "authorization_code", "code", "a", "code", "b"), basic(c), 400, "invalid_request"},
+		{"an unknown parameter twice", oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "x", "a", "x", "b"), basic(c), 400, "invalid_request"},
+		{"no code", oauth.PathToken, form("grant_type", "authorization_code"), basic(c), 400, "invalid_request"},
+		{"no refresh token", oauth.PathToken, form("grant_type", "refresh_token"), basic(c), 400, "invalid_request"},
+		{"no token to introspect", oauth.PathIntrospect, nil, basic(c), 400, "invalid_request"},
+		{"no token to revoke", oauth.PathRevoke, nil, basic(c), 400, "invalid_request"},
+		{"no client at all", oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", "x"), nil, 401, "invalid_client"},
+		{"two authentications", oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b", "client_secret", "x"), basic(c), 400, "invalid_request"},
+		{"a broken header", oauth.PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Basic %%%") }, 401, "invalid_client"},
+		{"broken form encoding in it", oauth.PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.SetBasicAuth("%zz", "x") }, 401, "invalid_client"},
+		{"another scheme", oauth.PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401, "invalid_client"},
+		{"two headers", oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", "a.b"), func(r *http.Request) { basic(c)(r); r.Header.Add("Authorization", "Basic eDp5") }, 400, "invalid_request"},
+		{"JSON", oauth.PathToken, nil, func(r *http.Request) { basic(c)(r); r.Header.Set("Content-Type", "application/json") }, 400, "invalid_request"},
+		{"no content type", oauth.PathToken, form("grant_type", "refresh_token"), func(r *http.Request) { basic(c)(r); r.Header.Del("Content-Type") }, 400, "invalid_request"},
+		{"broken encoding", oauth.PathToken, nil, func(r *http.Request) {
 			basic(c)(r)
 			r.Body, r.ContentLength = http.NoBody, 0
 			r.URL.RawQuery = "a=%zz"
 		}, 400, "invalid_request"},
-		{"a refresh token that is none", PathToken, form("grant_type", "refresh_token", "refresh_token", "abc"), basic(c), 400, "invalid_grant"},
-		{"a code that is none", PathToken, exchangeForm("\u00fc\"\n"), basic(c), 400, "invalid_grant"},
+		{"a refresh token that is none", oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", "abc"), basic(c), 400, "invalid_grant"},
+		{"a code that is none", oauth.PathToken, exchangeForm("\u00fc\"\n"), basic(c), 400, "invalid_grant"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			edit := row.edit
@@ -416,7 +417,7 @@ func TestGuardsOfTheMachineEndpoints(t *testing.T) {
 			}
 			r := h.post(row.path, row.form, edit)
 			wantError(t, r, row.status, row.code)
-			if d, _ := r.json(t)["error_description"].(string); d != Describable(d) || d == "" {
+			if d, _ := r.json(t)["error_description"].(string); d != oauth.Describable(d) || d == "" {
 				t.Errorf("description %q", d)
 			}
 			if r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Content-Type") != "application/json" {
@@ -424,7 +425,7 @@ func TestGuardsOfTheMachineEndpoints(t *testing.T) {
 			}
 		})
 	}
-	big := h.post(PathToken, form("grant_type", "refresh_token", "refresh_token", strings.Repeat("x", 70<<10)), basic(c))
+	big := h.post(oauth.PathToken, form("grant_type", "refresh_token", "refresh_token", strings.Repeat("x", 70<<10)), basic(c))
 	if big.StatusCode != 413 {
 		t.Errorf("a body of 70 KiB: %d", big.StatusCode)
 	}
@@ -435,7 +436,7 @@ func TestAGrantTheClientIsNotRegisteredForIsRefused(t *testing.T) {
 	c := h.addClient(func(c *idp.Client) { c.GrantTypes = []string{"authorization_code"} })
 	r := h.refresh(c, "a.b")
 	wantError(t, r, 400, "unauthorized_client")
-	if d := r.json(t)["error_description"].(string); d != Describable(d) { // the library quotes, which RFC 6749 §5.2 forbids
+	if d := r.json(t)["error_description"].(string); d != oauth.Describable(d) { // the library quotes, which RFC 6749 §5.2 forbids
 		t.Errorf("description %q", d)
 	}
 	none := h.addClient(func(c *idp.Client) { c.GrantTypes = nil })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // signIn starts a session in the house's browser and returns it with tokens that were issued in it.
@@ -35,7 +36,7 @@ func (h *house) endSession(params ...string) reply {
 	for i := 0; i < len(params); i += 2 {
 		v.Set(params[i], params[i+1])
 	}
-	return h.get(PathEndSession + "?" + v.Encode())
+	return h.get(oauth.PathEndSession + "?" + v.Encode())
 }
 
 func (h *house) signedIn(sess *idp.Session) bool {
@@ -62,7 +63,7 @@ func TestAClientOfTheSessionSignsOutAtOnce(t *testing.T) {
 		"back with state":    {[]string{"post_logout_redirect_uri", bye, "state", "s 1"}, bye + "?state=s+1"},
 		"back without state": {[]string{"post_logout_redirect_uri", bye}, bye},
 		"with client_id":     {[]string{"post_logout_redirect_uri", bye, "client_id", c.ID}, bye},
-		"nowhere to go":      {nil, PathLoggedOut},
+		"nowhere to go":      {nil, oauth.PathLoggedOut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sess, tok := h.signIn(c, u)
@@ -79,7 +80,7 @@ func TestAClientOfTheSessionSignsOutAtOnce(t *testing.T) {
 	if n := kinds(t, h, idp.EventSignedOut); n != 4 {
 		t.Errorf("%d events session.signed_out", n)
 	}
-	if r := h.get(PathLoggedOut); r.StatusCode != 200 || !strings.Contains(r.body, `data-page="logged-out"`) {
+	if r := h.get(oauth.PathLoggedOut); r.StatusCode != 200 || !strings.Contains(r.body, `data-page="logged-out"`) {
 		t.Errorf("page: %d", r.StatusCode)
 	}
 }
@@ -109,7 +110,7 @@ func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
 		t.Errorf("with an ID token: to %q", r.Header.Get("Location"))
 	}
 	// Nobody is signed in now, so nobody is asked.
-	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != PathLoggedOut {
+	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != oauth.PathLoggedOut {
 		t.Errorf("without: %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 }
@@ -117,7 +118,7 @@ func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
 // confirm follows to the question and answers it.
 func (h *house) confirm(r reply) reply {
 	h.t.Helper()
-	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), PathLogout+"?l=") {
+	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), oauth.PathLogout+"?l=") {
 		h.t.Fatalf("no question: %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	page := h.get(r.Header.Get("Location"))
@@ -125,7 +126,7 @@ func (h *house) confirm(r reply) reply {
 		h.t.Fatalf("page: %d %s", page.StatusCode, page.body)
 	}
 	id := r.query().Get("l")
-	return h.post(PathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
+	return h.post(oauth.PathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
 }
 
 func TestWithoutProofThePersonIsAsked(t *testing.T) {
@@ -158,7 +159,7 @@ func TestWithoutProofThePersonIsAsked(t *testing.T) {
 				t.Fatal("signed out without being asked")
 			}
 			r := h.confirm(asked)
-			want := PathLoggedOut
+			want := oauth.PathLoggedOut
 			if row.back {
 				want = bye
 			}
@@ -179,9 +180,9 @@ func TestAPostedSignOutFindsTheBrowserAgain(t *testing.T) {
 	sess, tok := h.signIn(c, u)
 	jar := h.client.Jar
 	h.client.Jar = nil // a form of another site: Lax cookies stay at home
-	r := h.post(PathEndSession, url.Values{"id_token_hint": {tok["id_token"].(string)}, "post_logout_redirect_uri": {bye}, "state": {"s"}})
+	r := h.post(oauth.PathEndSession, url.Values{"id_token_hint": {tok["id_token"].(string)}, "post_logout_redirect_uri": {bye}, "state": {"s"}})
 	h.client.Jar = jar
-	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), PathLogout+"?l=") || !h.signedIn(sess) {
+	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), oauth.PathLogout+"?l=") || !h.signedIn(sess) {
 		t.Fatalf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	if r := h.get(r.Header.Get("Location")); r.Header.Get("Location") != bye+"?state=s" || h.signedIn(sess) {
@@ -221,7 +222,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 		"cross-site": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"origin":     func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
 	} {
-		if r := h.post(PathLogout, url.Values{"l": {r.query().Get("l")}}, edit); r.StatusCode != 403 || !h.signedIn(sess) {
+		if r := h.post(oauth.PathLogout, url.Values{"l": {r.query().Get("l")}}, edit); r.StatusCode != 403 || !h.signedIn(sess) {
 			t.Errorf("%s: %d", name, r.StatusCode)
 		}
 	}
@@ -230,7 +231,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 func TestSigningOutWhenNobodyIsSignedInJustGoesOn(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	if r := h.endSession(); r.Header.Get("Location") != PathLoggedOut {
+	if r := h.endSession(); r.Header.Get("Location") != oauth.PathLoggedOut {
 		t.Errorf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
 	if r := h.endSession("client_id", c.ID, "post_logout_redirect_uri", bye); r.Header.Get("Location") != bye {

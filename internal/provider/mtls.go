@@ -2,6 +2,7 @@ package provider
 
 import (
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // mtlsMetadata adds what RFC 8705 §3.3 and §5 say of the endpoints at MTLSOrigin.
@@ -11,12 +12,12 @@ func (p *Provider) mtlsMetadata(meta map[string]any) {
 	}
 	meta["tls_client_certificate_bound_access_tokens"] = true
 	meta["mtls_endpoint_aliases"] = map[string]string{
-		"pushed_authorization_request_endpoint": p.cfg.MTLSOrigin + PathPAR,
-		"device_authorization_endpoint":         p.cfg.MTLSOrigin + PathDeviceAuthorization,
-		"token_endpoint":                        p.cfg.MTLSOrigin + PathToken,
-		"introspection_endpoint":                p.cfg.MTLSOrigin + PathIntrospect,
-		"revocation_endpoint":                   p.cfg.MTLSOrigin + PathRevoke,
-		"userinfo_endpoint":                     p.cfg.MTLSOrigin + PathUserInfo,
+		"pushed_authorization_request_endpoint": p.cfg.MTLSOrigin + oauth.PathPAR,
+		"device_authorization_endpoint":         p.cfg.MTLSOrigin + oauth.PathDeviceAuthorization,
+		"token_endpoint":                        p.cfg.MTLSOrigin + oauth.PathToken,
+		"introspection_endpoint":                p.cfg.MTLSOrigin + oauth.PathIntrospect,
+		"revocation_endpoint":                   p.cfg.MTLSOrigin + oauth.PathRevoke,
+		"userinfo_endpoint":                     p.cfg.MTLSOrigin + oauth.PathUserInfo,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // An authority issues certificates to clients.
@@ -128,29 +129,29 @@ func TestAClientAuthenticatesWithItsCertificateAtEveryEndpoint(t *testing.T) {
 		new(h.addSelfSigned(nil, own)): with(own),
 	} {
 		name := c.AuthMethod
-		r := h.post(PathPAR, request(*c, "scope", "openid offline_access"), proof)
+		r := h.post(oauth.PathPAR, request(*c, "scope", "openid offline_access"), proof)
 		if r.StatusCode != 201 {
 			t.Fatalf("%s: push: %d %s", name, r.StatusCode, r.body)
 		}
-		r = h.post(PathToken, withID(exchangeForm(h.code(*c, u, "scope", "openid offline_access")), *c), proof)
+		r = h.post(oauth.PathToken, withID(exchangeForm(h.code(*c, u, "scope", "openid offline_access")), *c), proof)
 		if r.StatusCode != 200 {
 			t.Fatalf("%s: code: %d %s", name, r.StatusCode, r.body)
 		}
-		r = h.post(PathToken, withID(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.json(t)["refresh_token"].(string)}}, *c), proof)
+		r = h.post(oauth.PathToken, withID(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.json(t)["refresh_token"].(string)}}, *c), proof)
 		if r.StatusCode != 200 {
 			t.Fatalf("%s: refresh: %d %s", name, r.StatusCode, r.body)
 		}
 		token := withID(url.Values{"token": {r.json(t)["access_token"].(string)}}, *c)
-		if r := h.post(PathIntrospect, token, proof); r.StatusCode != 200 || r.json(t)["active"] != true || r.json(t)["cnf"] != nil {
+		if r := h.post(oauth.PathIntrospect, token, proof); r.StatusCode != 200 || r.json(t)["active"] != true || r.json(t)["cnf"] != nil {
 			t.Errorf("%s: introspection: %d %s", name, r.StatusCode, r.body)
 		}
-		if r := h.post(PathRevoke, token, proof); r.StatusCode != 200 {
+		if r := h.post(oauth.PathRevoke, token, proof); r.StatusCode != 200 {
 			t.Errorf("%s: revocation: %d %s", name, r.StatusCode, r.body)
 		}
-		if r := h.post(PathIntrospect, token, proof); r.StatusCode != 200 || r.json(t)["active"] != false {
+		if r := h.post(oauth.PathIntrospect, token, proof); r.StatusCode != 200 || r.json(t)["active"] != false {
 			t.Errorf("%s: after revocation: %d %s", name, r.StatusCode, r.body)
 		}
-		for _, path := range []string{PathPAR, PathIntrospect, PathRevoke} {
+		for _, path := range []string{oauth.PathPAR, oauth.PathIntrospect, oauth.PathRevoke} {
 			form := request(*c)
 			form.Set("token", "t")
 			wantError(t, h.post(path, form), 401, "invalid_client")
@@ -224,7 +225,7 @@ func TestABentCertificateIsRefused(t *testing.T) {
 				}
 			})
 		}
-		r := h.post(PathToken, form, req...)
+		r := h.post(oauth.PathToken, form, req...)
 		if row.ok { // known, and then the code is wrong
 			if r.StatusCode != 400 || r.json(t)["error"] != "invalid_grant" {
 				t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
@@ -236,7 +237,7 @@ func TestABentCertificateIsRefused(t *testing.T) {
 		}
 	}
 	h.rebuild(func(c *Config) { c.ClientCAs = nil })
-	wantError(t, h.post(PathToken, withID(exchangeForm("no-such-code"), byDN), with(ca.issue(nil))), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, withID(exchangeForm("no-such-code"), byDN), with(ca.issue(nil))), 401, "invalid_client")
 	if text := h.log.String(); !strings.Contains(text, "client-ca-path") || strings.Contains(text, "evil") {
 		t.Error("the log does not say why, or repeats what was sent")
 	}
@@ -248,7 +249,7 @@ func TestTokensAreBoundToTheCertificate(t *testing.T) {
 	mine, renewed, foreign := ca.issue(nil), ca.issue(nil), ca.issue(func(c *x509.Certificate) { c.Subject.CommonName = "evil" })
 	bound := func(c *idp.Client) { c.CertificateBound = true }
 	userinfo := func(token any, edit ...func(*http.Request)) reply {
-		return h.post(PathUserInfo, url.Values{"access_token": {token.(string)}}, edit...)
+		return h.post(oauth.PathUserInfo, url.Values{"access_token": {token.(string)}}, edit...)
 	}
 	for name, c := range map[string]idp.Client{
 		"tls_client_auth": h.addTLSClient(bound),
@@ -262,7 +263,7 @@ func TestTokensAreBoundToTheCertificate(t *testing.T) {
 			}
 			return withID(v, c)
 		}
-		r := h.post(PathToken, form(exchangeForm(h.code(c, u, "scope", "openid offline_access"))), with(mine))
+		r := h.post(oauth.PathToken, form(exchangeForm(h.code(c, u, "scope", "openid offline_access"))), with(mine))
 		if r.StatusCode != 200 || r.json(t)["token_type"] != "Bearer" {
 			t.Fatalf("%s: %d %s", name, r.StatusCode, r.body)
 		}
@@ -289,13 +290,13 @@ func TestTokensAreBoundToTheCertificate(t *testing.T) {
 		}
 		again := form(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}})
 		if c.AuthMethod != idp.AuthMethodTLS {
-			r := h.post(PathToken, again)
+			r := h.post(oauth.PathToken, again)
 			wantError(t, r, 400, "invalid_request")
 		}
-		switch r := h.post(PathToken, again, with(renewed)); {
+		switch r := h.post(oauth.PathToken, again, with(renewed)); {
 		case c.Public(): // whose refresh token is bound as well (RFC 8705 §4)
 			wantError(t, r, 400, "invalid_grant")
-			if r := h.post(PathToken, again, with(mine)); r.StatusCode != 200 {
+			if r := h.post(oauth.PathToken, again, with(mine)); r.StatusCode != 200 {
 				t.Errorf("%s: refresh: %d %s", name, r.StatusCode, r.body)
 			}
 		case r.StatusCode != 200:
@@ -311,7 +312,7 @@ func TestTokensAreBoundToTheCertificate(t *testing.T) {
 		bound(c)
 		c.AuthMethod, c.Secrets, c.SubjectDN = idp.AuthMethodTLS, nil, "CN=acme,O=Acme Bank"
 	})
-	r := h.post(PathToken, withID(url.Values{"grant_type": {"client_credentials"}}, machine), with(mine))
+	r := h.post(oauth.PathToken, withID(url.Values{"grant_type": {"client_credentials"}}, machine), with(mine))
 	if _, access := claims(t, r.json(t)["access_token"]); access["cnf"].(map[string]any)["x5t#S256"] != idp.CertificateThumbprint(mine) {
 		t.Errorf("a machine: cnf %v", access["cnf"])
 	}
@@ -321,8 +322,8 @@ func TestACodeIsNotBurntByAForgottenCertificate(t *testing.T) {
 	h, ca := openMTLS(t)
 	c := h.addClient(func(c *idp.Client) { c.CertificateBound = true })
 	code := h.code(c, h.addUser())
-	wantError(t, h.post(PathToken, exchangeForm(code), basic(c)), 400, "invalid_request")
-	if r := h.post(PathToken, exchangeForm(code), basic(c), with(ca.issue(nil))); r.StatusCode != 200 {
+	wantError(t, h.post(oauth.PathToken, exchangeForm(code), basic(c)), 400, "invalid_request")
+	if r := h.post(oauth.PathToken, exchangeForm(code), basic(c), with(ca.issue(nil))); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }

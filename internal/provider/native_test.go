@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // addNative stores a native application as RFC 8252 §8.4 has it: public, with a redirect URI of each kind.
@@ -35,13 +36,13 @@ func TestRFC8252Section7ANativeApplicationGetsItsCodeInEachOfThreeWays(t *testin
 		// The token request names the very address that the code went to, port included (RFC 6749 §4.1.3).
 		form := withID(exchangeForm(code), c)
 		form.Set("redirect_uri", uri)
-		if r := h.post(PathToken, form); r.StatusCode != 200 {
+		if r := h.post(oauth.PathToken, form); r.StatusCode != 200 {
 			t.Errorf("%s: %d %s", uri, r.StatusCode, r.body)
 		}
 	}
 	form := withID(exchangeForm(h.code(c, u, "redirect_uri", "http://127.0.0.1:49152/cb")), c)
 	form.Set("redirect_uri", "http://127.0.0.1:49153/cb")
-	wantError(t, h.post(PathToken, form), 400, "invalid_grant")
+	wantError(t, h.post(oauth.PathToken, form), 400, "invalid_grant")
 }
 
 func TestRFC8252Section8ANativeApplicationIsNotBelievedMoreThanItCanProve(t *testing.T) {
@@ -70,12 +71,12 @@ func TestRFC8252Section8ANativeApplicationIsNotBelievedMoreThanItCanProve(t *tes
 	form := withID(exchangeForm(h.code(c, u, "redirect_uri", uri)), c) // §8.5: a secret in an application is none
 	form.Set("redirect_uri", uri)
 	form.Set("client_secret", clientSecret.Reveal())
-	wantError(t, h.post(PathToken, form), 401, "invalid_client")
+	wantError(t, h.post(oauth.PathToken, form), 401, "invalid_client")
 	stranger := h.addNative() // §8.6: another application with the same address has another client_id
 	form = withID(url.Values{}, stranger)
 	for name, values := range exchangeForm(h.code(c, u, "redirect_uri", uri)) {
 		form[name] = values
 	}
 	form.Set("redirect_uri", uri)
-	wantError(t, h.post(PathToken, form), 400, "invalid_grant")
+	wantError(t, h.post(oauth.PathToken, form), 400, "invalid_grant")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/subject"
 )
 
@@ -23,7 +24,7 @@ func (h *house) seen(c idp.Client, u idp.User) (subs, sids map[string]string) {
 	code := h.code(c, u, "redirect_uri", c.RedirectURIs[0], "scope", "openid profile offline_access")
 	form := exchangeForm(code)
 	form.Set("redirect_uri", c.RedirectURIs[0])
-	tok := h.post(PathToken, form, basic(c)).json(h.t)
+	tok := h.post(oauth.PathToken, form, basic(c)).json(h.t)
 	for round := range 2 {
 		_, id := claims(h.t, tok["id_token"])
 		subs["ID token"], sids["ID token"] = id["sub"].(string), id["sid"].(string)

@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -25,11 +26,11 @@ func (h *house) push(c idp.Client, form url.Values) reply {
 	h.t.Helper()
 	switch c.AuthMethod {
 	case idp.AuthMethodBasic:
-		return h.post(PathPAR, form, basic(c))
+		return h.post(oauth.PathPAR, form, basic(c))
 	case idp.AuthMethodPost:
 		form.Set("client_secret", clientSecret.Reveal())
 	}
-	return h.post(PathPAR, form)
+	return h.post(oauth.PathPAR, form)
 }
 
 // pushed pushes a good request and returns its reference.
@@ -108,7 +109,7 @@ func TestOp39_APushIsAnsweredWithAReference(t *testing.T) {
 func TestOp39_OtherMethodsAreRefused(t *testing.T) {
 	h := open(t)
 	for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} {
-		req, err := http.NewRequest(method, h.url+PathPAR, nil)
+		req, err := http.NewRequest(method, h.url+oauth.PathPAR, nil)
 		check(t, err)
 		if r := h.do(req); r.StatusCode != 405 || r.Header.Get("Allow") != "POST" {
 			t.Errorf("%s: %d, Allow %q", method, r.StatusCode, r.Header.Get("Allow"))
@@ -153,7 +154,7 @@ func TestOp39_TheClientIsAuthenticatedAsAtTheTokenEndpoint(t *testing.T) {
 			for i := 0; i < len(row.params); i += 2 {
 				form.Set(row.params[i], row.params[i+1])
 			}
-			token, par := h.post(PathToken, form, edit), h.post(PathPAR, request(c, row.params...), edit)
+			token, par := h.post(oauth.PathToken, form, edit), h.post(oauth.PathPAR, request(c, row.params...), edit)
 			wantError(t, par, map[string]int{"invalid_client": 401, "invalid_request": 400}[row.code], row.code)
 			if par.body != token.body || par.StatusCode != token.StatusCode || par.Header.Get("WWW-Authenticate") != token.Header.Get("WWW-Authenticate") {
 				t.Errorf("par: %d %s, token: %d %s", par.StatusCode, par.body, token.StatusCode, token.body)
@@ -219,11 +220,11 @@ func TestOp39_BadPushesAreRefused(t *testing.T) {
 		{"no media type", nil, body("a=b", ""), 400, "invalid_request"},
 		{"broken encoding", nil, body("state=%zz", form), 400, "invalid_request"},
 		{"in the address", request(c), func(r *http.Request) { basic(c)(r); r.URL.RawQuery = "state=x" }, 400, "invalid_request"},
-		{"too long for the store", request(c, "scope", strings.Repeat("openid ", MaxRequest/7)), basic(c), 413, "invalid_request"},
+		{"too long for the store", request(c, "scope", strings.Repeat("openid ", oauth.MaxRequest/7)), basic(c), 413, "invalid_request"},
 		{"too long for the server", request(c, "foo", strings.Repeat("x", 65<<10)), basic(c), 413, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r := h.post(PathPAR, row.form, row.edit)
+			r := h.post(oauth.PathPAR, row.form, row.edit)
 			if row.code == "" {
 				if r.StatusCode != row.status {
 					t.Errorf("%d %s", r.StatusCode, r.body)
@@ -256,7 +257,7 @@ func TestOp40_ClientIDAndRequestURIAreEnough(t *testing.T) {
 	if d := cmp.Diff(url.Values{"state": {"pushed state"}, "iss": {h.url}, "tenant": {"1"}}, q); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	tok := h.post(PathToken, form, basic(c)).json(t)
+	tok := h.post(oauth.PathToken, form, basic(c)).json(t)
 	if _, id := claims(t, tok["id_token"]); id["nonce"] != nonce {
 		t.Errorf("nonce %v", id["nonce"])
 	}
@@ -265,7 +266,7 @@ func TestOp40_ClientIDAndRequestURIAreEnough(t *testing.T) {
 func TestOp40_ByPOSTAsWell(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	r := h.post(PathAuthorize, url.Values{"client_id": {c.ID}, "request_uri": {h.pushed(c)}})
+	r := h.post(oauth.PathAuthorize, url.Values{"client_id": {c.ID}, "request_uri": {h.pushed(c)}})
 	if r.StatusCode != 303 || r.Header.Get("Location") != "/login?i="+h.last.ID {
 		t.Errorf("%d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
@@ -462,7 +463,7 @@ func FuzzPushedRequest(f *testing.F) {
 	f.Add("request_uri=urn:ietf:params:oauth:request_uri:x&client_id=" + c.ID)
 	f.Add("scope=openid&claims={&max_age=-1&state=\x00")
 	f.Fuzz(func(t *testing.T, body string) {
-		req := httptest.NewRequest("POST", h.url+PathPAR, strings.NewReader(body))
+		req := httptest.NewRequest("POST", h.url+oauth.PathPAR, strings.NewReader(body))
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		basic(c)(req)
 		w := httptest.NewRecorder()
@@ -477,8 +478,8 @@ func TestOp39_AClientPushesWithAKeyOfItsOwn(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	form := withAssertion(request(c), h.goodAssertion(c).text(t))
-	if r := h.post(PathPAR, form); r.StatusCode != 201 {
+	if r := h.post(oauth.PathPAR, form); r.StatusCode != 201 {
 		t.Fatalf("%d %s", r.StatusCode, r.body)
 	}
-	wantError(t, h.post(PathPAR, form), 401, "invalid_client") // an assertion works once, here as anywhere
+	wantError(t, h.post(oauth.PathPAR, form), 401, "invalid_client") // an assertion works once, here as anywhere
 }

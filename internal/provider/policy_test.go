@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/dpop/dpoptest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // A trial finds out whether a policy permits what a field of idp.Rules is about, from what the provider does.
@@ -18,7 +19,7 @@ type trial func(h *house, u idp.User, policy idp.ClientPolicy) bool
 // strictly asks for tokens as every policy permits it, changed by edits of the authorization and of the token request.
 func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), params ...string) reply {
 	h.t.Helper()
-	pushed := h.post(PathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
+	pushed := h.post(oauth.PathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
 	if pushed.StatusCode != 201 {
 		h.t.Fatalf("push: %s", pushed.body)
 	}
@@ -35,7 +36,7 @@ func (h *house) goodProof(path string) func(*http.Request) {
 
 // nonce is the current one, which every answer to a proof tells.
 func (h *house) nonce() string {
-	return h.post(PathToken, url.Values{}, func(r *http.Request) { r.Header.Set("DPoP", "x") }).Header.Get("DPoP-Nonce")
+	return h.post(oauth.PathToken, url.Values{}, func(r *http.Request) { r.Header.Set("DPoP", "x") }).Header.Get("DPoP-Nonce")
 }
 
 func bare(*http.Request) {}
@@ -44,7 +45,7 @@ var trials = map[string]trial{
 	"WithoutPKCE": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := request(c, "code_challenge", "", "code_challenge_method", "")
-		return h.post(PathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
+		return h.post(oauth.PathPAR, withAssertion(form, h.goodAssertion(c).text(h.t))).StatusCode == 201
 	},
 	"WithoutPush": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		return interacts(h.authorize(request(h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256))))
@@ -60,7 +61,7 @@ var trials = map[string]trial{
 	},
 	"WithoutNonce": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
-		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", PathToken)).StatusCode == 200
+		return h.strictly(c, u, proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)).StatusCode == 200
 	},
 	"RS256": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.RS256)
@@ -76,7 +77,7 @@ var trials = map[string]trial{
 	"AudienceLists": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		list, endpoint := h.goodAssertion(c), h.goodAssertion(c)
-		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+PathToken
+		list.claims["aud"], endpoint.claims["aud"] = []string{h.url}, h.url+oauth.PathToken
 		one, _ := h.believes(list.text(h.t))
 		other, _ := h.believes(endpoint.text(h.t))
 		if one != other {
@@ -89,7 +90,7 @@ var trials = map[string]trial{
 		push := func(missing string) bool {
 			object := h.goodObject(c)
 			delete(object.claims, missing)
-			return h.post(PathPAR, withAssertion(signed(c, object.text(h.t)), h.goodAssertion(c).text(h.t))).StatusCode == 201
+			return h.post(oauth.PathPAR, withAssertion(signed(c, object.text(h.t)), h.goodAssertion(c).text(h.t))).StatusCode == 201
 		}
 		if !push("jti") || push("exp") != push("nbf") {
 			h.t.Errorf("%s: exp and nbf are not treated alike", policy)
@@ -98,8 +99,8 @@ var trials = map[string]trial{
 	},
 	"Rotation": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
-		first := h.strictly(c, u, h.goodProof(PathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
-		r := h.refreshWith(c, first, h.goodProof(PathToken))
+		first := h.strictly(c, u, h.goodProof(oauth.PathToken), "scope", "openid offline_access").json(h.t)["refresh_token"]
+		r := h.refreshWith(c, first, h.goodProof(oauth.PathToken))
 		if r.StatusCode != 200 {
 			h.t.Errorf("%s: %s", policy, r.body)
 		}
@@ -117,7 +118,7 @@ var trials = map[string]trial{
 	},
 	"Devices": func(h *house, _ idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.GrantTypes = policy, []string{idp.GrantDeviceCode} }, keys.ES256)
-		r := h.post(PathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
+		r := h.post(oauth.PathDeviceAuthorization, withAssertion(url.Values{"scope": {"openid"}}, h.goodAssertion(c).text(h.t)))
 		if served := r.StatusCode == 200; served != registrable(c) {
 			h.t.Errorf("%s: served %v, but not registered so: %s", policy, served, r.body)
 		}
@@ -125,7 +126,7 @@ var trials = map[string]trial{
 	},
 	"AccessTTL": func(h *house, u idp.User, policy idp.ClientPolicy) bool {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy, c.AccessTTL = policy, time.Hour }, keys.ES256)
-		return h.strictly(c, u, h.goodProof(PathToken)).json(h.t)["expires_in"].(float64) > 600
+		return h.strictly(c, u, h.goodProof(oauth.PathToken)).json(h.t)["expires_in"].(float64) > 600
 	},
 }
 
@@ -159,8 +160,8 @@ func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
 	for _, policy := range idp.Policies {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)
 		form := withAssertion(request(c, "code_challenge_method", "plain"), h.goodAssertion(c).text(t))
-		wantError(t, h.post(PathPAR, form), 400, "invalid_request")
-		r := h.strictly(c, h.addUser(), h.goodProof(PathToken))
+		wantError(t, h.post(oauth.PathPAR, form), 400, "invalid_request")
+		r := h.strictly(c, h.addUser(), h.goodProof(oauth.PathToken))
 		if r.StatusCode != 200 || r.json(t)["token_type"] != "DPoP" {
 			t.Fatalf("%s: %s", policy, r.body)
 		}

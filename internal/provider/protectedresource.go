@@ -5,16 +5,17 @@ import (
 	"net/http"
 
 	"github.com/stepward/stepward/internal/dpop"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // mountResources publishes what our own APIs say of themselves.
 func (p *Provider) mountResources(protocol *http.ServeMux) {
-	for _, path := range []string{"", PathUserInfo} {
-		p.cfg.Shell.Handle(protocol, "GET "+PathResource+path, func(w http.ResponseWriter, _ *http.Request) error {
+	for _, path := range []string{"", oauth.PathUserInfo} {
+		p.cfg.Shell.Handle(protocol, "GET "+oauth.PathResource+path, func(w http.ResponseWriter, _ *http.Request) error {
 			document, err := json.Marshal(map[string]any{
 				"resource":                                   p.cfg.Issuer + path,
 				"authorization_servers":                      []string{p.cfg.Issuer},
-				"scopes_supported":                           []string{ScopeOpenID, "profile", "email", "address", "phone"},
+				"scopes_supported":                           []string{oauth.ScopeOpenID, "profile", "email", "address", "phone"},
 				"bearer_methods_supported":                   []string{"header", "body"},
 				"dpop_signing_alg_values_supported":          dpop.Algorithms,
 				"dpop_bound_access_tokens_required":          false, // of everybody; a token that is bound needs its proof

@@ -1,26 +1,13 @@
-// Package provider holds the OAuth 2.0 and OpenID Connect endpoints, the tokens and the keys that sign them.
+// Package provider puts the protocol endpoints together, publishes the metadata, and is the only one that knows zitadel/oidc.
 //
-//	application ──▶ /oauth2/par ──▶ the request is kept (RFC 9126) ──▶ request_uri, for authorize
-//	     │
-//	application ──▶ /oauth2/authorize ──▶ Config.Begin stores the interaction ──▶ 302 /login   (package login, screens)
-//	                                                                                   │
-//	application ◀── code, state, iss ◀──────── Respond ◀── how the interaction ended ◀─┘
-//	     │
-//	     ├──▶ /oauth2/device_authorization ──▶ a person types its code at /device ──▶ the same interaction ──▶ Respond
-//	     ├──▶ /oauth2/token        code, device code or refresh token ──▶ family (store) ──▶ access, ID and refresh token
-//	     │                        a client in its own name ──▶ access token, of no family
-//	     ├──▶ /oauth2/userinfo     access token ──▶ claims
-//	     ├──▶ /oauth2/introspect   access token ──▶ what it says, if it still holds
-//	     ├──▶ /oauth2/revoke       any token ──▶ its family ends
-//	     └──▶ /oauth2/end_session ──▶ /logout asks ──▶ session and its families end ──▶ back, or /logged-out
-//	                                                        │
-//	application ◀── logout token ◀── DeliverLogouts ◀── outbox ◀── whatever ends a session, in its transaction
+//	application ──▶ /oauth2/authorize, par ─────────────▶ authorize ──▶ login ──▶ Respond
+//	application ──▶ /oauth2/token, userinfo, revoke ────▶ zitadel.go ──▶ token, device
+//	application ──▶ /oauth2/introspect ─────────────────▶ token
+//	application ──▶ /oauth2/device_authorization ───────▶ device
+//	application ──▶ /oauth2/register ───────────────────▶ client
+//	browser ──────▶ /device, /logout ───────────────────▶ device, logout
 //
-// What machines call runs through zitadel/oidc (op.RegisterServer) behind guards of our own; what people see, authorize
-// and end_session, is answered here alone, because op.Server can only redirect. See docs/decisions/0001.
-//
-// Every token of a person is derived from one [idp.Family], which is what one authorization code produced and which is revoked as a
-// whole. A JWT access token names its family in its jti, so that userinfo and introspection need one read.
+// See docs/decisions/0001 for the library's part.
 package provider
 
 import (
@@ -35,13 +22,21 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/stepward/stepward/internal/access"
+	"github.com/stepward/stepward/internal/authorize"
+	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/device"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/logout"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/sender"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/subject"
+	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -55,9 +50,9 @@ type Config struct {
 	Policy    idp.Policy
 	Keys      *keys.Ring
 	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
-	Begin Begin
+	Begin oauth.Begin
 	// Lifetimes of tokens; zero durations mean the defaults.
-	Lifetimes Lifetimes
+	Lifetimes token.Lifetimes
 	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens and the nonces of DPoP proofs.
 	RefreshKey []byte
 	// MTLSOrigin is the origin at which clients are asked for a certificate (RFC 8705 §5); empty: nowhere.
@@ -74,21 +69,21 @@ type Config struct {
 	SubjectKey []byte
 	// Registration lets clients register themselves, ClientDocuments those that need not: their ID is where they describe
 	// themselves. These get the scopes of Registration, too.
-	Registration    Registration
+	Registration    client.Registration
 	ClientDocuments bool
 }
 
 // Provider answers the protocol endpoints. It may be used by any number of goroutines.
 type Provider struct {
 	cfg          Config
-	door         Door
-	catalog      Catalog
-	clients      *Authenticator
-	registrar    *Registrar
-	tokens       *tokenService
-	authorize    *authorizeService
-	devices      *deviceService
-	logouts      *logoutService
+	door         oauth.Door
+	catalog      access.Catalog
+	clients      *client.Authenticator
+	registrar    *client.Registrar
+	tokens       *token.Service
+	authorize    *authorize.Service
+	devices      *device.Service
+	logouts      *logout.Service
 	libraryCalls sync.Pool
 	metadata     []byte // both discovery documents
 }
@@ -109,36 +104,36 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
 	}
-	binder := NewBinder(BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey})
-	p := &Provider{cfg: c, catalog: Catalog{Issuer: c.Issuer, Policy: c.Policy}}
+	binder := sender.NewBinder(sender.BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey})
+	p := &Provider{cfg: c, catalog: access.Catalog{Issuer: c.Issuer, Policy: c.Policy}}
 	p.libraryCalls.New = func() any { return p.newLibraryCall() }
-	p.door = Door{Issuer: c.Issuer, Nonce: binder.Nonce, Runs: p.runs}
-	p.clients = NewAuthenticator(AuthenticatorConfig{
+	p.door = oauth.Door{Issuer: c.Issuer, Nonce: binder.Nonce, Runs: p.runs}
+	p.clients = client.NewAuthenticator(client.AuthenticatorConfig{
 		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
 	})
-	p.registrar = NewRegistrar(RegistrarConfig{
+	p.registrar = client.NewRegistrar(client.RegistrarConfig{
 		Door: p.door, Clients: p.clients, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, Policy: c.Policy,
 		Algorithms: c.Keys.Algorithms, Registration: c.Registration, Documents: c.ClientDocuments,
 	})
-	p.tokens = newTokenService(tokenConfig{
+	p.tokens = token.New(token.Config{
 		DB: c.DB, Ephemeral: c.Ephemeral, Keys: c.Keys, Names: names, Catalog: p.catalog, Binder: binder, Clients: p.registrar,
 		Lifetimes: c.Lifetimes, RefreshKey: c.RefreshKey,
 	})
-	p.authorize, err = newAuthorizeService(authorizeConfig{
+	p.authorize, err = authorize.New(authorize.Config{
 		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients, Registrar: p.registrar,
 		Binder: binder, Tokens: p.tokens, Names: names, Catalog: p.catalog, Begin: c.Begin, RequirePAR: c.RequirePAR,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("authorize: %w", err)
 	}
-	p.devices, err = newDeviceService(deviceConfig{
+	p.devices, err = device.New(device.Config{
 		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Registrar: p.registrar, Tokens: p.tokens,
 		Catalog: p.catalog, Begin: c.Begin, Read: p.authorize.ReadAccess,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("device: %w", err)
 	}
-	p.logouts, err = newLogoutService(logoutConfig{
+	p.logouts, err = logout.New(logout.Config{
 		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Keys: c.Keys, Names: names,
 		Tokens: p.tokens, Outbound: c.Outbound, Logger: c.Logger,
 	})
@@ -167,7 +162,7 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.registrar.Mount(protocol)
 	p.mountMachines(protocol, true)
 	p.mountResources(protocol)
-	p.cfg.Shell.Handle(protocol, "GET "+PathJWKS, p.jwks)
+	p.cfg.Shell.Handle(protocol, "GET "+oauth.PathJWKS, p.jwks)
 	p.cfg.Shell.Handle(protocol, "GET /.well-known/openid-configuration", p.discovery)
 	p.cfg.Shell.Handle(protocol, "GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414 §3
 }
@@ -181,35 +176,35 @@ func (p *Provider) mountMachines(protocol *http.ServeMux, scripts bool) {
 	post := []string{http.MethodPost}
 	for _, e := range []struct {
 		path     string
-		guard    Guard
-		endpoint Endpoint
+		guard    oauth.Guard
+		endpoint oauth.Endpoint
 	}{
-		{PathPAR, PushGuard, p.authorize.Push},
-		{PathDeviceAuthorization, deviceGuard, p.devices.Authorize},
-		{PathToken, Guard{Methods: post, Credentials: true, Scripts: true, Several: []string{"resource", "audience"}, Check: knownGrant}, p.throughLibrary}, // RFC 8707 §2, RFC 8693 §2.1
-		{PathIntrospect, Guard{Methods: post, Credentials: true, Check: hasToken}, p.tokens.Introspect},
-		{PathRevoke, Guard{Methods: post, Credentials: true, Scripts: true, Check: hasToken}, p.throughLibrary},
-		{PathUserInfo, Guard{Methods: []string{http.MethodGet, http.MethodPost}, Bearer: true, Scripts: true}, p.throughLibrary},
+		{oauth.PathPAR, authorize.PushGuard, p.authorize.Push},
+		{oauth.PathDeviceAuthorization, device.Guard, p.devices.Authorize},
+		{oauth.PathToken, oauth.Guard{Methods: post, Credentials: true, Scripts: true, Several: []string{"resource", "audience"}, Check: knownGrant}, p.throughLibrary}, // RFC 8707 §2, RFC 8693 §2.1
+		{oauth.PathIntrospect, oauth.Guard{Methods: post, Credentials: true, Check: hasToken}, p.tokens.Introspect},
+		{oauth.PathRevoke, oauth.Guard{Methods: post, Credentials: true, Scripts: true, Check: hasToken}, p.throughLibrary},
+		{oauth.PathUserInfo, oauth.Guard{Methods: []string{http.MethodGet, http.MethodPost}, Bearer: true, Scripts: true}, p.throughLibrary},
 	} {
 		e.guard.Scripts = e.guard.Scripts && scripts
 		protocol.HandleFunc(e.path, p.door.Handle(e.guard, e.endpoint))
 	}
 }
 
-func knownGrant(form url.Values) *Error {
+func knownGrant(form url.Values) *oauth.Error {
 	switch grant := form.Get("grant_type"); {
 	case slices.Contains(idp.GrantTypes, grant):
 		return nil
 	case grant == "":
-		return InvalidRequest("grant_type is missing")
+		return oauth.InvalidRequest("grant_type is missing")
 	default:
-		return Refuse("unsupported_grant_type", "unsupported grant_type; see grant_types_supported")
+		return oauth.Refuse("unsupported_grant_type", "unsupported grant_type; see grant_types_supported")
 	}
 }
 
-func hasToken(form url.Values) *Error {
+func hasToken(form url.Values) *oauth.Error {
 	if form.Get("token") == "" {
-		return InvalidRequest("token is missing")
+		return oauth.InvalidRequest("token is missing")
 	}
 	return nil
 }

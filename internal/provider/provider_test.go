@@ -24,6 +24,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -316,7 +317,7 @@ func (h *house) post(path string, form url.Values, edit ...func(*http.Request)) 
 
 func (h *house) authorize(v url.Values) reply {
 	h.t.Helper()
-	return h.get(PathAuthorize + "?" + v.Encode())
+	return h.get(oauth.PathAuthorize + "?" + v.Encode())
 }
 
 // basic authenticates as a client.
@@ -367,9 +368,9 @@ func (h *house) exchange(c idp.Client, code string) reply {
 	form := exchangeForm(code)
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(PathToken, form)
+		return h.post(oauth.PathToken, form)
 	}
-	return h.post(PathToken, form, basic(c))
+	return h.post(oauth.PathToken, form, basic(c))
 }
 
 // tokens runs a whole request and returns the token response.
@@ -390,14 +391,14 @@ func (h *house) refresh(c idp.Client, token any, params ...string) reply {
 	}
 	if c.Public() {
 		form.Set("client_id", c.ID)
-		return h.post(PathToken, form)
+		return h.post(oauth.PathToken, form)
 	}
-	return h.post(PathToken, form, basic(c))
+	return h.post(oauth.PathToken, form, basic(c))
 }
 
 func (h *house) userinfo(token any) reply {
 	h.t.Helper()
-	req, err := http.NewRequest("GET", h.url+PathUserInfo, nil)
+	req, err := http.NewRequest("GET", h.url+oauth.PathUserInfo, nil)
 	check(h.t, err)
 	req.Header.Set("Authorization", "Bearer "+token.(string))
 	return h.do(req)
@@ -405,7 +406,7 @@ func (h *house) userinfo(token any) reply {
 
 func (h *house) introspect(c idp.Client, token any) map[string]any {
 	h.t.Helper()
-	r := h.post(PathIntrospect, url.Values{"token": {token.(string)}}, basic(c))
+	r := h.post(oauth.PathIntrospect, url.Values{"token": {token.(string)}}, basic(c))
 	if r.StatusCode != 200 {
 		h.t.Fatalf("introspect: %d %s", r.StatusCode, r.body)
 	}

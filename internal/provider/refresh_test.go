@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 func kinds(t *testing.T, h *house, kind idp.EventKind) int {
@@ -248,13 +249,13 @@ func TestRevocationEndsTheFamilyAndOnlyForItsClient(t *testing.T) {
 	c, other, u := h.addClient(nil), h.addClient(nil), h.addUser()
 	for _, which := range []string{"refresh_token", "access_token"} {
 		tok := h.tokens(c, u, "scope", "openid offline_access")
-		if r := h.post(PathRevoke, url.Values{"token": {tok[which].(string)}}, basic(other)); r.StatusCode != 200 {
+		if r := h.post(oauth.PathRevoke, url.Values{"token": {tok[which].(string)}}, basic(other)); r.StatusCode != 200 {
 			t.Errorf("%s by another client: %d", which, r.StatusCode)
 		}
 		if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
 			t.Errorf("%s: another client revoked it", which)
 		}
-		r := h.post(PathRevoke, url.Values{"token": {tok[which].(string)}, "token_type_hint": {"nonsense"}}, basic(c))
+		r := h.post(oauth.PathRevoke, url.Values{"token": {tok[which].(string)}, "token_type_hint": {"nonsense"}}, basic(c))
 		if r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d", which, r.StatusCode)
 		}
@@ -262,13 +263,13 @@ func TestRevocationEndsTheFamilyAndOnlyForItsClient(t *testing.T) {
 		wantError(t, h.refresh(c, tok["refresh_token"]), 400, "invalid_grant")
 	}
 	for _, token := range []string{"unknown", "a.b", "a.b.c", "a.b.c.d", strings.Repeat("x", 9000)} { // RFC 7009 §2.2
-		if r := h.post(PathRevoke, url.Values{"token": {token}}, basic(c)); r.StatusCode != 200 {
+		if r := h.post(oauth.PathRevoke, url.Values{"token": {token}}, basic(c)); r.StatusCode != 200 {
 			t.Errorf("%.20s: %d", token, r.StatusCode)
 		}
 	}
 	public := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
 	tok := h.tokens(public, u, "scope", "openid offline_access")
-	h.post(PathRevoke, url.Values{"token": {tok["refresh_token"].(string)}, "client_id": {public.ID}})
+	h.post(oauth.PathRevoke, url.Values{"token": {tok["refresh_token"].(string)}, "client_id": {public.ID}})
 	wantError(t, h.refresh(public, tok["refresh_token"]), 400, "invalid_grant")
 }
 

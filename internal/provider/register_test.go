@@ -14,10 +14,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 const statementIssuer = "https://software.example"
@@ -25,7 +27,7 @@ const statementIssuer = "https://software.example"
 // byToken is full, with tokens.
 func byToken(c *Config) {
 	full(c)
-	c.Registration.Mode = RegisterByToken
+	c.Registration.Mode = client.RegisterByToken
 }
 
 // sendJSON sends a body, with a bearer token if there is one.
@@ -43,7 +45,7 @@ func (h *house) sendJSON(method, path, body, token string) reply {
 // registered registers a client that says this of itself, and returns what it is told.
 func (h *house) registered(says string) map[string]any {
 	h.t.Helper()
-	r := h.sendJSON("POST", PathRegister, says, "")
+	r := h.sendJSON("POST", oauth.PathRegister, says, "")
 	if r.StatusCode != 201 {
 		h.t.Fatalf("register: %d %s", r.StatusCode, r.body)
 	}
@@ -60,7 +62,7 @@ const plainClient = `{"redirect_uris":["https://app.example/cb"],"client_name":"
 
 func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 	h := open(t, full)
-	r := h.sendJSON("POST", PathRegister, `{"redirect_uris":["https://app.example/cb"],"client_name":" The  App ","client_name#ja":"x",
+	r := h.sendJSON("POST", oauth.PathRegister, `{"redirect_uris":["https://app.example/cb"],"client_name":" The  App ","client_name#ja":"x",
 		"Client_Name":"Other","scope":"openid profile payments","logo_uri":"https://app.example/logo.png","first_party":true,
 		"policy":"compatible","resource_server":true,"serves":["`+apiPay+`"],"authorization_details_types":["payment"],
 		"userinfo_signed_response_alg":"RS256","introspection_signed_response_alg":"ES256","client_id":"mine","unheard_of":{"a":[1]},"default_max_age":600}`, "")
@@ -90,7 +92,7 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	code := h.code(c, h.addUser())
-	r = h.post(PathToken, exchangeForm(code), func(r *http.Request) { r.SetBasicAuth(id, secret) })
+	r = h.post(oauth.PathToken, exchangeForm(code), func(r *http.Request) { r.SetBasicAuth(id, secret) })
 	header, _ := claims(t, r.json(t)["id_token"])
 	if header["alg"] != "RS256" {
 		t.Errorf("%v", header)
@@ -175,17 +177,17 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h.forgive()
-			r := h.sendJSON("POST", PathRegister, row.body, "")
+			r := h.sendJSON("POST", oauth.PathRegister, row.body, "")
 			wantError(t, r, 400, row.err)
-			if d, _ := r.json(t)["error_description"].(string); d == "" || d != Describable(d) || r.Header.Get("WWW-Authenticate") != "" {
+			if d, _ := r.json(t)["error_description"].(string); d == "" || d != oauth.Describable(d) || r.Header.Get("WWW-Authenticate") != "" {
 				t.Errorf("description %q, headers %v", d, r.Header)
 			}
 		})
 	}
 	h.forgive()
-	wantError(t, h.sendJSON("POST", PathRegister, with(`"contacts":["`+strings.Repeat("x", (32<<10))+`"]`), ""), 413, meta)
-	wantError(t, h.post(PathRegister, url.Values{"redirect_uris": {"https://app.example/cb"}}), 400, meta)
-	wantError(t, h.sendJSON("POST", PathRegister+"?x=1", plainClient, ""), 400, "invalid_request")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, with(`"contacts":["`+strings.Repeat("x", (32<<10))+`"]`), ""), 413, meta)
+	wantError(t, h.post(oauth.PathRegister, url.Values{"redirect_uris": {"https://app.example/cb"}}), 400, meta)
+	wantError(t, h.sendJSON("POST", oauth.PathRegister+"?x=1", plainClient, ""), 400, "invalid_request")
 	if all, err := h.db.Clients(t.Context()); err != nil || len(all) > 0 {
 		t.Errorf("%d clients were stored, %v", len(all), err)
 	}
@@ -201,39 +203,39 @@ func TestWithATokenOfTheOperatorsAndNoOther(t *testing.T) {
 	h := open(t, byToken)
 	token, now := idp.NewSecret(), time.Now()
 	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 2, now, now.Add(time.Hour)))
-	r := h.sendJSON("POST", PathRegister, plainClient, "")
+	r := h.sendJSON("POST", oauth.PathRegister, plainClient, "")
 	wantError(t, r, 401, "invalid_token")
 	if got := r.Header.Get("WWW-Authenticate"); got != `Bearer realm="`+h.url+`"` {
 		t.Errorf("challenge %q", got)
 	}
-	r = h.sendJSON("POST", PathRegister, plainClient, "made-up")
+	r = h.sendJSON("POST", oauth.PathRegister, plainClient, "made-up")
 	wantError(t, r, 401, "invalid_token")
 	if !strings.Contains(r.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
 		t.Errorf("challenge %q", r.Header.Get("WWW-Authenticate"))
 	}
-	wantError(t, h.sendJSON("POST", PathRegister, `{}`, token.Reveal()), 400, "invalid_redirect_uri") // the token is not used up by it
-	m := h.sendJSON("POST", PathRegister, `{"grant_types":["client_credentials"],"scope":"accounts"}`, token.Reveal()).json(t)
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, `{}`, token.Reveal()), 400, "invalid_redirect_uri") // the token is not used up by it
+	m := h.sendJSON("POST", oauth.PathRegister, `{"grant_types":["client_credentials"],"scope":"accounts"}`, token.Reveal()).json(t)
 	machine := func(r *http.Request) { r.SetBasicAuth(m["client_id"].(string), m["client_secret"].(string)) }
-	if r := h.post(PathToken, url.Values{"grant_type": {"client_credentials"}}, machine); r.StatusCode != 200 {
+	if r := h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}}, machine); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 	if r := h.manage("PUT", m, `{"client_id":"`+m["client_id"].(string)+`","grant_types":["client_credentials"],"scope":"accounts"}`); r.StatusCode != 200 {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
-	if r := h.sendJSON("POST", PathRegister, plainClient, token.Reveal()); r.StatusCode != 201 {
+	if r := h.sendJSON("POST", oauth.PathRegister, plainClient, token.Reveal()); r.StatusCode != 201 {
 		t.Errorf("the second use: %d %s", r.StatusCode, r.body)
 	}
-	wantError(t, h.sendJSON("POST", PathRegister, plainClient, token.Reveal()), 401, "invalid_token")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, token.Reveal()), 401, "invalid_token")
 }
 
 func TestWhereEverybodyMayRegisterATokenIsStillLookedAt(t *testing.T) {
 	h := open(t, full)
-	wantError(t, h.sendJSON("POST", PathRegister, plainClient, "made-up"), 401, "invalid_token")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, "made-up"), 401, "invalid_token")
 }
 
 func TestOffMeansOff(t *testing.T) {
 	h := open(t)
-	for _, r := range []reply{h.sendJSON("POST", PathRegister, plainClient, ""), h.sendJSON("GET", PathRegister+"/x", "", "y")} {
+	for _, r := range []reply{h.sendJSON("POST", oauth.PathRegister, plainClient, ""), h.sendJSON("GET", oauth.PathRegister+"/x", "", "y")} {
 		if r.StatusCode != 404 {
 			t.Errorf("%d", r.StatusCode)
 		}
@@ -317,7 +319,7 @@ func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
 		"a client without any hash": {operators.ID, "x"},
 	} {
 		for _, method := range []string{"GET", "PUT", "DELETE"} {
-			r := h.sendJSON(method, PathRegister+"/"+row.id, `{"client_id":"`+row.id+`","redirect_uris":["https://evil.example/"]}`, row.token)
+			r := h.sendJSON(method, oauth.PathRegister+"/"+row.id, `{"client_id":"`+row.id+`","redirect_uris":["https://evil.example/"]}`, row.token)
 			wantError(t, r, 401, "invalid_token")
 			if t.Failed() {
 				t.Fatalf("%s, %s", name, method)
@@ -333,7 +335,7 @@ func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
 
 func TestASoftwareStatementWinsOverWhatTheClientSays(t *testing.T) {
 	h := open(t, full, func(c *Config) {
-		c.Registration.Statements = Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[keys.ES256].Public(), KeyID: "s1"}}}
+		c.Registration.Statements = client.Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[keys.ES256].Public(), KeyID: "s1"}}}
 	})
 	statement := func(edit func(*wording)) string {
 		w := &wording{
@@ -379,11 +381,11 @@ func TestASoftwareStatementWinsOverWhatTheClientSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.forgive()
-			wantError(t, h.sendJSON("POST", PathRegister, body(statement(row.edit), ""), ""), 400, row.err)
+			wantError(t, h.sendJSON("POST", oauth.PathRegister, body(statement(row.edit), ""), ""), 400, row.err)
 		})
 	}
 	h.forgive()
-	wantError(t, h.sendJSON("POST", PathRegister, body(good+strings.Repeat("A", (8<<10)), ""), ""), 400, "invalid_software_statement")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, body(good+strings.Repeat("A", (8<<10)), ""), ""), 400, "invalid_software_statement")
 }
 
 func TestRegistrationsAreLimited(t *testing.T) {
@@ -392,7 +394,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 		for range 20 {
 			h.registered(plainClient)
 		}
-		r := h.sendJSON("POST", PathRegister, plainClient, "")
+		r := h.sendJSON("POST", oauth.PathRegister, plainClient, "")
 		wantError(t, r, 429, "temporarily_unavailable")
 		if r.Header.Get("Retry-After") != "3600" {
 			t.Errorf("headers %v", r.Header)
@@ -402,7 +404,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 		for range 500 { // of other networks
 			check(t, h.eph.Do(t.Context(), &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-register:all", TTL: time.Hour}))
 		}
-		wantError(t, h.sendJSON("POST", PathRegister, plainClient, ""), 429, "temporarily_unavailable")
+		wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 	})
 }
 
@@ -415,7 +417,7 @@ func TestTheUseOfADynamicClientIsNotedOnceADay(t *testing.T) {
 			_, err := h.db.Client(t.Context(), id) // warm
 			check(t, err)
 			before := h.db.RoundTrips()
-			h.post(PathRevoke, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(id, secret) })
+			h.post(oauth.PathRevoke, url.Values{"token": {"x"}}, func(r *http.Request) { r.SetBasicAuth(id, secret) })
 			trips = h.db.RoundTrips() - before
 			c, err := h.db.StoredClient(t.Context(), id)
 			check(t, err)
@@ -453,7 +455,7 @@ func TestASectorListsTheRedirectURIs(t *testing.T) {
 		"too long":         {`["https://a.example/cb",` + strings.Repeat(" ", (64<<10)) + `""]`, `"https://a.example/cb"`},
 	} {
 		list = row.list
-		r := h.sendJSON("POST", PathRegister, says(row.uris), "")
+		r := h.sendJSON("POST", oauth.PathRegister, says(row.uris), "")
 		if r.StatusCode != 400 || r.json(t)["error"] != "invalid_client_metadata" || !strings.Contains(r.body, "sector_identifier_uri") {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
@@ -464,7 +466,7 @@ func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
 	h := open(t, full)
 	evil := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://evil.example/cb"]`) })
 	victim := elsewhere(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })
-	r := h.sendJSON("POST", PathRegister, `{"subject_type":"pairwise","redirect_uris":["https://evil.example/cb"],
+	r := h.sendJSON("POST", oauth.PathRegister, `{"subject_type":"pairwise","redirect_uris":["https://evil.example/cb"],
 		"sector_identifier_uri":"`+victim+`/?`+url.Values{"to": {evil}}.Encode()+`"}`, "")
 	wantError(t, r, 400, "invalid_client_metadata")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/keys/keystest"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // goodObject is the good request of request, signed: it holds for five minutes.
@@ -80,12 +81,12 @@ func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
 			t.Errorf("%s (-plain +signed):\n%s", name, d)
 		}
 	}
-	r := h.post(PathAuthorize, signed(c, w.text(t)))
+	r := h.post(oauth.PathAuthorize, signed(c, w.text(t)))
 	if !interacts(r) {
 		t.Errorf("posted: %d %s", r.StatusCode, r.body)
 	}
 	form := signed(c, w.text(t), "state", "other", "scope", "payments")
-	r = h.post(PathPAR, withAssertion(form, h.goodAssertion(c).text(t)))
+	r = h.post(oauth.PathPAR, withAssertion(form, h.goodAssertion(c).text(t)))
 	if r.StatusCode != 201 {
 		t.Fatalf("pushed: %d %s", r.StatusCode, r.body)
 	}
@@ -201,7 +202,7 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 		{"aud null", mine, claim("aud", nil), object},
 		{"aud an empty array", mine, claim("aud", []string{}), object},
 		{"aud another provider", mine, claim("aud", "https://other.example"), object},
-		{"aud the authorization endpoint", mine, claim("aud", h.url+PathAuthorize), object},
+		{"aud the authorization endpoint", mine, claim("aud", h.url+oauth.PathAuthorize), object},
 		{"aud a number", mine, claim("aud", 1), object},
 		{"request inside", mine, claim("request", "a.b.c"), object},
 		{"request_uri inside", mine, claim("request_uri", "https://app.example/r"), object},
@@ -241,9 +242,9 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 			case other.ID: // whose assertion is not what is tried here
 				return
 			case keyless.ID:
-				pushed = h.post(PathPAR, form, basic(keyless))
+				pushed = h.post(oauth.PathPAR, form, basic(keyless))
 			default:
-				pushed = h.post(PathPAR, withAssertion(form, h.goodAssertion(row.of).text(t)))
+				pushed = h.post(oauth.PathPAR, withAssertion(form, h.goodAssertion(row.of).text(t)))
 			}
 			switch {
 			case row.code == "" && pushed.StatusCode != 201:
@@ -302,11 +303,11 @@ func TestAClientThatMustSignIsRefusedUnsigned(t *testing.T) {
 	if q := h.authorize(request(c)).query(); q.Get("error") != "invalid_request" || q.Get("state") != "st" {
 		t.Errorf("answer: %v", q)
 	}
-	wantError(t, h.post(PathPAR, withAssertion(request(c), h.goodAssertion(c).text(t))), 400, "invalid_request")
+	wantError(t, h.post(oauth.PathPAR, withAssertion(request(c), h.goodAssertion(c).text(t))), 400, "invalid_request")
 	if r := h.authorize(signed(c, h.goodObject(c).text(t))); !interacts(r) {
 		t.Errorf("signed: %d %s", r.StatusCode, r.body)
 	}
-	r := h.post(PathPAR, withAssertion(signed(c, h.goodObject(c).text(t)), h.goodAssertion(c).text(t)))
+	r := h.post(oauth.PathPAR, withAssertion(signed(c, h.goodObject(c).text(t)), h.goodAssertion(c).text(t)))
 	if r.StatusCode != 201 {
 		t.Fatalf("pushed: %d %s", r.StatusCode, r.body)
 	}
@@ -377,7 +378,7 @@ func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
 		}
 	}
 	asked.Store(0)
-	wantError(t, h.post(PathPAR, withAssertion(url.Values{"request_uri": {address}}, h.goodAssertion(c).text(t))), 400, "invalid_request") // RFC 9126 §2.1
+	wantError(t, h.post(oauth.PathPAR, withAssertion(url.Values{"request_uri": {address}}, h.goodAssertion(c).text(t))), 400, "invalid_request") // RFC 9126 §2.1
 	if asked.Load() != 0 {
 		t.Error("fetched for the PAR endpoint")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -75,7 +76,7 @@ func TestFormPostIsAPageForCodesAndForErrors(t *testing.T) {
 		}
 		for _, want := range []string{
 			`action="https://app.example/cb"`, `name="` + name + `"`, `name="iss" value="` + h.url, `name="state" value="&#34;&gt;&lt;script&gt;"`,
-			`<button class="primary" data-test="continue">`, `src="` + PathFormPostJS + `"`,
+			`<button class="primary" data-test="continue">`, `src="` + oauth.PathFormPostJS + `"`,
 		} {
 			if !strings.Contains(r.body, want) {
 				t.Errorf("%s: no %s in\n%s", name, want, r.body)
@@ -85,7 +86,7 @@ func TestFormPostIsAPageForCodesAndForErrors(t *testing.T) {
 			t.Errorf("%s: CSP %q", name, csp)
 		}
 	}
-	if js := h.get(PathFormPostJS); js.StatusCode != 200 || !strings.HasPrefix(js.Header.Get("Content-Type"), "text/javascript") {
+	if js := h.get(oauth.PathFormPostJS); js.StatusCode != 200 || !strings.HasPrefix(js.Header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("script: %d %s", js.StatusCode, js.Header.Get("Content-Type"))
 	}
 }
@@ -127,7 +128,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	h.exchange(c, code)
 	h.refresh(c, tok["refresh_token"])
 	h.userinfo(tok["access_token"])
-	h.get(PathEndSession + "?" + url.Values{"id_token_hint": {tok["id_token"].(string)}}.Encode())
+	h.get(oauth.PathEndSession + "?" + url.Values{"id_token_hint": {tok["id_token"].(string)}}.Encode())
 	for name, secret := range map[string]string{
 		"code": code, "state": "very-own-state", "verifier": verifier, "client secret": clientSecret.Reveal(),
 		"access token": tok["access_token"].(string), "refresh token": tok["refresh_token"].(string), "ID token": tok["id_token"].(string),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
@@ -54,7 +55,7 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	rs := h.addMachine(func(c *idp.Client) { c.Serves = []string{apiPay}; c.IntrospectionAlg = keys.ES256 })
 	tok := h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay)).json(t)
 	form := url.Values{"token": {tok["access_token"].(string)}}
-	r := h.post(PathIntrospect, form, basic(rs), wantsSigned)
+	r := h.post(oauth.PathIntrospect, form, basic(rs), wantsSigned)
 	header, payload := claims(t, r.body)
 	if d := cmp.Diff([]any{keys.TypeIntrospection, keys.ES256, rs.ID, h.url}, []any{header["typ"], header["alg"], payload["aud"], payload["iss"]}); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -73,20 +74,20 @@ func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
 	if h.introspect(rs, r.body)["active"] != false {
 		t.Error("the answer passes for a token")
 	}
-	none := h.post(PathIntrospect, url.Values{"token": {"nothing"}}, basic(rs), wantsSigned)
+	none := h.post(oauth.PathIntrospect, url.Values{"token": {"nothing"}}, basic(rs), wantsSigned)
 	_, payload = claims(t, none.body)
 	if d := cmp.Diff(map[string]any{"active": false}, payload["token_introspection"]); d != "" {
 		t.Errorf("inactive (-want +got):\n%s", d)
 	}
-	if header, _ := claims(t, h.post(PathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != keys.RS256 {
+	if header, _ := claims(t, h.post(oauth.PathIntrospect, form, basic(c), wantsSigned).body); header["alg"] != keys.RS256 {
 		t.Errorf("unregistered: %v, want the default of RFC 9701 §6", header["alg"])
 	}
-	wantError(t, h.post(PathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON
+	wantError(t, h.post(oauth.PathIntrospect, form, wantsSigned), 401, "invalid_client") // errors stay JSON
 	for accept, signed := range map[string]bool{
 		"application/token-introspection+jwt": true, "application/json, " + "application/token-introspection+jwt" + ";q=0.5": true, "APPLICATION/Token-Introspection+JWT": true,
 		"": false, "*/*": false, "application/*": false, "application/json": false, "application/token-introspection+jwt" + ";q=0": false, "application/token-introspection+jwt" + ";q=x": false, ";;": false,
 	} {
-		r := h.post(PathIntrospect, form, basic(rs), func(r *http.Request) { r.Header["Accept"] = []string{"text/html", accept} })
+		r := h.post(oauth.PathIntrospect, form, basic(rs), func(r *http.Request) { r.Header["Accept"] = []string{"text/html", accept} })
 		if (r.Header.Get("Content-Type") == "application/token-introspection+jwt") != signed {
 			t.Errorf("Accept %q", accept)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // targeted is a good request for these resources.
@@ -31,7 +32,7 @@ func (h *house) exchangeFor(c idp.Client, u idp.User, v url.Values, resources ..
 	if len(resources) > 0 {
 		form["resource"] = resources
 	}
-	return h.post(PathToken, form, basic(c))
+	return h.post(oauth.PathToken, form, basic(c))
 }
 
 func TestATokenForAResourceIsForItAlone(t *testing.T) {
@@ -125,9 +126,9 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 			wantError(t, h.push(c, v), 400, "invalid_target")
 			wantError(t, h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay), resources...), 400, "invalid_target")
 			form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}, "resource": resources}
-			wantError(t, h.post(PathToken, form, basic(c)), 400, "invalid_target")
+			wantError(t, h.post(oauth.PathToken, form, basic(c)), 400, "invalid_target")
 			form = url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "resource": resources}
-			wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_target")
+			wantError(t, h.post(oauth.PathToken, form, basic(machine)), 400, "invalid_target")
 		})
 	}
 	t.Run("what was wrong used nothing up", func(t *testing.T) {
@@ -156,8 +157,8 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 	})
 	t.Run("no other parameter may come twice", func(t *testing.T) {
 		form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts", "accounts"}, "resource": {apiPay}}
-		wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_request")
-		wantError(t, h.post(PathIntrospect, url.Values{"token": {"x"}, "resource": {"a", "b"}}, basic(machine)), 400, "invalid_request")
+		wantError(t, h.post(oauth.PathToken, form, basic(machine)), 400, "invalid_request")
+		wantError(t, h.post(oauth.PathIntrospect, url.Values{"token": {"x"}, "resource": {"a", "b"}}, basic(machine)), 400, "invalid_request")
 	})
 }
 
@@ -194,7 +195,7 @@ func TestAResourceMayBeRiskyItself(t *testing.T) {
 		wantError(t, h.refresh(c, alone["refresh_token"]), 400, "invalid_scope")
 		machine := h.addMachine(nil)
 		form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "resource": {apiSafe}}
-		wantError(t, h.post(PathToken, form, basic(machine)), 400, "invalid_target")
+		wantError(t, h.post(oauth.PathToken, form, basic(machine)), 400, "invalid_target")
 		// A client whose own audience is risky gets no token without the class either.
 		other := h.addClient(func(c *idp.Client) { c.Audience = []string{apiSafe} })
 		h.authorize(request(other))
@@ -208,7 +209,7 @@ func TestMachinesNameResources(t *testing.T) {
 	h := open(t)
 	machine := h.addMachine(nil)
 	post := func(resources ...string) reply {
-		return h.post(PathToken, url.Values{"grant_type": {"client_credentials"}, "resource": resources}, basic(machine))
+		return h.post(oauth.PathToken, url.Values{"grant_type": {"client_credentials"}, "resource": resources}, basic(machine))
 	}
 	if _, access := claims(t, post(apiPay).json(t)["access_token"]); access["aud"] != apiPay || access["scope"] != "accounts" {
 		t.Errorf("%v", access)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 // closes closes the window of payments that outcome says it was opened.
@@ -118,7 +119,7 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 		o.Assurance.ActionClasses = names
 		done, err := h.respond(o)
 		check(t, err)
-		tok := h.post(PathToken, exchangeForm(done.query().Get("code")), basic(c)).json(t)
+		tok := h.post(oauth.PathToken, exchangeForm(done.query().Get("code")), basic(c)).json(t)
 		if tok["scope"] != "openid payments limits offline_access" || tok["expires_in"] != 60.0 {
 			t.Errorf("%v", tok)
 		}
@@ -133,7 +134,7 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 			time.Sleep(4 * time.Minute)
 		}
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tok["refresh_token"].(string)}, "scope": {"payments limits"}}
-		wantError(t, h.post(PathToken, form, basic(c)), 400, "invalid_scope")
+		wantError(t, h.post(oauth.PathToken, form, basic(c)), 400, "invalid_scope")
 	})
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -30,7 +32,7 @@ type libraryCall struct {
 	p                      *Provider
 	router                 http.Handler
 
-	call   *Call
+	call   *oauth.Call
 	client idp.Client
 	answer func(w http.ResponseWriter, r *http.Request) error // nil: the library refused
 	err    error                                              // ours
@@ -39,15 +41,15 @@ type libraryCall struct {
 func (p *Provider) newLibraryCall() *libraryCall {
 	l := &libraryCall{p: p}
 	l.router = op.RegisterServer(l, op.Endpoints{
-		Token:      op.NewEndpoint(PathToken),
-		Userinfo:   op.NewEndpoint(PathUserInfo),
-		Revocation: op.NewEndpoint(PathRevoke),
+		Token:      op.NewEndpoint(oauth.PathToken),
+		Userinfo:   op.NewEndpoint(oauth.PathUserInfo),
+		Revocation: op.NewEndpoint(oauth.PathRevoke),
 	}, op.WithServerCORSOptions(nil))
 	return l
 }
 
 // throughLibrary answers a call by way of the library.
-func (p *Provider) throughLibrary(w http.ResponseWriter, r *http.Request, call *Call) error {
+func (p *Provider) throughLibrary(w http.ResponseWriter, r *http.Request, call *oauth.Call) error {
 	l := p.libraryCalls.Get().(*libraryCall)
 	l.call, l.client, l.answer, l.err = call, idp.Client{}, nil, nil
 	library := held{header: http.Header{}}
@@ -86,10 +88,10 @@ func (l *libraryCall) VerifyClient(ctx context.Context, _ *op.Request[op.ClientC
 	return libraryClient{registered: c}, nil
 }
 
-type grant func(ctx context.Context, r *Request) (*Response, error)
+type grant func(ctx context.Context, r *token.Request) (*token.Response, error)
 
 func (l *libraryCall) issue(ctx context.Context, redeem grant) (*op.Response, error) {
-	resp, err := redeem(ctx, &Request{Call: l.call, Client: l.client})
+	resp, err := redeem(ctx, &token.Request{Call: l.call, Client: l.client})
 	if err != nil {
 		return nil, l.refused(err)
 	}
@@ -124,7 +126,7 @@ func (l *libraryCall) DeviceToken(ctx context.Context, _ *op.ClientRequest[oidc.
 
 // Revocation is the revocation endpoint.
 func (l *libraryCall) Revocation(ctx context.Context, _ *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
-	if err := l.p.tokens.Revoke(ctx, &Request{Call: l.call, Client: l.client}); err != nil {
+	if err := l.p.tokens.Revoke(ctx, &token.Request{Call: l.call, Client: l.client}); err != nil {
 		return nil, l.refused(err)
 	}
 	l.answer = func(w http.ResponseWriter, _ *http.Request) error {
@@ -202,12 +204,12 @@ func (h *held) Write(b []byte) (int, error) { return h.body.Write(b) }
 // refusal returns the library's second opinion as our error. It gives errors neither headers nor always the right status, and
 // describes a server_error by whatever text it met.
 func (h *held) refusal() error {
-	bad := &Error{Status: h.status}
+	bad := &oauth.Error{Status: h.status}
 	if err := json.Unmarshal(h.body.Bytes(), bad); err != nil || bad.Code == "" || bad.Code == "server_error" {
-		return (&Error{Code: "server_error"}).With(http.StatusInternalServerError)
+		return (&oauth.Error{Code: "server_error"}).With(http.StatusInternalServerError)
 	}
 	if bad.Code == "invalid_client" {
-		return InvalidClient()
+		return oauth.InvalidClient()
 	}
 	return bad
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 func TestTheLibraryLogsNothingAndWeDo(t *testing.T) {
@@ -22,7 +24,7 @@ func TestTheLibraryLogsNothingAndWeDo(t *testing.T) {
 }
 
 func TestAForeignErrorOfTheLibraryIsNotRepeated(t *testing.T) {
-	for body, want := range map[string]Error{
+	for body, want := range map[string]oauth.Error{
 		`{"error":"server_error","error_description":"dial tcp 10.0.0.7:6379: refused"}`: {Code: "server_error", Status: 500},
 		`{"error":"invalid_client","error_description":"no such client"}`:                {Code: "invalid_client", Description: "client authentication failed", Status: 401},
 		`{"error":"unauthorized_client"}`:                                                {Code: "unauthorized_client", Status: 400},
@@ -33,7 +35,7 @@ func TestAForeignErrorOfTheLibraryIsNotRepeated(t *testing.T) {
 		if _, err := h.Write([]byte(body)); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := errors.AsType[*Error](h.refusal()); !ok || *got != want {
+		if got, ok := errors.AsType[*oauth.Error](h.refusal()); !ok || *got != want {
 			t.Errorf("%s: %+v", body, got)
 		}
 	}

@@ -1,0 +1,82 @@
+// Package access reads what a client asks a token for: resources (RFC 8707), authorization details (RFC 9396), and claims (OIDC Core
+// §5.5).
+package access
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+)
+
+// Bounds of the resource parameter, the one that may come several times (RFC 8707 §2).
+const (
+	MaxResources = 8
+	MaxResource  = 512 // bytes
+)
+
+// A Catalog is what clients can ask for here: the operator's scopes, resources and types of authorization details.
+type Catalog struct {
+	Issuer string
+	Policy idp.Policy
+}
+
+// Targets reads the resource parameter: absolute URIs without fragment (RFC 8707 §2) of registered resources that the
+// client may have tokens for. The provider itself is always one, for userinfo.
+func (cat Catalog) Targets(c idp.Client, values []string) ([]string, error) {
+	var out []string
+	for _, uri := range values {
+		u, err := url.Parse(uri)
+		switch {
+		case uri == "": // as if omitted (RFC 6749 §3.1)
+			continue
+		case len(uri) > MaxResource || err != nil || !u.IsAbs() || strings.Contains(uri, "#"):
+			return nil, oauth.Refuse("invalid_target", "resource is not an absolute URI without fragment")
+		case slices.Contains(out, uri):
+			continue
+		case len(out) == MaxResources:
+			return nil, oauth.Refuse("invalid_target", fmt.Sprintf("more than %d resources", MaxResources))
+		case !cat.MayTarget(c, uri):
+			return nil, oauth.Refuse("invalid_target", "a resource is not known here, or the client may not have tokens for it")
+		}
+		out = append(out, uri)
+	}
+	return out, nil
+}
+
+// MayTarget reports whether the client may have tokens for a resource.
+func (cat Catalog) MayTarget(c idp.Client, uri string) bool {
+	_, registered := cat.Policy.Resources[uri]
+	return uri == cat.Issuer || registered && (len(c.Resources) == 0 || slices.Contains(c.Resources, uri))
+}
+
+// Carried filters scopes to those that tokens for these resources carry. The standard ones are about the person and are
+// for the provider's own userinfo; whether there is an ID token does not depend on them being carried.
+func (cat Catalog) Carried(scopes, resources []string) (out []string) {
+	for _, scope := range scopes {
+		if slices.ContainsFunc(resources, func(uri string) bool {
+			if uri == cat.Issuer {
+				return slices.Contains(idp.StandardScopes, scope)
+			}
+			return slices.Contains(cat.Policy.Resources[uri].Scopes, scope)
+		}) {
+			out = append(out, scope)
+		}
+	}
+	return out
+}
+
+// Reachable filters the scopes of a request that names resources: what no token for them would carry is not asked for, of
+// the person as little as of the authentication.
+func (cat Catalog) Reachable(scopes, resources []string) []string {
+	if len(resources) == 0 {
+		return scopes
+	}
+	carried := cat.Carried(scopes, resources)
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+		return !slices.Contains(carried, scope) && !slices.Contains(idp.StandardScopes, scope)
+	})
+}

@@ -1,0 +1,147 @@
+package authorize
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/sender"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Pushed authorization requests (RFC 9126): the client hands its request in here, authenticated, and sends the browser to
+// the authorization endpoint with a reference to it.
+//
+// A reference is used once, counted where the flow ends: a person may reload the authorization URL, or open it in a second
+// tab, as long as nothing was answered. The first answer, a code or an error, claims the reference in the round trip that
+// it makes anyway (Respond). The claim outlives every interaction that began from the reference, and of those one alone
+// answers.
+const (
+	referencePrefix = "urn:ietf:params:oauth:request_uri:" // RFC 9126 §2.2
+	referenceTTL    = 90 * time.Second
+	usedTTL         = idp.InteractionTTL + time.Minute // the minute: an authorize that was under way when the reference was used
+)
+
+// A pushed request is what was sent, not what it meant then: it is read again when it is used, by the same code, so that a
+// redirect URI or a scope that the client lost in between is lost (RFC 9126 §4).
+type pushed struct {
+	ClientID string `json:"client"`
+	Form     string `json:"form"` // authorizeParams only: nothing that authenticated the client is kept
+}
+
+// PushGuard guards the pushed authorization request endpoint.
+var PushGuard = oauth.Guard{Methods: []string{http.MethodPost}, Credentials: true, Scripts: true, Several: []string{"resource"}, Check: pushable}
+
+// pushable refuses what no pushed request may be.
+func pushable(form url.Values) *oauth.Error {
+	if form.Get("request_uri") != "" { // RFC 9126 §2.1
+		return oauth.InvalidRequest("request_uri has no place in a pushed request")
+	}
+	return oauth.NotTooLong(form)
+}
+
+// Push is the pushed authorization request endpoint: it validates a request as the authorization endpoint does, and keeps it.
+func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call) error {
+	c, err := s.cfg.Registrar.Requester(r, call)
+	if err != nil {
+		return err
+	}
+	if sent := call.Form.Get("client_id"); sent != "" && sent != c.ID {
+		return oauth.Refuse("invalid_request", "client_id is not the client that authenticated")
+	}
+	form := oauth.Keep(call.Form, Params)
+	form.Set("client_id", c.ID)
+	if form, err = s.unwrap(r.Context(), c, form); err != nil { // what is kept is what was signed (RFC 9126 §3)
+		return err
+	}
+	b, err := s.bindCode(call.Sender, c, form)
+	if err != nil {
+		return err
+	}
+	if err := ownRedirect(c, form); err != nil {
+		return err
+	}
+	req := idp.Request{}
+	if err := manner(form, c, &req); err != nil {
+		return err
+	}
+	if _, err := s.read(r, form, c, &req); err != nil {
+		return err
+	}
+	reference := idp.Secret(referencePrefix) + idp.NewSecret()
+	put, err := s.pushes.PutOp(reference.Hash(), pushed{ClientID: c.ID, Form: form.Encode()}, 0)
+	if err != nil {
+		return fmt.Errorf("keep pushed request: %w", err)
+	}
+	if err := s.cfg.Ephemeral.Do(r.Context(), b.With(put)...); err != nil {
+		return fmt.Errorf("keep pushed request: %w", err)
+	}
+	if err := b.Settled(); err != nil { // what was kept stays unsaid, and expires
+		return err
+	}
+	return web.WriteJSON(w, http.StatusCreated, map[string]any{"request_uri": reference.Reveal(), "expires_in": int(referenceTTL.Seconds())})
+}
+
+// bindCode binds the code to the key that a DPoP proof at this endpoint proves, as dpop_jkt would (RFC 9449 §10.1). Nobody has
+// to send one here.
+func (s *Service) bindCode(from oauth.Sender, c idp.Client, form url.Values) (sender.Binding, error) {
+	if len(from.Proofs) == 0 {
+		return sender.Binding{}, nil
+	}
+	b, err := s.cfg.Binder.CheckProof(from, c, "", time.Now())
+	if err != nil {
+		return sender.Binding{}, err
+	}
+	if asked := form.Get("dpop_jkt"); asked != "" && asked != b.JKT {
+		return sender.Binding{}, sender.InvalidProof("the DPoP proof is of another key than dpop_jkt names")
+	}
+	form.Set("dpop_jkt", b.JKT)
+	return b, nil
+}
+
+// refersToPush reports whether an authorization request is a reference to a pushed one. Then client_id and request_uri are
+// all of it: parameters beside them are not used (RFC 9101 §5).
+func refersToPush(form url.Values) bool {
+	return slices.ContainsFunc(form["request_uri"], func(uri string) bool { return strings.HasPrefix(uri, referencePrefix) })
+}
+
+// pulled returns the request that form refers to, and the hash of the reference. Its errors are for the person: nothing
+// here says where else to send them.
+func (s *Service) pulled(r *http.Request, form url.Values, c idp.Client) (url.Values, string, error) {
+	refused := func(reason string) (url.Values, string, error) {
+		return nil, "", badLink("invalid_request_uri", "It was used already, or it is too old.", errors.New(reason))
+	}
+	reference := idp.Secret(form.Get("request_uri"))
+	switch {
+	case len(form["request_uri"]) > 1:
+		return refused("request_uri repeated")
+	case form.Get("request") != "": // RFC 9101 §5
+		return refused("request beside request_uri")
+	}
+	kept, err := s.pushes.Get(r.Context(), reference.Hash())
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return refused("request_uri unknown, used or expired")
+	case err != nil:
+		return nil, "", fmt.Errorf("load pushed request: %w", err)
+	case kept.ClientID != c.ID: // RFC 9126 §2.2: bound to the client that pushed it
+		return refused("request_uri of another client")
+	}
+	request, err := url.ParseQuery(kept.Form)
+	if err != nil {
+		return nil, "", fmt.Errorf("read pushed request: %w", err)
+	}
+	return request, reference.Hash(), nil
+}
+
+// useUp is what it takes to use a reference up: the first op's Found says that this is its one use.
+func (s *Service) useUp(hash string) (claim, remove *ephemeral.Op) {
+	return &ephemeral.Op{Verb: ephemeral.Claim, Key: "par-used:" + hash, Value: []byte("1"), TTL: usedTTL}, s.pushes.DeleteOp(hash)
+}

@@ -1,0 +1,59 @@
+package authorize
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/access"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// demand is what one authorization request says about the authentication it wants.
+type demand struct {
+	ACRValues []string             // acr_values: a wish, in order of preference
+	ACR       *access.ClaimRequest // claims.id_token.acr; nil: not asked for
+	MaxAge    *time.Duration       // max_age; nil: none
+	Login     bool                 // prompt=login
+	Access    idp.Access
+}
+
+// requirement folds a request, its client and its scopes into the strictest combination (design §2).
+//
+// Two choices need their reason. A registered default_max_age is a bound that a request can lower but not lift, because
+// the request travels through the browser and can be edited there. And where acr_values and the acr claim are both sent,
+// which OIDC Core §5.5.1.1 leaves open, what satisfies both is asked for, else what the claim says, being the one that
+// can be essential.
+func requirement(p idp.Policy, c idp.Client, d demand) idp.Requirement {
+	need := idp.Requirement{
+		ACRValues:     d.ACRValues,
+		MinimumACR:    c.MinimumACR,
+		ActionClasses: p.ActionClassesOf(d.Access),
+		Fresh:         d.Login,
+	}
+	if asked := d.ACR.Strings(); len(asked) > 0 {
+		need.Essential = d.ACR.Essential
+		both := slices.DeleteFunc(slices.Clone(d.ACRValues), func(v string) bool { return !slices.Contains(asked, v) })
+		if len(both) == 0 {
+			both = asked
+		}
+		need.ACRValues = both
+	}
+	if len(need.ACRValues) == 0 {
+		need.ACRValues = c.DefaultACRValues
+	}
+	if !need.Essential { // a wish that nobody here understands is no wish
+		need.ACRValues = slices.DeleteFunc(slices.Clone(need.ACRValues), func(v string) bool {
+			_, _, known := p.Resolve(v)
+			return !known
+		})
+	}
+	for _, limit := range []*time.Duration{d.MaxAge, c.DefaultMaxAge} {
+		if limit != nil && (need.MaxAge == nil || *limit < *need.MaxAge) {
+			need.MaxAge = limit
+		}
+	}
+	if need.MaxAge != nil && *need.MaxAge == 0 {
+		need.Fresh = true
+	}
+	return need
+}

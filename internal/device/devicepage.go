@@ -1,0 +1,243 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// What a person sees of a device that wants to be connected:
+//
+//	GET /device[?user_code=…] ─► type the code ─► POST /device ─► what asks, and from where ─► POST /device/confirm
+//	                                                                                             │ Config.Begin
+//	     /device/connected, /device/refused ◄── Respond ◄── sign in anew, consent (package login) ◄─┘
+
+// errWrongCode: no device that can be connected shows this code.
+var errWrongCode = errors.New("no such user code")
+
+// showDevice is the page for the code. A code in the address (RFC 8628 §3.3.1) is looked up as if it had been typed; it
+// still takes a person to go on.
+func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Has("user_code") {
+		return s.showAsking(w, r, r.URL.Query().Get("user_code"))
+	}
+	s.cfg.Sessions.EnsureBrowser(w, r)
+	return s.askForCode(w, r, http.StatusOK, "", "")
+}
+
+// findDevice takes the code that was typed.
+func (s *Service) findDevice(w http.ResponseWriter, r *http.Request) error {
+	if err := web.ReadForm(r); err != nil {
+		return err
+	}
+	return s.showAsking(w, r, r.PostFormValue("user_code"))
+}
+
+func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int, typed, fault string) error {
+	if len(typed) > maxUserCode {
+		typed = ""
+	}
+	return s.cfg.Shell.Render(w, r, s.pages, "device", web.Page{
+		Name: "device", Title: "Connect a device", Status: status, Data: struct{ Typed, Error string }{typed, fault},
+	})
+}
+
+// An asking is the data of device_confirm.html.
+type asking struct {
+	App, Code      string
+	Scopes         []string // in words
+	At             time.Time
+	Agent, Address string // of the device, as far as it can be told
+}
+
+// showAsking shows who asks and from where, because the one who typed the code may have it from a stranger (RFC 8628 §5.4).
+func (s *Service) showAsking(w http.ResponseWriter, r *http.Request, typed string) error {
+	_, d, err := s.deviceShowing(w, r, typed)
+	if errors.Is(err, errWrongCode) {
+		return s.askForCode(w, r, http.StatusBadRequest, typed, "That isn’t a code we are waiting for. Check it, or start again on the device.")
+	}
+	if err != nil {
+		return err
+	}
+	c, req, _, err := s.wants(r, d)
+	if err != nil {
+		return err
+	}
+	data := asking{App: c.Name, Code: groupedUserCode(d.UserCode), At: d.CreatedAt, Agent: d.Agent, Address: d.Address}
+	for _, name := range req.Scopes {
+		words := name
+		if s := s.cfg.Catalog.Policy.Scopes[name]; s.Description != "" {
+			words = s.Description
+		}
+		data.Scopes = append(data.Scopes, words)
+	}
+	return s.cfg.Shell.Render(w, r, s.pages, "device_confirm", web.Page{
+		Name: "device", Title: "Connect a device", Data: data,
+		Client: &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "on another device"},
+	})
+}
+
+// confirmDevice leads into the interaction that answers the device, or refuses it.
+func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
+	if err := web.ReadForm(r); err != nil {
+		return err
+	}
+	hash, d, err := s.deviceShowing(w, r, r.PostFormValue("user_code"))
+	if errors.Is(err, errWrongCode) {
+		return s.askForCode(w, r, http.StatusBadRequest, "", "That code is no longer valid. Start again on the device.")
+	}
+	if err != nil {
+		return err
+	}
+	switch r.PostFormValue("answer") {
+	case "go":
+	case "refuse":
+		if err := s.answerDevice(r.Context(), hash, func(d *device) { d.Denied = true }); err != nil {
+			return deviceProblem(err)
+		}
+		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
+		return nil
+	default:
+		return s.showAsking(w, r, d.UserCode)
+	}
+	_, req, need, err := s.wants(r, d)
+	if err != nil {
+		return err
+	}
+	req.Device = hash
+	location, err := s.cfg.Begin(r.Context(), w, r, req, need)
+	if err != nil {
+		return fmt.Errorf("begin interaction: %w", err)
+	}
+	http.Redirect(w, r, location, http.StatusSeeOther)
+	return nil
+}
+
+// deviceShowing finds the request whose device shows this code, and the hash it is kept under; errWrongCode if there is
+// none that waits for an answer.
+func (s *Service) deviceShowing(w http.ResponseWriter, r *http.Request, typed string) (hash string, d device, err error) {
+	code, ok := readUserCode(typed)
+	if !ok {
+		return "", device{}, errWrongCode // and no guess either: no device shows such a thing
+	}
+	guessers := guessersOf(r, s.cfg.Sessions.EnsureBrowser(w, r))
+	get := userCodeOp(ephemeral.Get, code)
+	ops := []*ephemeral.Op{get}
+	for _, g := range guessers {
+		ops = append(ops, g.shut())
+	}
+	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
+		return "", device{}, fmt.Errorf("look for user code: %w", err)
+	}
+	for _, shut := range ops[1:] {
+		if shut.Found {
+			return "", device{}, tooManyGuesses(w)
+		}
+	}
+	if get.Found {
+		hash = string(get.Result)
+		d, err = s.devices.Get(r.Context(), hash)
+	}
+	switch {
+	case err != nil && !errors.Is(err, idp.ErrNotFound):
+		return "", device{}, fmt.Errorf("load device request: %w", err)
+	case !get.Found || err != nil || d.UserCode != code || d.Allowed != nil || d.Denied || d.expired(time.Now()):
+		if err := s.guessed(r.Context(), guessers); err != nil {
+			return "", device{}, fmt.Errorf("count wrong code: %w", err)
+		}
+		return "", device{}, errWrongCode
+	}
+	return hash, d, nil
+}
+
+// wants reads what a device asked for, as it is to be taken now.
+func (s *Service) wants(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
+	refused := &web.Problem{
+		Status: http.StatusBadRequest, Code: "invalid_request", Title: "This device can’t be connected",
+		Text: "What it asks for isn’t allowed here any more.", Next: "Ask the people behind the application.",
+	}
+	c, err := s.cfg.DB.Client(r.Context(), d.ClientID)
+	if errors.Is(err, idp.ErrNotFound) {
+		refused.Err = err
+		return c, idp.Request{}, idp.Requirement{}, refused
+	}
+	if err != nil {
+		return c, idp.Request{}, idp.Requirement{}, fmt.Errorf("load client: %w", err)
+	}
+	form, err := url.ParseQuery(d.Form)
+	if err != nil {
+		return c, idp.Request{}, idp.Requirement{}, fmt.Errorf("read device request: %w", err)
+	}
+	req, need, err := s.readDevice(r, form, c)
+	if bad, ok := errors.AsType[*oauth.Error](err); ok {
+		refused.Err = bad
+		return c, req, need, refused
+	}
+	return c, req, need, err
+}
+
+// Respond ends the interaction of a device: what the outcome allows waits for its next poll.
+func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+	ctx := context.WithoutCancel(r.Context()) // half an answer would let the person come back to an interaction that has none
+	err := s.answerDevice(ctx, i.Request.Device, func(d *device) {
+		if o.Error != "" {
+			d.Denied = true
+			return
+		}
+		a := token.Allowed(i.Request, o)
+		d.Allowed = &a
+	})
+	if err != nil {
+		return deviceProblem(err)
+	}
+	if err := s.cfg.Ephemeral.Do(ctx, &ephemeral.Op{Verb: ephemeral.Delete, Key: idp.InteractionBucket + ":" + i.ID}); err != nil {
+		web.Note(ctx, slog.Any("forget_interaction", err)) // it has been answered, and expires
+	}
+	switch o.Error {
+	case "":
+		http.Redirect(w, r, oauth.PathDeviceConnected, http.StatusSeeOther)
+	case "unmet_authentication_requirements":
+		return &web.Problem{
+			Status: http.StatusForbidden, Code: o.Error, Title: "This device was not connected",
+			Text: "None of your passkeys can prove what it asks for.", Next: "See your passkeys", NextURL: "/account/passkeys",
+		}
+	default:
+		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
+	}
+	return nil
+}
+
+// deviceProblem is what a person reads when their answer came too late.
+func deviceProblem(err error) error {
+	switch {
+	case errors.Is(err, errDeviceAnswered):
+		return &web.Problem{
+			Status: http.StatusConflict, Code: "interaction_ended", Title: "This device was answered already",
+			Text: "You may have used the back button, reloaded the page, or answered in another tab.", Next: "Go back to your device.", Err: err,
+		}
+	case errors.Is(err, errDeviceExpired), errors.Is(err, idp.ErrNotFound):
+		return &web.Problem{
+			Status: http.StatusBadRequest, Code: "expired", Title: "That took too long",
+			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code", NextURL: oauth.PathDevice, Err: err,
+		}
+	}
+	return fmt.Errorf("answer device: %w", err)
+}
+
+func (s *Service) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
+	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}})
+}
+
+func (s *Service) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
+	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}})
+}

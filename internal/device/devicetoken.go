@@ -1,0 +1,91 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/token"
+)
+
+// pollLeeway forgives a poll that is early because the one before took longer on its way.
+const pollLeeway = time.Second
+
+// What a poll may find, besides errDeviceExpired.
+var (
+	errDeviceForeign = errors.New("device code of another client")
+	errDevicePending = errors.New("nobody has answered yet")
+	errDeviceEarly   = errors.New("polled too early")
+)
+
+// Redeem is the device_code grant (RFC 8628 §3.4). The code works once, for the client that asked for it. What comes
+// of it is a family as of an authorization code: of the ceremony that the person went through, whenever the device asks.
+func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response, error) {
+	c, now := r.Client, time.Now()
+	is, err := s.cfg.Tokens.Prepare(ctx, r, now)
+	if err != nil {
+		return nil, err
+	}
+	if is.Wish, err = s.cfg.Tokens.Wish(c, r.Form); err != nil {
+		return nil, err
+	}
+	code := idp.Secret(r.Form.Get("device_code"))
+	d, err := s.poll(ctx, code.Hash(), c.ID, now)
+	switch {
+	case err == nil:
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+	case errors.Is(err, errDeviceForeign):
+		return nil, oauth.InvalidGrant("the device code was issued to another client")
+	case errors.Is(err, errDeviceExpired):
+		return nil, oauth.Refuse("expired_token", "the device code has expired; ask for another one")
+	case errors.Is(err, errDevicePending):
+		return nil, oauth.Refuse("authorization_pending", "nobody has answered yet")
+	case errors.Is(err, errDeviceEarly):
+		return nil, oauth.Refuse("slow_down", "wait 5 seconds longer from now on")
+	default:
+		return nil, oauth.Broken(ctx, "poll", err)
+	}
+	if d.Denied {
+		return nil, oauth.Refuse("access_denied", "the user did not allow it")
+	}
+	return s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
+}
+
+// poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:
+// each that is too early makes the interval longer (RFC 8628 §3.5), for all pollers of the code together.
+func (s *Service) poll(ctx context.Context, hash, clientID string, now time.Time) (device, error) {
+	early := false
+	answered := device{}
+	_, err := s.devices.Update(ctx, hash, 0, func(d *device) error {
+		switch {
+		case d.ClientID != clientID:
+			return errDeviceForeign
+		case d.expired(now):
+			return errDeviceExpired
+		case d.Denied || d.Allowed != nil:
+			answered = *d
+			return errDeviceAnswered
+		}
+		if early = now.Sub(d.PolledAt) < d.Interval-pollLeeway; early {
+			d.Interval += pollInterval
+		}
+		d.PolledAt = now
+		return nil
+	})
+	switch {
+	case errors.Is(err, errDeviceAnswered) && answered.Denied:
+		return answered, nil
+	case errors.Is(err, errDeviceAnswered):
+		return s.devices.Take(ctx, hash)
+	case errors.Is(err, idp.ErrConflict): // others polled in between, again and again
+		return device{}, errDeviceEarly
+	case err != nil:
+		return device{}, err
+	case early:
+		return device{}, errDeviceEarly
+	}
+	return device{}, errDevicePending
+}

@@ -1,0 +1,281 @@
+// Package logout ends sessions and tells applications.
+//
+//	application ──▶ /oauth2/end_session ──▶ /logout asks ──▶ the session and its families end ──▶ back, or /logged-out
+//	                                                               │
+//	application ◀── logout token ◀── Deliver ◀── outbox ◀── whatever ends a session, in its transaction
+package logout
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/subject"
+	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// logoutTTL is how long a person may think about signing out.
+const logoutTTL = 10 * time.Minute
+
+//go:embed pages
+var files embed.FS
+
+// Config wires a Service.
+type Config struct {
+	Issuer    string
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Shell     *web.Shell
+	Sessions  *session.Sessions
+	Keys      *keys.Ring // sign logout tokens
+	Names     *subject.Names
+	Tokens    *token.Service
+	Outbound  *outbound.Client // tells clients
+	Logger    *slog.Logger     // of deliveries
+}
+
+// Service ends sessions and tells clients. It may be used by any number of goroutines.
+type Service struct {
+	cfg     Config
+	logouts ephemeral.Bucket[logout]
+	pages   *web.Pages
+}
+
+// New returns a Service.
+func New(cfg Config) (*Service, error) {
+	pages, err := cfg.Shell.Parse(files, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse pages: %w", err)
+	}
+	return &Service{cfg: cfg, logouts: ephemeral.NewBucket[logout](cfg.Ephemeral, "logout", logoutTTL), pages: pages}, nil
+}
+
+// Mount adds the endpoint that applications send browsers to, and the pages.
+func (s *Service) Mount(protocol, browser *http.ServeMux) {
+	s.cfg.Shell.Handle(protocol, "GET "+oauth.PathEndSession, s.endSession)
+	s.cfg.Shell.Handle(protocol, "POST "+oauth.PathEndSession, s.endSession)
+	protocol.HandleFunc("GET "+oauth.PathLoggedOutJS, s.loggedOutScript)
+	s.cfg.Shell.Handle(browser, "GET "+oauth.PathLogout, s.showLogout)
+	s.cfg.Shell.Handle(browser, "POST "+oauth.PathLogout, s.confirmLogout)
+	s.cfg.Shell.Handle(browser, "GET "+oauth.PathLoggedOut, s.showLoggedOut)
+}
+
+// A logout is a validated request to sign out (OpenID Connect RP-Initiated Logout 1.0). It waits in the ephemeral store
+// while the person is asked, and because a cross-site POST arrives without our cookies: only the page it is sent to
+// knows whose browser this is.
+type logout struct {
+	ClientID    string `json:"client,omitempty"`
+	RedirectURI string `json:"redirect_uri,omitempty"` // registered for the client
+	State       string `json:"state,omitempty"`
+	// SessionID is the session that a verified id_token_hint was issued in; it proves that the request comes from a client
+	// of that session.
+	SessionID string `json:"sid,omitempty"`
+	// Frames are the addresses that the page of a finished logout shows, so that their clients end their sessions too.
+	Frames []string `json:"frames,omitempty"`
+}
+
+var Params = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
+
+// endSession is the end_session endpoint, by GET and POST.
+func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
+	if err := web.ReadForm(r); err != nil {
+		return err
+	}
+	form := r.Form
+	if r.Method == http.MethodPost {
+		form = r.PostForm
+	}
+	l, err := s.readLogout(r, form)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet {
+		sess, err := s.session(r)
+		if err != nil {
+			return err
+		}
+		if l.settled(sess) {
+			return s.finishLogout(w, r, l, sess)
+		}
+	}
+	id := idp.NewSecret()
+	if err := s.logouts.Put(r.Context(), id.Hash(), l); err != nil {
+		return fmt.Errorf("put logout: %w", err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, oauth.PathLogout+"?l="+id.Reveal(), http.StatusSeeOther)
+	return nil
+}
+
+// readLogout validates the request. A hint that is not ours counts as none, so the person is asked and stays here; a
+// redirect URI that is not registered is an error that a person sees, never a redirect (op-requirements 34).
+func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
+	problem := func(text string, err error) error {
+		return &web.Problem{
+			Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-out link doesn't work", Text: text,
+			Next: "Sign out here", NextURL: oauth.PathLogout, Err: err,
+		}
+	}
+	for _, name := range Params {
+		if len(form[name]) > 1 {
+			return logout{}, problem("The application sent a parameter twice.", errors.New(name+" repeated"))
+		}
+	}
+	l, sid := logout{ClientID: form.Get("client_id")}, ""
+	if hint := form.Get("id_token_hint"); hint != "" {
+		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)
+		switch {
+		case errors.Is(err, keys.ErrToken):
+			return logout{}, nil // who sent it is anybody's guess: ask, and lead nowhere
+		case err != nil:
+			return logout{}, err
+		case l.ClientID != "" && l.ClientID != c.Audience: // RP-Initiated Logout §2
+			return logout{}, problem("The application contradicts itself about who it is.", errors.New("client_id is not the hint's audience"))
+		}
+		l.ClientID, sid = c.Audience, c.Session
+	}
+	if l.ClientID == "" {
+		return l, nil
+	}
+	client, err := s.cfg.DB.Client(r.Context(), l.ClientID)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return logout{}, fmt.Errorf("load client: %w", err)
+	}
+	l.ClientID = client.ID // empty if there is none
+	l.SessionID, _ = s.cfg.Names.Session(client, sid)
+	uri := form.Get("post_logout_redirect_uri")
+	switch {
+	case uri == "":
+		return l, nil
+	case !slices.Contains(client.PostLogoutRedirectURIs, uri):
+		return logout{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("post_logout_redirect_uri not registered"))
+	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has confirmed where that leads
+		return l, nil
+	case len(form.Get("state")) > oauth.MaxState:
+		return logout{}, problem("The application sent more than we can carry.", errors.New("state too long"))
+	}
+	l.RedirectURI, l.State = uri, form.Get("state")
+	return l, nil
+}
+
+// settled reports whether there is nothing to ask: nobody is signed in, or a client of this very session says so. An
+// unverified request must not sign people out unasked: any page could send it.
+func (l logout) settled(sess *idp.Session) bool {
+	return sess == nil || l.SessionID != "" && l.SessionID == sess.ID
+}
+
+// session is this browser's, or nil.
+func (s *Service) session(r *http.Request) (*idp.Session, error) {
+	sess, err := s.cfg.Sessions.Current(r.Context(), r)
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("current session: %w", err)
+	}
+	return sess, nil
+}
+
+// showLogout asks, or ends what needs no question.
+func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
+	id := idp.Secret(r.FormValue("l"))
+	l, err := s.logouts.Get(r.Context(), id.Hash())
+	if errors.Is(err, idp.ErrNotFound) { // expired, or our own pages sent the person: then there is nowhere to return to
+		l, err = logout{}, nil
+	}
+	if err != nil {
+		return fmt.Errorf("get logout: %w", err)
+	}
+	sess, err := s.session(r)
+	if err != nil {
+		return err
+	}
+	if l.settled(sess) {
+		return s.finishLogout(w, r, l, sess)
+	}
+	user, err := s.cfg.DB.UserByID(r.Context(), sess.UserID)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return fmt.Errorf("load user: %w", err)
+	}
+	page := web.Page{Name: "logout-confirm", Title: "Sign out", Data: struct{ ID string }{id.Reveal()}, FormAction: l.RedirectURI}
+	if err == nil {
+		page.User = &web.Chip{Name: user.Name, Email: user.Email}
+	}
+	if l.ClientID != "" {
+		if c, err := s.cfg.DB.Client(r.Context(), l.ClientID); err == nil {
+			page.Client = &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI}
+		}
+	}
+	return s.cfg.Shell.Render(w, r, s.pages, "logout", page)
+}
+
+// confirmLogout ends the session. It stands behind the browser chain, which refuses forms of other origins.
+func (s *Service) confirmLogout(w http.ResponseWriter, r *http.Request) error {
+	if err := web.ReadForm(r); err != nil {
+		return err
+	}
+	l, err := s.logouts.Take(r.Context(), idp.Secret(r.PostFormValue("l")).Hash())
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return fmt.Errorf("take logout: %w", err)
+	}
+	sess, err := s.session(r)
+	if err != nil {
+		return err
+	}
+	return s.finishLogout(w, r, l, sess)
+}
+
+// finishLogout ends the session and what lives by it, and sends the person back or to the page that says so.
+func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout, sess *idp.Session) error {
+	target := l.target()
+	if sess != nil {
+		ctx := context.WithoutCancel(r.Context()) // half a sign-out would be none
+		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
+		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
+		// What hangs from it first: should the second step fail, the person is still signed in, sees so, and tries again.
+		clients, err := s.cfg.DB.EndSession(ctx, sess.ID, time.Now(), ev)
+		if err != nil {
+			return fmt.Errorf("end what hangs from the session: %w", err)
+		}
+		if err := s.cfg.Sessions.End(ctx, w, r); err != nil {
+			return fmt.Errorf("end session: %w", err)
+		}
+		if l.Frames = s.logoutFrames(ctx, clients, sess.ID); len(l.Frames) > 0 {
+			id := idp.NewSecret()
+			if err := s.logouts.Put(ctx, id.Hash(), l); err != nil {
+				web.Note(ctx, slog.Any("frontchannel_error", err)) // the person is signed out, and that is what counts
+			} else {
+				target = oauth.PathLoggedOut + "?l=" + id.Reveal()
+			}
+		}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, target, http.StatusSeeOther)
+	return nil
+}
+
+// target is where the person goes in the end.
+func (l logout) target() string {
+	if l.RedirectURI == "" {
+		return oauth.PathLoggedOut
+	}
+	params := url.Values{}
+	if l.State != "" {
+		params.Set("state", l.State)
+	}
+	return oauth.WithParams(l.RedirectURI, params)
+}

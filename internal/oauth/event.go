@@ -1,0 +1,16 @@
+package oauth
+
+import (
+	"context"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// ClientEvent returns an event that a client caused.
+func ClientEvent(ctx context.Context, kind idp.EventKind, userID, clientID string, now time.Time) idp.Event {
+	e := idp.NewEvent(kind, userID, now)
+	e.ClientID, e.RequestID = clientID, web.RequestID(ctx)
+	return e
+}

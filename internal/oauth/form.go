@@ -1,0 +1,100 @@
+package oauth
+
+import (
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Scopes that are not only about claims.
+const (
+	ScopeOpenID  = "openid"
+	ScopeOffline = "offline_access"
+)
+
+// Bounds of what a request may carry.
+const (
+	MaxState = 512 // bytes: state comes back in a URL, and nonce is stored
+	MaxHint  = 256 // bytes of login_hint and of one word
+	maxWords = 32  // values of scope, acr_values, ui_locales
+	// MaxRequest bounds a request that is stored, in bytes. Encoded it is at most three times that, which the store takes.
+	MaxRequest = 16 << 10
+)
+
+// Words splits a space-separated list, drops duplicates and what exceeds the bound. A word that is too long is cut: nobody
+// knows it any longer, but it stays in the list, because an empty list means something else.
+func Words(s string) []string {
+	var out []string
+	for _, word := range strings.Fields(s) {
+		word = word[:min(len(word), MaxHint+1)]
+		if !slices.Contains(out, word) && len(out) < maxWords {
+			out = append(out, word)
+		}
+	}
+	return out
+}
+
+// Beyond reports whether more is wanted than was granted.
+func Beyond(wanted, granted []string) bool {
+	return slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(granted, s) })
+}
+
+// Keep returns the parameters with these names. One without a value counts as omitted (RFC 6749 §3.1).
+func Keep(form url.Values, names []string) url.Values {
+	out := url.Values{}
+	for _, name := range names {
+		for _, value := range form[name] {
+			if value != "" {
+				out.Add(name, value)
+			}
+		}
+	}
+	return out
+}
+
+// Size returns the bytes of a form's names and values.
+func Size(form url.Values) (size int) {
+	for name, values := range form {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	return size
+}
+
+// WithParams adds parameters to a registered URI and keeps the query it has (RFC 6749 §3.1.2).
+func WithParams(uri string, params url.Values) string {
+	if len(params) == 0 {
+		return uri
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return uri // cannot be: it was registered
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += params.Encode()
+	return u.String()
+}
+
+// NotTooLong refuses a request that is larger than MaxRequest (RFC 9126 §2.3).
+func NotTooLong(form url.Values) *Error {
+	if Size(form) > MaxRequest {
+		return InvalidRequest(fmt.Sprintf("the request is longer than %d bytes", MaxRequest)).With(http.StatusRequestEntityTooLarge)
+	}
+	return nil
+}
+
+// FormTarget lets the template take a private-use scheme (RFC 8252 §7.1: it contains a dot) for an address. Everything else
+// stays text, which the template defuses if it is a script.
+func FormTarget(uri string) any {
+	scheme, _, _ := strings.Cut(uri, ":")
+	if strings.Contains(scheme, ".") {
+		return template.URL(uri)
+	}
+	return uri
+}

@@ -1,0 +1,57 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+)
+
+// ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
+// rest of the request, it does not work again.
+func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, error) {
+	c, now := r.Client, time.Now()
+	w, err := s.Wish(c, r.Form)
+	if err != nil {
+		return nil, err
+	}
+	code := idp.Secret(r.Form.Get("code"))
+	take := s.codes.TakeOp(code.Hash())
+	is, err := s.Prepare(ctx, r, now, take)
+	if err != nil {
+		return nil, err
+	}
+	is.Wish = w
+	a, err := s.codes.Decode(take)
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil, s.Reused(ctx, c, code, now)
+	}
+	if err != nil {
+		return nil, oauth.Broken(ctx, "take code", err)
+	}
+	switch {
+	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
+		return nil, oauth.InvalidGrant("the code was issued to another client or for another redirect_uri")
+	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
+		return nil, oauth.InvalidGrant("code_verifier does not fit code_challenge")
+	}
+	return s.Settle(ctx, is, a, FamilyOf(code))
+}
+
+// proves reports whether the verifier belongs to the challenge (RFC 7636 §4.6). A challenge is never waived, and a
+// verifier without one is refused: somebody took the challenge out of the request on its way (RFC 9700 §4.8.2).
+func proves(challenge, verifier string, needed bool) bool {
+	if challenge == "" {
+		return verifier == "" && !needed
+	}
+	if len(verifier) < 43 || len(verifier) > 128 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
+}

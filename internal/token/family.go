@@ -1,0 +1,99 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// firstLook is how soon after a client's first tokens its session is looked up. From then on we know when the session may end
+// by itself; until then we do not, and the person may have signed out while the code was on its way.
+const firstLook = time.Minute
+
+// settle stores the family that an authorization produces, in one batch, and answers with its first tokens. Every grant
+// with a person behind it ends here, or in the family that this began.
+func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
+	c, now := is.client, is.now
+	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
+		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
+	}
+	f := idp.Family{
+		ID:           familyID,
+		ClientID:     c.ID,
+		UserID:       a.UserID,
+		SessionID:    a.SessionID,
+		Scopes:       a.Scopes,
+		Audience:     c.Audience,
+		Resources:    a.Resources,
+		Details:      a.Details,
+		Assurance:    a.Assurance,
+		Claims:       a.Claims,
+		Confirmation: is.confirmation,
+		CreatedAt:    now,
+		Granted:      a.Granted,
+	}
+	if err := s.allow(is, f); errors.Is(err, errClosed) {
+		return nil, oauth.InvalidGrant("nothing that was allowed is allowed any longer")
+	} else if err != nil {
+		return nil, err
+	}
+	f.ExpiresAt = is.expires // nothing of it outlives its only access token
+	var refresh idp.Secret
+	if slices.Contains(a.Scopes, oauth.ScopeOffline) && slices.Contains(c.GrantTypes, idp.GrantRefreshToken) {
+		handle, secret := boundHandle(c, is.confirmation), idp.NewSecret()
+		refresh = handle + "." + secret
+		f.Offline, f.ExpiresAt = true, now.Add(s.cfg.Lifetimes.Refresh)
+		f.HandleHash, f.CurrentHash = handle.Hash(), secret.Hash()
+	}
+	if c.WantsLogout() {
+		f.WatchFrom = now.Add(firstLook)
+	}
+	issued := oauth.ClientEvent(ctx, idp.EventTokensIssued, a.UserID, c.ID, now)
+	issued.SessionID = a.SessionID
+	f, u, err := s.cfg.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil, oauth.InvalidGrant("the account is closed, or the user has taken back what was allowed")
+	}
+	if err != nil {
+		return nil, oauth.Broken(ctx, "store family", err)
+	}
+	if !s.cfg.Catalog.Policy.Holds(idp.Access{Scopes: is.scopes, Resources: is.audience, Details: is.details}, f.Assurance, now) {
+		return nil, oauth.InvalidGrant("the user has taken back what was confirmed")
+	}
+	resp, err := s.sign(is, f, u, a.Nonce, refresh)
+	if err != nil {
+		return nil, oauth.Broken(ctx, "sign tokens", err)
+	}
+	return resp, nil
+}
+
+// familyOf names the family that a code produces. It follows from the code, so that a code that comes again finds what
+// it produced without any record of used codes.
+func FamilyOf(code idp.Secret) string {
+	sum := sha256.Sum256([]byte("family" + code.Reveal()))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// reused answers a code that is not there: never issued, expired, or used. If it was used, somebody else has it, and
+// what it produced is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
+func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+	family := FamilyOf(code)
+	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
+	ev.Detail = map[string]string{"family": family}
+	err := s.cfg.DB.RevokeFamily(ctx, family, "", now, ev)
+	switch {
+	case err == nil:
+		web.Note(ctx, slog.Bool("code_reused", true))
+	case !errors.Is(err, idp.ErrNotFound):
+		return oauth.Broken(ctx, "revoke family of a reused code", err)
+	}
+	return oauth.InvalidGrant("the code is not valid (any longer)")
+}

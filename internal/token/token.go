@@ -1,0 +1,374 @@
+// Package token issues tokens and says what they mean.
+//
+//	code, device code, refresh token ──▶ family (store) ──▶ access, ID and refresh token
+//	a client in its own name ──▶ access token, of no family
+//	access token ──▶ UserInfo, Introspect, Exchange;  any token ──▶ Revoke: its family ends
+//
+// Every token of a person is derived from one [idp.Family], which one authorization code produced and which is revoked as a
+// whole. A JWT access token names its family in its jti, so that userinfo and introspection need one read.
+package token
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/access"
+	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/sender"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/subject"
+)
+
+// accessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
+type AccessClaims struct {
+	Issuer   string         `json:"iss"`
+	Subject  string         `json:"sub"`
+	Audience oauth.Audience `json:"aud"`
+	ClientID string         `json:"client_id"`
+	Expires  int64          `json:"exp"`
+	Issued   int64          `json:"iat"`
+	ID       string         `json:"jti"` // the family's id, a dot, and what tells its tokens apart; without a dot: of no family
+	Scope    string         `json:"scope"`
+	ACR      string         `json:"acr,omitempty"`
+	AMR      []string       `json:"amr,omitempty"`
+	AuthTime int64          `json:"auth_time,omitempty"` // 0: nobody is behind it (clientcredentials.go)
+	Session  string         `json:"sid,omitempty"`
+	// Details are what it may be used for beyond its scope (RFC 9396 §9.1).
+	Details idp.Details `json:"authorization_details,omitempty"`
+	// Confirmation is the key that whoever presents the token has to prove (RFC 9449 §6.1, RFC 8705 §3.1).
+	Confirmation idp.Confirmation `json:"cnf,omitzero"`
+	// Actor is who acts for the subject, in an exchanged token (exchange.go).
+	Actor *actor `json:"act,omitempty"`
+}
+
+// idClaims are those of an ID token (OIDC Core §2).
+type IDClaims struct {
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience string   `json:"aud"`
+	Expires  int64    `json:"exp"`
+	Issued   int64    `json:"iat"`
+	AuthTime int64    `json:"auth_time"`
+	Nonce    string   `json:"nonce,omitempty"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	Session  string   `json:"sid,omitempty"`
+	AtHash   string   `json:"at_hash,omitempty"`
+	access.UserClaims
+}
+
+// Response is RFC 6749 §5.1 with OIDC Core §3.1.3.3.
+type Response struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope"`
+	// IssuedTokenType is set by the token-exchange grant alone (RFC 8693 §2.2.1).
+	IssuedTokenType string `json:"issued_token_type,omitempty"`
+
+	Details idp.Details `json:"authorization_details,omitempty"` // RFC 9396 §7
+}
+
+// An issue is one answer of the token endpoint in the making: what one family gives out at one moment.
+type Issue struct {
+	client       idp.Client
+	now          time.Time
+	Wish         wish
+	scopes       []string         // of the access token
+	audience     oauth.Audience   // likewise
+	details      idp.Details      // likewise
+	openID       bool             // there is an ID token
+	expires      time.Time        // of the access token
+	confirmation idp.Confirmation // what the access token is bound to
+	opaque       idp.Secret       // the access token itself, if it is opaque
+	id           *keys.Signer     // for the ID token; nil without openid
+	access       *keys.Signer     // for a JWT access token
+}
+
+// Lifetimes say how long tokens live.
+type Lifetimes struct {
+	// Access and ID tokens: 10 minutes each by default. A client may have its own for access tokens.
+	Access, ID time.Duration
+	// Refresh is how long a family with refresh tokens lives, however often it is refreshed: 30 days by default.
+	Refresh time.Duration
+}
+
+// Config wires a Service.
+type Config struct {
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Keys      *keys.Ring
+	Names     *subject.Names
+	Catalog   access.Catalog
+	Binder    *sender.Binder
+	Clients   *client.Registrar
+	Lifetimes Lifetimes
+	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
+	RefreshKey []byte
+}
+
+// Service issues tokens and says what they mean. It may be used by any number of goroutines.
+type Service struct {
+	cfg      Config
+	codes    ephemeral.Bucket[Authorization]
+	verified verified
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	l := &cfg.Lifetimes
+	l.Access, l.ID = cmp.Or(l.Access, 10*time.Minute), cmp.Or(l.ID, 10*time.Minute)
+	l.Refresh = cmp.Or(l.Refresh, 30*24*time.Hour)
+	return &Service{cfg: cfg, codes: ephemeral.NewBucket[Authorization](cfg.Ephemeral, "code", codeTTL)}
+}
+
+// A Request is a request at the token endpoint of a client that has authenticated itself.
+type Request struct {
+	*oauth.Call
+	Client idp.Client
+}
+
+// prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
+// because the client forgot its proof or its certificate. It runs with, which may use something up, in the round trip that a
+// DPoP proof costs. Its errors are answers.
+func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with ...*ephemeral.Op) (*Issue, error) {
+	c := req.Client
+	is := &Issue{client: c, now: now}
+	b, err := s.cfg.Binder.Bind(req.Sender, c, now)
+	if err != nil {
+		return nil, err
+	}
+	is.confirmation = b.Confirmation
+	if is.access, err = s.cfg.Keys.Signer(ctx, keys.ES256); err != nil {
+		return nil, oauth.Broken(ctx, "prepare tokens", err)
+	}
+	alg := c.IDTokenAlg
+	if alg == "" {
+		alg = keys.ES256
+	}
+	if is.id, err = s.cfg.Keys.Signer(ctx, alg); err != nil {
+		return nil, oauth.Broken(ctx, "prepare tokens", err)
+	}
+	if err := s.cfg.Ephemeral.Do(ctx, b.With(with...)...); err != nil {
+		return nil, oauth.Broken(ctx, "prepare tokens", err)
+	}
+	return is, b.Settled()
+}
+
+// row is the opaque access token as it is stored; nil if it is a JWT.
+func (is *Issue) row(familyID string) *store.OpaqueToken {
+	if is.opaque == "" {
+		return nil
+	}
+	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Audience: is.audience, Details: is.details, Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires}
+}
+
+// sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
+func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*Response, error) {
+	resp := &Response{
+		AccessToken:  is.opaque.Reveal(),
+		TokenType:    is.confirmation.TokenType(),
+		ExpiresIn:    max(0, is.expires.Unix()-is.now.Unix()),
+		RefreshToken: refresh.Reveal(),
+		Scope:        strings.Join(is.scopes, " "),
+		Details:      is.details,
+	}
+	var err error
+	if is.opaque == "" {
+		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, AccessClaims{
+			Issuer:       s.cfg.Catalog.Issuer,
+			Subject:      s.cfg.Names.Sub(is.client, u.ID),
+			Audience:     is.audience,
+			ClientID:     f.ClientID,
+			Expires:      is.expires.Unix(),
+			Issued:       is.now.Unix(),
+			ID:           f.ID + "." + idp.NewSecret().Reveal(),
+			Scope:        resp.Scope,
+			ACR:          f.Assurance.ACR,
+			AMR:          f.Assurance.AMR,
+			AuthTime:     f.Assurance.AuthTime.Unix(),
+			Session:      s.cfg.Names.SID(is.client, f.SessionID),
+			Details:      is.details,
+			Confirmation: is.confirmation,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("access token: %w", err)
+		}
+	}
+	if !is.openID {
+		return resp, nil
+	}
+	asked := access.StoredClaims(f.Claims).IDToken
+	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, IDClaims{
+		Issuer:   s.cfg.Catalog.Issuer,
+		Subject:  s.cfg.Names.Sub(is.client, u.ID),
+		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
+		Expires:  is.now.Add(s.cfg.Lifetimes.ID).Unix(),
+		Issued:   is.now.Unix(),
+		AuthTime: f.Assurance.AuthTime.Unix(),
+		Nonce:    nonce,
+		ACR:      f.Assurance.ACR,
+		AMR:      f.Assurance.AMR,
+		Session:  s.cfg.Names.SID(is.client, f.SessionID),
+		AtHash:   is.id.AtHash(resp.AccessToken),
+		UserClaims: access.ClaimsOf(u, func(claim string) bool {
+			_, ok := asked[claim]
+			return ok
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ID token: %w", err)
+	}
+	return resp, nil
+}
+
+// audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
+// it opens userinfo.
+func (s *Service) audience(of, scopes []string) oauth.Audience {
+	a := oauth.Audience(slices.Clone(of))
+	if (len(a) == 0 || slices.Contains(scopes, oauth.ScopeOpenID)) && !slices.Contains(a, s.cfg.Catalog.Issuer) {
+		a = append(a, s.cfg.Catalog.Issuer)
+	}
+	return a
+}
+
+// A presented token is an access token that holds: signed or stored by us, not expired, its family alive, its user not
+// disabled. A client's own token has of a family only the client, and no user.
+type presented struct {
+	client          idp.Client // whose token it is
+	family          idp.Family
+	user            idp.User
+	subject         string // the user as the client knows them, or the client if the token is its own
+	id              string // jti; empty for an opaque one
+	scopes          []string
+	audience        oauth.Audience
+	details         idp.Details
+	confirmation    idp.Confirmation // presenting it does not prove it: see holds
+	actor           *actor           // who acts for the subject; nil: the client that they signed in to
+	issued, expires time.Time
+}
+
+// maxToken bounds what is taken for a token, in bytes.
+const maxToken = 8 << 10
+
+// lookUp looks an access token up, in one round trip if its client is in the cache. errToken: it does not hold, for
+// whatever reason.
+func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, now time.Time) (presented, error) {
+	if len(token) > maxToken {
+		return presented{}, keys.ErrToken
+	}
+	if strings.Count(token, ".") != 2 {
+		return s.lookUpOpaque(ctx, call, idp.Secret(token), now)
+	}
+	r, err := s.cfg.Keys.Current(ctx)
+	if err != nil {
+		return presented{}, err
+	}
+	c, err := s.verified.open(r, token)
+	if err != nil {
+		return presented{}, err
+	}
+	call.Asks(c.ClientID)
+	expires := time.Unix(c.Expires, 0)
+	familyID, _, ofFamily := strings.Cut(c.ID, ".")
+	if c.Issuer != s.cfg.Catalog.Issuer || !now.Before(expires) {
+		return presented{}, keys.ErrToken
+	}
+	if !ofFamily {
+		return s.lookUpMachine(ctx, c)
+	}
+	f, u, err := s.cfg.DB.FamilyWithUser(ctx, familyID)
+	if errors.Is(err, idp.ErrNotFound) || err == nil && f.ClientID != c.ClientID && c.Actor == nil {
+		return presented{}, keys.ErrToken
+	}
+	if err != nil {
+		return presented{}, fmt.Errorf("load family: %w", err)
+	}
+	client, err := s.holder(ctx, f.ClientID)
+	if err != nil {
+		return presented{}, err
+	}
+	if c.Subject != s.cfg.Names.Sub(client, u.ID) {
+		return presented{}, keys.ErrToken
+	}
+	if c.Actor != nil {
+		if client, err = s.exchangedBy(ctx, c); err != nil {
+			return presented{}, err
+		}
+	}
+	return s.open(presented{
+		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
+		details: c.Details, confirmation: c.Confirmation, actor: c.Actor,
+		issued: time.Unix(c.Issued, 0), expires: expires,
+	}, now)
+}
+
+// open returns a token whose windows are all open. One that carries an action class ends with the window: when its time has
+// passed, and at once when the user closes it.
+func (s *Service) open(t presented, now time.Time) (presented, error) {
+	if !s.cfg.Catalog.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
+		return presented{}, keys.ErrToken
+	}
+	return t, nil
+}
+
+func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.Secret, now time.Time) (presented, error) {
+	t, f, u, err := s.cfg.DB.FamilyByOpaque(ctx, token.Hash())
+	call.Asks(f.ClientID)
+	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
+		return presented{}, keys.ErrToken
+	}
+	if err != nil {
+		return presented{}, fmt.Errorf("load opaque token: %w", err)
+	}
+	client, err := s.holder(ctx, f.ClientID)
+	if err != nil {
+		return presented{}, err
+	}
+	return s.open(presented{
+		client: client, family: f, user: u, subject: s.cfg.Names.Sub(client, u.ID), scopes: t.Scopes, audience: t.Audience,
+		details: t.Details, confirmation: t.Confirmation, issued: t.IssuedAt, expires: t.ExpiresAt,
+	}, now)
+}
+
+// holder is the client that a token was issued to. Without the client no token of its holds.
+func (s *Service) holder(ctx context.Context, id string) (idp.Client, error) {
+	c, err := s.cfg.DB.Client(ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		return idp.Client{}, keys.ErrToken
+	}
+	if err != nil {
+		return idp.Client{}, fmt.Errorf("load client: %w", err)
+	}
+	return c, nil
+}
+
+// VerifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
+func (s *Service) VerifyHint(ctx context.Context, token string) (IDClaims, error) {
+	if len(token) > maxToken {
+		return IDClaims{}, keys.ErrToken
+	}
+	r, err := s.cfg.Keys.Current(ctx)
+	if err != nil {
+		return IDClaims{}, err
+	}
+	var c IDClaims
+	if err := r.Open(keys.TypeIDToken, token, &c); err != nil {
+		return IDClaims{}, err
+	}
+	if c.Issuer != s.cfg.Catalog.Issuer || c.Subject == "" || c.Expires == 0 { // without exp: signed userinfo
+		return IDClaims{}, keys.ErrToken
+	}
+	return c, nil
+}
