@@ -18,11 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
@@ -65,10 +62,9 @@ type Config struct {
 
 // Account serves the pages of this package.
 type Account struct {
-	Config
-	pages      *web.Pages
-	signUps    ephemeral.Bucket[signUp]
-	enrolments ephemeral.Bucket[enrolment]
+	cfg   Config
+	pages *web.Pages
+	enrol *enrolService
 }
 
 // New parses the pages.
@@ -82,32 +78,25 @@ func New(c Config) (*Account, error) {
 		return nil, fmt.Errorf("account pages: %w", err)
 	}
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
-	return &Account{
-		Config:     c,
-		pages:      pages,
-		signUps:    ephemeral.NewBucket[signUp](c.Ephemeral, "signup", codeTTL),
-		enrolments: ephemeral.NewBucket[enrolment](c.Ephemeral, "enrolment", enrolmentTTL),
-	}, nil
+	a := &Account{cfg: c, pages: pages}
+	a.enrol, err = newEnrolService(enrolConfig{
+		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
+		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure, Client: c.Client, SignedUp: c.SignedUp, SignOut: a.leave,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (a *Account) Mount(mux *http.ServeMux) {
-	open := func(pattern string, h web.Handler) { a.Shell.Handle(mux, pattern, h) }
-	open("GET /signup", a.showSignUp)
-	open("POST /signup", a.startSignUp)
-	open("GET /signup/verify", a.showVerify)
-	open("POST /signup/verify", a.verify)
-	open("POST /signup/resend", a.resend)
-	open("GET /enrol", a.showInvitation)
-	open("POST /enrol", a.acceptInvitation)
-	open("GET /signup/passkey", a.showEnrolment)
-	open("POST /signup/passkey/begin", a.beginEnrolment)
-	open("POST /signup/passkey/finish", a.finishEnrolment)
-	open("POST /signup/passkey/done", a.endEnrolment)
+	open := func(pattern string, h web.Handler) { a.cfg.Shell.Handle(mux, pattern, h) }
+	a.enrol.Mount(mux)
 
 	// back is where a step-up for a POST returns to; a GET returns to itself.
 	mine := func(pattern, class, reason, back string, h func(http.ResponseWriter, *http.Request, visitor) error) {
-		a.Shell.Handle(mux, pattern, a.signedIn(class, reason, back, h))
+		a.cfg.Shell.Handle(mux, pattern, a.signedIn(class, reason, back, h))
 	}
 	const see = "see your account"
 	mine("GET /account", "", see, "", a.showProfile)
@@ -143,16 +132,16 @@ func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWrite
 		if returnTo == "" {
 			returnTo = r.URL.RequestURI()
 		}
-		sess, ok := a.Require(w, r, class, reason, returnTo)
+		sess, ok := a.cfg.Require(w, r, class, reason, returnTo)
 		if !ok {
 			return nil // answered
 		}
-		u, err := a.DB.UserByID(r.Context(), sess.UserID)
+		u, err := a.cfg.DB.UserByID(r.Context(), sess.UserID)
 		if err != nil && !errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("load user: %w", err)
 		}
 		if err != nil || u.Disabled() {
-			if err := a.Sessions.End(r.Context(), w, r); err != nil {
+			if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {
 				return fmt.Errorf("end session: %w", err)
 			}
 			return &web.Problem{
@@ -175,59 +164,9 @@ var rail = []web.Link{
 
 // house renders a page of the signed-in part; nav is the section of the rail it belongs to.
 func (a *Account) house(w http.ResponseWriter, r *http.Request, v visitor, status int, name, nav, title string, data any) error {
-	return a.Shell.Render(w, r, a.pages, name, web.Page{
+	return a.cfg.Shell.Render(w, r, a.pages, name, web.Page{
 		Name: "account", Title: title, Status: status, Layout: web.LayoutHouse, Data: data,
 		User: &web.Chip{Name: v.user.Name, Email: v.user.Email},
 		Rail: rail, Nav: nav, SignOutURL: "/account/signout",
 	})
-}
-
-// threshold renders a page of the way in.
-func (a *Account) threshold(w http.ResponseWriter, r *http.Request, page, name, title, interaction string, status int, data any) error {
-	p := web.Page{Name: page, Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
-	if a.Client != nil && interaction != "" {
-		p.Client = a.Client(r, interaction)
-	}
-	return a.Shell.Render(w, r, a.pages, name, p)
-}
-
-// interactionID reads the interaction a page was opened in; anything that cannot be one counts as none.
-func interactionID(r *http.Request) string {
-	id := r.FormValue("i")
-	if len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool {
-		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_'
-	}) {
-		return ""
-	}
-	return id
-}
-
-// onward is where somebody goes to sign in: back to the interaction, or to the account.
-func onward(interaction string) string {
-	if interaction == "" {
-		return "/account"
-	}
-	return "/login?i=" + url.QueryEscape(interaction)
-}
-
-// form reads fields of a posted form, without the blanks around them; missing ones are empty.
-func form(r *http.Request, names ...string) ([]string, error) {
-	if err := web.ReadForm(r); err != nil {
-		return nil, err
-	}
-	values := make([]string, len(names))
-	for i, name := range names {
-		values[i] = strings.TrimSpace(r.PostFormValue(name))
-	}
-	return values, nil
-}
-
-// notice sends a letter about a change that has happened. The change stands whether or not the letter can be queued, so a
-// failure is a matter for the record only.
-func (a *Account) notice(r *http.Request, m mail.Message) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
-	defer cancel()
-	if err := a.Mailer.Send(ctx, m); err != nil {
-		web.Note(r.Context(), slog.Any("notice", err))
-	}
 }

@@ -20,7 +20,7 @@ type activity struct {
 }
 
 func (a *Account) showActivity(w http.ResponseWriter, r *http.Request, v visitor) error {
-	events, err := a.DB.EventsOf(r.Context(), v.user.ID, activityLimit)
+	events, err := a.cfg.DB.EventsOf(r.Context(), v.user.ID, activityLimit)
 	if err != nil {
 		return fmt.Errorf("load events: %w", err)
 	}
@@ -61,7 +61,7 @@ var inWords = map[idp.EventKind]string{
 func (a *Account) sentence(r *http.Request, words string, e idp.Event) string {
 	name := e.ClientID
 	if strings.Contains(words, "{client}") {
-		if c, err := a.DB.Client(r.Context(), e.ClientID); err == nil { // cached; without it the ID has to do
+		if c, err := a.cfg.DB.Client(r.Context(), e.ClientID); err == nil { // cached; without it the ID has to do
 			name = c.Name
 		}
 	}

@@ -25,13 +25,13 @@ type applicationsPage struct {
 }
 
 func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v visitor) error {
-	grants, err := a.DB.GrantsOf(r.Context(), v.user.ID)
+	grants, err := a.cfg.DB.GrantsOf(r.Context(), v.user.ID)
 	if err != nil {
 		return fmt.Errorf("load grants: %w", err)
 	}
 	var p applicationsPage
 	for _, g := range grants {
-		c, err := a.DB.Client(r.Context(), g.ClientID)
+		c, err := a.cfg.DB.Client(r.Context(), g.ClientID)
 		if err != nil && !errors.Is(err, idp.ErrNotFound) { // gone or disabled: its grant can still be removed
 			return fmt.Errorf("load client: %w", err)
 		}
@@ -52,7 +52,7 @@ func (a *Account) initiate(c idp.Client) string {
 		return ""
 	}
 	q := u.Query()
-	q.Set("iss", a.Issuer)
+	q.Set("iss", a.cfg.Issuer)
 	u.RawQuery = q.Encode()
 	return u.String()
 }
@@ -62,7 +62,7 @@ func (a *Account) initiate(c idp.Client) string {
 func (a *Account) words(scopes []string) []string {
 	var words []string
 	for _, name := range scopes {
-		if text := a.Policy.Say(name); text != "" {
+		if text := a.cfg.Policy.Say(name); text != "" {
 			words = append(words, text)
 		} else if name != "openid" {
 			words = append(words, name)
@@ -78,7 +78,7 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	}
 	ev := web.Event(r, idp.EventConsentRevoked, v.user.ID)
 	ev.SessionID, ev.ClientID = v.session.ID, typed[0]
-	err = a.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
+	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
 			Status: http.StatusNotFound, Title: "There's no such application",

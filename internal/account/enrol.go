@@ -2,20 +2,88 @@ package account
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
+
+//go:embed pages/*.html
+var enrolFiles embed.FS
+
+// enrolConfig wires a enrolService.
+type enrolConfig struct {
+	Shell      *web.Shell
+	Sessions   *session.Sessions
+	Ceremonies *passkey.Ceremonies
+	DB         *store.DB
+	Ephemeral  ephemeral.Store
+	Mailer     *mail.Mailer
+	Issuer     string // without a slash at the end; links in mails begin with it
+	SignUp     bool   // false: only who is invited
+	Insecure   bool   // http on localhost: a plain cookie name, no Secure
+
+	// Client returns the client of this browser's interaction, or nil; a nil func: nobody's.
+	Client func(r *http.Request, interaction string) *web.ClientChip
+	// SignedUp notes on the interaction that its account was just created; nil: nobody asks.
+	SignedUp func(ctx context.Context, r *http.Request, interaction string) error
+	// SignOut ends the session of this browser.
+	SignOut func(w http.ResponseWriter, r *http.Request, sess *idp.Session) error
+}
+
+// enrolService serves the pages of this package.
+type enrolService struct {
+	cfg        enrolConfig
+	pages      *web.Pages
+	signUps    ephemeral.Bucket[signUp]
+	enrolments ephemeral.Bucket[enrolment]
+}
+
+// newEnrolService parses the pages.
+func newEnrolService(cfg enrolConfig) (*enrolService, error) {
+	sub, err := fs.Sub(enrolFiles, "pages")
+	if err != nil {
+		return nil, fmt.Errorf("enrolment pages: %w", err)
+	}
+	pages, err := cfg.Shell.Parse(sub, "*.html")
+	if err != nil {
+		return nil, fmt.Errorf("enrolment pages: %w", err)
+	}
+	return &enrolService{
+		cfg: cfg, pages: pages,
+		signUps:    ephemeral.NewBucket[signUp](cfg.Ephemeral, "signup", codeTTL),
+		enrolments: ephemeral.NewBucket[enrolment](cfg.Ephemeral, "enrolment", enrolmentTTL),
+	}, nil
+}
+
+// Mount adds the pages to the browser's mux, the one behind the cross-origin check.
+func (en *enrolService) Mount(mux *http.ServeMux) {
+	open := func(pattern string, h web.Handler) { en.cfg.Shell.Handle(mux, pattern, h) }
+	open("GET /signup", en.showSignUp)
+	open("POST /signup", en.startSignUp)
+	open("GET /signup/verify", en.showVerify)
+	open("POST /signup/verify", en.verify)
+	open("POST /signup/resend", en.resend)
+	open("GET /enrol", en.showInvitation)
+	open("POST /enrol", en.acceptInvitation)
+	open("GET /signup/passkey", en.showEnrolment)
+	open("POST /signup/passkey/begin", en.beginEnrolment)
+	open("POST /signup/passkey/finish", en.finishEnrolment)
+	open("POST /signup/passkey/done", en.endEnrolment)
+}
 
 const (
 	enrolmentTTL = 15 * time.Minute
@@ -33,47 +101,47 @@ type enrolment struct {
 }
 
 // enrol begins an enrolment in this browser.
-func (a *Account) enrol(w http.ResponseWriter, r *http.Request, e enrolment) error {
+func (en *enrolService) enrol(w http.ResponseWriter, r *http.Request, e enrolment) error {
 	secret := idp.NewSecret()
 	e.ExpiresAt = time.Now().Add(enrolmentTTL)
-	if err := a.enrolments.Put(r.Context(), secret.Hash(), e); err != nil {
+	if err := en.enrolments.Put(r.Context(), secret.Hash(), e); err != nil {
 		return fmt.Errorf("store enrolment: %w", err)
 	}
-	http.SetCookie(w, a.enrolmentCookie(secret.Reveal(), int(enrolmentTTL/time.Second)))
+	http.SetCookie(w, en.enrolmentCookie(secret.Reveal(), int(enrolmentTTL/time.Second)))
 	return nil
 }
 
-func (a *Account) enrolmentCookie(value string, maxAge int) *http.Cookie {
+func (en *enrolService) enrolmentCookie(value string, maxAge int) *http.Cookie {
 	c := &http.Cookie{
 		Name: "__Host-stepward-enrol", Value: value, Path: "/", MaxAge: maxAge,
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
-	if a.Insecure {
+	if en.cfg.Insecure {
 		c.Name, c.Secure = "stepward-enrol", false
 	}
 	return c
 }
 
 // enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
-func (a *Account) enrolment(r *http.Request) (enrolment, string, error) {
+func (en *enrolService) enrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
 		Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
 		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
 		Next: "If you have created one, sign in with it", NextURL: "/account",
 	}
-	cookie, err := r.Cookie(a.enrolmentCookie("", 0).Name)
+	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
 	if err != nil {
 		return enrolment{}, "", gone
 	}
 	key := idp.Secret(cookie.Value).Hash()
-	e, err := a.enrolments.Get(r.Context(), key)
+	e, err := en.enrolments.Get(r.Context(), key)
 	if errors.Is(err, idp.ErrNotFound) {
 		return enrolment{}, "", gone
 	} else if err != nil {
 		return enrolment{}, "", fmt.Errorf("load enrolment: %w", err)
 	}
 	if !e.New {
-		u, err := a.DB.UserByID(r.Context(), e.User.ID)
+		u, err := en.cfg.DB.UserByID(r.Context(), e.User.ID)
 		if errors.Is(err, idp.ErrNotFound) || err == nil && u.Disabled() {
 			return enrolment{}, "", gone
 		} else if err != nil {
@@ -86,11 +154,11 @@ func (a *Account) enrolment(r *http.Request) (enrolment, string, error) {
 
 // registered returns the passkeys the enrolment's user has. It refuses to go on if one of them was not made in this
 // enrolment: then the account is somebody's already, and an invitation that lay around is no way into it.
-func (a *Account) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
+func (en *enrolService) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
 	if e.New {
 		return nil, nil
 	}
-	keys, err := a.DB.PasskeysOf(ctx, e.User.ID)
+	keys, err := en.cfg.DB.PasskeysOf(ctx, e.User.ID)
 	if err != nil {
 		return nil, fmt.Errorf("load passkeys: %w", err)
 	}
@@ -111,12 +179,12 @@ type enrolmentPage struct {
 	Interaction string
 }
 
-func (a *Account) showEnrolment(w http.ResponseWriter, r *http.Request) error {
-	e, key, err := a.enrolment(r)
+func (en *enrolService) showEnrolment(w http.ResponseWriter, r *http.Request) error {
+	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
 	}
-	cer, options, err := a.newEnrolment(r.Context(), e, key)
+	cer, options, err := en.newEnrolment(r.Context(), e, key)
 	if err != nil {
 		return err
 	}
@@ -124,18 +192,18 @@ func (a *Account) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if len(e.Passkeys) > 0 {
 		title = "Your passkey is ready"
 	}
-	return a.threshold(w, r, "passkey", "enrolment", title, e.Interaction, http.StatusOK, enrolmentPage{
+	return en.Threshold(w, r, "passkey", "enrolment", title, e.Interaction, http.StatusOK, enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
 		First: len(e.Passkeys) == 0, Interaction: e.Interaction,
 	})
 }
 
-func (a *Account) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
-	keys, err := a.registered(ctx, e)
+func (en *enrolService) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
+	keys, err := en.registered(ctx, e)
 	if err != nil {
 		return "", nil, err
 	}
-	cer, options, err := a.Ceremonies.NewRegistration(ctx, e.User, keys, key)
+	cer, options, err := en.cfg.Ceremonies.NewRegistration(ctx, e.User, keys, key)
 	if err != nil {
 		return "", nil, fmt.Errorf("new registration: %w", err)
 	}
@@ -172,35 +240,35 @@ func writeCeremony(w http.ResponseWriter, ceremony string, options json.RawMessa
 	return web.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (a *Account) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *enrolService) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
 	var in beginRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	e, key, err := a.enrolment(r)
+	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
 	}
-	cer, options, err := a.newEnrolment(r.Context(), e, key)
+	cer, options, err := en.newEnrolment(r.Context(), e, key)
 	if err != nil {
 		return err
 	}
 	return writeCeremony(w, cer, options)
 }
 
-func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *enrolService) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
 	var in finishRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	e, key, err := a.enrolment(r)
+	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
 	}
-	if _, err := a.registered(r.Context(), e); err != nil {
+	if _, err := en.registered(r.Context(), e); err != nil {
 		return err
 	}
-	k, err := a.register(r, in, key, e.User)
+	k, err := en.Register(r, in, key, e.User)
 	if err != nil {
 		return err
 	}
@@ -212,21 +280,21 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 	added.PasskeyID, added.Detail = k.ID, map[string]string{"name": k.Name}
 	events = append(events, added)
 	if e.New {
-		err = a.DB.EnrolUser(r.Context(), e.User, k, events...)
+		err = en.cfg.DB.EnrolUser(r.Context(), e.User, k, events...)
 	} else {
-		err = a.DB.AddPasskey(r.Context(), k, events...)
+		err = en.cfg.DB.AddPasskey(r.Context(), k, events...)
 	}
 	if err := addProblem(err); err != nil {
 		return err
 	}
 	if !e.New { // whoever has just confirmed the address needs no letter about it
-		a.notice(r, a.Mailer.PasskeyAdded(e.User.Email, a.about(r, k)))
-	} else if a.SignedUp != nil && e.Interaction != "" {
-		if err := a.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
+		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.About(r, k)))
+	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
+		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
 			web.Note(r.Context(), slog.Any("sign_up", err))
 		}
 	}
-	after, err := a.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
+	after, err := en.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
 		e.New, e.Passkeys = false, append(e.Passkeys, k.ID)
 		return nil
 	})
@@ -235,7 +303,7 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 	}
 	next := "/signup/passkey"
 	if err != nil || len(after.Passkeys) > 1 { // one that ran out has nothing more to offer, and two are enough to begin with
-		if next, err = a.depart(w, r, e, key); err != nil {
+		if next, err = en.depart(w, r, e, key); err != nil {
 			return err
 		}
 	}
@@ -243,12 +311,12 @@ func (a *Account) finishEnrolment(w http.ResponseWriter, r *http.Request) error 
 }
 
 // endEnrolment is the "Later" after the first passkey.
-func (a *Account) endEnrolment(w http.ResponseWriter, r *http.Request) error {
-	e, key, err := a.enrolment(r)
+func (en *enrolService) endEnrolment(w http.ResponseWriter, r *http.Request) error {
+	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
 	}
-	next, err := a.depart(w, r, e, key)
+	next, err := en.depart(w, r, e, key)
 	if err != nil {
 		return err
 	}
@@ -258,26 +326,26 @@ func (a *Account) endEnrolment(w http.ResponseWriter, r *http.Request) error {
 
 // depart ends the enrolment and returns where its user goes to sign in. Somebody else who is signed in here is signed out:
 // the interaction would go on as them.
-func (a *Account) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
-	if err := a.enrolments.Delete(r.Context(), key); err != nil {
+func (en *enrolService) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
+	if err := en.enrolments.Delete(r.Context(), key); err != nil {
 		return "", fmt.Errorf("end enrolment: %w", err)
 	}
-	http.SetCookie(w, a.enrolmentCookie("", -1))
-	sess, err := a.Sessions.Current(r.Context(), r)
+	http.SetCookie(w, en.enrolmentCookie("", -1))
+	sess, err := en.cfg.Sessions.Current(r.Context(), r)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return "", fmt.Errorf("load session: %w", err)
 	}
 	if err == nil && sess.UserID != e.User.ID {
-		if err := a.leave(w, r, sess); err != nil {
+		if err := en.cfg.SignOut(w, r, sess); err != nil {
 			return "", err
 		}
 	}
 	return onward(e.Interaction), nil
 }
 
-// register finishes a registration ceremony and names its passkey.
-func (a *Account) register(r *http.Request, in finishRequest, binding string, u idp.User) (idp.Passkey, error) {
-	k, err := a.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
+// Register finishes a registration ceremony and names its passkey.
+func (en *enrolService) Register(r *http.Request, in finishRequest, binding string, u idp.User) (idp.Passkey, error) {
+	k, err := en.cfg.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
 	switch {
 	case err == nil:
 	case errors.Is(err, passkey.ErrNotVerified):
@@ -317,7 +385,7 @@ func addProblem(err error) error {
 	return fmt.Errorf("store passkey: %w", err)
 }
 
-// about is what a notice says of a change to this passkey.
-func (a *Account) about(r *http.Request, k idp.Passkey) mail.Notice {
-	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: a.Issuer + "/account/passkeys"}
+// About returns what a notice says of a change to this passkey.
+func (en *enrolService) About(r *http.Request, k idp.Passkey) mail.Notice {
+	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys"}
 }

@@ -27,19 +27,19 @@ func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl ti
 	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal()), nil
 }
 
-func (a *Account) showInvitation(w http.ResponseWriter, r *http.Request) error {
-	return a.threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
+func (en *enrolService) showInvitation(w http.ResponseWriter, r *http.Request) error {
+	return en.Threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
 }
 
 // acceptInvitation takes the link: whoever posts it first, in this browser, enrols. Mail scanners follow links with GET and
 // run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
-func (a *Account) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
+func (en *enrolService) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
 	typed, err := form(r, "token")
 	if err != nil {
 		return err
 	}
 	hash := idp.Secret(typed[0]).Hash()
-	if e, _, err := a.enrolment(r); err == nil && e.Link == hash {
+	if e, _, err := en.enrolment(r); err == nil && e.Link == hash {
 		http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 		return nil
 	}
@@ -47,19 +47,19 @@ func (a *Account) acceptInvitation(w http.ResponseWriter, r *http.Request) error
 		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn't work any more",
 		Text: "It was used, is too old, or wasn't copied completely.", Next: "If you have a passkey already, sign in. Otherwise ask for a new invitation.", NextURL: "/account",
 	}
-	link, err := a.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
+	link, err := en.cfg.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {
 		return over
 	} else if err != nil {
 		return fmt.Errorf("take invitation: %w", err)
 	}
-	u, err := a.DB.UserByID(r.Context(), link.UserID)
+	u, err := en.cfg.DB.UserByID(r.Context(), link.UserID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && u.Disabled() {
 		return over
 	} else if err != nil {
 		return fmt.Errorf("load user: %w", err)
 	}
-	if err := a.enrol(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
+	if err := en.enrol(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)

@@ -23,7 +23,7 @@ type signal struct {
 }
 
 func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
-	s := signal{RPID: a.RPID, UserID: base64.RawURLEncoding.EncodeToString(u.Handle), Credentials: []string{}, Name: u.Email, DisplayName: u.Name}
+	s := signal{RPID: a.cfg.RPID, UserID: base64.RawURLEncoding.EncodeToString(u.Handle), Credentials: []string{}, Name: u.Email, DisplayName: u.Name}
 	if s.DisplayName == "" {
 		s.DisplayName = u.Email // as the registration said it
 	}
@@ -53,7 +53,7 @@ var passkeyNotices = map[string]string{
 }
 
 func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
-	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 	if err != nil {
 		return fmt.Errorf("load passkeys: %w", err)
 	}
@@ -77,7 +77,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, r.PathValue("id"), map[string]string{"name": name}
-	err = a.DB.RenamePasskey(r.Context(), v.user.ID, r.PathValue("id"), name, ev)
+	err = a.cfg.DB.RenamePasskey(r.Context(), v.user.ID, r.PathValue("id"), name, ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return noPasskey()
 	} else if err != nil {
@@ -99,11 +99,11 @@ type addPage struct{ Ceremony, Options string }
 func (v visitor) binding() string { return "session:" + v.session.ID }
 
 func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, options json.RawMessage, err error) {
-	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 	if err != nil {
 		return "", nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	cer, options, err := a.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
+	cer, options, err := a.cfg.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
 	if err != nil {
 		return "", nil, fmt.Errorf("new registration: %w", err)
 	}
@@ -135,16 +135,16 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	k, err := a.register(r, in, v.binding(), v.user)
+	k, err := a.enrol.Register(r, in, v.binding(), v.user)
 	if err != nil {
 		return err
 	}
 	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := addProblem(a.DB.AddPasskey(r.Context(), k, ev)); err != nil {
+	if err := addProblem(a.cfg.DB.AddPasskey(r.Context(), k, ev)); err != nil {
 		return err
 	}
-	a.notice(r, a.Mailer.PasskeyAdded(v.user.Email, a.about(r, k)))
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.About(r, k)))
 	return web.WriteJSON(w, http.StatusOK, finishAnswer{Next: "/account/passkeys?done=added"})
 }
 
@@ -163,7 +163,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 
 // ownPasskey returns the visitor's passkey of the request's path, and whether it is the only one.
 func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bool, err error) {
-	keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 	if err != nil {
 		return k, false, fmt.Errorf("load passkeys: %w", err)
 	}
@@ -183,7 +183,7 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	}
 	ev := web.Event(r, idp.EventPasskeyRemoved, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	err = a.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, ev)
+	err = a.cfg.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, ev)
 	switch {
 	case errors.Is(err, idp.ErrLastPasskey):
 		return &web.Problem{
@@ -195,8 +195,8 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	case err != nil:
 		return fmt.Errorf("remove passkey: %w", err)
 	}
-	a.notice(r, a.Mailer.PasskeyRemoved(v.user.Email, a.about(r, k)))
-	others, err := a.Sessions.List(r.Context(), v.user.ID)
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyRemoved(v.user.Email, a.enrol.About(r, k)))
+	others, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}

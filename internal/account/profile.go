@@ -91,7 +91,7 @@ type (
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
 	p := newProfilePage(v.user, nil, nil)
 	if r.URL.Query().Get("done") == "saved" {
-		keys, err := a.DB.PasskeysOf(r.Context(), v.user.ID)
+		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 		if err != nil {
 			return fmt.Errorf("load passkeys: %w", err)
 		}
@@ -153,7 +153,7 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	u.Profile.Address.Formatted = formatted(u.Profile.Address)
 	ev := web.Event(r, idp.EventUserChanged, u.ID)
 	ev.SessionID, ev.Detail = v.session.ID, map[string]string{"fields": strings.Join(changed, " ")}
-	if err := a.DB.UpdateProfile(r.Context(), u.ID, u.Name, u.Profile, time.Now(), ev); err != nil {
+	if err := a.cfg.DB.UpdateProfile(r.Context(), u.ID, u.Name, u.Profile, time.Now(), ev); err != nil {
 		return fmt.Errorf("update profile: %w", err)
 	}
 	return seeOther(w, r, "/account?done=saved")

@@ -25,7 +25,7 @@ var sessionNotices = map[string]string{
 }
 
 func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
-	sessions, err := a.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
@@ -61,7 +61,7 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 // revoke ends a session of the visitor's and what applications got from it, except for those that were allowed to go on
 // without it (offline_access). idp.ErrNotFound if it is none of theirs.
 func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
-	if err := a.Sessions.Revoke(r.Context(), v.user.ID, sid); err != nil {
+	if err := a.cfg.Sessions.Revoke(r.Context(), v.user.ID, sid); err != nil {
 		return fmt.Errorf("revoke session: %w", err)
 	}
 	return a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid)
@@ -72,14 +72,14 @@ func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid st
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
 	// The session is gone already: somebody who closes the window now must not leave its tokens behind.
-	if _, err := a.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
+	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
 		return fmt.Errorf("end what hangs from the session: %w", err)
 	}
 	return nil
 }
 
 func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor) error {
-	ended, err := a.Sessions.RevokeAll(r.Context(), v.user.ID, v.session.ID)
+	ended, err := a.cfg.Sessions.RevokeAll(r.Context(), v.user.ID, v.session.ID)
 	if err != nil {
 		return fmt.Errorf("revoke sessions: %w", err)
 	}
@@ -93,7 +93,7 @@ func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor
 
 // signOut ends this browser's session. Without one there is nothing to end, and the page is the same.
 func (a *Account) signOut(w http.ResponseWriter, r *http.Request) error {
-	sess, err := a.Sessions.Current(r.Context(), r)
+	sess, err := a.cfg.Sessions.Current(r.Context(), r)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("load session: %w", err)
 	}
@@ -107,12 +107,12 @@ func (a *Account) signOut(w http.ResponseWriter, r *http.Request) error {
 
 // leave ends the session of this browser and what applications got from it.
 func (a *Account) leave(w http.ResponseWriter, r *http.Request, sess *idp.Session) error {
-	if err := a.Sessions.End(r.Context(), w, r); err != nil {
+	if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
 	return a.endSession(r, idp.EventSignedOut, sess.UserID, sess.ID)
 }
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {
-	return a.threshold(w, r, "logged-out", "signed-out", "Signed out", "", http.StatusOK, nil)
+	return a.enrol.Threshold(w, r, "logged-out", "signed-out", "Signed out", "", http.StatusOK, nil)
 }

@@ -43,23 +43,23 @@ var errSpent = errors.New("code spent")
 
 type signUpForm struct{ Interaction, Email, Name, Error, Field string }
 
-func (a *Account) showSignUp(w http.ResponseWriter, r *http.Request) error {
-	if !a.SignUp {
+func (en *enrolService) showSignUp(w http.ResponseWriter, r *http.Request) error {
+	if !en.cfg.SignUp {
 		return &web.Problem{
 			Status: http.StatusNotFound, Title: "Accounts are by invitation",
 			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation.",
 		}
 	}
-	return a.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
+	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
 }
 
-func (a *Account) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
-	return a.threshold(w, r, "signup", "signup", "Create your account", f.Interaction, status, f)
+func (en *enrolService) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
+	return en.Threshold(w, r, "signup", "signup", "Create your account", f.Interaction, status, f)
 }
 
-func (a *Account) startSignUp(w http.ResponseWriter, r *http.Request) error {
-	if !a.SignUp {
-		return a.showSignUp(w, r)
+func (en *enrolService) startSignUp(w http.ResponseWriter, r *http.Request) error {
+	if !en.cfg.SignUp {
+		return en.showSignUp(w, r)
 	}
 	typed, err := form(r, "email", "name")
 	if err != nil {
@@ -69,28 +69,28 @@ func (a *Account) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	email, ok := idp.NormalizeEmail(typed[0])
 	if !ok {
 		f.Error, f.Field = "That doesn't look like an e-mail address. It should be like name@example.com.", "email"
-		return a.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
+		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	name, ok := idp.NormalizeName(typed[1])
 	if !ok {
 		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
-		return a.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
+		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
-	if err := a.limit(r, email); err != nil {
+	if err := en.limit(r, email); err != nil {
 		return err
 	}
-	browser := a.Sessions.EnsureBrowser(w, r)
-	letter, code, err := a.letter(r.Context(), email)
+	browser := en.cfg.Sessions.EnsureBrowser(w, r)
+	letter, code, err := en.letter(r.Context(), email)
 	if err != nil {
 		return err
 	}
-	err = a.signUps.Put(r.Context(), browser.Hash(), signUp{
+	err = en.signUps.Put(r.Context(), browser.Hash(), signUp{
 		Email: email, Name: name, Interaction: f.Interaction, Code: inBrowser(browser, code).Hash(), ExpiresAt: time.Now().Add(codeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store sign-up: %w", err)
 	}
-	if err := a.Mailer.Send(r.Context(), letter); err != nil {
+	if err := en.cfg.Mailer.Send(r.Context(), letter); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	http.Redirect(w, r, "/signup/verify", http.StatusSeeOther)
@@ -100,22 +100,22 @@ func (a *Account) startSignUp(w http.ResponseWriter, r *http.Request) error {
 // letter writes the letter for an address and returns the code that will be accepted. Who has an account is told so, and
 // the code is one that nobody knows. Both ways cost one read, one entry and one queued letter, and show the same page: only
 // who reads the letter learns which it was.
-func (a *Account) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
-	_, err := a.DB.UserByEmail(ctx, email)
+func (en *enrolService) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
+	_, err := en.cfg.DB.UserByEmail(ctx, email)
 	switch {
 	case err == nil:
-		return a.Mailer.AlreadyHere(email, a.Issuer+"/account"), idp.NewSecret(), nil
+		return en.cfg.Mailer.AlreadyHere(email, en.cfg.Issuer+"/account"), idp.NewSecret(), nil
 	case !errors.Is(err, idp.ErrNotFound):
 		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
 	}
 	code := newCode()
-	return a.Mailer.VerifyEmail(email, code, idp.Secret(a.Issuer+"/signup/verify#"+code.Reveal()), codeTTL), code, nil
+	return en.cfg.Mailer.VerifyEmail(email, code, idp.Secret(en.cfg.Issuer+"/signup/verify#"+code.Reveal()), codeTTL), code, nil
 }
 
 type verifyForm struct{ Interaction, Email, Error, Notice string }
 
-func (a *Account) showVerify(w http.ResponseWriter, r *http.Request) error {
-	s, err := a.signUp(r)
+func (en *enrolService) showVerify(w http.ResponseWriter, r *http.Request) error {
+	s, err := en.signUp(r)
 	if err != nil {
 		return err
 	}
@@ -123,20 +123,20 @@ func (a *Account) showVerify(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Has("again") {
 		f.Notice = "We have sent a new code. Only the newest works."
 	}
-	return a.renderVerify(w, r, http.StatusOK, f)
+	return en.renderVerify(w, r, http.StatusOK, f)
 }
 
-func (a *Account) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
-	return a.threshold(w, r, "verify", "verify", "Check your mail", f.Interaction, status, f)
+func (en *enrolService) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
+	return en.Threshold(w, r, "verify", "verify", "Check your mail", f.Interaction, status, f)
 }
 
 // signUp returns what this browser waits for.
-func (a *Account) signUp(r *http.Request) (signUp, error) {
-	browser := a.Sessions.Browser(r)
+func (en *enrolService) signUp(r *http.Request) (signUp, error) {
+	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return signUp{}, noSignUp()
 	}
-	s, err := a.signUps.Get(r.Context(), browser.Hash())
+	s, err := en.signUps.Get(r.Context(), browser.Hash())
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(s.ExpiresAt) {
 		return signUp{}, noSignUp()
 	} else if err != nil {
@@ -154,8 +154,8 @@ func noSignUp() error {
 	}
 }
 
-func (a *Account) verify(w http.ResponseWriter, r *http.Request) error {
-	browser := a.Sessions.Browser(r)
+func (en *enrolService) verify(w http.ResponseWriter, r *http.Request) error {
+	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return noSignUp()
 	}
@@ -165,7 +165,7 @@ func (a *Account) verify(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := inBrowser(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
 	var right bool
-	s, err := a.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
+	s, err := en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
 		if !time.Now().Before(s.ExpiresAt) {
 			return idp.ErrNotFound
 		}
@@ -182,48 +182,48 @@ func (a *Account) verify(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return noSignUp()
 	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
-		return a.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
+		return en.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right && s.Tries >= maxTries:
-		return a.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right, and it was the last try. Ask for a new code.")
+		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right, and it was the last try. Ask for a new code.")
 	case !right:
-		return a.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right. Look for the newest letter and try again.")
+		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right. Look for the newest letter and try again.")
 	}
-	if err := a.signUps.Delete(r.Context(), browser.Hash()); err != nil {
+	if err := en.signUps.Delete(r.Context(), browser.Hash()); err != nil {
 		return fmt.Errorf("end sign-up: %w", err)
 	}
 	u := idp.NewUser(s.Email, s.Name, time.Now())
 	u.EmailVerified = true
-	if err := a.enrol(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
+	if err := en.enrol(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 	return nil
 }
 
-func (a *Account) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
-	s, err := a.signUp(r)
+func (en *enrolService) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
+	s, err := en.signUp(r)
 	if err != nil {
 		return err
 	}
-	return a.renderVerify(w, r, status, verifyForm{Interaction: s.Interaction, Email: s.Email, Error: text})
+	return en.renderVerify(w, r, status, verifyForm{Interaction: s.Interaction, Email: s.Email, Error: text})
 }
 
-func (a *Account) resend(w http.ResponseWriter, r *http.Request) error {
-	s, err := a.signUp(r)
+func (en *enrolService) resend(w http.ResponseWriter, r *http.Request) error {
+	s, err := en.signUp(r)
 	if err != nil {
 		return err
 	}
-	if err := a.limit(r, s.Email); err != nil {
+	if err := en.limit(r, s.Email); err != nil {
 		return err
 	}
-	letter, code, err := a.letter(r.Context(), s.Email)
+	letter, code, err := en.letter(r.Context(), s.Email)
 	if err != nil {
 		return err
 	}
-	browser := a.Sessions.Browser(r)
-	_, err = a.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
+	browser := en.cfg.Sessions.Browser(r)
+	_, err = en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
 		s.Code, s.Tries, s.ExpiresAt = inBrowser(browser, code).Hash(), 0, time.Now().Add(codeTTL)
 		return nil
 	})
@@ -232,7 +232,7 @@ func (a *Account) resend(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return fmt.Errorf("store code: %w", err)
 	}
-	if err := a.Mailer.Send(r.Context(), letter); err != nil {
+	if err := en.cfg.Mailer.Send(r.Context(), letter); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	http.Redirect(w, r, "/signup/verify?again", http.StatusSeeOther)
@@ -241,10 +241,10 @@ func (a *Account) resend(w http.ResponseWriter, r *http.Request) error {
 
 // limit counts one letter to this address, asked for by this client, and refuses one too many. It counts alike whether the
 // address has an account or not.
-func (a *Account) limit(r *http.Request, email string) error {
+func (en *enrolService) limit(r *http.Request, email string) error {
 	perUser := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-mails:" + idp.Secret(email).Hash(), TTL: limitWindow}
 	perHost := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-host:" + network(web.ClientAddress(r)), TTL: limitWindow}
-	if err := a.Ephemeral.Do(r.Context(), perUser, perHost); err != nil {
+	if err := en.cfg.Ephemeral.Do(r.Context(), perUser, perHost); err != nil {
 		return fmt.Errorf("count letters: %w", err)
 	}
 	if perUser.N > mailsPerUser || perHost.N > mailsPerHost {

@@ -39,7 +39,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 		if i >= 0 {
 			return &windows[i]
 		}
-		c := a.Policy.ActionClasses[class] // one that is no longer configured has no window
+		c := a.cfg.Policy.ActionClasses[class] // one that is no longer configured has no window
 		until := at.Add(c.Window)
 		if !now.Before(until) {
 			return nil
@@ -59,12 +59,12 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 			}
 		}
 	}
-	families, err := a.DB.RecentFamilies(ctx, userID, now.Add(-longestWindow))
+	families, err := a.cfg.DB.RecentFamilies(ctx, userID, now.Add(-longestWindow))
 	if err != nil {
 		return nil, fmt.Errorf("load families: %w", err)
 	}
 	for _, f := range families {
-		for _, class := range a.Policy.ActionClassesOf(f.Access()) {
+		for _, class := range a.cfg.Policy.ActionClassesOf(f.Access()) {
 			if !slices.Contains(f.Assurance.ActionClasses, class.Name) {
 				continue
 			}
@@ -72,7 +72,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 			if w == nil {
 				continue
 			}
-			c, err := a.DB.Client(ctx, f.ClientID)
+			c, err := a.cfg.DB.Client(ctx, f.ClientID)
 			if err != nil && !errors.Is(err, idp.ErrNotFound) {
 				return nil, fmt.Errorf("load client: %w", err)
 			}
@@ -93,7 +93,7 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 		return err
 	}
 	now := time.Now()
-	sessions, err := a.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
@@ -110,13 +110,13 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	ctx := context.WithoutCancel(r.Context()) // half of it would be worse than all of it
 	if windows[i].Session != "" {
-		if err := a.Sessions.CloseWindow(ctx, v.user.ID, windows[i].Session, typed[0], typed[1]); err != nil {
+		if err := a.cfg.Sessions.CloseWindow(ctx, v.user.ID, windows[i].Session, typed[0], typed[1]); err != nil {
 			return err
 		}
 	}
 	ev := web.Event(r, idp.EventWindowClosed, v.user.ID)
 	ev.SessionID, ev.Detail = windows[i].Session, map[string]string{"class": typed[1]}
-	if err := a.DB.CloseWindow(ctx, v.user.ID, typed[0], typed[1], now, ev); err != nil {
+	if err := a.cfg.DB.CloseWindow(ctx, v.user.ID, typed[0], typed[1], now, ev); err != nil {
 		return fmt.Errorf("close window: %w", err)
 	}
 	return seeOther(w, r, "/account/sessions?done=closed")

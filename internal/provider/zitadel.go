@@ -152,6 +152,7 @@ type libraryClient struct {
 
 func (c libraryClient) GetID() string               { return c.registered.ID }
 func (c libraryClient) AuthMethod() oidc.AuthMethod { return oidc.AuthMethod(c.registered.AuthMethod) }
+
 func (c libraryClient) GrantTypes() []oidc.GrantType {
 	out := make([]oidc.GrantType, len(c.registered.GrantTypes))
 	for i, g := range c.registered.GrantTypes {
