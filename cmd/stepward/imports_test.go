@@ -17,7 +17,7 @@ const module = "github.com/stepward/stepward/"
 // only what beside names.
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/bench", "cmd/stepward/sample"},
-	{"internal/login", "internal/account", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
@@ -31,7 +31,7 @@ var layers = [][]string{
 
 var beside = map[string][]string{
 	"cmd/stepward":     {"cmd/stepward/sample", "cmd/stepward/bench"},
-	"internal/account": {}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account": {"internal/enrol"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.

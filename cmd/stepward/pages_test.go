@@ -12,11 +12,13 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+
+	"github.com/stepward/stepward/internal/enrol"
+
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/stepward/stepward/internal/account"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/session"
 )
@@ -342,7 +344,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 		t.Errorf("the newest code became %s", again)
 	}
 
-	link, err := account.Invite(t.Context(), l.demo.db, issuer, l.invited("grace@example.com"), time.Hour)
+	link, err := enrol.Invite(t.Context(), l.demo.db, issuer, l.invited("grace@example.com"), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

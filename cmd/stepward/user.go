@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/stepward/stepward/internal/account"
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -107,7 +107,7 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	if len(passkeys) > 0 {
 		return "", errors.New("this user has a passkey already, and adds more on the account page")
 	}
-	link, err := account.Invite(ctx, db, cfg.Issuer.String(), user, c.TTL)
+	link, err := enrol.Invite(ctx, db, cfg.Issuer.String(), user, c.TTL)
 	if err != nil {
 		return "", fmt.Errorf("invite: %w", err)
 	}

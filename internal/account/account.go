@@ -1,15 +1,8 @@
-// Package account is what people do with their own account: create it, look after its passkeys, see where it is signed in
-// and what uses it, and sign out.
-//
-//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
-//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login?i=… or /account
-//	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┘   (15 minutes, own cookie)
+// Package account is what people do with their own account: look after its passkeys, see where it is signed in and what
+// uses it, and sign out. Package enrol is how it begins.
 //
 //	/account  /account/passkeys  /account/sessions  /account/applications  /account/activity      (a session)
 //	          /account/passkeys/add, …/remove                            (and a fresh step-up for the class "account")
-//
-// An enrolment is no session: its one power is to register passkeys for its user, and it ends in an ordinary sign-in, so
-// that every session begins with an assertion. A new user is stored together with the first passkey, never without.
 package account
 
 import (
@@ -21,6 +14,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
@@ -64,7 +58,7 @@ type Config struct {
 type Account struct {
 	cfg   Config
 	pages *web.Pages
-	enrol *enrolService
+	enrol *enrol.Service
 }
 
 // New parses the pages.
@@ -79,7 +73,7 @@ func New(c Config) (*Account, error) {
 	}
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
 	a := &Account{cfg: c, pages: pages}
-	a.enrol, err = newEnrolService(enrolConfig{
+	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure, Client: c.Client, SignedUp: c.SignedUp, SignOut: a.leave,
 	})

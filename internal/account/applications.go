@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -72,7 +73,7 @@ func (a *Account) words(scopes []string) []string {
 }
 
 func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := form(r, "client")
+	typed, err := enrol.Form(r, "client")
 	if err != nil {
 		return err
 	}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 )
 
 // invite returns the token of a fresh invitation.
 func (h *house) invite(u idp.User) string {
 	h.t.Helper()
-	link, err := account.Invite(h.t.Context(), h.db, issuer, u, time.Hour)
+	link, err := enrol.Invite(h.t.Context(), h.db, issuer, u, time.Hour)
 	if err != nil {
 		h.t.Fatal(err)
 	}

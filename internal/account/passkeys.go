@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -64,7 +65,7 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 }
 
 func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := form(r, "name")
+	typed, err := enrol.Form(r, "name")
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (a *Account) showAdd(w http.ResponseWriter, r *http.Request, v visitor) err
 }
 
 func (a *Account) beginAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
-	var in beginRequest
+	var in enrol.BeginRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
@@ -127,11 +128,11 @@ func (a *Account) beginAdd(w http.ResponseWriter, r *http.Request, v visitor) er
 	if err != nil {
 		return err
 	}
-	return writeCeremony(w, ceremony, options)
+	return enrol.WriteCeremony(w, ceremony, options)
 }
 
 func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
-	var in finishRequest
+	var in enrol.FinishRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
@@ -141,11 +142,11 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	}
 	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := addProblem(a.cfg.DB.AddPasskey(r.Context(), k, ev)); err != nil {
+	if err := enrol.AddProblem(a.cfg.DB.AddPasskey(r.Context(), k, ev)); err != nil {
 		return err
 	}
 	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.About(r, k)))
-	return web.WriteJSON(w, http.StatusOK, finishAnswer{Next: "/account/passkeys?done=added"})
+	return web.WriteJSON(w, http.StatusOK, enrol.FinishAnswer{Next: "/account/passkeys?done=added"})
 }
 
 type removePage struct {

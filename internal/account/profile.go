@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // a container without zone files must not call every zone wrong
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/stepward/stepward/internal/enrol"
+
+	_ "time/tzdata"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
@@ -17,6 +20,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
+
+// a container without zone files must not call every zone wrong
 
 // A field is one line of the profile: where it is kept, and what may stand in it. check returns the value to store, or what
 // is wrong with it; it never sees an empty one, since everything but the name may be left out.
@@ -109,7 +114,7 @@ func newProfilePage(u idp.User, typed, faults map[string]string) profilePage {
 		for _, f := range g.fields {
 			s := shownField{field: f, Value: *f.value(&u), Fault: faults[f.Name]}
 			if typed != nil {
-				s.Value = clip(typed[f.Name])
+				s.Value = enrol.Clip(typed[f.Name])
 			}
 			shown.Open = shown.Open || s.Fault != ""
 			shown.Fields = append(shown.Fields, s)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -39,7 +40,7 @@ func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor
 }
 
 func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := form(r, "id")
+	typed, err := enrol.Form(r, "id")
 	if err != nil {
 		return err
 	}
@@ -114,5 +115,5 @@ func (a *Account) leave(w http.ResponseWriter, r *http.Request, sess *idp.Sessio
 }
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {
-	return a.enrol.Threshold(w, r, "logged-out", "signed-out", "Signed out", "", http.StatusOK, nil)
+	return a.cfg.Shell.Render(w, r, a.pages, "signed-out", web.Page{Name: "logged-out", Title: "Signed out", Layout: web.LayoutThreshold})
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -88,7 +89,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 // closeWindow ends a window before its time: what was got for it stops working at once, wherever the provider is asked, and
 // the next such action asks again.
 func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := form(r, "authentication", "class")
+	typed, err := enrol.Form(r, "authentication", "class")
 	if err != nil {
 		return err
 	}

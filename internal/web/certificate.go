@@ -11,13 +11,14 @@ import (
 	"strings"
 )
 
+// certificateKey is where the protocol chain puts the certificate of the connection. Nothing changes it.
+type certificateKey struct{}
+
 // ClientCertificate returns the certificate whose key the peer proved in the TLS handshake, and after it what it sent
 // along towards its CA; nil if there was none. It is known on the protocol chain alone. Nobody has verified who issued it.
 func ClientCertificate(ctx context.Context) []*x509.Certificate {
-	if rec, ok := recordOf(ctx); ok {
-		return rec.certificates
-	}
-	return nil
+	chain, _ := ctx.Value(certificateKey{}).([]*x509.Certificate)
+	return chain
 }
 
 // certificatesOf takes the certificate from our own handshake or, where a proxy does TLS, from its header (RFC 9440 §2.1).

@@ -61,7 +61,7 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		rec := newRecord(w, r, machine)
 		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
 		if machine {
-			rec.certificates = s.certificatesOf(r)
+			r = r.WithContext(context.WithValue(r.Context(), certificateKey{}, s.certificatesOf(r)))
 		}
 		maps.Copy(w.Header(), s.headers)
 		w.Header().Set("X-Request-Id", rec.id)

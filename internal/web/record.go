@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -21,8 +20,6 @@ type record struct {
 	status  int
 	bytes   int64
 	machine bool // on the protocol chain: answered in JSON unless a page is asked for
-
-	certificates []*x509.Certificate // of the peer, on the protocol chain
 
 	mu    sync.Mutex
 	route string

@@ -1,4 +1,4 @@
-package account
+package enrol
 
 import (
 	"context"
@@ -27,14 +27,14 @@ func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl ti
 	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal()), nil
 }
 
-func (en *enrolService) showInvitation(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {
 	return en.Threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
 }
 
 // acceptInvitation takes the link: whoever posts it first, in this browser, enrols. Mail scanners follow links with GET and
 // run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
-func (en *enrolService) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
-	typed, err := form(r, "token")
+func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
+	typed, err := Form(r, "token")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (en *enrolService) acceptInvitation(w http.ResponseWriter, r *http.Request)
 	} else if err != nil {
 		return fmt.Errorf("load user: %w", err)
 	}
-	if err := en.enrol(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
+	if err := en.begin(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)

@@ -1,4 +1,4 @@
-package account
+package enrol
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // Threshold renders a page of the way in.
-func (en *enrolService) Threshold(w http.ResponseWriter, r *http.Request, page, name, title, interaction string, status int, data any) error {
+func (en *Service) Threshold(w http.ResponseWriter, r *http.Request, page, name, title, interaction string, status int, data any) error {
 	p := web.Page{Name: page, Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
 	if en.cfg.Client != nil && interaction != "" {
 		p.Client = en.cfg.Client(r, interaction)
@@ -41,7 +41,7 @@ func onward(interaction string) string {
 }
 
 // form reads fields of a posted form, without the blanks around them; missing ones are empty.
-func form(r *http.Request, names ...string) ([]string, error) {
+func Form(r *http.Request, names ...string) ([]string, error) {
 	if err := web.ReadForm(r); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func form(r *http.Request, names ...string) ([]string, error) {
 
 // Notify sends a mail about a change that has happened. The change stands whether or not the mail can be queued, so a
 // failure is a matter for the record only.
-func (en *enrolService) Notify(r *http.Request, m mail.Message) {
+func (en *Service) Notify(r *http.Request, m mail.Message) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
 	defer cancel()
 	if err := en.cfg.Mailer.Send(ctx, m); err != nil {

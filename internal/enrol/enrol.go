@@ -1,4 +1,12 @@
-package account
+// Package enrol is the way in: sign-up, invitations, and the first passkeys.
+//
+//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
+//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login?i=… or /account
+//	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┘   (15 minutes, own cookie)
+//
+// An enrolment is no session: its one power is to register passkeys for its user, and it ends in an ordinary sign-in, so
+// that every session begins with an assertion. A new user is stored together with the first passkey, never without.
+package enrol
 
 import (
 	"context"
@@ -22,10 +30,10 @@ import (
 )
 
 //go:embed pages/*.html
-var enrolFiles embed.FS
+var files embed.FS
 
-// enrolConfig wires a enrolService.
-type enrolConfig struct {
+// Config wires a Service.
+type Config struct {
 	Shell      *web.Shell
 	Sessions   *session.Sessions
 	Ceremonies *passkey.Ceremonies
@@ -44,17 +52,17 @@ type enrolConfig struct {
 	SignOut func(w http.ResponseWriter, r *http.Request, sess *idp.Session) error
 }
 
-// enrolService serves the pages of this package.
-type enrolService struct {
-	cfg        enrolConfig
+// Service serves the pages of this package.
+type Service struct {
+	cfg        Config
 	pages      *web.Pages
 	signUps    ephemeral.Bucket[signUp]
 	enrolments ephemeral.Bucket[enrolment]
 }
 
-// newEnrolService parses the pages.
-func newEnrolService(cfg enrolConfig) (*enrolService, error) {
-	sub, err := fs.Sub(enrolFiles, "pages")
+// New parses the pages.
+func New(cfg Config) (*Service, error) {
+	sub, err := fs.Sub(files, "pages")
 	if err != nil {
 		return nil, fmt.Errorf("enrolment pages: %w", err)
 	}
@@ -62,7 +70,7 @@ func newEnrolService(cfg enrolConfig) (*enrolService, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enrolment pages: %w", err)
 	}
-	return &enrolService{
+	return &Service{
 		cfg: cfg, pages: pages,
 		signUps:    ephemeral.NewBucket[signUp](cfg.Ephemeral, "signup", codeTTL),
 		enrolments: ephemeral.NewBucket[enrolment](cfg.Ephemeral, "enrolment", enrolmentTTL),
@@ -70,7 +78,7 @@ func newEnrolService(cfg enrolConfig) (*enrolService, error) {
 }
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
-func (en *enrolService) Mount(mux *http.ServeMux) {
+func (en *Service) Mount(mux *http.ServeMux) {
 	open := func(pattern string, h web.Handler) { en.cfg.Shell.Handle(mux, pattern, h) }
 	open("GET /signup", en.showSignUp)
 	open("POST /signup", en.startSignUp)
@@ -101,7 +109,7 @@ type enrolment struct {
 }
 
 // enrol begins an enrolment in this browser.
-func (en *enrolService) enrol(w http.ResponseWriter, r *http.Request, e enrolment) error {
+func (en *Service) begin(w http.ResponseWriter, r *http.Request, e enrolment) error {
 	secret := idp.NewSecret()
 	e.ExpiresAt = time.Now().Add(enrolmentTTL)
 	if err := en.enrolments.Put(r.Context(), secret.Hash(), e); err != nil {
@@ -111,7 +119,7 @@ func (en *enrolService) enrol(w http.ResponseWriter, r *http.Request, e enrolmen
 	return nil
 }
 
-func (en *enrolService) enrolmentCookie(value string, maxAge int) *http.Cookie {
+func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 	c := &http.Cookie{
 		Name: "__Host-stepward-enrol", Value: value, Path: "/", MaxAge: maxAge,
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
@@ -123,7 +131,7 @@ func (en *enrolService) enrolmentCookie(value string, maxAge int) *http.Cookie {
 }
 
 // enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
-func (en *enrolService) enrolment(r *http.Request) (enrolment, string, error) {
+func (en *Service) enrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
 		Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
 		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
@@ -154,7 +162,7 @@ func (en *enrolService) enrolment(r *http.Request) (enrolment, string, error) {
 
 // registered returns the passkeys the enrolment's user has. It refuses to go on if one of them was not made in this
 // enrolment: then the account is somebody's already, and an invitation that lay around is no way into it.
-func (en *enrolService) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
+func (en *Service) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
 	if e.New {
 		return nil, nil
 	}
@@ -179,7 +187,7 @@ type enrolmentPage struct {
 	Interaction string
 }
 
-func (en *enrolService) showEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
@@ -198,7 +206,7 @@ func (en *enrolService) showEnrolment(w http.ResponseWriter, r *http.Request) er
 	})
 }
 
-func (en *enrolService) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
+func (en *Service) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
 	keys, err := en.registered(ctx, e)
 	if err != nil {
 		return "", nil, err
@@ -212,22 +220,22 @@ func (en *enrolService) newEnrolment(ctx context.Context, e enrolment, key strin
 
 // What passkey.js sends and gets.
 type (
-	beginRequest struct {
+	BeginRequest struct {
 		Interaction string `json:"i"`
 		Email       string `json:"email"` // of sign-ins only; ignored here
 	}
-	finishRequest struct {
+	FinishRequest struct {
 		Interaction string          `json:"i"`
 		Ceremony    string          `json:"ceremony"`
 		Credential  json.RawMessage `json:"credential"`
 	}
-	finishAnswer struct {
+	FinishAnswer struct {
 		Next string `json:"next"`
 	}
 )
 
 // writeCeremony answers a begin: {"ceremony":…,"publicKey":{…}}. Options are {"publicKey":{…}}.
-func writeCeremony(w http.ResponseWriter, ceremony string, options json.RawMessage) error {
+func WriteCeremony(w http.ResponseWriter, ceremony string, options json.RawMessage) error {
 	answer := map[string]json.RawMessage{}
 	if err := json.Unmarshal(options, &answer); err != nil {
 		return fmt.Errorf("decode options: %w", err)
@@ -240,8 +248,8 @@ func writeCeremony(w http.ResponseWriter, ceremony string, options json.RawMessa
 	return web.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (en *enrolService) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
-	var in beginRequest
+func (en *Service) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
+	var in BeginRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
@@ -253,11 +261,11 @@ func (en *enrolService) beginEnrolment(w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return err
 	}
-	return writeCeremony(w, cer, options)
+	return WriteCeremony(w, cer, options)
 }
 
-func (en *enrolService) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
-	var in finishRequest
+func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
+	var in FinishRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
@@ -284,7 +292,7 @@ func (en *enrolService) finishEnrolment(w http.ResponseWriter, r *http.Request) 
 	} else {
 		err = en.cfg.DB.AddPasskey(r.Context(), k, events...)
 	}
-	if err := addProblem(err); err != nil {
+	if err := AddProblem(err); err != nil {
 		return err
 	}
 	if !e.New { // whoever has just confirmed the address needs no letter about it
@@ -307,11 +315,11 @@ func (en *enrolService) finishEnrolment(w http.ResponseWriter, r *http.Request) 
 			return err
 		}
 	}
-	return web.WriteJSON(w, http.StatusOK, finishAnswer{Next: next})
+	return web.WriteJSON(w, http.StatusOK, FinishAnswer{Next: next})
 }
 
 // endEnrolment is the "Later" after the first passkey.
-func (en *enrolService) endEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) endEnrolment(w http.ResponseWriter, r *http.Request) error {
 	e, key, err := en.enrolment(r)
 	if err != nil {
 		return err
@@ -326,7 +334,7 @@ func (en *enrolService) endEnrolment(w http.ResponseWriter, r *http.Request) err
 
 // depart ends the enrolment and returns where its user goes to sign in. Somebody else who is signed in here is signed out:
 // the interaction would go on as them.
-func (en *enrolService) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
+func (en *Service) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
 	if err := en.enrolments.Delete(r.Context(), key); err != nil {
 		return "", fmt.Errorf("end enrolment: %w", err)
 	}
@@ -344,7 +352,7 @@ func (en *enrolService) depart(w http.ResponseWriter, r *http.Request, e enrolme
 }
 
 // Register finishes a registration ceremony and names its passkey.
-func (en *enrolService) Register(r *http.Request, in finishRequest, binding string, u idp.User) (idp.Passkey, error) {
+func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u idp.User) (idp.Passkey, error) {
 	k, err := en.cfg.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
 	switch {
 	case err == nil:
@@ -367,7 +375,7 @@ func (en *enrolService) Register(r *http.Request, in finishRequest, binding stri
 }
 
 // addProblem says in words why the store did not take a passkey.
-func addProblem(err error) error {
+func AddProblem(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -386,6 +394,6 @@ func addProblem(err error) error {
 }
 
 // About returns what a notice says of a change to this passkey.
-func (en *enrolService) About(r *http.Request, k idp.Passkey) mail.Notice {
+func (en *Service) About(r *http.Request, k idp.Passkey) mail.Notice {
 	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys"}
 }

@@ -1,4 +1,4 @@
-package account
+package enrol
 
 import (
 	"context"
@@ -43,7 +43,7 @@ var errSpent = errors.New("code spent")
 
 type signUpForm struct{ Interaction, Email, Name, Error, Field string }
 
-func (en *enrolService) showSignUp(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return &web.Problem{
 			Status: http.StatusNotFound, Title: "Accounts are by invitation",
@@ -53,19 +53,19 @@ func (en *enrolService) showSignUp(w http.ResponseWriter, r *http.Request) error
 	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
 }
 
-func (en *enrolService) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
+func (en *Service) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
 	return en.Threshold(w, r, "signup", "signup", "Create your account", f.Interaction, status, f)
 }
 
-func (en *enrolService) startSignUp(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return en.showSignUp(w, r)
 	}
-	typed, err := form(r, "email", "name")
+	typed, err := Form(r, "email", "name")
 	if err != nil {
 		return err
 	}
-	f := signUpForm{Interaction: interactionID(r), Email: clip(typed[0]), Name: clip(typed[1])}
+	f := signUpForm{Interaction: interactionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
 	email, ok := idp.NormalizeEmail(typed[0])
 	if !ok {
 		f.Error, f.Field = "That doesn't look like an e-mail address. It should be like name@example.com.", "email"
@@ -100,7 +100,7 @@ func (en *enrolService) startSignUp(w http.ResponseWriter, r *http.Request) erro
 // letter writes the letter for an address and returns the code that will be accepted. Who has an account is told so, and
 // the code is one that nobody knows. Both ways cost one read, one entry and one queued letter, and show the same page: only
 // who reads the letter learns which it was.
-func (en *enrolService) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
+func (en *Service) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
 	_, err := en.cfg.DB.UserByEmail(ctx, email)
 	switch {
 	case err == nil:
@@ -114,7 +114,7 @@ func (en *enrolService) letter(ctx context.Context, email string) (mail.Message,
 
 type verifyForm struct{ Interaction, Email, Error, Notice string }
 
-func (en *enrolService) showVerify(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) showVerify(w http.ResponseWriter, r *http.Request) error {
 	s, err := en.signUp(r)
 	if err != nil {
 		return err
@@ -126,12 +126,12 @@ func (en *enrolService) showVerify(w http.ResponseWriter, r *http.Request) error
 	return en.renderVerify(w, r, http.StatusOK, f)
 }
 
-func (en *enrolService) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
+func (en *Service) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
 	return en.Threshold(w, r, "verify", "verify", "Check your mail", f.Interaction, status, f)
 }
 
 // signUp returns what this browser waits for.
-func (en *enrolService) signUp(r *http.Request) (signUp, error) {
+func (en *Service) signUp(r *http.Request) (signUp, error) {
 	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return signUp{}, noSignUp()
@@ -154,12 +154,12 @@ func noSignUp() error {
 	}
 }
 
-func (en *enrolService) verify(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return noSignUp()
 	}
-	typed, err := form(r, "token")
+	typed, err := Form(r, "token")
 	if err != nil {
 		return err
 	}
@@ -195,14 +195,14 @@ func (en *enrolService) verify(w http.ResponseWriter, r *http.Request) error {
 	}
 	u := idp.NewUser(s.Email, s.Name, time.Now())
 	u.EmailVerified = true
-	if err := en.enrol(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
+	if err := en.begin(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 	return nil
 }
 
-func (en *enrolService) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
+func (en *Service) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
 	s, err := en.signUp(r)
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (en *enrolService) wrongCode(w http.ResponseWriter, r *http.Request, status
 	return en.renderVerify(w, r, status, verifyForm{Interaction: s.Interaction, Email: s.Email, Error: text})
 }
 
-func (en *enrolService) resend(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	s, err := en.signUp(r)
 	if err != nil {
 		return err
@@ -241,7 +241,7 @@ func (en *enrolService) resend(w http.ResponseWriter, r *http.Request) error {
 
 // limit counts one letter to this address, asked for by this client, and refuses one too many. It counts alike whether the
 // address has an account or not.
-func (en *enrolService) limit(r *http.Request, email string) error {
+func (en *Service) limit(r *http.Request, email string) error {
 	perUser := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-mails:" + idp.Secret(email).Hash(), TTL: limitWindow}
 	perHost := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-host:" + network(web.ClientAddress(r)), TTL: limitWindow}
 	if err := en.cfg.Ephemeral.Do(r.Context(), perUser, perHost); err != nil {
@@ -285,7 +285,7 @@ func inBrowser(browser, code idp.Secret) idp.Secret {
 }
 
 // clip bounds what is shown again of what was typed.
-func clip(s string) string {
+func Clip(s string) string {
 	if r := []rune(s); len(r) > 254 {
 		return string(r[:254])
 	}
