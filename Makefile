@@ -20,7 +20,7 @@ test: deps
 	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 20m ./...
 
 conformance:
-	go test ./cmd/stepward -run '^TestOP|^TestConformance' -v
+	go test ./internal/e2e -run '^TestOP|^TestConformance' -v
 
 interop:
 	@missing=""; \
@@ -28,11 +28,11 @@ interop:
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing="$$missing libapache2-mod-auth-openidc"; \
 	$(install)
-	cd cmd/stepward/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
-	STEPWARD_TEST_INTEROP=1 go test ./cmd/stepward -run '^TestInterop' -count=1 -timeout 3m -v
+	cd internal/e2e/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
+	STEPWARD_TEST_INTEROP=1 go test ./internal/e2e -run '^TestInterop' -count=1 -timeout 3m -v
 
 bench: deps
-	go test ./cmd/stepward -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
+	go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
 
 lint:
 	go vet ./...

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -89,7 +90,7 @@ func (c *clientAddCmd) Run(e *env) error {
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := client.CheckSector(e.ctx, outboundOf(cfg), registered); err != nil {
+		if err := client.CheckSector(e.ctx, server.OutboundOf(cfg), registered); err != nil {
 			return fmt.Errorf("this client cannot be registered: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())

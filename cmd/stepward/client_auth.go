@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/server"
 )
 
 // clientTLS are the flags of clients that use TLS client certificates (RFC 8705).
@@ -53,9 +53,9 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	}
 	switch {
 	case !found:
-		secret = newClientSecret(client, now)
+		secret = client.AddSecret(now)
 	case c.JWKSFile != "":
-		client.JWKS, err = readJWKS(c.JWKSFile)
+		client.JWKS, err = server.ReadJWKS(c.JWKSFile)
 	case c.Certificates != "":
 		client.JWKS, err = readCertificates(c.Certificates)
 	}
@@ -72,19 +72,6 @@ func certificateFault(client idp.Client, cfg *config.Config) string {
 	default:
 		return ""
 	}
-}
-
-// readJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
-func readJWKS(path string) (*jose.JSONWebKeySet, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read JWK set: %w", err)
-	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, of keys that are known here: %w`, path, err)
-	}
-	return &set, nil
 }
 
 // readCertificates makes a JWK set of the certificates of a client (RFC 8705 §2.2.2).
@@ -109,11 +96,4 @@ func readCertificates(path string) (*jose.JSONWebKeySet, error) {
 		return nil, fmt.Errorf("%s has no PEM certificate", path)
 	}
 	return set, nil
-}
-
-// newClientSecret adds a secret of 256 random bits.
-func newClientSecret(client *idp.Client, now time.Time) idp.Secret {
-	secret := idp.NewSecret() + idp.NewSecret()
-	client.Secrets = append(client.Secrets, idp.ClientSecret{ID: idp.NewID(), Hash: secret.Hash(), CreatedAt: now})
-	return secret
 }

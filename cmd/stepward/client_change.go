@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -66,7 +67,7 @@ func (c clientSetCmd) Run(e *env) error {
 		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
 			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := client.CheckSector(e.ctx, outboundOf(cfg), changed); err != nil {
+		if err := client.CheckSector(e.ctx, server.OutboundOf(cfg), changed); err != nil {
 			return fmt.Errorf("the client cannot be changed so: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientChanged, "", now)

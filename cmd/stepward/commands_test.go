@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,10 +20,11 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/server"
 )
 
 // stepward runs a command as a person would type it, in a data folder, and returns what it printed.
-func stepward(t *testing.T, dir string, args ...string) (string, error) {
+func Stepward(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -44,7 +46,7 @@ func stepward(t *testing.T, dir string, args ...string) (string, error) {
 
 func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 	dir := t.TempDir()
-	out, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme")
+	out, err := Stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 		t.Fatalf("add printed no secret of 256 bits:\n%s", out)
 	}
 	for _, args := range [][]string{{"client", "list"}, {"client", "show", "acme"}} {
-		out, err := stepward(t, dir, args...)
+		out, err := Stepward(t, dir, args...)
 		if err != nil || !strings.Contains(out, "Acme Bank") {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
@@ -61,19 +63,19 @@ func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 			t.Errorf("%v shows the secret again:\n%s", args, out)
 		}
 	}
-	if _, err := stepward(t, dir, "client", "add", "Acme again", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err == nil {
+	if _, err := Stepward(t, dir, "client", "add", "Acme again", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err == nil {
 		t.Error("a second client with the same ID was accepted")
 	}
-	if _, err := stepward(t, dir, "client", "remove", "acme"); err != nil {
+	if _, err := Stepward(t, dir, "client", "remove", "acme"); err != nil {
 		t.Error(err)
 	}
-	if _, err := stepward(t, dir, "client", "show", "acme"); err == nil || !strings.Contains(err.Error(), "no client") {
+	if _, err := Stepward(t, dir, "client", "show", "acme"); err == nil || !strings.Contains(err.Error(), "no client") {
 		t.Errorf("after removal: %v", err)
 	}
 }
 
 func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
-	_, err := stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
+	_, err := Stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
 	if err == nil || !strings.Contains(err.Error(), "use https") || !strings.Contains(err.Error(), `"payouts" is not configured`) {
 		t.Errorf("%v", err)
 	}
@@ -82,7 +84,7 @@ func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
 func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
-		if out, err := stepward(t, dir, "migrate"); err != nil || !strings.Contains(out, "up to date") {
+		if out, err := Stepward(t, dir, "migrate"); err != nil || !strings.Contains(out, "up to date") {
 			t.Fatalf("%v %s", err, out)
 		}
 	}
@@ -97,7 +99,7 @@ func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"migrate"}, {"serve", "--listen", "localhost:0"}, {"client", "list"}} {
-		if _, err := stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "newer version of stepward") {
+		if _, err := Stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "newer version of stepward") {
 			t.Errorf("%v on a newer schema: %v", args, err)
 		}
 	}
@@ -107,10 +109,10 @@ func TestKeysAreListedAndRotated(t *testing.T) {
 	dir := t.TempDir()
 	server, stop := serveIn(t, dir)
 	before := jwksIDs(t, server)
-	if out, err := stepward(t, dir, "keys", "rotate"); err != nil {
+	if out, err := Stepward(t, dir, "keys", "rotate"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out, err := stepward(t, dir, "keys", "list")
+	out, err := Stepward(t, dir, "keys", "list")
 	if err != nil || !strings.Contains(out, "active") || !strings.Contains(out, "retired") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -126,17 +128,17 @@ func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
 	dir := t.TempDir()
 	server, stop := serveIn(t, dir)
 	defer stop()
-	out, err := stepward(t, dir, "user", "invite", "grace@example.com", "--name", "Grace Hopper")
+	out, err := Stepward(t, dir, "user", "invite", "grace@example.com", "--name", "Grace Hopper")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`http://localhost:8080/enrol#[A-Z2-7]{26}\n`).MatchString(out) {
 		t.Errorf("invite printed:\n%s", out)
 	}
-	if out, err := stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
+	if out, err := Stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	link, err := firstAdmin(t.Context(), server.db, server.cfg)
+	link, err := firstAdmin(t.Context(), server.DB, server.Config)
 	if err != nil || !strings.Contains(link.Reveal(), "/enrol#") {
 		t.Errorf("first admin: %v", err)
 	}
@@ -153,20 +155,20 @@ func TestTwoServersDoNotShareADataFolder(t *testing.T) {
 }
 
 func TestConfigCheckAndHelpTeach(t *testing.T) {
-	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
+	if out, err := Stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
 		t.Errorf("%v %s", err, out)
 	}
 	err := run(t.Context(), []string{"config", "check"}, []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_REDIS_URL=redis://h"})
 	if err == nil || !strings.Contains(err.Error(), "issuer") || !strings.Contains(err.Error(), "database-url") {
 		t.Errorf("%v", err)
 	}
-	if out, err := stepward(t, t.TempDir(), "version"); err != nil || !strings.HasPrefix(out, "stepward ") {
+	if out, err := Stepward(t, t.TempDir(), "version"); err != nil || !strings.HasPrefix(out, "stepward ") {
 		t.Errorf("%v %s", err, out)
 	}
 }
 
 func TestHealthcheckTellsAHealthyServerFromNone(t *testing.T) {
-	listen := freeAddress(t)
+	listen := listenAt(t)
 	if err := run(t.Context(), []string{"healthcheck"}, []string{"STEPWARD_LISTEN=" + listen}); err == nil {
 		t.Error("nobody listens, and it is healthy")
 	}
@@ -208,13 +210,13 @@ func TestTheOperatorsKeyIsKeptForItsOwnerAlone(t *testing.T) {
 }
 
 // serveIn assembles a server on a data folder; stop closes it.
-func serveIn(t *testing.T, dir string) (*server, func()) {
+func serveIn(t *testing.T, dir string) (*server.Server, func()) {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{Environ: []string{"STEPWARD_DATA_DIR=" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+	s, err := server.New(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,11 +231,11 @@ func serveIn(t *testing.T, dir string) (*server, func()) {
 	return s, stop
 }
 
-func jwksIDs(t *testing.T, s *server) (ids []string) {
+func jwksIDs(t *testing.T, s *server.Server) (ids []string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	r, _ := http.NewRequest(http.MethodGet, "/oauth2/jwks", nil)
-	s.handler.ServeHTTP(w, r)
+	s.Handler.ServeHTTP(w, r)
 	var set struct{ Keys []map[string]string }
 	if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil {
 		t.Fatalf("%v: %s", err, w.Body)
@@ -245,4 +247,14 @@ func jwksIDs(t *testing.T, s *server) (ids []string) {
 		ids = append(ids, key["kid"])
 	}
 	return ids
+}
+
+func listenAt(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -41,11 +41,11 @@ type keysRotateCmd struct{}
 
 func (keysRotateCmd) Run(e *env) error {
 	return e.withStore(func(cfg *config.Config, db *store.DB) error {
-		key, err := operatorKey(cfg)
+		key, err := server.OperatorKey(cfg)
 		if err != nil {
 			return err
 		}
-		keys, err := signingKeys(cfg, db, key)
+		keys, err := server.SigningKeys(cfg, db, key)
 		if err != nil {
 			return err
 		}
@@ -55,17 +55,4 @@ func (keysRotateCmd) Run(e *env) error {
 		fmt.Println("rotated; running servers sign with the new keys within 5 seconds")
 		return nil
 	})
-}
-
-// signingKeys is the ring of keys, those of the key agent if there is one.
-func signingKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {
-	wrapper, err := keys.NewWrapper(key)
-	if err != nil {
-		return nil, fmt.Errorf("key wrapper: %w", err)
-	}
-	ring := keys.Config{DB: db, Wrapper: wrapper, Every: cfg.KeyRotation}
-	if cfg.KeyAgent != "" {
-		ring.Agent = keys.NewAgent(cfg.KeyAgent)
-	}
-	return keys.New(ring)
 }

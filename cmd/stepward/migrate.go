@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/stepward/stepward/internal/server"
+)
 
 type migrateCmd struct{}
 
@@ -9,7 +13,7 @@ func (migrateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := openStore(e.ctx, cfg, false)
+	db, err := server.OpenStore(e.ctx, cfg, false)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -29,7 +30,7 @@ func (c userDisableCmd) Run(e *env) error {
 			return fmt.Errorf("disable user: %w", err)
 		}
 		// Sessions last: whoever signs in from now on is refused, so none can begin behind our back.
-		eph, err := openEphemeral(e.ctx, cfg)
+		eph, err := server.OpenEphemeral(e.ctx, cfg)
 		if err != nil {
 			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
 		}

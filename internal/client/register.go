@@ -333,8 +333,7 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	if c.AuthMethod != idp.AuthMethodBasic && c.AuthMethod != idp.AuthMethodPost {
 		c.Secrets = nil
 	} else if len(c.Secrets) == 0 {
-		secret = idp.NewSecret() + idp.NewSecret()
-		c.Secrets = []idp.ClientSecret{{ID: idp.NewID(), Hash: secret.Hash(), CreatedAt: now}}
+		secret = c.AddSecret(now)
 	}
 	if err := acceptable(*c, s.cfg.Policy); err != nil {
 		return "", "", err
@@ -345,7 +344,7 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	if err := s.ownSector(ctx, *c); err != nil {
 		return "", "", err
 	}
-	token = idp.NewSecret() + idp.NewSecret()
+	token = idp.NewLongSecret()
 	c.RegistrationHash, c.UpdatedAt = token.Hash(), now
 	return secret, token, nil
 }

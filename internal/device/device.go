@@ -119,7 +119,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 	if _, _, err := s.readDevice(r, form, c); err != nil {
 		return err
 	}
-	code := idp.NewSecret() + idp.NewSecret() // RFC 8628 §5.2: the one who polls is not slowed down by a person
+	code := idp.NewLongSecret() // RFC 8628 §5.2: the one who polls is not slowed down by a person
 	d := device{
 		ClientID: c.ID, Form: form.Encode(), Interval: pollInterval, CreatedAt: time.Now(),
 		Address: web.ClientAddress(r), Agent: web.Agent(r.UserAgent()),

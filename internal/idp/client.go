@@ -202,3 +202,10 @@ func (f Family) Access() Access {
 	}
 	return Access{Scopes: f.Scopes, Resources: f.Audience, Details: f.Details}
 }
+
+// AddSecret adds a new secret and returns it; the client keeps its hash.
+func (c *Client) AddSecret(now time.Time) Secret {
+	secret := NewLongSecret()
+	c.Secrets = append(c.Secrets, ClientSecret{ID: NewID(), Hash: secret.Hash(), CreatedAt: now})
+	return secret
+}

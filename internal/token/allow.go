@@ -99,7 +99,7 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 	case format == idp.FormatJWT:
 		is.opaque = ""
 	case is.opaque == "":
-		is.opaque = idp.NewSecret() + idp.NewSecret() // see Respond
+		is.opaque = idp.NewLongSecret()
 	}
 	ttl = cmp.Or(ttl, s.cfg.Lifetimes.Access)
 	if most := c.Rules().AccessTTL; most > 0 {

@@ -32,7 +32,7 @@ type Authorization struct {
 
 // NewCode returns a new code, and the operation that stores what it stands for.
 func (s *Service) NewCode(a Authorization) (idp.Secret, *ephemeral.Op, error) {
-	code := idp.NewSecret() + idp.NewSecret() // one is enough; certification estimates by how the text looks
+	code := idp.NewLongSecret()
 	put, err := s.codes.PutOp(code.Hash(), a, 0)
 	return code, put, err
 }

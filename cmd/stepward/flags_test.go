@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stepward/stepward/internal/config"
+)
+
+var (
+	flagName = regexp.MustCompile(`--([a-z][a-z-]+)`)
+	yamlText = regexp.MustCompile("(?ms)^```yaml\n(issuer: .*?)^```$")
+)
+
+func TestFlagsAndTheExampleOfOperateAreReal(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	known := flagsOf(t)
+	for line := range strings.Lines(page) {
+		_, command, ours := strings.Cut(line, "stepward ")
+		for _, m := range flagName.FindAllStringSubmatch(command, -1) {
+			if ours && strings.HasPrefix(line, "    ") && !known[m[1]] {
+				t.Errorf("stepward has no flag --%s: %s", m[1], line)
+			}
+		}
+	}
+	m := yamlText.FindStringSubmatch(page)
+	if m == nil {
+		t.Fatal("no example")
+	}
+	path := filepath.Join(t.TempDir(), "stepward.yaml")
+	if err := os.WriteFile(path, []byte(m[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// What the example leaves to files and the environment, as the page says.
+	environ := []string{
+		"STEPWARD_DATABASE_URL=postgres://db/x", "STEPWARD_REDIS_URL=redis://r", "STEPWARD_SMTP_URL=smtp://m",
+		"STEPWARD_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+	}
+	if _, err := config.Load(config.Sources{File: path, Environ: environ}); err != nil {
+		t.Error(err)
+	}
+}
+
+// flagsOf are the flags of all commands, and the settings.
+func flagsOf(t *testing.T) map[string]bool {
+	t.Helper()
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	if err := kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range config.Settings {
+		known[s.Flag()] = true
+	}
+	return known
+}

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// testName is how docs/threat-model.md names a test: `login: TestDecide/none: nobody is signed in`.
+var testName = regexp.MustCompile("`([a-z0-9/]+): ((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
+
+func TestEveryThreatNamesATestThatExists(t *testing.T) {
+	page, gaps, found := strings.Cut(read(t, filepath.Join(root, "docs/threat-model.md")), "\n## Known gaps\n")
+	if !found {
+		t.Error("the threat model admits no gaps")
+	}
+	rows := 0
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| threat |") {
+			if rows++; !testName.MatchString(line) {
+				t.Errorf("without a test, and not under Known gaps: %s", line)
+			}
+		}
+	}
+	if rows < 60 {
+		t.Errorf("%d rows found", rows)
+	}
+	sources := map[string]string{}
+	for _, m := range testName.FindAllStringSubmatch(page+gaps, -1) {
+		folder, test, sub := folderOf(m[1]), m[2], m[3]
+		if folder == "" {
+			t.Errorf("%s: there is no package %s", m[0], m[1])
+			continue
+		}
+		if sources[folder] == "" {
+			sources[folder] = testsIn(t, folder)
+		}
+		if !strings.Contains(sources[folder], "\nfunc "+test+"(") {
+			t.Errorf("%s: there is no such test", m[0])
+		}
+		if sub != "" && !strings.Contains(sources[folder], `"`+sub+`"`) {
+			t.Errorf("%s: there is no such case", m[0])
+		}
+	}
+}
+
+// folderOf finds the package that the page calls by its short name; "" if there is none.
+func folderOf(name string) string {
+	for _, parent := range []string{"internal", "pkg", "cmd", "cmd/stepward"} {
+		folder := filepath.Join(root, parent, name)
+		if info, err := os.Stat(folder); err == nil && info.IsDir() {
+			return folder
+		}
+	}
+	return ""
+}
+
+// testsIn is the text of a package's tests and of the suite beside it (storetest, ephemeraltest).
+func testsIn(t *testing.T, folder string) string {
+	t.Helper()
+	own, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite, err := filepath.Glob(filepath.Join(folder, filepath.Base(folder)+"test", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, path := range append(own, suite...) {
+		all.WriteString(read(t, path))
+	}
+	return all.String()
+}
+
+var (
+	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fence     = regexp.MustCompile("(?ms)^```.*?^```$")
+	heading   = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	notInSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+func TestLinksOfTheDocumentationLeadSomewhere(t *testing.T) {
+	for _, path := range pages(t) {
+		text := fence.ReplaceAllString(read(t, path), "")
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			name, anchor, _ := strings.Cut(m[1], "#")
+			target := path
+			if name != "" {
+				target = filepath.Join(filepath.Dir(path), name)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", path, m[1])
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(t, target), anchor) {
+				t.Errorf("%s: %s has no heading #%s", path, target, anchor)
+			}
+		}
+	}
+}
+
+// anchors are the headings of a page as GitHub makes them into fragments.
+func anchors(t *testing.T, path string) (slugs []string) {
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(read(t, path), ""), -1) {
+		slugs = append(slugs, strings.ReplaceAll(notInSlug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return slugs
+}
+
+// pages are README.md and everything under docs.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found := []string{filepath.Join(root, "README.md")}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
+}

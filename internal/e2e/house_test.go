@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Bounds of a room (docs/design.md): beyond them two ideas share it.
+const (
+	maxLines   = 2500 // of a package, without tests
+	maxMethods = 40   // of a type
+)
+
+// TestNoRoomIsOverfull prints the numbers of the house with -v.
+func TestNoRoomIsOverfull(t *testing.T) {
+	exempt := map[string]bool{"store.DB": true} // store.DB: one method a statement, one table a file
+	root := filepath.Join("..", "..")
+	for _, p := range packages(t) {
+		dir := filepath.Join(root, strings.TrimPrefix(p.ImportPath, module))
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, count, methods := 0, 0, map[string]int{}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			count, lines = count+1, lines+bytes.Count(text, []byte("\n"))
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, text, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range parsed.Decls {
+				if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil {
+					methods[receiver(f)]++
+				}
+			}
+		}
+		name, largest := strings.TrimPrefix(p.ImportPath, module), ""
+		for typ, n := range methods {
+			if largest == "" || n > methods[largest] || n == methods[largest] && typ < largest {
+				largest = typ
+			}
+			if n > maxMethods && !exempt[filepath.Base(name)+"."+typ] {
+				t.Errorf("%s.%s has %d methods", name, typ, n)
+			}
+		}
+		t.Log(fmt.Sprintf("%-24s %5d lines %3d files   %s %d", name, lines, count, largest, methods[largest]))
+		if lines > maxLines {
+			t.Errorf("%s has %d lines", name, lines)
+		}
+	}
+}
+
+// receiver returns the name of a method's type.
+func receiver(f *ast.FuncDecl) string {
+	var name string
+	ast.Inspect(f.Recv.List[0].Type, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && name == "" {
+			name = id.Name
+		}
+		return name == ""
+	})
+	return name
+}
+
+// TestNoContextCarriesIdentity lists the files that may put values into a context.
+func TestNoContextCarriesIdentity(t *testing.T) {
+	allowed := []string{
+		"internal/web/chain.go",
+		"pkg/stepup/require.go", // an application's handler has no other way to the verified claims
+	}
+	root := filepath.Join("..", "..")
+	for _, dir := range []string{"internal", "pkg", "cmd"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			rel, _ := filepath.Rel(root, path)
+			if bytes.Contains(text, []byte("context.WithValue(")) && !slices.Contains(allowed, filepath.ToSlash(rel)) {
+				t.Errorf("%s puts a value into a context", rel)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

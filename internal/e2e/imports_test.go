@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/stepward/stepward/"
+
+// layers is the direction of imports (docs/design.md): a package imports only from rows below its own, and of its own row
+// only what beside names.
+var layers = [][]string{
+	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e"},
+	{"internal/server"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/admin", "internal/provider"},
+	{"internal/authorize", "internal/device", "internal/logout"},
+	{"internal/token"},
+	{"internal/access", "internal/client", "internal/sender"},
+	{"internal/oauth"},
+	{"internal/passkey", "internal/session", "internal/audit", "internal/mail"},
+	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
+	{"internal/store", "internal/ephemeral", "internal/config"},
+	{"internal/idp"},
+	{"pkg/stepup", "pkg/adminapi"},
+}
+
+var beside = map[string][]string{
+	"cmd/stepward":     {"cmd/stepward/sample"},
+	"internal/server":  {},
+	"internal/account": {"internal/enrol"}, // account asks for a step-up through a func that cmd wires to login.Require
+}
+
+// fetchers fetch what clients named, and tell them of logouts.
+var fetchers = []string{"internal/client", "internal/authorize", "internal/logout", "internal/provider", "internal/server", "cmd/stepward"}
+
+// owners are the only packages that may import these modules.
+var owners = map[string]string{
+	"github.com/zitadel/oidc":    "internal/provider",
+	"golang.org/x/crypto/ssh":    "internal/keys",
+	"github.com/go-webauthn":     "internal/passkey",
+	"github.com/jackc/pgx":       "internal/store",
+	"modernc.org/sqlite":         "internal/store internal/ephemeral",
+	"github.com/redis/go-redis":  "internal/ephemeral",
+	"github.com/wneessen":        "internal/mail",
+	"github.com/alecthomas/kong": "cmd/stepward",
+	"github.com/coreos/go-oidc":  "cmd/stepward/sample",
+	"github.com/santhosh-tekuri": "internal/config",
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		row := rowOf(name)
+		if row < 0 {
+			t.Errorf("%s has no place in the house", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			other, ours := strings.CutPrefix(imported, module)
+			if ours {
+				to := rowOf(other)
+				switch {
+				case strings.HasPrefix(name, "pkg/") && !strings.HasPrefix(other, "pkg/"):
+					t.Errorf("%s, which others build on, imports %s", name, other)
+				case strings.HasPrefix(name, "cmd/stepward/sample") && strings.HasPrefix(other, "internal/"):
+					t.Errorf("the sample application imports %s; it must be an ordinary relying party", other)
+				case other == "internal/outbound" && !slices.Contains(fetchers, name):
+					t.Errorf("%s imports %s; only the protocol fetches what others named", name, other)
+				case name == "internal/server" && other == "cmd/stepward/sample": // the demo serves both
+				case to < row, to == row && !slices.Contains(beside[name], other):
+					t.Errorf("%s imports %s, against the direction", name, other)
+				}
+				continue
+			}
+			for mod, allowed := range owners {
+				if strings.HasPrefix(imported, mod) && !slices.Contains(strings.Fields(allowed), name) {
+					t.Errorf("%s imports %s, which belongs to %s", name, imported, allowed)
+				}
+			}
+		}
+	}
+}
+
+func TestLoginAndProviderNeverMeet(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		for pkg, other := range map[string]string{"internal/login": "internal/provider", "internal/provider": "internal/login"} {
+			if name == pkg && slices.Contains(p.Deps, module+other) {
+				t.Errorf("%s depends on %s", pkg, other)
+			}
+		}
+	}
+}
+
+// rowOf returns a package's row; test helpers (storetest, …) belong to the package they stand beside.
+func rowOf(name string) int {
+	return slices.IndexFunc(layers, func(row []string) bool { return slices.Contains(row, name) })
+}
+
+type goPackage struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(p.ImportPath, "test") { // storetest, ephemeraltest, passkeytest serve tests alone
+			list = append(list, p)
+		}
+	}
+	if len(list) < 5 {
+		t.Fatalf("go list found %d packages", len(list))
+	}
+	return list
+}

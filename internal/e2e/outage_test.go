@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/oauth2"
+)
+
+// A wire is a TCP way to a unix socket that can be cut and mended: a store that goes away and comes back.
+type wire struct {
+	t        *testing.T
+	target   string
+	listener net.Listener
+	mu       sync.Mutex
+	cutOff   bool
+	open     map[net.Conn]bool
+}
+
+func newWire(t *testing.T, socket string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{t: t, target: socket, listener: l, open: map[net.Conn]bool{}}
+	t.Cleanup(func() { _ = l.Close(); w.cut() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go w.join(conn)
+		}
+	}()
+	return w
+}
+
+func (w *wire) join(near net.Conn) {
+	w.mu.Lock()
+	far, err := net.Dial("unix", w.target)
+	if w.cutOff || err != nil {
+		w.mu.Unlock()
+		_ = near.Close()
+		return
+	}
+	w.open[near], w.open[far] = true, true
+	w.mu.Unlock()
+	go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
+	_, _ = io.Copy(near, far)
+	_ = near.Close()
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cutOff = true
+	for conn := range w.open {
+		_ = conn.Close()
+	}
+	clear(w.open)
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cutOff = false
+}
+
+// wired is the production profile with both stores on wires.
+func wired(t *testing.T) (settings []string, postgres, redis *wire) {
+	t.Helper()
+	settings = production(t)
+	database, err := url.Parse(strings.TrimPrefix(settings[0], "STEPWARD_DATABASE_URL="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := url.Parse(strings.TrimPrefix(settings[1], "STEPWARD_REDIS_URL="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	postgres = newWire(t, database.Query().Get("host")+"/.s.PGSQL.5432")
+	redis = newWire(t, cache.Path)
+	settings[0] = "STEPWARD_DATABASE_URL=postgres://postgres@" + postgres.listener.Addr().String() + database.Path + "?sslmode=disable"
+	settings[1] = "STEPWARD_REDIS_URL=redis://" + redis.listener.Addr().String()
+	return settings, postgres, redis
+}
+
+func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
+	t.Parallel()
+	settings, postgres, redis := wired(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+
+	plain := func(what, text string) {
+		t.Helper()
+		for _, leak := range []string{"dial tcp", "127.0.0.1:", "redis:", "pgx", "SQLSTATE", "connection", "EOF", "idp.", "store"} {
+			if strings.Contains(text, leak) {
+				t.Errorf("%s: an answer says %q:\n%s", what, leak, text)
+			}
+		}
+	}
+	for name, store := range map[string]*wire{"Postgres": postgres, "Redis": redis} {
+		verifier := oauth2.GenerateVerifier()
+		at := p.open(s.app.AuthCodeURL("af0ifjsldkj", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt", "login")))
+		store.cut()
+		next, answer := p.tryCeremony(at)
+		if next != "" || answer["status"] != http.StatusServiceUnavailable || answer["request_id"] == "" {
+			t.Errorf("%s: finish answered %v", name, answer)
+		}
+		message, _ := answer["message"].(string)
+		plain(name, message)
+		if resp, err := http.Get(s.issuer + "/readyz"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: /readyz %v %v", name, resp, err)
+		}
+		if resp, err := http.Get(s.issuer + "/healthz"); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: /healthz %v %v", name, resp, err)
+		}
+		if name == "Redis" {
+			sick := p.open(at.url.String())
+			if sick.status != http.StatusServiceUnavailable || sick.name != "error" {
+				t.Errorf("the page: %v", sick)
+			}
+			plain("page", sick.body)
+		}
+		store.mend()
+		at = p.open(at.url.String()) // the person reloads and goes on where they were
+		back := p.through(at)
+		store.cut()
+		_, err := s.app.Exchange(t.Context(), back.Get("code"), oauth2.VerifierOption(verifier))
+		var refused *oauth2.RetrieveError
+		if err == nil {
+			t.Errorf("%s: a code was exchanged without the store", name)
+		} else if ok := errors.As(err, &refused); !ok || refused.Response.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: exchange answered %v", name, err)
+		} else {
+			plain(name, string(refused.Body))
+		}
+		store.mend()
+	}
+	if _, c := s.tokens(p); c.ACR != "phr" {
+		t.Errorf("afterwards: %+v", c)
+	}
+}

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/cmd/stepward/sample"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+)
+
+// demo is a provider on throw-away stores, and an application that uses it.
+type Demo struct {
+	*Server
+	provider, app net.Listener
+	appHandler    http.Handler
+	AppURL        string
+}
+
+// demoPolicy adds the scope and the action class that the sample application's payouts need.
+func DemoPolicy(p idp.Policy) idp.Policy {
+	p.ActionClasses["payments"] = idp.ActionClass{Name: "payments", Description: "pay out money", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute}
+	p.Scopes["payouts"] = idp.Scope{Name: "payouts", Description: "Pay out money on your behalf", ActionClass: "payments"}
+	return p
+}
+
+func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slog.Logger) (_ *Demo, err error) {
+	cfg.SignUp = true
+	cfg.Policy = DemoPolicy(cfg.Policy)
+	d := &Demo{}
+	if d.Server, err = New(ctx, cfg, log, &mail.Mailbox{}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if d.provider, err = d.Listen(); err != nil {
+		return nil, err
+	}
+	if d.app, err = net.Listen("tcp", appListen); err != nil {
+		return nil, fmt.Errorf("listen on %s (another program may be using it; --app-listen names another address): %w", appListen, err)
+	}
+	_, port, err := net.SplitHostPort(d.app.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	d.AppURL = "http://localhost:" + port
+
+	now := time.Now()
+	client := idp.Client{
+		ID: "acme-bank", Name: "Acme Bank", URI: d.AppURL, Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic,
+		RedirectURIs: []string{d.AppURL + "/callback"}, PostLogoutRedirectURIs: []string{d.AppURL + "/"},
+		GrantTypes: []string{idp.GrantAuthorizationCode}, Scopes: []string{"openid", "profile", "email", "payouts"},
+		Audience: []string{d.AppURL + "/api"}, CreatedAt: now, UpdatedAt: now,
+	}
+	secret := client.AddSecret(now)
+	if err := d.DB.PutClient(ctx, client); err != nil {
+		return nil, fmt.Errorf("register the sample application: %w", err)
+	}
+	d.appHandler, err = sample.New(sample.Config{
+		Issuer: cfg.Issuer.String(), ClientID: client.ID, ClientSecret: secret.Reveal(), BaseURL: d.AppURL,
+		MailURL: cfg.Issuer.String() + "/demo/mail",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sample application: %w", err)
+	}
+	return d, nil
+}
+
+// serve runs both until ctx ends.
+func (d *Demo) Serve(ctx context.Context) error {
+	app := &http.Server{Handler: d.appHandler, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = app.Serve(d.app) }()
+	err := d.Server.Serve(ctx, d.provider)
+	_ = app.Close()
+	return err
+}
+
+// Close stops listening and closes the stores.
+func (d *Demo) Close() {
+	for _, l := range []net.Listener{d.provider, d.app} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	d.Server.Close()
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+)
+
+// A front is a server and where it listens.
+type front struct {
+	*http.Server
+	listener net.Listener
+}
+
+func (f front) serve() error {
+	if f.TLSConfig != nil {
+		return f.ServeTLS(f.listener, "", "")
+	}
+	return f.Serve(f.listener)
+}
+
+// fronts are the server that everybody uses and, with mtls-listen, the one that asks for client certificates.
+func (s *Server) fronts(listener net.Listener) ([]front, error) {
+	all := []front{{s.shell.Server(s.Handler), listener}}
+	if s.Config.TLSCertPath == "" {
+		return all, nil
+	}
+	tlsCfg, err := tlsConfig(s.Config.TLSCertPath, s.Config.TLSKeyPath, s.log)
+	if err != nil {
+		return nil, err
+	}
+	all[0].TLSConfig = tlsCfg
+	if s.Config.MTLSListen == "" {
+		return all, nil
+	}
+	mtls := front{Server: s.shell.Server(s.mtls)}
+	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
+		return nil, fmt.Errorf("listen on %s (another program may be using it; --mtls-listen names another address): %w", s.Config.MTLSListen, err)
+	}
+	// Asked for and not demanded: whose certificate it has to be, and whether anybody's, the endpoint knows (RFC 8705 §2, §3).
+	mtls.TLSConfig = tlsCfg.Clone()
+	mtls.TLSConfig.ClientAuth = tls.RequestClientCert
+	s.log.Info("asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String())
+	return append(all, mtls), nil
+}
+
+// ReadClientCAs reads the CAs of clients; nil if there are none.
+func ReadClientCAs(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("client CAs: %w", err)
+	}
+	pool := x509.NewCertPool()
+	for n := 0; ; n++ {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			if n == 0 {
+				return nil, errors.New("client CAs: the file has no PEM certificate")
+			}
+			return pool, nil
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("client CAs: block %d is not a certificate", n+1)
+		}
+		if !cert.IsCA { // it would be an anchor all the same: for itself
+			return nil, fmt.Errorf("client CAs: certificate %d is not that of a CA", n+1)
+		}
+		pool.AddCert(cert)
+	}
+}

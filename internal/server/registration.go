@@ -1,0 +1,27 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/config"
+)
+
+// registrationOf is what the settings say about applications that register themselves.
+func registrationOf(cfg *config.Config) (client.Registration, error) {
+	r := client.Registration{Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes}
+	if cfg.StatementJWKSPath == "" {
+		return r, nil
+	}
+	keys, err := ReadJWKS(cfg.StatementJWKSPath)
+	if err != nil {
+		return r, fmt.Errorf("software-statement-jwks-path: %w", err)
+	}
+	for i, key := range keys.Keys {
+		if !key.Valid() || !key.IsPublic() {
+			return r, fmt.Errorf("software-statement-jwks-path: key %d is not a valid public key", i+1)
+		}
+	}
+	r.Statements = client.Statements{Issuer: cfg.StatementIssuer, Keys: keys.Keys}
+	return r, nil
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// openStore opens the database of these settings. An operator's command may look into an embedded database beside the
+// server that runs on it; only serve takes the folder for itself (exclusive).
+func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
+	db, err := store.Open(ctx, store.Config{URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive})
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return db, nil
+}
+
+func OpenEphemeral(ctx context.Context, cfg *config.Config) (ephemeral.Store, error) {
+	if cfg.Embedded() {
+		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath())
+		if err != nil { // not a nil *SQLite in a Store that is not nil
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// operatorKey returns the 32 bytes under which everything at rest is sealed. An embedded installation makes its own on
+// the first start, readable by its user alone.
+func OperatorKey(cfg *config.Config) ([]byte, error) {
+	text := cfg.Key
+	if text == "" {
+		content, err := os.ReadFile(cfg.KeyPath())
+		if errors.Is(err, fs.ErrNotExist) {
+			content, err = makeKey(cfg.KeyPath())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("operator's key: %w", err)
+		}
+		text = idp.Secret(content)
+	}
+	key, err := base64.StdEncoding.DecodeString(text.Reveal())
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("operator's key: %s does not hold 32 bytes in base64", cfg.KeyPath())
+	}
+	return key, nil
+}
+
+// makeKey writes a new key. O_EXCL: if two processes race, the second reads what the first wrote.
+func makeKey(path string) ([]byte, error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	content := []byte(base64.StdEncoding.EncodeToString(key))
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Write(content); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return content, errors.Join(file.Sync(), file.Close())
+}
+
+// derive makes a key for one purpose from the operator's (RFC 5869).
+func derive(key []byte, purpose string) []byte {
+	derived, err := hkdf.Key(sha256.New, key, nil, "stepward/"+purpose, 32)
+	if err != nil {
+		panic(err) // only for lengths that HKDF cannot make
+	}
+	return derived
+}

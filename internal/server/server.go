@@ -1,0 +1,273 @@
+// Package server is the assembled program: it opens the stores, wires every feature by hand, and serves until it is told to stop.
+// The commands of cmd/stepward and the tests start it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/login"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
+)
+
+// Server is the assembled program: all wiring is in this file, by hand.
+type Server struct {
+	Config    *config.Config
+	log       *slog.Logger
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Keys      *keys.Ring
+	op        *provider.Provider
+	mailer    *mail.Mailer
+	shell     *web.Shell
+	Handler   http.Handler
+	mtls      http.Handler // of mtls-listen
+}
+
+// New opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
+// server (the demo).
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mail.Mailbox) (_ *Server, err error) {
+	slog.SetDefault(slog.New(provider.DropLibraryRecords(log.Handler())))
+	s := &Server{Config: cfg, log: log}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if cfg.Embedded() {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("data folder: %w", err)
+		}
+	}
+	if s.DB, err = OpenStore(ctx, cfg, true); err != nil {
+		return nil, err
+	}
+	if err := s.DB.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	if s.Ephemeral, err = OpenEphemeral(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("open ephemeral store: %w", err)
+	}
+	key, err := OperatorKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+
+	shell, err := web.New(web.Config{
+		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
+		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log, Insecure: cfg.Insecure(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	sessions := session.New(session.Config{
+		Store: s.Ephemeral, Idle: cfg.SessionIdle, Absolute: cfg.SessionAbsolute, Insecure: cfg.Insecure(),
+		Agent: web.Agent, Address: web.ClientAddress,
+	})
+	var metadata passkey.Metadata
+	if cfg.MetadataPath != "" {
+		if metadata, err = passkey.LoadMetadata(cfg.MetadataPath); err != nil {
+			return nil, err
+		}
+	}
+	ceremonies, err := passkey.New(passkey.Config{
+		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
+		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: metadata, DecoyKey: derive(key, "decoy"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("passkeys: %w", err)
+	}
+	if s.Keys, err = SigningKeys(cfg, s.DB, key); err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	if err := s.Keys.Prepare(ctx); err != nil {
+		return nil, fmt.Errorf("signing keys (is this the operator's key they were sealed under?): %w", err)
+	}
+	transport, err := mailTransport(cfg, mailbox)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	if s.mailer, err = mail.New(mail.Config{DB: s.DB, Transport: transport, From: cfg.From, Product: cfg.ProductName, Logger: log}); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+
+	// login and provider never import each other: each gets the other's one func. They meet in the stored interaction.
+	var op *provider.Provider
+	logins, err := login.New(login.Config{
+		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy, SignUp: cfg.SignUp,
+		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+			return op.Respond(w, r, i, o)
+		},
+		Notify: s.notify,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	registration, err := registrationOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	cas, err := ReadClientCAs(cfg.ClientCAPath)
+	if err != nil {
+		return nil, err
+	}
+	var mtlsOrigin string
+	if cfg.MTLSOrigin != nil {
+		mtlsOrigin = cfg.MTLSOrigin.String()
+	}
+	op, err = provider.New(provider.Config{
+		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.Keys,
+		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
+		RequirePAR: cfg.RequirePAR,
+		Outbound:   OutboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
+		ClientDocuments: cfg.ClientDocuments,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("provider: %w", err)
+	}
+	accounts, err := account.New(account.Config{
+		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Mailer: s.mailer,
+		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp, Insecure: cfg.Insecure(),
+		Require: logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+
+	browser, protocol := http.NewServeMux(), http.NewServeMux()
+	shell.Mount(browser)
+	logins.Mount(browser)
+	accounts.Mount(browser)
+	op.Mount(protocol, browser)
+	if mailbox != nil {
+		if err := mailbox.Mount(browser, shell); err != nil {
+			return nil, err
+		}
+	}
+	outer := http.NewServeMux()
+	outer.Handle("/", shell.Browser(browser))
+	for _, path := range []string{"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/"} {
+		outer.Handle(path, shell.Protocol(protocol))
+	}
+	outer.HandleFunc("GET /healthz", healthz)
+	outer.HandleFunc("GET /readyz", readyz(s.DB, s.Ephemeral))
+	mtls := http.NewServeMux()
+	op.MountMTLS(mtls)
+	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
+	return s, nil
+}
+
+// Close closes what New opened.
+func (s *Server) Close() {
+	if s.Ephemeral != nil {
+		_ = s.Ephemeral.Close()
+	}
+	if s.DB != nil {
+		_ = s.DB.Close()
+	}
+}
+
+// notify sends the letter that an event of a sign-in deserves.
+func (s *Server) notify(ctx context.Context, user idp.User, kind string, data map[string]string) {
+	if idp.EventKind(kind) != idp.EventPasskeyRegressed {
+		return
+	}
+	letter := s.mailer.CounterWarning(user.Email, mail.Notice{
+		Passkey: data["passkey"], At: time.Now(), Agent: data["agent"], Link: s.Config.Issuer.String() + "/account/passkeys",
+	})
+	if err := s.mailer.Send(ctx, letter); err != nil {
+		s.log.Error("notice not queued", "kind", kind, "err", err)
+	}
+}
+
+func (s *Server) Listen() (net.Listener, error) {
+	listener, err := net.Listen("tcp", s.Config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (another program may be using it; --listen names another address): %w", s.Config.Listen, err)
+	}
+	return listener, nil
+}
+
+// serve answers until ctx ends, then lets requests under way finish (10 s at the most).
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	fronts, err := s.fronts(listener)
+	if err != nil {
+		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
+	}
+	go debug.FreeOSMemory() // what migrating and parsing pages needed is not needed again
+
+	jobsCtx, stopJobs := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	jobs.Go(func() { s.RunJobs(jobsCtx) })
+	defer jobs.Wait()
+	defer stopJobs()
+
+	done := make(chan error, len(fronts))
+	for _, f := range fronts {
+		go func() { done <- f.serve() }()
+	}
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("stopping")
+	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for _, f := range fronts {
+		if err := f.Shutdown(graceCtx); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+	}
+	return nil
+}
+
+// outboundOf is the one way by which we fetch what clients name.
+func OutboundOf(cfg *config.Config) *outbound.Client {
+	return outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts})
+}
+
+func footer(cfg *config.Config) []web.Link {
+	if cfg.HelpURL == "" {
+		return nil
+	}
+	return []web.Link{{Text: "Help", URL: cfg.HelpURL}}
+}
+
+// mailTransport is the mailbox of the demo, the mail server, or nil: then no mail is sent, and nothing needs any.
+func mailTransport(cfg *config.Config, mailbox *mail.Mailbox) (mail.Transport, error) {
+	switch {
+	case mailbox != nil:
+		return mailbox, nil
+	case cfg.SMTPURL == "":
+		return nil, nil
+	default:
+		return mail.NewSMTP(cfg.SMTPURL.Reveal())
+	}
+}
