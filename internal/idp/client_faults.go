@@ -32,123 +32,175 @@ var IDTokenAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
 
 // Faults returns what is wrong with a registration, each as a sentence that begins with the metadata's name; nil if it
 // can be stored. It is the one gate for clients from the command line, the admin API and dynamic registration.
-func (c Client) Faults(p Policy) []string {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+func (c Client) Faults(p Policy) (faults []string) {
+	for _, check := range clientChecks {
+		faults = append(faults, check.faults(c, p)...)
+	}
+	return faults
+}
 
-	if c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0 {
-		fault("client_id must be 1 to 128 visible ASCII characters")
+// A clientCheck is one rule for registrations.
+type clientCheck struct {
+	name   string
+	faults func(c Client, p Policy) []string
+}
+
+// rule returns a check with one sentence.
+func rule(name, sentence string, broken func(c Client, p Policy) bool) clientCheck {
+	return clientCheck{name, func(c Client, p Policy) []string {
+		if broken(c, p) {
+			return []string{sentence}
+		}
+		return nil
+	}}
+}
+
+// each returns a check with a sentence for each value that is at fault; fault returns "" for those that are not.
+func each[V any](name string, values func(c Client) []V, fault func(c Client, p Policy, v V) string) clientCheck {
+	return clientCheck{name, func(c Client, p Policy) (faults []string) {
+		for _, v := range values(c) {
+			if sentence := fault(c, p, v); sentence != "" {
+				faults = append(faults, sentence)
+			}
+		}
+		return faults
+	}}
+}
+
+// clientChecks are all rules for registrations, in the order in which their sentences are told.
+var clientChecks = []clientCheck{
+	rule("id", "client_id must be 1 to 128 visible ASCII characters", func(c Client, _ Policy) bool {
+		return c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0
+	}),
+	rule("name", "client_name must be 1 to 80 characters for people to read", func(c Client, _ Policy) bool {
+		name, ok := NormalizeName(c.Name)
+		return !ok || name != c.Name
+	}),
+	{"policy", func(c Client, _ Policy) []string { return c.policyFaults() }},
+	rule("native", "policy compatible is not for native clients: without PKCE any application on the device can use their codes", // RFC 8252 §8.1
+		func(c Client, _ Policy) bool { return c.Native && c.Policy == PolicyCompatible }),
+	{"authentication", func(c Client, _ Policy) []string { return c.authenticationFaults() }},
+	{"keys", func(c Client, _ Policy) []string { return c.keyFaults() }},
+	{"requests", func(c Client, _ Policy) []string { return c.requestFaults() }},
+	{"subject", func(c Client, _ Policy) []string { return c.subjectFaults() }},
+	rule("resource_server", "resource_server must authenticate; none will not do", func(c Client, _ Policy) bool {
+		return c.Public() && c.ResourceServer
+	}),
+	each("grants", func(c Client) []string { return c.GrantTypes }, func(_ Client, _ Policy, grant string) string {
+		if slices.Contains(GrantTypes, grant) {
+			return ""
+		}
+		return fmt.Sprintf("grant_types %q is not supported; use %s", grant, strings.Join(GrantTypes, ", "))
+	}),
+	rule("machine", "grant_types client_credentials is for clients that authenticate themselves; none will not do", // RFC 6749 §4.4
+		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.Public() }),
+	rule("machine_format", "access_token_format must be jwt for grant_types client_credentials: such a token is stored nowhere",
+		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.AccessFormat == FormatOpaque }),
+	rule("machine_scope", "scope needs at least one for grant_types client_credentials that has no action class and is not about a user",
+		func(c Client, p Policy) bool {
+			return c.has(GrantClientCredentials) && !slices.ContainsFunc(c.Scopes, p.ForMachines)
+		}),
+	rule("exchange", "grant_types token-exchange is for clients that authenticate themselves; none will not do",
+		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.Public() }),
+	rule("exchange_format", "access_token_format must be jwt for grant_types token-exchange: an exchanged token is stored nowhere",
+		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.AccessFormat == FormatOpaque }),
+	rule("redirect_uri", "redirect_uris needs at least one for the authorization_code grant", func(c Client, _ Policy) bool {
+		return c.has(GrantAuthorizationCode) && len(c.RedirectURIs) == 0
+	}),
+	rule("par", "require_pushed_authorization_requests needs the authorization_code grant", func(c Client, _ Policy) bool {
+		return c.RequirePAR && !c.has(GrantAuthorizationCode)
+	}),
+	rule("redirect_count", "redirect_uris and post_logout_redirect_uris are limited to 50 each", func(c Client, _ Policy) bool {
+		return len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50
+	}),
+	each("redirect_uris", func(c Client) []string { return c.RedirectURIs }, func(c Client, _ Policy, uri string) string {
+		return about("redirect_uris", uri, redirectFault(uri, c.Native))
+	}),
+	each("post_logout_redirect_uris", func(c Client) []string { return c.PostLogoutRedirectURIs }, func(c Client, _ Policy, uri string) string {
+		return about("post_logout_redirect_uris", uri, redirectFault(uri, c.Native))
+	}),
+	{"logout", func(c Client, _ Policy) []string { return c.logoutFaults() }},
+	each("pages", func(c Client) []named {
+		return []named{{"client_uri", c.URI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI}}
+	}, func(_ Client, _ Policy, page named) string {
+		if u, err := url.Parse(page.value); page.value == "" || err == nil && webURL(u) && len(page.value) <= maxURI {
+			return ""
+		}
+		return page.name + " must be an https URL"
+	}),
+	rule("initiate_login_uri", "initiate_login_uri must be an https URL", func(c Client, _ Policy) bool {
+		return c.InitiateLoginURI != "" && !fetchable(c.InitiateLoginURI)
+	}),
+	rule("software", "software_id and software_version are limited to 255 bytes each", func(c Client, _ Policy) bool {
+		return len(c.SoftwareID) > 255 || len(c.SoftwareVersion) > 255
+	}),
+	rule("dynamic", "dynamic clients can be neither first_party nor resource_server", func(c Client, _ Policy) bool {
+		return c.Dynamic && (c.FirstParty || c.ResourceServer)
+	}),
+	each("scope", func(c Client) []string { return c.Scopes }, func(_ Client, p Policy, scope string) string {
+		if _, known := p.Scopes[scope]; known {
+			return ""
+		}
+		return fmt.Sprintf("scope %q is not configured", scope)
+	}),
+	{"access", func(c Client, p Policy) []string { return c.accessFaults(p) }},
+	each("acr", func(c Client) []string { return append(slices.Clone(c.DefaultACRValues), c.MinimumACR) }, func(_ Client, p Policy, acr string) string {
+		if _, _, known := p.Resolve(acr); acr == "" || known {
+			return ""
+		}
+		return fmt.Sprintf("acr %q is neither phr, phrh nor one of acr-aliases", acr)
+	}),
+	rule("max_age", "default_max_age must not be negative", func(c Client, _ Policy) bool {
+		return c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0
+	}),
+	each("algorithms", func(c Client) []named {
+		return []named{
+			{"id_token_signed_response_alg", c.IDTokenAlg},
+			{"userinfo_signed_response_alg", c.UserInfoAlg},
+			{"introspection_signed_response_alg", c.IntrospectionAlg},
+		}
+	}, func(_ Client, _ Policy, alg named) string {
+		if alg.value == "" || slices.Contains(IDTokenAlgorithms, alg.value) {
+			return ""
+		}
+		return alg.name + " must be one of " + strings.Join(IDTokenAlgorithms, ", ")
+	}),
+	rule("format", "access_token_format must be jwt or opaque", func(c Client, _ Policy) bool {
+		return c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque
+	}),
+}
+
+// named is the value of a metadata member.
+type named struct{ name, value string }
+
+// about returns the sentence for a value of a list; "" without a reason.
+func about(name, value, reason string) string {
+	if reason == "" {
+		return ""
 	}
-	if name, ok := NormalizeName(c.Name); !ok || name != c.Name {
-		fault("client_name must be 1 to 80 characters for people to read")
-	}
-	faults = append(faults, c.policyFaults()...)
-	if c.Native && c.Policy == PolicyCompatible {
-		fault("policy compatible is not for native clients: without PKCE any application on the device can use their codes") // RFC 8252 §8.1
-	}
+	return fmt.Sprintf("%s %q %s", name, value, reason)
+}
+
+func (c Client) has(grant string) bool { return slices.Contains(c.GrantTypes, grant) }
+
+// authenticationFaults says what the client lacks for its authentication method.
+func (c Client) authenticationFaults() (faults []string) {
 	switch c.AuthMethod {
 	case AuthMethodNone, AuthMethodPrivateKey, AuthMethodSelfSigned:
 	case AuthMethodTLS:
 		if reason := c.CertificateName.fault(); reason != "" {
-			fault("%s", reason)
+			faults = append(faults, reason)
 		}
 	case AuthMethodBasic, AuthMethodPost:
 		if len(c.Secrets) == 0 {
-			fault("token_endpoint_auth_method %s needs a secret", c.AuthMethod)
+			faults = append(faults, fmt.Sprintf("token_endpoint_auth_method %s needs a secret", c.AuthMethod))
 		}
 	default:
-		fault("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod)
+		faults = append(faults, fmt.Sprintf("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, "+
+			"tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod))
 	}
 	if c.AuthMethod != AuthMethodTLS && c.CertificateName != (CertificateName{}) {
-		fault("tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
-	}
-	faults = append(faults, c.keyFaults()...)
-	faults = append(faults, c.requestFaults()...)
-	faults = append(faults, c.subjectFaults()...)
-	if c.Public() && c.ResourceServer {
-		fault("resource_server must authenticate; none will not do")
-	}
-	for _, grant := range c.GrantTypes {
-		if !slices.Contains(GrantTypes, grant) {
-			fault("grant_types %q is not supported; use %s", grant, strings.Join(GrantTypes, ", "))
-		}
-	}
-	if slices.Contains(c.GrantTypes, GrantClientCredentials) {
-		if c.Public() {
-			fault("grant_types client_credentials is for clients that authenticate themselves; none will not do") // RFC 6749 §4.4
-		}
-		if c.AccessFormat == FormatOpaque {
-			fault("access_token_format must be jwt for grant_types client_credentials: such a token is stored nowhere")
-		}
-		if !slices.ContainsFunc(c.Scopes, p.ForMachines) {
-			fault("scope needs at least one for grant_types client_credentials that has no action class and is not about a user")
-		}
-	}
-	if slices.Contains(c.GrantTypes, GrantTokenExchange) {
-		if c.Public() {
-			fault("grant_types token-exchange is for clients that authenticate themselves; none will not do")
-		}
-		if c.AccessFormat == FormatOpaque {
-			fault("access_token_format must be jwt for grant_types token-exchange: an exchanged token is stored nowhere")
-		}
-	}
-	if slices.Contains(c.GrantTypes, GrantAuthorizationCode) && len(c.RedirectURIs) == 0 {
-		fault("redirect_uris needs at least one for the authorization_code grant")
-	}
-	if c.RequirePAR && !slices.Contains(c.GrantTypes, GrantAuthorizationCode) {
-		fault("require_pushed_authorization_requests needs the authorization_code grant")
-	}
-	if len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50 {
-		fault("redirect_uris and post_logout_redirect_uris are limited to 50 each")
-	}
-	for _, uri := range c.RedirectURIs {
-		if reason := redirectFault(uri, c.Native); reason != "" {
-			fault("redirect_uris %q %s", uri, reason)
-		}
-	}
-	for _, uri := range c.PostLogoutRedirectURIs {
-		if reason := redirectFault(uri, c.Native); reason != "" {
-			fault("post_logout_redirect_uris %q %s", uri, reason)
-		}
-	}
-	faults = append(faults, c.logoutFaults()...)
-	for name, uri := range map[string]string{"client_uri": c.URI, "logo_uri": c.LogoURI, "policy_uri": c.PolicyURI, "tos_uri": c.TOSURI} {
-		if u, err := url.Parse(uri); uri != "" && (err != nil || !webURL(u) || len(uri) > maxURI) {
-			fault("%s must be an https URL", name)
-		}
-	}
-	if c.InitiateLoginURI != "" && !fetchable(c.InitiateLoginURI) {
-		fault("initiate_login_uri must be an https URL")
-	}
-	if len(c.SoftwareID) > 255 || len(c.SoftwareVersion) > 255 {
-		fault("software_id and software_version are limited to 255 bytes each")
-	}
-	if c.Dynamic && (c.FirstParty || c.ResourceServer) {
-		fault("dynamic clients can be neither first_party nor resource_server")
-	}
-	for _, scope := range c.Scopes {
-		if _, known := p.Scopes[scope]; !known {
-			fault("scope %q is not configured", scope)
-		}
-	}
-	faults = append(faults, c.accessFaults(p)...)
-	for _, acr := range append(slices.Clone(c.DefaultACRValues), c.MinimumACR) {
-		if _, _, known := p.Resolve(acr); acr != "" && !known {
-			fault("acr %q is neither phr, phrh nor one of acr-aliases", acr)
-		}
-	}
-	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
-		fault("default_max_age must not be negative")
-	}
-	for name, alg := range map[string]string{
-		"id_token_signed_response_alg": c.IDTokenAlg, "userinfo_signed_response_alg": c.UserInfoAlg, "introspection_signed_response_alg": c.IntrospectionAlg,
-	} {
-		if alg != "" && !slices.Contains(IDTokenAlgorithms, alg) {
-			fault("%s must be one of %s", name, strings.Join(IDTokenAlgorithms, ", "))
-		}
-	}
-	if c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque {
-		fault("access_token_format must be jwt or opaque")
+		faults = append(faults, "tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
 	}
 	return faults
 }

@@ -2,7 +2,10 @@ package idp
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // ClientPolicy names a row of the table of what a client must do.
@@ -81,44 +84,57 @@ func (c Client) Pushes() bool { return c.RequirePAR || !c.Rules().WithoutPush }
 
 // policyFaults says where the registration is not within the client's policy.
 func (c Client) policyFaults() (faults []string) {
-	r := c.Rules()
-	fault := func(text string) { faults = append(faults, text+" under policy "+string(c.Policy)) }
 	if !slices.Contains(Policies, c.Policy) {
 		return []string{"policy must be standard, compatible or fapi2, not \"" + string(c.Policy) + "\""}
 	}
-	if c.Public() && !r.Public {
-		fault("token_endpoint_auth_method must not be none")
-	}
-	if (c.AuthMethod == AuthMethodBasic || c.AuthMethod == AuthMethodPost) && !r.SharedSecrets {
-		fault("token_endpoint_auth_method must not be one with a shared secret")
-	}
-	for name, alg := range map[string]string{
-		"token_endpoint_auth_signing_alg": c.AuthAlg, "id_token_signed_response_alg": c.IDTokenAlg,
-		"request_object_signing_alg": c.RequestObjectAlg, "authorization_signed_response_alg": c.ResponseAlg,
-	} {
-		if alg == "RS256" && !r.RS256 {
-			fault(name + " must not be RS256")
-		}
-	}
-	if c.AuthMethod == AuthMethodPrivateKey && !r.RS256 && c.JWKS != nil && len(c.JWKS.Keys) > 0 {
-		signs := false
-		for _, key := range c.JWKS.Keys {
-			signs = signs || slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return alg != "RS256" && SignsWith(key, alg) })
-		}
-		if !signs {
-			fault("jwks needs a key that is not for RS256")
-		}
-	}
-	if slices.Contains(c.GrantTypes, GrantDeviceCode) && !r.Devices {
-		fault("grant_types must not be " + GrantDeviceCode)
-	}
-	if !r.LocalRedirects {
-		for _, uri := range c.RedirectURIs {
-			if len(uri) < 8 || uri[:8] != "https://" {
-				fault("redirect_uris must be https")
-				break
-			}
+	for _, check := range policyChecks {
+		for _, fault := range check(c, c.Rules()) {
+			faults = append(faults, fault+" under policy "+string(c.Policy))
 		}
 	}
 	return faults
+}
+
+// policyChecks are the rules that depend on the client's policy.
+var policyChecks = []func(c Client, r Rules) []string{
+	func(c Client, r Rules) []string {
+		return when(c.Public() && !r.Public, "token_endpoint_auth_method must not be none")
+	},
+	func(c Client, r Rules) []string {
+		shared := c.AuthMethod == AuthMethodBasic || c.AuthMethod == AuthMethodPost
+		return when(shared && !r.SharedSecrets, "token_endpoint_auth_method must not be one with a shared secret")
+	},
+	func(c Client, r Rules) (faults []string) {
+		for _, alg := range []named{
+			{"token_endpoint_auth_signing_alg", c.AuthAlg}, {"id_token_signed_response_alg", c.IDTokenAlg},
+			{"request_object_signing_alg", c.RequestObjectAlg}, {"authorization_signed_response_alg", c.ResponseAlg},
+		} {
+			faults = append(faults, when(alg.value == "RS256" && !r.RS256, alg.name+" must not be RS256")...)
+		}
+		return faults
+	},
+	func(c Client, r Rules) []string {
+		if c.AuthMethod != AuthMethodPrivateKey || r.RS256 || c.JWKS == nil || len(c.JWKS.Keys) == 0 {
+			return nil
+		}
+		signs := slices.ContainsFunc(c.JWKS.Keys, func(key jose.JSONWebKey) bool {
+			return slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return alg != "RS256" && SignsWith(key, alg) })
+		})
+		return when(!signs, "jwks needs a key that is not for RS256")
+	},
+	func(c Client, r Rules) []string {
+		return when(c.has(GrantDeviceCode) && !r.Devices, "grant_types must not be "+GrantDeviceCode)
+	},
+	func(c Client, r Rules) []string {
+		local := slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
+		return when(local && !r.LocalRedirects, "redirect_uris must be https")
+	},
+}
+
+// when returns the sentence if the rule is broken.
+func when(broken bool, sentence string) []string {
+	if broken {
+		return []string{sentence}
+	}
+	return nil
 }
