@@ -44,7 +44,7 @@ fmt:
 	$(tool) gofumpt -w cmd internal pkg
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o stepward ./cmd/stepward
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.release=$(VERSION)" -o stepward ./cmd/stepward
 
 # The programs the tests run against; each test process starts private instances of them.
 deps:

@@ -82,7 +82,7 @@ func (c *clientAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		faults := registered.Faults(cfg.Policy)
 		if lack := certificateFault(registered, cfg); lack != "" {
 			faults = append(faults, lack)
@@ -168,7 +168,7 @@ var grantNames = map[string]string{"client_credentials": idp.GrantClientCredenti
 type clientListCmd struct{}
 
 func (clientListCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.reading(func(_ *config.Config, db *store.DB) error {
 		clients, err := db.Clients(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list clients: %w", err)
@@ -195,7 +195,7 @@ type clientShowCmd struct {
 }
 
 func (c clientShowCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.reading(func(_ *config.Config, db *store.DB) error {
 		client, err := storedClient(e.ctx, db, c.ID)
 		if err != nil {
 			return err
@@ -209,7 +209,7 @@ type clientRemoveCmd struct {
 }
 
 func (c clientRemoveCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.writing(func(_ *config.Config, db *store.DB) error {
 		event := idp.NewEvent(idp.EventClientRemoved, "", time.Now())
 		event.ClientID = c.ID
 		err := db.RemoveClient(e.ctx, c.ID, event)

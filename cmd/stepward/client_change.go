@@ -50,7 +50,7 @@ func (c clientSetCmd) Run(e *env) error {
 	if err := decoder.Decode(&changed); err != nil {
 		return fmt.Errorf("this is not a client as JSON: %w", err)
 	}
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		registered, err := storedClient(e.ctx, db, c.ID)
 		if err != nil {
 			return err
@@ -97,7 +97,7 @@ func (c clientEnableCmd) Run(e *env) error {
 }
 
 func switchClient(e *env, id string, kind idp.EventKind, change func(*store.DB, context.Context, string, time.Time, ...idp.Event) error, done string) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.writing(func(_ *config.Config, db *store.DB) error {
 		if _, err := storedClient(e.ctx, db, id); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
+	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
 		t.Fatal(err)
 	}
 	beside := func(change func(*idp.Client)) idp.Client { // what is stored beside the metadata
@@ -35,11 +35,11 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 	beside(func(c *idp.Client) { // as if it had registered itself
 		c.Dynamic, c.RegistrationHash, c.UsedAt = true, "hash", c.CreatedAt
 	})
-	if _, err := Stepward(t, dir, "client", "disable", "acme"); err != nil {
+	if _, err := stepward(t, dir, "client", "disable", "acme"); err != nil {
 		t.Fatal(err)
 	}
 	before := beside(func(*idp.Client) {})
-	shown, err := Stepward(t, dir, "client", "show", "acme")
+	shown, err := stepward(t, dir, "client", "show", "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +49,13 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		if err := os.WriteFile(file, []byte(strings.Replace(shown, from, to, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Stepward(t, dir, "client", "set", "acme", file)
+		_, err := stepward(t, dir, "client", "set", "acme", file)
 		return err
 	}
 	if err := set(`"redirect_uris"`, `"backchannel_logout_uri": "https://acme.example/logout", "redirect_uris"`); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := Stepward(t, dir, "client", "show", "acme"); !strings.Contains(out, `"backchannel_logout_uri": "https://acme.example/logout"`) {
+	if out, _ := stepward(t, dir, "client", "show", "acme"); !strings.Contains(out, `"backchannel_logout_uri": "https://acme.example/logout"`) {
 		t.Errorf("not changed:\n%s", out)
 	}
 	if diff := cmp.Diff(before, beside(func(*idp.Client) {})); diff != "" {
@@ -76,24 +76,24 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 
 func TestAClientIsDisabledAndEnabled(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme",
+	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme",
 		"--backchannel-logout-uri", "https://acme.example/back", "--frontchannel-logout-uri", "https://acme.example/front"); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct{ verb, fails, listed string }{
 		{"disable", "", "disabled"}, {"disable", "already", "disabled"}, {"enable", "", "standard"}, {"enable", "already", "standard"},
 	} {
-		_, err := Stepward(t, dir, "client", step.verb, "acme")
+		_, err := stepward(t, dir, "client", step.verb, "acme")
 		if (err != nil) != (step.fails != "") || err != nil && !strings.Contains(err.Error(), step.fails) {
 			t.Errorf("%s: %v", step.verb, err)
 		}
-		if out, _ := Stepward(t, dir, "client", "list"); !strings.Contains(out, step.listed) {
+		if out, _ := stepward(t, dir, "client", "list"); !strings.Contains(out, step.listed) {
 			t.Errorf("after %s:\n%s", step.verb, out)
 		}
-		if out, err := Stepward(t, dir, "client", "show", "acme"); err != nil || !strings.Contains(out, "https://acme.example/back") || !strings.Contains(out, "https://acme.example/front") {
+		if out, err := stepward(t, dir, "client", "show", "acme"); err != nil || !strings.Contains(out, "https://acme.example/back") || !strings.Contains(out, "https://acme.example/front") {
 			t.Errorf("after %s: %v\n%s", step.verb, err, out)
 		}
-		if _, err := Stepward(t, dir, "client", step.verb, "nobody"); err == nil || !strings.Contains(err.Error(), "no client") {
+		if _, err := stepward(t, dir, "client", step.verb, "nobody"); err == nil || !strings.Contains(err.Error(), "no client") {
 			t.Errorf("%s nobody: %v", step.verb, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestWhatAClientSaysOfItselfIsPrintedWithoutControls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := Stepward(t, dir, "client", "show", "acme")
+	out, err := stepward(t, dir, "client", "show", "acme")
 	if err != nil {
 		t.Fatal(err)
 	}

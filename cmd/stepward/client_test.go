@@ -22,7 +22,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 		return path
 	}
 	add := func(args ...string) (string, error) {
-		return Stepward(t, dir, append([]string{"client", "add", "Acme", "--redirect-uri", "https://acme.example/cb", "--id", "acme"}, args...)...)
+		return stepward(t, dir, append([]string{"client", "add", "Acme", "--redirect-uri", "https://acme.example/cb", "--id", "acme"}, args...)...)
 	}
 	// RFC 7517 appendix A: the EC key, its public and its private form.
 	const public = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","kid":"1"`
@@ -62,7 +62,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if err != nil || strings.Contains(out, "secret") {
 		t.Fatalf("%v %s", err, out)
 	}
-	out, err = Stepward(t, dir, "client", "show", "published")
+	out, err = stepward(t, dir, "client", "show", "published")
 	if err != nil || !strings.Contains(out, "private_key_jwt") || !strings.Contains(out, `"jwks_uri": "https://acme.example/keys"`) {
 		t.Errorf("%v %s", err, out)
 	}
@@ -71,7 +71,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
-	out, err = Stepward(t, dir, "client", "show", "signing")
+	out, err = stepward(t, dir, "client", "show", "signing")
 	for _, want := range []string{
 		`"require_signed_request_object": true`, `"request_object_signing_alg": "PS256"`, `"https://acme.example/r#1"`, `"authorization_signed_response_alg": "PS256"`,
 	} {
@@ -83,7 +83,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if err != nil || strings.Contains(out, "secret") {
 		t.Fatalf("%v %s", err, out)
 	}
-	out, err = Stepward(t, dir, "client", "show", "acme")
+	out, err = stepward(t, dir, "client", "show", "acme")
 	if err != nil || !strings.Contains(out, "private_key_jwt") || !strings.Contains(out, "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4") {
 		t.Errorf("%v %s", err, out)
 	}
@@ -98,10 +98,10 @@ func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
 	add := func(id string, args ...string) (string, error) {
 		t.Helper()
 		args = append([]string{"client", "add", "Nightly", "--config", path, "--id", id, "--grant", "client_credentials"}, args...)
-		if _, err := Stepward(t, dir, args...); err != nil {
+		if _, err := stepward(t, dir, args...); err != nil {
 			return "", err
 		}
-		return Stepward(t, dir, "client", "show", id, "--config", path)
+		return stepward(t, dir, "client", "show", id, "--config", path)
 	}
 	out, err := add("machine", "--scope", "reports")
 	if err != nil || !strings.Contains(out, `"grant_types": [
@@ -133,7 +133,7 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 	dir := t.TempDir()
 	made := func(args ...string) idp.Secret {
 		t.Helper()
-		out, err := Stepward(t, dir, append([]string{"client", "token"}, args...)...)
+		out, err := stepward(t, dir, append([]string{"client", "token"}, args...)...)
 		token := regexp.MustCompile(`initial access token  (\S{52})\n`).FindStringSubmatch(out)
 		if err != nil || token == nil || !strings.Contains(out, "Registration is off") {
 			t.Fatalf("%v\n%s", err, out)
@@ -162,11 +162,11 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 			t.Errorf("use %d: %v", i+1, err)
 		}
 	}
-	if _, err := Stepward(t, dir, "client", "token", "--revoke-all"); err != nil || live(once, now) || live(many, now) {
+	if _, err := stepward(t, dir, "client", "token", "--revoke-all"); err != nil || live(once, now) || live(many, now) {
 		t.Errorf("%v, or still live", err)
 	}
 	for _, args := range [][]string{{"--uses", "-1"}, {"--ttl", "1s"}} {
-		if _, err := Stepward(t, dir, append([]string{"client", "token"}, args...)...); err == nil {
+		if _, err := stepward(t, dir, append([]string{"client", "token"}, args...)...); err == nil {
 			t.Errorf("%v was accepted", args)
 		}
 	}
@@ -180,13 +180,13 @@ func TestAClientOfPolicyFAPI2IsRegisteredWithAKeyAndNotWithASecret(t *testing.T)
 		t.Fatal(err)
 	}
 	add := []string{"client", "add", "Acme", "--redirect-uri", "https://acme.example/cb", "--id", "acme", "--policy", "fapi2", "--dpop-bound"}
-	if _, err := Stepward(t, dir, add...); err == nil || !strings.Contains(err.Error(), "shared secret") {
+	if _, err := stepward(t, dir, add...); err == nil || !strings.Contains(err.Error(), "shared secret") {
 		t.Errorf("with a secret: %v", err)
 	}
-	if _, err := Stepward(t, dir, append(add, "--jwks-file", keys)...); err != nil {
+	if _, err := stepward(t, dir, append(add, "--jwks-file", keys)...); err != nil {
 		t.Fatal(err)
 	}
-	out, err := Stepward(t, dir, "client", "show", "acme")
+	out, err := stepward(t, dir, "client", "show", "acme")
 	if err != nil || !strings.Contains(out, `"policy": "fapi2"`) || !strings.Contains(out, `"dpop_bound_access_tokens": true`) {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -20,7 +20,7 @@ func (c clientTokenCmd) Run(e *env) error {
 	if c.Uses < 0 || c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
 		return errors.New("--uses is 0 or more, --ttl a minute to 9600h")
 	}
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {
 			if err := db.RevokeRegistrationTokens(e.ctx); err != nil {
 				return fmt.Errorf("revoke tokens: %w", err)

@@ -24,7 +24,7 @@ import (
 )
 
 // stepward runs a command as a person would type it, in a data folder, and returns what it printed.
-func Stepward(t *testing.T, dir string, args ...string) (string, error) {
+func stepward(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -46,7 +46,7 @@ func Stepward(t *testing.T, dir string, args ...string) (string, error) {
 
 func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 	dir := t.TempDir()
-	out, err := Stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme")
+	out, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 		t.Fatalf("add printed no secret of 256 bits:\n%s", out)
 	}
 	for _, args := range [][]string{{"client", "list"}, {"client", "show", "acme"}} {
-		out, err := Stepward(t, dir, args...)
+		out, err := stepward(t, dir, args...)
 		if err != nil || !strings.Contains(out, "Acme Bank") {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
@@ -63,19 +63,19 @@ func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 			t.Errorf("%v shows the secret again:\n%s", args, out)
 		}
 	}
-	if _, err := Stepward(t, dir, "client", "add", "Acme again", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err == nil {
+	if _, err := stepward(t, dir, "client", "add", "Acme again", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err == nil {
 		t.Error("a second client with the same ID was accepted")
 	}
-	if _, err := Stepward(t, dir, "client", "remove", "acme"); err != nil {
+	if _, err := stepward(t, dir, "client", "remove", "acme"); err != nil {
 		t.Error(err)
 	}
-	if _, err := Stepward(t, dir, "client", "show", "acme"); err == nil || !strings.Contains(err.Error(), "no client") {
+	if _, err := stepward(t, dir, "client", "show", "acme"); err == nil || !strings.Contains(err.Error(), "no client") {
 		t.Errorf("after removal: %v", err)
 	}
 }
 
 func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
-	_, err := Stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
+	_, err := stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
 	if err == nil || !strings.Contains(err.Error(), "use https") || !strings.Contains(err.Error(), `"payouts" is not configured`) {
 		t.Errorf("%v", err)
 	}
@@ -84,7 +84,7 @@ func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
 func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
-		if out, err := Stepward(t, dir, "migrate"); err != nil || !strings.Contains(out, "up to date") {
+		if out, err := stepward(t, dir, "migrate"); err != nil || !strings.Contains(out, "up to date") {
 			t.Fatalf("%v %s", err, out)
 		}
 	}
@@ -99,9 +99,24 @@ func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"migrate"}, {"serve", "--listen", "localhost:0"}, {"client", "list"}} {
-		if _, err := Stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "newer version of stepward") {
+		if _, err := stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "newer version of stepward") {
 			t.Errorf("%v on a newer schema: %v", args, err)
 		}
+	}
+}
+
+func TestACommandThatReadsDoesNotMigrate(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"client", "list"}, {"client", "show", "x"}, {"user", "list"}, {"keys", "list"}} {
+		if _, err := stepward(t, dir, args...); err == nil || !strings.Contains(err.Error(), "stepward migrate") {
+			t.Errorf("%v on a database without a schema: %v", args, err)
+		}
+	}
+	if _, err := stepward(t, dir, "migrate"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stepward(t, dir, "client", "list"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -109,10 +124,10 @@ func TestKeysAreListedAndRotated(t *testing.T) {
 	dir := t.TempDir()
 	server, stop := serveIn(t, dir)
 	before := jwksIDs(t, server)
-	if out, err := Stepward(t, dir, "keys", "rotate"); err != nil {
+	if out, err := stepward(t, dir, "keys", "rotate"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out, err := Stepward(t, dir, "keys", "list")
+	out, err := stepward(t, dir, "keys", "list")
 	if err != nil || !strings.Contains(out, "active") || !strings.Contains(out, "retired") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -128,14 +143,14 @@ func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
 	dir := t.TempDir()
 	server, stop := serveIn(t, dir)
 	defer stop()
-	out, err := Stepward(t, dir, "user", "invite", "grace@example.com", "--name", "Grace Hopper")
+	out, err := stepward(t, dir, "user", "invite", "grace@example.com", "--name", "Grace Hopper")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`http://localhost:8080/enrol#[A-Z2-7]{26}\n`).MatchString(out) {
 		t.Errorf("invite printed:\n%s", out)
 	}
-	if out, err := Stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
+	if out, err := stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	link, err := firstAdmin(t.Context(), server.DB, server.Config)
@@ -155,14 +170,14 @@ func TestTwoServersDoNotShareADataFolder(t *testing.T) {
 }
 
 func TestConfigCheckAndHelpTeach(t *testing.T) {
-	if out, err := Stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
+	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
 		t.Errorf("%v %s", err, out)
 	}
 	err := run(t.Context(), []string{"config", "check"}, []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_REDIS_URL=redis://h"})
 	if err == nil || !strings.Contains(err.Error(), "issuer") || !strings.Contains(err.Error(), "database-url") {
 		t.Errorf("%v", err)
 	}
-	if out, err := Stepward(t, t.TempDir(), "version"); err != nil || !strings.HasPrefix(out, "stepward ") {
+	if out, err := stepward(t, t.TempDir(), "version"); err != nil || !strings.HasPrefix(out, "stepward ") {
 		t.Errorf("%v %s", err, out)
 	}
 }

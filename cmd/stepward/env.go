@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,8 +11,32 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// withStore runs an operator's command on the database of its settings, whose schema must be the program's.
-func (e *env) withStore(f func(*config.Config, *store.DB) error) error {
+// reading runs a command that only reads. It changes nothing, the schema neither: a database that an older program serves is
+// refused.
+func (e *env) reading(f func(*config.Config, *store.DB) error) error {
+	return e.withDB(func(cfg *config.Config, db *store.DB) error {
+		err := db.CheckSchema(e.ctx)
+		if errors.Is(err, store.ErrOlderSchema) {
+			return fmt.Errorf("%w; run: stepward migrate", err)
+		}
+		if err != nil {
+			return err
+		}
+		return f(cfg, db)
+	})
+}
+
+// writing runs a command that changes something, after bringing the schema up to date.
+func (e *env) writing(f func(*config.Config, *store.DB) error) error {
+	return e.withDB(func(cfg *config.Config, db *store.DB) error {
+		if err := db.Migrate(e.ctx); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		return f(cfg, db)
+	})
+}
+
+func (e *env) withDB(f func(*config.Config, *store.DB) error) error {
 	cfg, err := e.load()
 	if err != nil {
 		return err
@@ -21,9 +46,6 @@ func (e *env) withStore(f func(*config.Config, *store.DB) error) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(e.ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
 	return f(cfg, db)
 }
 

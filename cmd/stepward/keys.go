@@ -19,7 +19,7 @@ type keysCmd struct {
 type keysListCmd struct{}
 
 func (keysListCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.reading(func(_ *config.Config, db *store.DB) error {
 		keys, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)
@@ -40,7 +40,7 @@ func (keysListCmd) Run(e *env) error {
 type keysRotateCmd struct{}
 
 func (keysRotateCmd) Run(e *env) error {
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		key, err := server.OperatorKey(cfg)
 		if err != nil {
 			return err

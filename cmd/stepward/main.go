@@ -114,9 +114,15 @@ func (versionCmd) Run() error {
 	return nil
 }
 
-// version is the module's version or commit, as the Go tool recorded it.
+// release is set by whoever builds an image: -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version returns the release, or the module's version or commit, as the Go tool recorded it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
+	if release != "" {
+		return release
+	}
 	if !ok {
 		return "unknown"
 	}

@@ -28,7 +28,7 @@ type userListCmd struct {
 }
 
 func (c userListCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.reading(func(_ *config.Config, db *store.DB) error {
 		users, err := db.Users(e.ctx, "", c.Limit)
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
@@ -57,7 +57,7 @@ func (c userInviteCmd) Run(e *env) error {
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
 		return errors.New("--ttl must be between 5m and 168h")
 	}
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		link, err := invite(e.ctx, db, cfg, c)
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ type userDisableCmd struct {
 }
 
 func (c userDisableCmd) Run(e *env) error {
-	return e.withStore(func(cfg *config.Config, db *store.DB) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		user, err := findUser(e.ctx, db, c.User)
 		if err != nil {
 			return err
@@ -30,7 +30,7 @@ func (c userDisableCmd) Run(e *env) error {
 			return fmt.Errorf("disable user: %w", err)
 		}
 		// Sessions last: whoever signs in from now on is refused, so none can begin behind our back.
-		eph, err := server.OpenEphemeral(e.ctx, cfg)
+		eph, err := server.OpenEphemeral(e.ctx, cfg, logger(cfg))
 		if err != nil {
 			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
 		}
@@ -53,7 +53,7 @@ type userEnableCmd struct {
 }
 
 func (c userEnableCmd) Run(e *env) error {
-	return e.withStore(func(_ *config.Config, db *store.DB) error {
+	return e.writing(func(_ *config.Config, db *store.DB) error {
 		user, err := findUser(e.ctx, db, c.User)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func benchmarkStore(b *testing.B, s ephemeral.Store) {
 }
 
 func BenchmarkRedis(b *testing.B) {
-	s, err := ephemeral.OpenRedis(b.Context(), ephemeraltest.RedisURL(b))
+	s, err := ephemeral.OpenRedis(b.Context(), ephemeraltest.RedisURL(b), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func BenchmarkRedis(b *testing.B) {
 }
 
 func BenchmarkSQLite(b *testing.B) {
-	s, err := ephemeral.OpenSQLite(b.Context(), filepath.Join(b.TempDir(), "ephemeral.db"))
+	s, err := ephemeral.OpenSQLite(b.Context(), filepath.Join(b.TempDir(), "ephemeral.db"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -129,7 +128,7 @@ func (b Bucket[T]) Decode(op *Op) (T, error) {
 		err = ErrTooLarge
 	}
 	if err != nil {
-		slog.Warn("unreadable ephemeral entry", "bucket", b.name, "bytes", len(op.Result), "err", err)
+		b.store.Log().Warn("unreadable ephemeral entry", "bucket", b.name, "bytes", len(op.Result), "error", err)
 		return zero, fmt.Errorf("%s: %w", b.name, idp.ErrNotFound)
 	}
 	return v, nil

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -49,6 +50,8 @@ type Store interface {
 	RoundTrips() int64
 	// Ping reports whether the backend answers; idp.ErrUnavailable if not.
 	Ping(ctx context.Context) error
+	// Log returns the logger of what happens outside of requests.
+	Log() *slog.Logger
 	// Close releases the connections and stops what runs behind; the store answers idp.ErrUnavailable from then on.
 	Close() error
 }

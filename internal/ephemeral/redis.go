@@ -1,6 +1,7 @@
 package ephemeral
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,14 +42,18 @@ redis.call('PEXPIREAT',KEYS[1],redis.call('ZREVRANGE',KEYS[1],0,0,'WITHSCORES')[
 type Redis struct {
 	client *redis.Client
 	trips  atomic.Int64
+	log    *slog.Logger
 }
+
+// Log implements Store.
+func (s *Redis) Log() *slog.Logger { return s.log }
 
 var _ Store = (*Redis)(nil)
 
 // OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1. It refuses a server that would evict entries when
 // its memory is full: an evicted replay mark or counter lets through what it was there to stop. Where CONFIG is forbidden,
 // as on many hosted servers, that cannot be checked and a warning is logged.
-func OpenRedis(ctx context.Context, rawURL string) (*Redis, error) {
+func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, error) {
 	opt, err := redis.ParseURL(rawURL)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
@@ -58,7 +63,7 @@ func OpenRedis(ctx context.Context, rawURL string) (*Redis, error) {
 	}
 	tune(opt)
 	silence()
-	s := &Redis{client: redis.NewClient(opt)}
+	s := &Redis{client: redis.NewClient(opt), log: cmp.Or(log, slog.Default())}
 	if err := s.checkPolicy(ctx); err != nil {
 		_ = s.client.Close()
 		return nil, err
@@ -98,7 +103,7 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 	policy := config["maxmemory-policy"]
 	switch {
 	case refused || err == nil && policy == "":
-		slog.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "err", err)
+		s.log.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "error", err)
 	case err != nil:
 		return unavailable(err)
 	case policy != "noeviction":

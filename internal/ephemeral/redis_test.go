@@ -19,7 +19,7 @@ import (
 
 func openRedis(t *testing.T, url string) *ephemeral.Redis {
 	t.Helper()
-	s, err := ephemeral.OpenRedis(t.Context(), url)
+	s, err := ephemeral.OpenRedis(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func relay(to, from net.Conn, pass func([]byte) bool) {
 
 func TestRedisThatEvictsIsRefused(t *testing.T) {
 	url := ephemeraltest.StartRedis(t, "--maxmemory-policy", "allkeys-lru").URL
-	if _, err := ephemeral.OpenRedis(t.Context(), url); err == nil || !strings.Contains(err.Error(), "noeviction") {
+	if _, err := ephemeral.OpenRedis(t.Context(), url, nil); err == nil || !strings.Contains(err.Error(), "noeviction") {
 		t.Errorf("evicting server: %v", err)
 	}
 }
@@ -171,7 +171,7 @@ func TestRedisThatHidesItsConfigIsTaken(t *testing.T) {
 
 func TestRedisURLErrorsShowNoPassword(t *testing.T) {
 	for _, url := range []string{"redis://:hunter2@host:port", "http://:hunter2@host", "redis://:hunter2@host/x", "redis://:hunter2@ho st", "unix://"} {
-		_, err := ephemeral.OpenRedis(t.Context(), url)
+		_, err := ephemeral.OpenRedis(t.Context(), url, nil)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
@@ -180,7 +180,7 @@ func TestRedisURLErrorsShowNoPassword(t *testing.T) {
 
 func TestRedisThatIsNotThereIsUnavailable(t *testing.T) {
 	began := time.Now()
-	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket"); !errors.Is(err, idp.ErrUnavailable) {
+	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket", nil); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("nobody there: %v", err)
 	}
 	if took := time.Since(began); took > 3*time.Second {

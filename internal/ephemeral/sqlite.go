@@ -1,10 +1,12 @@
 package ephemeral
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -59,12 +61,17 @@ type SQLite struct {
 	counters counters
 	prepared map[string]*sql.Stmt
 	trips    atomic.Int64
+	log      *slog.Logger
 }
+
+// Log implements Store.
+func (s *SQLite) Log() *slog.Logger { return s.log }
 
 var _ Store = (*SQLite)(nil)
 
 // OpenSQLite opens or creates the file, readable by its owner alone, and starts its sweeper, which Close stops.
-func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+// log hears of what happens behind; nil: slog.Default.
+func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
 	s, err := openSQLite(ctx, path)
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == sqlite3.SQLITE_NOTADB || e.Code()&0xff == sqlite3.SQLITE_CORRUPT) {
 		return nil, fmt.Errorf("open %s: %w; remove it to start afresh: everyone has to sign in again, nothing else is lost", path, err)
@@ -72,6 +79,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	s.log = cmp.Or(log, slog.Default())
 	go s.sweep()
 	return s, nil
 }

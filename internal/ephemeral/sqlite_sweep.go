@@ -2,7 +2,6 @@ package ephemeral
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func (s *SQLite) bite(text string) bool {
 	defer s.give()
 	result, err := s.prepared[text].Exec(time.Now().UnixMilli(), sweepBite)
 	if err != nil {
-		slog.Warn("sweep ephemeral store", "err", err) // next minute again
+		s.log.Warn("sweep ephemeral store", "error", err) // next minute again
 		return false
 	}
 	n, err := result.RowsAffected()

@@ -1,8 +1,10 @@
 package ephemeral_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +19,7 @@ import (
 
 func openSQLite(t *testing.T, path string) *ephemeral.SQLite {
 	t.Helper()
-	s, err := ephemeral.OpenSQLite(t.Context(), path)
+	s, err := ephemeral.OpenSQLite(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,43 @@ func TestSQLiteFileThatIsDamagedSaysWhatToDo(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ephemeral.OpenSQLite(t.Context(), path); err == nil || !strings.Contains(err.Error(), "remove it") {
+	if _, err := ephemeral.OpenSQLite(t.Context(), path, nil); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("damaged file: %v", err)
 	}
+}
+
+func TestAFailingSweepAndAnUnreadableEntryAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		path := filepath.Join(t.TempDir(), "ephemeral.db")
+		s, err := ephemeral.OpenSQLite(t.Context(), path, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := ephemeral.NewBucket[struct{ A int }](s, "thing", time.Hour)
+		if err := s.Do(t.Context(), &ephemeral.Op{Verb: ephemeral.Put, Key: "thing:x", Value: []byte("not JSON"), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Get(t.Context(), "x"); !errors.Is(err, idp.ErrNotFound) {
+			t.Errorf("an unreadable entry: %v", err)
+		}
+		other, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec("DROP TABLE members"); err != nil {
+			t.Fatal(err)
+		}
+		_ = other.Close()
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"unreadable ephemeral entry", "bucket=thing", "sweep ephemeral store", "error="} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, log.String())
+			}
+		}
+	})
 }

@@ -106,8 +106,10 @@ var policyChecks = []func(c Client, r Rules) []string{
 	},
 	func(c Client, r Rules) (faults []string) {
 		for _, alg := range []named{
-			{"token_endpoint_auth_signing_alg", c.AuthAlg}, {"id_token_signed_response_alg", c.IDTokenAlg},
-			{"request_object_signing_alg", c.RequestObjectAlg}, {"authorization_signed_response_alg", c.ResponseAlg},
+			{"token_endpoint_auth_signing_alg", c.AuthAlg},
+			{"id_token_signed_response_alg", c.IDTokenAlg},
+			{"request_object_signing_alg", c.RequestObjectAlg},
+			{"authorization_signed_response_alg", c.ResponseAlg},
 		} {
 			faults = append(faults, when(alg.value == "RS256" && !r.RS256, alg.name+" must not be RS256")...)
 		}

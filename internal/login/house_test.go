@@ -51,7 +51,7 @@ func newHouse(t *testing.T) *house {
 	issuer, _ := url.Parse(origin)
 	shell, err := web.New(web.Config{Issuer: issuer, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	h.must(err)
-	h.ephemeral, err = ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"))
+	h.ephemeral, err = ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"), nil)
 	h.must(err)
 	t.Cleanup(func() { _ = h.ephemeral.Close() })
 	h.ceremonies, err = passkey.New(passkey.Config{RPID: "login.example.com", RPName: "Stepward", Origins: []string{origin}, Store: h.ephemeral})

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -77,7 +76,7 @@ func (c *Ceremonies) CheckAttestation(k idp.Passkey, now time.Time) idp.Passkey 
 	}
 	if err := verifyAttestation(k, entry); err != nil {
 		// Not a reason to refuse the passkey, which is as good as one without attestation; but somebody may wonder.
-		slog.Info("attestation not verified", "passkey", k.ID, "model", entry.MetadataStatement.Description, "err", err)
+		c.log.Info("attestation not verified", "passkey", k.ID, "model", entry.MetadataStatement.Description, "error", err)
 		return k
 	}
 	k.AttestationVerifiedAt = now

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,17 @@ func TestAModelRevokedLaterLosesHardwareWithTheNextAssertion(t *testing.T) {
 	}
 	if again := h.CheckAttestation(k, time.Now()); again.HardwareBound() || !again.AttestationVerifiedAt.IsZero() {
 		t.Error("a revoked model passes the check again")
+	}
+}
+
+func TestAnAttestationThatIsNotVerifiedIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	maker := newAttestor(t)
+	k := newHouse(t, direct(maker.Entry())).registerNew(attestedKey(maker))
+	k.PublicKey = append([]byte{0}, k.PublicKey...)
+	newHouse(t, direct(maker.Entry()), func(c *passkey.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }).CheckAttestation(k, time.Now())
+	if !strings.Contains(log.String(), "attestation not verified") || !strings.Contains(log.String(), "passkey="+k.ID) {
+		t.Errorf("the log: %s", log.String())
 	}
 }
 

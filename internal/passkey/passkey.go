@@ -17,9 +17,11 @@
 package passkey
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -61,6 +63,7 @@ type Config struct {
 	AllowUnverified bool
 	// DecoyKey derives what Decoys answers; replicas share it. Empty: a random one for the life of this process.
 	DecoyKey []byte
+	Logger   *slog.Logger // nil: slog.Default
 }
 
 // Ceremonies runs ceremonies for one relying party. It may be used by any number of goroutines.
@@ -68,6 +71,7 @@ type Ceremonies struct {
 	webauthn        *webauthn.WebAuthn
 	ceremonies      ephemeral.Bucket[Ceremony]
 	metadata        Metadata
+	log             *slog.Logger
 	verification    protocol.UserVerificationRequirement
 	allowUnverified bool
 	decoyKey        []byte
@@ -133,6 +137,7 @@ func New(config Config) (*Ceremonies, error) {
 		verification:    verification,
 		allowUnverified: config.AllowUnverified,
 		decoyKey:        config.DecoyKey,
+		log:             cmp.Or(config.Logger, slog.Default()),
 	}, nil
 }
 

@@ -52,7 +52,7 @@ func (s *Server) repeat(ctx context.Context, j job, holder string) {
 			err = j.run(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Error("job", "name", j.name, "err", err)
+			s.log.Error("job", "name", j.name, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"github.com/stepward/stepward/internal/config"
@@ -27,15 +28,15 @@ func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.
 	return db, nil
 }
 
-func OpenEphemeral(ctx context.Context, cfg *config.Config) (ephemeral.Store, error) {
+func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {
 	if cfg.Embedded() {
-		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath())
+		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath(), log)
 		if err != nil { // not a nil *SQLite in a Store that is not nil
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal())
+	s, err := ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal(), log)
 	if err != nil {
 		return nil, err
 	}

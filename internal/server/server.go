@@ -65,7 +65,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := s.DB.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	if s.Ephemeral, err = OpenEphemeral(ctx, cfg); err != nil {
+	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
 		return nil, fmt.Errorf("open ephemeral store: %w", err)
 	}
 	key, err := OperatorKey(cfg)
@@ -92,7 +92,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	}
 	ceremonies, err := passkey.New(passkey.Config{
 		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
-		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: metadata, DecoyKey: derive(key, "decoy"),
+		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: metadata, DecoyKey: derive(key, "decoy"), Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
@@ -196,7 +196,7 @@ func (s *Server) notify(ctx context.Context, user idp.User, kind string, data ma
 		Passkey: data["passkey"], At: time.Now(), Agent: data["agent"], Link: s.Config.Issuer.String() + "/account/passkeys",
 	})
 	if err := s.mailer.Send(ctx, letter); err != nil {
-		s.log.Error("notice not queued", "kind", kind, "err", err)
+		s.log.Error("notice not queued", "kind", kind, "error", err)
 	}
 }
 

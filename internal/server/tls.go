@@ -46,7 +46,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.looked = time.Now()
 		if c.times() != c.modified {
 			if err := c.load(); err != nil {
-				c.log.Error("certificate not reloaded", "err", err)
+				c.log.Error("certificate not reloaded", "error", err)
 			} else {
 				c.log.Info("certificate reloaded")
 			}

@@ -353,7 +353,7 @@ func TestAStoreThatIsAwayIsNotASignedOutBrowser(t *testing.T) {
 }
 
 func TestSessionsWorkOnRedis(t *testing.T) {
-	store, err := ephemeral.OpenRedis(t.Context(), ephemeraltest.RedisURL(t))
+	store, err := ephemeral.OpenRedis(t.Context(), ephemeraltest.RedisURL(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (a *app) exchange(ctx context.Context, p *provider, begun pending, code str
 	}
 	u := &user{subject: claims.Subject, idToken: raw, accessToken: tokens.AccessToken, idClaims: claims.Raw, trace: begun.trace}
 	if info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens)); err != nil {
-		a.Logger.WarnContext(ctx, "no userinfo", "err", err)
+		a.Logger.WarnContext(ctx, "no userinfo", "error", err)
 	} else if info.Subject == claims.Subject { // another's must not be used (OIDC Core §5.3.2)
 		_ = info.Claims(&u.userInfo)
 	}

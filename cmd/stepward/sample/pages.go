@@ -83,7 +83,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, p page)
 	}
 	var b bytes.Buffer
 	if err := pages[p.Name].ExecuteTemplate(&b, "layout", p); err != nil {
-		a.Logger.ErrorContext(r.Context(), "render", "page", p.Name, "err", err)
+		a.Logger.ErrorContext(r.Context(), "render", "page", p.Name, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return
 	}

@@ -47,7 +47,7 @@ func refusal(code string, steppingUp bool) problem {
 // fail shows the problem; the error is for the log.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, p problem, err error) {
 	if err != nil {
-		a.Logger.WarnContext(r.Context(), "sample: "+p.Title, "err", err)
+		a.Logger.WarnContext(r.Context(), "sample: "+p.Title, "error", err)
 	}
 	a.render(w, r, p.Status, page{Name: "problem", Title: p.Title, Problem: p})
 }

@@ -11,7 +11,7 @@ import (
 // Open returns a fresh embedded store, closed with the test. It works inside a synctest bubble too.
 func Open(t testing.TB) *ephemeral.SQLite {
 	t.Helper()
-	s, err := ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"))
+	s, err := ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
