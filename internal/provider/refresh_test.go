@@ -325,3 +325,35 @@ func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 		}
 	})
 }
+
+// A thief who holds the current token sends it with a wish that is refused, to get a longer grace, and then uses it. The owner's
+// next use has to show that there are two of them (RFC 9700 §4.14.2).
+func TestARefusedWishDoesNotSwitchReuseDetectionOff(t *testing.T) {
+	for name, wish := range map[string][]string{
+		"scope":                 {"scope", "openid email"},
+		"resource":              {"resource", apiPay},
+		"authorization_details": {"authorization_details", `[{"type":"payment","amount":1}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := openInBubble(t)
+				c, u := h.addClient(func(c *idp.Client) { c.DetailTypes = []string{"payment"} }), h.addUser()
+				stolen := h.tokens(c, u, "scope", "openid offline_access")["refresh_token"]
+				for range 3 {
+					if r := h.refresh(c, stolen, wish...); r.StatusCode != 400 {
+						t.Fatalf("%d %s", r.StatusCode, r.body)
+					}
+					time.Sleep(10 * time.Second)
+				}
+				thief := h.refresh(c, stolen)
+				if thief.StatusCode != 200 {
+					t.Fatalf("the token was used up by refusals: %s", thief.body)
+				}
+				time.Sleep(time.Minute)
+				h.refresh(c, stolen, wish...) // or after it
+				wantError(t, h.refresh(c, stolen), 400, "invalid_grant")
+				wantError(t, h.refresh(c, thief.json(t)["refresh_token"]), 400, "invalid_grant")
+			})
+		})
+	}
+}

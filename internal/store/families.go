@@ -132,7 +132,7 @@ func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp
 // RotateFamily replaces the refresh token of a live family, in one round trip:
 //
 //   - presented is the current one: it becomes the previous one, next the current one;
-//   - presented is the previous one, and less than grace has passed since it was replaced (or see KeepPrevious): nothing changes. The answer to the
+//   - presented is the previous one, and less than grace has passed since it was replaced: nothing changes. The answer to the
 //     first use was lost, or two arrived at once; the caller derives the same successor from it again;
 //   - everything else is idp.ErrNotFound, also another client, an expired family and a disabled user.
 //
@@ -159,12 +159,23 @@ func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextH
 	return h.family, h.user, nil
 }
 
-// KeepPrevious makes the grace of a family's previous refresh token last until the current one is used: nobody was given that
-// one. If the token is not the previous one any longer, nothing changes.
-func (db *DB) KeepPrevious(ctx context.Context, familyID, presentedHash string) error {
+// FamilyByRefresh returns the live family of a refresh token that RotateFamily would take now, and changes nothing;
+// idp.ErrNotFound.
+func (db *DB) FamilyByRefresh(ctx context.Context, handleHash, presentedHash, clientID string, now time.Time, grace time.Duration) (idp.Family, error) {
+	h, err := one(ctx, db, "load family of refresh token", scanHeld,
+		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3
+			AND (f.current_hash = $4 OR f.previous_hash = $4 AND f.rotated_at > $5)`,
+		ms(now), handleHash, clientID, presentedHash, ms(now.Add(-grace)))
+	return h.family, err
+}
+
+// UndoRotation takes back the rotation that a refused request made at this time: nobody was given the next token. If the family
+// has moved on, nothing changes.
+func (db *DB) UndoRotation(ctx context.Context, familyID, presentedHash, nextHash string, at time.Time) error {
 	var b batch
-	b.do(`UPDATE families SET rotated_at = expires_at WHERE id = $1 AND previous_hash = $2`, familyID, presentedHash)
-	return db.run(ctx, "keep previous refresh token", &b)
+	b.do(`UPDATE families SET current_hash = $2, previous_hash = '', rotated_at = 0
+		WHERE id = $1 AND previous_hash = $2 AND current_hash = $3 AND rotated_at = $4`, familyID, presentedHash, nextHash, ms(at))
+	return db.run(ctx, "undo rotation", &b)
 }
 
 // AddOpaque adds an access token to a family; idp.ErrNotFound without the family.

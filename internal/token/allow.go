@@ -17,7 +17,10 @@ type wish struct {
 	details           idp.Details
 }
 
-// wish reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). Whether they were
+// narrows reports whether a request wants less than everything.
+func (w wish) narrows() bool { return len(w.scopes)+len(w.resources)+len(w.details) > 0 }
+
+// Wish reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). Whether they were
 // granted is for allow to say.
 func (s *Service) Wish(c idp.Client, form url.Values) (w wish, err error) {
 	if w.resources, err = s.cfg.Catalog.Targets(c, form["resource"]); err != nil {

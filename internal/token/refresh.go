@@ -24,8 +24,11 @@ const refreshGrace = 30 * time.Second
 //
 // The next secret is derived from the present one. So a request that comes again within the grace gets the very same
 // successor, on any replica, and the store keeps two hashes and nothing that could be given out. A used secret that comes
-// later is in the wrong hands, or its successor is: the family ends. Where the family has to say what is refused, the token
-// is replaced before that is known; then it works until its successor, which nobody has, is used.
+// later is in the wrong hands, or its successor is: the family ends.
+//
+// A refused request changes nothing, or a thief could keep a used token alive by asking for what is refused. So a request that wants
+// less than everything is checked against the family before the token is replaced. One that wants everything, as nearly all do, is
+// refused only for what has happened to the family, the same for everybody; then the rotation is taken back.
 func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
 	handle, secret, ok := splitRefresh(r.Form.Get("refresh_token"))
@@ -50,6 +53,15 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if c.Rules().Rotation {
 		next = s.successor(handle, secret)
 	}
+	if is.Wish.narrows() {
+		if f, err := s.cfg.DB.FamilyByRefresh(ctx, handle.Hash(), secret.Hash(), c.ID, now, refreshGrace); err == nil {
+			if refused := s.allow(is, f); refused != nil {
+				return nil, refused
+			}
+		} else if !errors.Is(err, idp.ErrNotFound) { // of a token that is not there, RotateFamily says why
+			return nil, oauth.Broken(ctx, "load family", err)
+		}
+	}
 	f, u, err := s.cfg.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, s.refreshReused(ctx, c, handle, now)
@@ -58,9 +70,10 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 		return nil, oauth.Broken(ctx, "rotate family", err)
 	}
 	if refused := s.allow(is, f); refused != nil {
-		// The client keeps the token it sent, and may well come back with it after the grace: it has no other.
-		if err := s.cfg.DB.KeepPrevious(ctx, f.ID, secret.Hash()); err != nil {
-			return nil, oauth.Broken(ctx, "keep refresh token", err)
+		if next != secret {
+			if err := s.cfg.DB.UndoRotation(ctx, f.ID, secret.Hash(), next.Hash(), now); err != nil {
+				return nil, oauth.Broken(ctx, "undo rotation", err)
+			}
 		}
 		return nil, refused
 	}

@@ -196,20 +196,42 @@ var familyCases = map[string]func(*fixture){
 		f.same([]string{got.PreviousHash, got.CurrentHash}, []string{"second", "third"})
 		f.same(got.RotatedAt, f.now.Add(11*time.Second))
 	},
-	"a previous token that is kept is good until the current one is used": func(f *fixture) {
+	"a rotation that is taken back leaves the token as it was": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		rotate := func(presented, next string, at time.Duration) error {
 			_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, presented, next, "app", f.now.Add(at), 10*time.Second)
 			return err
 		}
+		undo := func(presented, next string, at time.Duration) {
+			f.must(f.UndoRotation(f.ctx, fam.ID, presented, next, f.now.Add(at)))
+		}
 		f.must(rotate("first", "second", 0))
-		f.must(f.KeepPrevious(f.ctx, fam.ID, "first"))
-		f.must(rotate("first", "second", 20*time.Second))
-		f.must(rotate("second", "third", 30*time.Second))
-		f.refuses(rotate("first", "second", 30*time.Second), idp.ErrNotFound)
-		f.must(f.KeepPrevious(f.ctx, fam.ID, "first")) // too late: it is not the previous one
-		f.must(rotate("second", "third", 39*time.Second))
-		f.refuses(rotate("second", "third", 40*time.Second), idp.ErrNotFound)
+		undo("first", "second", 0)
+		f.refuses(rotate("second", "third", time.Second), idp.ErrNotFound) // nobody was given it
+		f.must(rotate("first", "second", time.Minute))
+		undo("first", "second", 0) // another rotation's
+		f.must(rotate("second", "third", 2*time.Minute))
+		undo("first", "second", time.Minute) // too late
+		f.must(rotate("third", "fourth", 3*time.Minute))
+		f.refuses(rotate("second", "third", 3*time.Minute), idp.ErrNotFound)
+	},
+	"looking at a family by its refresh token changes nothing": func(f *fixture) {
+		fam := f.family(f.user("a@example.org"), nil)
+		look := func(presented, client string, at time.Duration) error {
+			got, err := f.FamilyByRefresh(f.ctx, fam.HandleHash, presented, client, f.now.Add(at), 10*time.Second)
+			if err == nil && got.ID != fam.ID {
+				f.T.Errorf("family %s", got.ID)
+			}
+			return err
+		}
+		f.must(look("first", "app", 0))
+		f.refuses(look("first", "other", 0), idp.ErrNotFound)
+		f.refuses(look("second", "app", 0), idp.ErrNotFound)
+		_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, 10*time.Second)
+		f.must(err)
+		f.must(look("second", "app", 0))
+		f.must(look("first", "app", 9*time.Second))
+		f.refuses(look("first", "app", 10*time.Second), idp.ErrNotFound)
 	},
 	"without a grace the current token works once": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
