@@ -123,7 +123,7 @@ func (k *jwk) rsa() (func(input, sig []byte) bool, error) {
 		return nil, errKey
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	if key.N.BitLen() < minRSABits || key.E < 3 || key.E > 1<<31-1 {
+	if key.N.BitLen() < minRSABits || key.E != 65537 {
 		return nil, errKey
 	}
 	return func(input, sig []byte) bool {

@@ -18,12 +18,8 @@ import (
 // AssertionAlgorithms are those that clients may sign their assertions with, as far as their policy allows.
 var AssertionAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
 
-// Limits of a client's registered keys. Whoever authenticates makes us try up to all of them.
-const (
-	maxClientKeys = 10
-	minRSABits    = 2048 // RFC 7518 §3.3
-	maxRSABits    = 8192
-)
+// maxClientKeys bounds a client's registered keys: a client that authenticates makes us try up to all of them.
+const maxClientKeys = 10
 
 // SignsWith reports whether a registered key is for signatures of this algorithm: its type and curve are the algorithm's
 // (RFC 7518 §3, RFC 8037 §3.1), and what it says about itself does not speak against it.
@@ -127,7 +123,10 @@ func keyFault(key jose.JSONWebKey) string {
 	if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
 		return fmt.Sprintf("is RSA with %d bits; %d to %d will do", k.N.BitLen(), minRSABits, maxRSABits)
 	}
-	if !key.Valid() || !slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return SignsWith(key, alg) }) {
+	if k, ok := key.Key.(*rsa.PublicKey); ok && k.E != rsaExponent {
+		return fmt.Sprintf("is RSA with the exponent %d; %d will do", k.E, rsaExponent)
+	}
+	if !key.Valid() || !CheapToVerify(key.Key) || !slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return SignsWith(key, alg) }) {
 		return "is not for signatures with " + strings.Join(AssertionAlgorithms, ", ")
 	}
 	return ""

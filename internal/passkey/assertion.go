@@ -121,6 +121,9 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	case len(cer.Allowed) > 0 && !cer.allows(k.CredentialID):
 		return Assertion{}, refusedFor("passkey was not among those asked for")
 	}
+	if err := checkPublicKey(k.PublicKey); err != nil { // a row may be older than the rule
+		return Assertion{}, refusedFor(err.Error())
+	}
 	flags := parsed.Response.AuthenticatorData.Flags
 	// UV is evidence only from a credential that was registered with it: whoever finds a security key without a PIN can
 	// set one (§4, uvInitialized).

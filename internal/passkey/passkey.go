@@ -185,7 +185,7 @@ func descriptors(keys []idp.Passkey) []protocol.CredentialDescriptor {
 	list := make([]protocol.CredentialDescriptor, len(keys))
 	for i, k := range keys {
 		list[i] = protocol.CredentialDescriptor{Type: protocol.PublicKeyCredentialType, CredentialID: k.CredentialID}
-		for _, transport := range k.Transports {
+		for _, transport := range knownTransports(k.Transports) { // a row may be older than the rule
 			list[i].Transport = append(list[i].Transport, protocol.AuthenticatorTransport(transport))
 		}
 	}

@@ -363,7 +363,7 @@ func TestPitfall13_ThreeAlgorithmsAreAskedForAndNoOtherAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = h.FinishRegistration(t.Context(), cer.ID, browser, ada, response, time.Now())
-	if !errors.Is(err, passkey.ErrRefused) || !strings.Contains(err.Error(), "algorithm not supported") {
+	if !errors.Is(err, passkey.ErrRefused) || !strings.Contains(err.Error(), "public key") {
 		t.Errorf("got %v", err)
 	}
 }

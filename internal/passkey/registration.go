@@ -73,6 +73,9 @@ func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string,
 	if !flags.HasUserVerified() && !c.allowUnverified {
 		return idp.Passkey{}, ErrNotVerified
 	}
+	if err := checkCosts(parsed); err != nil {
+		return idp.Passkey{}, refusedFor(err.Error())
+	}
 	cred, err := c.webauthn.CreateCredential(party{User: u}, cer.Session, parsed)
 	if err != nil {
 		return idp.Passkey{}, refused(err, cer.Session.Challenge)
@@ -92,9 +95,7 @@ func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string,
 		Name:              Name(cred.Authenticator.AAGUID, string(cred.Authenticator.Attachment), ""),
 		CreatedAt:         now,
 	}
-	for _, transport := range cred.Transport {
-		k.Transports = append(k.Transports, string(transport))
-	}
+	k.Transports = knownTransports(cred.Transport)
 	if k.Attestation, err = json.Marshal(cred.Attestation); err != nil {
 		return idp.Passkey{}, fmt.Errorf("encode attestation: %w", err)
 	}

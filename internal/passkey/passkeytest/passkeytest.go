@@ -26,6 +26,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/url"
 	"slices"
 	"strings"
@@ -68,6 +69,9 @@ type Authenticator struct {
 	// Unasked are client extension outputs that nobody asked for.
 	Unasked map[string]any
 
+	// NewKey makes the key of the next credential; nil: a sound one.
+	NewKey func(alg int) (crypto.Signer, error)
+
 	// Bend changes the client data before it is hashed and signed; BendData the authenticator data before it is signed.
 	Bend     func(*ClientData)
 	BendData func(authData []byte)
@@ -85,6 +89,9 @@ type Passkey struct {
 	Key        crypto.Signer
 	Count      uint32
 }
+
+// COSE returns the public key as registered (RFC 9053 §7).
+func (k *Passkey) COSE() ([]byte, error) { return coseKey(k.Algorithm, k.Key.Public()) }
 
 // ClientData is what the browser says of the ceremony (WebAuthn L3 §5.8.1).
 type ClientData struct {
@@ -183,9 +190,13 @@ func (a *Authenticator) Create(optionsJSON []byte) ([]byte, error) {
 			alg = param.Alg
 		}
 	}
-	k := &Passkey{ID: make([]byte, 20), RPID: o.RP.ID, UserHandle: o.User.ID, Algorithm: alg}
+	k := &Passkey{ID: bytes.Repeat([]byte{0}, 20), RPID: o.RP.ID, UserHandle: o.User.ID, Algorithm: alg}
 	_, _ = rand.Read(k.ID) // never fails
-	if k.Key, err = newKey(alg); err != nil {
+	make := newKey
+	if a.NewKey != nil {
+		make = a.NewKey
+	}
+	if k.Key, err = make(alg); err != nil {
 		return nil, err
 	}
 	public, err := coseKey(alg, k.Key.Public())
@@ -349,7 +360,7 @@ func coseKey(alg int, public crypto.PublicKey) ([]byte, error) {
 	case ed25519.PublicKey:
 		return encode(map[int]any{1: 1, 3: alg, -1: 6, -2: []byte(key)})
 	case *rsa.PublicKey:
-		return encode(map[int]any{1: 3, 3: alg, -1: key.N.Bytes(), -2: []byte{1, 0, 1}})
+		return encode(map[int]any{1: 3, 3: alg, -1: key.N.Bytes(), -2: big.NewInt(int64(key.E)).Bytes()})
 	}
 	return nil, fmt.Errorf("%w: key of type %T", ErrNotSupported, public)
 }

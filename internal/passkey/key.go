@@ -1,0 +1,96 @@
+package passkey
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"slices"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// Bounds of a registration response, beside MaxResponse. They are looked at before anything is verified.
+const (
+	maxClientData   = 4 << 10 // bytes
+	maxChain        = 6       // certificates of an attestation
+	maxCertificate  = 4 << 10 // bytes
+	maxCredentialID = 1023    // bytes (WebAuthn L3 §7.1 step 25)
+)
+
+// transports are the values of AuthenticatorTransport (WebAuthn L3 §5.8.4). Others are dropped: what a browser reports is
+// stored, and sent to everybody who types the name.
+var transports = []string{"ble", "hybrid", "internal", "nfc", "smart-card", "usb"}
+
+// knownTransports keeps the known values, each once, in their order.
+func knownTransports[T ~string](reported []T) (known []string) {
+	for _, t := range reported {
+		if slices.Contains(transports, string(t)) && !slices.Contains(known, string(t)) {
+			known = append(known, string(t))
+		}
+	}
+	return known
+}
+
+// checkPublicKey refuses a COSE key that we do not verify with, before anything is verified: idp.CheapToVerify, and of the algorithms
+// that we ask for.
+func checkPublicKey(cose []byte) error {
+	bad := errors.New("public key of a kind or size that is not accepted")
+	parsed, err := webauthncose.ParsePublicKey(cose)
+	if err != nil {
+		return bad
+	}
+	var public any
+	switch k := parsed.(type) {
+	case webauthncose.EC2PublicKeyData:
+		if k.Algorithm == int64(webauthncose.AlgES256) && k.Curve == int64(webauthncose.P256) && len(k.XCoord) == 32 && len(k.YCoord) == 32 {
+			public = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(k.XCoord), Y: new(big.Int).SetBytes(k.YCoord)}
+		}
+	case webauthncose.RSAPublicKeyData:
+		if k.Algorithm == int64(webauthncose.AlgRS256) && len(k.Modulus) <= 512 && len(k.Exponent) <= 4 {
+			public = &rsa.PublicKey{N: new(big.Int).SetBytes(k.Modulus), E: int(new(big.Int).SetBytes(k.Exponent).Int64())}
+		}
+	case webauthncose.OKPPublicKeyData:
+		if k.Algorithm == int64(webauthncose.AlgEdDSA) && k.Curve == int64(webauthncose.Ed25519) {
+			public = ed25519.PublicKey(k.XCoord)
+		}
+	}
+	if !idp.CheapToVerify(public) {
+		return bad
+	}
+	return nil
+}
+
+// checkCosts refuses a registration response that would cost too much to verify.
+func checkCosts(parsed *protocol.ParsedCredentialCreationData) error {
+	object := parsed.Response.AttestationObject
+	if len(parsed.Raw.AttestationResponse.ClientDataJSON) > maxClientData {
+		return errors.New("clientDataJSON is too long")
+	}
+	if len(object.AuthData.AttData.CredentialID) > maxCredentialID {
+		return errors.New("credential ID is too long")
+	}
+	if err := checkPublicKey(object.AuthData.AttData.CredentialPublicKey); err != nil {
+		return err
+	}
+	chain, _ := object.AttStatement["x5c"].([]any)
+	if len(chain) > maxChain {
+		return errors.New("attestation has too many certificates")
+	}
+	for _, one := range chain {
+		der, _ := one.([]byte)
+		if len(der) > maxCertificate {
+			return errors.New("attestation certificate is too long")
+		}
+		if cert, err := x509.ParseCertificate(der); err == nil && !idp.CheapToVerify(cert.PublicKey) {
+			return errors.New("attestation certificate has a public key of a kind or size that is not accepted")
+		}
+	}
+	return nil
+}
