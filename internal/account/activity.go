@@ -45,7 +45,7 @@ var inWords = map[idp.EventKind]string{
 	idp.EventPasskeyAdded:     "The passkey {passkey} was added",
 	idp.EventPasskeyRenamed:   "A passkey was renamed {passkey}",
 	idp.EventPasskeyRemoved:   "The passkey {passkey} was removed",
-	idp.EventPasskeyRegressed: "A sign-in was refused: a passkey's counter went backwards",
+	idp.EventPasskeyRegressed: "A passkey’s counter did not go up, as with a copy of it",
 	idp.EventPasskeyRefused:   "A sign-in with a passkey was refused",
 	idp.EventSignedIn:         "You signed in",
 	idp.EventSteppedUp:        "You confirmed it's you",

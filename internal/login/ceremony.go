@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -186,15 +187,25 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	proof, err := l.Ceremonies.FinishAssertion(ctx, a.ceremony, a.interaction.Browser, response, now,
 		func(ctx context.Context, id []byte) (idp.Passkey, idp.User, error) {
 			var err error
-			if a.passkey, a.user, err = l.DB.PasskeyByCredentialID(ctx, id); err != nil {
+			a.passkey, a.user, err = l.DB.PasskeyByCredentialID(ctx, id)
+			found := err == nil
+			if err != nil && !errors.Is(err, idp.ErrNotFound) {
 				return idp.Passkey{}, idp.User{}, err
 			}
-			// Only the passkey itself knows the handle. To answer as for an unknown credential without it keeps the IDs that
-			// begin hands out for a typed name from being told from its decoys here.
-			if len(a.ceremony.Allowed) == 0 && !bytes.Equal(handle, a.user.Handle) {
-				return idp.Passkey{}, idp.User{}, idp.ErrNotFound
+			if len(a.ceremony.Allowed) > 0 || found && bytes.Equal(handle, a.user.Handle) {
+				return a.passkey, a.user, err
 			}
-			return a.passkey, a.user, nil
+			// The browser deletes a passkey that is called unknown. So only one is that is not stored, and that knows the handle of
+			// a user: nobody else does. A made-up answer gets the same words and the same work for an ID that is stored and for
+			// one that is a decoy of a typed name.
+			ours, failed := l.DB.HasHandle(ctx, handle)
+			switch {
+			case failed != nil:
+				return idp.Passkey{}, idp.User{}, failed
+			case found || !ours:
+				return idp.Passkey{}, idp.User{}, errWrongHandle
+			}
+			return idp.Passkey{}, idp.User{}, err
 		})
 	if err != nil {
 		return "", err
@@ -212,8 +223,21 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	if proof.BecameSynced {
 		event.Detail["became_synced"] = "true"
 	}
-	if err := l.DB.RecordAuthentication(ctx, k, proof.Authentication, event); err != nil {
+	events := []idp.Event{event}
+	if proof.CounterStalled {
+		stalled := l.event(r, *a, idp.EventPasskeyRegressed)
+		stalled.Detail["accepted"] = "true"
+		events = append(events, stalled)
+	}
+	err = l.DB.RecordAuthentication(ctx, k, proof.Authentication, events...)
+	if errors.Is(err, idp.ErrConflict) { // another assertion with this count was faster
+		return "", &passkey.CounterError{UserID: k.UserID, PasskeyID: k.ID, Stored: k.SignCount, Received: k.SignCount}
+	}
+	if err != nil {
 		return "", fmt.Errorf("record authentication: %w", err)
+	}
+	if proof.CounterStalled {
+		l.notifyRegressed(r, *a, events[1])
 	}
 	if stepUp {
 		_, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
@@ -251,7 +275,9 @@ func userHandle(response []byte) []byte {
 	if json.Unmarshal(response, &in) != nil {
 		return nil
 	}
-	handle, err := base64.RawURLEncoding.DecodeString(in.Response.UserHandle)
+	// As leniently as the library: managers pad it, or write it in the standard alphabet.
+	text := strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(in.Response.UserHandle), "=")
+	handle, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return nil
 	}

@@ -18,6 +18,7 @@ import (
 var (
 	errForeignCeremony = errors.New("ceremony of another interaction")
 	errSessionChanged  = errors.New("session changed during the step-up")
+	errWrongHandle     = errors.New("user handle of another user")
 	errOtherThanHinted = errors.New("another user than the one of id_token_hint")
 )
 
@@ -50,7 +51,7 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 		problem.Code, problem.Text = "account_closed", "This account is closed. If you think this is a mistake, ask whoever runs this service."
 	case errors.Is(err, errSessionChanged):
 		return movedOn(a.interaction.ID)
-	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony):
+	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony), errors.Is(err, errWrongHandle):
 	default:
 		return err // ours to mend: nothing about the passkey
 	}
@@ -64,10 +65,19 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	if err != nil {
 		return fmt.Errorf("record refusal: %w", err)
 	}
-	if regressed && l.Notify != nil {
-		l.Notify(context.WithoutCancel(ctx), a.user, string(kind), map[string]string{"passkey": a.passkey.Name, "agent": event.Agent, "address": event.Address})
+	if regressed {
+		l.notifyRegressed(r, a, event)
 	}
 	return problem
+}
+
+// notifyRegressed tells the owner of a passkey that its counter did not grow.
+func (l *Login) notifyRegressed(r *http.Request, a attempt, e idp.Event) {
+	if l.Notify != nil {
+		l.Notify(context.WithoutCancel(r.Context()), a.user, string(e.Kind), map[string]string{
+			"passkey": a.passkey.Name, "agent": e.Agent, "address": e.Address, "accepted": e.Detail["accepted"],
+		})
+	}
 }
 
 // spent cleans up after a finish that failed, for whatever reason: it counts against the address unless the fault is ours,

@@ -36,6 +36,8 @@ type Notice struct {
 	At      time.Time // when
 	Agent   string    // "Firefox on macOS"
 	Link    string    // to the page where it can be looked at
+	// Accepted says that what the notice is about was let through.
+	Accepted bool
 }
 
 // VerifyEmail carries the code that proves the address, and a link that fills it in where it was asked for.
@@ -104,11 +106,15 @@ func (m *Mailer) PasskeyRemoved(to string, n Notice) Message {
 
 // CounterWarning tells the owner that a passkey's signature counter went backwards: somebody may hold a copy of it.
 func (m *Mailer) CounterWarning(to string, n Notice) Message {
+	tried, outcome := "tried to sign in to", ", and we refused"
+	if n.Accepted {
+		tried, outcome = "signed in to", ""
+	}
 	return m.write(to, letter{
 		Subject: "Please look at one of your passkeys",
 		Opening: []string{
-			"On " + stamp(n.At) + in(n.Agent) + " somebody tried to sign in to your " + m.product + " account with the passkey “" + n.Passkey + "”, and we refused.",
-			"That passkey counts its uses, and its count went backwards. This can be a fault of the device, or a sign that a copy of the passkey exists.",
+			"On " + stamp(n.At) + in(n.Agent) + " somebody " + tried + " your " + m.product + " account with the passkey “" + n.Passkey + "”" + outcome + ".",
+			"That passkey counts its uses, and its count did not go up. This can be a fault of the device, or a sign that a copy of the passkey exists.",
 		},
 		Link:     n.Link,
 		LinkText: "See your passkeys",

@@ -80,7 +80,9 @@ type Assertion struct {
 	// Passkey is as it has to be stored: flags and counter of this response. Last use is the caller's to fill in.
 	Passkey idp.Passkey
 	// BecameSynced says that the passkey was device-bound until now. It is worth an audit record.
-	BecameSynced   bool
+	BecameSynced bool
+	// CounterStalled says that the counter of a synced passkey did not grow. It is worth an event and a notice.
+	CounterStalled bool
 	Authentication idp.Authentication
 }
 
@@ -150,15 +152,17 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 		return Assertion{}, refused(err, session.Challenge)
 	}
 	count := parsed.Response.AuthenticatorData.Counter
-	if updated.Authenticator.CloneWarning {
+	// Managers of synced passkeys reset counters, and their users would be locked out for ever. A device has no reason to.
+	stalled := updated.Authenticator.CloneWarning
+	if stalled && !flags.HasBackupEligible() {
 		return Assertion{}, &CounterError{UserID: u.ID, PasskeyID: k.ID, Stored: k.SignCount, Received: count}
 	}
 	if u.Disabled() { // told only to who holds the key
 		return Assertion{}, ErrDisabled
 	}
-	k.Flags, k.SignCount = byte(flags), count
+	k.Flags, k.SignCount = byte(flags), max(count, k.SignCount)
 	c.forgetBadModel(&k, now)
-	return Assertion{User: u, Passkey: k, BecameSynced: becameSynced, Authentication: idp.Authentication{
+	return Assertion{User: u, Passkey: k, BecameSynced: becameSynced, CounterStalled: stalled, Authentication: idp.Authentication{
 		ID:             idp.NewID(),
 		UserID:         u.ID,
 		PasskeyID:      k.ID,

@@ -274,6 +274,22 @@ func TestPitfall10_TheCounterOnlyGoesForwards(t *testing.T) {
 	}
 }
 
+// Managers reset the counters of synced passkeys. Their users would be locked out for ever.
+func TestACounterThatASyncedPasskeyResetsIsASignal(t *testing.T) {
+	h := newHouse(t)
+	key := passkeytest.New(origin)
+	key.Flags |= idp.FlagBackupEligible | idp.FlagBackedUp
+	h.register(h.newUser("ada"), key)
+	key.CountBy = 5
+	if got := h.mustSignIn(key); got.CounterStalled {
+		t.Error("a counter that grew is a signal")
+	}
+	key.Passkeys[0].Count, key.CountBy = 0, 1
+	if got := h.mustSignIn(key); !got.CounterStalled || got.Passkey.SignCount != 5 {
+		t.Errorf("stalled %v, count %d", got.CounterStalled, got.Passkey.SignCount)
+	}
+}
+
 func TestPitfall11_ResponsesAreBoundedAndTheFirstRequestsChangeNothing(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)

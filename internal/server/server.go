@@ -193,7 +193,7 @@ func (s *Server) notify(ctx context.Context, user idp.User, kind string, data ma
 		return
 	}
 	letter := s.mailer.CounterWarning(user.Email, mail.Notice{
-		Passkey: data["passkey"], At: time.Now(), Agent: data["agent"], Link: s.Config.Issuer.String() + "/account/passkeys",
+		Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: data["agent"], Link: s.Config.Issuer.String() + "/account/passkeys",
 	})
 	if err := s.mailer.Send(ctx, letter); err != nil {
 		s.log.Error("notice not queued", "kind", kind, "error", err)

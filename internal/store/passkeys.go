@@ -88,10 +88,16 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, ev ...idp.Ev
 }
 
 // RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
-// verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in the wrong order. One batch;
-// idp.ErrNotFound if the passkey has been removed meanwhile, and then nothing is stored.
+// verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in
+// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed meanwhile, and idp.ErrConflict if the counter of a
+// device-bound passkey did not grow: of several assertions with one count, one is stored. Otherwise nothing is.
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
+	if !k.Synced() && k.SignCount > 0 {
+		b.do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for another assertion of it
+		b.demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
+			k.ID, a.UserID, int64(k.SignCount))
+	}
 	b.do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
 			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))

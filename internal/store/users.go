@@ -41,6 +41,11 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (idp.User, error) {
 	return one(ctx, db, "load user by e-mail", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.email = $1`, email)
 }
 
+// HasHandle reports whether a user, disabled or not, has this user handle (WebAuthn L3 §5.4.3).
+func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
+	return one(ctx, db, "look for user handle", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE u.handle = $1)`, handle)
+}
+
 // UpdateUser stores name, e-mail, profile, role and whether the user is disabled. The handle never changes. idp.ErrConflict if
 // the e-mail address is taken, idp.ErrNotFound.
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {

@@ -122,9 +122,31 @@ var passkeyCases = map[string]func(*fixture){
 		f.refuses(f.RecordAuthentication(f.ctx, k, a), idp.ErrConflict) // it is there, and once
 		f.same(f.events(), []idp.EventKind{idp.EventSteppedUp})
 	},
+	"of assertions with one count of a device-bound passkey one is recorded": func(f *fixture) {
+		for round := range 5 {
+			u := f.user(fmt.Sprintf("count%d@example.org", round))
+			k := f.passkey(u)
+			k.Flags &^= idp.FlagBackupEligible | idp.FlagBackedUp
+			k.SignCount += 5
+			won := f.race(8, idp.ErrConflict, func(int) error {
+				return f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now})
+			})
+			f.same(won, 1)
+		}
+	},
+	"a synced passkey may come with a count again": func(f *fixture) {
+		u := f.user("synced@example.org")
+		k := f.passkey(u)
+		k.Flags |= idp.FlagBackupEligible
+		k.SignCount += 5
+		for range 2 {
+			f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now}))
+		}
+	},
 	"the signature counter never goes down": func(f *fixture) {
 		u := f.user("a@example.org")
 		k := f.passkey(u)
+		k.Flags |= idp.FlagBackupEligible // of a device-bound one, a count that did not grow is refused
 		f.same(f.race(8, nil, func(i int) error {
 			used := k
 			used.SignCount = uint32(i + 1)
