@@ -118,10 +118,10 @@ func anchors(t *testing.T, path string) (slugs []string) {
 	return slugs
 }
 
-// pages are README.md and everything under docs.
+// pages are those beside README.md and everything under docs.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found := []string{filepath.Join(root, "README.md")}
+	found := []string{filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "SECURITY.md")}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
 		if filepath.Ext(path) == ".md" {
 			found = append(found, path)
@@ -141,4 +141,19 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
+}
+
+// fileName is how docs/design.md names a file of a room: `login/decide.go`.
+var fileName = regexp.MustCompile("`([a-z0-9]+/[a-z0-9_]+\\.go)`")
+
+func TestTheWalksOfTheDesignNameFilesThatExist(t *testing.T) {
+	named := fileName.FindAllStringSubmatch(read(t, filepath.Join(root, "docs/design.md")), -1)
+	if len(named) < 15 {
+		t.Fatalf("%d files named", len(named))
+	}
+	for _, m := range named {
+		if _, err := os.Stat(filepath.Join(root, "internal", m[1])); err != nil {
+			t.Errorf("%s: there is no such file", m[1])
+		}
+	}
 }

@@ -51,7 +51,7 @@ type Rules struct {
 	AccessTTL time.Duration
 }
 
-// rules is the table. docs/integrate.md has the same one, held together by a test.
+// rules is the table. docs/integrate/register.md has the same one, held together by a test.
 var rules = map[ClientPolicy]Rules{
 	PolicyStandard: {
 		WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true, AudienceLists: true,

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// documented are the rows of the table in docs/integrate.md, each with the field of Rules that it is about.
+// documented are the rows of the table in docs/integrate/register.md, each with the field of Rules that it is about.
 var documented = [][2]string{
 	{"WithoutPKCE", "a confidential client leave out PKCE"},
 	{"WithoutPush", "authorization requests come without having been pushed"},
@@ -26,7 +26,7 @@ var documented = [][2]string{
 }
 
 func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
-	page, err := os.ReadFile("../../docs/integrate.md")
+	page, err := os.ReadFile("../../docs/integrate/register.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
 	}
 	_, table, found := strings.Cut(string(page), head+"\n|-|-|-|-|\n")
 	if !found {
-		t.Fatalf("docs/integrate.md has no table that begins with %s", head)
+		t.Fatalf("docs/integrate/register.md has no table that begins with %s", head)
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
 	lines := strings.Split(table, "\n")
@@ -63,7 +63,7 @@ func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
 			want += " " + cell + " |"
 		}
 		if lines[i] != want {
-			t.Errorf("docs/integrate.md says\n%s\nand the code\n%s", lines[i], want)
+			t.Errorf("docs/integrate/register.md says\n%s\nand the code\n%s", lines[i], want)
 		}
 	}
 }

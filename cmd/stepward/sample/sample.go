@@ -1,4 +1,4 @@
-// Package sample is Acme Bank: the relying party of `stepward demo`, and the code that docs/integrate.md points to. It is
+// Package sample is Acme Bank: the relying party of `stepward demo`, and the code that docs/integrate points to. It is
 // an ordinary application, written only against pkg/stepup, go-oidc and x/oauth2; nothing of the provider is imported.
 //
 //	browser ── GET / ─────────────► home
