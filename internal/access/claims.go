@@ -19,7 +19,7 @@ type claimsRequest struct {
 	IDToken  map[string]*ClaimRequest `json:"id_token,omitempty"`
 }
 
-// claimRequest is one claim asked for by name; nil stands for JSON null, the plain voluntary request.
+// ClaimRequest is one claim asked for by name; nil stands for JSON null, the plain voluntary request.
 type ClaimRequest struct {
 	Essential bool  `json:"essential,omitempty"`
 	Value     any   `json:"value,omitempty"`
@@ -40,7 +40,7 @@ func (c *ClaimRequest) Strings() []string {
 	return out
 }
 
-// parseClaims reads the claims parameter strictly: one JSON object, no member twice (two readers could take different
+// ParseClaims reads the claims parameter strictly: one JSON object, no member twice (two readers could take different
 // ones), nothing after it, not too long.
 func ParseClaims(s string) (*claimsRequest, error) {
 	if s == "" {
@@ -52,14 +52,22 @@ func ParseClaims(s string) (*claimsRequest, error) {
 	if err := oauth.StrictObject([]byte(s)); err != nil {
 		return nil, err
 	}
+	// The decoder would take ID_TOKEN for id_token: so the two names that count are looked for exactly.
+	var members map[string]json.RawMessage
 	c := &claimsRequest{}
-	if err := json.Unmarshal([]byte(s), c); err != nil {
+	err := json.Unmarshal([]byte(s), &members)
+	for name, to := range map[string]*map[string]*ClaimRequest{"userinfo": &c.UserInfo, "id_token": &c.IDToken} {
+		if text, ok := members[name]; ok && err == nil {
+			err = json.Unmarshal(text, to)
+		}
+	}
+	if err != nil {
 		return nil, errors.New("a member has the wrong type")
 	}
 	return c, nil
 }
 
-// scopeOf names the scope that carries a standard claim (OIDC Core §5.4).
+// ScopeOf names the scope that carries a standard claim (OIDC Core §5.4).
 var ScopeOf = map[string]string{
 	"name": "profile", "family_name": "profile", "given_name": "profile", "middle_name": "profile", "nickname": "profile",
 	"preferred_username": "profile", "profile": "profile", "picture": "profile", "website": "profile", "gender": "profile",
@@ -69,7 +77,7 @@ var ScopeOf = map[string]string{
 	"phone_number": "phone", "phone_number_verified": "phone",
 }
 
-// scopes are those that carry the claims asked for by name, each once, sorted.
+// Scopes are those that carry the claims asked for by name, each once, sorted.
 func (c *claimsRequest) Scopes() []string {
 	var out []string
 	for _, asked := range []map[string]*ClaimRequest{c.UserInfo, c.IDToken} {
@@ -83,7 +91,7 @@ func (c *claimsRequest) Scopes() []string {
 	return out
 }
 
-// granted is what is stored with tokens: the names of the claims whose scope was allowed, as JSON; empty if none is
+// Granted is what is stored with tokens: the names of the claims whose scope was allowed, as JSON; empty if none is
 // left. What the person did not see at consent is not handed out (OIDC Core §5.5 lets a claim be left out).
 func (c *claimsRequest) Granted(scopes []string) string {
 	keep := func(asked map[string]*ClaimRequest) map[string]*ClaimRequest {
@@ -103,7 +111,7 @@ func (c *claimsRequest) Granted(scopes []string) string {
 	return string(b)
 }
 
-// userClaims are the standard claims of a user (OIDC Core §5.1), in the JSON of ID tokens and of userinfo.
+// UserClaims are the standard claims of a user (OIDC Core §5.1), in the JSON of ID tokens and of userinfo.
 type UserClaims struct {
 	Name              string       `json:"name,omitempty"`
 	GivenName         string       `json:"given_name,omitempty"`
@@ -126,7 +134,7 @@ type UserClaims struct {
 	PhoneVerified     *bool        `json:"phone_number_verified,omitempty"`
 }
 
-// claimsOf returns the claims of u for which wants says yes. A claim without a value is left out (OIDC Core §5.3.2).
+// ClaimsOf returns the claims of u for which wants says yes. A claim without a value is left out (OIDC Core §5.3.2).
 func ClaimsOf(u idp.User, wants func(claim string) bool) UserClaims {
 	var c UserClaims
 	text := func(dst *string, claim, value string) {
@@ -165,7 +173,7 @@ func ClaimsOf(u idp.User, wants func(claim string) bool) UserClaims {
 	return c
 }
 
-// storedClaims reads back what granted wrote.
+// StoredClaims reads back what granted wrote.
 func StoredClaims(s string) claimsRequest {
 	var c claimsRequest
 	if s != "" {
@@ -174,7 +182,7 @@ func StoredClaims(s string) claimsRequest {
 	return c
 }
 
-// supportedClaims is claims_supported.
+// SupportedClaims is claims_supported.
 func SupportedClaims() []string {
 	out := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
 	rest := make([]string, 0, len(ScopeOf))

@@ -19,7 +19,7 @@ const (
 	maxNumber       = 32 // characters
 )
 
-// invalidDetails is an error of RFC 9396 §5.
+// InvalidDetails is an error of RFC 9396 §5.
 func InvalidDetails(description string) error {
 	return oauth.Refuse("invalid_authorization_details", description)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// responseModes are query and form_post, and both with the answer in a JWT (JARM §2.3); jwt alone is query.jwt, the default of
+// ResponseModes are query and form_post, and both with the answer in a JWT (JARM §2.3); jwt alone is query.jwt, the default of
 // response_type=code. There is no fragment mode: nothing but codes comes from the authorization endpoint.
 var ResponseModes = []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
 

@@ -93,16 +93,14 @@ type clientInformation struct {
 func (s *Registrar) registering(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		oauth.NoStore(w)
-		var err error
-		if r.URL.RawQuery != "" {
-			err = oauth.InvalidRequest("query parameters are not allowed")
-		} else {
-			err = do(w, r)
+		bad := oauth.RefuseInAddress(r.URL)
+		if bad == nil {
+			err := do(w, r)
+			if err == nil {
+				return
+			}
+			bad = oauth.ErrorOf(r.Context(), r.URL.Path, err)
 		}
-		if err == nil {
-			return
-		}
-		bad := oauth.ErrorOf(r.Context(), r.URL.Path, err)
 		s.cfg.Door.Fail(w, r, oauth.Guard{Bearer: bad.Status == http.StatusUnauthorized}, oauth.SenderOf(r), bad)
 	}
 }

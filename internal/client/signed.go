@@ -28,7 +28,7 @@ var signingAlgorithms = func() (algs []jose.SignatureAlgorithm) {
 	return algs
 }()
 
-// parseSigned reads a JWT of at most limit bytes into claims and checks nothing of it. go-jose's decoder takes no name twice,
+// ParseSigned reads a JWT of at most limit bytes into claims and checks nothing of it. go-jose's decoder takes no name twice,
 // and no other spelling of one.
 func ParseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, error) {
 	if len(text) > limit || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
@@ -44,7 +44,7 @@ func ParseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, erro
 	return token, nil
 }
 
-// checkHeader says what is wrong with a header: its typ, if there is one, must be one of types (in lower case), and its
+// CheckHeader says what is wrong with a header: its typ, if there is one, must be one of types (in lower case), and its
 // algorithm the registered one, if there is one.
 func CheckHeader(token *jwt.JSONWebToken, types []string, registered string, policy idp.Rules) error {
 	header := token.Headers[0]
@@ -64,14 +64,14 @@ func CheckHeader(token *jwt.JSONWebToken, types []string, registered string, pol
 	return nil
 }
 
-// signedTimes are seconds and may have a fraction (RFC 7519 §2).
+// SignedTimes are seconds and may have a fraction (RFC 7519 §2).
 type SignedTimes struct {
 	Expires   *float64 `json:"exp"`
 	NotBefore *float64 `json:"nbf"`
 	Issued    *float64 `json:"iat"`
 }
 
-// check says whether a JWT holds now, as far as it says when.
+// Check says whether a JWT holds now, as far as it says when.
 func (t SignedTimes) Check(now time.Time) error {
 	switch {
 	case t.Expires != nil && ahead(t.Expires, now) <= 0:

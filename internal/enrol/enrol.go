@@ -234,7 +234,7 @@ type (
 	}
 )
 
-// writeCeremony answers a begin: {"ceremony":…,"publicKey":{…}}. Options are {"publicKey":{…}}.
+// WriteCeremony answers a begin: {"ceremony":…,"publicKey":{…}}. Options are {"publicKey":{…}}.
 func WriteCeremony(w http.ResponseWriter, ceremony string, options json.RawMessage) error {
 	answer := map[string]json.RawMessage{}
 	if err := json.Unmarshal(options, &answer); err != nil {
@@ -374,7 +374,7 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	return k, nil
 }
 
-// addProblem says in words why the store did not take a passkey.
+// AddProblem says in words why the store did not take a passkey.
 func AddProblem(err error) error {
 	switch {
 	case err == nil:

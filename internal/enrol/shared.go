@@ -40,7 +40,7 @@ func onward(interaction string) string {
 	return "/login?i=" + url.QueryEscape(interaction)
 }
 
-// form reads fields of a posted form, without the blanks around them; missing ones are empty.
+// Form reads fields of a posted form, without the blanks around them; missing ones are empty.
 func Form(r *http.Request, names ...string) ([]string, error) {
 	if err := web.ReadForm(r); err != nil {
 		return nil, err

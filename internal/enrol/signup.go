@@ -284,7 +284,7 @@ func inBrowser(browser, code idp.Secret) idp.Secret {
 	return idp.Secret(browser.Reveal() + ":" + code.Reveal())
 }
 
-// clip bounds what is shown again of what was typed.
+// Clip bounds what is shown again of what was typed.
 func Clip(s string) string {
 	if r := []rune(s); len(r) > 254 {
 		return string(r[:254])

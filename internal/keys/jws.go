@@ -26,7 +26,7 @@ const (
 	RS256 = "RS256"
 )
 
-// algorithms is the order in which metadata lists them.
+// Algorithms is the order in which metadata lists them.
 var Algorithms = []string{ES256, EdDSA, PS256, RS256}
 
 // Token types (the typ header), which keep one kind of token from passing for another (RFC 8725 §3.11).
@@ -37,10 +37,10 @@ const (
 	TypeIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
-// errToken says that a token is not one that a published key signed as this type.
+// ErrToken says that a token is not one that a published key signed as this type.
 var ErrToken = errors.New("not a token of this provider")
 
-// A signer makes and checks compact JWS with one key. It is written out because a general library costs twice the
+// A Signer makes and checks compact JWS with one key. It is written out because a general library costs twice the
 // signature itself (281 allocations against 10): everything that does not change is computed once.
 type Signer struct {
 	KeyID, alg string
@@ -58,7 +58,7 @@ func newSigner(alg, kid string, key crypto.Signer) *Signer {
 	return s
 }
 
-// sign returns claims as a compact JWS (RFC 7515 §3.1).
+// Sign returns claims as a compact JWS (RFC 7515 §3.1).
 func (s *Signer) Sign(typ string, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Signer) verify(input, sig []byte) bool {
 	}
 }
 
-// atHash is the at_hash claim: the left half of the hash that belongs to the signature's algorithm (OIDC Core §3.1.3.6).
+// AtHash is the at_hash claim: the left half of the hash that belongs to the signature's algorithm (OIDC Core §3.1.3.6).
 func (s *Signer) AtHash(accessToken string) string {
 	if s.alg == EdDSA { // Ed25519 is made of SHA-512
 		sum := sha512.Sum512([]byte(accessToken))
@@ -146,7 +146,7 @@ func (s *Signer) AtHash(accessToken string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// open checks a token that one of our keys signed as this typ and reads its claims into v. The encoded header has to be,
+// Open checks a token that one of our keys signed as this typ and reads its claims into v. The encoded header has to be,
 // byte for byte, one that we write: that fixes algorithm, key and type, and no header of a stranger is ever parsed.
 // Expiry, issuer and audience are the caller's to check.
 func (r *Set) Open(typ, token string, v any) error {

@@ -76,7 +76,7 @@ type Set struct {
 	jwks     []byte
 }
 
-// signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at
+// Signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at
 // the same moment one is heard by the store (idp.ErrConflict for the others), and all go on with its key.
 func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 	r, err := k.Current(ctx)
@@ -131,7 +131,7 @@ func (k *Ring) JWKS(ctx context.Context) ([]byte, error) {
 	return r.jwks, nil
 }
 
-// current is the cached ring, read again when it is older than keyCacheTTL.
+// Current is the cached ring, read again when it is older than keyCacheTTL.
 func (k *Ring) Current(ctx context.Context) (*Set, error) {
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil

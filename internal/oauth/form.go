@@ -17,9 +17,9 @@ const (
 
 // Bounds of what a request may carry.
 const (
-	MaxState = 512 // bytes: state comes back in a URL, and nonce is stored
-	MaxHint  = 256 // bytes of login_hint and of one word
-	maxWords = 32  // values of scope, acr_values, ui_locales
+	MaxState = 8 << 10 // bytes of state and of nonce: dashboards put whole addresses into state
+	MaxHint  = 256     // bytes of login_hint and of one word
+	maxWords = 32      // values of scope, acr_values, ui_locales
 	// MaxRequest bounds a request that is stored, in bytes. Encoded it is at most three times that, which the store takes.
 	MaxRequest = 16 << 10
 )

@@ -32,8 +32,8 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 		w.Header().Set("Allow", strings.Join(g.Methods, ", "))
 		return InvalidRequest("method not allowed").With(http.StatusMethodNotAllowed)
 	}
-	if r.URL.RawQuery != "" { // it would stand in logs and histories (RFC 6749 §2.3.1, RFC 9700 §4.3.2)
-		return InvalidRequest("parameters belong in the body, not in the address")
+	if bad := RefuseInAddress(r.URL); bad != nil {
+		return bad
 	}
 	if r.Method == http.MethodPost {
 		t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -43,6 +43,10 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 			}
 		}
 	}
+	r.Form, r.PostForm = nil, nil
+	address := *r.URL
+	defer func() { r.URL = &address }()
+	r.URL = &url.URL{Path: address.Path} // what stands in the address is no parameter
 	if err := r.ParseForm(); err != nil {
 		if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return InvalidRequest(fmt.Sprintf("the body is longer than %d bytes", big.Limit)).With(http.StatusRequestEntityTooLarge)
@@ -71,6 +75,30 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 	}
 	if g.Check != nil {
 		return g.Check(r.Form)
+	}
+	return nil
+}
+
+// inBody are the parameters that no address may carry: they would stand in logs and histories (RFC 6749 §2.3.1, RFC 9700 §4.3.2), and
+// nobody may think that they count there.
+var inBody = []string{
+	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience", "authorization_details", "claims",
+	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge", "code_challenge_method",
+	"code_verifier", "device_code", "dpop_jkt", "grant_type", "id_token_hint", "login_hint", "max_age", "nonce", "prompt", "redirect_uri",
+	"refresh_token", "request", "request_uri", "requested_token_type", "resource", "response_mode", "response_type", "scope", "state",
+	"subject_token", "subject_token_type", "token", "token_type_hint", "user_code",
+}
+
+// RefuseInAddress refuses an address with a parameter that belongs in the body. Others are ignored (RFC 6749 §3.2).
+func RefuseInAddress(u *url.URL) *Error {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return InvalidRequest("the query of the address is not well formed")
+	}
+	for name := range query {
+		if slices.Contains(inBody, name) {
+			return InvalidRequest("parameters belong in the body, not in the address")
+		}
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ var badRequests = []struct {
 	{"a request_uri", []string{"request_uri", "https://app.example/r"}, "invalid_request_uri"},
 	{"a registration", []string{"registration", "{}"}, "registration_not_supported"},
 	{"a foreign id_token_hint", []string{"id_token_hint", "a.b.c"}, "invalid_request"},
-	{"a nonce too long", []string{"nonce", strings.Repeat("n", 513)}, "invalid_request"},
+	{"a nonce too long", []string{"nonce", strings.Repeat("n", 8<<10+1)}, "invalid_request"},
 	{"claims that are no JSON", []string{"claims", "{"}, "invalid_request"},
 	{"claims that are an array", []string{"claims", "[]"}, "invalid_request"},
 	{"claims with a member twice", []string{"claims", `{"id_token":{"acr":{"essential":true,"essential":false}}}`}, "invalid_request"},
@@ -162,7 +162,7 @@ func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
 func TestAStateTooLongIsRefusedAndNotCutShort(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
-	if q := h.authorize(request(c, "state", strings.Repeat("s", 513))).query(); q.Get("error") != "invalid_request" || q.Has("state") {
+	if q := h.authorize(request(c, "state", strings.Repeat("s", 8<<10+1))).query(); q.Get("error") != "invalid_request" || q.Has("state") {
 		t.Errorf("answer: %v", q)
 	}
 }

@@ -204,7 +204,8 @@ func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testin
 		unknown := e.good()
 		unknown["foo"] = []string{"a", "b"}
 		send("an unknown parameter twice", 400, "invalid_request", unknown)
-		send("in the address", 400, "invalid_request", good, func(r *http.Request) { r.URL.RawQuery = "foo=bar" })
+		send("in the address", 400, "invalid_request", good, func(r *http.Request) { r.URL.RawQuery = "scope=openid" })
+		send("a broken address", 400, "invalid_request", good, func(r *http.Request) { r.URL.RawQuery = "a=%zz" })
 		send("broken encoding", 400, "invalid_request", nil, body("token=%zz"))
 		send("a semicolon", 400, "invalid_request", nil, body("token=a;b=c"))
 		for _, media := range []string{"application/json", "text/plain", "multipart/form-data; boundary=x", "nonsense;;", ""} {

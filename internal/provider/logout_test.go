@@ -201,7 +201,7 @@ func TestAnUnregisteredPlaceToReturnToIsAnErrorPage(t *testing.T) {
 		"by client_id":       {"client_id", c.ID, "post_logout_redirect_uri", "https://evil.example/"},
 		"an unknown client":  {"client_id", "nobody", "post_logout_redirect_uri", bye},
 		"another client":     {"id_token_hint", hint, "client_id", "other", "post_logout_redirect_uri", bye},
-		"a state too long":   {"id_token_hint", hint, "post_logout_redirect_uri", bye, "state", strings.Repeat("s", 513)},
+		"a state too long":   {"id_token_hint", hint, "post_logout_redirect_uri", bye, "state", strings.Repeat("s", 8<<10+1)},
 		"a redirect_uri too": {"id_token_hint", hint, "post_logout_redirect_uri", "https://app.example/cb"},
 	} {
 		if r := h.endSession(params...); r.StatusCode != 400 || r.Header.Get("Location") != "" || !strings.Contains(r.body, `data-page="error"`) {

@@ -211,7 +211,7 @@ func TestOp39_BadPushesAreRefused(t *testing.T) {
 		{"a reference inside", request(c, "request_uri", h.pushed(c)), basic(c), 400, "invalid_request"},
 		{"a reference alone", url.Values{"client_id": {c.ID}, "request_uri": {h.pushed(c)}}, basic(c), 400, "invalid_request"},
 		{"a client without the code grant", request(machine), basic(machine), 400, "unauthorized_client"},
-		{"a state too long", request(c, "state", strings.Repeat("s", 513)), basic(c), 400, "invalid_request"},
+		{"a state too long", request(c, "state", strings.Repeat("s", 8<<10+1)), basic(c), 400, "invalid_request"},
 		{"a parameter twice", url.Values{"state": {"a", "b"}}, basic(c), 400, "invalid_request"},
 		{"an unknown parameter twice", url.Values{"foo": {"a", "b"}}, basic(c), 400, "invalid_request"},
 		{"client_id twice", url.Values{"client_id": {c.ID, c.ID}}, basic(c), 400, "invalid_request"},

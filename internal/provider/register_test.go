@@ -187,7 +187,7 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 	h.forgive()
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, with(`"contacts":["`+strings.Repeat("x", (32<<10))+`"]`), ""), 413, meta)
 	wantError(t, h.post(oauth.PathRegister, url.Values{"redirect_uris": {"https://app.example/cb"}}), 400, meta)
-	wantError(t, h.sendJSON("POST", oauth.PathRegister+"?x=1", plainClient, ""), 400, "invalid_request")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister+"?access_token=x", plainClient, ""), 400, "invalid_request")
 	if all, err := h.db.Clients(t.Context()); err != nil || len(all) > 0 {
 		t.Errorf("%d clients were stored, %v", len(all), err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 )
 
-// demo is a provider on throw-away stores, and an application that uses it.
+// Demo is a provider on throw-away stores, and an application that uses it.
 type Demo struct {
 	*Server
 	provider, app net.Listener
@@ -22,7 +22,7 @@ type Demo struct {
 	AppURL        string
 }
 
-// demoPolicy adds the scope and the action class that the sample application's payouts need.
+// DemoPolicy adds the scope and the action class that the sample application's payouts need.
 func DemoPolicy(p idp.Policy) idp.Policy {
 	p.ActionClasses["payments"] = idp.ActionClass{Name: "payments", Description: "pay out money", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute}
 	p.Scopes["payouts"] = idp.Scope{Name: "payouts", Description: "Pay out money on your behalf", ActionClass: "payments"}
@@ -74,7 +74,7 @@ func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slo
 	return d, nil
 }
 
-// serve runs both until ctx ends.
+// Serve runs both until ctx ends.
 func (d *Demo) Serve(ctx context.Context) error {
 	app := &http.Server{Handler: d.appHandler, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = app.Serve(d.app) }()

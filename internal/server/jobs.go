@@ -16,7 +16,7 @@ type job struct {
 	run   func(context.Context) error
 }
 
-// runJobs runs the jobs until ctx ends.
+// RunJobs runs the jobs until ctx ends.
 func (s *Server) RunJobs(ctx context.Context) {
 	holder := idp.NewID()
 	var wg sync.WaitGroup

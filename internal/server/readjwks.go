@@ -8,7 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// readJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
+// ReadJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
 func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

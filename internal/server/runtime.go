@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// openStore opens the database of these settings. An operator's command may look into an embedded database beside the
+// OpenStore opens the database of these settings. An operator's command may look into an embedded database beside the
 // server that runs on it; only serve takes the folder for itself (exclusive).
 func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
 	db, err := store.Open(ctx, store.Config{URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive})
@@ -43,7 +43,7 @@ func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (e
 	return s, nil
 }
 
-// operatorKey returns the 32 bytes under which everything at rest is sealed. An embedded installation makes its own on
+// OperatorKey returns the 32 bytes under which everything at rest is sealed. An embedded installation makes its own on
 // the first start, readable by its user alone.
 func OperatorKey(cfg *config.Config) ([]byte, error) {
 	text := cfg.Key

@@ -208,7 +208,7 @@ func (s *Server) Listen() (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers until ctx ends, then lets requests under way finish (10 s at the most).
+// Serve answers until ctx ends, then lets requests under way finish (10 s at the most).
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	fronts, err := s.fronts(listener)
 	if err != nil {
@@ -248,7 +248,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// outboundOf is the one way by which we fetch what clients name.
+// OutboundOf is the one way by which we fetch what clients name.
 func OutboundOf(cfg *config.Config) *outbound.Client {
 	return outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts})
 }

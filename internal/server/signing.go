@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// signingKeys is the ring of keys, those of the key agent if there is one.
+// SigningKeys is the ring of keys, those of the key agent if there is one.
 func SigningKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {
 	wrapper, err := keys.NewWrapper(key)
 	if err != nil {

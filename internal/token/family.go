@@ -18,7 +18,7 @@ import (
 // by itself; until then we do not, and the person may have signed out while the code was on its way.
 const firstLook = time.Minute
 
-// settle stores the family that an authorization produces, in one batch, and answers with its first tokens. Every grant
+// Settle stores the family that an authorization produces, in one batch, and answers with its first tokens. Every grant
 // with a person behind it ends here, or in the family that this began.
 func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
 	c, now := is.client, is.now
@@ -75,14 +75,14 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 	return resp, nil
 }
 
-// familyOf names the family that a code produces. It follows from the code, so that a code that comes again finds what
+// FamilyOf names the family that a code produces. It follows from the code, so that a code that comes again finds what
 // it produced without any record of used codes.
 func FamilyOf(code idp.Secret) string {
 	sum := sha256.Sum256([]byte("family" + code.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// reused answers a code that is not there: never issued, expired, or used. If it was used, somebody else has it, and
+// Reused answers a code that is not there: never issued, expired, or used. If it was used, somebody else has it, and
 // what it produced is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
 func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)

@@ -28,7 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/subject"
 )
 
-// accessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
+// AccessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
 type AccessClaims struct {
 	Issuer   string         `json:"iss"`
 	Subject  string         `json:"sub"`
@@ -80,7 +80,7 @@ type Response struct {
 	Details idp.Details `json:"authorization_details,omitempty"` // RFC 9396 §7
 }
 
-// An issue is one answer of the token endpoint in the making: what one family gives out at one moment.
+// An Issue is one answer of the token endpoint in the making: what one family gives out at one moment.
 type Issue struct {
 	client       idp.Client
 	now          time.Time
@@ -139,7 +139,7 @@ type Request struct {
 	Client idp.Client
 }
 
-// prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
+// Prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
 // because the client forgot its proof or its certificate. It runs with, which may use something up, in the round trip that a
 // DPoP proof costs. Its errors are answers.
 func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with ...*ephemeral.Op) (*Issue, error) {
