@@ -29,7 +29,7 @@ type openWindow struct {
 	Applications          []string // that have a token for it
 	Until                 time.Time
 	Left                  string  // "4 minutes"
-	Part                  float64 // of an hour, for the ring
+	Part                  float64 // of the window that is left, for the ring
 }
 
 // openWindows are the user's, that which ends first first.
@@ -47,7 +47,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 		}
 		windows = append(windows, openWindow{
 			Authentication: authentication, Class: class, Action: sentenceCase(cmp.Or(c.Description, class)),
-			Until: until, Left: inMinutes(until.Sub(now)), Part: until.Sub(now).Hours(),
+			Until: until, Left: inMinutes(until.Sub(now)), Part: float64(until.Sub(now)) / float64(c.Window),
 		})
 		return &windows[len(windows)-1]
 	}

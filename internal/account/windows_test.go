@@ -54,6 +54,9 @@ func TestOpenWindowsAreShownAndClosed(t *testing.T) {
 				t.Errorf("no %q on the page\n%s", want, p.content())
 			}
 		}
+		if !strings.Contains(p.body, `stroke-dasharray="100 100"`) { // the part of the window that is left, not of an hour
+			t.Errorf("the ring of a window that has just opened is not full\n%s", p.body)
+		}
 		if strings.Count(p.body, "Acme Bank") != 1 {
 			t.Error("the application is shown for what it has no scope for")
 		}

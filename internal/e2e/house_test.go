@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -58,7 +57,7 @@ func TestNoRoomIsOverfull(t *testing.T) {
 				t.Errorf("%s.%s has %d methods", name, typ, n)
 			}
 		}
-		t.Log(fmt.Sprintf("%-24s %5d lines %3d files   %s %d", name, lines, count, largest, methods[largest]))
+		t.Logf("%-24s %5d lines %3d files   %s %d", name, lines, count, largest, methods[largest])
 		if lines > maxLines {
 			t.Errorf("%s has %d lines", name, lines)
 		}

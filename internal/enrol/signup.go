@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,6 +183,7 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return noSignUp()
 	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
+		w.Header().Set("Retry-After", strconv.Itoa(int(codeTTL.Seconds()))) // a new code works at once
 		return en.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
@@ -249,9 +251,9 @@ func (en *Service) limit(r *http.Request, email string) error {
 	}
 	if perUser.N > mailsPerUser || perHost.N > mailsPerHost {
 		return &web.Problem{
-			Status: http.StatusTooManyRequests, Title: "Too many letters",
+			Status: http.StatusTooManyRequests, RetryAfter: limitWindow, Title: "Too many e-mails",
 			Text: "We have sent as many codes as we send within an hour.",
-			Next: "Look into your mail, also among the junk. Otherwise try again in an hour.", Code: "rate_limited",
+			Next: "Check your spam folder, or try again in an hour.", Code: "rate_limited",
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"math/big"
 	"testing"
@@ -17,7 +18,10 @@ func TestKeysThatCostTooMuchAreNotRegistered(t *testing.T) {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 		return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: e}
 	}
-	offCurve := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
+	small, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, row := range map[string]struct {
 		key  any
 		good bool
@@ -28,7 +32,7 @@ func TestKeysThatCostTooMuchAreNotRegistered(t *testing.T) {
 		"RSA of 1024 bits":   {rsaOf(1024, 65537), false},
 		"a huge exponent":    {rsaOf(2048, 1<<31-1), false},
 		"the exponent 3":     {rsaOf(2048, 3), false},
-		"no point":           {offCurve, false},
+		"P-224":              {&small.PublicKey, false},
 		"Ed25519 of 32":      {ed25519.PublicKey(make([]byte, 32)), true},
 		"Ed25519 of 31":      {ed25519.PublicKey(make([]byte, 31)), false},
 		"nothing":            {nil, false},

@@ -50,7 +50,10 @@ func checkPublicKey(cose []byte) error {
 	switch k := parsed.(type) {
 	case webauthncose.EC2PublicKeyData:
 		if k.Algorithm == int64(webauthncose.AlgES256) && k.Curve == int64(webauthncose.P256) && len(k.XCoord) == 32 && len(k.YCoord) == 32 {
-			public = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(k.XCoord), Y: new(big.Int).SetBytes(k.YCoord)}
+			point := slices.Concat([]byte{4}, k.XCoord, k.YCoord) // uncompressed (SEC 1 §2.3.3)
+			if key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point); err == nil {
+				public = key
+			}
 		}
 	case webauthncose.RSAPublicKeyData:
 		if k.Algorithm == int64(webauthncose.AlgRS256) && len(k.Modulus) <= 512 && len(k.Exponent) <= 4 {

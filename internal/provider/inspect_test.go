@@ -201,7 +201,7 @@ func TestARememberedTokenStillExpiresAndIsStillRevoked(t *testing.T) {
 		c, u := h.addClient(nil), h.addUser()
 		active := func(token any) bool { return h.introspect(c, token)["active"] == true }
 		first, second := h.tokens(c, u)["access_token"], h.tokens(c, u)["access_token"]
-		if !active(first) || !active(first) { // verified, then remembered
+		if verified, remembered := active(first), active(first); !verified || !remembered {
 			t.Fatal("a good token is not active")
 		}
 		time.Sleep(11 * time.Minute)

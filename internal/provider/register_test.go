@@ -497,10 +497,3 @@ func TestAClientStaysInItsSector(t *testing.T) {
 		}
 	}
 }
-
-func must(b []byte, err error) []byte {
-	if err != nil {
-		panic(err)
-	}
-	return b
-}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -447,5 +448,38 @@ func TestPasswordManagersFindTheAccountPages(t *testing.T) {
 	}
 	if r := ask(browser, "GET", "/", ""); r.StatusCode != 303 || r.Header.Get("Location") != "/account" {
 		t.Errorf("front door: %d %s", r.StatusCode, r.Header.Get("Location"))
+	}
+}
+
+func TestARequestCutByItsClientIsNoError(t *testing.T) {
+	for name, cut := range map[string]bool{"cut by its client": true, "our own trouble": false} {
+		var log bytes.Buffer
+		s := newShell(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		ctx, cancel := context.WithCancel(t.Context())
+		h := s.Protocol(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if cut {
+				cancel()
+			}
+			s.Fail(w, r, errors.New("load client: canceled"))
+		}))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/oauth2/token", nil).WithContext(ctx))
+		cancel()
+		if got := strings.Contains(log.String(), "level=ERROR"); got == cut {
+			t.Errorf("%s: %s", name, log.String())
+		}
+	}
+}
+
+func TestTooManyRequestsAlwaysSayWhenToComeBack(t *testing.T) {
+	s := newShell(t, nil)
+	for want, p := range map[string]*Problem{
+		"60":   {Status: http.StatusTooManyRequests, Title: "Too many tries"},
+		"3600": {Status: http.StatusTooManyRequests, Title: "Too many tries", RetryAfter: time.Hour},
+	} {
+		rec := httptest.NewRecorder()
+		s.Fail(rec, httptest.NewRequest("GET", "/signup", nil), p)
+		if got := rec.Header().Get("Retry-After"); got != want {
+			t.Errorf("Retry-After %q, want %q", got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -22,8 +25,10 @@ type Problem struct {
 	Text    string // what happened
 	Next    string // what to do about it; with NextURL, the words of the link there
 	NextURL string
-	Fields  map[string]string // further members of the JSON answer, such as location
-	Err     error             // for the record
+	// RetryAfter goes with status 429, and is a minute if it is zero.
+	RetryAfter time.Duration
+	Fields     map[string]string // further members of the JSON answer, such as location
+	Err        error             // for the record
 }
 
 func (p *Problem) Error() string {
@@ -65,8 +70,11 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if rec, ok := recordOf(r.Context()); ok && rec.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer is on its way: cut it off rather than let it pass for a whole one
 	}
-	if p.Status == http.StatusServiceUnavailable {
+	switch {
+	case p.Status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
+	case p.Status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
+		w.Header().Set("Retry-After", strconv.Itoa(int(cmp.Or(p.RetryAfter, time.Minute).Seconds())))
 	}
 	if wantsJSON(r) {
 		body := map[string]string{}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -71,7 +72,7 @@ func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request)
 	defer rec.mu.Unlock()
 	status := max(rec.status, http.StatusOK) // net/http says 200 for a handler that says nothing
 	level := slog.LevelInfo
-	if status >= 500 {
+	if status >= 500 && !errors.Is(ctx.Err(), context.Canceled) { // the client has gone, and took what we were doing with it
 		level = slog.LevelError
 	}
 	attrs := append([]slog.Attr{
