@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
@@ -153,9 +154,16 @@ func (c *chrome) signIn() {
 	c.wait(`!!document.body && document.body.dataset.page !== "login"`, "the sign-in page to go on")
 }
 
+// fill types into a field. chromedp.SendKeys reads the attributes of a node while another goroutine may write them.
 func (c *chrome) fill(name, text string) {
 	c.t.Helper()
-	c.do(chromedp.WaitVisible(hook(name)), chromedp.Clear(hook(name)), chromedp.SendKeys(hook(name), text))
+	field := fmt.Sprintf(`document.querySelector('[data-test="%s"]')`, name)
+	c.wait(fmt.Sprintf(`(() => { const e = %s; return !!e && e.offsetParent !== null })()`, field), "a field "+name)
+	c.eval(fmt.Sprintf(`(() => { const e = %s; e.value = ""; e.focus(); return "" })()`, field))
+	c.call(func() error {
+		_, err := chromedp.Call(c.ctx, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	})
 }
 
 // follow clicks what leads to another document, and waits until that one is here: what is read next is not the old one's.
