@@ -504,7 +504,7 @@ func waitReady(b *testing.B, origin string) {
 func benchProgram(b *testing.B) {
 	dir := b.TempDir()
 	program := filepath.Join(dir, "stepward")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "github.com/stepward/stepward/cmd/stepward")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
