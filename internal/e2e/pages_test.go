@@ -337,7 +337,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.look("logged-out", "logged-out")
 	l.touch(false) // else autofill signs in while the page still loads
 	l.open(issuer + "/account")
-	l.click("cancel")
+	l.follow("cancel")
 	l.look("cancelled", "login")
 	l.open(issuer + "/demo/mail")
 	l.look("mail", "mail")
@@ -442,7 +442,7 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	l.look("passkeys-twelve", "account")
 	l.run(`document.querySelectorAll("details")[2].open = true; 0`)
 	l.look("passkeys-rename", "account")
-	l.click("passkey-remove")
+	l.follow("passkey-remove")
 	l.look("passkey-remove", "account")
 
 	l.open(issuer + "/account/sessions")
