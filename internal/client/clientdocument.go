@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -28,7 +28,6 @@ const (
 	// longer when it cannot be fetched again.
 	minCurrent, usualCurrent, maxCurrent = 5 * time.Minute, time.Hour, 24 * time.Hour
 	documentHold                         = 24 * time.Hour
-	documentsPerSource, documentsTotal   = 60, 1000 // fetched for one network and for all, an hour
 )
 
 // isDocument reports whether a client ID is an address at which a client may describe itself (§3 of the draft).
@@ -150,17 +149,9 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 
 // mayFetch counts fetches, of one network and of all: anybody can make up addresses.
 func (s *Registrar) mayFetch(ctx context.Context, network string) error {
-	for _, limit := range []struct { // in this order: one network does not use up what is for all
-		of   string
-		most int64
-	}{{network, documentsPerSource}, {"all", documentsTotal}} {
-		count := &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-document:" + limit.of, TTL: time.Hour}
-		if err := s.cfg.Ephemeral.Do(ctx, count); err != nil {
-			return err
-		}
-		if count.N > limit.most {
-			return errors.New("too many documents were fetched in the last hour")
-		}
+	over, err := limit.Exceeded(ctx, s.cfg.Ephemeral, limit.Documents.Of(network), limit.AllDocuments.Of("all"))
+	if err == nil && over {
+		err = errors.New("too many documents were fetched in the last hour")
 	}
-	return nil
+	return err
 }

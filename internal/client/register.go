@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/store"
@@ -41,10 +42,7 @@ const (
 
 // Bounds of registration.
 const (
-	maxRegistration   = 32 << 10 // bytes
-	registerWindow    = time.Hour
-	registerPerSource = 20 // of one network
-	registerTotal     = 500
+	maxRegistration = 32 << 10 // bytes
 )
 
 // RegistrarConfig wires a Registrar.
@@ -108,16 +106,19 @@ func (s *Registrar) registering(do func(http.ResponseWriter, *http.Request) erro
 // register is the client registration endpoint.
 func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	ctx, now := r.Context(), time.Now()
-	if err := s.mayRegister(w, r); err != nil {
-		return err
-	}
 	initial, sent := bearerToken(r)
-	if s.cfg.Registration.Mode == RegisterByToken || sent {
-		live, err := s.cfg.DB.HasRegistrationToken(ctx, initial.Hash(), now)
-		if err != nil {
+	live := false
+	if sent {
+		var err error
+		if live, err = s.cfg.DB.HasRegistrationToken(ctx, initial.Hash(), now); err != nil {
 			return fmt.Errorf("look for initial access token: %w", err)
 		}
-		if !live {
+	}
+	if !live { // the token of somebody who has one says itself how often it may be used
+		if err := s.mayRegister(w, r); err != nil {
+			return err
+		}
+		if sent || s.cfg.Registration.Mode == RegisterByToken {
 			return notRegistrar(sent)
 		}
 	}
@@ -248,26 +249,17 @@ func notRegistrar(sent bool) error {
 	return bad
 }
 
-// mayRegister counts registrations, refused ones too, of one network and of all: anybody can send them.
+// mayRegister counts registrations without a live token, refused ones too: anybody can send them.
 func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
-	mine, all := countRegistration(web.ClientNetwork(r)), countRegistration("all")
-	if err := s.cfg.Ephemeral.Do(r.Context(), mine); err != nil {
+	over, err := limit.Exceeded(r.Context(), s.cfg.Ephemeral, limit.Registrations.Of(web.ClientNetwork(r)), limit.AllRegistrations.Of("all"))
+	if err != nil {
 		return fmt.Errorf("count registrations: %w", err)
 	}
-	if mine.N <= registerPerSource { // one network alone does not close the door for all
-		if err := s.cfg.Ephemeral.Do(r.Context(), all); err != nil {
-			return fmt.Errorf("count registrations: %w", err)
-		}
-	}
-	if mine.N > registerPerSource || all.N > registerTotal {
-		w.Header().Set("Retry-After", strconv.Itoa(int(registerWindow.Seconds())))
+	if over {
+		w.Header().Set("Retry-After", strconv.Itoa(int(limit.Registrations.Window.Seconds())))
 		return oauth.Refuse("temporarily_unavailable", "too many registrations, try again in an hour").With(http.StatusTooManyRequests)
 	}
 	return nil
-}
-
-func countRegistration(of string) *ephemeral.Op {
-	return &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-register:" + of, TTL: registerWindow}
 }
 
 func (s *Registrar) readRegistration(r *http.Request) (clientMetadata, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
@@ -18,21 +19,18 @@ import (
 
 // What a person sees of a device that wants to be connected:
 //
-//	GET /device[?user_code=…] ─► type the code ─► POST /device ─► what asks, and from where ─► POST /device/confirm
-//	                                                                                             │ Config.Begin
-//	     /device/connected, /device/refused ◄── Respond ◄── sign in anew, consent (package login) ◄─┘
+//	GET /device[?user_code=…] ─► the code, typed or filled in ─► POST /device ─► what asks, and from where ─► POST /device/confirm
+//	                                                                                                          │ Config.Begin
+//	     /device/connected, /device/refused ◄── Respond ◄── sign in anew, consent (package login) ◄──────────────┘
 
 // errWrongCode: no device that can be connected shows this code.
 var errWrongCode = errors.New("no such user code")
 
-// showDevice is the page for the code. A code in the address (RFC 8628 §3.3.1) is looked up as if it had been typed; it
-// still takes a person to go on.
+// showDevice is the page for the code. A code in the address (RFC 8628 §3.3.1) only fills the field: if a GET looked it up,
+// images on a foreign page could use up the guesses of a whole network.
 func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Query().Has("user_code") {
-		return s.showAsking(w, r, r.URL.Query().Get("user_code"))
-	}
 	s.cfg.Sessions.EnsureBrowser(w, r)
-	return s.askForCode(w, r, http.StatusOK, "", "")
+	return s.askForCode(w, r, http.StatusOK, r.URL.Query().Get("user_code"), "")
 }
 
 // findDevice takes the code that was typed.
@@ -130,18 +128,18 @@ func (s *Service) deviceShowing(w http.ResponseWriter, r *http.Request, typed st
 	if !ok {
 		return "", device{}, errWrongCode // and no guess either: no device shows such a thing
 	}
-	guessers := guessersOf(r, s.cfg.Sessions.EnsureBrowser(w, r))
+	guessers := guessers(r, s.cfg.Sessions.EnsureBrowser(w, r))
 	get := userCodeOp(ephemeral.Get, code)
 	ops := []*ephemeral.Op{get}
 	for _, g := range guessers {
-		ops = append(ops, g.shut())
+		ops = append(ops, g.Closed(g.Key))
 	}
 	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
 		return "", device{}, fmt.Errorf("look for user code: %w", err)
 	}
-	for _, shut := range ops[1:] {
-		if shut.Found {
-			return "", device{}, tooManyGuesses(w)
+	for i, closed := range ops[1:] {
+		if closed.Found {
+			return "", device{}, tooManyGuesses(guessers[i].Limit)
 		}
 	}
 	if get.Found {
@@ -152,7 +150,7 @@ func (s *Service) deviceShowing(w http.ResponseWriter, r *http.Request, typed st
 	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return "", device{}, fmt.Errorf("load device request: %w", err)
 	case !get.Found || err != nil || d.UserCode != code || d.Allowed != nil || d.Denied || d.expired(time.Now()):
-		if err := s.guessed(r.Context(), guessers); err != nil {
+		if err := limit.Fail(r.Context(), s.cfg.Ephemeral, guessers...); err != nil {
 			return "", device{}, fmt.Errorf("count wrong code: %w", err)
 		}
 		return "", device{}, errWrongCode

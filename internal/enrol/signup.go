@@ -7,24 +7,19 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/web"
 )
 
 const (
 	codeTTL  = 15 * time.Minute
-	maxTries = 5 // wrong answers to one code: together with the limits below, some dozens of guesses at 10^8 an hour
-
-	limitWindow  = time.Hour
-	mailsPerUser = 6  // letters to one address within the window, whoever asks
-	mailsPerHost = 30 // letters asked for from one client address within the window: a school behind one NAT gets by
+	maxTries = 5 // wrong answers to one code: with the limits of mails, some hundred guesses at 10^8 an hour
 )
 
 // A signUp waits for its code. Its key is the hash of the browser's cookie, so the code works in the browser that asked
@@ -241,35 +236,23 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// limit counts one letter to this address, asked for by this client, and refuses one too many. It counts alike whether the
+// limit counts one mail to this address, asked for from this network, and refuses one too many. It counts alike whether the
 // address has an account or not.
 func (en *Service) limit(r *http.Request, email string) error {
-	perUser := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-mails:" + idp.Secret(email).Hash(), TTL: limitWindow}
-	perHost := &ephemeral.Op{Verb: ephemeral.Count, Key: "signup-host:" + network(web.ClientAddress(r)), TTL: limitWindow}
-	if err := en.cfg.Ephemeral.Do(r.Context(), perUser, perHost); err != nil {
-		return fmt.Errorf("count letters: %w", err)
+	network := web.ClientNetwork(r)
+	over, err := limit.Exceeded(r.Context(), en.cfg.Ephemeral,
+		limit.MailsFrom.Of(network), limit.MailsFromTo.Of(limit.Hashed(email+" "+network)), limit.MailsTo.Of(limit.Hashed(email)))
+	if err != nil {
+		return fmt.Errorf("count mails: %w", err)
 	}
-	if perUser.N > mailsPerUser || perHost.N > mailsPerHost {
+	if over {
 		return &web.Problem{
-			Status: http.StatusTooManyRequests, RetryAfter: limitWindow, Title: "Too many e-mails",
+			Status: http.StatusTooManyRequests, RetryAfter: limit.MailsTo.Window, Title: "Too many e-mails",
 			Text: "We have sent as many codes as we send within an hour.",
 			Next: "Check your spam folder, or try again in an hour.", Code: "rate_limited",
 		}
 	}
 	return nil
-}
-
-// network is what a client address counts as: itself, or for IPv6 its /64, since one host has all of that.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.Addr().String()
 }
 
 // newCode returns eight random digits.

@@ -43,18 +43,18 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	limits := limitsOf(r, email)
+	counts := begins(r, email)
 	var ops []*ephemeral.Op
-	for _, limit := range limits {
-		ops = append(ops, limit.op)
+	for _, c := range counts {
+		ops = append(ops, &c.Op)
 	}
 	v, err := l.visit(w, r, in.I, ops...)
 	if err != nil {
 		return err
 	}
-	for _, limit := range limits {
-		if err := limit.check(w); err != nil {
-			return err
+	for _, c := range counts {
+		if c.Over() {
+			return tooMany(c.Limit)
 		}
 	}
 	_, step, err := l.decide(r.Context(), v)
@@ -152,16 +152,14 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	if in.Ceremony == "" || len(in.Ceremony) > 64 {
 		return stale(errors.New("no ceremony"))
 	}
-	shut, take := failures(r), l.Ceremonies.TakeOp(in.Ceremony)
-	v, err := l.visit(w, r, in.I, shut, take)
+	take := l.Ceremonies.TakeOp(in.Ceremony)
+	v, err := l.visit(w, r, in.I, take)
 	if err != nil {
 		return err
 	}
 	a := attempt{visit: v}
 	var next string
-	if shut.Found {
-		err = tooMany(w)
-	} else if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
+	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
 		err = stale(err)
 	} else if err != nil {
 		err = fmt.Errorf("take ceremony: %w", err)
@@ -169,7 +167,7 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 		err = l.refused(r, a, err)
 	}
 	if err != nil {
-		l.spent(r, v, in.Ceremony, err)
+		l.spent(r, a, in.Ceremony, err)
 		return err
 	}
 	return web.WriteJSON(w, http.StatusOK, map[string]string{"next": next})

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
@@ -364,7 +365,7 @@ func TestTriesAreLimited(t *testing.T) {
 		b := h.browser()
 		b.enrol("alice@example.com")
 		i := b.begin()
-		for n := range emailLimit {
+		for n := range limit.NamesFrom.Most {
 			b.offered(i, fmt.Sprintf("person%d@example.com", n))
 		}
 		a := b.post("/login/passkey/begin", map[string]string{"i": i, "email": "bob@example.com"})
@@ -376,21 +377,20 @@ func TestTriesAreLimited(t *testing.T) {
 		fail := func() {
 			b.post("/login/passkey/finish", map[string]any{"i": i, "ceremony": "x", "credential": map[string]any{}})
 		}
-		for range failureLimit - 1 {
+		for range limit.CeremonyFailed.Most {
 			fail()
 		}
-		for range 3 { // an office behind one address: who succeeds is not counted
-			h.expect(b.confirm(d), http.StatusOK, "/login?i="+i)
-			i = b.begin()
-			b.form("/login/switch", "i", i)
-			d = b.offered(i, "")
+		recorded := len(h.kinds())
+		h.expect(b.answerWith(b.offered(i, ""), []byte(`{}`)), http.StatusTooManyRequests, "too_many_requests")
+		if n := len(h.kinds()); n != recorded {
+			t.Errorf("%d events of failures beyond the limit", n-recorded)
 		}
-		fail()
-		h.expect(b.confirm(d), http.StatusTooManyRequests, "too_many_requests")
-		time.Sleep(limitWindow - time.Second)
-		h.expect(b.confirm(b.offered(i, "")), http.StatusTooManyRequests, "too_many_requests")
-		time.Sleep(time.Second) // what was refused meanwhile prolongs nothing
-		h.expect(b.confirm(b.offered(i, "alice@example.com")), http.StatusOK, "/login?i="+i)
+		// A stranger behind the same address shuts nobody out: a right answer signs in.
+		h.expect(b.confirm(d), http.StatusOK, "/login?i="+i)
+		i = b.begin()
+		b.form("/login/switch", "i", i)
+		time.Sleep(limit.CeremonyFailed.Window)
+		h.expect(b.answerWith(b.offered(i, ""), []byte(`{}`)), http.StatusBadRequest, "passkey_refused")
 	})
 }
 
@@ -470,4 +470,31 @@ func TestBrokenBodiesAreRefusedPlainly(t *testing.T) {
 	h.expect(b.confirm(d), http.StatusForbidden, "cross_origin")
 	b.headers.Del("Sec-Fetch-Site")
 	h.expect(b.confirm(d), http.StatusOK, "/login?i="+i) // nothing of all that did any harm
+}
+
+func TestBeginsAndTypingsOfOneNameAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		i := b.begin()
+		begin := func(email string) answer {
+			return b.post("/login/passkey/begin", map[string]string{"i": i, "email": email})
+		}
+		for n := range limit.NameTyped.Most {
+			if a := begin("bob@example.com"); a.status != http.StatusOK {
+				t.Fatalf("typing %d of one name: %d", n+1, a.status)
+			}
+		}
+		h.expect(begin("Bob@example.com"), http.StatusTooManyRequests, "too_many_requests")
+		h.expect(b.confirm(b.offered(i, "alice@example.com")), http.StatusOK, "/login?i="+i) // another name
+		i = b.begin()
+		b.form("/login/switch", "i", i)
+		for n := range limit.CeremonyBegin.Most - limit.NameTyped.Most - 2 {
+			if a := begin(""); a.status != http.StatusOK {
+				t.Fatalf("begin %d: %d", n+1, a.status)
+			}
+		}
+		h.expect(begin(""), http.StatusTooManyRequests, "too_many_requests")
+	})
 }

@@ -135,7 +135,7 @@ func (h *house) last() idp.Outcome {
 // kinds lists the audit record, oldest first.
 func (h *house) kinds() (kinds []idp.EventKind) {
 	h.Helper()
-	events, err := h.DB.Events(h.Context(), "", 100)
+	events, err := h.DB.Events(h.Context(), "", 1000)
 	h.must(err)
 	for _, e := range events {
 		kinds = append(kinds, e.Kind)

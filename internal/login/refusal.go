@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -55,6 +56,15 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	default:
 		return err // ours to mend: nothing about the passkey
 	}
+	if !regressed { // that one needs a genuine signature, and is always recorded
+		closed, failed := l.closed(ctx, r, a)
+		if failed != nil {
+			return fmt.Errorf("look for limits: %w", failed)
+		}
+		if closed {
+			return tooMany(limit.CeremonyFailed)
+		}
+	}
 	event := l.event(r, a, kind)
 	event.Detail["reason"] = reason(err)
 	if regressed {
@@ -80,19 +90,19 @@ func (l *Login) notifyRegressed(r *http.Request, a attempt, e idp.Event) {
 	}
 }
 
-// spent cleans up after a finish that failed, for whatever reason: it counts against the address unless the fault is ours,
+// spent cleans up after a finish that failed, for whatever reason: it counts as a failure unless the fault is ours,
 // and the page's own ceremony is used up. Should the person reload, the page begins a new one instead of offering that.
 // What cannot be done now is for the record only: the answer stays what it is.
-func (l *Login) spent(r *http.Request, v visit, ceremony string, fault error) {
+func (l *Login) spent(r *http.Request, a attempt, ceremony string, fault error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second) // the deadline may be what failed
 	defer cancel()
 	if p, theirs := errors.AsType[*web.Problem](fault); theirs && p.Status != http.StatusTooManyRequests {
-		if err := l.failed(ctx, r); err != nil {
+		if err := limit.Fail(ctx, l.Ephemeral, sources(r, a)...); err != nil {
 			web.Note(ctx, slog.Any("count_failure", err))
 		}
 	}
-	if ceremony == v.interaction.Ceremony {
-		if err := l.save(ctx, v, forgetCeremony); err != nil {
+	if ceremony == a.interaction.Ceremony {
+		if err := l.save(ctx, a.visit, forgetCeremony); err != nil {
 			web.Note(ctx, slog.Any("forget_ceremony", err))
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 )
 
@@ -402,7 +403,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 		time.Sleep(time.Hour)
 		h.registered(plainClient)
 		for range 500 { // of other networks
-			check(t, h.eph.Do(t.Context(), &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-register:all", TTL: time.Hour}))
+			check(t, h.eph.Do(t.Context(), &ephemeral.Op{Verb: ephemeral.Count, Key: "limit-register-all:all", TTL: time.Hour}))
 		}
 		wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 	})
@@ -495,5 +496,18 @@ func TestAClientStaysInItsSector(t *testing.T) {
 		if (r.StatusCode == 200) != row.ok || !row.ok && r.json(t)["error"] != "invalid_client_metadata" {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
+	}
+}
+
+func TestStrangersDoNotShutOutWhoHasARegistrationToken(t *testing.T) {
+	h := open(t, full)
+	now, token := time.Now(), idp.NewSecret()
+	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 1, now, now.Add(time.Hour)))
+	for range limit.Registrations.Most + 1 {
+		h.sendJSON("POST", oauth.PathRegister, plainClient, "nonsense")
+	}
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
+	if r := h.sendJSON("POST", oauth.PathRegister, plainClient, token.Reveal()); r.StatusCode != 201 {
+		t.Errorf("with a token: %d %s", r.StatusCode, r.body)
 	}
 }

@@ -1,0 +1,85 @@
+// Package limit bounds how often one source may try something. The table of all limits is data: docs/limits.md is
+// generated from it.
+package limit
+
+import (
+	"context"
+	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// A Limit is how often something may happen for one source within a fixed window, which begins with the first time.
+type Limit struct {
+	Name   string // in the key of the counter
+	What   string // what is counted, for the documentation
+	Per    string // for whom it is counted: "network" is an IPv4 address or an IPv6 /64
+	Most   int64
+	Window time.Duration
+	Beyond string // what happens beyond Most, for the documentation
+}
+
+// A Count adds one to the counter of a limit and a source, as part of a round trip.
+type Count struct {
+	Limit
+	Op ephemeral.Op
+}
+
+// Of returns the count of one more event for a source. Put its Op into a round trip, then ask [Count.Over].
+func (l Limit) Of(source string) *Count {
+	return &Count{l, ephemeral.Op{Verb: ephemeral.Count, Key: l.key(source), TTL: l.Window}}
+}
+
+// Over reports whether this event was one too many.
+func (c *Count) Over() bool { return c.Op.N > c.Most }
+
+func (l Limit) key(source string) string { return "limit-" + l.Name + ":" + source }
+
+// Closed returns the op that reads whether a source has used up the limit: Found says so. It serves limits of what failed:
+// a try reads the mark in the round trip it needs anyway, and only a failure pays for counting ([Fail]).
+func (l Limit) Closed(source string) *ephemeral.Op {
+	return &ephemeral.Op{Verb: ephemeral.Get, Key: l.closedKey(source)}
+}
+
+func (l Limit) closedKey(source string) string { return "limit-" + l.Name + "-closed:" + source }
+
+// A Source is whom a failure is counted for.
+type Source struct {
+	Limit
+	Key string
+}
+
+// Fail counts a failure for each source. A source that reaches its limit is closed for one window from now.
+func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
+	var ops, marks []*ephemeral.Op
+	for _, s := range sources {
+		ops = append(ops, &s.Of(s.Key).Op)
+	}
+	if err := store.Do(ctx, ops...); err != nil {
+		return err
+	}
+	for i, s := range sources {
+		if ops[i].N >= s.Most {
+			marks = append(marks, &ephemeral.Op{Verb: ephemeral.Put, Key: s.closedKey(s.Key), Value: []byte("1"), TTL: s.Window})
+		}
+	}
+	return store.Do(ctx, marks...)
+}
+
+// Exceeded counts one event for each source, one round trip each, and stops at the first that is over its limit: what is
+// refused to one source uses up nothing of the wider limits behind it.
+func Exceeded(ctx context.Context, store ephemeral.Store, counts ...*Count) (bool, error) {
+	for _, c := range counts {
+		if err := store.Do(ctx, &c.Op); err != nil {
+			return false, err
+		}
+		if c.Over() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Hashed is the source for what the counters must not hold in clear, such as an e-mail address.
+func Hashed(text string) string { return idp.Secret(text).Hash() }

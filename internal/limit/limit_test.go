@@ -1,0 +1,95 @@
+package limit_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
+	"github.com/stepward/stepward/internal/limit"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/limits.md")
+
+func TestThePageOfLimitsIsGenerated(t *testing.T) {
+	page := filepath.Join("..", "..", "docs", "limits.md")
+	if *update {
+		if err := os.WriteFile(page, []byte(limit.Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(limit.Markdown(), string(got)); diff != "" {
+		t.Errorf("run go test ./internal/limit -update:\n%s", diff)
+	}
+}
+
+func TestEveryLimitHasACounterOfItsOwn(t *testing.T) {
+	seen := map[string]bool{}
+	for _, l := range limit.All() {
+		if seen[l.Name] || l.Name == "" || l.Most < 1 || l.Window < time.Second || l.What == "" || l.Per == "" || l.Beyond == "" {
+			t.Errorf("%+v", l)
+		}
+		seen[l.Name] = true
+	}
+}
+
+func TestAWindowBeginsWithTheFirstCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ephemeraltest.Open(t)
+		l := limit.Limit{Name: "x", Most: 2, Window: time.Minute}
+		over := func(source string) bool {
+			t.Helper()
+			c := l.Of(source)
+			if err := store.Do(t.Context(), &c.Op); err != nil {
+				t.Fatal(err)
+			}
+			return c.Over()
+		}
+		if over("a") || over("a") || !over("a") || over("b") {
+			t.Error("two of each source are within the limit, and no more")
+		}
+		time.Sleep(time.Minute)
+		if over("a") {
+			t.Error("the window did not end")
+		}
+	})
+}
+
+func TestASourceThatFailsTooOftenIsClosedForAWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ephemeraltest.Open(t)
+		l := limit.Limit{Name: "x", Most: 2, Window: time.Minute}
+		closed := func() bool {
+			t.Helper()
+			op := l.Closed("a")
+			if err := store.Do(t.Context(), op); err != nil {
+				t.Fatal(err)
+			}
+			return op.Found
+		}
+		for n := range 2 {
+			if closed() {
+				t.Fatalf("closed after %d", n)
+			}
+			if err := limit.Fail(t.Context(), store, limit.Source{Limit: l, Key: "a"}, limit.Source{Limit: l, Key: "b"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !closed() {
+			t.Error("not closed after the second failure")
+		}
+		time.Sleep(time.Minute)
+		if closed() {
+			t.Error("closed for ever")
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package limit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Limits of the ceremonies. They are generous: a whole office may share one address, and an assertion cannot be guessed.
+// They bound work, audit records, and how fast somebody can try out names. A sign-in with the page's own ceremony, as most
+// are, is counted nowhere.
+var (
+	CeremonyBegin = Limit{
+		Name: "begin", What: "ceremonies begun by a script: retries, typed names, pages that were open for long",
+		Per: "network", Most: 1000, Window: 5 * time.Minute, Beyond: "429",
+	}
+	CeremonyFailed = Limit{
+		Name: "failed", What: "failed ceremonies", Per: "network", Most: 300, Window: 5 * time.Minute,
+		Beyond: "a right answer still signs in; a wrong one gets 429 and writes no event",
+	}
+	CeremonyFailedBrowser = Limit{
+		Name: "failed-browser", What: "failed ceremonies", Per: "browser", Most: 100, Window: 5 * time.Minute, Beyond: "as above",
+	}
+	CeremonyFailedPasskey = Limit{
+		Name: "failed-passkey", What: "failed ceremonies", Per: "passkey", Most: 30, Window: 5 * time.Minute, Beyond: "as above",
+	}
+	NamesFrom = Limit{Name: "names-from", What: "names typed at sign-in", Per: "network", Most: 300, Window: 5 * time.Minute, Beyond: "429"}
+	NameTyped = Limit{
+		Name: "name", What: "the same name typed at sign-in, from anywhere", Per: "name", Most: 60, Window: 5 * time.Minute,
+		Beyond: "429; the button and autofill go on working",
+	}
+)
+
+// Limits of sign-up mails. Each network has a share of its own for an address, so that a stranger elsewhere cannot use up
+// what the owner of the address needs.
+var (
+	MailsFromTo = Limit{Name: "mails-from-to", What: "sign-up mails to one address", Per: "network and address", Most: 6, Window: time.Hour, Beyond: "429"}
+	MailsTo     = Limit{Name: "mails-to", What: "sign-up mails to one address, from anywhere", Per: "address", Most: 30, Window: time.Hour, Beyond: "429"}
+	MailsFrom   = Limit{Name: "mails-from", What: "sign-up mails: a school behind one address gets by", Per: "network", Most: 30, Window: time.Hour, Beyond: "429"}
+)
+
+// Limits of wrong user codes of devices. Right ones are not counted: a whole office may connect its devices from one
+// address. RFC 8628 §5.1: with a thousand codes alive, an address needs 25 million tries for a likely hit. At this pace
+// that takes eight hundred years, and then it knows which device somebody else began to connect.
+var (
+	UserCodeNetwork = Limit{Name: "user-code", What: "wrong device codes", Per: "network", Most: 60, Window: 10 * time.Minute, Beyond: "429"}
+	UserCodeBrowser = Limit{Name: "user-code-browser", What: "wrong device codes", Per: "browser", Most: 20, Window: 10 * time.Minute, Beyond: "429"}
+)
+
+// Limits of clients that introduce themselves.
+var (
+	Registrations    = Limit{Name: "register", What: "dynamic registrations without a live initial access token", Per: "network", Most: 20, Window: time.Hour, Beyond: "429"}
+	AllRegistrations = Limit{
+		Name: "register-all", What: "dynamic registrations without a live initial access token", Per: "everybody", Most: 500, Window: time.Hour,
+		Beyond: "429",
+	}
+	Documents = Limit{
+		Name: "document", What: "client metadata documents fetched", Per: "network", Most: 60, Window: time.Hour,
+		Beyond: "what was read before is used; an unknown client is refused",
+	}
+	AllDocuments = Limit{Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour, Beyond: "as above"}
+)
+
+// All lists every limit, in the order of the documentation.
+func All() []Limit {
+	return []Limit{
+		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
+		MailsFromTo, MailsTo, MailsFrom, UserCodeNetwork, UserCodeBrowser,
+		Registrations, AllRegistrations, Documents, AllDocuments,
+	}
+}
+
+// Markdown is docs/limits.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(`# Limits
+
+<!-- Generated from internal/limit by "go test ./internal/limit -update". Do not edit. -->
+
+What one source may do within a window. A network is an IPv4 address or an IPv6 /64. A 429 always says in ` + "`Retry-After`" + ` when the window ends
+at the latest. Other bounds, such as the size of a request, are in [operate.md](operate.md#health-logs-and-limits).
+
+| what is counted | for each | as many | in | beyond that |
+|-|-|-|-|-|
+`)
+	for _, l := range All() {
+		fmt.Fprintf(&b, "| %s | %s | %d | %d minutes | %s |\n", l.What, l.Per, l.Most, l.Window/time.Minute, l.Beyond)
+	}
+	return b.String()
+}
