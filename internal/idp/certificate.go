@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/stepward/stepward/internal/x509name"
 )
 
 // A CertificateName is what the certificate of a client with tls_client_auth says who it is: exactly one of these (RFC 8705
@@ -28,12 +30,12 @@ func (n CertificateName) In(cert *x509.Certificate) bool {
 	}
 	switch {
 	case n.SubjectDN != "":
-		want, err := parseDN(n.SubjectDN)
+		want, err := x509name.Parse(n.SubjectDN)
 		if err != nil {
 			return false
 		}
-		got, err := subjectOf(cert.RawSubject)
-		return err == nil && got.equal(want)
+		got, err := x509name.Subject(cert.RawSubject)
+		return err == nil && got.Equal(want)
 	case n.SANDNS != "": // a wildcard in the certificate is a string like others: it names no single client
 		return slices.ContainsFunc(cert.DNSNames, func(name string) bool { return strings.EqualFold(name, n.SANDNS) })
 	case n.SANURI != "":
@@ -67,7 +69,7 @@ func (n CertificateName) fault() string {
 	}
 	switch {
 	case n.SubjectDN != "":
-		if _, err := parseDN(n.SubjectDN); err != nil {
+		if _, err := x509name.Parse(n.SubjectDN); err != nil {
 			return "tls_client_auth_subject_dn " + err.Error()
 		}
 	case n.SANDNS != "":

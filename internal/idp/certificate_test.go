@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/x509name"
 )
 
 // certificate makes one of this subject (ASN.1 order) and with the names that edit adds.
@@ -86,7 +88,7 @@ func TestASubjectIsComparedAsADistinguishedName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := subjectOf(number); err == nil {
+	if _, err := x509name.Subject(number); err == nil {
 		t.Error("a number is no text")
 	}
 }
@@ -150,23 +152,4 @@ func TestAClientWithACertificateHasExactlyOneNameForIt(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", name, got, want)
 		}
 	}
-}
-
-func FuzzDistinguishedName(f *testing.F) {
-	for _, s := range []string{"CN=acme,O=Acme", `CN=a\,b+OU=\20x\20`, "CN=#0c0461636d65", "1.2.3=x", `CN=\`, "=", "CN=a,", "CN= "} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		name, err := parseDN(text)
-		if err != nil {
-			return
-		}
-		for _, rdn := range name {
-			for _, a := range rdn {
-				if a.oid == "" || a.value == "" {
-					t.Fatalf("%q: %v", text, name)
-				}
-			}
-		}
-	})
 }

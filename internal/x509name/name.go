@@ -1,4 +1,5 @@
-package idp
+// Package x509name reads and compares distinguished names of certificates (X.501, RFC 4514).
+package x509name
 
 import (
 	"cmp"
@@ -11,12 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// A dn is a distinguished name, most general part first, as certificates have it. An RDN of several attributes has them
+// A Name is a distinguished name, most general part first, as certificates have it. An RDN of several attributes has them
 // sorted, because it is a set.
-type dn [][]attribute
+type Name [][]Attribute
 
-// An attribute of a distinguished name: dotted OID and value.
-type attribute struct{ oid, value string }
+// An Attribute of a distinguished name.
+type Attribute struct {
+	OID   string // dotted
+	Value string
+}
 
 // attributeNames are the short names of RFC 4514 §3 and two that OpenSSL prints beside them.
 var attributeNames = map[string]string{
@@ -25,45 +29,45 @@ var attributeNames = map[string]string{
 	"SERIALNUMBER": "2.5.4.5", "EMAILADDRESS": "1.2.840.113549.1.9.1",
 }
 
-// equal compares values exactly, letter case included: what is refused too much shows at once, what is accepted too much
+// Equal compares values exactly, letter case included: what is refused too much shows at once, what is accepted too much
 // does not.
-func (d dn) equal(other dn) bool {
-	return slices.EqualFunc(d, other, slices.Equal[[]attribute])
+func (n Name) Equal(other Name) bool {
+	return slices.EqualFunc(n, other, slices.Equal[[]Attribute])
 }
 
-// subjectOf reads the subject of a certificate; an error if it holds anything but text.
-func subjectOf(raw []byte) (dn, error) {
+// Subject reads the subject of a certificate; an error if it holds anything but text.
+func Subject(raw []byte) (Name, error) {
 	var sequence pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(raw, &sequence); err != nil || len(rest) > 0 {
 		return nil, errors.New("the subject is not a distinguished name")
 	}
-	var out dn
+	var out Name
 	for _, set := range sequence {
-		var rdn []attribute
+		var rdn []Attribute
 		for _, a := range set {
 			value, ok := a.Value.(string)
 			if !ok {
 				return nil, errors.New("the subject holds something that is not text")
 			}
-			rdn = append(rdn, attribute{a.Type.String(), value})
+			rdn = append(rdn, Attribute{a.Type.String(), value})
 		}
 		out = append(out, sorted(rdn))
 	}
 	return out, nil
 }
 
-func sorted(rdn []attribute) []attribute {
-	slices.SortFunc(rdn, func(a, b attribute) int { return cmp.Or(cmp.Compare(a.oid, b.oid), cmp.Compare(a.value, b.value)) })
+func sorted(rdn []Attribute) []Attribute {
+	slices.SortFunc(rdn, func(a, b Attribute) int { return cmp.Or(cmp.Compare(a.OID, b.OID), cmp.Compare(a.Value, b.Value)) })
 	return rdn
 }
 
-// parseDN reads the text of a distinguished name, most specific part first (RFC 4514). Space around separators is taken.
-func parseDN(text string) (dn, error) {
+// Parse reads the text of a distinguished name, most specific part first (RFC 4514). Space around separators is taken.
+func Parse(text string) (Name, error) {
 	if !utf8.ValidString(text) || len(text) > 1024 {
 		return nil, errors.New("is not UTF-8 of at most 1024 bytes")
 	}
-	var out dn
-	var rdn []attribute
+	var out Name
+	var rdn []Attribute
 	for rest := text; ; {
 		name, after, found := strings.Cut(rest, "=")
 		oid := attributeOID(strings.TrimSpace(name))
@@ -74,7 +78,7 @@ func parseDN(text string) (dn, error) {
 		if err != nil {
 			return nil, err
 		}
-		rdn = append(rdn, attribute{oid, value})
+		rdn = append(rdn, Attribute{oid, value})
 		if separator != '+' {
 			out = append(out, sorted(rdn))
 			rdn = nil
