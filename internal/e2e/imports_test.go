@@ -44,6 +44,7 @@ var fetchers = []string{"internal/client", "internal/authorize", "internal/logou
 var owners = map[string]string{
 	"github.com/zitadel/oidc":    "internal/provider",
 	"golang.org/x/crypto/ssh":    "internal/keys",
+	"github.com/tink-crypto":     "internal/subject",
 	"github.com/go-webauthn":     "internal/passkey",
 	"github.com/jackc/pgx":       "internal/store",
 	"modernc.org/sqlite":         "internal/store internal/ephemeral",

@@ -2,25 +2,22 @@
 package subject
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strings"
+
+	daead "github.com/tink-crypto/tink-go/v2/daead/subtle"
 
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Names gives each sector names of its own for what has one ID here (OIDC Core §8.1), and knows what they stand
-// for: a name is the ID, encrypted so that equal IDs of one sector give equal names, as RFC 5297 does it: a MAC over
-// purpose, sector and ID is the initial vector of a cipher over the ID. Without the key nobody can tell whether two names of
-// two sectors are one ID, nor make a name, and the store keeps none.
-type Names struct {
-	mac   []byte
-	block cipher.Block
-}
+// Names gives each sector names of its own for what has one ID here (OIDC Core §8.1), and knows what they stand for. A name
+// is the ID under AES-SIV (RFC 5297), which is deterministic: equal IDs of one sector give equal names. Purpose and sector
+// are associated data. Without the key nobody can tell whether two names of two sectors are one ID, nor make a name. The
+// store keeps none.
+type Names struct{ siv *daead.AESSIV }
 
 // What is given a name. The purposes keep them apart.
 const (
@@ -31,47 +28,38 @@ const (
 // NewNames returns the names derived from key: 32 random bytes that all replicas share. Another key gives every user another
 // name at every pairwise client.
 func NewNames(key []byte) (*Names, error) {
-	keys, err := hkdf.Key(sha256.New, key, nil, "stepward/names", 64)
+	derived, err := hkdf.Key(sha256.New, key, nil, "stepward/names", daead.AESSIVKeySize)
 	if err != nil {
-		return nil, fmt.Errorf("derive keys: %w", err)
+		return nil, fmt.Errorf("derive key: %w", err)
 	}
-	block, err := aes.NewCipher(keys[32:])
+	siv, err := daead.NewAESSIV(derived)
 	if err != nil {
-		return nil, fmt.Errorf("cipher: %w", err)
+		return nil, fmt.Errorf("cipher of names: %w", err)
 	}
-	return &Names{keys[:32], block}, nil
+	return &Names{siv}, nil
 }
 
-// name is the ID's name in the sector.
+// name returns the name of an ID in a sector.
 func (n *Names) name(purpose, sector, id string) string {
-	iv := n.iv(purpose, sector, id)
-	return base64.RawURLEncoding.EncodeToString(append(iv, n.crypt(iv, []byte(id))...))
+	raw, err := n.siv.EncryptDeterministically([]byte(id), within(purpose, sector))
+	if err != nil {
+		panic(fmt.Sprintf("subject: %v", err)) // only for gigabytes
+	}
+	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// id is what a name of the sector stands for; false if it is none.
+// id returns what a name of the sector stands for; false if this sector was not given the name.
 func (n *Names) id(purpose, sector, name string) (string, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(name)
-	if err != nil || len(raw) <= aes.BlockSize {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(name)
+	if err != nil || strings.ContainsAny(name, "\r\n") { // the decoder skips line breaks
 		return "", false
 	}
-	id := string(n.crypt(raw[:aes.BlockSize], raw[aes.BlockSize:]))
-	return id, hmac.Equal([]byte(name), []byte(n.name(purpose, sector, id)))
+	id, err := n.siv.DecryptDeterministically(raw, within(purpose, sector))
+	return string(id), err == nil && len(id) > 0
 }
 
-func (n *Names) iv(purpose, sector, id string) []byte {
-	mac := hmac.New(sha256.New, n.mac)
-	for _, part := range []string{purpose, sector} { // neither has a NUL in it
-		mac.Write([]byte(part + "\x00"))
-	}
-	mac.Write([]byte(id))
-	return mac.Sum(nil)[:aes.BlockSize]
-}
-
-func (n *Names) crypt(iv, text []byte) []byte {
-	out := make([]byte, len(text))
-	cipher.NewCTR(n.block, iv).XORKeyStream(out, text)
-	return out
-}
+// within is the associated data. Neither part has a NUL in it.
+func within(purpose, sector string) []byte { return []byte(purpose + "\x00" + sector) }
 
 // Sub returns the sub under which the client knows a user: in ID tokens, access tokens, userinfo, introspection and logout
 // tokens alike. An API that gets tokens of clients of several sectors cannot tell that they are one person's, and neither
