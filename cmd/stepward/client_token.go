@@ -28,7 +28,7 @@ func (c clientTokenCmd) Run(e *env) error {
 			fmt.Println("revoked; applications that registered with one stay")
 			return nil
 		}
-		now, token, uses := time.Now(), idp.NewSecret()+idp.NewSecret(), c.Uses
+		now, token, uses := time.Now(), idp.NewLongSecret(), c.Uses
 		if uses == 0 {
 			uses = store.AnyUses
 		}

@@ -12,17 +12,15 @@ import (
 	"math/big"
 
 	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Algorithms are those that proofs may be signed with: what FAPI 2.0 §5.4 allows, for everybody.
-var Algorithms = []string{"ES256", "EdDSA", "PS256"}
+var Algorithms = []string{idp.ES256, idp.EdDSA, idp.PS256}
 
-const (
-	minRSABits = 2048 // RFC 7518 §3.5
-	maxRSABits = 4096
-)
-
-// jwk is the key in a proof's header (RFC 7517 §4). The lower half is there to be refused.
+// jwk is the key in a proof's header (RFC 7517 §4). The lower half is there to be refused. It is read here and not by go-jose,
+// which takes several spellings of one key and says nothing of a private part that it does not know.
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -43,90 +41,71 @@ type jwk struct {
 
 var errKey = errors.New("jwk of the DPoP proof is not a public key for its alg, which must be ES256, EdDSA or PS256")
 
-// open returns the verification of the algorithm with this key, and the key's thumbprint. Each member has one spelling, so
-// that each key has one thumbprint.
+// open returns the verification of the algorithm with this key, and the key's thumbprint. Each member has one spelling.
 func (k *jwk) open(alg string) (verify func(input, sig []byte) bool, thumbprint string, err error) {
 	for _, private := range []json.RawMessage{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.Other, k.K} {
 		if private != nil { // RFC 9449 §4.3 item 7
 			return nil, "", errors.New("jwk of the DPoP proof is a private key, which is now known to others")
 		}
 	}
-	var members any // in the order of RFC 7638 §3.2 (RFC 8037 §2 for OKP)
+	var public any
 	switch {
-	case alg == "ES256" && k.Type == "EC" && k.Curve == "P-256":
-		verify, err = k.ec()
-		members = struct {
-			Curve string `json:"crv"`
-			Type  string `json:"kty"`
-			X     string `json:"x"`
-			Y     string `json:"y"`
-		}{k.Curve, k.Type, k.X, k.Y}
-	case alg == "EdDSA" && k.Type == "OKP" && k.Curve == "Ed25519":
-		verify, err = k.okp()
-		members = struct {
-			Curve string `json:"crv"`
-			Type  string `json:"kty"`
-			X     string `json:"x"`
-		}{k.Curve, k.Type, k.X}
-	case alg == "PS256" && k.Type == "RSA":
-		verify, err = k.rsa()
-		members = struct {
-			E    string `json:"e"`
-			Type string `json:"kty"`
-			N    string `json:"n"`
-		}{k.E, k.Type, k.N}
+	case alg == idp.ES256 && k.Type == "EC" && k.Curve == "P-256":
+		public, verify, err = k.ec()
+	case alg == idp.EdDSA && k.Type == "OKP" && k.Curve == "Ed25519":
+		public, verify, err = k.okp()
+	case alg == idp.PS256 && k.Type == "RSA":
+		public, verify, err = k.rsa()
 	default:
 		return nil, "", errKey
 	}
 	if err != nil {
 		return nil, "", errKey
 	}
-	text, err := json.Marshal(members)
-	if err != nil {
+	if thumbprint, err = idp.Thumbprint(public); err != nil {
 		return nil, "", errKey
 	}
-	sum := sha256.Sum256(text)
-	return verify, base64.RawURLEncoding.EncodeToString(sum[:]), nil
+	return verify, thumbprint, nil
 }
 
-func (k *jwk) ec() (func(input, sig []byte) bool, error) {
+func (k *jwk) ec() (any, func(input, sig []byte) bool, error) {
 	x, errX := bytesOf(k.X, 32)
 	y, errY := bytesOf(k.Y, 32)
 	if err := errors.Join(errX, errY); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...)) // on the curve, or an error
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func(input, sig []byte) bool {
+	return key, func(input, sig []byte) bool {
 		digest := sha256.Sum256(input)
 		return len(sig) == 64 && ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
 	}, nil
 }
 
-func (k *jwk) okp() (func(input, sig []byte) bool, error) {
+func (k *jwk) okp() (any, func(input, sig []byte) bool, error) {
 	key, err := bytesOf(k.X, ed25519.PublicKeySize)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func(input, sig []byte) bool { return ed25519.Verify(key, input, sig) }, nil
+	return ed25519.PublicKey(key), func(input, sig []byte) bool { return ed25519.Verify(key, input, sig) }, nil
 }
 
-func (k *jwk) rsa() (func(input, sig []byte) bool, error) {
+func (k *jwk) rsa() (any, func(input, sig []byte) bool, error) {
 	n, errN := bytesOf(k.N, 0)
 	e, errE := bytesOf(k.E, 0)
 	if err := errors.Join(errN, errE); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(n) > maxRSABits/8 || len(e) > 4 || n[0] == 0 || e[0] == 0 { // RFC 7518 §6.3.1: no leading zeros
-		return nil, errKey
+	if len(n) > 512 || len(e) > 4 || n[0] == 0 || e[0] == 0 { // RFC 7518 §6.3.1: no leading zeros
+		return nil, nil, errKey
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	if key.N.BitLen() < minRSABits || key.E != 65537 {
-		return nil, errKey
+	if !idp.CheapToVerify(key) {
+		return nil, nil, errKey
 	}
-	return func(input, sig []byte) bool {
+	return key, func(input, sig []byte) bool {
 		digest := sha256.Sum256(input)
 		return rsa.VerifyPSS(key, crypto.SHA256, digest[:], sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}, nil

@@ -28,7 +28,7 @@ var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClient
 func SignsIn(grant string) bool { return grant == GrantAuthorizationCode || grant == GrantDeviceCode }
 
 // IDTokenAlgorithms are the algorithms ID tokens may be signed with.
-var IDTokenAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
+var IDTokenAlgorithms = []string{ES256, EdDSA, PS256, RS256}
 
 // Faults returns what is wrong with a registration, each as a sentence that begins with the metadata's name; nil if it
 // can be stored. It is the one gate for clients from the command line, the admin API and dynamic registration.

@@ -16,7 +16,7 @@ import (
 )
 
 // AssertionAlgorithms are those that clients may sign their assertions with, as far as their policy allows.
-var AssertionAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
+var AssertionAlgorithms = []string{ES256, EdDSA, PS256, RS256}
 
 // maxClientKeys bounds a client's registered keys: a client that authenticates makes us try up to all of them.
 const maxClientKeys = 10
@@ -29,11 +29,11 @@ func SignsWith(key jose.JSONWebKey, alg string) bool {
 	}
 	switch k := key.Key.(type) {
 	case *ecdsa.PublicKey:
-		return alg == "ES256" && k.Curve == elliptic.P256()
+		return alg == ES256 && k.Curve == elliptic.P256()
 	case ed25519.PublicKey:
-		return alg == "EdDSA"
+		return alg == EdDSA
 	case *rsa.PublicKey:
-		return alg == "PS256" || alg == "RS256"
+		return alg == PS256 || alg == RS256
 	default:
 		return false
 	}

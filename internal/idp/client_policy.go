@@ -111,7 +111,7 @@ var policyChecks = []func(c Client, r Rules) []string{
 			{"request_object_signing_alg", c.RequestObjectAlg},
 			{"authorization_signed_response_alg", c.ResponseAlg},
 		} {
-			faults = append(faults, when(alg.value == "RS256" && !r.RS256, alg.name+" must not be RS256")...)
+			faults = append(faults, when(alg.value == RS256 && !r.RS256, alg.name+" must not be RS256")...)
 		}
 		return faults
 	},
@@ -120,7 +120,7 @@ var policyChecks = []func(c Client, r Rules) []string{
 			return nil
 		}
 		signs := slices.ContainsFunc(c.JWKS.Keys, func(key jose.JSONWebKey) bool {
-			return slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return alg != "RS256" && SignsWith(key, alg) })
+			return slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return alg != RS256 && SignsWith(key, alg) })
 		})
 		return when(!signs, "jwks needs a key that is not for RS256")
 	},

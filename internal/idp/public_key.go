@@ -1,11 +1,33 @@
 package idp
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
 )
+
+// Signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1): those that we sign and verify with.
+const (
+	ES256 = "ES256"
+	EdDSA = "EdDSA"
+	PS256 = "PS256"
+	RS256 = "RS256"
+)
+
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638 §3) in base64url.
+func Thumbprint(public any) (string, error) {
+	sum, err := (&jose.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("thumbprint: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum), nil
+}
 
 // Sizes of RSA keys that others may give us to verify with. Verifying costs time with the square of the modulus and with the length
 // of the exponent: one signature under 240,000 bits and e = 2³¹-1 takes most of a minute.

@@ -230,7 +230,7 @@ func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !used[public.Kid] {
+		if !used[public.KeyID] {
 			return key, nil
 		}
 	}

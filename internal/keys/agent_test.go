@@ -51,7 +51,7 @@ func TestWhoWritesToTheStoreCannotPublishAKey(t *testing.T) {
 	check(t, err)
 	public, err := jwkOf(ES256, key.Public())
 	check(t, err)
-	check(t, db.AddSigningKey(t.Context(), idp.SigningKey{ID: public.Kid, Algorithm: ES256, State: idp.KeyNext, Sealed: der, CreatedAt: time.Now()}))
+	check(t, db.AddSigningKey(t.Context(), idp.SigningKey{ID: public.KeyID, Algorithm: ES256, State: idp.KeyNext, Sealed: der, CreatedAt: time.Now()}))
 	if set, err := newKeys(t, db, wrapper(t, 7)).JWKS(t.Context()); err == nil {
 		t.Errorf("published: %s", set)
 	}

@@ -7,68 +7,23 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"math/big"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
-// jwk is a public key as JSON (RFC 7517). It has no field for a private part, so none can leave.
-type jwk struct {
-	Kty string `json:"kty"`
-	Crv string `json:"crv,omitempty"`
-	X   string `json:"x,omitempty"`
-	Y   string `json:"y,omitempty"`
-	N   string `json:"n,omitempty"`
-	E   string `json:"e,omitempty"`
-	Use string `json:"use,omitempty"`
-	Alg string `json:"alg,omitempty"`
-	Kid string `json:"kid,omitempty"`
-}
-
-// jwkOf returns the public half of a key, with its thumbprint as kid.
-func jwkOf(alg string, public crypto.PublicKey) (jwk, error) {
-	b64 := base64.RawURLEncoding.EncodeToString
-	var k jwk
-	// members are those the thumbprint is made of, in the order of RFC 7638 §3.2 (RFC 8037 §2 for OKP).
-	var members any
-	switch key := public.(type) {
-	case *ecdsa.PublicKey:
-		point, err := key.Bytes() // 4, X, Y
-		if err != nil || len(point) != 65 {
-			return jwk{}, fmt.Errorf("not a P-256 key: %w", err)
-		}
-		k = jwk{Kty: "EC", Crv: "P-256", X: b64(point[1:33]), Y: b64(point[33:])}
-		members = struct {
-			Crv string `json:"crv"`
-			Kty string `json:"kty"`
-			X   string `json:"x"`
-			Y   string `json:"y"`
-		}{k.Crv, k.Kty, k.X, k.Y}
-	case ed25519.PublicKey:
-		k = jwk{Kty: "OKP", Crv: "Ed25519", X: b64(key)}
-		members = struct {
-			Crv string `json:"crv"`
-			Kty string `json:"kty"`
-			X   string `json:"x"`
-		}{k.Crv, k.Kty, k.X}
-	case *rsa.PublicKey:
-		k = jwk{Kty: "RSA", N: b64(key.N.Bytes()), E: b64(big.NewInt(int64(key.E)).Bytes())}
-		members = struct {
-			E   string `json:"e"`
-			Kty string `json:"kty"`
-			N   string `json:"n"`
-		}{k.E, k.Kty, k.N}
-	default:
-		return jwk{}, fmt.Errorf("no JWK for %T", public)
-	}
-	text, err := json.Marshal(members)
+// jwkOf returns the public half of a key as a JWK (RFC 7517), with its thumbprint as kid.
+func jwkOf(alg string, public crypto.PublicKey) (jose.JSONWebKey, error) {
+	kid, err := idp.Thumbprint(public)
 	if err != nil {
-		return jwk{}, fmt.Errorf("thumbprint: %w", err)
+		return jose.JSONWebKey{}, err
 	}
-	sum := sha256.Sum256(text)
-	k.Use, k.Alg, k.Kid = "sig", alg, b64(sum[:])
+	k := jose.JSONWebKey{Key: public, Use: "sig", Algorithm: alg, KeyID: kid}
+	if !k.IsPublic() { // a private part must not leave
+		return jose.JSONWebKey{}, fmt.Errorf("no public key: %T", public)
+	}
 	return k, nil
 }
 

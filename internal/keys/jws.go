@@ -16,14 +16,16 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Algorithms that Stepward signs with (RFC 7518 §3.1, RFC 8037).
 const (
-	ES256 = "ES256"
-	EdDSA = "EdDSA"
-	PS256 = "PS256"
-	RS256 = "RS256"
+	ES256 = idp.ES256
+	EdDSA = idp.EdDSA
+	PS256 = idp.PS256
+	RS256 = idp.RS256
 )
 
 // Algorithms is the order in which metadata lists them.

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -154,8 +156,8 @@ func (k *Ring) load(ctx context.Context) (*Set, error) {
 	r := &Set{at: now, active: map[string]*Signer{}, byHeader: map[string]map[string]*Signer{}}
 	opened := map[string]*Signer{}
 	set := struct {
-		Ring []jwk `json:"keys"`
-	}{[]jwk{}}
+		Ring []jose.JSONWebKey `json:"keys"`
+	}{[]jose.JSONWebKey{}}
 	for _, key := range published(stored, now) {
 		s := k.opened[key.ID]
 		if s == nil {
@@ -233,7 +235,7 @@ func (k *Ring) make(ctx context.Context, alg string, state idp.KeyState, now tim
 	if err != nil {
 		return idp.SigningKey{}, err
 	}
-	key := idp.SigningKey{ID: public.Kid, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(content, sealContext(public.Kid, alg)), CreatedAt: now}
+	key := idp.SigningKey{ID: public.KeyID, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(content, sealContext(public.KeyID, alg)), CreatedAt: now}
 	if state == idp.KeyActive {
 		key.ActiveAt = now
 	}

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // A Key signs proofs, as a client does.
@@ -27,11 +29,11 @@ func New(alg string) Key {
 	var private crypto.Signer
 	var err error
 	switch alg {
-	case "ES256":
+	case idp.ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "EdDSA":
+	case idp.EdDSA:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
-	case "PS256", "RS256":
+	case idp.PS256, idp.RS256:
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	default:
 		err = fmt.Errorf("no algorithm %q", alg)
@@ -135,7 +137,7 @@ func (k Key) signature(input []byte) []byte {
 	case ed25519.PrivateKey:
 		sig = ed25519.Sign(private, input)
 	case *rsa.PrivateKey:
-		if k.Algorithm == "PS256" {
+		if k.Algorithm == idp.PS256 {
 			sig, err = rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		} else {
 			sig, err = rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])

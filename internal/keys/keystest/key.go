@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"testing"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // NewKey returns a private key for a JWS algorithm: ES256, EdDSA, PS256 or RS256.
@@ -17,9 +19,9 @@ func NewKey(t testing.TB, alg string) crypto.Signer {
 	var key crypto.Signer
 	var err error
 	switch alg {
-	case "ES256":
+	case idp.ES256:
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "EdDSA":
+	case idp.EdDSA:
 		_, key, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
@@ -48,7 +50,7 @@ func Sign(t testing.TB, alg string, key crypto.Signer, input []byte) []byte {
 		sig = ed25519.Sign(k, input)
 	case *rsa.PrivateKey:
 		var opts crypto.SignerOpts = crypto.SHA256
-		if alg == "PS256" {
+		if alg == idp.PS256 {
 			opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 		}
 		sig, err = k.Sign(rand.Reader, digest[:], opts)
