@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/outbound"
@@ -33,18 +35,19 @@ const (
 // keySets remembers what clients publish at their jwks_uri. Two clients with the same address share what is there.
 type keySets struct {
 	outbound *outbound.Client
+	flights  singleflight.Group // by address
 	mu       sync.Mutex
 	sets     map[string]*keySet // by address
 }
 
 type keySet struct {
 	keys     []jose.JSONWebKey
-	used     time.Time     // when somebody asked last
-	loaded   time.Time     // when keys were fetched; zero: never
-	stale    time.Time     // from then on they are to be fetched again
-	retry    time.Time     // before that nothing is fetched
-	anew     time.Time     // before that nothing is fetched because of an unknown key
-	fetching chan struct{} // closed when the fetch under way has ended; nil: there is none
+	used     time.Time // when somebody asked last
+	loaded   time.Time // when keys were fetched; zero: never
+	stale    time.Time // from then on they are to be fetched again
+	retry    time.Time // before that nothing is fetched
+	anew     time.Time // before that nothing is fetched because of an unknown key
+	fetching int       // how many callers wait for a fetch
 }
 
 // keys returns the keys at an address, and whether they were fetched just now. anew says that those returned before did not do:
@@ -53,18 +56,29 @@ type keySet struct {
 func (s *keySets) keys(ctx context.Context, address string, anew bool) (keys []jose.JSONWebKey, fetched bool, err error) {
 	now := time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	set := s.set(address)
 	set.used = now
 	switch {
-	case !anew && now.Before(set.stale), anew && now.Before(set.anew):
-	case set.fetching != nil:
-		fetched, err = true, s.await(ctx, set)
-	case !now.Before(set.retry):
+	case set.fetching > 0:
+		fetched = anew || !now.Before(set.stale)
+	case !anew && now.Before(set.stale), anew && now.Before(set.anew), now.Before(set.retry):
+	default:
+		fetched = true
 		if anew {
 			set.anew = now.Add(refetchAfter)
 		}
-		fetched, err = true, s.fetch(ctx, address, set)
+	}
+	if fetched {
+		set.fetching++
+	}
+	s.mu.Unlock()
+	if fetched {
+		err = s.fetch(ctx, address, set)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fetched {
+		set.fetching--
 	}
 	if set.loaded.IsZero() || now.After(set.loaded.Add(keysHold)) {
 		return nil, fetched, cmp.Or(err, errors.New("jwks_uri gave no keys a moment ago"))
@@ -91,36 +105,41 @@ func (s *keySets) set(address string) *keySet {
 	return set
 }
 
-// await lets go of s.mu until the fetch under way has ended.
-func (s *keySets) await(ctx context.Context, set *keySet) error {
-	done := set.fetching
-	s.mu.Unlock()
-	defer s.mu.Lock()
+// fetch waits for the one fetch of an address. The fetch goes on when its caller goes away, because others may wait.
+func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error {
+	done := s.flights.DoChan(address, func() (_ any, err error) {
+		defer func() {
+			if p := recover(); p != nil { // it has a goroutine of its own, where it would end the process
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		return nil, s.load(context.WithoutCancel(ctx), address, set)
+	})
 	select {
-	case <-done:
+	case got := <-done:
+		if got.Err != nil {
+			web.Note(ctx, slog.Any("jwks_error", got.Err))
+			return fmt.Errorf("jwks_uri: %w", got.Err)
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// fetch lets go of s.mu while it asks, and goes on when its caller goes away, because others may wait.
-func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error {
-	set.fetching = make(chan struct{})
-	s.mu.Unlock()
+// load fetches the keys and remembers them, or that they cannot be had.
+func (s *keySets) load(ctx context.Context, address string, set *keySet) error {
 	var keys []jose.JSONWebKey
-	got, err := s.outbound.Get(context.WithoutCancel(ctx), address, jwkSetTypes, maxKeySet)
+	got, err := s.outbound.Get(ctx, address, jwkSetTypes, maxKeySet)
 	if err == nil {
 		keys, err = idp.PublishedKeys(got.Body)
 	}
 	s.mu.Lock()
-	close(set.fetching)
-	set.fetching = nil
+	defer s.mu.Unlock()
 	now := time.Now()
 	if err != nil {
 		set.retry = now.Add(retryAfter)
-		web.Note(ctx, slog.Any("jwks_error", err))
-		return fmt.Errorf("jwks_uri: %w", err)
+		return err
 	}
 	set.keys, set.loaded = keys, now
 	set.stale = now.Add(min(max(cmp.Or(got.MaxAge, usualFresh), minFresh), maxFresh))
