@@ -13,6 +13,11 @@ import (
 // window stores a family that an application got from an authentication, for a scope.
 func (h *house) window(u idp.User, sess *idp.Session, scope string) idp.Family {
 	h.t.Helper()
+	if _, err := h.db.Client(h.t.Context(), "acme"); err != nil {
+		if err := h.db.PutClient(h.t.Context(), idp.Client{ID: "acme", Name: "Acme", AuthMethod: idp.AuthMethodNone}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
 	a := sess.Authentications[0]
 	f, _, err := h.db.CreateFamily(h.t.Context(), idp.Family{
 		ID: idp.NewID(), ClientID: "acme", UserID: u.ID, SessionID: sess.ID, Scopes: []string{scope}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),

@@ -36,7 +36,7 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	switch {
 	case err == nil:
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+		return nil, s.cfg.Tokens.Unknown(ctx, c, code, now)
 	case errors.Is(err, errDeviceForeign):
 		return nil, oauth.InvalidGrant("the device code was issued to another client")
 	case errors.Is(err, errDeviceExpired):
@@ -51,7 +51,11 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	if d.Denied {
 		return nil, oauth.Refuse("access_denied", "the user did not allow it")
 	}
-	return s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
+	resp, err := s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
+	if errors.Is(err, token.ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
+		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+	}
+	return resp, err
 }
 
 // poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:

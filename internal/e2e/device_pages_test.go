@@ -72,7 +72,8 @@ func TestThePagesOfADevice(t *testing.T) {
 
 	tv = ask()
 	l.open(tv["verification_uri_complete"].(string))
-	l.at("device")
+	l.look("device-link", "device")
+	l.follow("device-confirm")
 	l.click("cancel")
 	l.wait(`location.pathname === "/device/refused"`, "the end")
 	l.look("device-refused", "device")

@@ -100,7 +100,7 @@ func TestADeviceIsConnectedByAPerson(t *testing.T) {
 			}
 			for where, refuse := range refusals {
 				asked := s.asks()
-				if end := refuse(p.open(asked.VerificationURIComplete)); end.url.Path != "/device/refused" {
+				if end := refuse(p.submit(p.open(asked.VerificationURIComplete), "device-confirm", nil)); end.url.Path != "/device/refused" {
 					t.Errorf("refused %s: at %v", where, end)
 				}
 				_, err := s.app.DeviceAccessToken(t.Context(), asked)

@@ -2,6 +2,9 @@ package store
 
 import (
 	"errors"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,6 +23,8 @@ type statement struct {
 	args  []any
 	rows  func(pgx.Rows) error // reads what comes back; nil: nothing does. Its error does not undo the batch
 	unmet error
+	// many: it is for an engine with many writers, Postgres.
+	many bool
 }
 
 // errUnmet is what the engines make of a NOT NULL violation.
@@ -49,6 +54,26 @@ func (b *batch) demand(unmet error, condition string, args ...any) {
 func (b *batch) hold(unmet error, table, condition string, args ...any) {
 	b.do("UPDATE "+table+" SET id = id WHERE "+condition, args...)
 	b.demand(unmet, "EXISTS (SELECT 1 FROM "+table+" WHERE "+condition+")", args...)
+}
+
+// What ends something, and what builds on its being alive, would miss each other if they ran at once on Postgres: each sees
+// what was committed before its statement. So the one holds a name exclusively, the others share it, until their batches
+// end. These come first in a batch. Names are "client:" and the like with an ID.
+func (b *batch) exclusive(name string) {
+	b.statements = append(b.statements, statement{sql: `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, args: []any{name}, many: true})
+}
+
+func (b *batch) share(names ...string) {
+	slices.Sort(names)
+	b.statements = append(b.statements, statement{
+		sql:  `SELECT pg_advisory_xact_lock_shared(hashtextextended(name, 0)) FROM unnest(string_to_array($1, chr(10))) name`,
+		args: []any{strings.Join(names, "\n")}, many: true,
+	})
+}
+
+// end remembers that a session or a family is over, for what would still be settled in it.
+func (b *batch) end(id string, now time.Time) {
+	b.do(`INSERT INTO ended (id, at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, ms(now))
 }
 
 // failed returns the error of the batch when statement s failed with err, already translated.

@@ -69,6 +69,7 @@ func (db *DB) Clients(ctx context.Context) ([]idp.Client, error) {
 // RemoveClient removes a client with all grants and families; idp.ErrNotFound.
 func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) error {
 	var b batch
+	b.exclusive("client:" + id)
 	b.hold(idp.ErrNotFound, "clients", "id = $1", id)
 	b.removeClient(id)
 	b.events(ev)

@@ -12,6 +12,7 @@ import (
 // idp.ErrNotFound, also if the account is closed already.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
+	b.exclusive("user:" + userID)
 	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
 	b.do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
 	b.do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
@@ -33,6 +34,7 @@ func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev .
 // idp.ErrNotFound, also if it is closed already.
 func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
+	b.exclusive("client:" + id)
 	b.hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at = 0", id)
 	b.do(`UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1`, id, ms(now))
 	b.do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id, ms(now))

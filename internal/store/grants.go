@@ -69,12 +69,17 @@ func (db *DB) PutGrant(ctx context.Context, g idp.Grant, ev ...idp.Event) error 
 	return db.run(ctx, "store grant", &b)
 }
 
-// RemoveGrant takes back what the user allowed the client, and with it every family that hangs from it; idp.ErrNotFound.
+// RemoveGrant takes back what the user allowed the client, and with it every family that the client holds of the user;
+// idp.ErrNotFound if there is neither a grant nor a live family.
 func (db *DB) RemoveGrant(ctx context.Context, userID, clientID string, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "grants", "user_id = $1 AND client_id = $2", userID, clientID)
+	b.exclusive(grantName(userID, clientID))
+	b.demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM grants WHERE user_id = $1 AND client_id = $2)
+		OR EXISTS (SELECT 1 FROM families WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0 AND expires_at > $3)`, userID, clientID, nowMS())
 	b.do(`DELETE FROM grants WHERE user_id = $1 AND client_id = $2`, userID, clientID)
 	b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0`, userID, clientID, nowMS())
 	b.events(ev)
 	return db.run(ctx, "remove grant", &b)
 }
+
+func grantName(userID, clientID string) string { return "grant:" + userID + " " + clientID }

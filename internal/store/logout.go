@@ -59,10 +59,12 @@ func (db *DB) runLogout(ctx context.Context, step string, b *batch) error {
 func (db *DB) LogoutsQueued() <-chan struct{} { return db.logouts }
 
 // EndSession is the durable half of a session's end: what was issued in it and must not outlive it is revoked (families with
-// offline_access stay), and the clients that want to hear of it are in the outbox. It returns those clients. That there is
+// offline_access stay), no code or device code brings new tokens in it, and the clients that want to hear of it are in the outbox. It returns those clients. That there is
 // nothing of either is no error: the events are of the session's end.
 func (db *DB) EndSession(ctx context.Context, sid string, now time.Time, ev ...idp.Event) (clientIDs []string, err error) {
 	var b batch
+	b.exclusive("session:" + sid)
+	b.end(sid, now)
 	b.do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
 	b.read(func(rows pgx.Rows) (err error) {
 		clientIDs, err = pgx.CollectRows(rows, pgx.RowTo[string])

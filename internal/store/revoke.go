@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,22 @@ func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now t
 	var b batch
 	b.revoke(`id = $3`, clientID, familyID, now, ev)
 	return db.run(ctx, "revoke family", &b)
+}
+
+// SpendFamily is RevokeFamily for a code that came twice while it was being used: should the family not be stored yet, it
+// never will be. found says that there was a live one; without it the events are not stored.
+func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, ev idp.Event) (found bool, err error) {
+	var b batch
+	b.exclusive("family:" + familyID)
+	b.end(familyID, now)
+	if err := db.run(ctx, "spend family", &b); err != nil {
+		return false, err
+	}
+	err = db.RevokeFamily(ctx, familyID, "", now, ev)
+	if errors.Is(err, idp.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // RevokeFamilyByHandle is RevokeFamily by a refresh token.

@@ -102,6 +102,9 @@ func (e *embedded) run(ctx context.Context, b *batch) error {
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 	var readErr error
 	for _, s := range b.statements {
+		if s.many {
+			continue
+		}
 		if s.rows == nil {
 			_, err = tx.ExecContext(ctx, s.sql, normalise(s.args)...)
 		} else {

@@ -77,6 +77,9 @@ func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []str
 	count := 0
 	s.texts.Range(func(sql, args any) bool {
 		count++
+		if strings.Contains(sql.(string), "pg_advisory") {
+			return true
+		}
 		plan, err := store.Plan(t.Context(), db, sql.(string), args.([]any))
 		if err != nil {
 			t.Errorf("%s: %v", sql, err)

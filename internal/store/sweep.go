@@ -14,6 +14,8 @@ const (
 	sweepBite = 500
 	// sweepBites bounds what one call does to a table; a backlog is left for the next.
 	sweepBites = 200
+	// endedRetention is how long the end of a session is remembered: longer than a code or a device code lives.
+	endedRetention = time.Hour
 	// mailRetention is when a message that was never delivered is given up: its codes have long expired.
 	mailRetention = 72 * time.Hour
 )
@@ -26,6 +28,7 @@ var sweeps = []struct {
 	{table: "opaque_tokens", key: "hash", column: "expires_at", before: expired},
 	{table: "families", key: "id", column: "expires_at", before: expired},
 	{table: "closed_windows", key: "authentication_id", column: "closed_at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-windowRetention) }},
+	{table: "ended", key: "id", column: "at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-endedRetention) }},
 	{table: "links", key: "hash", column: "expires_at", before: expired},
 	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired},
 	{table: "leases", key: "name", column: "expires_at", before: expired},

@@ -127,6 +127,9 @@ func TestARoundTripIsOneOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	var hash string
+	if err := db.PutClient(t.Context(), idp.Client{ID: "app"}); err != nil {
+		t.Fatal(err)
+	}
 	calls := map[string]func() error{
 		"find the passkey": func() error {
 			_, _, err := db.PasskeyByCredentialID(t.Context(), k.CredentialID)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
 )
@@ -21,18 +22,22 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 		return nil, err
 	}
 	code := idp.Secret(r.Form.Get("code"))
+	// The mark tells a code that is being used a second time from one that never was.
+	mark := &ephemeral.Op{Verb: ephemeral.Claim, Key: "code-used:" + code.Hash(), Value: []byte("1"), TTL: codeTTL}
 	take := s.codes.TakeOp(code.Hash())
-	is, err := s.Prepare(ctx, r, now, take)
+	is, err := s.Prepare(ctx, r, now, mark, take)
 	if err != nil {
 		return nil, err
 	}
 	is.Wish = w
 	a, err := s.codes.Decode(take)
-	if errors.Is(err, idp.ErrNotFound) {
-		return nil, s.Reused(ctx, c, code, now)
-	}
-	if err != nil {
+	switch {
+	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return nil, oauth.Broken(ctx, "take code", err)
+	case !mark.Found: // also if the code is there: two requests at once, and the other one marked it first
+		return nil, s.Reused(ctx, c, code, now)
+	case err != nil:
+		return nil, s.Unknown(ctx, c, code, now)
 	}
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
@@ -40,7 +45,11 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
 		return nil, oauth.InvalidGrant("code_verifier does not fit code_challenge")
 	}
-	return s.Settle(ctx, is, a, FamilyOf(code))
+	resp, err := s.Settle(ctx, is, a, FamilyOf(code))
+	if errors.Is(err, ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
+		return nil, s.Reused(ctx, c, code, now)
+	}
+	return resp, err
 }
 
 // proves reports whether the verifier belongs to the challenge (RFC 7636 §4.6). A challenge is never waived, and a

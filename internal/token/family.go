@@ -59,8 +59,11 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 	issued := oauth.ClientEvent(ctx, idp.EventTokensIssued, a.UserID, c.ID, now)
 	issued.SessionID = a.SessionID
 	f, u, err := s.cfg.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
-	if errors.Is(err, idp.ErrNotFound) {
-		return nil, oauth.InvalidGrant("the account is closed, or the user has taken back what was allowed")
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, oauth.InvalidGrant("the user has signed out or has taken back what was allowed, or account or client are closed")
+	case errors.Is(err, idp.ErrConflict):
+		return nil, ErrSettledBefore
 	}
 	if err != nil {
 		return nil, oauth.Broken(ctx, "store family", err)
@@ -82,9 +85,25 @@ func FamilyOf(code idp.Secret) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Reused answers a code that is not there: never issued, expired, or used. If it was used, somebody else has it, and
-// what it produced is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
+// ErrSettledBefore: there is or was a family of this ID.
+var ErrSettledBefore = errors.New("settled before")
+
+// Reused answers a code that was used a moment ago, or is being used right now: somebody else has it, and what it produced
+// or is about to produce is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
 func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+	family := FamilyOf(code)
+	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
+	ev.Detail = map[string]string{"family": family}
+	found, err := s.cfg.DB.SpendFamily(ctx, family, now, ev)
+	if err != nil {
+		return oauth.Broken(ctx, "revoke family of a reused code", err)
+	}
+	web.Note(ctx, slog.Bool("code_reused", true), slog.Bool("family_revoked", found))
+	return oauth.InvalidGrant("the code is not valid (any longer)")
+}
+
+// Unknown answers a code that is not there: never issued, expired, or used some time ago, and then what it produced is revoked.
+func (s *Service) Unknown(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)
 	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
 	ev.Detail = map[string]string{"family": family}

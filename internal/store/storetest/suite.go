@@ -151,9 +151,20 @@ func (f *fixture) family(u idp.User, change func(*idp.Family)) idp.Family {
 	return family
 }
 
+// client stores a client of this ID, unless there is one.
+func (f *fixture) client(id string) {
+	f.Helper()
+	_, err := f.Client(f.ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		err = f.PutClient(f.ctx, idp.Client{ID: id, CreatedAt: f.now, UpdatedAt: f.now})
+	}
+	f.must(err)
+}
+
 // create stores a family and returns what CreateFamily says.
 func (f *fixture) create(family idp.Family, opaque *store.OpaqueToken, ev ...idp.Event) (idp.Family, idp.User) {
 	f.Helper()
+	f.client(family.ClientID)
 	stored, user, err := f.CreateFamily(f.ctx, family, opaque, ev...)
 	f.must(err)
 	return stored, user

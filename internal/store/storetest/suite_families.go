@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -58,6 +59,8 @@ var familyCases = map[string]func(*fixture){
 	"a family comes back as it was stored, with its user, each in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		want := newFamily(u, f.now)
+		f.client(want.ClientID)
+		_ = must2(f.Client(f.ctx, want.ClientID))(f) // from now on out of the cache
 		n := f.trips(func() {
 			got, owner := f.create(want, nil, f.event(idp.EventTokensIssued, u.ID))
 			f.same(got, want)
@@ -86,6 +89,7 @@ var familyCases = map[string]func(*fixture){
 		f.disable(u)
 		for _, u := range []idp.User{u, idp.NewUser("b@example.org", "B", f.now)} {
 			fam := newFamily(u, f.now)
+			f.client(fam.ClientID)
 			token := &store.OpaqueToken{Hash: "t", FamilyID: fam.ID, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
 			_, _, err := f.CreateFamily(f.ctx, fam, token, f.event(idp.EventTokensIssued, u.ID))
 			f.refuses(err, idp.ErrNotFound)
@@ -93,9 +97,88 @@ var familyCases = map[string]func(*fixture){
 		}
 		f.same(len(f.events()), 0)
 	},
+	"no family of a client that is gone or closed, whatever a replica has in its cache": func(f *fixture) {
+		u := f.user("a@example.org")
+		fam := newFamily(u, f.now)
+		_, _, err := f.CreateFamily(f.ctx, fam, nil)
+		f.refuses(err, idp.ErrNotFound)
+		f.client(fam.ClientID)
+		f.must(f.DisableClient(f.ctx, fam.ClientID, f.now))
+		_, _, err = f.CreateFamily(f.ctx, fam, nil)
+		f.refuses(err, idp.ErrNotFound)
+		f.must(f.EnableClient(f.ctx, fam.ClientID, f.now))
+		f.create(fam, nil)
+	},
+	"no family of a session that has ended, offline or not": func(f *fixture) {
+		u := f.user("a@example.org")
+		fam := newFamily(u, f.now)
+		f.client(fam.ClientID)
+		must2(f.EndSession(f.ctx, fam.SessionID, f.now))(f)
+		for _, offline := range []bool{true, false} {
+			fam.Offline = offline
+			_, _, err := f.CreateFamily(f.ctx, fam, nil)
+			f.refuses(err, idp.ErrNotFound)
+		}
+		fam.SessionID = "another"
+		f.create(fam, nil)
+	},
+	"a code that was used twice gives nothing, whoever comes first": func(f *fixture) {
+		u := f.user("a@example.org")
+		for range 20 {
+			fam := newFamily(u, f.now)
+			f.client(fam.ClientID)
+			f.race(2, idp.ErrConflict, func(i int) error {
+				if i == 0 {
+					_, _, err := f.CreateFamily(f.ctx, fam, nil)
+					return err
+				}
+				_, err := f.SpendFamily(f.ctx, fam.ID, f.now, f.event(idp.EventCodeReused, ""))
+				return err
+			})
+			_, _, err := f.FamilyWithUser(f.ctx, fam.ID)
+			f.refuses(err, idp.ErrNotFound)
+		}
+	},
+	"whoever ends what a family is built on at the same time leaves nothing alive": func(f *fixture) {
+		for round := range 8 {
+			u := f.user(fmt.Sprintf("u%d@example.org", round))
+			for what, end := range map[string]func(fam idp.Family) error{
+				"session": func(fam idp.Family) error { _, err := f.EndSession(f.ctx, fam.SessionID, f.now); return err },
+				"client":  func(fam idp.Family) error { return f.DisableClient(f.ctx, fam.ClientID, f.now) },
+				"grant":   func(fam idp.Family) error { return f.RemoveGrant(f.ctx, u.ID, fam.ClientID) },
+			} {
+				fam := newFamily(u, f.now)
+				fam.ClientID, fam.SessionID, fam.Offline, fam.Granted = fmt.Sprint(what, round), idp.NewID(), false, true
+				f.client(fam.ClientID)
+				f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: fam.ClientID, Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}))
+				f.race(2, idp.ErrNotFound, func(i int) error {
+					if i == 0 {
+						_, _, err := f.CreateFamily(f.ctx, fam, nil)
+						return err
+					}
+					return end(fam)
+				})
+				_, _, err := f.FamilyWithUser(f.ctx, fam.ID)
+				f.refuses(err, idp.ErrNotFound)
+			}
+			fam := newFamily(u, f.now)
+			f.client(fam.ClientID)
+			f.race(2, idp.ErrNotFound, func(i int) error {
+				if i == 0 {
+					_, _, err := f.CreateFamily(f.ctx, fam, nil)
+					return err
+				}
+				return f.DisableUser(f.ctx, u.ID, f.now)
+			})
+			f.must(f.EnableUser(f.ctx, u.ID, f.now))
+			_, _, err := f.FamilyWithUser(f.ctx, fam.ID)
+			f.refuses(err, idp.ErrNotFound)
+		}
+	},
 	"a granted family begins with its grant and not without, in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
+		f.client(fam.ClientID)
 		fam.Granted = true
 		for _, client := range []string{"another", "app"} {
 			_, _, err := f.CreateFamily(f.ctx, fam, nil, f.event(idp.EventTokensIssued, u.ID))
@@ -114,6 +197,8 @@ var familyCases = map[string]func(*fixture){
 	"an opaque token finds its family and user in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
+		f.client(fam.ClientID)
+		_ = must2(f.Client(f.ctx, fam.ClientID))(f)
 		first := store.OpaqueToken{Hash: "t1", FamilyID: fam.ID, Scopes: []string{"openid"}, Audience: []string{"https://api"}, Details: fam.Details, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
 		n := f.trips(func() { f.create(fam, &first) })
 		f.same(n, int64(1))

@@ -154,13 +154,16 @@ var logoutCases = map[string]func(*fixture){
 	},
 	"a session that ends once more while its logout is delivered is told once more": func(f *fixture) {
 		u := f.user("a@example.org")
-		end := func(at time.Time) store.Logout {
+		end := func(at time.Time, how func() error) store.Logout {
 			f.watched(u, "sid", "app")
-			must2(f.EndSession(f.ctx, "sid", at))(f)
+			f.must(how())
 			return must2(f.ClaimLogout(f.ctx, "app", at, time.Minute))(f)
 		}
-		first := end(f.now)
-		end(f.now.Add(time.Second)) // claimed by another replica
+		first := end(f.now, func() error { return f.SettleSessions(f.ctx, nil, []string{"sid"}, f.now) }) // it was not to be found
+		end(f.now.Add(time.Second), func() error {                                                        // claimed by another replica
+			_, err := f.EndSession(f.ctx, "sid", f.now.Add(time.Second))
+			return err
+		})
 		f.must(f.FinishLogout(f.ctx, first))
 		f.must(f.PostponeLogout(f.ctx, first, "late", f.now.Add(-time.Hour), false))
 		f.same(f.queued(f.now.Add(30*time.Second)), []string(nil))

@@ -1,0 +1,8 @@
+-- +goose Up
+-- Sessions that have ended, and families of codes that were used twice, for as long as a code or a device could still bring
+-- them tokens: what is settled looks here.
+CREATE TABLE ended (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    at BIGINT NOT NULL
+);
+CREATE INDEX ended_by_time ON ended (at);
