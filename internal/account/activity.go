@@ -52,6 +52,7 @@ var inWords = map[idp.EventKind]string{
 	idp.EventSignedOut:        "You signed out",
 	idp.EventWindowClosed:     "You took back that you had confirmed something",
 	idp.EventSessionRevoked:   "A session was signed out",
+	idp.EventOfflineEnded:     "You ended what applications may do while you are away",
 	idp.EventConsentGranted:   "You gave {client} access",
 	idp.EventConsentRevoked:   "You removed the access of {client}",
 	idp.EventCodeReused:       "A sign-in code of {client} was used twice, so its access ended",

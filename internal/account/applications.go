@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
@@ -17,7 +18,8 @@ type application struct {
 	ID, Name, LogoURL, URL string
 	SignInURL              string   // of its own; empty: none known
 	Scopes                 []string // in words
-	Since                  time.Time
+	Since, Used            time.Time
+	Offline                bool // it may act while the user is away
 }
 
 type applicationsPage struct {
@@ -30,7 +32,12 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 	if err != nil {
 		return fmt.Errorf("load grants: %w", err)
 	}
+	families, err := a.cfg.DB.RecentFamilies(r.Context(), v.user.ID, time.Time{})
+	if err != nil {
+		return fmt.Errorf("load families: %w", err)
+	}
 	var p applicationsPage
+	grants = withFamilies(grants, families)
 	for _, g := range grants {
 		c, err := a.cfg.DB.Client(r.Context(), g.ClientID)
 		if err != nil && !errors.Is(err, idp.ErrNotFound) { // gone or disabled: its grant can still be removed
@@ -39,11 +46,45 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 		p.Applications = append(p.Applications, application{
 			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c), Scopes: a.words(g.Scopes), Since: g.CreatedAt,
 		})
+		app := &p.Applications[len(p.Applications)-1]
+		for _, f := range families {
+			if f.ClientID == g.ClientID {
+				app.Offline = app.Offline || f.Offline
+				app.Used = later(app.Used, later(f.CreatedAt, f.RotatedAt))
+			}
+		}
 	}
 	if r.URL.Query().Get("done") == "removed" {
 		p.Notice = "The application no longer has access. It will ask again if you use it again."
 	}
 	return a.house(w, r, v, http.StatusOK, "applications", "Applications", "Applications you use", p)
+}
+
+// withFamilies adds applications that hold tokens without a grant: those of the house, which ask for no consent.
+func withFamilies(grants []idp.Grant, families []idp.Family) []idp.Grant {
+	for _, f := range families { // newest first
+		i := slices.IndexFunc(grants, func(g idp.Grant) bool { return g.ClientID == f.ClientID })
+		if i < 0 {
+			i, grants = len(grants), append(grants, idp.Grant{UserID: f.UserID, ClientID: f.ClientID, CreatedAt: f.CreatedAt})
+		}
+		g := &grants[i]
+		if f.CreatedAt.Before(g.CreatedAt) {
+			g.CreatedAt = f.CreatedAt
+		}
+		for _, scope := range f.Scopes {
+			if !slices.Contains(g.Scopes, scope) {
+				g.Scopes = append(slices.Clone(g.Scopes), scope)
+			}
+		}
+	}
+	return grants
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // initiate is the address at which a client begins a sign-in here (OIDC Core §4); "" if it has none.

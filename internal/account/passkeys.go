@@ -175,16 +175,22 @@ func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bo
 	return keys[i], len(keys) == 1, nil
 }
 
-// removePasskey removes it and ends the other sessions that it opened or stepped up: who removes a passkey because a device
-// was lost means those, too.
+// removePasskey removes it and ends what it opened: people who remove a passkey because a device was lost mean that, too. A
+// synced passkey is often removed for tidiness, so there they may say otherwise. This session goes on if other passkeys
+// proved something in it.
 func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
 	k, _, err := a.ownPasskey(r, v) // its name, for the letter; whether it may go is for the store to say
 	if err != nil {
 		return err
 	}
+	typed, err := enrol.Form(r, "end")
+	if err != nil {
+		return err
+	}
+	end := !k.Synced() || typed[0] != ""
 	ev := web.Event(r, idp.EventPasskeyRemoved, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	err = a.cfg.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, ev)
+	err = a.cfg.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, end, ev)
 	switch {
 	case errors.Is(err, idp.ErrLastPasskey):
 		return &web.Problem{
@@ -197,20 +203,41 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 		return fmt.Errorf("remove passkey: %w", err)
 	}
 	a.enrol.Notify(r, a.cfg.Mailer.PasskeyRemoved(v.user.Email, a.enrol.About(r, k)))
-	others, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
-	if err != nil {
-		return fmt.Errorf("list sessions: %w", err)
+	if !end {
+		return seeOther(w, r, "/account/passkeys?done=removed")
 	}
-	for _, s := range others {
-		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == k.ID })
+	here, err := a.endOpenedBy(r, v, k.ID)
+	if err != nil {
+		return err
+	}
+	if !here {
+		a.cfg.Sessions.ClearCookie(w)
+		return seeOther(w, r, "/account/signed-out")
+	}
+	return seeOther(w, r, "/account/passkeys?done=removed")
+}
+
+// endOpenedBy ends the other sessions that a passkey opened or stepped up, and takes it out of this one. here says whether
+// this one goes on.
+func (a *Account) endOpenedBy(r *http.Request, v visitor, passkeyID string) (here bool, err error) {
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
+	if err != nil {
+		return false, fmt.Errorf("list sessions: %w", err)
+	}
+	for _, s := range sessions {
+		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == passkeyID })
 		if !used || s.ID == v.session.ID {
 			continue
 		}
 		if err := a.revoke(r, v, s.ID); err != nil && !errors.Is(err, idp.ErrNotFound) {
-			return err
+			return false, err
 		}
 	}
-	return seeOther(w, r, "/account/passkeys?done=removed")
+	here, err = a.cfg.Sessions.Forget(r.Context(), v.user.ID, v.session.ID, passkeyID)
+	if err == nil && !here {
+		err = a.endSession(r, idp.EventSignedOut, v.user.ID, v.session.ID)
+	}
+	return here, err
 }
 
 func seeOther(w http.ResponseWriter, r *http.Request, path string) error {

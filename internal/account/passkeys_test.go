@@ -292,3 +292,113 @@ func (h *house) lives(family string, want bool) {
 		h.t.Errorf("family: %v, want it to live: %v", err, want)
 	}
 }
+
+func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		synced, keeps bool // keeps: the person says that nothing is to end
+		lives         bool
+	}{{"of one device", false, false, false}, {"of one device, whatever is sent", false, true, false}, {"synced", true, false, false}, {"synced, for tidiness", true, true, true}} {
+		t.Run(test.name, func(t *testing.T) {
+			h := build(t)
+			u, keys := h.user("ada@example.com", 2)
+			k := keys[1]
+			if test.synced {
+				k.Flags |= idp.FlagBackupEligible
+			}
+			a := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: time.Now()}
+			if err := h.db.RecordAuthentication(t.Context(), k, a); err != nil {
+				t.Fatal(err)
+			}
+			other, here := h.browser(), h.browser()
+			there := other.signIn(u, k.ID)
+			offline := h.familyOf(u, there.ID, a.ID)
+			untouched := h.familyOf(u, there.ID, "another")
+			here.signIn(u, keys[0].ID, account.ActionClass)
+			p := here.get("/account/passkeys/"+k.ID+"/remove").is("account", 200)
+			if p.has("passkey-end") != test.synced {
+				t.Errorf("asks: %v", !test.synced)
+			}
+			form := []string{"end", "yes"}
+			if test.keeps {
+				form = nil
+			}
+			here.post("/account/passkeys/"+k.ID+"/remove", form...).is("account", 200)
+			h.lives(offline, test.lives)
+			h.lives(untouched, true)
+			if in := other.get("/account").has("sign-out"); in != test.lives {
+				t.Errorf("the other session lives: %v", in)
+			}
+			// What was on its way comes to nothing.
+			_, _, err := h.db.CreateFamily(t.Context(), idp.Family{
+				ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: idp.NewID(), Assurance: idp.Assurance{AuthenticationID: a.ID},
+				CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+			}, nil)
+			if (err == nil) != test.lives {
+				t.Errorf("a code on its way: %v", err)
+			}
+		})
+	}
+}
+
+func TestTheSessionOfTheRemovedPasskeyEndsWithIt(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	here := h.browser()
+	sess := here.signIn(u, keys[1].ID, account.ActionClass)
+	family := h.family(u, sess.ID, false)
+	here.post("/account/passkeys/"+keys[1].ID+"/remove", "end", "yes").is("logged-out", 200)
+	here.get("/account").is("login", 200)
+	h.lives(family, false)
+}
+
+// familyOf is an offline family that an authentication led to.
+func (h *house) familyOf(u idp.User, sid, authentication string) string {
+	h.t.Helper()
+	id := h.family(u, sid, true) // for its client
+	f := idp.Family{
+		ID: id + "x", ClientID: "app", UserID: u.ID, SessionID: sid, Offline: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		Assurance: idp.Assurance{AuthenticationID: authentication}, Scopes: []string{"openid", "email"},
+	}
+	if _, _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
+		h.t.Fatal(err)
+	}
+	return f.ID
+}
+
+func TestSigningOutEverywhereMayEndOfflineAccessToo(t *testing.T) {
+	for _, end := range []bool{false, true} {
+		h := build(t)
+		u, keys := h.user("ada@example.com", 1)
+		there := h.browser().signIn(u, keys[0].ID)
+		here := h.browser()
+		mine := here.signIn(u, keys[0].ID)
+		away, own := h.family(u, there.ID, true), h.family(u, mine.ID, true)
+		here.get("/account/sessions").is("account", 200).wants("session-offline")
+		var form []string
+		if end {
+			form = []string{"offline", "yes"}
+		}
+		here.post("/account/sessions/revoke-others", form...).is("account", 200)
+		h.lives(away, !end)
+		h.lives(own, true)
+	}
+}
+
+func TestEveryApplicationThatHoldsTokensIsListedAndCanBeRemoved(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	here := h.browser()
+	sess := here.signIn(u, keys[0].ID)
+	family := h.family(u, sess.ID, true) // of the house: no consent, no grant
+	p := here.get("/account/applications").is("account", 200).wants("application")
+	if !strings.Contains(p.body, "Acme") || !strings.Contains(p.body, "may act while you are away") {
+		t.Error(p.content())
+	}
+	here.post("/account/applications/remove", "client", "app").is("account", 200)
+	h.lives(family, false)
+	if here.get("/account/applications").has("application") {
+		t.Error("still listed")
+	}
+	here.post("/account/applications/remove", "client", "app").is("error", 404)
+}

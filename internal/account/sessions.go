@@ -23,6 +23,7 @@ var sessionNotices = map[string]string{
 	"revoked": "That session is signed out.",
 	"closed":  "Closed. The next time, you will be asked to confirm it’s you again.",
 	"others":  "You are signed out everywhere else.",
+	"all":     "You are signed out everywhere else, and applications can no longer act while you are away.",
 }
 
 func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -89,7 +90,19 @@ func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor
 			return err
 		}
 	}
-	return seeOther(w, r, "/account/sessions?done=others")
+	typed, err := enrol.Form(r, "offline")
+	if err != nil {
+		return err
+	}
+	if typed[0] == "" {
+		return seeOther(w, r, "/account/sessions?done=others")
+	}
+	ev := web.Event(r, idp.EventOfflineEnded, v.user.ID)
+	ev.SessionID = v.session.ID
+	if err := a.cfg.DB.RevokeOffline(r.Context(), v.user.ID, v.session.ID, time.Now(), ev); err != nil {
+		return fmt.Errorf("end offline access: %w", err)
+	}
+	return seeOther(w, r, "/account/sessions?done=all")
 }
 
 // signOut ends this browser's session. Without one there is nothing to end, and the page is the same.

@@ -42,6 +42,7 @@ const (
 	EventSignedOut         EventKind = "session.signed_out"
 	EventWindowClosed      EventKind = "session.window_closed"
 	EventSessionRevoked    EventKind = "session.revoked"
+	EventOfflineEnded      EventKind = "access.offline_ended"
 	EventLogoutGivenUp     EventKind = "logout.given_up"
 	EventConsentGranted    EventKind = "consent.granted"
 	EventConsentRevoked    EventKind = "consent.revoked"

@@ -160,7 +160,7 @@ func TestARefusalSaysOnePlainSentence(t *testing.T) {
 			b.device = passkeytest.New(origin)
 			b.addPasskey(u)
 			b.device = mine
-			h.must(h.DB.RemovePasskey(h.Context(), u.ID, k.ID))
+			h.must(h.DB.RemovePasskey(h.Context(), u.ID, k.ID, false))
 		}, "unknown_credential", idp.EventPasskeyRefused},
 		{"a closed account", func(h *house, b *browser) {
 			_, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)

@@ -4,9 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stepward/stepward/internal/idp"
 )
+
+// Forget takes what a passkey proved out of a session, and ends the session if nothing is left of it: then false.
+func (s *Sessions) Forget(ctx context.Context, userID, sid, passkeyID string) (stays bool, err error) {
+	_, err = s.records.Update(ctx, sid, s.idle, func(stored *idp.Session) error {
+		if stored.UserID != userID {
+			return idp.ErrNotFound
+		}
+		stored.Authentications = slices.DeleteFunc(stored.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == passkeyID })
+		if stays = len(stored.Authentications) > 0; !stays {
+			return errNothingLeft
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errNothingLeft):
+		return false, s.Revoke(ctx, userID, sid)
+	case errors.Is(err, idp.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("forget passkey: %w", err)
+	}
+	return true, nil
+}
+
+var errNothingLeft = errors.New("nothing left of the session")
 
 // CloseWindow closes the window that an authentication of the user opened for an action class, in the session that holds it;
 // from then on no browser of it gets anything for the class without another step-up. It is no error if the session has ended.

@@ -31,7 +31,7 @@ func TestTwoThatWaitInTheMiddleOfABatchAreStillOneAfterTheOther(t *testing.T) {
 		"removals of the last two passkeys": {
 			2, "SELECT id FROM passkeys FOR UPDATE",
 			func(t *testing.T, db *store.DB, u idp.User, k idp.Passkey) error {
-				return db.RemovePasskey(t.Context(), u.ID, k.ID)
+				return db.RemovePasskey(t.Context(), u.ID, k.ID, false)
 			}, idp.ErrLastPasskey, 1,
 		},
 		"additions of the last passkey that is allowed": {

@@ -76,13 +76,20 @@ func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...
 }
 
 // RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, or idp.ErrLastPasskey. However many removals run at once,
-// one passkey stays.
-func (db *DB) RemovePasskey(ctx context.Context, userID, id string, ev ...idp.Event) error {
+// one passkey stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
+// its way to them.
+func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev ...idp.Event) error {
 	var b batch
+	b.exclusive("user:" + userID)
 	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
 	b.demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
 	b.do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
+	if end {
+		b.end(id, time.Now())
+		b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND revoked_at = 0
+			AND EXISTS (SELECT 1 FROM authentications a WHERE a.id = families.authentication_id AND a.passkey_id = $2)`, userID, id, nowMS())
+	}
 	b.events(ev)
 	return db.run(ctx, "remove passkey", &b)
 }

@@ -43,6 +43,16 @@ func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now t
 	return db.run(ctx, "revoke family", &b)
 }
 
+// RevokeOffline revokes what applications may do while the user is away (offline_access), except for what they got in one
+// session, and returns nothing if there is none.
+func (db *DB) RevokeOffline(ctx context.Context, userID, exceptSID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.exclusive("user:" + userID)
+	b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND offline AND revoked_at = 0`, userID, exceptSID, ms(now))
+	b.events(ev)
+	return db.run(ctx, "revoke offline access", &b)
+}
+
 // SpendFamily is RevokeFamily for a code that came twice while it was being used: should the family not be stored yet, it
 // never will be. found says that there was a live one; without it the events are not stored.
 func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, ev idp.Event) (found bool, err error) {

@@ -88,11 +88,11 @@ var passkeyCases = map[string]func(*fixture){
 		f.passkey(other)
 		f.passkey(other)
 		removed := f.event(idp.EventPasskeyRemoved, u.ID)
-		f.refuses(f.RemovePasskey(f.ctx, other.ID, first.ID, removed), idp.ErrNotFound)
-		f.refuses(f.RemovePasskey(f.ctx, "nobody", first.ID, removed), idp.ErrNotFound)
-		f.must(f.RemovePasskey(f.ctx, u.ID, first.ID, removed))
-		f.refuses(f.RemovePasskey(f.ctx, u.ID, first.ID, f.event(idp.EventPasskeyRemoved, u.ID)), idp.ErrNotFound)
-		f.refuses(f.RemovePasskey(f.ctx, u.ID, second.ID, f.event(idp.EventPasskeyRemoved, u.ID)), idp.ErrLastPasskey)
+		f.refuses(f.RemovePasskey(f.ctx, other.ID, first.ID, false, removed), idp.ErrNotFound)
+		f.refuses(f.RemovePasskey(f.ctx, "nobody", first.ID, false, removed), idp.ErrNotFound)
+		f.must(f.RemovePasskey(f.ctx, u.ID, first.ID, false, removed))
+		f.refuses(f.RemovePasskey(f.ctx, u.ID, first.ID, false, f.event(idp.EventPasskeyRemoved, u.ID)), idp.ErrNotFound)
+		f.refuses(f.RemovePasskey(f.ctx, u.ID, second.ID, false, f.event(idp.EventPasskeyRemoved, u.ID)), idp.ErrLastPasskey)
 		f.same(must2(f.PasskeysOf(f.ctx, u.ID))(f), []idp.Passkey{second})
 		f.same(len(f.events()), 1)
 	},
@@ -101,7 +101,7 @@ var passkeyCases = map[string]func(*fixture){
 			u := f.user(fmt.Sprintf("u%d@example.org", round))
 			keys := []idp.Passkey{f.passkey(u), f.passkey(u)}
 			won := f.race(2, idp.ErrLastPasskey, func(i int) error {
-				return f.RemovePasskey(f.ctx, u.ID, keys[i].ID, f.event(idp.EventPasskeyRemoved, u.ID))
+				return f.RemovePasskey(f.ctx, u.ID, keys[i].ID, false, f.event(idp.EventPasskeyRemoved, u.ID))
 			})
 			f.same(won, 1)
 			f.same(len(must2(f.PasskeysOf(f.ctx, u.ID))(f)), 1)
@@ -163,7 +163,7 @@ var passkeyCases = map[string]func(*fixture){
 		signedIn := f.event(idp.EventSignedIn, u.ID)
 		k.SignCount = 9
 		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: other.ID, At: f.now}, signedIn), idp.ErrNotFound)
-		f.must(f.RemovePasskey(f.ctx, u.ID, k.ID))
+		f.must(f.RemovePasskey(f.ctx, u.ID, k.ID, false))
 		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}, signedIn), idp.ErrNotFound)
 		f.same(len(f.events()), 0)
 	},
