@@ -73,7 +73,7 @@ const faults = `(() => {
 		(e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1) && !e.closest(".skip")).slice(0, 3).map(say));
 	for (const e of document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden])")) {
 		if (!shown(e) || e.closest(".skip")) continue;
-		const style = getComputedStyle(e), box = e.getBoundingClientRect();
+		const style = getComputedStyle(e), box = (e.type === "checkbox" ? e.closest("label") : e).getBoundingClientRect(); // its label is the target
 		if (style.display !== "inline" && (box.height < 43.5 || box.width < 43.5)) out.push("target of " + box.width + "×" + box.height + ": " + say(e));
 		if (e.matches("input, select, textarea") && !e.labels?.length && !e.ariaLabel) out.push("no label: " + say(e));
 		if (!(e.innerText ?? e.textContent).trim() && !e.ariaLabel && e.matches("a, button, summary")) out.push("no name: " + say(e));
