@@ -249,7 +249,7 @@ func serveIn(t *testing.T, dir string) (*server.Server, func()) {
 func jwksIDs(t *testing.T, s *server.Server) (ids []string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	r, _ := http.NewRequest(http.MethodGet, "/oauth2/jwks", nil)
+	r, _ := http.NewRequest(http.MethodGet, "http://localhost:8080/oauth2/jwks", nil)
 	s.Handler.ServeHTTP(w, r)
 	var set struct{ Keys []map[string]string }
 	if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil {

@@ -3,12 +3,15 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,17 +53,28 @@ func startDemo(t *testing.T) *server.Demo {
 	return d
 }
 
-// freeAddress is a port of localhost that nobody listens on.
+// freeAddress returns a port of localhost that nobody listens on. It is below those that the system gives to connections,
+// one of which could otherwise take it before we listen.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("localhost:%d", 20000+rand.IntN(12000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return address
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return "localhost:" + port
+	t.Fatal("no free port")
+	return ""
 }
+
+// given are the addresses that freeAddress gave away in this process.
+var given sync.Map
 
 var mailCode = regexp.MustCompile(`data-test="mail-code"[^>]*>\s*([0-9]+)\s*<`)
 

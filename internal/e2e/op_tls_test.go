@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -36,18 +35,10 @@ func rsaCertificate(t *testing.T) (settings []string) {
 	return []string{"STEPWARD_TLS_CERT_PATH=" + cert, "STEPWARD_TLS_KEY_PATH=" + pem}
 }
 
-// freePort returns an address nobody listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	defer l.Close()
-	return fmt.Sprintf("localhost:%d", l.Addr().(*net.TCPAddr).Port)
-}
-
 // newMTLSOP is a provider that asks for certificates of clients at a second address; opCA issues them.
 func newMTLSOP(t *testing.T, settings ...string) (o *op, origin string) {
 	t.Helper()
-	at, cas := freePort(t), filepath.Join(t.TempDir(), "clients.pem")
+	at, cas := freeAddress(t), filepath.Join(t.TempDir(), "clients.pem")
 	if err := writePEM(cas, "CERTIFICATE", opCA.cert.Raw); err != nil {
 		t.Fatal(err)
 	}

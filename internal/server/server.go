@@ -59,6 +59,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 			return nil, fmt.Errorf("data folder: %w", err)
 		}
 	}
+	if cfg.Issuer.Scheme == "https" && cfg.TLSCertPath == "" && len(cfg.TrustedProxies) == 0 {
+		log.Warn("the issuer is https and this process speaks http, so a proxy is in front of it: name it in trusted-proxies, " +
+			"or all limits count for its one address")
+	}
 	if s.DB, err = OpenStore(ctx, cfg, true); err != nil {
 		return nil, err
 	}
@@ -165,9 +169,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		}
 	}
 	outer := http.NewServeMux()
-	outer.Handle("/", shell.Browser(browser))
+	ours := func(h http.Handler) http.Handler { return shell.OnlyFor(h, cfg.Issuer, cfg.MTLSOrigin) }
+	outer.Handle("/", ours(shell.Browser(browser)))
 	for _, path := range []string{"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/"} {
-		outer.Handle(path, shell.Protocol(protocol))
+		outer.Handle(path, ours(shell.Protocol(protocol)))
 	}
 	outer.HandleFunc("GET /healthz", healthz)
 	outer.HandleFunc("GET /readyz", readyz(s.DB, s.Ephemeral))

@@ -1,23 +1,80 @@
 package web
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// clientAddress returns the middleware that finds the client behind trusted proxies. Without any, X-Forwarded-For is
-// something anybody can write and is not looked at.
-func clientAddress(trusted []netip.Prefix) func(http.Handler) http.Handler {
-	if len(trusted) == 0 {
-		return func(h http.Handler) http.Handler { return h }
+const forwardedFor = "X-Forwarded-For"
+
+// clientAddress returns the middleware that finds the client behind trusted proxies. Anybody else can write what they like
+// into X-Forwarded-For, so it is not looked at; but it may come from a proxy that the operator forgot to name, and then all
+// limits count for that one address. The log says so once an hour.
+func clientAddress(trusted []netip.Prefix, log *slog.Logger) func(http.Handler) http.Handler {
+	find := func(h http.Handler) http.Handler { return h }
+	if len(trusted) > 0 {
+		prefixes := make([]string, len(trusted))
+		for i, p := range trusted {
+			prefixes[i] = p.Masked().String()
+		}
+		find = middleware.ClientIPFromXFF(prefixes...)
 	}
-	prefixes := make([]string, len(trusted))
-	for i, p := range trusted {
-		prefixes[i] = p.Masked().String()
+	var warned atomic.Int64 // Unix seconds
+	return func(next http.Handler) http.Handler {
+		found := find(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Header[forwardedFor] == nil:
+			case isTrusted(trusted, r):
+				r = withoutPorts(r)
+			default:
+				now, last := time.Now().Unix(), warned.Load()
+				if now-last >= 3600 && warned.CompareAndSwap(last, now) {
+					log.Warn("X-Forwarded-For from a peer that is not trusted: if it is your proxy, name it in trusted-proxies, "+
+						"or all limits count for its one address", slog.String("peer", r.RemoteAddr))
+				}
+			}
+			found.ServeHTTP(w, r)
+		})
 	}
-	return middleware.ClientIPFromXFF(prefixes...)
+}
+
+// isTrusted reports whether the peer of a request is a trusted proxy.
+func isTrusted(trusted []netip.Prefix, r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
+}
+
+// withoutPorts removes the ports that some proxies write behind the addresses of X-Forwarded-For ("1.2.3.4:567").
+func withoutPorts(r *http.Request) *http.Request {
+	values := r.Header[forwardedFor]
+	if !slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, ":") }) {
+		return r
+	}
+	plain := make([]string, len(values))
+	for i, value := range values {
+		hops := strings.Split(value, ",")
+		for j, hop := range hops {
+			hop = strings.TrimSpace(hop)
+			if with, err := netip.ParseAddrPort(hop); err == nil {
+				hop = with.Addr().String()
+			} else if bare, ok := strings.CutPrefix(hop, "["); ok && strings.HasSuffix(bare, "]") {
+				hop = strings.TrimSuffix(bare, "]")
+			}
+			hops[j] = hop
+		}
+		plain[i] = strings.Join(hops, ", ")
+	}
+	r = r.Clone(r.Context())
+	r.Header[forwardedFor] = plain
+	return r
 }
 
 // ClientAddress returns the address of the client, as told by trusted proxies, else of the peer itself; "" if there is

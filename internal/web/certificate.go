@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -45,11 +43,7 @@ func (s *Shell) certificatesOf(r *http.Request) []*x509.Certificate {
 
 // fromProxy reports whether the peer itself, not whom it speaks for, is a trusted proxy.
 func (s *Shell) fromProxy(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
+	return isTrusted(s.config.TrustedProxies, r)
 }
 
 // parseClientCert reads the DER of a certificate from a byte sequence of structured fields, :base64: (RFC 8941 §3.3.5).

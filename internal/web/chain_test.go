@@ -373,6 +373,9 @@ func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
 		{"the client pretends to be a proxy", "10.1.2.3:1234", "6.6.6.6, 10.9.9.9", "6.6.6.6", trusted},
 		{"garbage", "10.1.2.3:1234", "<script>", "10.1.2.3", trusted},
 		{"the proxy itself", "10.1.2.3:1234", "", "10.1.2.3", trusted},
+		{"with a port", "10.1.2.3:1234", "6.6.6.6:1, 198.51.100.1:4711", "198.51.100.1", trusted},
+		{"IPv6 with a port", "10.1.2.3:1234", "[2001:db8::1]:4711, 10.9.9.9:80", "2001:db8::1", trusted},
+		{"IPv6 in brackets", "10.1.2.3:1234", "[2001:db8::1]", "2001:db8::1", trusted},
 		{"a mapped address", "[::ffff:203.0.113.9]:1234", "", "203.0.113.9", nil},
 		{"a socket", "@", "198.51.100.1", "", nil},
 	} {
@@ -392,6 +395,35 @@ func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAProxyThatNobodyNamedIsWarnedOfOnceAnHour(t *testing.T) {
+	_, browser, _, log := stage(t, func(config *Config) { config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	synctest.Test(t, func(t *testing.T) {
+		warnings := func(peer string) int {
+			log.Reset()
+			for range 3 {
+				r := httptest.NewRequest("GET", "/address", nil)
+				r.RemoteAddr = peer
+				r.Header.Set("X-Forwarded-For", "198.51.100.1")
+				browser.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			return strings.Count(log.String(), "trusted-proxies")
+		}
+		if n := warnings("10.1.2.3:1"); n != 0 {
+			t.Errorf("%d warnings of a trusted proxy", n)
+		}
+		if n := warnings("172.16.0.9:1"); n != 1 {
+			t.Errorf("%d warnings, want one", n)
+		}
+		if n := warnings("172.16.0.9:1"); n != 0 {
+			t.Errorf("%d warnings in the same hour", n)
+		}
+		time.Sleep(time.Hour)
+		if n := warnings("172.16.0.9:1"); n != 1 {
+			t.Errorf("%d warnings an hour later", n)
+		}
+	})
 }
 
 func TestARequestEndsWithItsTime(t *testing.T) {

@@ -60,10 +60,11 @@ func New(c Config) (*Shell, error) {
 	if c.ProductName == "" {
 		c.ProductName = "Stepward"
 	}
-	s := &Shell{config: c, log: c.Logger, headers: headersFor(c), address: clientAddress(c.TrustedProxies)}
+	s := &Shell{config: c, log: c.Logger, headers: headersFor(c)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.address = clientAddress(c.TrustedProxies, s.log)
 	var err error
 	if s.static, err = newStatic(c.Accent); err != nil {
 		return nil, err

@@ -1,0 +1,42 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// OnlyFor answers requests that were sent to another host than those of the origins with 421 (RFC 9110 §7.4): an answer to
+// another name could be cached under it, or be what a page under that name was waiting for. A nil origin is none.
+func (s *Shell) OnlyFor(next http.Handler, origins ...*url.URL) http.Handler {
+	var hosts []string
+	for _, origin := range origins {
+		hosts = append(hosts, hostsOf(origin)...)
+	}
+	refuse := s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Fail(w, r, &Problem{
+			Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Title: "This is not the address of this service",
+			Text: "The request names another host. If you run this service, let your proxy pass on the header Host.",
+		})
+	}), false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.ContainsFunc(hosts, func(ours string) bool { return strings.EqualFold(ours, r.Host) }) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refuse.ServeHTTP(w, r)
+	})
+}
+
+// hostsOf lists the spellings of an origin's host in the header Host: the port may be left out where it is the scheme's own.
+func hostsOf(origin *url.URL) []string {
+	if origin == nil {
+		return nil
+	}
+	usual := ":" + map[string]string{"https": "443", "http": "80"}[origin.Scheme]
+	if host := strings.TrimSuffix(origin.Host, usual); origin.Port() == "" || host != origin.Host {
+		return []string{host, host + usual}
+	}
+	return []string{origin.Host}
+}
