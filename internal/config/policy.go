@@ -21,6 +21,7 @@ type (
 		Description string        `yaml:"description"`
 		ACR         string        `yaml:"acr"`
 		Window      time.Duration `yaml:"window"`
+		Shared      bool          `yaml:"shared"`
 	}
 	aliasEntry struct {
 		ACR    string        `yaml:"acr"`
@@ -52,7 +53,7 @@ type policyFile struct {
 // structured names the keys of policyFile, for the documentation and the file reader.
 var structured = map[string]string{
 	"scopes":                      "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
-	"action-classes":              "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open.",
+	"action-classes":              "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open. A window is open for the application that asked for it; with `shared: true` for every application of the house (`--first-party`).",
 	"acr-aliases":                 "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
 	"resources":                   "APIs that applications may ask tokens for by URI (`resource`, RFC 8707): the words of the consent screen (their address, if left out), the scopes such a token may carry, its form (`jwt` or `opaque`) and lifetime if they differ from the application's, and action classes if every token for it needs a confirmation.",
 	"authorization-details-types": "Types of `authorization_details` (RFC 9396): a JSON schema (nothing it refers to is fetched), the words that people read, with members in braces, and an action class if it is risky.",
@@ -116,7 +117,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		if entry.Description == "" {
 			fault(key+".description", `is missing; complete "… asks you to confirm it's you before you …", such as: make a payment`)
 		}
-		p.ActionClasses[name] = idp.ActionClass{Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window}
+		p.ActionClasses[name] = idp.ActionClass{Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window, Shared: entry.Shared}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
 		entry, key := f.Scopes[name], "scopes."+name

@@ -29,6 +29,10 @@ type Authentication struct {
 	Interaction string `json:"interaction"`
 	// ActionClasses are the classes of risky action that this ceremony was run for; a sign-in has none.
 	ActionClasses []string `json:"classes,omitempty"`
+	// ClientID is the client whose request the step-up was for, empty for our own pages; FirstParty says that it is one of
+	// the house. Windows are theirs.
+	ClientID   string `json:"client,omitempty"`
+	FirstParty bool   `json:"first_party,omitempty"`
 
 	UserVerified   bool `json:"uv"`
 	BackupEligible bool `json:"be"`

@@ -17,8 +17,11 @@ type Requirement struct {
 	MaxAge *time.Duration `json:"max_age,omitempty"`
 	// Fresh demands a new ceremony in this interaction (prompt=login, max_age=0).
 	Fresh bool `json:"fresh,omitempty"`
-	// ActionClasses must all have been opened by the authentication, within their windows.
+	// ActionClasses must all have been opened by the authentication, within their windows, for the client that asks.
 	ActionClasses []ActionClass `json:"classes,omitempty"`
+	// ClientID is the client that asks, empty for our own pages; FirstParty says that it is one of the house.
+	ClientID   string `json:"-"`
+	FirstParty bool   `json:"-"`
 }
 
 // An ActionClass is a named kind of risky action. A step-up for it opens a window for it alone.
@@ -28,6 +31,13 @@ type ActionClass struct {
 	Description string        `json:"description,omitempty"`
 	ACR         string        `json:"acr,omitempty"`
 	Window      time.Duration `json:"window"`
+	// Shared windows are open for all clients of the house (Client.FirstParty), whichever of them asked for the step-up.
+	Shared bool `json:"shared,omitempty"`
+}
+
+// opens reports whether the window that an authentication opened for the class is the asking client's.
+func (c ActionClass) opens(a HeldAuthentication, r Requirement) bool {
+	return slices.Contains(a.Opened(), c.Name) && (a.ClientID == r.ClientID || c.Shared && a.FirstParty && r.FirstParty)
 }
 
 // A Scope is a scope that clients may ask for.
@@ -165,7 +175,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	}
 	for _, class := range r.ActionClasses {
 		if !keep(func(a HeldAuthentication) bool {
-			return slices.Contains(a.Opened(), class.Name) && now.Sub(a.AuthTime()) < class.Window &&
+			return class.opens(a, r) && now.Sub(a.AuthTime()) < class.Window &&
 				(class.ACR == "" || p.Satisfies(a, s.SeenAt, class.ACR, now))
 		}) {
 			return Assurance{}, CheckActionClass
@@ -182,8 +192,21 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 		ACR:              p.answer(best, s.SeenAt, r.ACRValues, now),
 		AMR:              best.AMR(),
 		AuthTime:         best.AuthTime(),
-		ActionClasses:    best.Opened(),
+		ActionClasses:    p.openedFor(best, r),
 	}, ""
+}
+
+// openedFor returns the classes whose windows an authentication opened for the client that asks.
+func (p Policy) openedFor(a HeldAuthentication, r Requirement) []string {
+	var classes []string
+	for _, name := range a.Opened() {
+		class := p.ActionClasses[name]
+		class.Name = name
+		if class.opens(a, r) {
+			classes = append(classes, name)
+		}
+	}
+	return classes
 }
 
 // answer is the acr claim: the first asked-for value that is satisfied, else the strongest standard one.

@@ -208,6 +208,11 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	if err != nil {
 		return "", err
 	}
+	if len(proof.Authentication.ActionClasses) > 0 {
+		if err := l.nameClient(ctx, a.interaction, &proof.Authentication); err != nil {
+			return "", err
+		}
+	}
 	if hinted := a.interaction.Request.HintedUser; hinted != "" && hinted != proof.User.ID {
 		return "", errOtherThanHinted
 	}
@@ -251,6 +256,19 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 		_, err = l.DB.EndSession(context.WithoutCancel(ctx), a.session.ID, now, ended)
 	}
 	return address(a.interaction.ID), err
+}
+
+// nameClient says in an authentication whose windows it opens.
+func (l *Login) nameClient(ctx context.Context, i idp.Interaction, a *idp.Authentication) error {
+	if i.Local != nil {
+		return nil
+	}
+	c, err := l.DB.Client(ctx, i.Request.ClientID)
+	if err != nil {
+		return fmt.Errorf("load client: %w", err)
+	}
+	a.ClientID, a.FirstParty = c.ID, c.FirstParty
+	return nil
 }
 
 // event describes an attempt for the audit record.

@@ -133,6 +133,7 @@ type question struct {
 func ask(f Facts) question {
 	q := question{Facts: f}
 	need := f.Interaction.Requirement
+	need.ClientID, need.FirstParty = f.Interaction.Request.ClientID, f.Client.FirstParty
 	if f.Session != nil {
 		q.here = slices.ContainsFunc(f.Session.Authentications, func(a idp.HeldAuthentication) bool {
 			return a.Interaction == f.Interaction.ID

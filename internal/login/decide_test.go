@@ -30,6 +30,9 @@ func signedIn(age time.Duration, more ...func(*idp.Authentication)) change {
 		for _, m := range more {
 			m(&a)
 		}
+		if len(a.ActionClasses) > 0 && a.ClientID == "" {
+			a.ClientID = f.Interaction.Request.ClientID
+		}
 		f.Session.Gain(a)
 	}
 }
@@ -39,6 +42,12 @@ func hardware(a *idp.Authentication) { a.BackupEligible, a.HardwareBound = false
 func stepUpFor(classes ...string) func(*idp.Authentication) {
 	return func(a *idp.Authentication) { a.Purpose, a.ActionClasses = idp.PurposeStepUp, classes }
 }
+
+func of(client string) func(*idp.Authentication) {
+	return func(a *idp.Authentication) { a.ClientID = client }
+}
+
+func ofTheHouse(a *idp.Authentication) { a.FirstParty = true }
 
 func need(r idp.Requirement) change { return func(f *Facts) { f.Interaction.Requirement = r } }
 func maxAge(seconds int) change {
@@ -217,6 +226,13 @@ func TestDecide(t *testing.T) {
 		{"class: a sign-in never opens the window", with(class("payments"), signedIn(0, here), allowed), "step-up action_class"},
 		{"class: its step-up does", with(class("payments"), signedIn(4*minute, stepUpFor("payments")), allowed), "finish"},
 		{"class: until the window closes", with(class("payments"), signedIn(5*minute, stepUpFor("payments")), allowed), "step-up action_class"},
+		{"class: for the client that asked only", with(class("payments"), signedIn(0, stepUpFor("payments"), of("other")), allowed), "step-up action_class"},
+		{"class: no first party shares what is not shared", with(class("payments"), firstParty, signedIn(0, stepUpFor("payments"), of("other"), ofTheHouse)), "step-up action_class"},
+		{"class: a shared one is the house's", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"), ofTheHouse)), "finish"},
+		{"class: a shared one is no stranger's", with(class("shared"), signedIn(0, stepUpFor("shared"), of("other"), ofTheHouse), allowed), "step-up action_class"},
+		{"class: nor opened by a stranger for the house", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"))), "step-up action_class"},
+		{"class: one of our own pages opens nothing for a client", with(class("payments"), signedIn(0, stepUpFor("payments"), of("-")), allowed), "step-up action_class"},
+		{"local: what a client opened opens nothing here", with(local, class("payments"), signedIn(0, stepUpFor("payments"), of("app"))), "step-up action_class"},
 		{"class: for that class only", with(class("limits"), signedIn(0, stepUpFor("payments")), allowed), "step-up action_class"},
 		{"class: two need one step-up for both", with(class("payments"), class("limits"), signedIn(minute, stepUpFor("payments")), signedIn(0, stepUpFor("limits")), allowed), "step-up action_class"},
 		{"class: which is then enough", with(class("payments"), class("limits"), signedIn(0, stepUpFor("payments", "limits")), allowed), "finish"},
@@ -284,6 +300,7 @@ func facts(changes ...change) Facts {
 		Client:      idp.Client{ID: "app", Name: "App"},
 		Policy: idp.Policy{Decay: idp.DefaultDecay(), ActionClasses: map[string]idp.ActionClass{
 			"payments": {Name: "payments", Window: 5 * time.Minute}, "limits": {Name: "limits", Window: 5 * time.Minute},
+			"shared": {Name: "shared", Window: 5 * time.Minute, Shared: true},
 			"keys": {Name: "keys", ACR: "phrh", Window: 5 * time.Minute},
 		}},
 		Now: noon,

@@ -411,3 +411,47 @@ func TestOnlyWhatAPersonAgreedToHangsFromAGrant(t *testing.T) {
 		t.Error("a person agreed")
 	}
 }
+
+func TestAWindowIsOfTheClientThatAskedForIt(t *testing.T) {
+	h := newHouse(t)
+	class := h.Policy.ActionClasses["payments"]
+	shared := class
+	shared.Name, shared.Shared = "shared", true
+	h.Policy.ActionClasses["shared"] = shared
+	for _, id := range []string{"one", "two"} {
+		h.must(h.DB.PutClient(t.Context(), idp.Client{ID: id, Name: "App " + id, FirstParty: true, RedirectURIs: []string{"https://app.example.com/cb"}}))
+	}
+	b := h.browser()
+	b.enrol("alice@example.com")
+	b.signIn()
+	ask := func(client string, c idp.ActionClass, prompt ...string) answer {
+		h.request.ClientID, h.request.Prompt, h.need = client, prompt, idp.Requirement{ActionClasses: []idp.ActionClass{c}}
+		if len(prompt) > 0 { // answered where it comes in
+			return b.get("/begin")
+		}
+		return b.show(b.begin())
+	}
+	for _, c := range []idp.ActionClass{class, shared} {
+		page := ask("one", c)
+		h.expect(page, http.StatusOK, "stepup")
+		if says := strings.Contains(page.body, "other applications of this house"); says != c.Shared {
+			t.Errorf("%s: the page says that it is shared: %v", c.Name, says)
+		}
+		d := page.dialog()
+		h.expect(b.confirm(d), http.StatusOK, "/login?i="+d.I)
+		ask("one", c, "none")
+		if o := h.last(); o.Error != "" || !slices.Contains(o.Assurance.ActionClasses, c.Name) {
+			t.Errorf("%s, the same client: %+v", c.Name, o)
+		}
+		ask("two", c, "none")
+		if o := h.last(); (o.Error == "") != c.Shared || slices.Contains(o.Assurance.ActionClasses, c.Name) != c.Shared {
+			t.Errorf("%s, the other client: %+v", c.Name, o)
+		}
+	}
+	// What it allows another client by the way says nothing of the class either.
+	h.request.ClientID, h.request.Prompt, h.need = "two", []string{"none"}, idp.Requirement{}
+	b.get("/begin")
+	if o := h.last(); slices.Contains(o.Assurance.ActionClasses, "payments") {
+		t.Errorf("%+v", o)
+	}
+}

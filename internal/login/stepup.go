@@ -17,6 +17,7 @@ type stepUp struct {
 	Last              string        // "12 minutes"; empty: not worth saying
 	Window            time.Duration // of the action class; zero: none
 	Left              float64       // the window as a part of an hour
+	Shared            bool          // the window is open for the other applications of the house too
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -33,6 +34,7 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 		d.Last = inWords(f.Now.Sub(last.At))
 	}
 	for _, class := range v.interaction.Requirement.ActionClasses {
+		d.Shared = d.Shared || class.Shared && f.Client.FirstParty
 		if d.Window == 0 || class.Window < d.Window {
 			d.Window = class.Window
 		}
