@@ -74,7 +74,7 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 		return fmt.Errorf("describe client: %w", idp.ErrNotFound)
 	}
 	if known {
-		err = s.cfg.DB.PutClient(ctx, fresh)
+		err = s.cfg.DB.PutDescribed(ctx, c, fresh)
 	} else if err = s.cfg.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
 		return nil // another request was faster, and what it has read counts
 	}

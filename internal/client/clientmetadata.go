@@ -142,7 +142,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 			return c, badMetadata("scope has none that such a client may have")
 		}
 	}
-	name, ok := idp.NormalizeName(m.Name)
+	name, ok := idp.NormalizeClientName(m.Name)
 	switch {
 	case m.Name == "":
 		c.Name = nameless(c)
@@ -158,7 +158,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 func nameless(c idp.Client) string {
 	for _, uri := range c.RedirectURIs {
 		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
-			if name, ok := idp.NormalizeName(u.Hostname()); ok {
+			if name, ok := idp.NormalizeClientName(u.Hostname()); ok {
 				return name
 			}
 		}

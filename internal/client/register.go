@@ -182,13 +182,14 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 	if c.SoftwareStatement != "" && m.SoftwareStatement == "" { // else what it vouches for could be changed without it
 		return oauth.Refuse("invalid_software_statement", "the client was registered with a software statement and needs one here too")
 	}
+	was := c
 	secret, next, err := s.described(r.Context(), &c, m, false)
 	if err != nil {
 		return err
 	}
 	ev := web.Event(r, idp.EventClientChanged, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration"}
-	err = s.cfg.DB.ChangeRegistration(r.Context(), c, token.Hash(), ev)
+	err = s.cfg.DB.ChangeRegistration(r.Context(), was, c, token.Hash(), ev)
 	if errors.Is(err, idp.ErrNotFound) { // another request was faster, and has the next token
 		return notRegistrar(true)
 	}

@@ -72,8 +72,8 @@ var clientChecks = []clientCheck{
 	rule("id", "client_id must be 1 to 128 visible ASCII characters", func(c Client, _ Policy) bool {
 		return c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0
 	}),
-	rule("name", "client_name must be 1 to 80 characters for people to read", func(c Client, _ Policy) bool {
-		name, ok := NormalizeName(c.Name)
+	rule("name", "client_name must be 1 to 80 characters for people to read, none of them invisible", func(c Client, _ Policy) bool {
+		name, ok := NormalizeClientName(c.Name)
 		return !ok || name != c.Name
 	}),
 	{"policy", func(c Client, _ Policy) []string { return c.policyFaults() }},
@@ -123,7 +123,7 @@ var clientChecks = []clientCheck{
 	each("pages", func(c Client) []named {
 		return []named{{"client_uri", c.URI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI}}
 	}, func(_ Client, _ Policy, page named) string {
-		if u, err := url.Parse(page.value); page.value == "" || err == nil && webURL(u) && len(page.value) <= maxURI {
+		if u, err := url.Parse(page.value); page.value == "" || err == nil && webURL(u) && ascii(page.value) && len(page.value) <= maxURI {
 			return ""
 		}
 		return page.name + " must be an https URL"
@@ -233,6 +233,8 @@ func redirectFault(uri string, native bool) string {
 	switch {
 	case err != nil || !u.IsAbs() || len(uri) > maxURI || !utf8.ValidString(uri):
 		return "is not an absolute URI of at most 2048 bytes"
+	case !ascii(uri):
+		return "has characters that are not ASCII: write the host as an A-label (xn--…) and percent-encode the rest"
 	case strings.Contains(uri, "#"):
 		return "has a fragment"
 	case strings.Contains(uri, "*"):
@@ -241,6 +243,8 @@ func redirectFault(uri string, native bool) string {
 		return "has user information"
 	case webURL(u):
 		return ""
+	case (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && !plainHost(u):
+		return "has a host or port that does not exist"
 	case u.Scheme == "http":
 		return "is http on a host that is not this machine; use https"
 	case u.Scheme == "https":
@@ -256,7 +260,7 @@ func redirectFault(uri string, native bool) string {
 
 // webURL reports whether u is https with a host, or http on a loopback host.
 func webURL(u *url.URL) bool {
-	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
+	return plainHost(u) && (u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
 }
 
 // Loopback reports whether host names this machine: localhost, 127.0.0.0/8 or ::1.

@@ -93,7 +93,7 @@ func (c Client) keyFaults() (faults []string) {
 // fetchable reports whether uri is an address that the provider may fetch from.
 func fetchable(uri string) bool {
 	u, err := url.Parse(uri)
-	return err == nil && len(uri) <= 2048 && u.Scheme == "https" && u.Hostname() != "" && u.User == nil
+	return err == nil && len(uri) <= 2048 && u.Scheme == "https" && plainHost(u) && ascii(uri) && u.User == nil
 }
 
 // PublishedKeys reads a JWK Set that a client published. Keys that a client could not register are passed over, because the

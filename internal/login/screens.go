@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -42,7 +44,7 @@ func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	if r.Device != "" {
 		chip.Host = "on another device"
 	} else if u, err := url.Parse(r.RedirectURI); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
-		chip.Host = u.Host
+		chip.Host = strings.Trim(strconv.QuoteToASCII(u.Host), `"`) // clients registered before hosts had to be ASCII
 	}
 	return chip
 }

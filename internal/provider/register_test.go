@@ -2,6 +2,7 @@ package provider
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -509,5 +510,34 @@ func TestStrangersDoNotShutOutWhoHasARegistrationToken(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 	if r := h.sendJSON("POST", oauth.PathRegister, plainClient, token.Reveal()); r.StatusCode != 201 {
 		t.Errorf("with a token: %d %s", r.StatusCode, r.body)
+	}
+}
+
+func TestADynamicClientThatComesToLookLikeAnotherIsAskedForAgain(t *testing.T) {
+	for name, change := range map[string]struct {
+		from, to string
+		asks     bool
+	}{
+		"name":          {`"client_name":"Plain"`, `"client_name":"Acme Bank"`, true},
+		"redirect host": {`https://app.example/cb`, `https://bank.example/cb`, true},
+		"logo":          {`"client_name":"Plain"`, `"client_name":"Plain","logo_uri":"https://app.example/bank.png"`, true},
+		"path alone":    {`https://app.example/cb`, `https://app.example/other`, false},
+		"contact":       {`"client_name":"Plain"`, `"client_name":"Plain","contacts":["a@app.example"]`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, full)
+			says := `{"client_name":"Plain","redirect_uris":["https://app.example/cb"]}`
+			m, u := h.registered(says), h.addUser()
+			id, now := m["client_id"].(string), time.Now()
+			check(t, h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: id, Scopes: []string{"openid"}, CreatedAt: now, UpdatedAt: now}))
+			body := strings.Replace(strings.Replace(says, change.from, change.to, 1), "{", `{"client_id":"`+id+`",`, 1)
+			if r := h.manage("PUT", m, body); r.StatusCode != 200 {
+				t.Fatalf("%d %s", r.StatusCode, r.body)
+			}
+			_, err := h.db.Grant(t.Context(), u.ID, id)
+			if errors.Is(err, idp.ErrNotFound) != change.asks {
+				t.Errorf("consent: %v", err)
+			}
+		})
 	}
 }

@@ -27,13 +27,17 @@ func clientValues(c idp.Client) []any {
 // stays closed, whatever was loaded before. This process sees the change at once, other replicas within 4 seconds.
 func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) error {
 	var b batch
+	b.put(c)
+	b.events(ev)
+	defer db.clients.forget(c.ID) // also after an error: it may have happened
+	return db.run(ctx, "store client", &b)
+}
+
+func (b *batch) put(c idp.Client) {
 	b.do(insertClient+`
 		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, secrets = excluded.secrets,
 			updated_at = excluded.updated_at, registration_hash = excluded.registration_hash, used_at = excluded.used_at`,
 		clientValues(c)...)
-	b.events(ev)
-	defer db.clients.forget(c.ID) // also after an error: it may have happened
-	return db.run(ctx, "store client", &b)
 }
 
 // Client returns an enabled client; idp.ErrNotFound. It answers from a cache of 4 seconds, unknown IDs included, and callers share

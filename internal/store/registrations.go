@@ -54,16 +54,35 @@ func (db *DB) HasRegistrationToken(ctx context.Context, hash string, now time.Ti
 }
 
 // ChangeRegistration replaces a client as long as its registration token is the one with this hash; idp.ErrNotFound: somebody
-// else has changed or removed it since.
-func (db *DB) ChangeRegistration(ctx context.Context, c idp.Client, hash string, ev ...idp.Event) error {
+// else has changed or removed it since. If it now looks like another one, what users allowed it is forgotten: they are asked
+// again.
+func (db *DB) ChangeRegistration(ctx context.Context, was, c idp.Client, hash string, ev ...idp.Event) error {
 	var b batch
 	const its = `id = $1 AND registration_hash <> '' AND registration_hash = $2`
 	b.hold(idp.ErrNotFound, "clients", its, c.ID, hash)
 	b.do(`UPDATE clients SET metadata = $3, secrets = $4, updated_at = $5, registration_hash = $6 WHERE `+its,
 		c.ID, hash, text(c), text(c.Secrets), ms(c.UpdatedAt), c.RegistrationHash)
+	b.askAgain(was, c)
 	b.events(ev)
 	defer db.clients.forget(c.ID)
 	return db.run(ctx, "change registration", &b)
+}
+
+// PutDescribed stores a client whose document was fetched again. Looks count as in ChangeRegistration.
+func (db *DB) PutDescribed(ctx context.Context, was, c idp.Client, ev ...idp.Event) error {
+	var b batch
+	b.put(c)
+	b.askAgain(was, c)
+	b.events(ev)
+	defer db.clients.forget(c.ID)
+	return db.run(ctx, "store described client", &b)
+}
+
+// askAgain forgets what users allowed a client if it no longer looks like what they saw.
+func (b *batch) askAgain(was, is idp.Client) {
+	if !is.LooksLike(was) {
+		b.do(`DELETE FROM grants WHERE client_id = $1`, is.ID)
+	}
 }
 
 // UseClient notes that a dynamic client is in use.

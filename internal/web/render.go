@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 //go:embed pages
@@ -51,6 +53,9 @@ type Chip struct {
 
 // A ClientChip says which application is asking.
 type ClientChip struct{ Name, LogoURL, Host, PolicyURI, TOSURI string }
+
+// Mixed reports whether the name may be meant to look like another.
+func (c ClientChip) Mixed() bool { return idp.MixesScripts(c.Name) }
 
 // Pages are the parsed page templates of one feature.
 type Pages struct{ byName map[string]*template.Template }

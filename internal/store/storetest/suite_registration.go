@@ -15,11 +15,11 @@ var registrationCases = map[string]func(*fixture){
 		f.same(must2(f.Client(f.ctx, "app"))(f), c)
 		f.refuses(f.RegisterClient(f.ctx, c, "", f.now), idp.ErrConflict)
 		c.Name, c.RegistrationHash = "two", "h2"
-		f.must(f.ChangeRegistration(f.ctx, c, "h1", f.event(idp.EventClientChanged, "")))
+		f.must(f.ChangeRegistration(f.ctx, c, c, "h1", f.event(idp.EventClientChanged, "")))
 		f.same(must2(f.StoredClient(f.ctx, "app"))(f), c)
-		f.refuses(f.ChangeRegistration(f.ctx, c, "h1", f.event(idp.EventClientChanged, "")), idp.ErrNotFound)
+		f.refuses(f.ChangeRegistration(f.ctx, c, c, "h1", f.event(idp.EventClientChanged, "")), idp.ErrNotFound)
 		f.must(f.PutClient(f.ctx, idp.Client{ID: "operators", Name: "one"}))
-		f.refuses(f.ChangeRegistration(f.ctx, idp.Client{ID: "operators"}, ""), idp.ErrNotFound)
+		f.refuses(f.ChangeRegistration(f.ctx, idp.Client{}, idp.Client{ID: "operators"}, ""), idp.ErrNotFound)
 		f.same(len(f.events()), 2)
 	},
 	"an initial access token is good for as many clients as it says": func(f *fixture) {
