@@ -273,3 +273,33 @@ func listenAt(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+func TestUsersAreAddedShownChangedAndRemoved(t *testing.T) {
+	dir := t.TempDir()
+	says := func(want string, args ...string) {
+		t.Helper()
+		out, err := stepward(t, dir, args...)
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("stepward %s: %q does not say %q", strings.Join(args, " "), out, want)
+		}
+	}
+	says("stepward user invite ada@example.com", "user", "add", "Ada@example.com", "--name", "Ada")
+	says("already", "user", "add", "ada@example.com")
+	says("not confirmed", "user", "show", "ada@example.com")
+	says("nothing to change", "user", "set", "ada@example.com")
+	says("changed", "user", "set", "ada@example.com", "--email-verified", "--role", "admin", "--name", "Ada L")
+	says("(confirmed)", "user", "show", "ada@example.com")
+	says("admin", "user", "show", "ada@example.com")
+	says("changed", "user", "set", "ada@example.com", "--email", "new@example.com")
+	says("new@example.com (not confirmed)", "user", "show", "new@example.com")
+	says("/enrol#", "user", "invite", "new@example.com", "--email-verified")
+	says("/enrol#", "user", "invite", "new@example.com") // begun anew
+	says("(confirmed)", "user", "show", "new@example.com")
+	says("smtp-url", "user", "invite", "grace@example.com", "--mail")
+	says("--yes", "user", "remove", "new@example.com")
+	says("removed", "user", "remove", "new@example.com", "--yes")
+	says("there is no user", "user", "show", "new@example.com")
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -20,7 +21,11 @@ type userCmd struct {
 	List    userListCmd    `cmd:"" help:"List the users."`
 	Disable userDisableCmd `cmd:"" help:"Close an account: its sessions end, its tokens are revoked, and applications that want to know are told."`
 	Enable  userEnableCmd  `cmd:"" help:"Open a closed account again."`
-	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link with which a passkey is enrolled."`
+	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print or mail a one-time link with which a passkey is enrolled. A link that was not used to its end can be made anew."`
+	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
+	Show    userShowCmd    `cmd:"" help:"Show a user: profile, passkeys, applications."`
+	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role."`
+	Remove  userRemoveCmd  `cmd:"" help:"Remove a user with passkeys, sessions, consents and tokens, for good. The record of events stays."`
 }
 
 type userListCmd struct {
@@ -51,6 +56,9 @@ type userInviteCmd struct {
 	Name  string        `help:"Name. Default: the part of the address before the @."`
 	Admin bool          `help:"Make the user an admin."`
 	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link works, 5m to 168h."`
+
+	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
+	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Whoever opens it has proven the address."`
 }
 
 func (c userInviteCmd) Run(e *env) error {
@@ -58,13 +66,37 @@ func (c userInviteCmd) Run(e *env) error {
 		return errors.New("--ttl must be between 5m and 168h")
 	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
+		if c.Mail && cfg.SMTPURL == "" {
+			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
+		}
 		link, err := invite(e.ctx, db, cfg, c)
 		if err != nil {
 			return err
 		}
+		if c.Mail {
+			if err := mailInvitation(e.ctx, db, cfg, c, link); err != nil {
+				return err
+			}
+			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n", time.Now().Add(c.TTL).Format(time.DateTime))
+			return nil
+		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n", link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
 		return nil
 	})
+}
+
+// mailInvitation puts the invitation into the outbox of the servers.
+func mailInvitation(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd, link idp.Secret) error {
+	transport, err := mail.NewSMTP(cfg.SMTPURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	mailer, err := mail.New(mail.Config{DB: db, Transport: transport, From: cfg.From, Product: cfg.ProductName})
+	if err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	to, _ := idp.NormalizeEmail(c.Email) // invite has looked
+	return mailer.Send(ctx, mailer.Invitation(to, link, time.Now().Add(c.TTL)))
 }
 
 // invite finds or creates the user and stores a link for them.
@@ -83,6 +115,7 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 			return "", errors.New("--name must be 1 to 80 characters")
 		}
 		user = idp.NewUser(email, name, now)
+		user.EmailVerified = c.EmailVerified
 		if c.Admin {
 			user.Role = idp.RoleAdmin
 		}
@@ -107,7 +140,16 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	if len(passkeys) > 0 {
 		return "", errors.New("this user has a passkey already, and adds more on the account page")
 	}
-	link, err := enrol.Invite(ctx, db, cfg.Issuer.String(), user, c.TTL)
+	if c.EmailVerified && !user.EmailVerified {
+		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, idp.NewEvent(idp.EventEmailVerified, user.ID, now)); err != nil {
+			return "", fmt.Errorf("confirm address: %w", err)
+		}
+	}
+	invitation := enrol.Invite
+	if c.Mail {
+		invitation = enrol.InviteByMail
+	}
+	link, err := invitation(ctx, db, cfg.Issuer.String(), user, c.TTL)
 	if err != nil {
 		return "", fmt.Errorf("invite: %w", err)
 	}

@@ -59,6 +59,8 @@ type Account struct {
 	cfg   Config
 	pages *web.Pages
 	enrol *enrol.Service
+
+	confirmations ephemeral.Bucket[confirmation]
 }
 
 // New parses the pages.
@@ -72,7 +74,7 @@ func New(c Config) (*Account, error) {
 		return nil, fmt.Errorf("account pages: %w", err)
 	}
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
-	a := &Account{cfg: c, pages: pages}
+	a := &Account{cfg: c, pages: pages, confirmations: ephemeral.NewBucket[confirmation](c.Ephemeral, "email", enrol.CodeTTL)}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure, Client: c.Client, SignedUp: c.SignedUp, SignOut: a.leave,
@@ -95,6 +97,9 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	const see = "see your account"
 	mine("GET /account", "", see, "", a.showProfile)
 	mine("POST /account", "", see, "/account", a.saveProfile)
+	mine("GET /account/email", "", see, "", a.showConfirm)
+	mine("POST /account/email", "", see, "/account/email", a.confirm)
+	mine("POST /account/email/code", "", see, "/account", a.sendCode)
 	mine("GET /account/passkeys", "", see, "", a.showPasskeys)
 	mine("POST /account/passkeys/{id}/rename", "", see, "/account/passkeys", a.renamePasskey)
 	mine("GET /account/passkeys/add", ActionClass, "add a passkey", "", a.showAdd)

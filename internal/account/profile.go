@@ -77,6 +77,7 @@ type (
 	profilePage struct {
 		Email    string
 		Verified bool
+		Confirms bool // a code can be mailed
 		Groups   []shownGroup
 		Notice   string
 		Faults   int
@@ -95,6 +96,10 @@ type (
 
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
 	p := newProfilePage(v.user, nil, nil)
+	p.Confirms = a.cfg.Mailer.Delivers()
+	if r.URL.Query().Get("done") == "confirmed" && v.user.EmailVerified {
+		p.Notice = "Your e-mail address is confirmed."
+	}
 	if r.URL.Query().Get("done") == "saved" {
 		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 		if err != nil {

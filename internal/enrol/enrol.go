@@ -72,7 +72,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	return &Service{
 		cfg: cfg, pages: pages,
-		signUps:    ephemeral.NewBucket[signUp](cfg.Ephemeral, "signup", codeTTL),
+		signUps:    ephemeral.NewBucket[signUp](cfg.Ephemeral, "signup", CodeTTL),
 		enrolments: ephemeral.NewBucket[enrolment](cfg.Ephemeral, "enrolment", enrolmentTTL),
 	}, nil
 }
@@ -96,6 +96,7 @@ func (en *Service) Mount(mux *http.ServeMux) {
 const (
 	enrolmentTTL = 15 * time.Minute
 	linkKind     = "enrol"
+	mailedKind   = "enrol-mailed" // a link that only the mailbox of the user was told
 )
 
 // An enrolment lets one browser register passkeys for one user, and nothing else. Its key is the hash of its cookie.

@@ -17,9 +17,18 @@ import (
 // issuer. It works once, for ttl. The token stands behind the #, so that it reaches no log; the page posts it. Sending it
 // is the caller's.
 func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+	return invite(ctx, db, linkKind, issuer, u, ttl, ev...)
+}
+
+// InviteByMail is Invite for a link that is mailed to the user and told nobody else: opening it proves the address.
+func InviteByMail(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+	return invite(ctx, db, mailedKind, issuer, u, ttl, ev...)
+}
+
+func invite(ctx context.Context, db *store.DB, kind, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
 	token, now := idp.NewSecret(), time.Now()
 	err := db.PutLink(ctx, idp.Link{
-		Hash: token.Hash(), Kind: linkKind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
+		Hash: token.Hash(), Kind: kind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
 	}, append(ev, idp.NewEvent(idp.EventUserInvited, u.ID, now))...)
 	if err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
@@ -49,6 +58,9 @@ func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) erro
 	}
 	link, err := en.cfg.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {
+		link, err = en.cfg.DB.TakeLink(r.Context(), hash, mailedKind, time.Now())
+	}
+	if errors.Is(err, idp.ErrNotFound) {
 		return over
 	} else if err != nil {
 		return fmt.Errorf("take invitation: %w", err)
@@ -58,6 +70,13 @@ func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) erro
 		return over
 	} else if err != nil {
 		return fmt.Errorf("load user: %w", err)
+	}
+	if link.Kind == mailedKind && !u.EmailVerified {
+		err := en.cfg.DB.VerifyEmail(r.Context(), u.ID, u.Email, time.Now(), web.Event(r, idp.EventEmailVerified, u.ID))
+		if err != nil && !errors.Is(err, idp.ErrNotFound) { // not found: another address since
+			return fmt.Errorf("confirm address: %w", err)
+		}
+		u.EmailVerified = err == nil
 	}
 	if err := en.begin(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
 		return err

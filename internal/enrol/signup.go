@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	codeTTL  = 15 * time.Minute
-	maxTries = 5 // wrong answers to one code: with the limits of mails, some hundred guesses at 10^8 an hour
+	CodeTTL  = 15 * time.Minute
+	MaxTries = 5 // wrong answers to one code: with the limits of mails, some hundred guesses at 10^8 an hour
 )
 
 // A signUp waits for its code. Its key is the hash of the browser's cookie, so the code works in the browser that asked
@@ -72,7 +72,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
-	if err := en.limit(r, email); err != nil {
+	if err := en.LimitMails(r, email); err != nil {
 		return err
 	}
 	browser := en.cfg.Sessions.EnsureBrowser(w, r)
@@ -81,7 +81,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = en.signUps.Put(r.Context(), browser.Hash(), signUp{
-		Email: email, Name: name, Interaction: f.Interaction, Code: inBrowser(browser, code).Hash(), ExpiresAt: time.Now().Add(codeTTL),
+		Email: email, Name: name, Interaction: f.Interaction, Code: Within(browser, code).Hash(), ExpiresAt: time.Now().Add(CodeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store sign-up: %w", err)
@@ -104,8 +104,8 @@ func (en *Service) letter(ctx context.Context, email string) (mail.Message, idp.
 	case !errors.Is(err, idp.ErrNotFound):
 		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
 	}
-	code := newCode()
-	return en.cfg.Mailer.VerifyEmail(email, code, idp.Secret(en.cfg.Issuer+"/signup/verify#"+code.Reveal()), codeTTL), code, nil
+	code := NewCode()
+	return en.cfg.Mailer.VerifyEmail(email, code, idp.Secret(en.cfg.Issuer+"/signup/verify#"+code.Reveal()), CodeTTL), code, nil
 }
 
 type verifyForm struct{ Interaction, Email, Error, Notice string }
@@ -159,13 +159,13 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := inBrowser(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
+	answer := Within(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
 	var right bool
 	s, err := en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
 		if !time.Now().Before(s.ExpiresAt) {
 			return idp.ErrNotFound
 		}
-		if s.Tries >= maxTries {
+		if s.Tries >= MaxTries {
 			return errSpent
 		}
 		s.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
@@ -178,11 +178,11 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return noSignUp()
 	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
-		w.Header().Set("Retry-After", strconv.Itoa(int(codeTTL.Seconds()))) // a new code works at once
+		w.Header().Set("Retry-After", strconv.Itoa(int(CodeTTL.Seconds()))) // a new code works at once
 		return en.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
-	case !right && s.Tries >= maxTries:
+	case !right && s.Tries >= MaxTries:
 		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right, and it was the last try. Ask for a new code.")
 	case !right:
 		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right. Look for the newest letter and try again.")
@@ -212,7 +212,7 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := en.limit(r, s.Email); err != nil {
+	if err := en.LimitMails(r, s.Email); err != nil {
 		return err
 	}
 	letter, code, err := en.letter(r.Context(), s.Email)
@@ -221,7 +221,7 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	}
 	browser := en.cfg.Sessions.Browser(r)
 	_, err = en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
-		s.Code, s.Tries, s.ExpiresAt = inBrowser(browser, code).Hash(), 0, time.Now().Add(codeTTL)
+		s.Code, s.Tries, s.ExpiresAt = Within(browser, code).Hash(), 0, time.Now().Add(CodeTTL)
 		return nil
 	})
 	if errors.Is(err, idp.ErrNotFound) {
@@ -236,9 +236,9 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// limit counts one mail to this address, asked for from this network, and refuses one too many. It counts alike whether the
+// LimitMails counts one mail to this address, asked for from this network, and refuses one too many. It counts alike whether the
 // address has an account or not.
-func (en *Service) limit(r *http.Request, email string) error {
+func (en *Service) LimitMails(r *http.Request, email string) error {
 	network := web.ClientNetwork(r)
 	over, err := limit.Exceeded(r.Context(), en.cfg.Ephemeral,
 		limit.MailsFrom.Of(network), limit.MailsFromTo.Of(limit.Hashed(email+" "+network)), limit.MailsTo.Of(limit.Hashed(email)))
@@ -255,8 +255,8 @@ func (en *Service) limit(r *http.Request, email string) error {
 	return nil
 }
 
-// newCode returns eight random digits.
-func newCode() idp.Secret {
+// NewCode returns eight random digits.
+func NewCode() idp.Secret {
 	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
 	if err != nil {
 		panic(err) // crypto/rand never fails
@@ -264,8 +264,8 @@ func newCode() idp.Secret {
 	return idp.Secret(fmt.Sprintf("%08d", n))
 }
 
-// inBrowser is what is hashed for a code: alone, its eight digits could be found by trying them all.
-func inBrowser(browser, code idp.Secret) idp.Secret {
+// Within is what is hashed for a code: alone, its eight digits could be found by trying them all.
+func Within(browser, code idp.Secret) idp.Secret {
 	return idp.Secret(browser.Reveal() + ":" + code.Reveal())
 }
 

@@ -30,6 +30,7 @@ const (
 	EventUserInvited       EventKind = "user.invited"
 	EventUserChanged       EventKind = "user.changed"
 	EventUserDisabled      EventKind = "user.disabled"
+	EventUserRemoved       EventKind = "user.removed"
 	EventUserEnabled       EventKind = "user.enabled"
 	EventEmailVerified     EventKind = "email.verified"
 	EventPasskeyAdded      EventKind = "passkey.added"

@@ -80,6 +80,9 @@ func New(c Config) (*Mailer, error) {
 	return &Mailer{db: c.DB, transport: c.Transport, from: from, product: c.Product, log: c.Logger, wake: make(chan struct{}, 1)}, nil
 }
 
+// Delivers reports whether there is a mail server.
+func (m *Mailer) Delivers() bool { return m.transport != nil }
+
 // Send puts the message into the outbox; it is on its way when Send returns nil, and survives a restart. Without a
 // transport it does nothing.
 func (m *Mailer) Send(ctx context.Context, msg Message) error {

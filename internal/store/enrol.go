@@ -27,6 +27,29 @@ func (db *DB) UpdateProfile(ctx context.Context, userID, name string, p idp.Prof
 	return db.run(ctx, "update profile", &b)
 }
 
+// VerifyEmail notes that a user has proven to read the mail of an address; idp.ErrNotFound unless it is still theirs.
+func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.hold(idp.ErrNotFound, "users", "id = $1 AND email = $2 AND disabled_at = 0", userID, email)
+	b.do(`UPDATE users SET email_verified = $3, updated_at = $4 WHERE id = $1 AND email = $2`, userID, email, true, ms(now))
+	b.events(ev)
+	return db.run(ctx, "confirm address", &b)
+}
+
+// RemoveUser removes a user with all that is theirs, and tells the clients of their sessions. Events stay. idp.ErrNotFound.
+// The sessions themselves are in the ephemeral store: end them after this.
+func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.exclusive("user:" + userID)
+	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
+	b.logout(`user_id = $1`, userID, now)
+	b.do(`DELETE FROM links WHERE user_id = $1`, userID)
+	b.do(`DELETE FROM authentications WHERE user_id = $1`, userID)
+	b.do(`DELETE FROM users WHERE id = $1`, userID)
+	b.events(ev)
+	return db.runLogout(ctx, "remove user", &b)
+}
+
 func (b *batch) insertUser(u idp.User) {
 	b.do(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,

@@ -46,11 +46,13 @@ func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
 	return one(ctx, db, "look for user handle", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE u.handle = $1)`, handle)
 }
 
-// UpdateUser stores name, e-mail, profile, role and whether the user is disabled. The handle never changes. idp.ErrConflict if
+// UpdateUser stores name, e-mail, profile, role and whether the user is disabled. The handle never changes. With another
+// address the links that were sent to the former one end. idp.ErrConflict if
 // the e-mail address is taken, idp.ErrNotFound.
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
 	var b batch
 	b.hold(idp.ErrNotFound, "users", "id = $1", u.ID)
+	b.do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`, u.ID, u.Email)
 	b.do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7, disabled_at = $8 WHERE id = $1`,
 		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
 	b.events(ev)
