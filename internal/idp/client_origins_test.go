@@ -2,7 +2,7 @@ package idp
 
 import "testing"
 
-func TestOriginsOfAClientAreThoseOfItsRedirectURIs(t *testing.T) {
+func TestOriginsComeFromTheRedirectURIs(t *testing.T) {
 	spa := Client{AuthMethod: AuthMethodNone, RedirectURIs: []string{"https://App.example:443/cb?x=1", "http://localhost:8090/cb", "http://127.0.0.1:80/", "https://app.example:8443/cb"}}
 	for origin, want := range map[string]bool{
 		"https://app.example": true, "http://localhost:8090": true, "http://127.0.0.1": true, "https://app.example:8443": true,
@@ -16,7 +16,7 @@ func TestOriginsOfAClientAreThoseOfItsRedirectURIs(t *testing.T) {
 	native, confidential := spa, spa
 	native.Native, confidential.AuthMethod = true, AuthMethodBasic
 	if native.Runs("https://app.example") || confidential.Runs("https://app.example") {
-		t.Error("only clients that live in browsers have scripts there")
+		t.Error("native and confidential clients have no scripts")
 	}
 	odd := Client{AuthMethod: AuthMethodNone, RedirectURIs: []string{"com.example.app:/cb", "::"}}
 	for _, origin := range []string{"", "null", "com.example.app://", "://"} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// documented are the rows of the table in docs/integrate/register.md, each with the field of Rules that it is about.
+// documented maps the rows of the table in docs/integrate/register.md to fields of Rules.
 var documented = [][2]string{
 	{"WithoutPKCE", "a confidential client leave out PKCE"},
 	{"WithoutPush", "authorization requests come without having been pushed"},
@@ -25,7 +25,7 @@ var documented = [][2]string{
 	{"AccessTTL", "access tokens live longer than ten minutes"},
 }
 
-func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
+func TestTheDocumentedPoliciesMatchTheCode(t *testing.T) {
 	page, err := os.ReadFile("../../docs/integrate/register.md")
 	if err != nil {
 		t.Fatal(err)
@@ -63,13 +63,13 @@ func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
 			want += " " + cell + " |"
 		}
 		if lines[i] != want {
-			t.Errorf("docs/integrate/register.md says\n%s\nand the code\n%s", lines[i], want)
+			t.Errorf("docs/integrate/register.md says\n%s\nbut the code says\n%s", lines[i], want)
 		}
 	}
 }
 
-func TestAPolicyThatNobodyKnowsPermitsNothing(t *testing.T) {
+func TestAnUnknownPolicyPermitsNothing(t *testing.T) {
 	if (Client{Policy: "lax"}).Rules() != (Client{Policy: PolicyFAPI2}).Rules() {
-		t.Error("a client of an unknown policy may do more than one of fapi2")
+		t.Error("an unknown policy permits more than fapi2")
 	}
 }
