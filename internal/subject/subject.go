@@ -1,4 +1,4 @@
-// Package subject makes the names that pairwise clients know users and sessions by (OIDC Core §8.1).
+// Package subject makes the pairwise identifiers of users and sessions (OIDC Core §8.1).
 package subject
 
 import (
@@ -13,23 +13,23 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Names gives each sector names of its own for what has one ID here (OIDC Core §8.1), and knows what they stand
-// for: a name is the ID, encrypted so that equal IDs of one sector give equal names, as RFC 5297 does it: a MAC over
-// purpose, sector and ID is the initial vector of a cipher over the ID. Without the key nobody can tell whether two names of
-// two sectors are one ID, nor make a name, and the store keeps none.
+// Names encrypts an ID into a name that is specific to a sector (OIDC Core §8.1), and decrypts it again. Equal IDs give
+// equal names within a sector. The construction follows RFC 5297: a MAC over purpose, sector and ID is the
+// initialization vector for encrypting the ID. Without the key nobody can make a name, or tell whether names of two
+// sectors belong to one ID. The store keeps no names.
 type Names struct {
 	mac   []byte
 	block cipher.Block
 }
 
-// What is given a name. The purposes keep them apart.
+// The purpose of a name. A name for one purpose is not valid for another.
 const (
 	nameOfUser    = "sub"
 	nameOfSession = "sid"
 )
 
-// NewNames returns the names derived from key: 32 random bytes that all replicas share. Another key gives every user another
-// name at every pairwise client.
+// NewNames returns the Names of key: 32 random bytes that all replicas share. A different key changes every user's sub
+// at every pairwise client.
 func NewNames(key []byte) (*Names, error) {
 	keys, err := hkdf.Key(sha256.New, key, nil, "stepward/names", 64)
 	if err != nil {
@@ -42,13 +42,13 @@ func NewNames(key []byte) (*Names, error) {
 	return &Names{keys[:32], block}, nil
 }
 
-// name is the ID's name in the sector.
+// name returns the name of an ID in the sector.
 func (n *Names) name(purpose, sector, id string) string {
 	iv := n.iv(purpose, sector, id)
 	return base64.RawURLEncoding.EncodeToString(append(iv, n.crypt(iv, []byte(id))...))
 }
 
-// id is what a name of the sector stands for; false if it is none.
+// id returns the ID behind a name of the sector; false if name is not a valid name.
 func (n *Names) id(purpose, sector, name string) (string, bool) {
 	raw, err := base64.RawURLEncoding.DecodeString(name)
 	if err != nil || len(raw) <= aes.BlockSize {
@@ -60,7 +60,7 @@ func (n *Names) id(purpose, sector, name string) (string, bool) {
 
 func (n *Names) iv(purpose, sector, id string) []byte {
 	mac := hmac.New(sha256.New, n.mac)
-	for _, part := range []string{purpose, sector} { // neither has a NUL in it
+	for _, part := range []string{purpose, sector} { // neither contains a NUL
 		mac.Write([]byte(part + "\x00"))
 	}
 	mac.Write([]byte(id))
@@ -73,23 +73,23 @@ func (n *Names) crypt(iv, text []byte) []byte {
 	return out
 }
 
-// Sub returns the sub under which the client knows a user: in ID tokens, access tokens, userinfo, introspection and logout
-// tokens alike. An API that gets tokens of clients of several sectors cannot tell that they are one person's, and neither
-// can a client that reads its own access token (docs/decisions/0023).
+// Sub returns the client's sub for a user. ID tokens, access tokens, userinfo, introspection and logout tokens all use
+// it. Neither an API that receives tokens of several sectors nor a client that reads its own access token can tell that
+// the tokens belong to one person (docs/decisions/0023).
 func (n *Names) Sub(c idp.Client, userID string) string { return n.hide(c, nameOfUser, userID) }
 
-// User returns the user whom the client knows under this sub; false if there cannot be one.
+// User returns the user behind a sub of the client; false if the sub is invalid.
 func (n *Names) User(c idp.Client, sub string) (userID string, ok bool) {
 	return n.reveal(c, nameOfUser, sub)
 }
 
-// SID returns the session ID that the client sees. One that its tokens had in common with those of another sector would tell
-// what Sub hides.
+// SID returns the session ID that the client sees. It is specific to the sector as well, because a shared sid would
+// reveal what Sub hides.
 func (n *Names) SID(c idp.Client, sessionID string) string {
 	return n.hide(c, nameOfSession, sessionID)
 }
 
-// Session returns the session behind a sid of the client; false if there cannot be one.
+// Session returns the session behind a sid of the client; false if the sid is invalid.
 func (n *Names) Session(c idp.Client, sid string) (sessionID string, ok bool) {
 	return n.reveal(c, nameOfSession, sid)
 }
