@@ -163,7 +163,7 @@ func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with
 	if err := s.cfg.Ephemeral.Do(ctx, b.With(with...)...); err != nil {
 		return nil, oauth.Broken(ctx, "prepare tokens", err)
 	}
-	return is, b.Settled()
+	return is, b.CheckReplay()
 }
 
 // row is the opaque access token as it is stored; nil if it is a JWT.
