@@ -279,7 +279,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, err
 	}
-	call.Asks(c.ClientID)
+	call.NoteClient(c.ClientID)
 	expires := time.Unix(c.Expires, 0)
 	familyID, _, ofFamily := strings.Cut(c.ID, ".")
 	if c.Issuer != s.cfg.Catalog.Issuer || !now.Before(expires) {
@@ -325,7 +325,7 @@ func (s *Service) open(t presented, now time.Time) (presented, error) {
 
 func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.Secret, now time.Time) (presented, error) {
 	t, f, u, err := s.cfg.DB.FamilyByOpaque(ctx, token.Hash())
-	call.Asks(f.ClientID)
+	call.NoteClient(f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
 		return presented{}, keys.ErrToken
 	}
