@@ -30,23 +30,23 @@ type Resource struct {
 // atResource is the prefix of a grant entry that stands for a resource. A scope has no space (RFC 6749 §3.3).
 const atResource = "resource "
 
-// Asks returns the grant entries that a request needs: its scopes and the registered resources it names. The provider's
-// own userinfo needs no entry; the scopes about the user cover it.
-func (p Policy) Asks(r Request) []string {
-	words := slices.Clone(r.Scopes)
+// GrantEntries returns the grant entries that a request needs: its scopes and the registered resources it names. The
+// provider's own userinfo needs no entry; the scopes about the user cover it.
+func (p Policy) GrantEntries(r Request) []string {
+	entries := slices.Clone(r.Scopes)
 	for _, uri := range r.Resources {
 		if _, registered := p.Resources[uri]; registered {
-			words = append(words, atResource+uri)
+			entries = append(entries, atResource+uri)
 		}
 	}
-	return words
+	return entries
 }
 
-// Say describes a grant entry to a person; empty if it has no description.
-func (p Policy) Say(word string) string {
-	uri, resource := strings.CutPrefix(word, atResource)
+// DescribeEntry describes a grant entry to a person; empty if it has no description.
+func (p Policy) DescribeEntry(entry string) string {
+	uri, resource := strings.CutPrefix(entry, atResource)
 	if !resource {
-		return p.Scopes[word].Description
+		return p.Scopes[entry].Description
 	}
 	if text := p.Resources[uri].Description; text != "" {
 		return text

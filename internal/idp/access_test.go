@@ -91,7 +91,7 @@ func TestAClosedWindowIsNoLongerOpen(t *testing.T) {
 	if diff := cmp.Diff([]string{"keys"}, got.ActionClasses); diff != "" || check != "" {
 		t.Errorf("check %q; the other window must stay open (-want +got): %s", check, diff)
 	}
-	s.Gain(held("b", 0, opened("payments")).Authentication)
+	s.AddAuthentication(held("b", 0, opened("payments")).Authentication)
 	if _, check := policy.Choose(s, "", need, false, noon); check != "" {
 		t.Errorf("after another step-up: got check %q", check)
 	}

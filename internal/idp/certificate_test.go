@@ -77,11 +77,11 @@ func TestSubjectsAreComparedAsDistinguishedNames(t *testing.T) {
 		"CN=acm":                                                                      false,
 		"":                                                                            false,
 	} {
-		if got := (CertificateName{SubjectDN: text}).In(cert); got != want {
+		if got := (CertificateName{SubjectDN: text}).Matches(cert); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	if !(CertificateName{SubjectDN: "2.5.4.97=PSDDE-BAFIN-123"}).In(certificate(t, pkix.RDNSequence{rdn(oidID, "PSDDE-BAFIN-123")}, nil)) {
+	if !(CertificateName{SubjectDN: "2.5.4.97=PSDDE-BAFIN-123"}).Matches(certificate(t, pkix.RDNSequence{rdn(oidID, "PSDDE-BAFIN-123")}, nil)) {
 		t.Error("an attribute named by its OID was not found")
 	}
 	number, err := asn1.Marshal(pkix.RDNSequence{rdn(oidCN, 42)})
@@ -125,7 +125,7 @@ func TestAnAlternativeNameMustBeInTheCertificate(t *testing.T) {
 		{CertificateName{SANEmail: "api@acme.example", SANDNS: "api.example"}, false}, // two names are invalid
 		{CertificateName{}, false},
 	} {
-		if got := row.name.In(cert); got != row.want {
+		if got := row.name.Matches(cert); got != row.want {
 			t.Errorf("%+v: %v", row.name, got)
 		}
 	}

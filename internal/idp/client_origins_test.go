@@ -9,18 +9,18 @@ func TestOriginsComeFromTheRedirectURIs(t *testing.T) {
 		"https://app.example:443": false, "http://app.example": false, "https://app.example:8444": false, "http://localhost": false,
 		"https://sub.app.example": false, "https://app.example/": false, "null": false, "": false,
 	} {
-		if spa.Runs(origin) != want {
+		if spa.OwnsOrigin(origin) != want {
 			t.Errorf("%q: %v", origin, !want)
 		}
 	}
 	native, confidential := spa, spa
 	native.Native, confidential.AuthMethod = true, AuthMethodBasic
-	if native.Runs("https://app.example") || confidential.Runs("https://app.example") {
+	if native.OwnsOrigin("https://app.example") || confidential.OwnsOrigin("https://app.example") {
 		t.Error("native and confidential clients have no scripts")
 	}
 	odd := Client{AuthMethod: AuthMethodNone, RedirectURIs: []string{"com.example.app:/cb", "::"}}
 	for _, origin := range []string{"", "null", "com.example.app://", "://"} {
-		if odd.Runs(origin) {
+		if odd.OwnsOrigin(origin) {
 			t.Errorf("%q", origin)
 		}
 	}

@@ -79,8 +79,8 @@ func (c Client) Rules() Rules {
 // NeedsPKCE reports whether the client's authorization requests must carry a code_challenge.
 func (c Client) NeedsPKCE() bool { return c.Public() || !c.Rules().WithoutPKCE }
 
-// Pushes reports whether the client's authorization requests must be pushed (RFC 9126 §6).
-func (c Client) Pushes() bool { return c.RequirePAR || !c.Rules().WithoutPush }
+// MustPush reports whether the client's authorization requests must be pushed (RFC 9126 §6).
+func (c Client) MustPush() bool { return c.RequirePAR || !c.Rules().WithoutPush }
 
 // policyFaults describes where the registration violates the client's policy.
 func (c Client) policyFaults() (faults []string) {

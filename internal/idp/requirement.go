@@ -166,7 +166,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	}
 	for _, class := range r.ActionClasses {
 		if !keep(func(a HeldAuthentication) bool {
-			return slices.Contains(a.Opened(), class.Name) && now.Sub(a.AuthTime()) < class.Window &&
+			return slices.Contains(a.OpenClasses(), class.Name) && now.Sub(a.AuthTime()) < class.Window &&
 				(class.ACR == "" || p.Satisfies(a, s.SeenAt, class.ACR, now))
 		}) {
 			return Assurance{}, CheckActionClass
@@ -183,7 +183,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 		ACR:              p.answer(best, s.SeenAt, r.ACRValues, now),
 		AMR:              best.AMR(),
 		AuthTime:         best.AuthTime(),
-		ActionClasses:    best.Opened(),
+		ActionClasses:    best.OpenClasses(),
 	}, ""
 }
 

@@ -164,10 +164,10 @@ func TestChooseWithoutSessionOrInteractionFindsNothing(t *testing.T) {
 func TestCurrentIdleTimeCounts(t *testing.T) {
 	s := &Session{SeenAt: noon.Add(-16 * time.Minute), Authentications: []HeldAuthentication{held("a", time.Hour, hardware)}}
 	got, _ := policy.Choose(s, "this", Requirement{}, false, noon)
-	s.See(noon)
+	s.Touch(noon)
 	after, _ := policy.Choose(s, "this", Requirement{}, false, noon)
 	if got.ACR != "phr" || after.ACR != "phr" {
-		t.Errorf("before See %q, after it %q, want phr", got.ACR, after.ACR)
+		t.Errorf("before Touch %q, after it %q, want phr", got.ACR, after.ACR)
 	}
 }
 

@@ -35,8 +35,8 @@ type HeldAuthentication struct {
 	Closed []string `json:"closed,omitempty"`
 }
 
-// Opened returns the action classes that this authentication opened and the user has not closed.
-func (a HeldAuthentication) Opened() []string {
+// OpenClasses returns the action classes that this authentication opened and the user has not closed.
+func (a HeldAuthentication) OpenClasses() []string {
 	if len(a.Closed) == 0 {
 		return a.ActionClasses
 	}
@@ -47,7 +47,7 @@ func (a HeldAuthentication) Opened() []string {
 func (s *Session) CloseWindow(authenticationID, class string) bool {
 	for i := range s.Authentications {
 		a := &s.Authentications[i]
-		if a.ID == authenticationID && slices.Contains(a.Opened(), class) {
+		if a.ID == authenticationID && slices.Contains(a.OpenClasses(), class) {
 			a.Closed = append(slices.Clone(a.Closed), class)
 			return true
 		}
@@ -55,16 +55,16 @@ func (s *Session) CloseWindow(authenticationID, class string) bool {
 	return false
 }
 
-// Gain appends an authentication and drops the oldest above MaxAuthentications.
-func (s *Session) Gain(a Authentication) {
+// AddAuthentication appends an authentication and drops the oldest above MaxAuthentications.
+func (s *Session) AddAuthentication(a Authentication) {
 	s.Authentications = append(s.Authentications, HeldAuthentication{Authentication: a})
 	if n := len(s.Authentications) - MaxAuthentications; n > 0 {
 		s.Authentications = s.Authentications[n:]
 	}
 }
 
-// See records that the browser was active: each authentication remembers the idle time that just ended.
-func (s *Session) See(now time.Time) {
+// Touch records that the browser was active: each authentication remembers the idle time that just ended.
+func (s *Session) Touch(now time.Time) {
 	idle := now.Sub(s.SeenAt)
 	for i := range s.Authentications {
 		s.Authentications[i].LongestIdle = max(s.Authentications[i].LongestIdle, idle)

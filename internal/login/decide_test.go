@@ -30,7 +30,7 @@ func signedIn(age time.Duration, more ...func(*idp.Authentication)) change {
 		for _, m := range more {
 			m(&a)
 		}
-		f.Session.Gain(a)
+		f.Session.AddAuthentication(a)
 	}
 }
 

@@ -196,7 +196,7 @@ func TestEmailsStateTheirPurposeInTextAndHTML(t *testing.T) {
 		words   []string
 	}{
 		{m.VerifyEmail("a@b.c", "12345678", "https://login.example.com/signup/verify#12345678", 15*time.Minute), "Your code for Acme", []string{"12345678", "signup/verify#12345678", "15 minutes"}},
-		{m.AlreadyHere("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
+		{m.AccountExists("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
 		{m.Invitation("a@b.c", link, n.At), "Your invitation to Acme", []string{"/enrol#TOKEN", "until 22 November 2026 at 12:30 UTC"}},
 		{m.PasskeyAdded("a@b.c", n), "A passkey was added to your account", []string{"“Phone” was added", "22 November 2026 at 12:30 UTC, in Firefox on macOS", n.Link}},
 		{m.PasskeyRemoved("a@b.c", n), "A passkey was removed from your account", []string{"“Phone” was removed", n.Link}},

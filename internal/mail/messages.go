@@ -55,9 +55,9 @@ func (m *Mailer) VerifyEmail(to string, code, link idp.Secret, valid time.Durati
 	})
 }
 
-// AlreadyHere answers a sign-up with the address of an existing account. The sign-up page did not reveal that the
+// AccountExists answers a sign-up with the address of an existing account. The sign-up page did not reveal that the
 // account exists.
-func (m *Mailer) AlreadyHere(to, link string) Message {
+func (m *Mailer) AccountExists(to, link string) Message {
 	return m.write(to, content{
 		Subject: "You already have an account at " + m.product,
 		Opening: []string{

@@ -26,7 +26,7 @@ func preflight(w http.ResponseWriter, r *http.Request) bool {
 func (d Door) letScriptsRead(w http.ResponseWriter, r *http.Request, call *Call, origin string) http.ResponseWriter {
 	w.Header().Add("Vary", "Origin")
 	return &crossOrigin{ResponseWriter: w, begin: func() {
-		if call.client != "" && d.Runs(r.Context(), call.client, origin) {
+		if call.client != "" && d.OwnsOrigin(r.Context(), call.client, origin) {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
 		}

@@ -23,8 +23,8 @@ type Door struct {
 	Issuer string
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
 	Nonce func(now time.Time) string
-	// Runs reports whether scripts of this origin belong to the client.
-	Runs func(ctx context.Context, clientID, origin string) bool
+	// OwnsOrigin reports whether scripts of this origin belong to the client.
+	OwnsOrigin func(ctx context.Context, clientID, origin string) bool
 }
 
 // Handle returns a handler that runs the guard and then the endpoint.

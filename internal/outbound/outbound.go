@@ -81,8 +81,8 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 	return c.fetch(ctx, c.get, address, accept, limit)
 }
 
-// GetHere is Get without redirects, for documents that are authoritative only at their own address.
-func (c *Client) GetHere(ctx context.Context, address, accept string, limit int64) (Response, error) {
+// GetDirect is Get without redirects, for documents that are authoritative only at their own address.
+func (c *Client) GetDirect(ctx context.Context, address, accept string, limit int64) (Response, error) {
 	return c.fetch(ctx, c.direct, address, accept, limit)
 }
 

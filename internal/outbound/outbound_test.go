@@ -155,7 +155,7 @@ func TestRedirectsAreCheckedLikeAddresses(t *testing.T) {
 		if _, err := client.Get(t.Context(), srv.URL+"/start", "*/*", 10); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFailed) {
 			t.Errorf("to %s: %v", c.to, err)
 		}
-		if _, err := client.GetHere(t.Context(), srv.URL+"/start", "*/*", 10); !errors.Is(err, ErrFailed) {
+		if _, err := client.GetDirect(t.Context(), srv.URL+"/start", "*/*", 10); !errors.Is(err, ErrFailed) {
 			t.Errorf("a redirect to %s was followed: %v", c.to, err)
 		}
 	}
