@@ -10,19 +10,19 @@ import (
 
 // documented maps the rows of the table in docs/integrate/register.md to fields of Rules.
 var documented = [][2]string{
-	{"WithoutPKCE", "a confidential client leave out PKCE"},
-	{"WithoutPush", "authorization requests come without having been pushed"},
-	{"SharedSecrets", "the client authenticate with a `client_secret`"},
-	{"Public", "the client be public, and not authenticate at all"},
-	{"BearerTokens", "access tokens be bearer tokens, bound to no key"},
-	{"WithoutNonce", "DPoP proofs come without our nonce"},
-	{"RS256", "assertions, signed requests and ID tokens be signed with RS256"},
-	{"AudienceLists", "`aud` of assertions be a list, or the token endpoint's address"},
-	{"UndatedRequests", "signed requests come without `exp` or `nbf`"},
-	{"Rotation", "refresh tokens be replaced with each use"},
-	{"LocalRedirects", "redirect URIs lead to loopback hosts or private-use schemes"},
-	{"Devices", "people sign in on a device that is elsewhere (device flow)"},
-	{"AccessTTL", "access tokens live longer than ten minutes"},
+	{"WithoutPKCE", "confidential clients without PKCE"},
+	{"WithoutPush", "authorization requests that were not pushed"},
+	{"SharedSecrets", "authentication with a `client_secret`"},
+	{"Public", "public clients, which do not authenticate"},
+	{"BearerTokens", "bearer access tokens, not bound to a key"},
+	{"WithoutNonce", "DPoP proofs without our nonce"},
+	{"RS256", "RS256 for assertions, signed requests and ID tokens"},
+	{"AudienceLists", "`aud` of assertions as a list, or as the token endpoint's address"},
+	{"UndatedRequests", "signed requests without `exp` or `nbf`"},
+	{"Rotation", "a new refresh token with each use"},
+	{"LocalRedirects", "redirect URIs on loopback hosts or with private-use schemes"},
+	{"Devices", "signing in for another device (device flow)"},
+	{"AccessTTL", "access tokens that live longer than ten minutes"},
 }
 
 func TestTheDocumentedPoliciesMatchTheCode(t *testing.T) {
@@ -30,7 +30,7 @@ func TestTheDocumentedPoliciesMatchTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := "| may |"
+	head := "| permits |"
 	for _, policy := range Policies {
 		head += " `" + string(policy) + "` |"
 	}
