@@ -30,7 +30,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	for _, row := range []struct{ text, flag, want string }{
 		{`{"keys":[{` + private + `}]}`, "", "is private or symmetric"},
 		{`{"keys":[{"kty":"oct","k":"AAAA"}]}`, "", "is private or symmetric"},
-		{`{"keys":[]}`, "", "jwks is needed"},
+		{`{"keys":[]}`, "", "jwks_uri is needed"},
 		{`{"keys":[{` + public + `}]}`, "--auth-alg=PS256", "PS256 fits no key"},
 		{`{"keys":[{` + public + `}]}`, "--public", "exclude each other"},
 		{`[]`, "", "is not a JWK set"},
@@ -46,7 +46,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	if _, err := add("--jwks-file", filepath.Join(dir, "nothing.json")); err == nil || !strings.Contains(err.Error(), "read JWK set") {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := add("--auth-alg", "ES256"); err == nil || !strings.Contains(err.Error(), "private_key_jwt alone") {
+	if _, err := add("--auth-alg", "ES256"); err == nil || !strings.Contains(err.Error(), "only for private_key_jwt") {
 		t.Errorf("an algorithm without keys: %v", err)
 	}
 	for flags, want := range map[string]string{
@@ -118,8 +118,8 @@ func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
 		t.Errorf("%v %s", err, out)
 	}
 	for want, args := range map[string][]string{
-		"needs at least one":                 nil,
-		"that authenticate themselves":       {"--scope", "reports", "--public"},
+		"needs a scope that has no":          nil,
+		"requires client authentication":     {"--scope", "reports", "--public"},
 		"access_token_format must be jwt":    {"--scope", "reports", "--access-token", "opaque"},
 		"no action class and is not about a": {"--scope", "email"},
 	} {

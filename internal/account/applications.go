@@ -104,7 +104,7 @@ func (a *Account) initiate(c idp.Client) string {
 func (a *Account) words(scopes []string) []string {
 	var words []string
 	for _, name := range scopes {
-		if text := a.cfg.Policy.Say(name); text != "" {
+		if text := a.cfg.Policy.DescribeEntry(name); text != "" {
 			words = append(words, text)
 		} else if name != "openid" {
 			words = append(words, name)

@@ -53,7 +53,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 	}
 	for _, s := range sessions {
 		for _, held := range s.Authentications {
-			for _, class := range held.Opened() {
+			for _, class := range held.OpenClasses() {
 				if w := find(held.ID, class, held.AuthTime()); w != nil {
 					w.Session, w.Agent = s.ID, s.Agent
 				}

@@ -79,7 +79,7 @@ func TestOpenWindowsAreShownAndClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range list {
-			if got := s.Authentications[0].Opened(); s.ID == theirs.ID && !slices.Equal(got, []string{"account"}) || s.ID == mine.ID && got != nil {
+			if got := s.Authentications[0].OpenClasses(); s.ID == theirs.ID && !slices.Equal(got, []string{"account"}) || s.ID == mine.ID && got != nil {
 				t.Errorf("session: %v", got)
 			}
 		}
@@ -130,7 +130,7 @@ func TestNobodyClosesAnotherUsersWindow(t *testing.T) {
 		t.Error(err)
 	}
 	list, err := h.sessions.List(t.Context(), ada.ID)
-	if err != nil || len(list[0].Authentications[0].Opened()) != 1 || h.opened(family) != "payments" {
+	if err != nil || len(list[0].Authentications[0].OpenClasses()) != 1 || h.opened(family) != "payments" {
 		t.Errorf("closed by another: %v %v %q", err, list, h.opened(family))
 	}
 }

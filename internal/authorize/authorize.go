@@ -182,7 +182,7 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		if in.form, in.reference, err = s.pulled(r, form, client); err != nil {
 			return arrival{}, err
 		}
-	case client.Pushes() || s.cfg.RequirePAR:
+	case client.MustPush() || s.cfg.RequirePAR:
 		in.refused = oauth.Refuse("invalid_request", "the client has to push its requests (RFC 9126)")
 	default:
 		request, err := s.unwrap(r.Context(), client, form)

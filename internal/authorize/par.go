@@ -83,7 +83,7 @@ func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call)
 	if err := s.cfg.Ephemeral.Do(r.Context(), b.With(put)...); err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
 	}
-	if err := b.Settled(); err != nil { // what was kept stays unsaid, and expires
+	if err := b.CheckReplay(); err != nil { // what was kept stays unsaid, and expires
 		return err
 	}
 	return web.WriteJSON(w, http.StatusCreated, map[string]any{"request_uri": reference.Reveal(), "expires_in": int(referenceTTL.Seconds())})

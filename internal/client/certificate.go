@@ -48,7 +48,7 @@ func issuedFor(name idp.CertificateName, chain []*x509.Certificate, cas *x509.Ce
 	switch {
 	case err != nil:
 		return errors.New("the client certificate is not one for clients from a CA of client-ca-path")
-	case !name.In(chain[0]):
+	case !name.Matches(chain[0]):
 		return errors.New("the client certificate bears another name than the registered one")
 	}
 	return nil

@@ -95,7 +95,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		return idp.Client{}, notClient(ctx, err)
 	}
 	web.Note(ctx, slog.String("client", c.ID))
-	call.Asks(c.ID)
+	call.NoteClient(c.ID)
 	s.noteUse(ctx, c, now)
 	return c, nil
 }

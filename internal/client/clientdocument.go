@@ -100,7 +100,7 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	if err := s.mayFetch(ctx, web.ClientNetwork(r)); err != nil {
 		return c, err
 	}
-	got, err := s.cfg.Outbound.GetHere(ctx, c.ID, "application/json", maxDocument)
+	got, err := s.cfg.Outbound.GetDirect(ctx, c.ID, "application/json", maxDocument)
 	if err != nil {
 		return c, err
 	}

@@ -20,7 +20,7 @@ func CheckSector(ctx context.Context, fetch *outbound.Client, c idp.Client) erro
 		return nil
 	}
 	// Its host is the sector: somebody's open redirect must not bring in a list of others.
-	got, err := fetch.GetHere(ctx, c.SectorIdentifierURI, "application/json", maxSector)
+	got, err := fetch.GetDirect(ctx, c.SectorIdentifierURI, "application/json", maxSector)
 	if err != nil {
 		return fmt.Errorf("sector_identifier_uri: %w", err)
 	}

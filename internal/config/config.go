@@ -1,6 +1,6 @@
-// Package config reads Stepward's settings: flags before environment (each variable with a _FILE twin) before a YAML file
-// before defaults. Every fault is found and reported at once, with the setting's name, where it was set, and what would
-// be right. docs/configuration.md is generated from the same table.
+// Package config reads Stepward's settings. Flags override environment variables (each with a _FILE twin), which
+// override a YAML file, which overrides the defaults. All faults are reported at once, each with the setting's name,
+// where it was set, and what would be right. docs/configuration.md is generated from the same table.
 package config
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// A Config is every setting, read and checked. It does not change while the program runs.
+// A Config holds all settings, parsed and validated. It does not change while the program runs.
 type Config struct {
 	Issuer         *url.URL // an origin: scheme and host, no path
 	Listen         string
@@ -21,17 +21,17 @@ type Config struct {
 	TLSKeyPath     string
 	TrustedProxies []netip.Prefix
 
-	MTLSOrigin   *url.URL // where clients are asked for certificates; nil: nowhere
-	MTLSListen   string   // empty: a trusted proxy asks
+	MTLSOrigin   *url.URL // origin that requests client certificates; nil: none
+	MTLSListen   string   // empty: a trusted proxy requests certificates
 	ClientCAPath string
-	// OutboundNetworks and OutboundHosts may be fetched from although they are not the public internet.
+	// OutboundNetworks and OutboundHosts may be fetched from although they are not on the public internet.
 	OutboundNetworks []netip.Prefix
 	OutboundHosts    []string
 
 	DataDir     string
 	DatabaseURL idp.Secret // with RedisURL: production stores; without both: embedded
 	RedisURL    idp.Secret
-	Key         idp.Secret // 32 bytes, base64; empty: made and kept in DataDir (embedded only)
+	Key         idp.Secret // 32 bytes, base64; empty: generated in DataDir (embedded only)
 
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration
@@ -50,7 +50,7 @@ type Config struct {
 
 	SignUp  bool
 	SMTPURL idp.Secret
-	From    string // sender of mail
+	From    string // sender of e-mails
 
 	Attestation  string // "none" or "direct"
 	MetadataPath string // FIDO metadata BLOB; empty: no attestation is trusted
@@ -69,11 +69,11 @@ type Config struct {
 // Embedded reports whether both stores are files in DataDir.
 func (c *Config) Embedded() bool { return c.DatabaseURL == "" && c.RedisURL == "" }
 
-// Insecure reports whether the issuer is plain http, which only a host on this machine may be.
+// Insecure reports whether the issuer is plain http, which is allowed only on localhost.
 func (c *Config) Insecure() bool { return c.Issuer.Scheme == "http" }
 
 // EphemeralPath is the file of the embedded ephemeral store.
 func (c *Config) EphemeralPath() string { return filepath.Join(c.DataDir, "ephemeral.db") }
 
-// KeyPath is where an embedded installation keeps the key it made for itself.
+// KeyPath is the file of the key that an embedded installation generates.
 func (c *Config) KeyPath() string { return filepath.Join(c.DataDir, "stepward.key") }

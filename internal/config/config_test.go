@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
-func TestNothingSetIsTheEmbeddedDefault(t *testing.T) {
+func TestDefaultsAreTheEmbeddedProfile(t *testing.T) {
 	c, err := Load(Sources{})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
-func TestWhatMayBeFetchedIsNamedByNetworkAddressOrHost(t *testing.T) {
+func TestOutboundAllowTakesNetworksAddressesAndHosts(t *testing.T) {
 	c, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=10.1.2.3/16, 192.0.2.7,fd00::/8 ::1, Keys.Internal,localhost"}})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestWhatMayBeFetchedIsNamedByNetworkAddressOrHost(t *testing.T) {
 	}
 	for _, bad := range []string{"0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "300.1.1.1", "https://keys.internal", "keys.internal:443", "*.internal", "-a.internal", "a..b"} {
 		if _, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=" + bad}}); err == nil {
-			t.Errorf("%q is taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }
@@ -92,7 +92,7 @@ action-classes:
 		}
 	}
 	if strings.Contains(text, "hunter2") {
-		t.Errorf("a password is shown:\n%s", text)
+		t.Errorf("a password was printed:\n%s", text)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestTheExampleLoads(t *testing.T) {
 	}
 }
 
-func TestADetailIsHeldToTheSchemaOfItsType(t *testing.T) {
+func TestDetailsAreValidatedAgainstTheirSchema(t *testing.T) {
 	c, err := Load(Sources{File: write(t, "stepward.yaml", Example)})
 	if err != nil {
 		t.Fatal(err)
@@ -190,20 +190,20 @@ func TestFaultsOfResourcesAndDetailTypes(t *testing.T) {
 		"resources: {/api: {}}":                                                                               "must be an absolute URI",
 		"resources: {\"https://a.example/#x\": {}}":                                                           "must be an absolute URI",
 		"resources: {https://a.example: {scopes: [nothing]}}":                                                 `scope "nothing" is not among scopes`,
-		"resources: {https://a.example: {scopes: [openid]}}":                                                  "for userinfo alone",
+		"resources: {https://a.example: {scopes: [openid]}}":                                                  "only for userinfo",
 		"resources: {https://a.example: {action-classes: [nothing]}}":                                         "is not among action-classes",
 		"resources: {https://a.example: {access-token-format: xml}}":                                          "neither jwt nor opaque",
-		"resources: {https://a.example: {access-token-ttl: 1s}}":                                              "not a time between",
-		"resources: {https://a.example: {colour: red}}":                                                       "wrong shape",
-		"authorization-details-types: {a b: {description: x, schema: {type: object}}}":                        "without blanks",
+		"resources: {https://a.example: {access-token-ttl: 1s}}":                                              "not a duration between",
+		"resources: {https://a.example: {colour: red}}":                                                       "wrong structure",
+		"authorization-details-types: {a b: {description: x, schema: {type: object}}}":                        "without spaces",
 		"authorization-details-types: {a: {schema: {type: object}}}":                                          "description is missing",
 		"authorization-details-types: {a: {description: \"x {\", schema: {type: object}}}":                    "must name members",
 		"authorization-details-types: {a: {description: x, action-class: y, schema: {type: object}}}":         "not among action-classes",
 		"authorization-details-types: {a: {description: x}}":                                                  "schema is missing",
-		"authorization-details-types: {a: {description: x, schema: {type: 7}}}":                               "is no JSON schema",
-		"authorization-details-types: {a: {description: x, schema: {$ref: \"https://elsewhere.example/s\"}}}": "references to other documents are not followed",
-		"authorization-details-types: {a: {description: x, schema: {$ref: \"file://" + secret + "\"}}}":       "references to other documents are not followed",
-		"action-classes: {a b: {description: x, window: 1m}}":                                                 "without blanks",
+		"authorization-details-types: {a: {description: x, schema: {type: 7}}}":                               "is not a valid JSON schema",
+		"authorization-details-types: {a: {description: x, schema: {$ref: \"https://elsewhere.example/s\"}}}": "references to other documents are not allowed",
+		"authorization-details-types: {a: {description: x, schema: {$ref: \"file://" + secret + "\"}}}":       "references to other documents are not allowed",
+		"action-classes: {a b: {description: x, window: 1m}}":                                                 "without spaces",
 	} {
 		_, err := Load(Sources{File: write(t, "stepward.yaml", content)})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -246,7 +246,7 @@ func write(t testing.TB, name, content string) string {
 	return path
 }
 
-func TestClientCertificatesNeedAnAddressOfTheirOwnAndSomebodyWhoAsks(t *testing.T) {
+func TestClientCertificatesNeedTheirOwnOriginAndAListenerOrProxy(t *testing.T) {
 	tls := map[string]string{"issuer": "https://id.example.com", "tls-cert-path": "c", "tls-key-path": "k"}
 	for _, row := range []struct {
 		flags string
@@ -274,7 +274,7 @@ func TestClientCertificatesNeedAnAddressOfTheirOwnAndSomebodyWhoAsks(t *testing.
 		case row.want == "" && err != nil, row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)):
 			t.Errorf("%s: %v", row.flags, err)
 		case err == nil && strings.HasSuffix(c.MTLSOrigin.String(), "/"):
-			t.Errorf("%s: %s is no origin", row.flags, c.MTLSOrigin)
+			t.Errorf("%s: %s is not an origin", row.flags, c.MTLSOrigin)
 		}
 	}
 }

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Markdown is docs/configuration.md.
+// Markdown returns docs/configuration.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
 <!-- Generated from internal/config by "go test ./internal/config -update". Do not edit. -->
 
-Stepward starts without any settings. Those you give are taken from, first to last:
+Stepward starts without any settings. It takes each setting from the first of these that has it:
 
 1. flags: ` + "`--issuer https://id.example.com`" + ` (secrets only as files: ` + "`--key-file /run/secrets/key`" + `),
-2. the environment: ` + "`STEPWARD_ISSUER`" + `, or ` + "`STEPWARD_ISSUER_FILE`" + ` naming a file that holds the value,
+2. the environment: ` + "`STEPWARD_ISSUER`" + `, or ` + "`STEPWARD_ISSUER_FILE`" + ` naming a file that contains the value,
 3. a YAML file named by ` + "`--config`" + ` or ` + "`STEPWARD_CONFIG`" + `: ` + "`issuer: https://id.example.com`" + `,
 4. the defaults below.
 
-` + "`stepward config check`" + ` reads them as ` + "`serve`" + ` would and reports every fault at once.
+` + "`stepward config check`" + ` reads the settings as ` + "`serve`" + ` would, and reports all faults at once.
 
 | setting | variable | default | |
 |-|-|-|-|
@@ -41,7 +41,7 @@ Stepward starts without any settings. Those you give are taken from, first to la
 	return b.String()
 }
 
-// Example is the YAML file of the documentation; a test loads it.
+// Example is the YAML file in the documentation. A test loads it.
 const Example = `issuer: https://id.example.com
 listen: ":8080"
 trusted-proxies: [10.0.0.0/8]

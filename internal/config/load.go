@@ -14,21 +14,21 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Sources is where Load looks. Flags are by Setting.Flag and hold only those that were given.
+// Sources are the inputs of Load. Flags contains only the flags that were given, by Setting.Flag.
 type Sources struct {
 	Flags   map[string]string
 	Environ []string // as os.Environ
 	File    string   // YAML; empty: none
 }
 
-// A Fault is one thing wrong with the settings.
+// A Fault is one fault of the settings.
 type Fault struct {
 	Setting string
 	Source  string // where it was set: "--issuer", "STEPWARD_ISSUER", "stepward.yaml:3", "default"
 	Message string
 }
 
-// Faults is everything wrong with the settings, as one error of one line each.
+// Faults are all faults of the settings, as one error with a line for each.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -48,10 +48,10 @@ func (f Faults) Error() string {
 	return b.String()
 }
 
-// value is a setting's text and where it came from.
+// value is the text of a setting and where it was set.
 type value struct{ text, source string }
 
-// Load reads and checks the settings. The error is Faults if the settings are wrong.
+// Load reads and validates the settings. If they are invalid, the error is Faults.
 func Load(src Sources) (*Config, error) {
 	var faults Faults
 	fault := func(setting, source, message string) {
@@ -64,7 +64,7 @@ func Load(src Sources) (*Config, error) {
 		}
 	}
 	var policy policyFile
-	lines := map[string]string{} // where a structured key stands
+	lines := map[string]string{} // where each structured key was set
 	if src.File != "" {
 		readFile(src.File, values, &policy, lines, fault)
 	}
@@ -92,24 +92,25 @@ func Load(src Sources) (*Config, error) {
 	return c, nil
 }
 
-// crossCheck finds settings that are right alone and wrong together.
+// crossCheck finds settings that are valid alone but not together.
 func crossCheck(c *Config, values map[string]value, fault func(setting, source, message string)) {
 	_, database := values["database-url"]
 	_, redis := values["redis-url"]
 	switch {
 	case database && !redis:
-		fault("redis-url", "", "is missing: database-url is set, and production stores are Postgres and Redis together")
+		fault("redis-url", "", "is missing: database-url is set, and production needs both Postgres and Redis")
 	case redis && !database:
-		fault("database-url", "", "is missing: redis-url is set, and production stores are Postgres and Redis together")
+		fault("database-url", "", "is missing: redis-url is set, and production needs both Postgres and Redis")
 	}
 	if _, key := values["key"]; database && !key {
-		fault("key", "", "is missing: replicas share one; make it with openssl rand -base64 32 and give every replica the same STEPWARD_KEY_FILE")
+		fault("key", "", "is missing: replicas share one; make it with openssl rand -base64 32 and give every replica "+
+			"the same STEPWARD_KEY_FILE")
 	}
 	if (c.TLSCertPath == "") != (c.TLSKeyPath == "") {
-		fault("tls-cert-path", "", "goes together with tls-key-path: set both or neither")
+		fault("tls-cert-path", "", "needs tls-key-path: set both or neither")
 	}
 	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
-		fault("issuer", values["issuer"].source, "is http although a certificate is given; use https://"+c.Issuer.Host)
+		fault("issuer", values["issuer"].source, "is http, but there is a certificate; use https://"+c.Issuer.Host)
 	}
 	crossCheckMTLS(c, values, fault)
 	for _, scope := range c.RegistrationScopes {
@@ -118,32 +119,33 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 		}
 	}
 	if (c.StatementIssuer == "") != (c.StatementJWKSPath == "") {
-		fault("software-statement-issuer", "", "goes together with software-statement-jwks-path: set both or neither")
+		fault("software-statement-issuer", "", "needs software-statement-jwks-path: set both or neither")
 	}
 	if c.SignUp && c.SMTPURL == "" {
-		fault("smtp-url", "", "is missing: sign-up is open, and each new address is verified by mail")
+		fault("smtp-url", "", "is missing: sign-up is open, and new addresses are verified by e-mail")
 	}
 	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
 		fault("session-idle", values["session-idle"].source, "is longer than session-absolute")
 	}
 	if c.MetadataPath != "" && c.Attestation == "none" {
-		fault("attestation", values["attestation"].source, "must be direct for metadata-path to be of use")
+		fault("attestation", values["attestation"].source, "must be direct, or metadata-path has no effect")
 	}
 }
 
 func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, source, message string)) {
 	switch {
 	case c.MTLSOrigin == nil && c.MTLSListen != "":
-		fault("mtls-origin", "", "is missing: mtls-listen is set, and clients have to be told where that is")
+		fault("mtls-origin", "", "is missing: mtls-listen is set, and clients need its public address")
 	case c.MTLSOrigin == nil && c.ClientCAPath != "":
-		fault("mtls-origin", "", "is missing: client-ca-path is set, and certificates are asked for there alone")
+		fault("mtls-origin", "", "is missing: client-ca-path is set, and certificates are requested only there")
 	case c.MTLSOrigin == nil:
 	case c.Issuer != nil && c.MTLSOrigin.String() == c.Issuer.String():
-		fault("mtls-origin", values["mtls-origin"].source, "is the issuer, where browsers would ask people for a certificate; use another host or port")
+		fault("mtls-origin", values["mtls-origin"].source,
+			"is the issuer, where browsers would ask people for a certificate; use another host or port")
 	case c.MTLSListen != "" && c.TLSCertPath == "":
 		fault("tls-cert-path", "", "is missing: mtls-listen does TLS itself")
 	case c.MTLSListen == "" && len(c.TrustedProxies) == 0:
-		fault("mtls-listen", "", "is missing: with mtls-origin either this or a proxy of trusted-proxies asks for certificates")
+		fault("mtls-listen", "", "is missing: mtls-origin needs this, or a proxy in trusted-proxies")
 	}
 }
 
@@ -198,7 +200,7 @@ func readEnviron(environ []string, values map[string]value, fault func(setting, 
 	}
 }
 
-// readSecret reads a small file and drops the line end that editors add.
+// readSecret reads a small file without the line break at its end.
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -214,7 +216,10 @@ func readSecret(path string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
 
-func readFile(path string, values map[string]value, policy *policyFile, lines map[string]string, fault func(setting, source, message string)) {
+func readFile(
+	path string, values map[string]value, policy *policyFile, lines map[string]string,
+	fault func(setting, source, message string),
+) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		reason := "cannot be read"
@@ -234,7 +239,7 @@ func readFile(path string, values map[string]value, policy *policyFile, lines ma
 	}
 	mapping, ok := file.Docs[0].Body.(*ast.MappingNode)
 	if !ok {
-		fault("config", path, "must hold settings as key: value")
+		fault("config", path, "must contain settings as key: value")
 		return
 	}
 	for _, entry := range mapping.Values {
@@ -247,13 +252,14 @@ func readFile(path string, values map[string]value, policy *policyFile, lines ma
 				err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
 			}
 			if err != nil {
-				fault(key, source, "has the wrong shape:\n"+yaml.FormatError(err, false, true))
+				fault(key, source, "has the wrong structure:\n"+yaml.FormatError(err, false, true))
 			}
 			continue
 		}
 		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == key })
 		if i < 0 {
-			fault(key, source, "is not a setting"+suggest(key, append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(structured))...)))
+			names := append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(structured))...)
+			fault(key, source, "is not a setting"+suggest(key, names))
 			continue
 		}
 		text, ok := scalarText(entry.Value)
@@ -265,7 +271,7 @@ func readFile(path string, values map[string]value, policy *policyFile, lines ma
 	}
 }
 
-// scalarText returns a scalar as it was written, or a list of scalars joined by commas.
+// scalarText returns a scalar as written, or a list of scalars joined by commas.
 func scalarText(node ast.Node) (string, bool) {
 	switch node := node.(type) {
 	case *ast.SequenceNode:
@@ -296,7 +302,7 @@ func settingNames(name func(Setting) string) []string {
 	return names
 }
 
-// suggest names the setting that a misspelt one probably meant.
+// suggest returns a hint at the setting that a misspelt one probably meant.
 func suggest(name string, known []string) string {
 	for _, candidate := range known {
 		if near(name, candidate) {

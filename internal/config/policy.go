@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// The structured settings: keys of the YAML file only.
+// The structured settings, allowed only in the YAML file.
 type (
 	scopeEntry struct {
 		Description string `yaml:"description"`
@@ -52,21 +52,28 @@ type policyFile struct {
 
 // structured names the keys of policyFile, for the documentation and the file reader.
 var structured = map[string]string{
-	"scopes":                      "Scopes that applications may ask for besides the standard ones, each with the words of the consent screen, and with an action class if it is risky.",
-	"action-classes":              "Named kinds of risky action: what the step-up says, which acr it needs and how long its window stays open. A window is open for the application that asked for it; with `shared: true` for every application of the house (`--first-party`).",
-	"acr-aliases":                 "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
-	"resources":                   "APIs that applications may ask tokens for by URI (`resource`, RFC 8707): the words of the consent screen (their address, if left out), the scopes such a token may carry, its form (`jwt` or `opaque`) and lifetime if they differ from the application's, and action classes if every token for it needs a confirmation.",
-	"authorization-details-types": "Types of `authorization_details` (RFC 9396): a JSON schema (nothing it refers to is fetched), the words that people read, with members in braces, and an action class if it is risky.",
-	"acr-decay":                   "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
+	"scopes": "Scopes that applications may request besides the standard ones: the text for the consent screen, and " +
+		"an action class if the scope is risky.",
+	"action-classes": "Named kinds of risky action: the text for the step-up, the acr it needs and how long its " +
+		"window stays open. A window is open for the application that asked for it; with `shared: true` for all " +
+		"first-party applications.",
+	"acr-aliases": "Your own acr names: each stands for `phr` or `phrh`, within a maximum age.",
+	"resources": "APIs that applications may request tokens for by URI (`resource`, RFC 8707): the text for the " +
+		"consent screen (default: their address), the scopes allowed in such a token, its format (`jwt` or `opaque`) " +
+		"and lifetime if they differ from the application's, and action classes if every token for the API needs a " +
+		"confirmation.",
+	"authorization-details-types": "Types of `authorization_details` (RFC 9396): a JSON schema (references are not " +
+		"fetched), the text that people read, with members in braces, and an action class if the type is risky.",
+	"acr-decay": "How long `phr` (24h, idle 1h) and `phrh` (12h, idle 15m) last.",
 }
 
-// reservedClasses are the classes of Stepward's own pages (idp.Policy keeps them beside the operator's).
+// reservedClasses are the classes of Stepward's own pages. They are part of every policy.
 var reservedClasses = map[string]idp.ActionClass{
 	"account": {Name: "account", Description: "change how you sign in", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
 	"admin":   {Name: "admin", Description: "manage this server", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
 }
 
-// standardScopes are those of OIDC Core §5.4 and §11, in the words of the consent screen.
+// standardScopes are the scopes of OIDC Core §5.4 and §11, with their text for the consent screen.
 var standardScopes = []idp.Scope{
 	{Name: "openid", Description: "Know that it is you"},
 	{Name: "profile", Description: "See your name and profile"},
@@ -76,7 +83,7 @@ var standardScopes = []idp.Scope{
 	{Name: "offline_access", Description: "Stay connected while you are away"},
 }
 
-// DefaultPolicy is the policy without any settings.
+// DefaultPolicy returns the policy without any settings.
 func DefaultPolicy() idp.Policy {
 	p := idp.Policy{
 		Scopes:        map[string]idp.Scope{},
@@ -92,17 +99,17 @@ func DefaultPolicy() idp.Policy {
 	return p
 }
 
-// policy builds the policy and reports each fault under the key it concerns.
+// policy returns the policy and reports each fault under its key.
 func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	p := DefaultPolicy()
 	standardACR := func(v string) bool { return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware }
 	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
 		entry, key := f.ActionClasses[name], "action-classes."+name
 		if !scopeToken(name) {
-			fault(key, "must be a name without blanks, quotes or backslashes, such as payments")
+			fault(key, "must be a name without spaces, quotes or backslashes, such as payments")
 		}
 		if _, taken := reservedClasses[name]; taken {
-			fault(key, "this name is Stepward's own; choose another")
+			fault(key, "is reserved for Stepward; choose another name")
 			continue
 		}
 		if entry.ACR == "" {
@@ -112,26 +119,26 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
 		}
 		if entry.Window < 10*time.Second || entry.Window > 12*time.Hour {
-			fault(key+".window", fmt.Sprintf("%v is not a time between 10s and 12h; 5m is usual", entry.Window))
+			fault(key+".window", fmt.Sprintf("%v is not a duration between 10s and 12h; 5m is usual", entry.Window))
 		}
 		if entry.Description == "" {
-			fault(key+".description", `is missing; complete "… asks you to confirm it's you before you …", such as: make a payment`)
+			fault(key+".description", `is missing; write the end of "… asks you to confirm it's you before you …", such as: make a payment`)
 		}
 		p.ActionClasses[name] = idp.ActionClass{Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window, Shared: entry.Shared}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
 		entry, key := f.Scopes[name], "scopes."+name
 		if !scopeToken(name) {
-			fault(key, "is not a scope token (RFC 6749 §3.3): no blanks, quotes or backslashes")
+			fault(key, "is not a scope token (RFC 6749 §3.3): no spaces, quotes or backslashes")
 		}
 		if _, known := p.ActionClasses[entry.ActionClass]; entry.ActionClass != "" && !known {
 			fault(key+".action-class", fmt.Sprintf("%q is not among action-classes", entry.ActionClass))
 		}
 		if slices.ContainsFunc(standardScopes, func(s idp.Scope) bool { return s.Name == name }) && entry.ActionClass != "" {
-			fault(key+".action-class", "a standard scope cannot carry one; define a scope of your own")
+			fault(key+".action-class", "a standard scope cannot have an action class; define your own scope")
 		}
 		if entry.Description == "" {
-			fault(key+".description", "is missing; say in words what the application may do with it")
+			fault(key+".description", "is missing; describe what the application may do with it")
 		}
 		p.Scopes[name] = idp.Scope{Name: name, Description: entry.Description, ActionClass: entry.ActionClass}
 	}
@@ -139,12 +146,14 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		p.Resources[uri] = f.Resources[uri].resource(uri, p, func(message string) { fault("resources."+uri, message) })
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.DetailTypes)) {
-		p.DetailTypes[name] = f.DetailTypes[name].detailType(name, p, func(message string) { fault("authorization-details-types."+name, message) })
+		p.DetailTypes[name] = f.DetailTypes[name].detailType(name, p, func(message string) {
+			fault("authorization-details-types."+name, message)
+		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.ACRAliases)) {
 		entry, key := f.ACRAliases[name], "acr-aliases."+name
 		if standardACR(name) || !scopeToken(name) {
-			fault(key, "must be a name of your own without blanks, such as urn:example:gold")
+			fault(key, "must be your own name without spaces, such as urn:example:gold")
 		}
 		if !standardACR(entry.ACR) {
 			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
@@ -154,7 +163,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	for _, name := range slices.Sorted(maps.Keys(f.ACRDecay)) {
 		entry, key := f.ACRDecay[name], "acr-decay."+name
 		if !standardACR(name) {
-			fault(key, "only phr and phrh decay; an alias has its max-age")
+			fault(key, "only phr and phrh decay; use max-age for an alias")
 			continue
 		}
 		if entry.Absolute <= 0 || entry.Idle <= 0 {
@@ -165,11 +174,12 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	return p
 }
 
-// resource builds a resource.
+// resource returns the resource, and reports its faults.
 func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message string)) idp.Resource {
 	u, err := url.Parse(uri)
 	if err != nil || !u.IsAbs() || strings.Contains(uri, "#") || !scopeToken(uri) {
-		fault("must be an absolute URI of at most 128 visible characters without fragment (RFC 8707 §2), such as https://api.example.com")
+		fault("must be an absolute URI of at most 128 visible characters without fragment (RFC 8707 §2), " +
+			"such as https://api.example.com")
 	}
 	for _, scope := range e.Scopes {
 		_, known := p.Scopes[scope]
@@ -177,7 +187,7 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 		case !known:
 			fault(fmt.Sprintf("scope %q is not among scopes", scope))
 		case slices.Contains(idp.StandardScopes, scope):
-			fault(fmt.Sprintf("scope %q is about the person and for userinfo alone", scope))
+			fault(fmt.Sprintf("scope %q is about the user and only for userinfo", scope))
 		}
 	}
 	for _, class := range e.ActionClasses {
@@ -190,9 +200,12 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 		fault(fmt.Sprintf("access-token-format %q is neither jwt nor opaque", format))
 	}
 	if e.AccessTokenTTL != 0 && (e.AccessTokenTTL < 10*time.Second || e.AccessTokenTTL > 24*time.Hour) {
-		fault(fmt.Sprintf("access-token-ttl %v is not a time between 10s and 24h", e.AccessTokenTTL))
+		fault(fmt.Sprintf("access-token-ttl %v is not a duration between 10s and 24h", e.AccessTokenTTL))
 	}
-	return idp.Resource{URI: uri, Description: e.Description, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL, ActionClasses: e.ActionClasses}
+	return idp.Resource{
+		URI: uri, Description: e.Description, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL,
+		ActionClasses: e.ActionClasses,
+	}
 }
 
 // scopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.

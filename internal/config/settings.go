@@ -15,22 +15,22 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// A Setting is one row of the table from which flags, environment, file keys and documentation come.
+// A Setting is one row of the table of settings. Flags, environment, file keys and documentation follow from it.
 type Setting struct {
 	Name    string // flag --name, variable STEPWARD_NAME, key name
 	Default string
 	Help    string
-	// Secret settings have no flag of their own (a command line is public): only --name-file.
+	// Secret settings have no plain flag, because a command line is public, but only --name-file.
 	Secret bool
-	set    func(*Config, string) error // what is wrong, and what would be right
+	set    func(*Config, string) error // its error says what is wrong and what would be right
 }
 
-// Env is the setting's environment variable; with _FILE appended it names a file that holds the value.
+// Env returns the setting's environment variable. With _FILE appended it names a file that contains the value.
 func (s Setting) Env() string {
 	return "STEPWARD_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
 }
 
-// Flag is the setting's flag, without dashes.
+// Flag returns the setting's flag, without dashes.
 func (s Setting) Flag() string {
 	if s.Secret {
 		return s.Name + "-file"
@@ -38,19 +38,22 @@ func (s Setting) Flag() string {
 	return s.Name
 }
 
-// Settings lists every setting that is a single value, in the order of the documentation.
+// Settings are all settings with a single value, in the order of the documentation.
 var Settings = []Setting{
 	{
 		Name: "issuer", Default: "http://localhost:8080", set: setIssuer,
-		Help: "The origin under which browsers and applications reach Stepward. It is the `iss` of every token and the home of every passkey: changing its host later makes all passkeys useless. https, unless the host is localhost.",
+		Help: "The origin where browsers and applications reach Stepward. It is the `iss` of every token and the " +
+			"scope of every passkey: changing its host later makes all passkeys useless. Must be https, unless the " +
+			"host is localhost.",
 	},
 	{
 		Name: "listen", Default: "localhost:8080", set: address(func(c *Config) *string { return &c.Listen }),
-		Help: "Address and port to listen on; `:8080` listens on every interface.",
+		Help: "Address and port to listen on; `:8080` listens on all interfaces.",
 	},
 	{
 		Name: "tls-cert-path", set: text(func(c *Config) *string { return &c.TLSCertPath }),
-		Help: "PEM certificate chain, to serve TLS directly (1.3, and 1.2 with ECDHE and AEAD only). Read again when the file changes. Empty: a proxy in front does TLS.",
+		Help: "PEM certificate chain, to serve TLS directly (1.3, and 1.2 with ECDHE and AEAD only). Reloaded when " +
+			"the file changes. Empty: a proxy in front terminates TLS.",
 	},
 	{
 		Name: "tls-key-path", set: text(func(c *Config) *string { return &c.TLSKeyPath }),
@@ -58,67 +61,93 @@ var Settings = []Setting{
 	},
 	{
 		Name: "trusted-proxies", set: setProxies,
-		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody.",
+		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`). X-Forwarded-For is trusted only from " +
+			"them. Empty: from no one.",
 	},
 	{
 		Name: "mtls-origin", set: setMTLSOrigin,
-		Help: "Origin at which clients authenticate themselves, or bind their tokens, by a TLS client certificate (RFC 8705): `https://mtls.id.example.com`. Another than the issuer, because browsers ask people for a certificate wherever one may be shown. Empty: there is none.",
+		Help: "Origin where clients authenticate, or bind their tokens, with a TLS client certificate (RFC 8705): " +
+			"`https://mtls.id.example.com`. It must differ from the issuer, because browsers prompt people for a " +
+			"certificate wherever a server requests one. Empty: none.",
 	},
 	{
 		Name: "mtls-listen", set: address(func(c *Config) *string { return &c.MTLSListen }),
-		Help: "Address and port at which Stepward itself asks for client certificates, with the certificate of tls-cert-path, which must be good for the host of mtls-origin as well. Empty: a proxy of trusted-proxies asks, and says in the header `Client-Cert` (RFC 9440) what it got; it has to take that header away from everybody else.",
+		Help: "Address and port where Stepward itself requests client certificates, with the certificate of " +
+			"tls-cert-path, which must also be valid for the host of mtls-origin. Empty: a proxy in trusted-proxies " +
+			"requests them and passes them on in the `Client-Cert` header (RFC 9440); it must remove that header " +
+			"from all other requests.",
 	},
 	{
 		Name: "client-ca-path", set: text(func(c *Config) *string { return &c.ClientCAPath }),
-		Help: "PEM certificates of the CAs that issue the certificates of clients with `tls_client_auth`. Read at the start. Empty: there are no such clients; `self_signed_tls_client_auth` needs no CA.",
+		Help: "PEM certificates of the CAs that issue the certificates of clients with `tls_client_auth`. Read at " +
+			"start. Empty: there are no such clients; `self_signed_tls_client_auth` needs no CA.",
 	},
 	{
 		Name: "outbound-allow", set: setOutbound,
-		Help: "What Stepward may fetch from although it is not on the public internet: networks, addresses or host names, separated by commas. Clients name such addresses (`jwks_uri`, `request_uris`); without this, private, loopback and link-local ones are refused, also behind a public name. A host name is believed whatever it resolves to.",
+		Help: "Networks, addresses or host names, separated by commas, that Stepward may fetch from although they " +
+			"are not on the public internet. Clients choose such addresses (`jwks_uri`, `request_uris`); without " +
+			"this setting, private, loopback and link-local ones are rejected, even behind a public name. An allowed " +
+			"host name may resolve to any address.",
 	},
 	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
-		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time.",
+		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used if neither URL below " +
+			"is set; one process at a time.",
 	},
 	{
-		Name: "database-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.DatabaseURL }, "postgres", "postgresql"),
-		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Needs redis-url as well.",
+		Name: "database-url", Secret: true,
+		set:  setURL(func(c *Config) *idp.Secret { return &c.DatabaseURL }, "postgres", "postgresql"),
+		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Also needs redis-url.",
 	},
 	{
-		Name: "redis-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
-		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Needs database-url as well.",
+		Name: "redis-url", Secret: true,
+		set:  setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
+		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Also needs database-url.",
 	},
 	{
 		Name: "key", Secret: true, set: setKey,
-		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`). Signing keys are encrypted under it. The embedded default makes one in the data folder; with a database-url it must be given, the same to every replica.",
+		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`), which encrypts the signing " +
+			"keys. The embedded profile generates one in the data folder. With database-url it is required, and all " +
+			"replicas need the same one.",
 	},
 	{
 		Name: "key-agent", set: text(func(c *Config) *string { return &c.KeyAgent }),
-		Help: "Unix socket of an ssh-agent that holds the private signing keys, so that they never come into this process: of a PKCS #11 module, a TPM or a key management service (docs/operate.md). Without it, keys are made here and sealed under the operator's key.",
+		Help: "Unix socket of an ssh-agent that holds the private signing keys, for example in a PKCS #11 module, a " +
+			"TPM or a key management service, so that they never enter this process (docs/operate.md). Empty: keys " +
+			"are generated here and encrypted under the operator's key.",
 	},
 	{
-		Name: "session-idle", Default: "1h", set: duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
+		Name: "session-idle", Default: "1h",
+		set:  duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
 		Help: "How long a sign-in lasts without a visit.",
 	},
 	{
-		Name: "session-absolute", Default: "12h", set: duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
-		Help: "How long a sign-in lasts at the most.",
+		Name: "session-absolute", Default: "12h",
+		set:  duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
+		Help: "How long a sign-in lasts at most.",
 	},
 	{
-		Name: "access-token-ttl", Default: "10m", set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
-		Help: "Lifetime of access tokens. One that carries a scope with an action class ends with that class's window if that is sooner.",
+		Name: "access-token-ttl", Default: "10m",
+		set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
+		Help: "Lifetime of access tokens. A token with a scope of an action class ends with that class's window if " +
+			"that is sooner.",
 	},
 	{
-		Name: "refresh-token-ttl", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
-		Help: "How long refresh tokens (offline_access) can be renewed after the person allowed them.",
+		Name: "refresh-token-ttl", Default: "720h",
+		set:  duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
+		Help: "How long refresh tokens (offline_access) can be renewed after the user's consent.",
 	},
 	{
-		Name: "par", Default: "optional", set: choice(func(c *Config, v string) { c.RequirePAR = v == "required" }, "optional", "required"),
-		Help: "`required` refuses every authorization request that was not pushed (RFC 9126), whatever the client's policy, and says so in the metadata.",
+		Name: "par", Default: "optional",
+		set: choice(func(c *Config, v string) { c.RequirePAR = v == "required" }, "optional", "required"),
+		Help: "`required` rejects every authorization request that was not pushed (RFC 9126), whatever the client's " +
+			"policy, and says so in the metadata.",
 	},
 	{
-		Name: "key-rotation", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
-		Help: "Age at which a signing key is replaced. The next one is published ahead of its use, the old one stays published as long as tokens it signed live.",
+		Name: "key-rotation", Default: "720h",
+		set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
+		Help: "Age at which a signing key is replaced. The next key is published before its first use, and the old " +
+			"one as long as tokens signed with it are valid.",
 	},
 	{
 		Name: "registration", Default: "off", set: choice(func(c *Config, v string) {
@@ -126,47 +155,56 @@ var Settings = []Setting{
 				c.Registration = ""
 			}
 		}, "off", "token", "open"),
-		Help: "Whether applications register themselves (RFC 7591): `token` lets those that have a token of yours (`stepward client token`), `open` everybody.",
+		Help: "Whether applications may register themselves (RFC 7591): `token` allows those with a token from you " +
+			"(`stepward client token`), `open` all of them.",
 	},
 	{
 		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
-		Help: "What applications that registered themselves may ask people for.",
+		Help: "Scopes that applications may request if they registered themselves.",
 	},
 	{
-		Name: "registration-unused", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
-		Help: "An application that registered itself is removed when it was not used for so long.",
+		Name: "registration-unused", Default: "720h",
+		set:  duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
+		Help: "Applications that registered themselves are deleted after this time without use.",
 	},
 	{
-		Name: "client-id-metadata", Default: "off", set: choice(func(c *Config, v string) { c.ClientDocuments = v == "on" }, "on", "off"),
-		Help: "`on` takes an https address as client ID: the application describes itself there (Client ID Metadata Documents, as MCP clients use them), within `registration-scopes`.",
+		Name: "client-id-metadata", Default: "off",
+		set: choice(func(c *Config, v string) { c.ClientDocuments = v == "on" }, "on", "off"),
+		Help: "`on` accepts an https URL as client ID, where the application publishes its metadata (Client ID " +
+			"Metadata Documents, used by MCP clients), within `registration-scopes`.",
 	},
 	{
 		Name: "software-statement-issuer", set: text(func(c *Config) *string { return &c.StatementIssuer }),
-		Help: "The `iss` of software statements that are believed (RFC 7591 §2.3). Empty: none is.",
+		Help: "The `iss` of trusted software statements (RFC 7591 §2.3). Empty: none is trusted.",
 	},
 	{
 		Name: "software-statement-jwks-path", set: text(func(c *Config) *string { return &c.StatementJWKSPath }),
-		Help: "JWK set of the keys that sign them. Read at the start.",
+		Help: "JWK set of the keys that sign software statements. Read at start.",
 	},
 	{
-		Name: "sign-up", Default: "closed", set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
-		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to invitations.",
+		Name: "sign-up", Default: "closed",
+		set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
+		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to " +
+			"invitations.",
 	},
 	{
 		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
-		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no mail is sent.",
+		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no e-mail is sent.",
 	},
 	{
 		Name: "mail-from", Default: "Stepward <stepward@localhost>", set: setFrom,
-		Help: "Sender of mail.",
+		Help: "Sender of e-mails.",
 	},
 	{
-		Name: "attestation", Default: "none", set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
-		Help: "`direct` asks authenticators to prove their make, which `phrh` needs; browsers then warn people. `none` asks for nothing.",
+		Name: "attestation", Default: "none",
+		set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
+		Help: "`direct` asks authenticators to prove their model, which `phrh` needs; browsers then show a warning. " +
+			"`none` does not ask.",
 	},
 	{
 		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
-		Help: "FIDO Metadata Service BLOB against which attestation is verified. Empty: no attestation is trusted, and no passkey reaches `phrh`.",
+		Help: "FIDO Metadata Service BLOB to verify attestations with. Empty: no attestation is trusted, and no " +
+			"passkey reaches `phrh`.",
 	},
 	{
 		Name: "product-name", Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
@@ -178,11 +216,11 @@ var Settings = []Setting{
 	},
 	{
 		Name: "accent", set: setAccent,
-		Help: "Accent colour of the pages, `#1a6b5a`. Choose one with a contrast of 7:1 on white.",
+		Help: "Accent colour of the pages, `#1a6b5a`. It should have a contrast of 7:1 on white.",
 	},
 	{
 		Name: "help-url", set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
-		Help: "https URL behind Help at the foot of each page.",
+		Help: "https URL of the Help link at the bottom of each page.",
 	},
 	{
 		Name: "log-level", Default: "info", set: setLevel,
@@ -197,16 +235,16 @@ var Settings = []Setting{
 func setIssuer(c *Config, v string) error {
 	u, err := url.Parse(v)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return fmt.Errorf("%q is not an http(s) URL; use the origin people see, such as https://id.example.com", v)
+		return fmt.Errorf("%q is not an http(s) URL; use the public origin, such as https://id.example.com", v)
 	}
 	if u.Path == "/" {
 		u.Path = ""
 	}
 	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%q is more than an origin; leave out everything after the host: %s://%s", v, u.Scheme, u.Host)
+		return fmt.Errorf("%q has more than an origin; remove everything after the host: %s://%s", v, u.Scheme, u.Host)
 	}
 	if u.Scheme == "http" && u.Hostname() != "localhost" {
-		return fmt.Errorf("%q is not https; browsers allow passkeys on https only (http://localhost is fine for development)", v)
+		return fmt.Errorf("%q is not https, which passkeys need (except http://localhost, for development)", v)
 	}
 	if net.ParseIP(u.Hostname()) != nil {
 		return fmt.Errorf("%q names an IP address; passkeys need a host name", v)
@@ -221,8 +259,9 @@ func setIssuer(c *Config, v string) error {
 
 func setMTLSOrigin(c *Config, v string) error {
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "https" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%q is not an https origin; use https://mtls.id.example.com, or a port of its own", v)
+	origin := err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil
+	if !origin || strings.TrimSuffix(u.Path, "/")+u.RawQuery+u.Fragment != "" {
+		return fmt.Errorf("%q is not an https origin; use https://mtls.id.example.com, or a separate port", v)
 	}
 	c.MTLSOrigin = &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(strings.ToLower(u.Host), ":443")}
 	return nil
@@ -232,7 +271,7 @@ func address(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		_, port, err := net.SplitHostPort(v)
 		if err != nil || port == "" {
-			return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for every interface", v)
+			return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for all interfaces", v)
 		}
 		*field(c) = v
 		return nil
@@ -250,7 +289,7 @@ func setProxies(c *Config, v string) error {
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if prefix.Bits() == 0 {
-			return fmt.Errorf("%q would believe everybody; name the proxies' own networks", item)
+			return fmt.Errorf("%q would trust everyone; name the networks of the proxies", item)
 		}
 		c.TrustedProxies = append(c.TrustedProxies, prefix.Masked())
 	}
@@ -267,19 +306,19 @@ func setOutbound(c *Config, v string) error {
 		}
 		switch {
 		case err == nil && prefix.Bits() == 0:
-			return fmt.Errorf("%q would allow everything; name the networks that are needed", item)
+			return fmt.Errorf("%q would allow everything; name only the networks you need", item)
 		case err == nil:
 			c.OutboundNetworks = append(c.OutboundNetworks, prefix.Masked())
 		case hostPattern.MatchString(item):
 			c.OutboundHosts = append(c.OutboundHosts, item)
 		default:
-			return fmt.Errorf("%q is neither a network, an address nor a host name; use 10.1.0.0/16, 192.0.2.7 or keys.internal", item)
+			return fmt.Errorf("%q is not a network, address or host name; use 10.1.0.0/16, 192.0.2.7 or keys.internal", item)
 		}
 	}
 	return nil
 }
 
-// setURL never repeats the value: it may hold a password.
+// setURL never repeats the value, which may contain a password.
 func setURL(field func(*Config) *idp.Secret, schemes ...string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		u, err := url.Parse(v)
@@ -319,7 +358,7 @@ func setRegistrationScopes(c *Config, v string) error {
 	c.RegistrationScopes = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, scope := range c.RegistrationScopes {
 		if !scopeToken(scope) {
-			return fmt.Errorf("%q is not a scope; write openid profile email", scope)
+			return fmt.Errorf("%q is not a scope, such as openid profile email", scope)
 		}
 	}
 	return nil
@@ -362,7 +401,7 @@ func duration(field func(*Config) *time.Duration, least, most time.Duration) fun
 	return func(c *Config, v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < least || d > most {
-			return fmt.Errorf("%q is not a time between %v and %v; write 90s, 15m or 12h", v, least, most)
+			return fmt.Errorf("%q is not a duration between %v and %v, such as 90s, 15m or 12h", v, least, most)
 		}
 		*field(c) = d
 		return nil

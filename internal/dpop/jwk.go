@@ -16,11 +16,11 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Algorithms are those that proofs may be signed with: what FAPI 2.0 §5.4 allows, for everybody.
+// Algorithms are the signature algorithms of proofs: those that FAPI 2.0 §5.4 allows, for every client.
 var Algorithms = []string{idp.ES256, idp.EdDSA, idp.PS256}
 
-// jwk is the key in a proof's header (RFC 7517 §4). The lower half is there to be refused. It is read here and not by go-jose,
-// which takes several spellings of one key and says nothing of a private part that it does not know.
+// jwk is the key in a proof's header (RFC 7517 §4). The members in the lower half are parsed in order to reject them. We
+// parse it ourselves, because go-jose accepts several encodings of one key and ignores private members it does not know.
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -41,11 +41,12 @@ type jwk struct {
 
 var errKey = errors.New("jwk of the DPoP proof is not a public key for its alg, which must be ES256, EdDSA or PS256")
 
-// open returns the verification of the algorithm with this key, and the key's thumbprint. Each member has one spelling.
+// open returns a function that verifies signatures by this key, and the key's thumbprint. Each member must have a unique
+// encoding.
 func (k *jwk) open(alg string) (verify func(input, sig []byte) bool, thumbprint string, err error) {
 	for _, private := range []json.RawMessage{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.Other, k.K} {
 		if private != nil { // RFC 9449 §4.3 item 7
-			return nil, "", errors.New("jwk of the DPoP proof is a private key, which is now known to others")
+			return nil, "", errors.New("jwk of the DPoP proof contains a private key; replace it, because it is no longer secret")
 		}
 	}
 	var public any
@@ -74,7 +75,8 @@ func (k *jwk) ec() (any, func(input, sig []byte) bool, error) {
 	if err := errors.Join(errX, errY); err != nil {
 		return nil, nil, err
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...)) // on the curve, or an error
+	// The point is checked to be on the curve.
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,13 +113,13 @@ func (k *jwk) rsa() (any, func(input, sig []byte) bool, error) {
 	}, nil
 }
 
-// bytesOf decodes a member of a key, which must have this length if it is not 0, and must not be empty.
+// bytesOf decodes a member of a key. It must not be empty, and must have this length unless length is 0.
 func bytesOf(member string, length int) ([]byte, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(member)
 	if err != nil || len(b) == 0 || length != 0 && len(b) != length {
 		return nil, errKey
 	}
-	// The decoder skips line breaks, which would give the key a second spelling.
+	// The decoder skips line breaks, which would give the key a second encoding.
 	if base64.RawURLEncoding.EncodedLen(len(b)) != len(member) {
 		return nil, errKey
 	}

@@ -83,7 +83,7 @@ func TestAClientForExchangeAuthenticatesItself(t *testing.T) {
   ]`) {
 		t.Errorf("%v %s", err, out)
 	}
-	for flag, want := range map[string]string{"--public": "authenticate themselves", "--access-token=opaque": "must be jwt for grant_types token-exchange"} {
+	for flag, want := range map[string]string{"--public": "requires client authentication", "--access-token=opaque": "must be jwt for grant_types token-exchange"} {
 		if _, err := add("bad", flag); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", flag, err)
 		}

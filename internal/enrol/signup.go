@@ -100,7 +100,7 @@ func (en *Service) letter(ctx context.Context, email string) (mail.Message, idp.
 	_, err := en.cfg.DB.UserByEmail(ctx, email)
 	switch {
 	case err == nil:
-		return en.cfg.Mailer.AlreadyHere(email, en.cfg.Issuer+"/account"), idp.NewSecret(), nil
+		return en.cfg.Mailer.AccountExists(email, en.cfg.Issuer+"/account"), idp.NewSecret(), nil
 	case !errors.Is(err, idp.ErrNotFound):
 		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
 	}

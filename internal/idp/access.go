@@ -7,47 +7,46 @@ import (
 	"time"
 )
 
-// Access is what a token lets a client do: scopes, at resources, within authorization details. Each of the three may name
-// action classes.
+// Access is what a token allows: scopes, resources and authorization details. Any of them may name action classes.
 type Access struct {
 	Scopes []string
-	// Resources are whom the token is for: those that were asked for (RFC 8707), or the client's own audience.
+	// Resources are the APIs the token is for: the requested ones (RFC 8707), or the client's own audience.
 	Resources []string
 	Details   Details
 }
 
-// A Resource is an API that clients may name in a request (RFC 8707), registered by the operator.
+// A Resource is an API that clients may request tokens for (RFC 8707). The operator registers it.
 type Resource struct {
 	URI         string
-	Description string      // in words for the consent screen; empty: its address
-	Scopes      []string    // what tokens for it may carry
+	Description string      // shown on the consent screen; empty: its address
+	Scopes      []string    // allowed in tokens for it
 	Format      TokenFormat // of tokens for it; empty: the client's
-	// TTL of tokens for it; zero: the client's. The shortest that anybody asks for counts.
+	// TTL of tokens for it; zero: the client's. The shortest of all that apply wins.
 	TTL time.Duration
-	// ActionClasses, if any, make it a resource whose tokens only a step-up for each of them can obtain.
+	// ActionClasses, if any, must each be opened by a step-up before tokens for the resource are issued.
 	ActionClasses []string
 }
 
-// atResource begins the word of a grant that stands for a resource. A scope has no blank (RFC 6749 §3.3).
+// atResource is the prefix of a grant entry that stands for a resource. A scope has no space (RFC 6749 §3.3).
 const atResource = "resource "
 
-// Asks are the words of a grant that a request needs: its scopes, and the resources that it names. The provider itself,
-// for userinfo, is covered by the scopes about the user.
-func (p Policy) Asks(r Request) []string {
-	words := slices.Clone(r.Scopes)
+// GrantEntries returns the grant entries that a request needs: its scopes and the registered resources it names. The
+// provider's own userinfo needs no entry; the scopes about the user cover it.
+func (p Policy) GrantEntries(r Request) []string {
+	entries := slices.Clone(r.Scopes)
 	for _, uri := range r.Resources {
 		if _, registered := p.Resources[uri]; registered {
-			words = append(words, atResource+uri)
+			entries = append(entries, atResource+uri)
 		}
 	}
-	return words
+	return entries
 }
 
-// Say is what a word of a grant lets an application do, for people; empty if there are no words for it.
-func (p Policy) Say(word string) string {
-	uri, resource := strings.CutPrefix(word, atResource)
+// DescribeEntry describes a grant entry to a person; empty if it has no description.
+func (p Policy) DescribeEntry(entry string) string {
+	uri, resource := strings.CutPrefix(entry, atResource)
 	if !resource {
-		return p.Scopes[word].Description
+		return p.Scopes[entry].Description
 	}
 	if text := p.Resources[uri].Description; text != "" {
 		return text
@@ -78,8 +77,8 @@ func (p Policy) ActionClassesOf(a Access) []ActionClass {
 	return classes
 }
 
-// Open filters an access down to what stays allowed at now: whatever names an action class ends with its window, counted
-// from the one authentication. until is when the first of the others will end; zero if none does.
+// Open returns the part of a that is still allowed at now. A part with action classes is allowed until their windows
+// end, counted from the AuthTime of by. until is when the first open window ends; zero if none is open.
 func (p Policy) Open(a Access, by Assurance, now time.Time) (open Access, until time.Time) {
 	within := func(classes ...string) bool {
 		var first time.Time
@@ -87,7 +86,7 @@ func (p Policy) Open(a Access, by Assurance, now time.Time) (open Access, until 
 			if name == "" {
 				continue
 			}
-			end := by.AuthTime.Add(p.ActionClasses[name].Window) // one that is no longer configured has no window
+			end := by.AuthTime.Add(p.ActionClasses[name].Window) // a class that is no longer configured has no window
 			if !slices.Contains(by.ActionClasses, name) || !now.Before(end) {
 				return false
 			}
@@ -109,7 +108,7 @@ func (p Policy) Open(a Access, by Assurance, now time.Time) (open Access, until 
 	return open, until
 }
 
-// filter returns what is ok of a list: mostly all, and then it is the list itself. So whoever gets it changes nothing in it.
+// filter returns the elements that are ok. If all are, it returns list itself, so callers must not change the result.
 func filter[S ~[]E, E any](list S, ok func(E) bool) S {
 	for i := range list {
 		if ok(list[i]) {
@@ -126,7 +125,7 @@ func filter[S ~[]E, E any](list S, ok func(E) bool) S {
 	return list
 }
 
-// Holds reports whether every window that an access needs is open at now.
+// Holds reports whether every window that a needs is open at now.
 func (p Policy) Holds(a Access, by Assurance, now time.Time) bool {
 	open, _ := p.Open(a, by, now)
 	return len(open.Scopes) == len(a.Scopes) && len(open.Resources) == len(a.Resources) && len(open.Details) == len(a.Details)

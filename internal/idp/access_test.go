@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// risky knows two windows of different length, each opened by a scope, a resource or a type.
+// risky has two windows of different lengths, each named by a scope, a resource and a type.
 var risky = Policy{
 	ActionClasses: map[string]ActionClass{"short": {Name: "short", Window: time.Minute}, "long": {Name: "long", Window: time.Hour}},
 	Scopes:        map[string]Scope{"s": {ActionClass: "short"}, "l": {ActionClass: "long"}, "lost": {ActionClass: "nowhere"}},
@@ -38,7 +38,7 @@ func TestActionClassesComeFromScopesResourcesAndDetails(t *testing.T) {
 	}
 }
 
-func TestAnAccessEndsWithTheFirstOfItsWindowsAndLosesThemOneByOne(t *testing.T) {
+func TestOpenDropsEachPartWhenItsWindowEnds(t *testing.T) {
 	all := Access{
 		Scopes: []string{"openid", "s", "l", "lost"}, Resources: []string{"none", "both", "elsewhere"},
 		Details: Details{{Type: "t"}, {Type: "free"}, {Type: "unknown"}},
@@ -57,47 +57,47 @@ func TestAnAccessEndsWithTheFirstOfItsWindowsAndLosesThemOneByOne(t *testing.T) 
 			Access{[]string{"openid", "s", "l"}, []string{"none", "both", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}},
 			at(time.Minute),
 		},
-		{"the short one over", by, at(time.Minute), Access{[]string{"openid", "l"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, at(time.Hour)},
-		{"both over", by, at(time.Hour), Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
+		{"the short window ended", by, at(time.Minute), Access{[]string{"openid", "l"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, at(time.Hour)},
+		{"both ended", by, at(time.Hour), Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
 		{
-			"one never opened, or closed",
+			"one never opened, or closed by the user",
 			Assurance{AuthTime: noon, ActionClasses: []string{"short"}},
 			noon,
 			Access{[]string{"openid", "s"}, []string{"none", "elsewhere"}, Details{{Type: "t"}, {Type: "free"}}},
 			at(time.Minute),
 		},
-		{"nobody there", Assurance{}, noon, Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
+		{"no authentication", Assurance{}, noon, Access{[]string{"openid"}, []string{"none", "elsewhere"}, Details{{Type: "free"}}}, time.Time{}},
 	} {
 		open, until := risky.Open(all, tc.by, tc.now)
 		if diff := cmp.Diff(tc.open, open); diff != "" || !until.Equal(tc.until) {
 			t.Errorf("%s: until %v, want %v; (-want +got):\n%s", tc.name, until, tc.until, diff)
 		}
 		if !risky.Holds(open, tc.by, tc.now) || risky.Holds(all, tc.by, tc.now) {
-			t.Errorf("%s: what is open holds, and what is not does not", tc.name)
+			t.Errorf("%s: Holds disagrees with Open", tc.name)
 		}
 	}
 }
 
-func TestAClosedWindowOpensNothing(t *testing.T) {
+func TestAClosedWindowIsNoLongerOpen(t *testing.T) {
 	s := &Session{UserID: "u", SeenAt: noon, Authentications: []HeldAuthentication{held("a", time.Minute, opened("payments", "keys"), hardware)}}
 	need := Requirement{ActionClasses: []ActionClass{policy.ActionClasses["payments"]}}
 	if s.CloseWindow("b", "payments") || s.CloseWindow("a", "unknown") || !s.CloseWindow("a", "payments") || s.CloseWindow("a", "payments") {
-		t.Error("a window is closed once, where it is")
+		t.Error("CloseWindow must succeed once, and only for an open window")
 	}
 	if _, check := policy.Choose(s, "", need, false, noon); check != CheckActionClass {
-		t.Errorf("closed, and the check is %q", check)
+		t.Errorf("after closing: got check %q", check)
 	}
 	got, check := policy.Choose(s, "", Requirement{}, false, noon)
 	if diff := cmp.Diff([]string{"keys"}, got.ActionClasses); diff != "" || check != "" {
-		t.Errorf("%q: the other stays open (-want +got): %s", check, diff)
+		t.Errorf("check %q; the other window must stay open (-want +got): %s", check, diff)
 	}
-	s.Gain(held("b", 0, opened("payments")).Authentication)
+	s.AddAuthentication(held("b", 0, opened("payments")).Authentication)
 	if _, check := policy.Choose(s, "", need, false, noon); check != "" {
-		t.Errorf("confirmed again, and the check is %q", check)
+		t.Errorf("after another step-up: got check %q", check)
 	}
 }
 
-func TestADetailIsSaidInTheWordsOfItsType(t *testing.T) {
+func TestDetailsAreRenderedWithTheDescriptionOfTheirType(t *testing.T) {
 	long := strings.Repeat("x", 200)
 	for _, tc := range []struct{ description, detail, want string }{
 		{"Pay {amount} {currency} to {creditor.name}", `{"amount":1.50,"currency":"EUR","creditor":{"name":"Acme"}}`, "Pay 1.50 EUR to Acme"},
@@ -121,7 +121,7 @@ func TestADetailIsSaidInTheWordsOfItsType(t *testing.T) {
 	}
 	many := DetailType{Description: strings.Repeat("{a}", 6)}.Words(Detail{JSON: `{"a":"` + long + `"}`})
 	if n := len([]rune(many)); n != maxWords {
-		t.Errorf("%d characters are more than anybody reads", n)
+		t.Errorf("%d characters, want %d", n, maxWords)
 	}
 	for description, ok := range map[string]bool{
 		"Pay {amount} to {creditor.name}": true, "Pay": true, "{": false, "}": false, "{}": false, "{a": false, "{a b}": false, "{a{b}}": false, "a}": false,

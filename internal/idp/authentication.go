@@ -17,17 +17,17 @@ const (
 	PurposeRegister Purpose = "register"
 )
 
-// An Authentication is the immutable record of one finished assertion. What it satisfies is derived from its fields by
-// the table of the design, §2, and never stored.
+// An Authentication is the immutable record of one finished assertion. The acr values it satisfies are derived from its
+// fields (docs/design.md, "Assurance is derived, never stored").
 type Authentication struct {
 	ID        string    `json:"id"`
 	UserID    string    `json:"user"`
 	PasskeyID string    `json:"passkey"`
 	At        time.Time `json:"at"`
 	Purpose   Purpose   `json:"purpose"`
-	// Interaction is the one the ceremony was run in.
+	// Interaction is the ID of the interaction that the ceremony belonged to.
 	Interaction string `json:"interaction"`
-	// ActionClasses are the classes of risky action that this ceremony was run for; a sign-in has none.
+	// ActionClasses are the action classes that this ceremony confirmed; none for a sign-in.
 	ActionClasses []string `json:"classes,omitempty"`
 	// ClientID is the client whose request the step-up was for, empty for our own pages; FirstParty says that it is one of
 	// the house. Windows are theirs.
@@ -37,12 +37,12 @@ type Authentication struct {
 	UserVerified   bool `json:"uv"`
 	BackupEligible bool `json:"be"`
 	BackedUp       bool `json:"bs"`
-	// HardwareBound is Passkey.HardwareBound at that time.
+	// HardwareBound is the value of Passkey.HardwareBound when the assertion was made.
 	HardwareBound bool `json:"hw"`
 }
 
-// ACRs returns the standard acr values this assertion satisfied when it was made, strongest first; nil without user
-// verification.
+// ACRs returns the standard acr values that this assertion satisfied when it was made, strongest first. Without user
+// verification it returns nil.
 func (a Authentication) ACRs() []string {
 	switch {
 	case !a.UserVerified:
@@ -54,8 +54,8 @@ func (a Authentication) ACRs() []string {
 	}
 }
 
-// AMR returns the authentication methods (RFC 8176, and pop of EAP ACR Values 1.0). It never says pin, fpt or face,
-// which WebAuthn does not tell, and hwk only with proof.
+// AMR returns the authentication methods (RFC 8176, and pop of EAP ACR Values 1.0). It never contains pin, fpt or face,
+// because WebAuthn does not report them, and contains hwk only if attestation proved it.
 func (a Authentication) AMR() []string {
 	switch {
 	case !a.UserVerified:
@@ -69,16 +69,16 @@ func (a Authentication) AMR() []string {
 	}
 }
 
-// AuthTime is the auth_time claim: At in whole seconds (OIDC Core §2). Ages are counted from it, so that the client,
-// which sees nothing finer, comes to the same answer.
+// AuthTime is the auth_time claim: At in whole seconds (OIDC Core §2). Ages are counted from it, so a client that
+// computes an age from auth_time gets the same answer.
 func (a Authentication) AuthTime() time.Time { return a.At.Truncate(time.Second) }
 
-// An Assurance is what one issued token says about the authentication it was derived from.
+// An Assurance is what an issued token says about the one authentication it was derived from.
 type Assurance struct {
 	AuthenticationID string    `json:"authentication"`
 	ACR              string    `json:"acr,omitempty"` // empty: none
 	AMR              []string  `json:"amr"`
 	AuthTime         time.Time `json:"auth_time"`
-	// ActionClasses whose windows this authentication opened; each ends at AuthTime plus the class's window.
+	// ActionClasses are the classes that this authentication opened; each window ends at AuthTime plus its length.
 	ActionClasses []string `json:"classes,omitempty"`
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stepward/stepward/internal/x509name"
 )
 
-// A CertificateName is what the certificate of a client with tls_client_auth says who it is: exactly one of these (RFC 8705
-// §2.1.2). Which certificates are believed is the operator's choice of CAs.
+// A CertificateName identifies a client with tls_client_auth by its certificate. Exactly one field is set (RFC 8705
+// §2.1.2). The operator decides which CAs are trusted.
 type CertificateName struct {
 	SubjectDN string `json:"tls_client_auth_subject_dn,omitempty"` // RFC 4514
 	SANDNS    string `json:"tls_client_auth_san_dns,omitempty"`
@@ -22,9 +22,9 @@ type CertificateName struct {
 	SANEmail  string `json:"tls_client_auth_san_email,omitempty"`
 }
 
-// In reports whether the certificate bears the name: the whole subject, or one of its alternative names. A name that has
-// a fault, or that is several, is in no certificate.
-func (n CertificateName) In(cert *x509.Certificate) bool {
+// Matches reports whether the certificate has this name, as its whole subject or as one of its alternative names. An invalid
+// name, or one with several fields set, matches no certificate.
+func (n CertificateName) Matches(cert *x509.Certificate) bool {
 	if n.fault() != "" {
 		return false
 	}
@@ -36,12 +36,12 @@ func (n CertificateName) In(cert *x509.Certificate) bool {
 		}
 		got, err := x509name.Subject(cert.RawSubject)
 		return err == nil && got.Equal(want)
-	case n.SANDNS != "": // a wildcard in the certificate is a string like others: it names no single client
+	case n.SANDNS != "": // compared literally: a wildcard certificate names no single client
 		return slices.ContainsFunc(cert.DNSNames, func(name string) bool { return strings.EqualFold(name, n.SANDNS) })
 	case n.SANURI != "":
 		return slices.ContainsFunc(cert.URIs, func(u *url.URL) bool { return u.String() == n.SANURI })
 	case n.SANIP != "":
-		want := netip.MustParseAddr(n.SANIP).Unmap() // fault has tried it
+		want := netip.MustParseAddr(n.SANIP).Unmap() // fault has parsed it
 		for _, raw := range cert.IPAddresses {
 			if got, ok := netip.AddrFromSlice(raw); ok && got.Unmap() == want {
 				return true
@@ -53,7 +53,7 @@ func (n CertificateName) In(cert *x509.Certificate) bool {
 	}
 }
 
-// fault says what is wrong with a name; "" if nothing.
+// fault describes what is wrong with a name; "" if nothing.
 func (n CertificateName) fault() string {
 	given := 0
 	for _, v := range []string{n.SubjectDN, n.SANDNS, n.SANURI, n.SANIP, n.SANEmail} {
@@ -92,12 +92,12 @@ func (n CertificateName) fault() string {
 	return ""
 }
 
-// visible reports whether s is of visible ASCII characters alone.
+// visible reports whether s consists of visible ASCII characters.
 func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= 0x20 || r > 0x7e })
 }
 
-// CertificateThumbprint is the x5t#S256 of a certificate (RFC 8705 §3.1).
+// CertificateThumbprint returns the x5t#S256 of a certificate (RFC 8705 §3.1).
 func CertificateThumbprint(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.Raw)
 	return base64.RawURLEncoding.EncodeToString(sum[:])

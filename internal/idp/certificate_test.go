@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/x509name"
 )
 
-// certificate makes one of this subject (ASN.1 order) and with the names that edit adds.
+// certificate returns a certificate with this subject (ASN.1 order), changed by edit.
 func certificate(t testing.TB, subject pkix.RDNSequence, edit func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -57,43 +57,43 @@ func rdn(parts ...any) (set pkix.RelativeDistinguishedNameSET) {
 	return set
 }
 
-func TestASubjectIsComparedAsADistinguishedName(t *testing.T) {
+func TestSubjectsAreComparedAsDistinguishedNames(t *testing.T) {
 	subject := pkix.RDNSequence{rdn(oidC, "DE"), rdn(oidO, `Bank, "Süd" + Söhne `), rdn(oidOU, "api", oidCN, "acme")}
 	cert := certificate(t, subject, nil)
 	const o = `O=Bank\, \"Süd\" \+ Söhne\ `
 	for text, want := range map[string]bool{
 		"OU=api+CN=acme," + o + ",C=DE":                                               true,
-		"CN=acme+OU=api," + o + ",C=DE":                                               true, // a set has no order
+		"CN=acme+OU=api," + o + ",C=DE":                                               true, // sets are unordered
 		"cn = acme + ou = api , " + o + " , c = DE":                                   true,
 		`2.5.4.3=acme+2.5.4.11=api,2.5.4.10=Bank\2c \22S\c3\bcd\22 \2b Söhne\20,C=DE`: true,
 		"CN=#0c0461636d65+OU=api," + o + ",C=DE":                                      true,
-		"C=DE," + o + ",CN=acme+OU=api":                                               false, // the other way round
-		"CN=acme," + o + ",C=DE":                                                      false, // a part is missing
-		"CN=acme+OU=api," + o + ",C=DE,DC=example":                                    false, // a part too many
-		"CN=acme,OU=api," + o + ",C=DE":                                               false, // two parts instead of one of two attributes
+		"C=DE," + o + ",CN=acme+OU=api":                                               false, // reversed
+		"CN=acme," + o + ",C=DE":                                                      false, // missing part
+		"CN=acme+OU=api," + o + ",C=DE,DC=example":                                    false, // additional part
+		"CN=acme,OU=api," + o + ",C=DE":                                               false, // two RDNs instead of one with two attributes
 		"CN=Acme+OU=api," + o + ",C=DE":                                               false, // letter case
-		`CN=acme+OU=api,O=Bank\, \"Süd\" \+ Söhne,C=DE`:                               false, // the space at its end
+		`CN=acme+OU=api,O=Bank\, \"Süd\" \+ Söhne,C=DE`:                               false, // without the trailing space
 		"OU=acme+CN=api," + o + ",C=DE":                                               false,
 		"CN=acm":                                                                      false,
 		"":                                                                            false,
 	} {
-		if got := (CertificateName{SubjectDN: text}).In(cert); got != want {
+		if got := (CertificateName{SubjectDN: text}).Matches(cert); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	if !(CertificateName{SubjectDN: "2.5.4.97=PSDDE-BAFIN-123"}).In(certificate(t, pkix.RDNSequence{rdn(oidID, "PSDDE-BAFIN-123")}, nil)) {
-		t.Error("an attribute by its number")
+	if !(CertificateName{SubjectDN: "2.5.4.97=PSDDE-BAFIN-123"}).Matches(certificate(t, pkix.RDNSequence{rdn(oidID, "PSDDE-BAFIN-123")}, nil)) {
+		t.Error("an attribute named by its OID was not found")
 	}
 	number, err := asn1.Marshal(pkix.RDNSequence{rdn(oidCN, 42)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := x509name.Subject(number); err == nil {
-		t.Error("a number is no text")
+		t.Error("a subject with a number was accepted")
 	}
 }
 
-func TestAnAlternativeNameIsOneOfTheCertificates(t *testing.T) {
+func TestAnAlternativeNameMustBeInTheCertificate(t *testing.T) {
 	uri, err := url.Parse("spiffe://acme/api")
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestAnAlternativeNameIsOneOfTheCertificates(t *testing.T) {
 		want bool
 	}{
 		{CertificateName{SANDNS: "api.example"}, true},
-		{CertificateName{SANDNS: "only.example"}, false}, // the common name is none of them
+		{CertificateName{SANDNS: "only.example"}, false}, // the common name does not count
 		{CertificateName{SANDNS: "a.wild.example"}, false},
 		{CertificateName{SANDNS: "*.wild.example"}, false},
 		{CertificateName{SANDNS: "example"}, false},
@@ -122,16 +122,16 @@ func TestAnAlternativeNameIsOneOfTheCertificates(t *testing.T) {
 		{CertificateName{SANIP: "192.0.2.8"}, false},
 		{CertificateName{SANEmail: "api@acme.example"}, true},
 		{CertificateName{SANEmail: "api@evil.example"}, false},
-		{CertificateName{SANEmail: "api@acme.example", SANDNS: "api.example"}, false}, // one of two would be no name
+		{CertificateName{SANEmail: "api@acme.example", SANDNS: "api.example"}, false}, // two names are invalid
 		{CertificateName{}, false},
 	} {
-		if got := row.name.In(cert); got != row.want {
+		if got := row.name.Matches(cert); got != row.want {
 			t.Errorf("%+v: %v", row.name, got)
 		}
 	}
 }
 
-func TestAClientWithACertificateHasExactlyOneNameForIt(t *testing.T) {
+func TestACertificateNameHasExactlyOneField(t *testing.T) {
 	for want, name := range map[string]CertificateName{
 		"":                            {SubjectDN: "CN=acme,O=Acme"},
 		"exactly one":                 {},

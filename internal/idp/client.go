@@ -16,7 +16,7 @@ const (
 	AuthMethodNone       = "none"
 )
 
-// TokenFormat says how a client's access tokens look.
+// TokenFormat is the format of a client's access tokens.
 type TokenFormat string
 
 const (
@@ -24,7 +24,7 @@ const (
 	FormatOpaque TokenFormat = "opaque"
 )
 
-// A Client is a registered relying party; it may also be a resource server that introspects.
+// A Client is a registered relying party. It may also be a resource server that introspects tokens.
 type Client struct {
 	ID         string       `json:"client_id"`
 	Name       string       `json:"client_name"`
@@ -36,31 +36,33 @@ type Client struct {
 	Policy     ClientPolicy `json:"policy"`
 	Native     bool         `json:"native,omitempty"` // RFC 8252: private-use schemes, loopback on any port
 	FirstParty bool         `json:"first_party,omitempty"`
-	// ResourceServer lets the client introspect tokens that are meant for it (its ID is among their audience).
+	// ResourceServer lets the client introspect tokens whose audience contains its ID.
 	ResourceServer bool `json:"resource_server,omitempty"`
 
 	AuthMethod string         `json:"token_endpoint_auth_method"`
 	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
-	// JWKS holds the public keys of a client that signs, or of the certificates it makes for itself; or JWKSURI says where it
-	// publishes them. AuthAlg, if set, is the one algorithm that it signs its assertions with.
+	// JWKS holds the client's public keys, for signatures or for self-signed certificates; JWKSURI is where the client
+	// publishes them instead. AuthAlg, if set, is the only algorithm allowed for its assertions.
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
 	JWKSURI string              `json:"jwks_uri,omitempty"`
 	AuthAlg string              `json:"token_endpoint_auth_signing_alg,omitempty"`
 
-	// SubjectType says which sub the client sees; empty: public. SectorIdentifierURI, if set, names the sector of a pairwise one.
+	// SubjectType is the kind of sub the client sees; empty: public. SectorIdentifierURI, if set, determines the sector
+	// of a pairwise sub.
 	SubjectType         SubjectType `json:"subject_type,omitempty"`
 	SectorIdentifierURI string      `json:"sector_identifier_uri,omitempty"`
 
-	// CertificateName is who the certificate of a client with tls_client_auth says it is.
+	// CertificateName is the name expected in the certificate of a client with tls_client_auth.
 	CertificateName
-	// CertificateBound binds the client's tokens to the TLS certificate it gets them with (RFC 8705 §3.4).
+	// CertificateBound binds the client's tokens to the TLS certificate it requests them with (RFC 8705 §3.4).
 	CertificateBound bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
-	// Where the client wants to hear that a session ended in which it was given tokens: from us, or by a frame in the browser
-	// (OpenID Connect Back-Channel Logout 1.0 §2.2, Front-Channel Logout 1.0 §2). It always gets a sid, required or not.
+	// The client is notified here when a session in which it received tokens ends: by the provider, or by a frame in
+	// the browser (OpenID Connect Back-Channel Logout 1.0 §2.2, Front-Channel Logout 1.0 §2). We always send a sid,
+	// required or not.
 	BackchannelLogoutURI              string   `json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired  bool     `json:"backchannel_logout_session_required,omitempty"`
 	FrontchannelLogoutURI             string   `json:"frontchannel_logout_uri,omitempty"`
@@ -69,25 +71,25 @@ type Client struct {
 	Scopes                            []string `json:"scopes"`
 	// Audience of the client's access tokens; empty: the issuer.
 	Audience []string `json:"audience,omitempty"`
-	// Resources the client may ask tokens for (RFC 8707); empty: every registered one.
+	// Resources that the client may request tokens for (RFC 8707); empty: every registered one.
 	Resources []string `json:"resources,omitempty"`
-	// Serves names the registered resources that a resource server is: it may introspect tokens for them.
+	// Serves lists the registered resources that a resource server implements; it may introspect tokens for them.
 	Serves []string `json:"serves,omitempty"`
-	// DetailTypes are the types of authorization_details that the client may ask for; empty: none (RFC 9396 §10).
+	// DetailTypes are the authorization_details types that the client may request; empty: none (RFC 9396 §10).
 	DetailTypes []string `json:"authorization_details_types,omitempty"`
 
-	// DPoPBound refuses token requests of the client without a DPoP proof, so that its access tokens are all bound to a key
-	// of its (RFC 9449 §5.2). Proofs that come are honoured without it.
+	// DPoPBound requires a DPoP proof on every token request, so that all access tokens of the client are bound to its
+	// key (RFC 9449 §5.2). Without it, proofs are optional.
 	DPoPBound bool `json:"dpop_bound_access_tokens,omitempty"`
-	// RequirePAR refuses authorization requests of the client that it did not push (RFC 9126 §6).
+	// RequirePAR rejects authorization requests that the client did not push (RFC 9126 §6).
 	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
 
-	// RequestObjectAlg, if set, is the one algorithm of the client's request objects (RFC 9101); RequestURIs are the addresses
-	// where it may say that they are; RequireSignedRequest refuses requests that are not signed.
+	// RequestObjectAlg, if set, is the only algorithm allowed for the client's request objects (RFC 9101). RequestURIs
+	// are the addresses it may pass as request_uri. RequireSignedRequest rejects unsigned requests.
 	RequestObjectAlg     string   `json:"request_object_signing_alg,omitempty"`
 	RequestURIs          []string `json:"request_uris,omitempty"`
 	RequireSignedRequest bool     `json:"require_signed_request_object,omitempty"`
-	// ResponseAlg signs authorization responses for which the client asks so (JARM §3); empty: ES256.
+	// ResponseAlg signs authorization responses when the client requests a signed one (JARM §3); empty: ES256.
 	ResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
 
 	DefaultACRValues []string       `json:"default_acr_values,omitempty"`
@@ -95,22 +97,22 @@ type Client struct {
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`
 
 	IDTokenAlg string `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
-	// UserInfoAlg signs the answers of userinfo (OIDC Core §5.3.2); empty: they are plain JSON.
+	// UserInfoAlg signs userinfo responses (OIDC Core §5.3.2); empty: plain JSON.
 	UserInfoAlg string `json:"userinfo_signed_response_alg,omitempty"`
-	// IntrospectionAlg signs introspection responses for which the client asks so (RFC 9701); empty: RS256.
+	// IntrospectionAlg signs introspection responses when the client requests a signed one (RFC 9701); empty: RS256.
 	IntrospectionAlg string        `json:"introspection_signed_response_alg,omitempty"`
 	AccessFormat     TokenFormat   `json:"access_token_format,omitempty"` // empty: jwt
 	AccessTTL        time.Duration `json:"access_token_ttl,omitempty"`    // zero: the provider's default
 
-	// InitiateLoginURI is where others may send a person who wants to sign in to the client (OIDC Core §4).
+	// InitiateLoginURI is where other sites may send a person who wants to sign in to the client (OIDC Core §4).
 	InitiateLoginURI string `json:"initiate_login_uri,omitempty"`
 
-	// Dynamic says that the client described itself (RFC 7591): the operator has checked nothing of it.
+	// Dynamic means that the client registered itself (RFC 7591). The operator has not checked its metadata.
 	Dynamic bool `json:"dynamic,omitempty"`
-	// DocumentUntil is how long the document at the client's ID, which describes it, need not be fetched again; zero for clients
-	// without one (draft-ietf-oauth-client-id-metadata-document).
+	// DocumentUntil is when the metadata document at the client's ID must be fetched again; zero for clients without
+	// one (draft-ietf-oauth-client-id-metadata-document).
 	DocumentUntil time.Time `json:"document_until,omitzero"`
-	// What a dynamic client said of its software. The statement is a JWT, verified when it was sent.
+	// What a dynamic client claims about its software. The statement is a JWT, verified at registration.
 	SoftwareID        string `json:"software_id,omitempty"`
 	SoftwareVersion   string `json:"software_version,omitempty"`
 	SoftwareStatement string `json:"software_statement,omitempty"`
@@ -118,8 +120,9 @@ type Client struct {
 	CreatedAt  time.Time `json:"-"`
 	UpdatedAt  time.Time `json:"-"`
 	DisabledAt time.Time `json:"-"`
-	// RegistrationHash is the Secret.Hash of the token with which a dynamic client manages its registration (RFC 7592), UsedAt
-	// when it was last used, to the day. Both are stored beside the metadata, and empty for every other client.
+	// RegistrationHash is the Secret.Hash of the token with which a dynamic client manages its registration (RFC 7592).
+	// UsedAt is when the client was last used, to the day. Both are stored beside the metadata, and empty for other
+	// clients.
 	RegistrationHash string    `json:"-"`
 	UsedAt           time.Time `json:"-"`
 }
@@ -132,15 +135,15 @@ type ClientSecret struct {
 	ExpiresAt time.Time // zero: never
 }
 
-// Public reports whether the client has nothing to authenticate with.
+// Public reports whether the client does not authenticate.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }
 
-// ByCertificate reports whether the client authenticates itself in the TLS handshake (RFC 8705 §2).
+// ByCertificate reports whether the client authenticates in the TLS handshake (RFC 8705 §2).
 func (c Client) ByCertificate() bool {
 	return c.AuthMethod == AuthMethodTLS || c.AuthMethod == AuthMethodSelfSigned
 }
 
-// HasSecret reports, in time that does not depend on the values, whether s is one of the client's live secrets.
+// HasSecret reports in constant time whether s is one of the client's unexpired secrets.
 func (c Client) HasSecret(s Secret, now time.Time) bool {
 	found := false
 	for _, secret := range c.Secrets {
@@ -152,7 +155,7 @@ func (c Client) HasSecret(s Secret, now time.Time) bool {
 	return found
 }
 
-// A Grant is what a user allowed a client; consent is asked for what is not in it.
+// A Grant records what a user allowed a client. A request beyond it needs consent.
 type Grant struct {
 	UserID    string
 	ClientID  string
@@ -161,41 +164,42 @@ type Grant struct {
 	UpdatedAt time.Time
 }
 
-// A Family is what one authorization code produced: its access tokens and, with offline_access, its refresh tokens. It
-// lives and is revoked as a whole (RFC 9700 §4.14.2).
+// A Family is the set of tokens from one authorization code or device code: access tokens and, with offline_access,
+// refresh tokens. It is revoked as a whole (RFC 9700 §4.14.2).
 type Family struct {
 	ID        string
 	ClientID  string
 	UserID    string
 	SessionID string
 	Scopes    []string
-	Audience  []string // the client's own
-	Resources []string // asked for (RFC 8707); empty: tokens are for Audience
+	Audience  []string // the client's
+	Resources []string // requested (RFC 8707); empty: tokens are for Audience
 	Details   Details
-	// Assurance is without the action classes whose windows the user has closed since.
+	// Assurance lacks the action classes whose windows the user has closed since.
 	Assurance Assurance
 	Claims    string // the claims request parameter, as JSON; empty: none
-	// Confirmation is what its first access token is bound to. A family that is bound gives out bound tokens alone; the
+	// Confirmation is the key that the first access token is bound to. A bound family issues only bound tokens, and the
 	// refresh tokens of a public client are bound to the same key (RFC 9449 §5, RFC 8705 §4).
 	Confirmation Confirmation
 	// Offline families outlive the session (offline_access).
 	Offline bool
-	// HandleHash finds the family of a refresh token; CurrentHash is the one that may be used, PreviousHash the one it
-	// replaced, honoured for a short grace after RotatedAt, which lies ahead while nobody has the current one. Empty without
-	// refresh tokens.
+	// HandleHash finds the family of a refresh token. CurrentHash is the token in use; PreviousHash is the one before
+	// it, accepted for a short grace after RotatedAt. RotatedAt is in the future while the current token was never
+	// delivered. All are empty without refresh tokens.
 	HandleHash, CurrentHash, PreviousHash string
 	RotatedAt                             time.Time
 	CreatedAt                             time.Time
 	ExpiresAt                             time.Time
 	RevokedAt                             time.Time
-	// WatchFrom is when to look first whether the session still lives, because the client wants to hear of its end; zero: it
-	// does not. It is of the moment the family begins, and not stored with it.
+	// WatchFrom is when to check first whether the session is still live, because the client wants logout
+	// notifications; zero: no check. It is used when the family is created, and not stored in it.
 	WatchFrom time.Time
-	// Granted: the family hangs from the user's grant to the client, without which it does not begin. Not stored either.
+	// Granted means that the family depends on the user's grant to the client and is not created without it. Not
+	// stored.
 	Granted bool
 }
 
-// Access is all that tokens of the family can be for.
+// Access returns everything that tokens of the family may be used for.
 func (f Family) Access() Access {
 	if len(f.Resources) > 0 {
 		return Access{Scopes: f.Scopes, Resources: f.Resources, Details: f.Details}

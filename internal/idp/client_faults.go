@@ -21,17 +21,17 @@ const (
 // maxURI bounds every URI of a registration, in bytes.
 const maxURI = 2048
 
-// GrantTypes are all of them.
+// GrantTypes are all supported grant types.
 var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange}
 
-// SignsIn reports whether a grant begins with a person who signs in.
+// SignsIn reports whether the grant starts with a person signing in.
 func SignsIn(grant string) bool { return grant == GrantAuthorizationCode || grant == GrantDeviceCode }
 
 // IDTokenAlgorithms are the algorithms ID tokens may be signed with.
 var IDTokenAlgorithms = []string{ES256, EdDSA, PS256, RS256}
 
-// Faults returns what is wrong with a registration, each as a sentence that begins with the metadata's name; nil if it
-// can be stored. It is the one gate for clients from the command line, the admin API and dynamic registration.
+// Faults returns what is wrong with a registration, each a sentence that begins with the name of the member; nil if it
+// can be stored. It validates clients from the command line, the admin API and dynamic registration alike.
 func (c Client) Faults(p Policy) (faults []string) {
 	for _, check := range clientChecks {
 		faults = append(faults, check.faults(c, p)...)
@@ -45,7 +45,7 @@ type clientCheck struct {
 	faults func(c Client, p Policy) []string
 }
 
-// rule returns a check with one sentence.
+// rule returns a check that reports one sentence if broken.
 func rule(name, sentence string, broken func(c Client, p Policy) bool) clientCheck {
 	return clientCheck{name, func(c Client, p Policy) []string {
 		if broken(c, p) {
@@ -55,7 +55,7 @@ func rule(name, sentence string, broken func(c Client, p Policy) bool) clientChe
 	}}
 }
 
-// each returns a check with a sentence for each value that is at fault; fault returns "" for those that are not.
+// each returns a check that runs fault on every value; fault returns "" for a valid one.
 func each[V any](name string, values func(c Client) []V, fault func(c Client, p Policy, v V) string) clientCheck {
 	return clientCheck{name, func(c Client, p Policy) (faults []string) {
 		for _, v := range values(c) {
@@ -67,23 +67,24 @@ func each[V any](name string, values func(c Client) []V, fault func(c Client, p 
 	}}
 }
 
-// clientChecks are all rules for registrations, in the order in which their sentences are told.
+// clientChecks are all rules for registrations, in the order in which they are reported.
 var clientChecks = []clientCheck{
 	rule("id", "client_id must be 1 to 128 visible ASCII characters", func(c Client, _ Policy) bool {
 		return c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0
 	}),
-	rule("name", "client_name must be 1 to 80 characters for people to read, none of them invisible", func(c Client, _ Policy) bool {
+	rule("name", "client_name must be 1 to 80 printable characters, none of them invisible", func(c Client, _ Policy) bool {
 		name, ok := NormalizeClientName(c.Name)
 		return !ok || name != c.Name
 	}),
 	{"policy", func(c Client, _ Policy) []string { return c.policyFaults() }},
-	rule("native", "policy compatible is not for native clients: without PKCE any application on the device can use their codes", // RFC 8252 §8.1
+	rule("native", // RFC 8252 §8.1
+		"policy compatible is not for native clients: without PKCE any application on the device can use their codes",
 		func(c Client, _ Policy) bool { return c.Native && c.Policy == PolicyCompatible }),
 	{"authentication", func(c Client, _ Policy) []string { return c.authenticationFaults() }},
 	{"keys", func(c Client, _ Policy) []string { return c.keyFaults() }},
 	{"requests", func(c Client, _ Policy) []string { return c.requestFaults() }},
 	{"subject", func(c Client, _ Policy) []string { return c.subjectFaults() }},
-	rule("resource_server", "resource_server must authenticate; none will not do", func(c Client, _ Policy) bool {
+	rule("resource_server", "resource_server must authenticate; token_endpoint_auth_method none is not allowed", func(c Client, _ Policy) bool {
 		return c.Public() && c.ResourceServer
 	}),
 	each("grants", func(c Client) []string { return c.GrantTypes }, func(_ Client, _ Policy, grant string) string {
@@ -92,17 +93,20 @@ var clientChecks = []clientCheck{
 		}
 		return fmt.Sprintf("grant_types %q is not supported; use %s", grant, strings.Join(GrantTypes, ", "))
 	}),
-	rule("machine", "grant_types client_credentials is for clients that authenticate themselves; none will not do", // RFC 6749 §4.4
+	rule("machine", // RFC 6749 §4.4
+		"grant_types client_credentials requires client authentication; token_endpoint_auth_method none is not allowed",
 		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.Public() }),
-	rule("machine_format", "access_token_format must be jwt for grant_types client_credentials: such a token is stored nowhere",
+	rule("machine_format", "access_token_format must be jwt for grant_types client_credentials, because its tokens are not stored",
 		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.AccessFormat == FormatOpaque }),
-	rule("machine_scope", "scope needs at least one for grant_types client_credentials that has no action class and is not about a user",
+	rule("machine_scope",
+		"grant_types client_credentials needs a scope that has no action class and is not about a user",
 		func(c Client, p Policy) bool {
 			return c.has(GrantClientCredentials) && !slices.ContainsFunc(c.Scopes, p.ForMachines)
 		}),
-	rule("exchange", "grant_types token-exchange is for clients that authenticate themselves; none will not do",
+	rule("exchange",
+		"grant_types token-exchange requires client authentication; token_endpoint_auth_method none is not allowed",
 		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.Public() }),
-	rule("exchange_format", "access_token_format must be jwt for grant_types token-exchange: an exchanged token is stored nowhere",
+	rule("exchange_format", "access_token_format must be jwt for grant_types token-exchange, because its tokens are not stored",
 		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.AccessFormat == FormatOpaque }),
 	rule("redirect_uri", "redirect_uris needs at least one for the authorization_code grant", func(c Client, _ Policy) bool {
 		return c.has(GrantAuthorizationCode) && len(c.RedirectURIs) == 0
@@ -116,7 +120,9 @@ var clientChecks = []clientCheck{
 	each("redirect_uris", func(c Client) []string { return c.RedirectURIs }, func(c Client, _ Policy, uri string) string {
 		return about("redirect_uris", uri, redirectFault(uri, c.Native))
 	}),
-	each("post_logout_redirect_uris", func(c Client) []string { return c.PostLogoutRedirectURIs }, func(c Client, _ Policy, uri string) string {
+	each("post_logout_redirect_uris", func(c Client) []string {
+		return c.PostLogoutRedirectURIs
+	}, func(c Client, _ Policy, uri string) string {
 		return about("post_logout_redirect_uris", uri, redirectFault(uri, c.Native))
 	}),
 	{"logout", func(c Client, _ Policy) []string { return c.logoutFaults() }},
@@ -144,7 +150,9 @@ var clientChecks = []clientCheck{
 		return fmt.Sprintf("scope %q is not configured", scope)
 	}),
 	{"access", func(c Client, p Policy) []string { return c.accessFaults(p) }},
-	each("acr", func(c Client) []string { return append(slices.Clone(c.DefaultACRValues), c.MinimumACR) }, func(_ Client, p Policy, acr string) string {
+	each("acr", func(c Client) []string {
+		return append(slices.Clone(c.DefaultACRValues), c.MinimumACR)
+	}, func(_ Client, p Policy, acr string) string {
 		if _, _, known := p.Resolve(acr); acr == "" || known {
 			return ""
 		}
@@ -170,10 +178,10 @@ var clientChecks = []clientCheck{
 	}),
 }
 
-// named is the value of a metadata member.
+// named is a metadata member with its value.
 type named struct{ name, value string }
 
-// about returns the sentence for a value of a list; "" without a reason.
+// about returns the sentence for a faulty value of a list; "" if there is no fault.
 func about(name, value, reason string) string {
 	if reason == "" {
 		return ""
@@ -183,7 +191,7 @@ func about(name, value, reason string) string {
 
 func (c Client) has(grant string) bool { return slices.Contains(c.GrantTypes, grant) }
 
-// authenticationFaults says what the client lacks for its authentication method.
+// authenticationFaults describes what the client lacks for its authentication method.
 func (c Client) authenticationFaults() (faults []string) {
 	switch c.AuthMethod {
 	case AuthMethodNone, AuthMethodPrivateKey, AuthMethodSelfSigned:
@@ -200,12 +208,12 @@ func (c Client) authenticationFaults() (faults []string) {
 			"tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod))
 	}
 	if c.AuthMethod != AuthMethodTLS && c.CertificateName != (CertificateName{}) {
-		faults = append(faults, "tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
+		faults = append(faults, "tls_client_auth_* is only for token_endpoint_auth_method tls_client_auth")
 	}
 	return faults
 }
 
-// accessFaults says what is wrong with the resources and the types of details that a client registers.
+// accessFaults describes what is wrong with the resources and detail types of the client.
 func (c Client) accessFaults(p Policy) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	for name, uris := range map[string][]string{"resources": c.Resources, "serves": c.Serves} {
@@ -226,8 +234,8 @@ func (c Client) accessFaults(p Policy) (faults []string) {
 	return faults
 }
 
-// redirectFault says what is wrong with a redirect URI; "" if nothing: https anywhere, http on a loopback host, and
-// private-use schemes with a dot for native applications (RFC 8252 §7); never a fragment (RFC 6749 §3.1.2).
+// redirectFault describes what is wrong with a redirect URI; "" if nothing. It allows https, http on a loopback host,
+// and for native applications private-use schemes with a dot (RFC 8252 §7), but never a fragment (RFC 6749 §3.1.2).
 func redirectFault(uri string, native bool) string {
 	u, err := url.Parse(uri)
 	switch {

@@ -42,7 +42,7 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 	}
 }
 
-// fapi makes a client one that fapi2 takes.
+// fapi changes c to satisfy policy fapi2.
 func fapi(c *Client) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -52,7 +52,7 @@ func fapi(c *Client) {
 	c.JWKS = &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public()}}}
 }
 
-func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
+func TestEveryFaultOfARegistrationIsReported(t *testing.T) {
 	good := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"https://acme.example/cb"}, Scopes: []string{"openid"}}
 	policy := Policy{Scopes: map[string]Scope{"openid": {}, "reports": {}, "pay": {ActionClass: "payments"}}, Resources: map[string]Resource{"https://api.example": {}}}
 	if faults := good.Faults(policy); faults != nil {
@@ -67,12 +67,12 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"client_name":                func(c *Client) { c.Name = "" },
 		"policy":                     func(c *Client) { c.Policy = "lax" },
 		"token_endpoint_auth_method": func(c *Client) { c.AuthMethod = "tls" },
-		"jwks is needed":             func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
+		"jwks_uri is needed":         func(c *Client) { c.AuthMethod = AuthMethodPrivateKey },
 		"needs a secret":             func(c *Client) { c.AuthMethod = AuthMethodBasic },
 		"not for native":             func(c *Client) { c.Native, c.Policy = true, PolicyCompatible },
 		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
-		"is for token_endpoint_auth_method tls_client_auth alone": func(c *Client) { c.SANDNS = "a.example" },
-		"needed for token_endpoint_auth_method self_signed":       func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
+		"is only for token_endpoint_auth_method tls":        func(c *Client) { c.SANDNS = "a.example" },
+		"needed for token_endpoint_auth_method self_signed": func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
 		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },
@@ -121,14 +121,14 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		},
 		"serves is for":                     func(c *Client) { c.Serves = []string{"https://api.example"} },
 		"authorization_details_types":       func(c *Client) { c.DetailTypes = []string{"payment"} },
-		"client_credentials is for":         func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
+		"client_credentials requires":       func(c *Client) { c.GrantTypes, c.Scopes = []string{GrantClientCredentials}, []string{"reports"} },
 		"backchannel_logout_uri":            func(c *Client) { c.BackchannelLogoutURI = "http://localhost/logout" },
 		"frontchannel_logout_uri must be":   func(c *Client) { c.FrontchannelLogoutURI = "https://acme.example/out#x" },
 		"frontchannel_logout_uri must have": func(c *Client) { c.FrontchannelLogoutURI = "https://other.example/out" },
 		"no action class": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.Scopes = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantClientCredentials}, []string{"openid", "pay"}
 		},
-		"token-exchange is for": func(c *Client) { c.GrantTypes = []string{GrantTokenExchange} },
+		"token-exchange requires": func(c *Client) { c.GrantTypes = []string{GrantTokenExchange} },
 		"jwt for grant_types token-exchange": func(c *Client) {
 			c.AuthMethod, c.Secrets, c.GrantTypes, c.AccessFormat = AuthMethodBasic, make([]ClientSecret, 1), []string{GrantTokenExchange}, FormatOpaque
 		},
@@ -157,11 +157,11 @@ func FuzzRegisteredRedirectURI(f *testing.F) {
 			}
 			u, err := url.Parse(uri)
 			if err != nil || strings.Contains(uri, "#") || u.User != nil || len(uri) > 2048 {
-				t.Fatalf("%q is taken", uri)
+				t.Fatalf("%q was accepted", uri)
 			}
 			private := native && strings.Contains(u.Scheme, ".")
 			if !private && u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
-				t.Errorf("%q is taken, native %v", uri, native)
+				t.Errorf("%q was accepted, native %v", uri, native)
 			}
 		}
 	})

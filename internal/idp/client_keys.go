@@ -15,14 +15,14 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// AssertionAlgorithms are those that clients may sign their assertions with, as far as their policy allows.
+// AssertionAlgorithms are the algorithms that clients may sign assertions with; a client policy may allow fewer.
 var AssertionAlgorithms = []string{ES256, EdDSA, PS256, RS256}
 
-// maxClientKeys bounds a client's registered keys: a client that authenticates makes us try up to all of them.
+// maxClientKeys limits a client's keys, because authenticating the client may try all of them.
 const maxClientKeys = 10
 
-// SignsWith reports whether a registered key is for signatures of this algorithm: its type and curve are the algorithm's
-// (RFC 7518 §3, RFC 8037 §3.1), and what it says about itself does not speak against it.
+// SignsWith reports whether a registered key can verify signatures of this algorithm: its type and curve fit (RFC 7518
+// §3, RFC 8037 §3.1), and its own use and alg members do not exclude it.
 func SignsWith(key jose.JSONWebKey, alg string) bool {
 	if key.Use != "" && key.Use != "sig" || key.Algorithm != "" && key.Algorithm != alg {
 		return false
@@ -39,7 +39,7 @@ func SignsWith(key jose.JSONWebKey, alg string) bool {
 	}
 }
 
-// keyFaults says what is wrong with the keys that a client registers and with the use it makes of them.
+// keyFaults describes what is wrong with the client's keys and its use of them.
 func (c Client) keyFaults() (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	var keys []jose.JSONWebKey
@@ -69,11 +69,11 @@ func (c Client) keyFaults() (faults []string) {
 		return faults
 	}
 	if c.AuthMethod == AuthMethodSelfSigned && len(keys) == 0 && c.JWKSURI == "" {
-		fault("jwks is needed for token_endpoint_auth_method self_signed_tls_client_auth, or jwks_uri: the keys of its certificates")
+		fault("jwks or jwks_uri is needed for token_endpoint_auth_method self_signed_tls_client_auth: the keys of its certificates")
 	}
 	if c.AuthMethod != AuthMethodPrivateKey {
 		if alg != "" {
-			fault("token_endpoint_auth_signing_alg is for private_key_jwt alone")
+			fault("token_endpoint_auth_signing_alg is only for private_key_jwt")
 		}
 		return faults
 	}
@@ -83,21 +83,21 @@ func (c Client) keyFaults() (faults []string) {
 	switch {
 	case c.JWKSURI != "":
 	case len(keys) == 0:
-		fault("jwks is needed for token_endpoint_auth_method private_key_jwt, or jwks_uri")
+		fault("jwks or jwks_uri is needed for token_endpoint_auth_method private_key_jwt")
 	case len(faults) == 0 && !slices.ContainsFunc(keys, fits):
 		fault("token_endpoint_auth_signing_alg %s fits no key of jwks", alg)
 	}
 	return faults
 }
 
-// fetchable reports whether uri is an address that the provider may fetch from.
+// fetchable reports whether the provider may fetch from uri.
 func fetchable(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && len(uri) <= 2048 && u.Scheme == "https" && plainHost(u) && ascii(uri) && u.User == nil
 }
 
-// PublishedKeys reads a JWK Set that a client published. Keys that a client could not register are passed over, because the
-// set may serve others too (RFC 7517 §5); of the rest the first count.
+// PublishedKeys reads a JWK Set that a client publishes. It skips keys that the client could not register, because the
+// set may have other readers too (RFC 7517 §5), and returns the first maxClientKeys of the rest.
 func PublishedKeys(document []byte) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -115,18 +115,19 @@ func PublishedKeys(document []byte) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// keyFault says what is wrong with one key; "" if nothing.
+// keyFault describes what is wrong with one key; "" if nothing.
 func keyFault(key jose.JSONWebKey) string {
 	if key.Key != nil && !key.IsPublic() {
-		return "is private or symmetric; register the public half alone, and let nobody else see the other"
+		return "is private or symmetric; register only the public key and keep the private key secret"
 	}
 	if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
-		return fmt.Sprintf("is RSA with %d bits; %d to %d will do", k.N.BitLen(), minRSABits, maxRSABits)
+		return fmt.Sprintf("is RSA with %d bits; %d to %d are allowed", k.N.BitLen(), minRSABits, maxRSABits)
 	}
 	if k, ok := key.Key.(*rsa.PublicKey); ok && k.E != rsaExponent {
-		return fmt.Sprintf("is RSA with the exponent %d; %d will do", k.E, rsaExponent)
+		return fmt.Sprintf("is RSA with the exponent %d; %d is required", k.E, rsaExponent)
 	}
-	if !key.Valid() || !CheapToVerify(key.Key) || !slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return SignsWith(key, alg) }) {
+	signs := func(alg string) bool { return SignsWith(key, alg) }
+	if !key.Valid() || !CheapToVerify(key.Key) || !slices.ContainsFunc(AssertionAlgorithms, signs) {
 		return "is not for signatures with " + strings.Join(AssertionAlgorithms, ", ")
 	}
 	return ""

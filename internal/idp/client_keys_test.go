@@ -28,7 +28,7 @@ func TestAClientRegistersPublicSigningKeysOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bits := func(n uint) *rsa.PublicKey { // no key, but as long as one
+	bits := func(n uint) *rsa.PublicKey { // not a real key, but of the right length
 		return &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), int(n)-1, 1), E: 65537}
 	}
 	ec := jose.JSONWebKey{Key: &p256.PublicKey}
@@ -36,14 +36,14 @@ func TestAClientRegistersPublicSigningKeysOnly(t *testing.T) {
 		name string
 		alg  string
 		keys []jose.JSONWebKey
-		want string // in the one fault; "": none
+		want string // part of the only fault; "": no fault
 	}{
 		{"P-256", "", []jose.JSONWebKey{ec}, ""},
 		{"Ed25519", "EdDSA", []jose.JSONWebKey{{Key: edwards, Use: "sig"}}, ""},
 		{"RSA", "PS256", []jose.JSONWebKey{{Key: bits(2048)}}, ""},
 		{"ten", "", slices.Repeat([]jose.JSONWebKey{ec}, 10), ""},
 		{"the algorithm of the second key", "PS256", []jose.JSONWebKey{ec, {Key: bits(3072), Algorithm: "PS256"}}, ""},
-		{"none", "", nil, "jwks is needed"},
+		{"none", "", nil, "jwks_uri is needed"},
 		{"eleven", "", slices.Repeat([]jose.JSONWebKey{ec}, 11), "more than 10"},
 		{"a private EC key", "", []jose.JSONWebKey{ec, {Key: p256}}, "key 2 is private"},
 		{"a shared secret", "", []jose.JSONWebKey{{Key: make([]byte, 32)}}, "key 1 is private or symmetric"},
@@ -51,10 +51,10 @@ func TestAClientRegistersPublicSigningKeysOnly(t *testing.T) {
 		{"RSA of 16384 bits", "", []jose.JSONWebKey{{Key: bits(16384)}}, "16384 bits"},
 		{"P-384", "", []jose.JSONWebKey{{Key: &p384.PublicKey}}, "is not for signatures"},
 		{"for encryption", "", []jose.JSONWebKey{{Key: &p256.PublicKey, Use: "enc"}}, "is not for signatures"},
-		{"of an algorithm of another type", "", []jose.JSONWebKey{{Key: &p256.PublicKey, Algorithm: "RS256"}}, "is not for signatures"},
-		{"of nothing", "", []jose.JSONWebKey{{}}, "is not for signatures"},
-		{"no key of the algorithm", "PS256", []jose.JSONWebKey{ec}, "PS256 fits no key"},
-		{"no algorithm of ours", "HS256", []jose.JSONWebKey{ec}, "token_endpoint_auth_signing_alg must be one of"},
+		{"alg of another key type", "", []jose.JSONWebKey{{Key: &p256.PublicKey, Algorithm: "RS256"}}, "is not for signatures"},
+		{"empty", "", []jose.JSONWebKey{{}}, "is not for signatures"},
+		{"no key for the algorithm", "PS256", []jose.JSONWebKey{ec}, "PS256 fits no key"},
+		{"unsupported algorithm", "HS256", []jose.JSONWebKey{ec}, "token_endpoint_auth_signing_alg must be one of"},
 	} {
 		c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodPrivateKey, AuthAlg: row.alg, JWKS: &jose.JSONWebKeySet{Keys: row.keys}}
 		faults := c.Faults(Policy{})
@@ -63,8 +63,8 @@ func TestAClientRegistersPublicSigningKeysOnly(t *testing.T) {
 		}
 	}
 	c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, AuthAlg: "ES256"}
-	if faults := c.Faults(Policy{}); len(faults) != 1 || !strings.Contains(faults[0], "private_key_jwt alone") {
-		t.Errorf("an algorithm without the method: %q", faults)
+	if faults := c.Faults(Policy{}); len(faults) != 1 || !strings.Contains(faults[0], "only for private_key_jwt") {
+		t.Errorf("auth_signing_alg without private_key_jwt: %q", faults)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestKeysOfAClientSurviveStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if k := back.JWKS.Keys[0]; !key.PublicKey.Equal(k.Key) || k.KeyID != "k" || !SignsWith(k, "ES256") {
-		t.Errorf("came back as %+v", k)
+		t.Errorf("got %+v", k)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestAClientPublishesItsKeysInsteadOfRegisteringThem(t *testing.T) {
 	}
 	c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodPrivateKey, JWKSURI: "https://acme.example/keys", JWKS: &jose.JSONWebKeySet{}}
 	if faults := c.Faults(Policy{}); len(faults) != 1 || !strings.Contains(faults[0], "exclude each other") {
-		t.Errorf("both: %q", faults)
+		t.Errorf("jwks and jwks_uri: %q", faults)
 	}
 }
 
@@ -110,7 +110,7 @@ const (
 	privateKey   = `{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}`
 )
 
-func TestOfAPublishedSetTheUsableKeysCount(t *testing.T) {
+func TestUnusablePublishedKeysAreSkipped(t *testing.T) {
 	for text, want := range map[string]int{
 		`{"keys":[` + publishedKey + `]}`: 1, `{"keys":[]}`: 0,
 		`{"keys":[{"kty":"unheard of"},1,null,` + privateKey + `,{"kty":"oct","k":"AAAA"},` + publishedKey + `]}`: 1,
@@ -131,7 +131,7 @@ func FuzzPublishedKeys(f *testing.F) {
 		keys, _ := PublishedKeys(document)
 		for _, key := range keys {
 			if keyFault(key) != "" {
-				t.Errorf("%+v is taken", key)
+				t.Errorf("%+v was accepted", key)
 			}
 		}
 		if len(keys) > maxClientKeys {

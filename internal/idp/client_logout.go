@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// WantsLogout reports whether the client is to hear of the end of sessions.
+// WantsLogout reports whether the client wants to be notified when sessions end.
 func (c Client) WantsLogout() bool {
 	return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != ""
 }
 
-// logoutFaults says what is wrong with where the client wants to hear of a logout.
+// logoutFaults describes what is wrong with the client's logout URIs.
 func (c Client) logoutFaults() (faults []string) {
 	parse := func(uri string) *url.URL {
 		u, err := url.Parse(uri)
@@ -22,7 +22,7 @@ func (c Client) logoutFaults() (faults []string) {
 		return u
 	}
 	if uri := c.BackchannelLogoutURI; uri != "" {
-		if u := parse(uri); u == nil || u.Scheme != "https" { // also on this machine: package outbound speaks nothing else
+		if u := parse(uri); u == nil || u.Scheme != "https" { // even on localhost: package outbound speaks only https
 			faults = append(faults, "backchannel_logout_uri must be an https URL without a fragment")
 		}
 	}

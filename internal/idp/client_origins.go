@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Runs reports whether scripts of this origin are the client's: it is one that lives in browsers, so it has no secret, and
-// origin (as browsers spell it, RFC 6454 §6.2) is that of one of its redirect URIs. Whoever can receive the client's codes
-// may as well exchange them.
-func (c Client) Runs(origin string) bool {
+// OwnsOrigin reports whether scripts from this origin belong to the client: it is a browser application without a secret, and
+// origin (in the form browsers send, RFC 6454 §6.2) is that of one of its redirect URIs. A script that can receive the
+// client's codes may as well exchange them.
+func (c Client) OwnsOrigin(origin string) bool {
 	if origin == "" || !c.Public() || c.Native {
 		return false
 	}
 	return slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return originOf(uri) == origin })
 }
 
-// originOf is the origin of a redirect URI; "null", which browsers say for what has none, never matches.
+// originOf returns the origin of a redirect URI, or "". The origin "null" of browsers never matches.
 func originOf(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || !webURL(u) {

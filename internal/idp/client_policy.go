@@ -8,50 +8,50 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ClientPolicy names a row of the table of what a client must do.
+// ClientPolicy names a set of rules for clients.
 type ClientPolicy string
 
 const (
-	PolicyStandard   ClientPolicy = "standard"   // sound for every application of today
-	PolicyCompatible ClientPolicy = "compatible" // standard, but for confidential clients of old software
+	PolicyStandard   ClientPolicy = "standard"   // for every current application
+	PolicyCompatible ClientPolicy = "compatible" // standard, but old confidential clients may omit PKCE
 	PolicyFAPI2      ClientPolicy = "fapi2"      // FAPI 2.0 Security Profile Final
 )
 
-// Rules is a row of the table: what a policy permits. The zero value is the strictest, which is what a client with a policy
-// that nobody knows gets. What holds for every client, such as codes of a minute and exact redirect URIs, is no column.
+// Rules lists what a client policy permits. The zero value is the strictest, and applies to clients with an unknown
+// policy. Rules that hold for every client, such as one-minute codes and exact redirect URIs, are not listed.
 type Rules struct {
-	// WithoutPKCE lets a confidential client leave PKCE out. Public clients may not, and plain is never taken.
+	// WithoutPKCE lets a confidential client omit PKCE. Public clients may not, and the plain method is never accepted.
 	WithoutPKCE bool
-	// WithoutPush lets authorization requests come through the browser whole, instead of by PAR (RFC 9126).
+	// WithoutPush accepts authorization requests that were not pushed (RFC 9126).
 	WithoutPush bool
 	// SharedSecrets lets the client authenticate with a client_secret.
 	SharedSecrets bool
-	// Public lets the client not authenticate at all.
+	// Public lets the client skip authentication.
 	Public bool
-	// BearerTokens lets access tokens be bound to no key of the client's.
+	// BearerTokens allows access tokens that are not bound to a key.
 	BearerTokens bool
-	// WithoutNonce lets DPoP proofs leave out the nonce that we give (RFC 9449 §8).
+	// WithoutNonce accepts DPoP proofs without our nonce (RFC 9449 §8).
 	WithoutNonce bool
-	// RS256 lets client assertions and ID tokens be signed with RS256.
+	// RS256 allows RS256 for client assertions and ID tokens.
 	RS256 bool
-	// AudienceLists lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
-	// Otherwise it is the issuer, as a string (RFC 7523bis).
+	// AudienceLists allows aud of client assertions to be an array or the token endpoint's URL, as in OIDC Core §9.
+	// Otherwise it must be the issuer, as a string (RFC 7523bis).
 	AudienceLists bool
-	// UndatedRequests lets signed requests come without exp and nbf (FAPI 2.0 Message Signing §5.3.1 wants both).
+	// UndatedRequests accepts signed requests without exp and nbf (FAPI 2.0 Message Signing §5.3.1 requires both).
 	UndatedRequests bool
-	// Rotation gives a new refresh token with every use (RFC 9700 §4.14.2). Where tokens are bound to a client that
-	// authenticates it would only lose them (FAPI 2.0 §5.3.2.1).
+	// Rotation issues a new refresh token with every use (RFC 9700 §4.14.2). For a client that authenticates, rotation
+	// adds only the risk of losing tokens (FAPI 2.0 §5.3.2.1).
 	Rotation bool
-	// LocalRedirects lets redirect URIs be http on a loopback host, or of a private-use scheme (RFC 8252 §7).
+	// LocalRedirects allows redirect URIs with http on a loopback host or with a private-use scheme (RFC 8252 §7).
 	LocalRedirects bool
-	// Devices lets a person answer for a device that is elsewhere, which whoever sends them a code can abuse (RFC 8628 §5.4):
-	// not what the attacker model of FAPI 2.0 puts up with.
+	// Devices allows the device grant. An attacker can trick a person into confirming the attacker's code (RFC 8628
+	// §5.4), which the attacker model of FAPI 2.0 does not accept.
 	Devices bool
-	// AccessTTL is the longest that access tokens live; zero: as long as is configured.
+	// AccessTTL is the maximum lifetime of access tokens; zero: as configured.
 	AccessTTL time.Duration
 }
 
-// rules is the table. docs/integrate/register.md has the same one, held together by a test.
+// rules holds the rules of each policy. A test compares it with the table in docs/integrate/register.md.
 var rules = map[ClientPolicy]Rules{
 	PolicyStandard: {
 		WithoutPush: true, SharedSecrets: true, Public: true, BearerTokens: true, WithoutNonce: true, RS256: true, AudienceLists: true,
@@ -67,7 +67,7 @@ var rules = map[ClientPolicy]Rules{
 // Policies are the names of all policies.
 var Policies = []ClientPolicy{PolicyStandard, PolicyCompatible, PolicyFAPI2}
 
-// Rules is the row of the client's policy.
+// Rules returns the rules of the client's policy.
 func (c Client) Rules() Rules {
 	r, known := rules[c.Policy]
 	if !known {
@@ -76,13 +76,13 @@ func (c Client) Rules() Rules {
 	return r
 }
 
-// NeedsPKCE reports whether the client's authorization requests have to carry a code_challenge.
+// NeedsPKCE reports whether the client's authorization requests must carry a code_challenge.
 func (c Client) NeedsPKCE() bool { return c.Public() || !c.Rules().WithoutPKCE }
 
-// Pushes reports whether the client's authorization requests have to come by PAR (RFC 9126 §6).
-func (c Client) Pushes() bool { return c.RequirePAR || !c.Rules().WithoutPush }
+// MustPush reports whether the client's authorization requests must be pushed (RFC 9126 §6).
+func (c Client) MustPush() bool { return c.RequirePAR || !c.Rules().WithoutPush }
 
-// policyFaults says where the registration is not within the client's policy.
+// policyFaults describes where the registration violates the client's policy.
 func (c Client) policyFaults() (faults []string) {
 	if !slices.Contains(Policies, c.Policy) {
 		return []string{"policy must be standard, compatible or fapi2, not \"" + string(c.Policy) + "\""}

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// documented are the rows of the table in docs/integrate/register.md, each with the field of Rules that it is about.
+// documented maps the rows of the table in docs/integrate/register.md to fields of Rules.
 var documented = [][2]string{
-	{"WithoutPKCE", "a confidential client leave out PKCE"},
-	{"WithoutPush", "authorization requests come without having been pushed"},
-	{"SharedSecrets", "the client authenticate with a `client_secret`"},
-	{"Public", "the client be public, and not authenticate at all"},
-	{"BearerTokens", "access tokens be bearer tokens, bound to no key"},
-	{"WithoutNonce", "DPoP proofs come without our nonce"},
-	{"RS256", "assertions, signed requests and ID tokens be signed with RS256"},
-	{"AudienceLists", "`aud` of assertions be a list, or the token endpoint's address"},
-	{"UndatedRequests", "signed requests come without `exp` or `nbf`"},
-	{"Rotation", "refresh tokens be replaced with each use"},
-	{"LocalRedirects", "redirect URIs lead to loopback hosts or private-use schemes"},
-	{"Devices", "people sign in on a device that is elsewhere (device flow)"},
-	{"AccessTTL", "access tokens live longer than ten minutes"},
+	{"WithoutPKCE", "confidential clients without PKCE"},
+	{"WithoutPush", "authorization requests that were not pushed"},
+	{"SharedSecrets", "authentication with a `client_secret`"},
+	{"Public", "public clients, which do not authenticate"},
+	{"BearerTokens", "bearer access tokens, not bound to a key"},
+	{"WithoutNonce", "DPoP proofs without our nonce"},
+	{"RS256", "RS256 for assertions, signed requests and ID tokens"},
+	{"AudienceLists", "`aud` of assertions as a list, or as the token endpoint's address"},
+	{"UndatedRequests", "signed requests without `exp` or `nbf`"},
+	{"Rotation", "a new refresh token with each use"},
+	{"LocalRedirects", "redirect URIs on loopback hosts or with private-use schemes"},
+	{"Devices", "signing in for another device (device flow)"},
+	{"AccessTTL", "access tokens that live longer than ten minutes"},
 }
 
-func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
+func TestTheDocumentedPoliciesMatchTheCode(t *testing.T) {
 	page, err := os.ReadFile("../../docs/integrate/register.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := "| may |"
+	head := "| permits |"
 	for _, policy := range Policies {
 		head += " `" + string(policy) + "` |"
 	}
@@ -63,13 +63,13 @@ func TestTheDocumentedPoliciesAreTheRealOnes(t *testing.T) {
 			want += " " + cell + " |"
 		}
 		if lines[i] != want {
-			t.Errorf("docs/integrate/register.md says\n%s\nand the code\n%s", lines[i], want)
+			t.Errorf("docs/integrate/register.md says\n%s\nbut the code says\n%s", lines[i], want)
 		}
 	}
 }
 
-func TestAPolicyThatNobodyKnowsPermitsNothing(t *testing.T) {
+func TestAnUnknownPolicyPermitsNothing(t *testing.T) {
 	if (Client{Policy: "lax"}).Rules() != (Client{Policy: PolicyFAPI2}).Rules() {
-		t.Error("a client of an unknown policy may do more than one of fapi2")
+		t.Error("an unknown policy permits more than fapi2")
 	}
 }

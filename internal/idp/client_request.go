@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// maxRequestURIs bounds how many addresses of request objects a client registers.
+// maxRequestURIs is the maximum number of request_uris.
 const maxRequestURIs = 20
 
-// requestFaults says what is wrong with how a client signs its authorization requests, and has the answers signed.
+// requestFaults describes what is wrong with the client's settings for signed requests and responses.
 func (c Client) requestFaults() (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	keys := c.JWKSURI != "" || c.JWKS != nil && len(c.JWKS.Keys) > 0

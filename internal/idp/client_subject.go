@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// SubjectType says which sub a client sees of a user (OIDC Core §8).
+// SubjectType is the kind of sub a client sees (OIDC Core §8).
 type SubjectType string
 
 const (
-	SubjectPublic   SubjectType = "public"   // the same as every other public client
-	SubjectPairwise SubjectType = "pairwise" // one that only clients of its sector see
+	SubjectPublic   SubjectType = "public"   // the same sub for every public client
+	SubjectPairwise SubjectType = "pairwise" // a sub of the client's sector
 )
 
-// Pairwise reports whether the client sees a sub that no client of another sector sees.
+// Pairwise reports whether the client's sub values are specific to its sector.
 func (c Client) Pairwise() bool { return c.SubjectType == SubjectPairwise }
 
-// Sector is the host that tells the sectors of pairwise clients apart (OIDC Core §8.1): that of sector_identifier_uri, else
-// the one host of all redirect URIs; "" if there is no such host.
+// Sector returns the host that separates the sectors of pairwise clients (OIDC Core §8.1): the host of
+// sector_identifier_uri, or else the one host of all redirect URIs; "" if they have several.
 func (c Client) Sector() string {
 	if c.SectorIdentifierURI != "" {
 		return webHost(c.SectorIdentifierURI)
@@ -33,7 +33,7 @@ func (c Client) Sector() string {
 	return sector
 }
 
-// webHost is the host of an http or https URL, in lower case; "" for everything else.
+// webHost returns the host of an http or https URL in lower case; "" for anything else.
 func webHost(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -42,7 +42,7 @@ func webHost(uri string) string {
 	return strings.ToLower(u.Hostname())
 }
 
-// subjectFaults says what is wrong with what the client registers about sub.
+// subjectFaults describes what is wrong with the client's subject type and sector.
 func (c Client) subjectFaults() (faults []string) {
 	if u, err := url.Parse(c.SectorIdentifierURI); c.SectorIdentifierURI != "" &&
 		(err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(c.SectorIdentifierURI) > maxURI) {

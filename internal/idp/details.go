@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// Details are authorization_details (RFC 9396 §2) that were validated, each in canonical form: members sorted, no blanks,
-// numbers as they were written. Equal details are equal texts.
+// Details are validated authorization_details (RFC 9396 §2), each in canonical form: sorted members, no whitespace,
+// numbers as written. Equal details are equal strings.
 type Details []Detail
 
 // A Detail is one element of authorization_details; it marshals to its JSON.
@@ -22,11 +22,11 @@ type Detail struct {
 // A DetailType is a type of authorization details, registered by the operator.
 type DetailType struct {
 	Name string
-	// Description says it to people: text with members of the detail in braces, such as "Pay {amount} to {creditor.name}".
+	// Description is the text for people, with members of the detail in braces: "Pay {amount} to {creditor.name}".
 	Description string
-	// ActionClass, if set, makes it a type that only a step-up for this class can obtain.
+	// ActionClass, if set, must be opened by a step-up before details of this type are granted.
 	ActionClass string
-	// Valid says what is wrong with a detail, as encoding/json decodes it with numbers as json.Number; nil if nothing.
+	// Valid validates a detail as encoding/json decodes it with numbers as json.Number; nil if it is valid.
 	Valid func(detail any) error
 }
 
@@ -60,19 +60,20 @@ func (d Detail) decode(b []byte) (map[string]any, error) {
 	return value, nil
 }
 
-// Value is the detail as encoding/json decodes it, with numbers as json.Number.
+// Value returns the detail as encoding/json decodes it, with numbers as json.Number.
 func (d Detail) Value() map[string]any {
-	value, _ := d.decode([]byte(d.JSON)) // canonical: it was decoded before
+	value, _ := d.decode([]byte(d.JSON)) // cannot fail: UnmarshalJSON decoded it
 	return value
 }
 
-// Within reports whether each detail is one of those granted: narrowing leaves details out, it never changes one (RFC
-// 9396 §6 leaves the comparison to each type; two texts that are the same mean the same in all of them).
+// Within reports whether every detail is among those granted. Narrowing drops details and never changes one: RFC 9396
+// §6 leaves comparison to each type, and equal strings mean the same in every type.
 func (ds Details) Within(granted Details) bool {
 	return !slices.ContainsFunc(ds, func(d Detail) bool { return !slices.Contains(granted, d) })
 }
 
-// At filters the details to those for some of the resources: one that has locations is for those alone (RFC 9396 §2.2).
+// At returns the details that apply at any of the resources. A detail with locations applies only there (RFC 9396
+// §2.2).
 func (ds Details) At(resources []string) (out Details) {
 	for _, d := range ds {
 		locations, ok := d.Value()["locations"].([]any)
@@ -83,15 +84,15 @@ func (ds Details) At(resources []string) (out Details) {
 	return out
 }
 
-// Bounds of what a person reads of one detail, in characters.
+// Limits of the text shown for one detail, in characters.
 const (
 	maxMember = 120
 	maxWords  = 600
 )
 
-// Words is a detail in the words of its type. What it shows of a member is text: bounded, on one line, without what would
-// turn or hide the characters around it. A member that is not there shows as "–", so that no sentence means something else
-// without it.
+// Words renders a detail with the description of its type. Member values appear as bounded text on one line, without
+// characters that reorder or hide text. A missing member appears as "–", so that its absence cannot change the meaning
+// of the sentence.
 func (t DetailType) Words(d Detail) string {
 	value := d.Value()
 	var b strings.Builder
@@ -109,12 +110,12 @@ func (t DetailType) Words(d Detail) string {
 	return bounded(b.String(), maxWords)
 }
 
-// TemplateFault says what is wrong with a description; "" if nothing.
+// TemplateFault describes what is wrong with a description; "" if nothing.
 func TemplateFault(description string) string {
 	for rest := description; ; {
 		before, after, found := strings.Cut(rest, "{")
 		if strings.Contains(before, "}") {
-			return "has a closing brace that nothing opened"
+			return "has a closing brace without an opening one"
 		}
 		if !found {
 			return ""
@@ -127,7 +128,7 @@ func TemplateFault(description string) string {
 	}
 }
 
-// member is the text of the member at a path of names, joined by dots.
+// member returns the text of the member at a dotted path.
 func member(value any, path string) string {
 	for name := range strings.SplitSeq(path, ".") {
 		object, _ := value.(map[string]any)
@@ -161,8 +162,8 @@ func said(value any) string {
 	return "–"
 }
 
-// hidden reports whether a character is none that a person sees where it stands: blanks, controls, and the formats that
-// turn or join text.
+// hidden reports whether a character is invisible or affects others: whitespace, controls, and format characters that
+// reorder or join text.
 func hidden(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.C) || r == unicode.ReplacementChar
 }

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// An Event is an audit record: data for the operator and the user, written in the transaction of what it records.
+// An Event is an audit record for the operator and the user, written in the same transaction as the change it records.
 type Event struct {
 	ID        string
 	At        time.Time
 	Kind      EventKind
-	UserID    string // whom it concerns; empty: nobody known
-	ActorID   string // who did it, if not that user
+	UserID    string // the affected user; empty: unknown
+	ActorID   string // the acting user, if another
 	ClientID  string
 	SessionID string
 	PasskeyID string

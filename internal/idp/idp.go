@@ -1,5 +1,5 @@
-// Package idp holds the nouns of Stepward and the rules that belong to them: users, passkeys, authentications, sessions,
-// interactions, clients, grants, events. It knows neither HTTP nor SQL; every other package speaks its vocabulary.
+// Package idp holds the nouns of Stepward and their rules: users, passkeys, authentications, sessions, interactions,
+// clients, grants, events. It knows neither HTTP nor SQL, and every other package uses its types.
 //
 // One rule shapes it: a session stores authentications, and acr, amr and auth_time are derived for each issued token
 // from exactly one of them (see [Authentication], [Policy.Choose] and [Assurance]).
@@ -11,17 +11,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// Errors that callers tell apart with errors.Is. Adapters translate what their drivers say into these.
+// Errors that callers distinguish with errors.Is. Adapters translate the errors of their drivers into these.
 var (
-	// ErrNotFound says that nothing (left) has this key: never stored, expired, already taken, or not the caller's.
+	// ErrNotFound: no entry under this key. It was never stored, has expired, was taken, or belongs to someone else.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict says that a unique value is taken, or that the record changed since it was read.
+	// ErrConflict: a unique value is taken, or the record changed since it was read.
 	ErrConflict = errors.New("conflict")
-	// ErrLastPasskey says that removing this passkey would leave its user without one.
+	// ErrLastPasskey: removing this passkey would leave its user without one.
 	ErrLastPasskey = errors.New("last passkey")
-	// ErrUnavailable says that a store cannot be reached; the same call may work later.
+	// ErrUnavailable: a store cannot be reached. The same call may succeed later.
 	ErrUnavailable = errors.New("store unavailable")
 )
 
-// NewID returns a new identifier: a UUIDv7, so that rows sort by the time they were made. It is public, never a secret.
+// NewID returns a new identifier: a UUIDv7, so rows sort by creation time. It is public, never a secret.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }

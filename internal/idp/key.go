@@ -2,7 +2,7 @@ package idp
 
 import "time"
 
-// KeyState is where a signing key stands in its life: published but not used, used, published for what it signed.
+// KeyState is the stage of a signing key: published but not yet used, in use, or published only for old signatures.
 type KeyState string
 
 const (
@@ -11,7 +11,7 @@ const (
 	KeyRetired KeyState = "retired"
 )
 
-// A SigningKey is a private key as it is stored: sealed under the operator's key.
+// A SigningKey is a private key as stored: encrypted under the operator's key.
 type SigningKey struct {
 	ID        string // kid: RFC 7638 thumbprint
 	Algorithm string // ES256, EdDSA, PS256, RS256

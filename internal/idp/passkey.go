@@ -13,14 +13,14 @@ const (
 	FlagBackedUp       byte = 1 << 4
 )
 
-// KeyProtection says what is known of where a passkey's private key lives.
+// KeyProtection says how the private key of a passkey is protected, as far as is known.
 type KeyProtection string
 
 const (
-	// KeyProtectionUnknown is the answer for every passkey whose attestation was not verified.
+	// KeyProtectionUnknown applies to every passkey without verified attestation.
 	KeyProtectionUnknown KeyProtection = ""
-	// KeyProtectionHardware means: the attestation was verified against metadata that states hardware, secure element or
-	// trusted execution environment, with good status at last check.
+	// KeyProtectionHardware means that the attestation was verified against metadata that states hardware, a secure
+	// element or a trusted execution environment, and whose status was good at the last check.
 	KeyProtectionHardware KeyProtection = "hardware"
 )
 
@@ -30,9 +30,9 @@ type Passkey struct {
 	UserID       string
 	CredentialID []byte // unique over all users (WebAuthn L3 §7.1 step 26)
 	PublicKey    []byte // COSE key
-	Flags        byte   // the octet as it was last seen; see the Flag constants
+	Flags        byte   // as last seen; see the Flag constants
 	SignCount    uint32
-	// UVInitialized is set once user verification was seen from this credential.
+	// UVInitialized is set once the credential has performed user verification.
 	UVInitialized bool
 	// CounterRegressedAt is when the signature counter last went backwards; zero: never.
 	CounterRegressedAt time.Time
@@ -56,16 +56,16 @@ type Passkey struct {
 	LastAgent    string
 }
 
-// Synced reports whether the credential may be (or become) copied to other devices by its provider.
+// Synced reports whether the credential may be copied to other devices by its provider.
 func (p Passkey) Synced() bool { return p.Flags&FlagBackupEligible != 0 }
 
 // HardwareBound reports whether this passkey can reach phrh: device-bound, with attestation verified against metadata.
-// Attachment, transports and an unattested AAGUID are claims and count for nothing.
+// Attachment, transports and an unattested AAGUID are mere claims and are ignored.
 func (p Passkey) HardwareBound() bool {
 	return !p.Synced() && p.KeyProtection == KeyProtectionHardware && !p.AttestationVerifiedAt.IsZero()
 }
 
-// ACRs returns the standard acr values an assertion by this passkey can satisfy, strongest first.
+// ACRs returns the standard acr values that an assertion by this passkey can satisfy, strongest first.
 func (p Passkey) ACRs() []string {
 	if p.HardwareBound() {
 		return []string{ACRPhishingResistantHardware, ACRPhishingResistant}

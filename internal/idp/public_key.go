@@ -29,16 +29,16 @@ func Thumbprint(public any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), nil
 }
 
-// Sizes of RSA keys that others may give us to verify with. Verifying costs time with the square of the modulus and with the length
-// of the exponent: one signature under 240,000 bits and e = 2³¹-1 takes most of a minute.
+// Limits of RSA keys that others give us to verify with. The cost of verifying grows with the square of the modulus and
+// with the length of the exponent: one signature under 240,000 bits and e = 2³¹-1 takes most of a minute.
 const (
 	minRSABits  = 2048 // RFC 7518 §3.3
 	maxRSABits  = 4096
 	rsaExponent = 65537
 )
 
-// CheapToVerify reports whether a public key is one that we verify signatures with: RSA of 2048 to 4096 bits with the exponent
-// 65537, a point of P-256, P-384 or P-521, or Ed25519. It costs nothing itself, and comes before any verification.
+// CheapToVerify reports whether we verify signatures with a public key: RSA of 2048 to 4096 bits with the exponent
+// 65537, a point on P-256, P-384 or P-521, or Ed25519. It costs nothing; call it before any verification.
 func CheapToVerify(public any) bool {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
@@ -47,7 +47,7 @@ func CheapToVerify(public any) bool {
 		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {
 			return false
 		}
-		_, err := k.ECDH() // refuses what is no point of the curve
+		_, err := k.ECDH() // rejects points off the curve
 		return err == nil
 	case ed25519.PublicKey:
 		return len(k) == ed25519.PublicKeySize

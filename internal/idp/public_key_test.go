@@ -1,4 +1,4 @@
-// This test is inside the package: it asks for the fault of a single key.
+// This test is inside the package because it calls keyFault.
 package idp
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-func TestKeysThatCostTooMuchAreNotRegistered(t *testing.T) {
+func TestExpensiveKeysAreNotRegistered(t *testing.T) {
 	rsaOf := func(bits uint, e int) *rsa.PublicKey {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 		return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: e}
@@ -42,7 +42,7 @@ func TestKeysThatCostTooMuchAreNotRegistered(t *testing.T) {
 			t.Errorf("%s: %v", name, !row.good)
 		}
 		if fault := keyFault(jose.JSONWebKey{Key: row.key}); (fault == "") != row.good {
-			t.Errorf("%s, of a client: %q", name, fault)
+			t.Errorf("%s: fault %q", name, fault)
 		}
 	}
 }

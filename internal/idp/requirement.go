@@ -7,24 +7,25 @@ import (
 
 // A Requirement is what a request asks of an authentication.
 type Requirement struct {
-	// ACRValues are acceptable in order of preference; empty: any live authentication.
+	// ACRValues are the acceptable acr values in order of preference; empty: any live authentication.
 	ACRValues []string `json:"acr,omitempty"`
-	// Essential refuses instead of answering with less than ACRValues ask (OIDC Core §5.5.1.1).
+	// Essential refuses the request if ACRValues cannot be met, instead of answering with a weaker acr (OIDC Core
+	// §5.5.1.1).
 	Essential bool `json:"essential,omitempty"`
-	// MinimumACR is the client's own floor; it is always essential.
+	// MinimumACR is the minimum set for the client; it is always essential.
 	MinimumACR string `json:"minimum,omitempty"`
-	// MaxAge is the greatest age of the authentication; nil: no limit.
+	// MaxAge is the maximum age of the authentication; nil: no limit.
 	MaxAge *time.Duration `json:"max_age,omitempty"`
 	// Fresh demands a new ceremony in this interaction (prompt=login, max_age=0).
 	Fresh bool `json:"fresh,omitempty"`
-	// ActionClasses must all have been opened by the authentication, within their windows, for the client that asks.
+	// ActionClasses must all be open: opened by the authentication for this client, and within their windows.
 	ActionClasses []ActionClass `json:"classes,omitempty"`
 	// ClientID is the client that asks, empty for our own pages; FirstParty says that it is one of the house.
 	ClientID   string `json:"-"`
 	FirstParty bool   `json:"-"`
 }
 
-// An ActionClass is a named kind of risky action. A step-up for it opens a window for it alone.
+// An ActionClass is a named kind of risky action. A step-up for it opens a window for this class only.
 type ActionClass struct {
 	Name string `json:"name"`
 	// Description completes "… asks you to confirm it's you before you …": "make a payment".
@@ -37,37 +38,37 @@ type ActionClass struct {
 
 // opens reports whether the window that an authentication opened for the class is the asking client's.
 func (c ActionClass) opens(a HeldAuthentication, r Requirement) bool {
-	return slices.Contains(a.Opened(), c.Name) && (a.ClientID == r.ClientID || c.Shared && a.FirstParty && r.FirstParty)
+	return slices.Contains(a.OpenClasses(), c.Name) && (a.ClientID == r.ClientID || c.Shared && a.FirstParty && r.FirstParty)
 }
 
 // A Scope is a scope that clients may ask for.
 type Scope struct {
 	Name        string
-	Description string // in words for the consent screen: "See your e-mail address"
-	// ActionClass, if set, makes the scope one that only a step-up for this class can obtain.
+	Description string // shown on the consent screen: "See your e-mail address"
+	// ActionClass, if set, must be opened by a step-up before the scope is granted.
 	ActionClass string
 }
 
-// StandardScopes are those of OIDC Core §5.4 and §11. All are about a user.
+// StandardScopes are the scopes of OIDC Core §5.4 and §11. All are about a user.
 var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
-// ForMachines reports whether a client may have a scope in its own name: one that is configured, is not about a user, and
-// has no action class, because no person is there to confirm anything.
+// ForMachines reports whether a client may have a scope in its own name: the scope is configured, is not about a user,
+// and has no action class, because no person is present to confirm anything.
 func (p Policy) ForMachines(scope string) bool {
 	s, known := p.Scopes[scope]
 	return known && s.ActionClass == "" && !slices.Contains(StandardScopes, scope)
 }
 
-// An Alias is an operator's own acr name.
+// An Alias is an acr name defined by the operator.
 type Alias struct {
 	ACR    string
 	MaxAge time.Duration // zero: no limit of its own
 }
 
-// Decay is how long an acr lasts after its ceremony, and through how long a silence of the session.
+// Decay is how long an acr lasts: after its ceremony, and while the session is idle.
 type Decay struct{ Absolute, Idle time.Duration }
 
-// Policy holds the operator's rules of assurance. It never changes after start.
+// Policy holds the operator's rules. It does not change after start.
 type Policy struct {
 	Scopes        map[string]Scope
 	ActionClasses map[string]ActionClass
@@ -77,7 +78,7 @@ type Policy struct {
 	DetailTypes   map[string]DetailType
 }
 
-// DefaultDecay is NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.
+// DefaultDecay follows NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.
 func DefaultDecay() map[string]Decay {
 	return map[string]Decay{
 		ACRPhishingResistant:         {Absolute: 24 * time.Hour, Idle: time.Hour},
@@ -85,7 +86,8 @@ func DefaultDecay() map[string]Decay {
 	}
 }
 
-// Resolve returns the standard acr behind a value and the age the value itself allows (0: any); false if nobody knows it.
+// Resolve returns the standard acr behind a value and the maximum age that an alias sets (0: any); false if the value
+// is unknown.
 func (p Policy) Resolve(value string) (acr string, maxAge time.Duration, known bool) {
 	if value == ACRPhishingResistant || value == ACRPhishingResistantHardware {
 		return value, 0, true
@@ -94,8 +96,8 @@ func (p Policy) Resolve(value string) (acr string, maxAge time.Duration, known b
 	return alias.ACR, alias.MaxAge, ok
 }
 
-// Satisfies reports whether the authentication, kept in a session last seen at seenAt, satisfies an acr value now. Ages
-// are compared exactly: no leeway.
+// Satisfies reports whether the authentication, in a session last seen at seenAt, satisfies an acr value now. Ages are
+// compared exactly, without leeway.
 func (p Policy) Satisfies(a HeldAuthentication, seenAt time.Time, value string, now time.Time) bool {
 	acr, maxAge, known := p.Resolve(value)
 	if !known || !slices.Contains(a.ACRs(), acr) {
@@ -106,7 +108,7 @@ func (p Policy) Satisfies(a HeldAuthentication, seenAt time.Time, value string, 
 	return (decay.Absolute == 0 || age <= decay.Absolute) && (decay.Idle == 0 || idle <= decay.Idle) && (maxAge == 0 || age <= maxAge)
 }
 
-// Reaches reports whether a passkey could satisfy the requirement's acr values and classes if it were used now.
+// Reaches reports whether using the passkey now could satisfy the requirement's acr values and classes.
 func (p Policy) Reaches(k Passkey, r Requirement) bool {
 	can := func(value string) bool {
 		acr, _, known := p.Resolve(value)
@@ -123,29 +125,28 @@ func (p Policy) Reaches(k Passkey, r Requirement) bool {
 	return len(r.ACRValues) == 0 || slices.ContainsFunc(r.ACRValues, can)
 }
 
-// Check names one demand of a requirement. The first that no authentication of a session meets names why a step-up is
-// needed, on the record and on the page.
+// Check names one part of a requirement. The first check that no authentication of the session passes is the reason for
+// a step-up, shown in the log record and on the page.
 type Check string
 
 const (
-	CheckLive        Check = "live"         // an authentication that has not decayed altogether
+	CheckLive        Check = "live"         // an authentication that still satisfies phr
 	CheckFresh       Check = "fresh"        // prompt=login, max_age=0
 	CheckMaxAge      Check = "max_age"      //
-	CheckMinimumACR  Check = "minimum_acr"  // the client's floor
+	CheckMinimumACR  Check = "minimum_acr"  // the client's minimum
 	CheckActionClass Check = "action_class" //
 	CheckACR         Check = "acr"          // acr_values or the acr claim
 )
 
-// Choose picks the one authentication of the session that meets the requirement for this interaction, the newest if
-// several do, and says what a token derived from it claims. If none does, it returns the name of the first check that
-// left no candidate. A nil session meets nothing.
+// Choose returns what a token may claim about the newest authentication of the session that meets the requirement in
+// this interaction. If none does, it returns the first check that left no candidate. A nil session meets nothing.
 //
-// An authentication made in this very interaction meets any MaxAge: the request asks that one "attempt to actively
-// re-authenticate" (OIDC Core §3.1.2.1), which was done. Measuring it again would ask twice of whoever reads the consent page
-// for longer than max_age, and for ever of max_age=1 on a slow line; the token carries auth_time either way.
+// An authentication made in this interaction meets any MaxAge: the request asks the provider to "attempt to actively
+// re-authenticate" (OIDC Core §3.1.2.1), which it did. Checking the age again would prompt a slow reader of the consent
+// page twice, and with max_age=1 on a slow connection forever. The token carries auth_time either way.
 //
-// Voluntary acr values (not Essential) are a wish: with relaxed set they are left out of the checks, and the answer
-// carries the strongest acr there is.
+// Voluntary acr values (not Essential) are preferences: with relaxed set they are not checked, and the result has the
+// strongest acr available.
 func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bool, now time.Time) (Assurance, Check) {
 	if s == nil {
 		return Assurance{}, CheckLive
@@ -159,7 +160,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 		candidates = slices.DeleteFunc(candidates, func(a HeldAuthentication) bool { return !ok(a) })
 		return len(candidates) > 0
 	}
-	if !keep(satisfies(ACRPhishingResistant)) { // phrh implies phr, and nothing weaker exists
+	if !keep(satisfies(ACRPhishingResistant)) { // phrh implies phr, and there is nothing weaker
 		return Assurance{}, CheckLive
 	}
 	if r.Fresh && !keep(here) {
@@ -199,7 +200,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 // openedFor returns the classes whose windows an authentication opened for the client that asks.
 func (p Policy) openedFor(a HeldAuthentication, r Requirement) []string {
 	var classes []string
-	for _, name := range a.Opened() {
+	for _, name := range a.OpenClasses() {
 		class := p.ActionClasses[name]
 		class.Name = name
 		if class.opens(a, r) {

@@ -23,7 +23,7 @@ var (
 	}
 )
 
-// held makes an authentication of that age, by a synced passkey unless changed.
+// held returns an authentication of this age, by a synced passkey unless changed.
 func held(id string, age time.Duration, change ...func(*HeldAuthentication)) HeldAuthentication {
 	a := HeldAuthentication{Authentication: Authentication{ID: id, UserID: "u", Interaction: "before", At: noon.Add(-age), UserVerified: true, BackupEligible: true}}
 	for _, c := range change {
@@ -56,71 +56,71 @@ func TestChoosePicksTheNewestAuthenticationThatMeetsEveryDemand(t *testing.T) {
 		relaxed bool
 		want    string // "id acr" or "!check"
 	}{
-		{"nothing was ever proven", nil, Requirement{}, false, "!live"},
-		{"an authentication of today is enough for no demand", auths{held("a", 23*hour)}, Requirement{}, false, "a phr"},
-		{"the newest of several is answered", auths{held("a", 3*hour), held("b", hour)}, Requirement{}, false, "b phr"},
-		{"without user verification nothing is proven", auths{held("a", 0, unverified)}, Requirement{}, false, "!live"},
+		{"no authentication", nil, Requirement{}, false, "!live"},
+		{"without demands any live authentication is enough", auths{held("a", 23*hour)}, Requirement{}, false, "a phr"},
+		{"the newest of several is chosen", auths{held("a", 3*hour), held("b", hour)}, Requirement{}, false, "b phr"},
+		{"without user verification nothing counts", auths{held("a", 0, unverified)}, Requirement{}, false, "!live"},
 
 		{"phr lasts 24 hours to the second", auths{held("a", 24*hour)}, Requirement{}, false, "a phr"},
-		{"and no longer", auths{held("a", 24*hour+second)}, Requirement{}, false, "!live"},
-		{"phr lasts through an hour of silence", auths{held("a", 2*hour, idle(hour))}, Requirement{}, false, "a phr"},
-		{"and no more, however busy the session is after", auths{held("a", 2*hour, idle(hour+1))}, Requirement{}, false, "!live"},
+		{"phr ends after 24 hours", auths{held("a", 24*hour+second)}, Requirement{}, false, "!live"},
+		{"phr survives an idle hour", auths{held("a", 2*hour, idle(hour))}, Requirement{}, false, "a phr"},
+		{"phr ends after an idle hour, even if activity resumes", auths{held("a", 2*hour, idle(hour+1))}, Requirement{}, false, "!live"},
 		{"phrh lasts 12 hours", auths{held("a", 12*hour, hardware)}, Requirement{}, false, "a phrh"},
-		{"then it is phr", auths{held("a", 12*hour+second, hardware)}, Requirement{}, false, "a phr"},
-		{"then nothing", auths{held("a", 24*hour+second, hardware)}, Requirement{}, false, "!live"},
-		{"phrh lasts through 15 minutes of silence", auths{held("a", hour, hardware, idle(15*minute))}, Requirement{}, false, "a phrh"},
-		{"then it is phr, too", auths{held("a", hour, hardware, idle(15*minute+1))}, Requirement{}, false, "a phr"},
+		{"after 12 hours phrh becomes phr", auths{held("a", 12*hour+second, hardware)}, Requirement{}, false, "a phr"},
+		{"after 24 hours phrh ends", auths{held("a", 24*hour+second, hardware)}, Requirement{}, false, "!live"},
+		{"phrh survives 15 idle minutes", auths{held("a", hour, hardware, idle(15*minute))}, Requirement{}, false, "a phrh"},
+		{"after 15 idle minutes phrh becomes phr", auths{held("a", hour, hardware, idle(15*minute+1))}, Requirement{}, false, "a phr"},
 
-		{"a fresh one was made in this interaction", auths{held("a", 0)}, Requirement{Fresh: true}, false, "!fresh"},
-		{"and it alone counts", auths{held("a", minute, here), held("b", second)}, Requirement{Fresh: true}, false, "a phr"},
-		{"max_age=0 is met by the ceremony that answered it", auths{held("a", 20*second, here)}, Requirement{Fresh: true, MaxAge: age(0)}, false, "a phr"},
-		{"max_age=1 too, however slow the line", auths{held("a", 3*second, here)}, Requirement{MaxAge: age(second)}, false, "a phr"},
-		{"max_age is met at its very second", auths{held("a", 60*second)}, Requirement{MaxAge: age(minute)}, false, "a phr"},
-		{"and missed after it", auths{held("a", 61*second)}, Requirement{MaxAge: age(minute)}, false, "!max_age"},
-		{"ages count from auth_time, which has whole seconds", auths{held("a", 60*second-time.Millisecond)}, Requirement{MaxAge: age(minute - second)}, false, "!max_age"},
+		{"fresh needs an authentication of this interaction", auths{held("a", 0)}, Requirement{Fresh: true}, false, "!fresh"},
+		{"only one of this interaction is fresh", auths{held("a", minute, here), held("b", second)}, Requirement{Fresh: true}, false, "a phr"},
+		{"max_age=0 is met by the ceremony of this interaction", auths{held("a", 20*second, here)}, Requirement{Fresh: true, MaxAge: age(0)}, false, "a phr"},
+		{"max_age=1 too, even on a slow connection", auths{held("a", 3*second, here)}, Requirement{MaxAge: age(second)}, false, "a phr"},
+		{"max_age is met at exactly that age", auths{held("a", 60*second)}, Requirement{MaxAge: age(minute)}, false, "a phr"},
+		{"max_age is missed a second later", auths{held("a", 61*second)}, Requirement{MaxAge: age(minute)}, false, "!max_age"},
+		{"ages count from auth_time, in whole seconds", auths{held("a", 60*second-time.Millisecond)}, Requirement{MaxAge: age(minute - second)}, false, "!max_age"},
 
-		{"a minimum is met", auths{held("a", hour, hardware)}, Requirement{MinimumACR: "phrh"}, false, "a phrh"},
-		{"by an older one if need be", auths{held("a", hour, hardware), held("b", 0)}, Requirement{MinimumACR: "phrh"}, false, "a phrh"},
-		{"or missed", auths{held("a", 0)}, Requirement{MinimumACR: "phrh"}, false, "!minimum_acr"},
-		{"relaxing is for wishes, not for a minimum", auths{held("a", 0)}, Requirement{MinimumACR: "phrh"}, true, "!minimum_acr"},
-		{"a minimum nobody knows is met by nothing", auths{held("a", 0, hardware)}, Requirement{MinimumACR: "urn:what"}, false, "!minimum_acr"},
+		{"the minimum is met", auths{held("a", hour, hardware)}, Requirement{MinimumACR: "phrh"}, false, "a phrh"},
+		{"an older authentication may meet the minimum", auths{held("a", hour, hardware), held("b", 0)}, Requirement{MinimumACR: "phrh"}, false, "a phrh"},
+		{"the minimum is missed", auths{held("a", 0)}, Requirement{MinimumACR: "phrh"}, false, "!minimum_acr"},
+		{"relaxed does not apply to the minimum", auths{held("a", 0)}, Requirement{MinimumACR: "phrh"}, true, "!minimum_acr"},
+		{"an unknown minimum is never met", auths{held("a", 0, hardware)}, Requirement{MinimumACR: "urn:what"}, false, "!minimum_acr"},
 		{"a minimum may be an alias", auths{held("a", 5*minute, hardware)}, Requirement{MinimumACR: "urn:gold"}, false, "a phrh"},
-		{"whose own age counts", auths{held("a", 5*minute+second, hardware)}, Requirement{MinimumACR: "urn:gold"}, false, "!minimum_acr"},
+		{"the age limit of the alias counts", auths{held("a", 5*minute+second, hardware)}, Requirement{MinimumACR: "urn:gold"}, false, "!minimum_acr"},
 
 		{"a sign-in opens no window", auths{held("a", 0, here)}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
-		{"a step-up for the class does", auths{held("a", 0, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "a phr"},
-		{"for that class only", auths{held("a", 0, hardware, opened("payments"))}, Requirement{ActionClasses: []ActionClass{keys}}, false, "!action_class"},
-		{"until the window ends", auths{held("a", 5*minute-second, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "a phr"},
-		{"at its second", auths{held("a", 5*minute, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
-		{"also for who stayed on the page", auths{held("a", 5*minute, here, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
-		{"with the acr of the class", auths{held("a", 0, opened("keys"))}, Requirement{ActionClasses: []ActionClass{keys}}, false, "!action_class"},
+		{"a step-up for the class opens it", auths{held("a", 0, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "a phr"},
+		{"a step-up for another class does not", auths{held("a", 0, hardware, opened("payments"))}, Requirement{ActionClasses: []ActionClass{keys}}, false, "!action_class"},
+		{"the window is open until it ends", auths{held("a", 5*minute-second, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "a phr"},
+		{"the window ends at exactly that second", auths{held("a", 5*minute, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
+		{"the window also ends in the same interaction", auths{held("a", 5*minute, here, opened("payments"))}, Requirement{ActionClasses: []ActionClass{payments}}, false, "!action_class"},
+		{"a class may require an acr", auths{held("a", 0, opened("keys"))}, Requirement{ActionClasses: []ActionClass{keys}}, false, "!action_class"},
 		{
 			"two classes need one authentication for both",
 			auths{held("a", 0, hardware, opened("keys")), held("b", 0, hardware, opened("payments"))},
 			Requirement{ActionClasses: []ActionClass{payments, keys}},
 			false, "!action_class",
 		},
-		{"which may be", auths{held("a", 0, hardware, opened("keys", "payments"))}, Requirement{ActionClasses: []ActionClass{payments, keys}}, false, "a phrh"},
+		{"one authentication may open both", auths{held("a", 0, hardware, opened("keys", "payments"))}, Requirement{ActionClasses: []ActionClass{payments, keys}}, false, "a phrh"},
 		{
-			"the token of a step-up tells of it, not of a later sign-in",
+			"the token of a step-up describes the step-up, not a later sign-in",
 			auths{held("a", minute, opened("payments")), held("b", 0)},
 			Requirement{ActionClasses: []ActionClass{payments}},
 			false, "a phr",
 		},
 
-		{"the first asked-for value that is met is answered", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"phr", "phrh"}}, false, "a phr"},
-		{"in the order of preference", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh", "phr"}}, false, "a phr"},
-		{"by the name it was asked for with", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"urn:gold"}}, false, "a urn:gold"},
+		{"acr is the first requested value that is met", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"phr", "phrh"}}, false, "a phr"},
+		{"an unmet preferred value is skipped", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh", "phr"}}, false, "a phr"},
+		{"acr is the alias that was requested", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"urn:gold"}}, false, "a urn:gold"},
 		{
-			"an older one that meets the values is better than a newer that does not",
+			"an older authentication that meets the values beats a newer one that does not",
 			auths{held("a", hour, hardware), held("b", 0)},
 			Requirement{ACRValues: []string{"phrh"}},
 			false, "a phrh",
 		},
-		{"a wish is worth asking", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, false, "!acr"},
-		{"and is left out when relaxed", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, true, "a phr"},
-		{"what is essential is not", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}, Essential: true}, true, "!acr"},
-		{"an unknown value is met by nothing", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"0"}, Essential: true}, true, "!acr"},
+		{"an unmet voluntary value asks for a step-up", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, false, "!acr"},
+		{"relaxed ignores voluntary values", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}}, true, "a phr"},
+		{"relaxed does not ignore essential values", auths{held("a", 0)}, Requirement{ACRValues: []string{"phrh"}, Essential: true}, true, "!acr"},
+		{"an unknown value is never met", auths{held("a", 0, hardware)}, Requirement{ACRValues: []string{"0"}, Essential: true}, true, "!acr"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &Session{UserID: "u", SeenAt: noon, Authentications: tc.auths}
@@ -150,7 +150,7 @@ func TestChooseAnswersEverythingFromOneAuthentication(t *testing.T) {
 	}
 }
 
-func TestChooseWithoutSessionOrInteractionMeetsNothingByChance(t *testing.T) {
+func TestChooseWithoutSessionOrInteractionFindsNothing(t *testing.T) {
 	if _, check := policy.Choose(nil, "this", Requirement{}, false, noon); check != CheckLive {
 		t.Errorf("nil session: %q, want live", check)
 	}
@@ -161,13 +161,13 @@ func TestChooseWithoutSessionOrInteractionMeetsNothingByChance(t *testing.T) {
 	}
 }
 
-func TestASilenceThatIsGoingOnCountsLikeOneThatEnded(t *testing.T) {
+func TestCurrentIdleTimeCounts(t *testing.T) {
 	s := &Session{SeenAt: noon.Add(-16 * time.Minute), Authentications: []HeldAuthentication{held("a", time.Hour, hardware)}}
 	got, _ := policy.Choose(s, "this", Requirement{}, false, noon)
-	s.See(noon)
+	s.Touch(noon)
 	after, _ := policy.Choose(s, "this", Requirement{}, false, noon)
 	if got.ACR != "phr" || after.ACR != "phr" {
-		t.Errorf("before the touch %q, after it %q, want phr", got.ACR, after.ACR)
+		t.Errorf("before Touch %q, after it %q, want phr", got.ACR, after.ACR)
 	}
 }
 

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// MaxAuthentications bounds how many authentications a session keeps; the oldest go first.
+// MaxAuthentications limits the authentications of a session; the oldest are dropped.
 const MaxAuthentications = 8
 
-// A Session is the browser's signed-in state at the provider. ID is public (the sid claim); the browser holds it
-// together with a secret of which only the hash is here.
+// A Session is the browser's signed-in state at the provider. ID is public (the sid claim); the browser also holds a
+// secret, of which we keep only the hash.
 type Session struct {
 	ID              string               `json:"id"`
 	SecretHash      string               `json:"secret"`
@@ -21,33 +21,33 @@ type Session struct {
 	Address         string               `json:"addr,omitempty"`  // client address at sign-in
 	Authentications []HeldAuthentication `json:"auths"`           // oldest first
 
-	// Stored is the record as it was read, for whoever replaces it next; nil if nobody read it.
+	// Stored is the record as read from the store, for a compare-and-swap; nil if it was not read.
 	Stored []byte `json:"-"`
 }
 
-// A HeldAuthentication is an authentication as a session keeps it.
+// A HeldAuthentication is an authentication within a session.
 type HeldAuthentication struct {
 	Authentication
-	// LongestIdle is the longest silence of the session since this authentication. An acr whose idle limit was once
-	// exceeded stays lost, however busy the session is afterwards.
+	// LongestIdle is the session's longest idle time since this authentication. Once an acr's idle limit was exceeded,
+	// later activity does not restore it.
 	LongestIdle time.Duration `json:"idle,omitempty"`
-	// Closed are those of ActionClasses whose windows the user has closed.
+	// Closed are the ActionClasses whose windows the user has closed.
 	Closed []string `json:"closed,omitempty"`
 }
 
-// Opened are the action classes whose windows this authentication opened and nobody has closed.
-func (a HeldAuthentication) Opened() []string {
+// OpenClasses returns the action classes that this authentication opened and the user has not closed.
+func (a HeldAuthentication) OpenClasses() []string {
 	if len(a.Closed) == 0 {
 		return a.ActionClasses
 	}
 	return slices.DeleteFunc(slices.Clone(a.ActionClasses), func(class string) bool { return slices.Contains(a.Closed, class) })
 }
 
-// CloseWindow closes the window that one authentication opened for an action class; false if there is none.
+// CloseWindow closes the window that one authentication opened for an action class; false if there is no such window.
 func (s *Session) CloseWindow(authenticationID, class string) bool {
 	for i := range s.Authentications {
 		a := &s.Authentications[i]
-		if a.ID == authenticationID && slices.Contains(a.Opened(), class) {
+		if a.ID == authenticationID && slices.Contains(a.OpenClasses(), class) {
 			a.Closed = append(slices.Clone(a.Closed), class)
 			return true
 		}
@@ -55,16 +55,16 @@ func (s *Session) CloseWindow(authenticationID, class string) bool {
 	return false
 }
 
-// Gain appends an authentication and drops the oldest above MaxAuthentications.
-func (s *Session) Gain(a Authentication) {
+// AddAuthentication appends an authentication and drops the oldest above MaxAuthentications.
+func (s *Session) AddAuthentication(a Authentication) {
 	s.Authentications = append(s.Authentications, HeldAuthentication{Authentication: a})
 	if n := len(s.Authentications) - MaxAuthentications; n > 0 {
 		s.Authentications = s.Authentications[n:]
 	}
 }
 
-// See notes that the browser was here: it remembers the silence that just ended with every authentication.
-func (s *Session) See(now time.Time) {
+// Touch records that the browser was active: each authentication remembers the idle time that just ended.
+func (s *Session) Touch(now time.Time) {
 	idle := now.Sub(s.SeenAt)
 	for i := range s.Authentications {
 		s.Authentications[i].LongestIdle = max(s.Authentications[i].LongestIdle, idle)

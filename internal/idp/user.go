@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Role is what a user may do at the provider itself; it never reaches a client.
+// Role is what a user may do at the provider itself. Clients never see it.
 type Role string
 
 const (
@@ -33,10 +33,10 @@ type User struct {
 	DisabledAt    time.Time // zero: not disabled
 }
 
-// Disabled reports whether an admin has closed the account.
+// Disabled reports whether an admin has disabled the account.
 func (u User) Disabled() bool { return !u.DisabledAt.IsZero() }
 
-// Profile holds the standard claims that a user may fill in besides name and e-mail (OIDC Core §5.1). All are optional.
+// Profile holds the optional standard claims of a user besides name and e-mail (OIDC Core §5.1).
 type Profile struct {
 	GivenName         string  `json:"given_name,omitempty"`
 	FamilyName        string  `json:"family_name,omitempty"`
@@ -65,15 +65,15 @@ type Address struct {
 	Country       string `json:"country,omitempty"`
 }
 
-// NewUser returns a user with fresh identifiers. The e-mail must have been normalised.
+// NewUser returns a user with fresh identifiers. The e-mail address must be normalised.
 func NewUser(email, name string, now time.Time) User {
 	handle := make([]byte, 64)
 	_, _ = rand.Read(handle) // never fails
 	return User{ID: NewID(), Handle: handle, Email: email, Name: name, CreatedAt: now, UpdatedAt: now}
 }
 
-// NormalizeEmail returns the one spelling under which an address is stored and looked up: NFC, lower case, no blanks
-// around it. It reports false for what cannot be an address; that mail arrives there is for the mail to prove.
+// NormalizeEmail returns the spelling under which an address is stored and looked up: NFC, lower case, trimmed. It
+// reports false for text that cannot be an address; only a delivered e-mail proves that the address works.
 func NormalizeEmail(s string) (string, bool) {
 	s = strings.ToLower(norm.NFC.String(strings.TrimSpace(s)))
 	local, domain, found := strings.Cut(s, "@")
@@ -91,9 +91,8 @@ func NormalizeEmail(s string) (string, bool) {
 	return s, true
 }
 
-// NormalizeName returns a name for people to read: NFC, runs of blanks made one, at most 80 characters, nothing that
-// is a control or changes the direction of the text around it. It reports false for an empty or overlong one, and for one
-// of which nothing would be seen.
+// NormalizeName returns a name to show to people: NFC, single spaces, at most 80 characters, without control characters
+// or characters that change the direction of text. It reports false if the name is empty, invisible or too long.
 func NormalizeName(s string) (string, bool) {
 	if !utf8.ValidString(s) {
 		return "", false
@@ -111,7 +110,8 @@ func NormalizeName(s string) (string, bool) {
 	return s, utf8.RuneCountInString(s) <= 80 && strings.ContainsFunc(s, seen)
 }
 
-// seen reports whether a rune shows something by itself. Among letters and symbols some do not: fillers, and a blank of Braille.
+// seen reports whether a rune is visible by itself. Some letters and symbols are not: fillers, and the blank Braille
+// pattern.
 func seen(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestANameIsSomethingThatPeopleSee(t *testing.T) {
+func TestANameMustBeVisible(t *testing.T) {
 	for name, want := range map[string]string{
 		"Ada":                      "Ada",
 		"  Acme \t Bank\n":         "Acme Bank",

@@ -34,7 +34,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 		}
 		d.Stranger = chip(f.Client, v.interaction.Request).Host
 	}
-	for _, scope := range l.Policy.Asks(v.interaction.Request) {
+	for _, scope := range l.Policy.GrantEntries(v.interaction.Request) {
 		if slices.Contains(step.Scopes, scope) {
 			d.New = append(d.New, l.scope(scope))
 		} else {
@@ -54,7 +54,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 }
 
 // scope is a scope or a resource in words.
-func (l *Login) scope(name string) string { return cmp.Or(l.Policy.Say(name), name) }
+func (l *Login) scope(name string) string { return cmp.Or(l.Policy.DescribeEntry(name), name) }
 
 // consent keeps the person's answer: what was allowed as a grant, so that it is not asked again; a refusal goes to the
 // application at once.
@@ -84,7 +84,7 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
-		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.Asks(v.interaction.Request), CreatedAt: f.Now, UpdatedAt: f.Now,
+		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.GrantEntries(v.interaction.Request), CreatedAt: f.Now, UpdatedAt: f.Now,
 	}
 	if err := l.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)

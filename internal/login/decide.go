@@ -150,7 +150,7 @@ func ask(f Facts) question {
 		relaxed = relaxed || f.Passkeys != nil
 	}
 	q.assurance, q.unmet = f.Policy.Choose(f.Session, f.Interaction.ID, need, relaxed, f.Now)
-	for _, scope := range f.Policy.Asks(f.Interaction.Request) {
+	for _, scope := range f.Policy.GrantEntries(f.Interaction.Request) {
 		if f.Grant == nil || !slices.Contains(f.Grant.Scopes, scope) {
 			q.missing = append(q.missing, scope)
 		}

@@ -33,7 +33,7 @@ func signedIn(age time.Duration, more ...func(*idp.Authentication)) change {
 		if len(a.ActionClasses) > 0 && a.ClientID == "" {
 			a.ClientID = f.Interaction.Request.ClientID
 		}
-		f.Session.Gain(a)
+		f.Session.AddAuthentication(a)
 	}
 }
 

@@ -114,7 +114,7 @@ func finished(v visit, f Facts, step Step) idp.Outcome {
 	agreed := !f.Client.FirstParty || i.Consented && i.AnsweredBy == v.session.UserID
 	return idp.Outcome{
 		UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: i.Request.Scopes,
-		Granted: agreed && len(f.Policy.Asks(i.Request)) > 0, // a grant of nothing is none
+		Granted: agreed && len(f.Policy.GrantEntries(i.Request)) > 0, // a grant of nothing is none
 	}
 }
 

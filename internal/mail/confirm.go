@@ -8,7 +8,7 @@ import (
 
 // ConfirmEmail carries the code with which somebody who is signed in proves that the address of the account is theirs.
 func (m *Mailer) ConfirmEmail(to string, code idp.Secret, valid time.Duration) Message {
-	return m.write(to, letter{
+	return m.write(to, content{
 		Subject: "Confirm your e-mail address for " + m.product,
 		Opening: []string{"Type this code on the page of your account:"},
 		Code:    code.Reveal(),

@@ -1,9 +1,9 @@
-// Package mail writes the letters Stepward sends and brings them to their addressee: Send puts a message into the
-// store's outbox, Run takes it out and hands it to a [Transport], again and again until it is accepted or hopeless.
+// Package mail writes the e-mails that Stepward sends, and delivers them: Send puts a message into the store's outbox,
+// and Run hands it to a [Transport], retrying until it is accepted or hopeless.
 //
 //	handler ── Send ──▶ outbox (Postgres, SQLite) ── Run, on any replica ──▶ Transport: SMTP | Mailbox
 //
-// A page that sends mail therefore never waits for a mail server, and answers in the same time whatever the mail says.
+// A page that sends mail therefore never waits for a mail server, and its response time does not depend on the mail.
 package mail
 
 import (
@@ -20,13 +20,13 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// A Message is one letter, written and addressed.
+// A Message is one complete e-mail.
 type Message struct {
 	To, Subject string
 	Text, HTML  string
 }
 
-// check refuses what could end a header line and begin another (RFC 5322 §2.2), or address more than one mailbox.
+// check rejects characters that could start another header line (RFC 5322 §2.2), and anything but a single recipient.
 func (m Message) check() error {
 	if strings.ContainsFunc(m.To+m.Subject, unicode.IsControl) {
 		return errors.New("control character in a header")
@@ -37,25 +37,26 @@ func (m Message) check() error {
 	return nil
 }
 
-// A Transport hands one message over for delivery. An error that wraps [ErrPermanent] is not tried again.
+// A Transport hands over one message for delivery. After an error that wraps [ErrPermanent], the message is not
+// retried.
 type Transport interface {
 	Deliver(ctx context.Context, from *netmail.Address, m Message) error
 }
 
-// ErrPermanent says that the message will never be accepted, however often it is offered.
-var ErrPermanent = errors.New("permanently refused")
+// ErrPermanent means that the message will never be accepted.
+var ErrPermanent = errors.New("permanently rejected")
 
-// Config is what a Mailer is made of.
+// Config configures a Mailer.
 type Config struct {
 	DB *store.DB
-	// Transport delivers; nil: there is no mail server, and what is sent is dropped.
+	// Transport delivers; nil: there is no mail server, and messages are dropped.
 	Transport Transport
 	From      string       // "Stepward <no-reply@example.com>"
-	Product   string       // the name in subjects and signatures; empty: Stepward
+	Product   string       // name in subjects and signatures; empty: Stepward
 	Logger    *slog.Logger // nil: slog.Default
 }
 
-// A Mailer writes and sends. It may be used by any number of goroutines.
+// A Mailer writes and sends e-mails. It is safe for concurrent use.
 type Mailer struct {
 	db        *store.DB
 	transport Transport
@@ -65,7 +66,7 @@ type Mailer struct {
 	wake      chan struct{} // holds one token while something new may be in the outbox
 }
 
-// New checks the sender's address.
+// New returns a Mailer. It fails if the sender's address is invalid.
 func New(c Config) (*Mailer, error) {
 	from, err := netmail.ParseAddress(c.From)
 	if err != nil {
@@ -83,8 +84,8 @@ func New(c Config) (*Mailer, error) {
 // Delivers reports whether there is a mail server.
 func (m *Mailer) Delivers() bool { return m.transport != nil }
 
-// Send puts the message into the outbox; it is on its way when Send returns nil, and survives a restart. Without a
-// transport it does nothing.
+// Send puts the message into the outbox. Once Send returns nil, the message survives a restart. Without a transport
+// Send does nothing.
 func (m *Mailer) Send(ctx context.Context, msg Message) error {
 	if err := msg.check(); err != nil {
 		return fmt.Errorf("mail: %w", err)
@@ -106,20 +107,20 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 }
 
 const (
-	lease    = 2 * time.Minute // longer than any delivery: a replica that dies with a message gives it back after this
+	lease    = 2 * time.Minute // longer than any delivery; the message of a crashed replica is retried after this
 	deadline = time.Minute     // for one delivery
-	pause    = 5 * time.Second // between two looks into an empty outbox: what another replica has written waits so long
+	pause    = 5 * time.Second // between checks of an empty outbox; the longest delay for a message of another replica
 )
 
-// backoff is how long to wait after the first, second, … failed delivery; after the last one a message is given up. A
-// grey-listing server answers after some minutes, a broken one is mended within the day.
+// backoff is the wait after each failed delivery; after the last one, the message is given up. A greylisting server
+// accepts after a few minutes, and a broken one is usually repaired within the day.
 var backoff = []time.Duration{
 	15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 12 * time.Hour,
 }
 
-// Run delivers what is in the outbox until ctx ends. Several replicas may run it: each message has one winner at a time.
+// Run delivers the outbox until ctx ends. Several replicas may run it: only one at a time claims a message.
 func (m *Mailer) Run(ctx context.Context) error {
-	if m.transport == nil { // what an earlier configuration left in the outbox waits for the next, or for the sweep
+	if m.transport == nil { // messages of an earlier configuration wait for a transport, or for the sweep
 		<-ctx.Done()
 		return nil
 	}
@@ -129,7 +130,7 @@ func (m *Mailer) Run(ctx context.Context) error {
 		for ctx.Err() == nil {
 			if more, err := m.deliverNext(ctx); err != nil {
 				m.log.WarnContext(ctx, "mail outbox", "error", err)
-				break // the store's trouble: look again at the next tick
+				break // the store failed: retry at the next tick
 			} else if !more {
 				break
 			}
@@ -143,7 +144,7 @@ func (m *Mailer) Run(ctx context.Context) error {
 	}
 }
 
-// deliverNext claims one message that is due and tries to deliver it; false: none is.
+// deliverNext claims one due message and tries to deliver it; false if none is due.
 func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 	claimed, err := m.db.ClaimMail(ctx, time.Now(), lease)
 	if errors.Is(err, idp.ErrNotFound) {
@@ -153,7 +154,7 @@ func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 	}
 	failure := m.deliver(ctx, claimed)
 	if ctx.Err() != nil && failure != nil {
-		return false, nil // we are being stopped: no fault of the message, its lease runs out by itself
+		return false, nil // we are shutting down: the message is retried when its lease expires
 	}
 	var reason string
 	var next time.Time // zero: no further attempt
@@ -162,10 +163,11 @@ func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 		if tried := claimed.Attempts - 1; tried < len(backoff) && !errors.Is(failure, ErrPermanent) {
 			next = time.Now().Add(backoff[max(tried, 0)])
 		}
-		// Neither the addressee nor the subject: the log is not the place for either.
-		m.log.WarnContext(ctx, "mail not delivered", "mail", claimed.ID, "attempt", claimed.Attempts, "given_up", next.IsZero(), "error", failure)
+		// Recipient and subject do not belong in the log.
+		m.log.WarnContext(ctx, "mail not delivered", "mail", claimed.ID, "attempt", claimed.Attempts,
+			"given_up", next.IsZero(), "error", failure)
 	}
-	// What was delivered must be noted even if we are stopped in this moment, or the person gets it twice.
+	// Record the delivery even if we are shutting down, or the person gets the message twice.
 	if err := m.db.FinishMail(context.WithoutCancel(ctx), claimed.ID, reason, next); err != nil {
 		return false, fmt.Errorf("finish mail: %w", err)
 	}
@@ -174,7 +176,7 @@ func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 
 func (m *Mailer) deliver(ctx context.Context, claimed store.Mail) error {
 	msg := Message{To: claimed.To, Subject: claimed.Subject, Text: claimed.Text, HTML: claimed.HTML}
-	if err := msg.check(); err != nil { // what is in the database is checked like what comes from a handler
+	if err := msg.check(); err != nil { // messages from the database are checked like those from handlers
 		return fmt.Errorf("%w: %w", ErrPermanent, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)

@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-// A transport does what the test says.
+// A transport is a Transport made of a function.
 type transport func(m mail.Message) error
 
 func (f transport) Deliver(_ context.Context, _ *netmail.Address, m mail.Message) error { return f(m) }
@@ -69,13 +69,13 @@ func TestAMessageIsDeliveredAtOnceAndOnce(t *testing.T) {
 		}
 		for i := range 20 {
 			if got[fmt.Sprint(i)] != 1 {
-				t.Errorf("message %d came %d times", i, got[fmt.Sprint(i)])
+				t.Errorf("message %d was delivered %d times", i, got[fmt.Sprint(i)])
 			}
 		}
 	})
 }
 
-func TestWhatAnotherReplicaWroteIsDeliveredWithinSeconds(t *testing.T) {
+func TestMessagesOfOtherReplicasAreDeliveredWithinSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, box := storetest.Open(t), &mail.Mailbox{}
 		delivers, writes := newMailer(t, db, box, nil), newMailer(t, db, box, nil)
@@ -90,7 +90,7 @@ func TestWhatAnotherReplicaWroteIsDeliveredWithinSeconds(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsDownIsTriedAgainLessAndLessOftenAndThenGivenUp(t *testing.T) {
+func TestDeliveryBacksOffAndThenGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, log := storetest.Open(t), &bytes.Buffer{}
 		var at []time.Time
@@ -122,14 +122,14 @@ func TestAServerThatIsDownIsTriedAgainLessAndLessOftenAndThenGivenUp(t *testing.
 	})
 }
 
-func TestWithoutATransportNothingIsKeptAndNothingFails(t *testing.T) {
+func TestWithoutATransportMessagesAreDropped(t *testing.T) {
 	db := storetest.Open(t)
 	m := newMailer(t, db, nil, nil)
 	if err := m.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: "s"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ClaimMail(t.Context(), time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
-		t.Errorf("the outbox holds something: %v", err)
+		t.Errorf("the outbox is not empty: %v", err)
 	}
 	run(t, m)()
 }
@@ -159,7 +159,7 @@ func TestARefusedMessageIsGivenUpAndTheNextOneDelivered(t *testing.T) {
 	})
 }
 
-func TestNothingCanEndAHeaderOrAddASecondAddressee(t *testing.T) {
+func TestHeadersAndRecipientsCannotBeInjected(t *testing.T) {
 	db := storetest.Open(t)
 	m := newMailer(t, db, nil, nil)
 	for _, msg := range []mail.Message{
@@ -174,7 +174,7 @@ func TestNothingCanEndAHeaderOrAddASecondAddressee(t *testing.T) {
 			t.Errorf("%q accepted", msg)
 		}
 	}
-	// What people choose themselves cannot either: it becomes one line.
+	// Text that people choose becomes one line as well.
 	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e\x1b<b>", At: time.Now(), Agent: "Firefox on macOS", Link: "https://login.example.com/"}
 	for _, msg := range []mail.Message{m.PasskeyAdded("ada@example.com", notice), m.PasskeyRemoved("ada@example.com", notice), m.CounterWarning("ada@example.com", notice)} {
 		if err := m.Send(t.Context(), msg); err != nil {
@@ -186,7 +186,7 @@ func TestNothingCanEndAHeaderOrAddASecondAddressee(t *testing.T) {
 	}
 }
 
-func TestLettersSayWhatTheyAreForInTextAndHTML(t *testing.T) {
+func TestEmailsStateTheirPurposeInTextAndHTML(t *testing.T) {
 	m := newMailer(t, nil, nil, nil)
 	n := mail.Notice{Passkey: "Phone", At: time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC), Agent: "Firefox on macOS", Link: "https://login.example.com/account/passkeys"}
 	link := idp.Secret("https://login.example.com/enrol#TOKEN")
@@ -196,11 +196,11 @@ func TestLettersSayWhatTheyAreForInTextAndHTML(t *testing.T) {
 		words   []string
 	}{
 		{m.VerifyEmail("a@b.c", "12345678", "https://login.example.com/signup/verify#12345678", 15*time.Minute), "Your code for Acme", []string{"12345678", "signup/verify#12345678", "15 minutes"}},
-		{m.AlreadyHere("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
+		{m.AccountExists("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
 		{m.Invitation("a@b.c", link, n.At), "Your invitation to Acme", []string{"/enrol#TOKEN", "until 22 November 2026 at 12:30 UTC"}},
 		{m.PasskeyAdded("a@b.c", n), "A passkey was added to your account", []string{"“Phone” was added", "22 November 2026 at 12:30 UTC, in Firefox on macOS", n.Link}},
 		{m.PasskeyRemoved("a@b.c", n), "A passkey was removed from your account", []string{"“Phone” was removed", n.Link}},
-		{m.CounterWarning("a@b.c", n), "Please look at one of your passkeys", []string{"“Phone”", "we refused", n.Link}},
+		{m.CounterWarning("a@b.c", n), "Please check one of your passkeys", []string{"“Phone”", "was refused", n.Link}},
 	} {
 		if row.message.Subject != row.subject || row.message.To != "a@b.c" {
 			t.Errorf("%q to %q", row.message.Subject, row.message.To)

@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// mailboxSize bounds what a Mailbox keeps; the oldest go first.
+// mailboxSize limits the messages of a Mailbox; the oldest are dropped.
 const mailboxSize = 100
 
-// A Mailbox is a Transport that keeps the last messages in memory and shows them on a page: the demo's mail server.
-// Whoever can open the page can read everybody's mail, so only the demo mounts it.
+// A Mailbox is a Transport that keeps the latest messages in memory and shows them on a page. Only the demo mounts it,
+// because anyone who can open the page can read all mail.
 type Mailbox struct {
 	mu       sync.Mutex
 	messages []Received // oldest first
 }
 
-// Received is a message as it arrived.
+// Received is a delivered message.
 type Received struct {
 	Message
 	From string
@@ -42,7 +42,7 @@ func (b *Mailbox) Deliver(_ context.Context, from *netmail.Address, m Message) e
 	return nil
 }
 
-// Messages returns what the mailbox holds, newest first.
+// Messages returns the messages, newest first.
 func (b *Mailbox) Messages() []Received {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,13 +51,13 @@ func (b *Mailbox) Messages() []Received {
 	return messages
 }
 
-// A failer answers a request with what went wrong; *web.Shell is one. This package stands beside web and does not import it,
-// so the page is a document of its own: it is somebody's mail program, not a room of the house.
+// A failer answers a failed request; *web.Shell is one. This package must not import web, so the mailbox page does not
+// use the layout of the other pages. It stands for a mail program.
 type failer interface {
 	Fail(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Mount shows the mailbox at GET /demo/mail.
+// Mount serves the mailbox at GET /demo/mail.
 func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
 	page, err := template.ParseFS(templates, "templates/mailbox.html")
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(body.Bytes()) // the browser may have gone; there is nobody left to tell
+		_, _ = w.Write(body.Bytes()) // the browser may have gone
 	})
 	mux.HandleFunc("GET /demo/mail.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
@@ -88,10 +88,10 @@ var (
 	linkLine = regexp.MustCompile(`^\s*(https?://\S+)\s*$`)
 )
 
-// A Line is one line of a message as the page shows it: as text, as a code, or as a link.
+// A Line is one line of a message: text, a code, or a link.
 type Line struct{ Text, Code, Link string }
 
-// Lines reads the plain text as a mail program would, finding what can be clicked or typed.
+// Lines splits the plain text into lines and finds codes and links, as a mail program would.
 func (r Received) Lines() []Line {
 	var lines []Line
 	for text := range strings.Lines(strings.TrimSpace(r.Text)) {

@@ -39,7 +39,7 @@ func TestTheMailboxShowsTheNewestFirstWithItsCodeAndLink(t *testing.T) {
 		return w.Body.String()
 	}
 	if !strings.Contains(page(), `class="empty"`) {
-		t.Error("an empty mailbox says nothing")
+		t.Error("the empty mailbox must say so")
 	}
 	m, from := newMailer(t, nil, nil, nil), &netmail.Address{Address: "no-reply@example.com"}
 	for _, code := range []string{"11111111", "22222222"} {
@@ -59,7 +59,7 @@ func TestTheMailboxShowsTheNewestFirstWithItsCodeAndLink(t *testing.T) {
 		t.Errorf("%s\n%s", diff, body)
 	}
 	if strings.Contains(body, "<script>\n") || strings.Contains(body, `href="javascript`) {
-		t.Error("a letter became markup")
+		t.Error("a message became markup")
 	}
 }
 

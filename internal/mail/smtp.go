@@ -15,21 +15,21 @@ import (
 
 const dialTimeout = 20 * time.Second
 
-// SMTP is a mail server. It is safe for concurrent use; each message has a connection of its own.
+// SMTP is a mail server. It is safe for concurrent use; each message gets its own connection.
 type SMTP struct{ client func() (*mail.Client, error) }
 
-// NewSMTP reads where and how to deliver from a URL:
+// NewSMTP parses a URL that says where and how to deliver:
 //
 //	smtps://user:password@mail.example.com      TLS from the first byte, port 465
-//	smtp://user:password@mail.example.com:587   STARTTLS, and nothing is sent if the server does not offer it
+//	smtp://user:password@mail.example.com:587   STARTTLS, required
 //	smtp://localhost:25                         a server on this machine: STARTTLS if offered
-//	smtp://mail.internal:25?starttls=never      in clear, for a network that is trusted; refused together with a password
+//	smtp://mail.internal:25?starttls=never      in clear, for a trusted network; not allowed with a password
 //
-// Without a port, smtp is 587.
+// The default port of smtp is 587.
 func NewSMTP(raw string) (*SMTP, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.Fragment != "" {
-		return nil, errors.New("mail server: not a URL like smtp://user:password@host:587") // u may hold the password: not shown
+		return nil, errors.New("mail server: not a URL like smtp://user:password@host:587") // not shown: u may contain the password
 	}
 	options := []mail.Option{mail.WithTimeout(dialTimeout), mail.WithPort(587)}
 	never := false
@@ -60,10 +60,11 @@ func NewSMTP(raw string) (*SMTP, error) {
 			return nil, errors.New("mail server: starttls=never would send the password in clear")
 		}
 		password, _ := u.User.Password()
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(u.User.Username()), mail.WithPassword(password))
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover),
+			mail.WithUsername(u.User.Username()), mail.WithPassword(password))
 	}
 	s := &SMTP{client: func() (*mail.Client, error) { return mail.NewClient(u.Hostname(), options...) }}
-	_, err = s.client() // says now what it would say at the first letter
+	_, err = s.client() // fail now, not with the first e-mail
 	if err != nil {
 		return nil, fmt.Errorf("mail server: %w", err)
 	}
@@ -75,7 +76,7 @@ func (s *SMTP) Deliver(ctx context.Context, from *netmail.Address, m Message) er
 	msg := mail.NewMsg()
 	msg.FromMailAddress(from)
 	if err := msg.To(m.To); err != nil {
-		return fmt.Errorf("%w: addressee: %w", ErrPermanent, err)
+		return fmt.Errorf("%w: recipient: %w", ErrPermanent, err)
 	}
 	msg.Subject(m.Subject)
 	msg.SetDate()
@@ -91,13 +92,13 @@ func (s *SMTP) Deliver(ctx context.Context, from *netmail.Address, m Message) er
 	}
 	err = client.DialAndSendWithContext(ctx, msg)
 	switch refused, ok := errors.AsType[*mail.SendError](err); {
-	case msg.IsDelivered(): // the server has it; whatever went wrong while saying goodbye must not send it twice
+	case msg.IsDelivered(): // the server has it; an error while closing must not cause a second delivery
 		return nil
 	case !ok:
-		return err // the connection's or the login's trouble
-	case refused.ErrorCode() >= 500: // the server's last word on this message (RFC 5321 §4.2.1)
+		return err // the connection or the login failed
+	case refused.ErrorCode() >= 500: // permanent (RFC 5321 §4.2.1)
 		return fmt.Errorf("%w: %s: %d %s", ErrPermanent, refused.Reason, refused.ErrorCode(), refused.EnhancedStatusCode())
-	default: // not the library's own text: it names the addressee
+	default: // without the library's text, which names the recipient
 		return fmt.Errorf("%s: %d %s", refused.Reason, refused.ErrorCode(), refused.EnhancedStatusCode())
 	}
 }

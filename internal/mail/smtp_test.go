@@ -19,8 +19,8 @@ import (
 // byte, and keeps what it was sent.
 type smtpServer struct {
 	address  string
-	startTLS bool   // offered, though not spoken: who starts it fails
-	refuse   string // the answer to RCPT; empty: accepted
+	startTLS bool   // offered but broken: starting it fails
+	refuse   string // the response to RCPT; empty: accepted
 
 	mu       sync.Mutex
 	commands []string
@@ -142,7 +142,7 @@ func TestSMTPDeliversTextAndHTML(t *testing.T) {
 	}
 }
 
-func TestSMTPTellsALastWordFromAPassingTrouble(t *testing.T) {
+func TestSMTPTellsPermanentErrorsFromTemporaryOnes(t *testing.T) {
 	for _, row := range []struct {
 		answer    string
 		permanent bool
@@ -162,13 +162,13 @@ func TestSMTPTellsALastWordFromAPassingTrouble(t *testing.T) {
 	}
 	l.Close()
 	if err := deliver(t, "smtp://"+l.Addr().String(), mail.Message{To: "ada@example.com", Subject: "s", Text: "t"}); err == nil || errors.Is(err, mail.ErrPermanent) {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("server down: %v", err)
 	}
 }
 
-func TestSMTPSendsNothingInClearUnlessToldTo(t *testing.T) {
+func TestSMTPSendsNothingInClearUnlessAllowed(t *testing.T) {
 	msg := mail.Message{To: "ada@example.com", Subject: "s", Text: "12345678"}
-	for _, offered := range []bool{false, true} { // neither a server without STARTTLS nor one that fails at it gets the message
+	for _, offered := range []bool{false, true} { // a server without STARTTLS or with a broken one must not get the message
 		s := &smtpServer{startTLS: offered}
 		s.listen(t)
 		if err := deliver(t, "smtp://"+s.address+"?starttls=always", msg); err == nil {

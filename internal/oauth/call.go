@@ -10,20 +10,20 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// A Call is one request at an endpoint that machines call, as its guard has read it.
+// A Call is one request at a machine endpoint, as parsed by its guard.
 type Call struct {
 	Sender      Sender
 	Credentials Credentials
 	Form        url.Values // of the body
-	asker       string
+	client      string
 }
 
-// A Sender is what a request says about who sends it, apart from its form and its credentials.
+// A Sender describes who sent a request, apart from the form and the credentials.
 type Sender struct {
 	Method, Path string
-	Scheme       string   // of the Authorization header, in lower case
+	Scheme       string   // scheme of the Authorization header, in lower case
 	Proofs       []string // DPoP headers (RFC 9449 §4.1)
-	// Certificates is the chain of the client's TLS handshake, its own first (RFC 8705); nil if it sent none.
+	// Certificates is the client's certificate chain, leaf first (RFC 8705); nil without one.
 	Certificates []*x509.Certificate
 }
 
@@ -36,7 +36,7 @@ func SenderOf(r *http.Request) Sender {
 	}
 }
 
-// Credentials are what a client authenticates itself with, parsed once (RFC 6749 §2.3, RFC 7521 §4.2).
+// Credentials are a client's credentials, parsed once (RFC 6749 §2.3, RFC 7521 §4.2).
 type Credentials struct {
 	ClientID  string
 	Secret    string
@@ -44,6 +44,6 @@ type Credentials struct {
 	Assertion string // a JWT
 }
 
-// Asks notes which client a call comes from, or whose token it presents, so that a script of that client may read the answer.
-// The first counts: a client that authenticates may send another client's token (RFC 8693).
-func (c *Call) Asks(clientID string) { c.asker = cmp.Or(c.asker, clientID) }
+// NoteClient records the client that makes the call, or whose token it presents, so that a script of that client may
+// read the response. The first one counts: an authenticated client may send another client's token (RFC 8693).
+func (c *Call) NoteClient(clientID string) { c.client = cmp.Or(c.client, clientID) }

@@ -2,11 +2,12 @@ package oauth
 
 import "net/http"
 
-// Cross-origin access (Fetch §3.3; OAuth 2.0 for Browser-Based Applications §6.2): a script may read the answers to its own
-// requests if its origin is that of a redirect URI of the client it asks for. Cookies are never involved: none of these endpoints
-// looks at any.
+// Cross-origin access (Fetch §3.3; OAuth 2.0 for Browser-Based Applications §6.2): a script may read the responses to
+// its own requests if its origin is that of a redirect URI of the client it acts for. Cookies are not involved: none of
+// these endpoints reads any.
 
-// preflight answers a preflight request. It cannot know who will ask, so everybody gets the same answer, which reveals nothing.
+// preflight answers a preflight request. The client is not known yet, so the answer is the same for everyone and
+// reveals nothing.
 func preflight(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
@@ -21,11 +22,11 @@ func preflight(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// letScriptsRead adds its headers when the answer begins: by then the call knows which client asks.
+// letScriptsRead adds the CORS headers when the response starts, because by then the client is known.
 func (d Door) letScriptsRead(w http.ResponseWriter, r *http.Request, call *Call, origin string) http.ResponseWriter {
 	w.Header().Add("Vary", "Origin")
 	return &crossOrigin{ResponseWriter: w, begin: func() {
-		if call.asker != "" && d.Runs(r.Context(), call.asker, origin) {
+		if call.client != "" && d.OwnsOrigin(r.Context(), call.client, origin) {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
 		}
@@ -34,7 +35,7 @@ func (d Door) letScriptsRead(w http.ResponseWriter, r *http.Request, call *Call,
 
 type crossOrigin struct {
 	http.ResponseWriter
-	begin func() // nil once the answer has begun
+	begin func() // nil once the response has started
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -56,5 +57,5 @@ func (c *crossOrigin) beginOnce() {
 	}
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap lets http.ResponseController find the ResponseWriter.
 func (c *crossOrigin) Unwrap() http.ResponseWriter { return c.ResponseWriter }

@@ -11,23 +11,23 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// An Endpoint answers a call, or returns the error to answer it with.
+// An Endpoint answers a call, or returns the error to send.
 type Endpoint func(w http.ResponseWriter, r *http.Request, call *Call) error
 
-// A Door is what all endpoints that machines call have in common: their guard, their error answers and challenges, DPoP nonces,
-// and cross-origin access for scripts.
+// A Door does what all machine endpoints have in common: the guard, error responses with challenges, DPoP nonces, and
+// cross-origin access for scripts.
 //
-//	request ──▶ Guard ──▶ Endpoint ──▶ its answer
+//	request ──▶ Guard ──▶ Endpoint ──▶ response
 //	              └── *Error ──▶ challenge, JSON
 type Door struct {
 	Issuer string
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
 	Nonce func(now time.Time) string
-	// Runs reports whether a script of this origin is the client's own.
-	Runs func(ctx context.Context, clientID, origin string) bool
+	// OwnsOrigin reports whether scripts of this origin belong to the client.
+	OwnsOrigin func(ctx context.Context, clientID, origin string) bool
 }
 
-// Handle puts the guard before the endpoint.
+// Handle returns a handler that runs the guard and then the endpoint.
 func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &Call{Sender: SenderOf(r)}
@@ -53,13 +53,13 @@ func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	}
 }
 
-// NoStore keeps an answer out of caches (RFC 6749 §5.1).
+// NoStore keeps a response out of caches (RFC 6749 §5.1).
 func NoStore(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
 }
 
-// Fail writes an error answer with the challenge that belongs to it.
+// Fail writes an error response with its challenge.
 func (d Door) Fail(w http.ResponseWriter, r *http.Request, g Guard, sender Sender, e *Error) {
 	bad := *e
 	bad.Description = Describable(bad.Description)
@@ -76,7 +76,7 @@ func (d Door) Fail(w http.ResponseWriter, r *http.Request, g Guard, sender Sende
 	_ = web.WriteJSON(w, bad.Status, bad) // two strings: cannot fail
 }
 
-// challenge says how to present a token, first in the scheme that was tried and with what was wrong about it (RFC 6750
+// challenge says how to present a token. The scheme of the request comes first, with the reason for the error (RFC 6750
 // §3, RFC 9449 §7.1).
 func (d Door) challenge(h http.Header, sender Sender, bad Error) {
 	reason := ""

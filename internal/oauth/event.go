@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// ClientEvent returns an event that a client caused.
+// ClientEvent returns an event caused by a client.
 func ClientEvent(ctx context.Context, kind idp.EventKind, userID, clientID string, now time.Time) idp.Event {
 	e := idp.NewEvent(kind, userID, now)
 	e.ClientID, e.RequestID = clientID, web.RequestID(ctx)

@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// Scopes that are not only about claims.
+// Scopes with effects beyond claims.
 const (
 	ScopeOpenID  = "openid"
 	ScopeOffline = "offline_access"
 )
 
-// Bounds of what a request may carry.
+// Limits of a request.
 const (
-	MaxState = 8 << 10 // bytes of state and of nonce: dashboards put whole addresses into state
+	MaxState = 8 << 10 // bytes of state and of nonce: dashboards put whole URLs into state
 	MaxHint  = 256     // bytes of login_hint and of one word
 	maxWords = 32      // values of scope, acr_values, ui_locales
-	// MaxRequest bounds a request that is stored, in bytes. Encoded it is at most three times that, which the store takes.
+	// MaxRequest limits a stored request, in bytes. Encoded it is at most three times as long, which the store accepts.
 	MaxRequest = 16 << 10
 )
 
-// Words splits a space-separated list, drops duplicates and what exceeds the bound. A word that is too long is cut: nobody
-// knows it any longer, but it stays in the list, because an empty list means something else.
+// Words splits a space-separated list, without duplicates and with at most maxWords entries. A word that is too long is
+// truncated, so that it matches nothing, but it stays in the list because an empty list has another meaning.
 func Words(s string) []string {
 	var out []string
 	for _, word := range strings.Fields(s) {
@@ -37,12 +37,12 @@ func Words(s string) []string {
 	return out
 }
 
-// Beyond reports whether more is wanted than was granted.
+// Beyond reports whether wanted contains more than granted.
 func Beyond(wanted, granted []string) bool {
 	return slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(granted, s) })
 }
 
-// Keep returns the parameters with these names. One without a value counts as omitted (RFC 6749 §3.1).
+// Keep returns the parameters with these names. A parameter without a value counts as omitted (RFC 6749 §3.1).
 func Keep(form url.Values, names []string) url.Values {
 	out := url.Values{}
 	for _, name := range names {
@@ -55,7 +55,7 @@ func Keep(form url.Values, names []string) url.Values {
 	return out
 }
 
-// Size returns the bytes of a form's names and values.
+// Size returns the total length of a form's names and values, in bytes.
 func Size(form url.Values) (size int) {
 	for name, values := range form {
 		for _, value := range values {
@@ -65,14 +65,14 @@ func Size(form url.Values) (size int) {
 	return size
 }
 
-// WithParams adds parameters to a registered URI and keeps the query it has (RFC 6749 §3.1.2).
+// WithParams adds parameters to a registered URI. It keeps the existing query (RFC 6749 §3.1.2).
 func WithParams(uri string, params url.Values) string {
 	if len(params) == 0 {
 		return uri
 	}
 	u, err := url.Parse(uri)
 	if err != nil {
-		return uri // cannot be: it was registered
+		return uri // cannot happen: it was registered
 	}
 	if u.RawQuery != "" {
 		u.RawQuery += "&"
@@ -81,16 +81,17 @@ func WithParams(uri string, params url.Values) string {
 	return u.String()
 }
 
-// NotTooLong refuses a request that is larger than MaxRequest (RFC 9126 §2.3).
+// NotTooLong rejects a request longer than MaxRequest (RFC 9126 §2.3).
 func NotTooLong(form url.Values) *Error {
 	if Size(form) > MaxRequest {
-		return InvalidRequest(fmt.Sprintf("the request is longer than %d bytes", MaxRequest)).With(http.StatusRequestEntityTooLarge)
+		return InvalidRequest(fmt.Sprintf("the request is longer than %d bytes", MaxRequest)).
+			With(http.StatusRequestEntityTooLarge)
 	}
 	return nil
 }
 
-// FormTarget lets the template take a private-use scheme (RFC 8252 §7.1: it contains a dot) for an address. Everything else
-// stays text, which the template defuses if it is a script.
+// FormTarget marks a URI with a private-use scheme (RFC 8252 §7.1: it contains a dot) as safe for a template. Other
+// URIs stay text, so the template neutralises scripts.
 func FormTarget(uri string) any {
 	scheme, _, _ := strings.Cut(uri, ":")
 	if strings.Contains(scheme, ".") {

@@ -10,23 +10,23 @@ import (
 	"strings"
 )
 
-// A Guard is what an endpoint demands of a request before anything else looks at it. The library takes any method, reads
-// credentials from the query, and takes the first of a repeated parameter in some places, the last in others.
+// A Guard is what an endpoint requires of a request before anything else reads it. The library accepts any method,
+// reads credentials from the query, and takes the first of a repeated parameter in some places, the last in others.
 type Guard struct {
 	Methods []string
-	// Credentials: the client authenticates itself.
+	// Credentials: the client must authenticate.
 	Credentials bool
-	// Bearer: errors are those of RFC 6750, and the token may not come twice.
+	// Bearer: errors follow RFC 6750, and the token must not come twice.
 	Bearer bool
-	// Scripts of the client's own origins may read the answers (Door).
+	// Scripts: scripts of the client's origins may read the responses (see Door).
 	Scripts bool
-	// Several are the parameters that may come several times; no others may.
+	// Several lists the parameters that may be repeated.
 	Several []string
-	// Check looks at the parsed form; nil: nothing more.
+	// Check validates the parsed form; nil: no further check.
 	Check func(form url.Values) *Error
 }
 
-// admit parses the request into call and says what is wrong with it.
+// admit parses the request into call. It returns the error of an invalid request.
 func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error {
 	if !slices.Contains(g.Methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(g.Methods, ", "))
@@ -46,10 +46,11 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 	r.Form, r.PostForm = nil, nil
 	address := *r.URL
 	defer func() { r.URL = &address }()
-	r.URL = &url.URL{Path: address.Path} // what stands in the address is no parameter
+	r.URL = &url.URL{Path: address.Path} // parameters in the URL do not count
 	if err := r.ParseForm(); err != nil {
 		if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return InvalidRequest(fmt.Sprintf("the body is longer than %d bytes", big.Limit)).With(http.StatusRequestEntityTooLarge)
+			return InvalidRequest(fmt.Sprintf("the body is longer than %d bytes", big.Limit)).
+				With(http.StatusRequestEntityTooLarge)
 		}
 		return InvalidRequest("the body is not a form")
 	}
@@ -79,8 +80,8 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 	return nil
 }
 
-// inBody are the parameters that no address may carry: they would stand in logs and histories (RFC 6749 §2.3.1, RFC 9700 §4.3.2), and
-// nobody may think that they count there.
+// inBody lists parameters that must not be in a URL: they would end up in logs and histories (RFC 6749 §2.3.1, RFC 9700
+// §4.3.2), and ignoring them there would mislead the client.
 var inBody = []string{
 	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience", "authorization_details", "claims",
 	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge", "code_challenge_method",
@@ -89,24 +90,25 @@ var inBody = []string{
 	"subject_token", "subject_token_type", "token", "token_type_hint", "user_code",
 }
 
-// RefuseInAddress refuses an address with a parameter that belongs in the body. Others are ignored (RFC 6749 §3.2).
+// RefuseInAddress rejects a URL with a parameter that belongs in the body. Other parameters are ignored (RFC 6749
+// §3.2).
 func RefuseInAddress(u *url.URL) *Error {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return InvalidRequest("the query of the address is not well formed")
+		return InvalidRequest("the query of the URL is malformed")
 	}
 	for name := range query {
 		if slices.Contains(inBody, name) {
-			return InvalidRequest("parameters belong in the body, not in the address")
+			return InvalidRequest("parameters belong in the body, not in the URL")
 		}
 	}
 	return nil
 }
 
-// assertionType is the one client_assertion_type (RFC 7523 §2.2).
+// assertionType is the only supported client_assertion_type (RFC 7523 §2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// readCredentials refuses a request with two client authentications, none, or a broken one.
+// readCredentials rejects a request with no client authentication, two of them, or a malformed one.
 func readCredentials(r *http.Request) (Credentials, *Error) {
 	form, header := r.PostForm, r.Header.Get("Authorization")
 	in := Credentials{ClientID: form.Get("client_id"), Secret: form.Get("client_secret")}
@@ -147,7 +149,7 @@ func readCredentials(r *http.Request) (Credentials, *Error) {
 	return Credentials{ClientID: name, Secret: password, Basic: true}, nil
 }
 
-// bearer refuses a request that carries no access token, or two (RFC 6750 §2).
+// bearer rejects a request with no access token, or with two (RFC 6750 §2).
 func bearer(r *http.Request) *Error {
 	header, body := r.Header.Get("Authorization"), r.PostForm.Get("access_token")
 	scheme, token, _ := strings.Cut(header, " ")

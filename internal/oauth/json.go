@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// StrictObject refuses a text that is not one JSON object, has a member twice (two readers could take different ones), or goes on
-// after it.
+// StrictObject rejects text that is not exactly one JSON object, or that contains a duplicate member, because two
+// readers could pick different ones.
 func StrictObject(text []byte) error { return strict(text, '{', "object") }
 
 // StrictArray is StrictObject for an array.
@@ -24,13 +24,13 @@ func strict(text []byte, open json.Delim, kind string) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON " + kind)
+		return errors.New("unexpected text after the JSON " + kind)
 	}
 	return nil
 }
 
-// uniqueMembers reads the rest of the object or array that open began and refuses a member name that comes twice. The
-// bound on the whole text bounds the depth.
+// uniqueMembers reads the rest of an object or array and rejects duplicate member names. The limit on the whole text
+// also limits the depth.
 func uniqueMembers(d *json.Decoder, open json.Delim) error {
 	seen := map[string]bool{}
 	for d.More() {
@@ -41,7 +41,7 @@ func uniqueMembers(d *json.Decoder, open json.Delim) error {
 		if open == '{' {
 			name := t.(string) // the decoder accepts nothing else here
 			if seen[name] {
-				return errors.New("a member comes twice")
+				return errors.New("a member is repeated")
 			}
 			seen[name] = true
 			if t, err = d.Token(); err != nil {
@@ -60,7 +60,7 @@ func uniqueMembers(d *json.Decoder, open json.Delim) error {
 	return nil
 }
 
-// Members reads a JSON object strictly and returns its members, those that KnownMembers keeps.
+// Members parses a JSON object strictly and returns its KnownMembers.
 func Members(document []byte) (map[string]any, error) {
 	if err := StrictObject(document); err != nil {
 		return nil, err
@@ -72,9 +72,9 @@ func Members(document []byte) (map[string]any, error) {
 	return KnownMembers(members), nil
 }
 
-// KnownMembers removes the members that no specification can name: all known names are of lower-case letters, digits and
-// underscores. So a name in another case, which the decoder would take for a known one, and a name with a language tag
-// (client_name#ja, RFC 7591 §2.2) are ignored.
+// KnownMembers removes members whose names no specification uses: all known names consist of lower-case letters, digits
+// and underscores. This ignores names in other cases, which the decoder would match to known ones, and names with a
+// language tag (client_name#ja, RFC 7591 §2.2).
 func KnownMembers(members map[string]any) map[string]any {
 	for name := range members {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {

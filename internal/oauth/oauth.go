@@ -1,5 +1,5 @@
-// Package oauth has the small parts that all protocol endpoints share: one error model, the door and guard of the endpoints that
-// machines call, forms, and strict JSON.
+// Package oauth has what all protocol endpoints share: the error type, the door and guard of machine endpoints, forms,
+// and strict JSON.
 package oauth
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Error is an OAuth error response (RFC 6749 §4.1.2.1, §5.2), the one error model of the protocol. Its description is ours and
-// repeats nothing of the request.
+// Error is an OAuth error response (RFC 6749 §4.1.2.1, §5.2), and the only error type of the protocol packages.
+// Descriptions are ours and repeat nothing of the request.
 type Error struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description,omitempty"`
-	// Status is the HTTP status at the endpoints that machines call. A redirect to a client has none.
+	// Status is the HTTP status at machine endpoints. A redirect to a client does not use it.
 	Status int `json:"-"`
-	// Bare leaves the error out of the challenge: the request presented no token at all (RFC 6750 §3.1).
+	// Bare omits the error from the challenge, because the request had no token at all (RFC 6750 §3.1).
 	Bare bool `json:"-"`
 }
 
@@ -46,17 +46,18 @@ func InvalidRequest(description string) *Error { return Refuse("invalid_request"
 // InvalidGrant returns the error for a code or token that cannot be redeemed.
 func InvalidGrant(description string) *Error { return Refuse("invalid_grant", description) }
 
-// InvalidClient returns the one answer to every failed client authentication.
+// InvalidClient returns the same error for every failed client authentication.
 func InvalidClient() *Error {
 	return Refuse("invalid_client", "client authentication failed").With(http.StatusUnauthorized)
 }
 
-// InvalidToken returns the error for an access token that is not accepted.
+// InvalidToken returns the error for an access token that was not accepted.
 func InvalidToken(description string) *Error {
 	return Refuse("invalid_token", description).With(http.StatusUnauthorized)
 }
 
-// Broken returns the error for a failure of our own. The client learns nothing of it; the log record has step and err.
+// Broken returns the error for an internal failure. The client learns nothing about it; step and err go to the log
+// record.
 func Broken(ctx context.Context, step string, err error) *Error {
 	web.Note(ctx, slog.Any("error", fmt.Errorf("%s: %w", step, err)))
 	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
@@ -65,7 +66,7 @@ func Broken(ctx context.Context, step string, err error) *Error {
 	return (&Error{Code: "server_error"}).With(http.StatusInternalServerError)
 }
 
-// ErrorOf returns err as an OAuth error; an error of another kind is a failure of our own in step.
+// ErrorOf returns err as an OAuth error. Any other error is an internal failure in step.
 func ErrorOf(ctx context.Context, step string, err error) *Error {
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own
@@ -73,7 +74,8 @@ func ErrorOf(ctx context.Context, step string, err error) *Error {
 	return Broken(ctx, step, err)
 }
 
-// Describable returns what RFC 6749 §5.2 allows of a description: printable ASCII without quotation mark and backslash.
+// Describable returns s in the characters that RFC 6749 §5.2 allows in a description: printable ASCII without quotation
+// marks and backslashes.
 func Describable(s string) string {
 	return strings.Map(func(c rune) rune {
 		switch {

@@ -21,7 +21,7 @@ const (
 	PathDeviceConnected     = "/device/connected"
 	PathDeviceRefused       = "/device/refused"
 
-	// PathResource is where a protected resource describes itself (RFC 9728 §3.1): the issuer there, userinfo with its path
-	// appended.
+	// PathResource is the well-known path for metadata of protected resources (RFC 9728 §3.1). The issuer is described
+	// there, userinfo with its path appended.
 	PathResource = "/.well-known/oauth-protected-resource"
 )

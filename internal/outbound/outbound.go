@@ -1,6 +1,7 @@
-// Package outbound is the one way by which Stepward fetches what others named: keys, request objects, metadata of clients,
-// and the delivery of logouts. Whoever registers a client chooses those addresses, so a request goes only to the public
-// internet and to what the operator has named; what comes back is bounded, and an error says nothing of what was found.
+// Package outbound makes the HTTP requests to addresses that others chose: keys, request objects and metadata of
+// clients, and logout deliveries. Anyone who registers a client chooses such addresses, so requests go only to the
+// public internet and to networks the operator has allowed. Responses are limited in size, and errors reveal nothing
+// about the other side.
 package outbound
 
 import (
@@ -23,26 +24,27 @@ import (
 )
 
 const (
-	timeout      = 5 * time.Second // for all of it: name, connection, redirects and body
+	timeout      = 5 * time.Second // for everything: name lookup, connection, redirects and body
 	maxRedirects = 3
 	maxURL       = 2048     // bytes
 	maxHeader    = 16 << 10 // bytes
 	maxAge       = 24 * time.Hour
 )
 
-// ErrFailed is every error of a Client. What is added to it names the step, never what the other side or the network said.
+// ErrFailed is wrapped by every error of a Client. The text added to it names the step, never what the other side or
+// the network said.
 var ErrFailed = errors.New("outbound request failed")
 
 func failed(reason string) error { return fmt.Errorf("%w: %s", ErrFailed, reason) }
 
-// Config wires a Client. Its zero value reaches the public internet alone.
+// Config configures a Client. The zero value reaches only the public internet.
 type Config struct {
-	Networks []netip.Prefix // that may be reached although they are not public
-	Hosts    []string       // names that may be reached whatever they resolve to, in lower case
-	Roots    *x509.CertPool // nil: the system's
+	Networks []netip.Prefix // allowed although they are not public
+	Hosts    []string       // host names allowed whatever they resolve to, in lower case
+	Roots    *x509.CertPool // nil: those of the system
 }
 
-// A Client may be used by any number of goroutines. It keeps neither connections nor cookies, and knows no proxy.
+// A Client is safe for concurrent use. It keeps no connections or cookies, and ignores proxy settings.
 type Client struct {
 	config Config
 	get    *http.Client
@@ -56,29 +58,31 @@ func New(c Config) *Client {
 		DialContext:            client.dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
 		DisableKeepAlives:      true,
-		DisableCompression:     true, // a limit is on what is kept, not on what was sent
+		DisableCompression:     true, // limits count the bytes we keep
 		MaxConnsPerHost:        8,
 		MaxResponseHeaderBytes: maxHeader,
 	}
 	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
-	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	stop := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: stop}
 	return client
 }
 
-// A Response is a document that was fetched whole.
+// A Response is a completely fetched document.
 type Response struct {
 	Body   []byte
-	Type   string        // media type in lower case, without parameters; empty: none, or none that can be read
-	MaxAge time.Duration // Cache-Control's max-age, a day at the most; zero: none, or not to be kept
+	Type   string        // media type in lower case, without parameters; empty: missing or invalid
+	MaxAge time.Duration // max-age of Cache-Control, at most a day; zero: none, or not cacheable
 }
 
-// Get fetches a document: 200 and at most limit bytes, within 5 seconds and 3 redirects. Every error is ErrFailed.
+// Get fetches a document with status 200 and at most limit bytes, within 5 seconds and 3 redirects. Every error is
+// ErrFailed.
 func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (Response, error) {
 	return c.fetch(ctx, c.get, address, accept, limit)
 }
 
-// GetHere is Get for a document that counts only where it was looked for: a redirect is an error.
-func (c *Client) GetHere(ctx context.Context, address, accept string, limit int64) (Response, error) {
+// GetDirect is Get without redirects, for documents that are authoritative only at their own address.
+func (c *Client) GetDirect(ctx context.Context, address, accept string, limit int64) (Response, error) {
 	return c.fetch(ctx, c.direct, address, accept, limit)
 }
 
@@ -94,9 +98,9 @@ func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
-		return Response{}, failed("the answer broke off")
+		return Response{}, failed("the response ended early")
 	case int64(len(body)) > limit:
-		return Response{}, failed(fmt.Sprintf("the answer is longer than %d bytes", limit))
+		return Response{}, failed(fmt.Sprintf("the response is longer than %d bytes", limit))
 	}
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil {
@@ -105,18 +109,20 @@ func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept
 	return Response{Body: body, Type: kind, MaxAge: freshness(resp.Header.Values("Cache-Control"))}, nil
 }
 
-// Post sends a body and returns the status of the answer, whatever it is; redirects are not followed. Every error is
-// ErrFailed.
+// Post sends a body and returns the status of the response, whatever it is. It does not follow redirects. Every error
+// is ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
 	resp, err := c.send(ctx, c.direct, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
 	if err != nil {
 		return 0, err
 	}
-	_ = resp.Body.Close() // nobody reads it
+	_ = resp.Body.Close() // the body is not needed
 	return resp.StatusCode, nil
 }
 
-func (c *Client) send(ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte) (*http.Response, error) {
+func (c *Client) send(
+	ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte,
+) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil || len(address) > maxURL || !fetchable(r.URL) {
 		return nil, failed("not an https address")
@@ -141,12 +147,12 @@ func follow(r *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects || !fetchable(r.URL) {
 		return errRedirect
 	}
-	r.Header.Del("Referer") // the next one need not know who sent us
+	r.Header.Del("Referer") // do not tell the next server about the previous one
 	return nil
 }
 
-// dial connects to a host. Addresses are judged when they are connected to and not before, so that a name which resolves
-// differently the second time gains nothing.
+// dial connects to a host. The guard checks the address at the moment of connecting, so a name that resolves
+// differently the second time cannot bypass it.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -178,30 +184,30 @@ func (c *Client) guard(_, address string, _ syscall.RawConn) error {
 	return errAddress
 }
 
-// reasonOf sorts an error of net/http into words that repeat nothing of it.
+// reasonOf describes an error of net/http without repeating any of its text.
 func reasonOf(err error) string {
 	var name *net.DNSError
 	var cert *tls.CertificateVerificationError
 	var wait net.Error
 	switch {
 	case errors.Is(err, errAddress):
-		return "the address is not a public one (outbound-allow names exceptions)"
+		return "the address is not public (allow it with outbound-allow)"
 	case errors.Is(err, errRedirect):
-		return "redirected too often, or to what is not https"
+		return "too many redirects, or a redirect to an address that is not https"
 	case errors.As(err, &cert):
 		return "the certificate is not trusted"
 	case errors.Is(err, context.Canceled):
-		return "nobody waits for it any longer"
+		return "the request was cancelled"
 	case errors.As(err, &wait) && wait.Timeout():
-		return "no answer in time"
+		return "timeout"
 	case errors.As(err, &name):
-		return "the name is not resolved"
+		return "the host name does not resolve"
 	default:
-		return "no connection, or no proper answer"
+		return "no connection, or an invalid response"
 	}
 }
 
-// freshness reads Cache-Control (RFC 9111 §5.2.2).
+// freshness returns max-age from Cache-Control (RFC 9111 §5.2.2).
 func freshness(headers []string) time.Duration {
 	var age time.Duration
 	for part := range strings.SplitSeq(strings.ToLower(strings.Join(headers, ",")), ",") {

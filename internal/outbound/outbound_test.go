@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// serve starts an https server on this machine and returns it with a client that may reach it.
+// serve starts an https server on localhost and returns it with a client that may reach it.
 func serve(t *testing.T, handler http.HandlerFunc) (*httptest.Server, *Client) {
 	t.Helper()
 	srv := httptest.NewTLSServer(handler)
@@ -48,7 +48,7 @@ func TestADocumentIsFetchedWhole(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if _, err := client.Get(t.Context(), srv.URL, "application/json", 10); !errors.Is(err, ErrFailed) {
-		t.Errorf("more than the limit: %v", err)
+		t.Errorf("over the limit: %v", err)
 	}
 }
 
@@ -78,22 +78,22 @@ func TestAddressesThatAreNotPublicAreRefused(t *testing.T) {
 		"2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1",
 	} {
 		if err := New(Config{}).guard("tcp", netip.AddrPortFrom(netip.MustParseAddr(text), 443).String(), nil); !errors.Is(err, errAddress) {
-			t.Errorf("%s is reached", text)
+			t.Errorf("%s was reached", text)
 		}
 	}
 	for _, text := range []string{"1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "223.255.255.255", "2606:4700::1111", "2a00:1450::1", "2001:4860::8888", "::ffff:8.8.8.8"} {
 		if err := New(Config{}).guard("tcp", netip.AddrPortFrom(netip.MustParseAddr(text), 443).String(), nil); err != nil {
-			t.Errorf("%s is refused", text)
+			t.Errorf("%s was refused", text)
 		}
 	}
 	for _, text := range []string{"", "localhost:443", "127.0.0.1"} {
 		if New(Config{}).guard("tcp", text, nil) == nil {
-			t.Errorf("%q is reached", text)
+			t.Errorf("%q was reached", text)
 		}
 	}
 }
 
-func TestThisMachineIsReachedOnlyIfItIsNamed(t *testing.T) {
+func TestLocalhostMustBeAllowedExplicitly(t *testing.T) {
 	asked := 0
 	srv, _ := serve(t, func(http.ResponseWriter, *http.Request) { asked++ })
 	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
@@ -108,17 +108,17 @@ func TestThisMachineIsReachedOnlyIfItIsNamed(t *testing.T) {
 		address string
 		reached bool
 	}{
-		"its network":               {Config{Networks: parse("127.0.0.0/8")}, "127.0.0.1", true},
-		"its address":               {Config{Networks: parse("127.0.0.1/32")}, "[::ffff:127.0.0.1]", true},
-		"another network":           {Config{Networks: parse("10.0.0.0/8", "::1/128")}, "127.0.0.1", false},
-		"its name":                  {Config{Hosts: []string{"localhost"}}, "LocalHost", true},
-		"a name is no address":      {Config{Hosts: []string{"localhost"}}, "127.0.0.1", false},
-		"a name's subdomain is not": {Config{Hosts: []string{"localhost"}}, "a.localhost", false},
+		"network":                      {Config{Networks: parse("127.0.0.0/8")}, "127.0.0.1", true},
+		"address":                      {Config{Networks: parse("127.0.0.1/32")}, "[::ffff:127.0.0.1]", true},
+		"another network":              {Config{Networks: parse("10.0.0.0/8", "::1/128")}, "127.0.0.1", false},
+		"name":                         {Config{Hosts: []string{"localhost"}}, "LocalHost", true},
+		"address of an allowed name":   {Config{Hosts: []string{"localhost"}}, "127.0.0.1", false},
+		"subdomain of an allowed name": {Config{Hosts: []string{"localhost"}}, "a.localhost", false},
 	} {
 		asked = 0
 		c.config.Roots = roots(srv)
 		client := New(c.config)
-		client.get.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // what the test's certificate names
+		client.get.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // the name in the test's certificate
 		_, err := client.Get(t.Context(), "https://"+c.address+":"+port, "*/*", 10)
 		if (err == nil) != c.reached || (asked == 1) != c.reached {
 			t.Errorf("%s: reached %v, want %v: %v", name, asked == 1, c.reached, err)
@@ -126,11 +126,11 @@ func TestThisMachineIsReachedOnlyIfItIsNamed(t *testing.T) {
 	}
 }
 
-func TestARedirectIsJudgedLikeAnAddress(t *testing.T) {
+func TestRedirectsAreCheckedLikeAddresses(t *testing.T) {
 	var target string
 	srv, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Referer() != "" || r.Header.Get("Cookie") != "" {
-			t.Errorf("the next one is told %v", r.Header)
+			t.Errorf("the next server was told %v", r.Header)
 		}
 		if r.URL.Path == "/end" {
 			return
@@ -155,8 +155,8 @@ func TestARedirectIsJudgedLikeAnAddress(t *testing.T) {
 		if _, err := client.Get(t.Context(), srv.URL+"/start", "*/*", 10); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrFailed) {
 			t.Errorf("to %s: %v", c.to, err)
 		}
-		if _, err := client.GetHere(t.Context(), srv.URL+"/start", "*/*", 10); !errors.Is(err, ErrFailed) {
-			t.Errorf("what counts here alone was taken from %s: %v", c.to, err)
+		if _, err := client.GetDirect(t.Context(), srv.URL+"/start", "*/*", 10); !errors.Is(err, ErrFailed) {
+			t.Errorf("a redirect to %s was followed: %v", c.to, err)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestAPostIsNeverRedirected(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotADocumentIsAnError(t *testing.T) {
+func TestInvalidResponsesAreErrors(t *testing.T) {
 	for _, status := range []int{201, 204, 206, 304, 400, 401, 404, 500, 503} {
 		srv, client := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		if _, err := client.Get(t.Context(), srv.URL, "*/*", 10); !errors.Is(err, ErrFailed) {
@@ -186,24 +186,24 @@ func TestWhatIsNotADocumentIsAnError(t *testing.T) {
 		_, _ = io.WriteString(w, "short")
 	})
 	if _, err := client.Get(t.Context(), srv.URL, "*/*", 1000); !errors.Is(err, ErrFailed) {
-		t.Errorf("broken off: %v", err)
+		t.Errorf("truncated: %v", err)
 	}
 	srv, client = serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Long", strings.Repeat("a", 2*maxHeader))
 	})
 	if _, err := client.Get(t.Context(), srv.URL, "*/*", 1000); !errors.Is(err, ErrFailed) {
-		t.Errorf("a long header: %v", err)
+		t.Errorf("too long a header: %v", err)
 	}
 }
 
-func TestStrangersCertificatesAndOldTLSAreRefused(t *testing.T) {
+func TestUntrustedCertificatesAndOldTLSAreRefused(t *testing.T) {
 	srv, _ := serve(t, func(http.ResponseWriter, *http.Request) {})
 	client := New(Config{Networks: parse("127.0.0.0/8")})
 	if _, err := client.Get(t.Context(), srv.URL, "*/*", 10); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a stranger's certificate: %v", err)
+		t.Errorf("untrusted certificate: %v", err)
 	}
 	old := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // the server that is to be refused
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // the server must be refused
 	old.StartTLS()
 	defer old.Close()
 	client = New(Config{Networks: parse("127.0.0.0/8"), Roots: roots(old)})
@@ -212,7 +212,7 @@ func TestStrangersCertificatesAndOldTLSAreRefused(t *testing.T) {
 	}
 }
 
-func TestNoProxyOfTheEnvironmentIsAsked(t *testing.T) {
+func TestProxySettingsOfTheEnvironmentAreIgnored(t *testing.T) {
 	proxy, _ := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") })
 	t.Setenv("HTTPS_PROXY", proxy.URL)
 	srv, client := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -220,18 +220,18 @@ func TestNoProxyOfTheEnvironmentIsAsked(t *testing.T) {
 		t.Error(err)
 	}
 	if client.get.Transport.(*http.Transport).Proxy != nil {
-		t.Error("there is a proxy")
+		t.Error("the transport uses a proxy")
 	}
 }
 
-// pipe is a network in memory, so that a bubble's clock may run while somebody waits for it.
+// pipe is an in-memory network, so that the clock of a synctest bubble advances while a test waits for it.
 func pipe(c *Client) (theirs net.Conn) {
 	ours, theirs := net.Pipe()
 	c.get.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
 	return theirs
 }
 
-func TestWhoeverIsSilentIsGivenUp(t *testing.T) {
+func TestSilentServersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := New(Config{})
 		theirs := pipe(client)
@@ -245,7 +245,7 @@ func TestWhoeverIsSilentIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestErrorsRepeatNothing(t *testing.T) {
+func TestErrorsRepeatNoInput(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +259,7 @@ func TestErrorsRepeatNothing(t *testing.T) {
 	}
 }
 
-func TestCacheControlSaysHowLongADocumentHolds(t *testing.T) {
+func TestCacheControlLimitsHowLongADocumentIsKept(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"": 0, "max-age=60": time.Minute, `max-age="60"`: time.Minute, "public, max-age=60": time.Minute, "MAX-AGE=60": time.Minute,
 		"max-age=-1": 0, "max-age=x": 0, "max-age": 0, "max-age=99999999999999999999": 0, "max-age=2147483647": maxAge,

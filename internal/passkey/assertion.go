@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// NewSignIn begins a sign-in with whichever passkey the person picks. The caller runs the op that stores the ceremony, in
-// one batch with what refers to it, and shows SignInOptions of its Challenge.
+// NewSignIn begins a sign-in with any passkey. The caller runs the op that stores the ceremony, in one batch with
+// whatever refers to it, and shows the SignInOptions of its Challenge.
 func (c *Ceremonies) NewSignIn(interaction, binding string) (Ceremony, *ephemeral.Op, error) {
 	_, session, err := c.webauthn.BeginDiscoverableLogin()
 	if err != nil {
@@ -30,7 +30,8 @@ func (c *Ceremonies) NewSignIn(interaction, binding string) (Ceremony, *ephemera
 	return cer, op, err
 }
 
-// SignInOptions returns {"publicKey":{…}} for credentials.get() with this challenge of a NewSignIn, conditional or modal.
+// SignInOptions returns {"publicKey":{…}} for credentials.get(), conditional or modal, with the challenge of a
+// NewSignIn.
 func (c *Ceremonies) SignInOptions(challenge []byte) json.RawMessage {
 	options, err := json.Marshal(protocol.CredentialAssertion{Response: protocol.PublicKeyCredentialRequestOptions{
 		Challenge:        challenge,
@@ -44,19 +45,19 @@ func (c *Ceremonies) SignInOptions(challenge []byte) json.RawMessage {
 	return options
 }
 
-// NewAssertion begins an assertion by one of these passkeys: a step-up of a user for action classes, or a sign-in for a
-// typed name (no userID). It returns {"publicKey":{…}} and the op that stores the ceremony.
+// NewAssertion begins an assertion by one of keys: a step-up for action classes, or a sign-in after an address was
+// typed (without userID). It returns {"publicKey":{…}} and the op that stores the ceremony.
 func (c *Ceremonies) NewAssertion(p idp.Purpose, interaction, binding, userID string, keys []idp.Passkey, classes []string) (
 	Ceremony, json.RawMessage, *ephemeral.Op, error,
 ) {
 	if len(keys) == 0 {
-		// An empty list would mean "any passkey" to the browser.
-		return Ceremony{}, nil, nil, errors.New("begin assertion: no passkey may answer")
+		// To the browser, an empty list would mean "any passkey".
+		return Ceremony{}, nil, nil, errors.New("begin assertion: no passkeys allowed")
 	}
 	if (p == idp.PurposeStepUp) != (userID != "") {
 		return Ceremony{}, nil, nil, fmt.Errorf("begin assertion: a %s for user %q", p, userID)
 	}
-	// To the library every assertion of ours is begun without a user: who answered is known once the credential is.
+	// For the library, all our assertions begin without a user: the user is known once the credential is.
 	assertion, session, err := c.webauthn.BeginDiscoverableLogin(webauthn.WithAllowedCredentials(descriptors(keys)))
 	if err != nil {
 		return Ceremony{}, nil, nil, fmt.Errorf("begin assertion: %w", err)
@@ -77,21 +78,23 @@ func (c *Ceremonies) NewAssertion(p idp.Purpose, interaction, binding, userID st
 // An Assertion is a finished, verified assertion.
 type Assertion struct {
 	User idp.User
-	// Passkey is as it has to be stored: flags and counter of this response. Last use is the caller's to fill in.
+	// Passkey has the flags and counter of this response and must be stored. The caller sets the last use.
 	Passkey idp.Passkey
-	// BecameSynced says that the passkey was device-bound until now. It is worth an audit record.
+	// BecameSynced means that the passkey was device-bound until now. The caller should record it.
 	BecameSynced bool
-	// CounterStalled says that the counter of a synced passkey did not grow. It is worth an event and a notice.
+	// CounterStalled means that the counter of a synced passkey did not grow. The caller should record it and notify
+	// the user.
 	CounterStalled bool
 	Authentication idp.Authentication
 }
 
-// FinishAssertion verifies a response (the JSON of PublicKeyCredential.toJSON) to a ceremony that was just taken, in the
-// browser of this binding (WebAuthn L3 §7.2). find looks a passkey and its user up by credential ID; it is called at most
-// once, before the signature is known to be right, and must not change anything. Its idp.ErrNotFound becomes
-// ErrUnknownCredential, other errors of it come back wrapped.
+// FinishAssertion verifies a response (the JSON of PublicKeyCredential.toJSON) to a ceremony that was just taken in the
+// browser of this binding (WebAuthn L3 §7.2). It calls find at most once, to look up a passkey and its user by
+// credential ID. The signature is not verified at that point, so find must not change anything. If find returns
+// idp.ErrNotFound, the result is ErrUnknownCredential; its other errors are returned wrapped.
 //
-// All other errors are those of this package. Nothing is stored: that, and what to record, is the caller's.
+// All other errors are those of this package. FinishAssertion stores nothing; the caller stores the passkey and the
+// events.
 func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding string, response []byte, now time.Time,
 	find func(ctx context.Context, credentialID []byte) (idp.Passkey, idp.User, error),
 ) (Assertion, error) {
@@ -105,8 +108,8 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	if err != nil {
 		return Assertion{}, refused(err, cer.Session.Challenge)
 	}
-	// §7.2 step 6: a user who was not known before is identified by the user handle. With a list of allowed credentials
-	// authenticators may leave it out.
+	// §7.2 step 6: without allowed credentials, the user handle identifies the user. With them, authenticators may omit
+	// it.
 	if len(cer.Allowed) == 0 && len(parsed.Response.UserHandle) == 0 {
 		return Assertion{}, refusedFor("no user handle")
 	}
@@ -121,27 +124,28 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	case cer.UserID != "" && cer.UserID != u.ID:
 		return Assertion{}, ErrWrongUser
 	case len(cer.Allowed) > 0 && !cer.allows(k.CredentialID):
-		return Assertion{}, refusedFor("passkey was not among those asked for")
+		return Assertion{}, refusedFor("passkey is not in the allowed list")
 	}
-	if err := checkPublicKey(k.PublicKey); err != nil { // a row may be older than the rule
+	if err := checkPublicKey(k.PublicKey); err != nil { // the row may be older than this check
 		return Assertion{}, refusedFor(err.Error())
 	}
 	flags := parsed.Response.AuthenticatorData.Flags
-	// UV is evidence only from a credential that was registered with it: whoever finds a security key without a PIN can
-	// set one (§4, uvInitialized).
+	// UV counts only if the credential was registered with it: anyone who finds a security key without a PIN can set
+	// one (§4, uvInitialized).
 	verified := flags.HasUserVerified() && k.UVInitialized
 	if !verified && !c.allowUnverified {
 		return Assertion{}, ErrNotVerified
 	}
-	// Providers have turned device-bound passkeys into synced ones, and rows of other origin lack the flag. The library
-	// refuses any change; one from 0 to 1 is let through, once its signature is right, since it only ever loses assurance.
+	// Providers have turned device-bound passkeys into synced ones, and imported rows lack the flag. The library
+	// rejects any change. We accept a change from 0 to 1 if the signature is valid, because it can only lower the
+	// assurance.
 	cred := credential(k)
 	becameSynced := flags.HasBackupEligible() && !k.Synced()
 	if becameSynced {
 		cred.Flags.BackupEligible = true
 	}
-	// The library wants to see all allowed credentials in the hands of one user, and who that is in the session. Both
-	// were settled above, and a passkey removed meanwhile must not spoil the ceremony of the others.
+	// The library expects one user who owns all allowed credentials, and that user in the session. We checked both
+	// above. Passing only this credential keeps the ceremony working if another passkey was removed in the meantime.
 	session := cer.Session
 	session.UserID = u.Handle
 	if len(cer.Allowed) > 0 {
@@ -152,12 +156,13 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 		return Assertion{}, refused(err, session.Challenge)
 	}
 	count := parsed.Response.AuthenticatorData.Counter
-	// Managers of synced passkeys reset counters, and their users would be locked out for ever. A device has no reason to.
+	// Managers of synced passkeys reset counters; rejecting those would lock their users out for ever. A device has no
+	// reason to reset its counter.
 	stalled := updated.Authenticator.CloneWarning
 	if stalled && !flags.HasBackupEligible() {
 		return Assertion{}, &CounterError{UserID: u.ID, PasskeyID: k.ID, Stored: k.SignCount, Received: count}
 	}
-	if u.Disabled() { // told only to who holds the key
+	if u.Disabled() { // told only after proof of possession
 		return Assertion{}, ErrDisabled
 	}
 	k.Flags, k.SignCount = byte(flags), max(count, k.SignCount)

@@ -19,12 +19,12 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Metadata answers what the FIDO Metadata Service states of an authenticator model; nil if it states nothing. It is
-// called by any number of goroutines.
+// Metadata returns the FIDO Metadata Service entry of an authenticator model, or nil. It must be safe for concurrent
+// use.
 type Metadata func(aaguid uuid.UUID) *metadata.Entry
 
-// offline makes the library look up revocations of the BLOB's certificates nowhere: it would do so before it verified
-// the chain, over a client without a timeout. The BLOB is as fresh as whoever put the file there.
+// offline stops the library from looking up whether the BLOB's certificates are revoked. It would do so before it
+// verified the chain, with a client that has no timeout. The operator who provides the file decides how fresh it is.
 var offline = sync.OnceFunc(func() { revoke.HTTPClient = &http.Client{Transport: refuseNetwork{}} })
 
 type refuseNetwork struct{}
@@ -33,8 +33,8 @@ func (refuseNetwork) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("metadata is read offline")
 }
 
-// LoadMetadata reads a BLOB of the FIDO Metadata Service (https://mds3.fidoalliance.org) from a file, and verifies that
-// it was signed for it and that its certificates have not expired. Entries that cannot be read are left out.
+// LoadMetadata reads a BLOB of the FIDO Metadata Service (https://mds3.fidoalliance.org) from a file. It verifies the
+// signature and that the certificates have not expired. Unreadable entries are skipped.
 func LoadMetadata(file string) (Metadata, error) {
 	blob, err := os.ReadFile(file)
 	if err != nil {
@@ -61,13 +61,13 @@ func parseMetadata(blob []byte, options ...metadata.DecoderOption) (Metadata, er
 	return func(aaguid uuid.UUID) *metadata.Entry { return entries[aaguid] }, nil
 }
 
-// provenTypes are the attestations that somebody else than the credential itself signed, with a chain that the library
-// verifies against metadata (WebAuthn L3 §6.5.4).
+// provenTypes are the attestation types signed by someone other than the credential itself, with a chain that the
+// library verifies against metadata (WebAuthn L3 §6.5.4).
 var provenTypes = []string{string(metadata.BasicFull), string(metadata.AttCA), string(metadata.AnonCA)}
 
-// CheckAttestation verifies the attestation that the passkey was registered with against today's metadata, and returns
-// the passkey with AttestationVerifiedAt and KeyProtection as that came out. Without metadata nothing is verified. Run it
-// again over stored passkeys when there is new metadata.
+// CheckAttestation verifies the attestation of the passkey's registration against current metadata. It returns the
+// passkey with AttestationVerifiedAt and KeyProtection set to the result. Without metadata nothing is verified. Run it
+// again for stored passkeys when there is new metadata.
 func (c *Ceremonies) CheckAttestation(k idp.Passkey, now time.Time) idp.Passkey {
 	k.AttestationVerifiedAt, k.KeyProtection = time.Time{}, idp.KeyProtectionUnknown
 	entry := c.model(k)
@@ -75,7 +75,7 @@ func (c *Ceremonies) CheckAttestation(k idp.Passkey, now time.Time) idp.Passkey 
 		return k
 	}
 	if err := verifyAttestation(k, entry); err != nil {
-		// Not a reason to refuse the passkey, which is as good as one without attestation; but somebody may wonder.
+		// Keep the passkey: it is as good as one without attestation. Log the reason for the curious operator.
 		c.log.Info("attestation not verified", "passkey", k.ID, "model", entry.MetadataStatement.Description, "error", err)
 		return k
 	}
@@ -86,7 +86,8 @@ func (c *Ceremonies) CheckAttestation(k idp.Passkey, now time.Time) idp.Passkey 
 	return k
 }
 
-// model is what metadata states of the passkey's claimed model. Many different authenticators share the zero AAGUID.
+// model returns the metadata entry of the passkey's claimed model. It ignores the zero AAGUID, which many different
+// authenticators share.
 func (c *Ceremonies) model(k idp.Passkey) *metadata.Entry {
 	aaguid, err := uuid.FromBytes(k.AAGUID)
 	if c.metadata == nil || err != nil || aaguid == uuid.Nil {
@@ -97,13 +98,13 @@ func (c *Ceremonies) model(k idp.Passkey) *metadata.Entry {
 
 func verifyAttestation(k idp.Passkey, entry *metadata.Entry) error {
 	cred := credential(k)
-	cred.AttestationType = "" // Verify fills in what the statement itself turns out to be
+	cred.AttestationType = "" // Verify sets the type that the statement proves
 	if err := json.Unmarshal(k.Attestation, &cred.Attestation); err != nil {
 		return fmt.Errorf("decode attestation: %w", err)
 	}
 	provider, err := memory.New(
 		memory.WithMetadata(map[uuid.UUID]*metadata.Entry{entry.AaGUID: entry}),
-		// Beyond the defaults (entry, trust anchor, status, attestation type):
+		// Checks beyond the defaults (entry, trust anchor, status, attestation type):
 		memory.WithValidateAAGUID(true),
 		memory.WithValidateAttestationFormats(true),
 		memory.WithValidateAlgorithms(true),
@@ -118,14 +119,14 @@ func verifyAttestation(k idp.Passkey, entry *metadata.Entry) error {
 	if e, ok := errors.AsType[*protocol.Error](err); ok {
 		return fmt.Errorf("%s: %s: %s", e.Type, e.Details, e.DevInfo)
 	}
-	// The library lets format none and self attestation pass any metadata that knows the AAGUID.
+	// For a known AAGUID, the library accepts format none and self attestation.
 	if err == nil && !slices.Contains(provenTypes, cred.AttestationType) {
-		return fmt.Errorf("attestation of type %s proves no model", cred.AttestationType)
+		return fmt.Errorf("attestation of type %s does not prove the model", cred.AttestationType)
 	}
 	return err
 }
 
-// protectsKeys reports whether the model keeps keys where software cannot read them (FIDO Registry §3.2).
+// protectsKeys reports whether software cannot read the keys of this model (FIDO Registry §3.2).
 func protectsKeys(entry *metadata.Entry) bool {
 	stated := entry.MetadataStatement.KeyProtection
 	return !slices.Contains(stated, "software") && slices.ContainsFunc(stated, func(protection string) bool {
@@ -133,8 +134,8 @@ func protectsKeys(entry *metadata.Entry) bool {
 	})
 }
 
-// forgetBadModel takes the hardware mark from a passkey whose model is no longer in good standing, so that a model
-// that was revoked loses phrh with the next assertion and not with the next re-check of every row.
+// forgetBadModel removes the hardware mark from a passkey whose model has lost its good status. The model then loses
+// phrh with the next assertion, not only when all rows are checked again.
 func (c *Ceremonies) forgetBadModel(k *idp.Passkey, now time.Time) {
 	if c.metadata == nil || !k.HardwareBound() {
 		return

@@ -28,7 +28,7 @@ func newAttestor(t testing.TB) *passkeytest.Attestor {
 	return maker
 }
 
-// direct asks for attestation and knows one model.
+// direct requests attestation and knows one model.
 func direct(entry *metadata.Entry) func(*passkey.Config) {
 	return func(c *passkey.Config) {
 		c.Attestation = passkey.AttestationDirect
@@ -51,7 +51,7 @@ func attestedKey(maker *passkeytest.Attestor) *passkeytest.Authenticator {
 	return a
 }
 
-func TestAVerifiedAttestationIsKeptWithItsTime(t *testing.T) {
+func TestAVerifiedAttestationIsStoredWithItsTime(t *testing.T) {
 	maker := newAttestor(t)
 	h := newHouse(t, direct(maker.Entry()))
 	before := time.Now()
@@ -64,15 +64,15 @@ func TestAVerifiedAttestationIsKeptWithItsTime(t *testing.T) {
 	}
 }
 
-func TestAttestationByAnImpostorIsNotBelieved(t *testing.T) {
+func TestAttestationByAnImpostorIsNotTrusted(t *testing.T) {
 	maker, impostor := newAttestor(t), newAttestor(t) // the same AAGUID under another root
 	h := newHouse(t, direct(maker.Entry()))
 	if k := h.register(h.newUser("ada"), attestedKey(impostor)); k.HardwareBound() || !k.AttestationVerifiedAt.IsZero() {
-		t.Error("a foreign root was believed")
+		t.Error("a foreign root was trusted")
 	}
 }
 
-func TestAttestationIsNotBelievedWhereItWasNotAskedFor(t *testing.T) {
+func TestUnrequestedAttestationIsNotTrusted(t *testing.T) {
 	maker := newAttestor(t)
 	h := newHouse(t, func(c *passkey.Config) { c.Metadata = maker.Metadata() })
 	if k := h.register(h.newUser("ada"), attestedKey(maker)); k.HardwareBound() {
@@ -80,7 +80,7 @@ func TestAttestationIsNotBelievedWhereItWasNotAskedFor(t *testing.T) {
 	}
 }
 
-func TestABrokenAttestationSignatureIsRefused(t *testing.T) {
+func TestAnInvalidAttestationSignatureIsRefused(t *testing.T) {
 	maker := newAttestor(t)
 	h := newHouse(t, direct(maker.Entry()))
 	ada, a := h.newUser("ada"), attestedKey(maker)
@@ -107,7 +107,7 @@ func TestABrokenAttestationSignatureIsRefused(t *testing.T) {
 	}
 }
 
-func TestAModelRevokedLaterLosesHardwareWithTheNextAssertion(t *testing.T) {
+func TestARevokedModelLosesHardwareWithTheNextAssertion(t *testing.T) {
 	maker := newAttestor(t)
 	entry := maker.Entry()
 	h := newHouse(t, direct(entry))
@@ -125,7 +125,7 @@ func TestAModelRevokedLaterLosesHardwareWithTheNextAssertion(t *testing.T) {
 	}
 }
 
-func TestAnAttestationThatIsNotVerifiedIsLogged(t *testing.T) {
+func TestAFailedAttestationIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	maker := newAttestor(t)
 	k := newHouse(t, direct(maker.Entry())).registerNew(attestedKey(maker))
@@ -136,7 +136,7 @@ func TestAnAttestationThatIsNotVerifiedIsLogged(t *testing.T) {
 	}
 }
 
-func TestAttestationCanBeCheckedAgainFromTheRow(t *testing.T) {
+func TestAStoredAttestationCanBeCheckedAgain(t *testing.T) {
 	maker := newAttestor(t)
 	unknown := maker.Entry()
 	unknown.AaGUID = uuid.UUID{9}
@@ -147,11 +147,11 @@ func TestAttestationCanBeCheckedAgainFromTheRow(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	again := newHouse(t, direct(maker.Entry())).CheckAttestation(k, later)
 	if !again.HardwareBound() || !again.AttestationVerifiedAt.Equal(later) {
-		t.Error("new metadata does not reach the stored row")
+		t.Error("new metadata did not change the stored passkey")
 	}
 	k.PublicKey = append([]byte{0}, k.PublicKey...)
 	if newHouse(t, direct(maker.Entry())).CheckAttestation(k, later).HardwareBound() {
-		t.Error("an attestation of another key was believed")
+		t.Error("an attestation of another key was accepted")
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
-// What a ceremony costs beyond the signature that has to be verified anyway: compare with BenchmarkVerify.
+// The cost of a ceremony. Compare with BenchmarkVerify, the cost of its signature alone.
 
 func BenchmarkVerify(b *testing.B) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

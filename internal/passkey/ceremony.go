@@ -14,22 +14,22 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// A Ceremony is what is kept between the begin and the finish of one ceremony. It is taken from the store before anything
-// of the response is looked at, so no challenge is ever verified twice.
+// A Ceremony is the state between the begin and the finish of one ceremony. It is taken from the store before the
+// response is parsed, so a challenge is never verified twice.
 type Ceremony struct {
 	ID      string      `json:"id"`
 	Purpose idp.Purpose `json:"purpose"`
-	// Binding is the Secret.Hash of the browser cookie, or the ID of an enrolment. The finish must present the same, or a
-	// response phished out of one browser would sign in another.
+	// Binding is the Secret.Hash of the browser cookie, or the ID of an enrolment. Finishing requires the same binding.
+	// Otherwise a response phished from one browser could sign in another.
 	Binding       string   `json:"binding"`
 	Interaction   string   `json:"interaction,omitempty"`
-	UserID        string   `json:"user,omitempty"` // step-up, registration: whose; empty for a sign-in
+	UserID        string   `json:"user,omitempty"` // of a step-up or registration; empty for a sign-in
 	ActionClasses []string `json:"classes,omitempty"`
-	// Session is the library's own record, stored verbatim: a part of it left out is a check left out.
+	// Session is the library's own record, stored completely: leaving out a part would skip a check.
 	Session   webauthn.SessionData `json:"session"`
 	CreatedAt time.Time            `json:"created"`
 
-	// Challenge and Allowed (the credentials that may answer; empty: any) are those of Session.
+	// Challenge and Allowed (the credentials that may answer; empty: any) are copied from Session.
 	Challenge []byte   `json:"-"`
 	Allowed   [][]byte `json:"-"`
 }
@@ -51,10 +51,12 @@ func (c Ceremony) allows(credentialID []byte) bool {
 	return slices.ContainsFunc(c.Allowed, func(id []byte) bool { return bytes.Equal(id, credentialID) })
 }
 
-// TakeOp takes a ceremony out of the store, in a batch; FromOp reads the answer. One caller gets it.
+// TakeOp returns the op that takes a ceremony from the store; FromOp decodes its result. Only one caller gets the
+// ceremony.
 func (c *Ceremonies) TakeOp(id string) *ephemeral.Op { return c.ceremonies.TakeOp(id) }
 
-// FromOp returns the ceremony that a TakeOp took; idp.ErrNotFound if it never was, has expired or was taken before.
+// FromOp returns the ceremony that TakeOp took. It returns idp.ErrNotFound if there was none, or if it expired or was
+// already taken.
 func (c *Ceremonies) FromOp(op *ephemeral.Op) (Ceremony, error) {
 	cer, err := c.ceremonies.Decode(op)
 	if err != nil {
@@ -63,14 +65,13 @@ func (c *Ceremonies) FromOp(op *ephemeral.Op) (Ceremony, error) {
 	return cer, cer.fill()
 }
 
-// open checks what does not depend on the response: that the ceremony is of the right kind, belongs to who presents it
-// and has not expired. Its errors are ErrRefused.
+// open checks what does not depend on the response: purpose, binding and expiry. Its errors are ErrRefused.
 func (c Ceremony) open(binding string, now time.Time, purposes ...idp.Purpose) error {
 	switch {
 	case !slices.Contains(purposes, c.Purpose):
-		return refusedFor("ceremony was begun for " + string(c.Purpose))
+		return refusedFor("ceremony has the purpose " + string(c.Purpose))
 	case c.Binding == "" || subtle.ConstantTimeCompare([]byte(c.Binding), []byte(binding)) != 1:
-		return refusedFor("ceremony was begun elsewhere")
+		return refusedFor("ceremony belongs to another browser")
 	case !now.Before(c.CreatedAt.Add(CeremonyTTL)):
 		return refusedFor("ceremony has expired")
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// shapes are what passkeys commonly look like from outside.
+// shapes are common combinations of ID length and transports.
 var shapes = [...]struct {
 	idLength   int
 	transports []string
@@ -18,8 +18,8 @@ var shapes = [...]struct {
 	{48, []string{"nfc", "usb"}},         // security keys
 }
 
-// Decoys returns passkeys that nobody has, always the same for one address, so that the answer for a stranger looks like
-// anybody's (WebAuthn L3 §14.6.2). The e-mail must have been normalised.
+// Decoys returns made-up passkeys, always the same for one address, so that the response for an unknown address looks
+// like any other (WebAuthn L3 §14.6.2). The address must be normalised.
 func (c *Ceremonies) Decoys(email string) []idp.Passkey {
 	random, err := hkdf.Key(sha256.New, c.decoyKey, nil, "stepward/decoys/v1\x00"+email, 256)
 	if err != nil {

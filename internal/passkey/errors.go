@@ -9,24 +9,24 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 )
 
-// Why a ceremony did not succeed. Their texts and what they wrap are for the log: the person reads a sentence of the page.
+// The reasons for which a ceremony fails. Error texts and wrapped errors are for the log; pages have their own words.
 var (
-	// ErrUnknownCredential says that nobody has this credential (any more). It comes as *UnknownCredentialError.
+	// ErrUnknownCredential: no user has this credential, or no longer. Returned as *UnknownCredentialError.
 	ErrUnknownCredential = errors.New("unknown credential")
-	// ErrRefused says that the response is not a valid answer to this ceremony, whatever the reason.
+	// ErrRefused: the response is not valid for this ceremony.
 	ErrRefused = errors.New("passkey refused")
-	// ErrNotVerified says that the authenticator did not verify its user.
+	// ErrNotVerified: the authenticator did not verify its user.
 	ErrNotVerified = errors.New("user not verified")
-	// ErrCounter says that the signature counter did not go forwards. It comes as *CounterError.
+	// ErrCounter: the signature counter did not increase. Returned as *CounterError.
 	ErrCounter = errors.New("signature counter went backwards")
-	// ErrWrongUser says that the passkey is somebody else's than the one who was asked.
+	// ErrWrongUser: the passkey belongs to another user than the one asked.
 	ErrWrongUser = errors.New("passkey of another user")
-	// ErrDisabled says that the response is right and its user disabled.
+	// ErrDisabled: the response is valid, but the user is disabled.
 	ErrDisabled = errors.New("user disabled")
 )
 
-// UnknownCredentialError is ErrUnknownCredential with what PublicKeyCredential.signalUnknownCredential needs, so that the
-// person is not offered the dead passkey again.
+// UnknownCredentialError is ErrUnknownCredential with the arguments of PublicKeyCredential.signalUnknownCredential,
+// which makes the browser stop offering the dead passkey.
 type UnknownCredentialError struct {
 	RPID         string
 	CredentialID []byte
@@ -37,12 +37,12 @@ func (e *UnknownCredentialError) Error() string { return ErrUnknownCredential.Er
 // Unwrap makes errors.Is find ErrUnknownCredential.
 func (e *UnknownCredentialError) Unwrap() error { return ErrUnknownCredential }
 
-// EncodedID is the credential ID in base64url, as the browser takes it.
+// EncodedID returns the credential ID in base64url, as browsers expect it.
 func (e *UnknownCredentialError) EncodedID() string {
 	return base64.RawURLEncoding.EncodeToString(e.CredentialID)
 }
 
-// CounterError is ErrCounter with whose passkey it was: the key may have been copied (WebAuthn L3 §6.1.1).
+// CounterError is ErrCounter with the passkey concerned: the key may have been copied (WebAuthn L3 §6.1.1).
 type CounterError struct {
 	UserID, PasskeyID string
 	Stored, Received  uint32
@@ -55,8 +55,8 @@ func (e *CounterError) Error() string {
 // Unwrap makes errors.Is find ErrCounter.
 func (e *CounterError) Unwrap() error { return ErrCounter }
 
-// refused turns a library error into ErrRefused with a reason for the log. Only text is kept, so that nobody can dig out
-// the rest: the library's DevInfo holds the expected challenge.
+// refused turns a library error into ErrRefused with a reason for the log. It keeps only text without the challenge,
+// because the library's DevInfo may contain the expected challenge.
 func refused(err error, challenge string) error {
 	reason := err.Error()
 	if e, ok := errors.AsType[*protocol.Error](err); ok {
@@ -68,5 +68,5 @@ func refused(err error, challenge string) error {
 	return refusedFor(reason)
 }
 
-// refusedFor bounds and quotes the reason: parts of it were written by whoever sent the response.
+// refusedFor limits and quotes the reason, because parts of it come from the sender of the response.
 func refusedFor(reason string) error { return fmt.Errorf("%w: %.300q", ErrRefused, reason) }

@@ -15,14 +15,14 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
-// fixChallenge gives a ceremony a known challenge, so that what one fuzzing process found means the same to the next.
+// fixChallenge gives a ceremony a known challenge, so that findings can be reproduced in another process.
 func fixChallenge(cer passkey.Ceremony) passkey.Ceremony {
 	cer.Challenge = []byte("0123456789abcdef0123456789abcdef")
 	cer.Session.Challenge = base64.RawURLEncoding.EncodeToString(cer.Challenge)
 	return cer
 }
 
-// checkRefusal holds any error to what the caller may count on.
+// checkRefusal checks that an error is one of those documented, and does not contain the challenge.
 func checkRefusal(t *testing.T, cer passkey.Ceremony, err error) {
 	t.Helper()
 	for _, known := range []error{passkey.ErrRefused, passkey.ErrNotVerified, passkey.ErrCounter, passkey.ErrUnknownCredential} {
@@ -33,7 +33,7 @@ func checkRefusal(t *testing.T, cer passkey.Ceremony, err error) {
 			return
 		}
 	}
-	t.Errorf("an error nobody expects: %v", err)
+	t.Errorf("undocumented error: %v", err)
 }
 
 func FuzzFinishAssertion(f *testing.F) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Bounds of a registration response, beside MaxResponse. They are looked at before anything is verified.
+// Limits of a registration response besides MaxResponse. They are checked before any verification.
 const (
 	maxClientData   = 4 << 10 // bytes
 	maxChain        = 6       // certificates of an attestation
@@ -24,11 +24,11 @@ const (
 	maxCredentialID = 1023    // bytes (WebAuthn L3 §7.1 step 25)
 )
 
-// transports are the values of AuthenticatorTransport (WebAuthn L3 §5.8.4). Others are dropped: what a browser reports is
-// stored, and sent to everybody who types the name.
+// transports are the values of AuthenticatorTransport (WebAuthn L3 §5.8.4). Others are dropped, because the stored
+// values are sent to anyone who types the user's address.
 var transports = []string{"ble", "hybrid", "internal", "nfc", "smart-card", "usb"}
 
-// knownTransports keeps the known values, each once, in their order.
+// knownTransports returns the known values in their order, without duplicates.
 func knownTransports[T ~string](reported []T) (known []string) {
 	for _, t := range reported {
 		if slices.Contains(transports, string(t)) && !slices.Contains(known, string(t)) {
@@ -38,10 +38,10 @@ func knownTransports[T ~string](reported []T) (known []string) {
 	return known
 }
 
-// checkPublicKey refuses a COSE key that we do not verify with, before anything is verified: idp.CheapToVerify, and of the algorithms
-// that we ask for.
+// checkPublicKey rejects, before any verification, a COSE key that is not idp.CheapToVerify or has an algorithm we do
+// not request.
 func checkPublicKey(cose []byte) error {
-	bad := errors.New("public key of a kind or size that is not accepted")
+	bad := errors.New("public key has an unsupported type or size")
 	parsed, err := webauthncose.ParsePublicKey(cose)
 	if err != nil {
 		return bad
@@ -70,7 +70,7 @@ func checkPublicKey(cose []byte) error {
 	return nil
 }
 
-// checkCosts refuses a registration response that would cost too much to verify.
+// checkCosts rejects a registration response that would cost too much to verify.
 func checkCosts(parsed *protocol.ParsedCredentialCreationData) error {
 	object := parsed.Response.AttestationObject
 	if len(parsed.Raw.AttestationResponse.ClientDataJSON) > maxClientData {
@@ -92,7 +92,7 @@ func checkCosts(parsed *protocol.ParsedCredentialCreationData) error {
 			return errors.New("attestation certificate is too long")
 		}
 		if cert, err := x509.ParseCertificate(der); err == nil && !idp.CheapToVerify(cert.PublicKey) {
-			return errors.New("attestation certificate has a public key of a kind or size that is not accepted")
+			return errors.New("attestation certificate has a public key of an unsupported type or size")
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
-// oversized is a public key that nobody can sign with, and nobody has to: attestation none has no signature.
+// oversized is a public key without a private key. None is needed: attestation none has no signature.
 type oversized struct{ key rsa.PublicKey }
 
 func (o oversized) Public() crypto.PublicKey { return &o.key }
@@ -28,7 +28,7 @@ func rsaOf(bits uint, e int) oversized {
 }
 
 // Verifying one signature with 240,000 bits costs most of a minute; 100,000 fit into a response.
-func TestAKeyThatCostsTooMuchIsNotRegistered(t *testing.T) {
+func TestAnExpensiveKeyIsNotRegistered(t *testing.T) {
 	for name, row := range map[string]struct {
 		key  oversized
 		good bool
@@ -61,7 +61,7 @@ func TestAKeyThatCostsTooMuchIsNotRegistered(t *testing.T) {
 		if row.good {
 			continue
 		}
-		// A row from before the rule is refused as well, before anything is verified.
+		// A row stored before this check existed is rejected as well, before any verification.
 		good := passkeytest.New(origin)
 		k = h.register(ada, good)
 		if k.PublicKey, err = a.Passkeys[0].COSE(); err != nil {
@@ -74,7 +74,7 @@ func TestAKeyThatCostsTooMuchIsNotRegistered(t *testing.T) {
 	}
 }
 
-func TestTransportsAreThoseThatAreKnown(t *testing.T) {
+func TestUnknownTransportsAreDropped(t *testing.T) {
 	h := newHouse(t)
 	a := passkeytest.New(origin)
 	a.Transports = []string{"internal", strings.Repeat("x", 1000), "hybrid", "internal", "ble", "nfc", "usb", "smart-card", "cable"}

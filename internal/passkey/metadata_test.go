@@ -21,7 +21,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// publisher stands in for the FIDO Metadata Service: it signs BLOBs under a root of its own.
+// publisher stands in for the FIDO Metadata Service: it signs BLOBs under its own root.
 type publisher struct {
 	root  string
 	chain []any
@@ -80,7 +80,7 @@ func (p publisher) blob(t *testing.T) []byte {
 	return []byte(signed)
 }
 
-func TestMetadataIsReadOfflineAndUnreadableEntriesLeftOut(t *testing.T) {
+func TestMetadataIsReadOfflineWithoutUnreadableEntries(t *testing.T) {
 	var asked atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer elsewhere.Close()
@@ -97,14 +97,14 @@ func TestMetadataIsReadOfflineAndUnreadableEntriesLeftOut(t *testing.T) {
 		t.Errorf("entry %+v", entry)
 	}
 	if known(uuid.UUID{}) != nil {
-		t.Error("an unreadable entry became the one for no AAGUID")
+		t.Error("an unreadable entry is used for the zero AAGUID")
 	}
 	if n := asked.Load(); n != 0 {
-		t.Errorf("%d requests left the house", n)
+		t.Errorf("%d requests were sent", n)
 	}
 }
 
-func TestMetadataOfOthersIsRefused(t *testing.T) {
+func TestMetadataNotSignedByFIDOIsRefused(t *testing.T) {
 	trusted, other := newPublisher(t, func(*x509.Certificate) {}), newPublisher(t, func(*x509.Certificate) {})
 	expired := newPublisher(t, func(leaf *x509.Certificate) { leaf.NotAfter = time.Now().Add(-time.Minute) })
 	changed := trusted.blob(t)

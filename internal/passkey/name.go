@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Name suggests what to call a passkey: the provider or model its AAGUID claims (which is good enough for a label and
-// for nothing else), or by its attachment "Security key" or "Passkey", with the system if the agent ("Firefox on macOS",
-// may be empty) names one.
+// Name suggests a name for a passkey: the provider or model that its AAGUID claims (good enough for a label, and for
+// nothing else), or else "Security key" or "Passkey" by attachment, with the system if agent names one ("Firefox on
+// macOS"; agent may be empty).
 func Name(aaguid []byte, attachment, agent string) string {
 	if id, err := uuid.FromBytes(aaguid); err == nil {
 		if name, ok := names[id.String()]; ok {
@@ -24,7 +24,7 @@ func Name(aaguid []byte, attachment, agent string) string {
 	return "Passkey"
 }
 
-// names of the providers and models that people commonly have. Providers publish their AAGUIDs; Yubico's are at
+// names are the names of common providers and models. Providers publish their AAGUIDs; Yubico's are at
 // https://support.yubico.com/s/article/YubiKey-hardware-FIDO2-AAGUIDs.
 var names = map[string]string{
 	"fbfc3007-154e-4ecc-8c0b-6e020557d7bd": "iCloud Keychain",

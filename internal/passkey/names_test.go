@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey"
 )
 
-func TestAPasskeyIsNamedByItsProviderElseByWhatIsKnown(t *testing.T) {
+func TestAPasskeyIsNamedAfterItsProviderOrPlatform(t *testing.T) {
 	for _, row := range []struct{ aaguid, attachment, agent, want string }{
 		{"fbfc3007-154e-4ecc-8c0b-6e020557d7bd", "platform", "Safari on macOS", "iCloud Keychain"},
 		{"ea9b8d66-4d01-1d21-3ce4-b6b48cb575d4", "cross-platform", "", "Google Password Manager"},
@@ -29,7 +29,7 @@ func TestAPasskeyIsNamedByItsProviderElseByWhatIsKnown(t *testing.T) {
 	}
 }
 
-func TestDecoysLookLikeAnybodysPasskeysAndStay(t *testing.T) {
+func TestDecoysLookRealAndStayTheSame(t *testing.T) {
 	key := func(c *passkey.Config) { c.DecoyKey = []byte("shared by the replicas") }
 	one, replica, other := newHouse(t, key), newHouse(t, key), newHouse(t)
 	counts := map[int]bool{}
@@ -42,16 +42,16 @@ func TestDecoysLookLikeAnybodysPasskeysAndStay(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(decoys, replica.Decoys(email)); diff != "" {
-			t.Errorf("not the same on another replica: %s", diff)
+			t.Errorf("different on another replica: %s", diff)
 		}
 		if cmp.Equal(decoys, other.Decoys(email)) {
-			t.Error("derived without the key")
+			t.Error("not derived from the key")
 		}
 	}
 	if !counts[1] || !counts[2] || len(counts) != 2 {
 		t.Errorf("numbers of passkeys: %v", counts)
 	}
 	if cmp.Equal(one.Decoys("a@example.com"), one.Decoys("b@example.com")) {
-		t.Error("two strangers have the same passkeys")
+		t.Error("two unknown addresses have the same passkeys")
 	}
 }

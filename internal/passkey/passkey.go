@@ -1,5 +1,5 @@
-// Package passkey runs the WebAuthn ceremonies: it makes their options, keeps what they need until they are finished,
-// verifies the answers, and says what an answer proves. It is the only package that knows go-webauthn.
+// Package passkey runs the WebAuthn ceremonies: it creates the options, keeps the state until a ceremony is finished,
+// verifies responses, and derives what they prove. Only this package imports go-webauthn.
 //
 //	registration                                      assertion (sign-in, step-up)
 //
@@ -11,9 +11,9 @@
 //	      │                                                 │  find: one read by credential ID
 //	   idp.Passkey                                       idp.Passkey (flags, counter) + idp.Authentication
 //
-// What an assertion proves is read from the authenticator data of this very response: the flags that the library keeps
-// on the credential are latched and say what was once true (WebAuthn L3 §7.2 steps 15-24). What a passkey's key is
-// protected by is believed only from an attestation that was verified against metadata.
+// What an assertion proves is read from the authenticator data of this response. The flags that the library keeps on
+// the credential are latched: they say what was true once (WebAuthn L3 §7.2 steps 15-24). Key protection is believed
+// only if the attestation was verified against metadata.
 package passkey
 
 import (
@@ -34,39 +34,39 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// CeremonyTTL is how long a person may take over a ceremony. WebAuthn L3 §15.1 recommends 300 to 600 seconds.
+// CeremonyTTL is how long a person may take for a ceremony. WebAuthn L3 §15.1 recommends 300 to 600 seconds.
 const CeremonyTTL = 10 * time.Minute
 
-// MaxResponse bounds the JSON of a response, in bytes. A TPM attestation with its chain is some 8 KiB.
+// MaxResponse limits the JSON of a response, in bytes. A TPM attestation with its chain takes about 8 KiB.
 const MaxResponse = 64 << 10
 
-// What Config.Attestation may be.
+// Values of Config.Attestation.
 const (
 	AttestationNone   = "none"
 	AttestationDirect = "direct"
 )
 
-// Config says for whom ceremonies are run. RPID, RPName, Origins and Store are required.
+// Config configures Ceremonies. RPID, RPName, Origins and Store are required.
 type Config struct {
-	RPID    string   // the domain passkeys are scoped to; changing it orphans every passkey
+	RPID    string   // the domain of the passkeys; changing it makes every passkey useless
 	RPName  string   // shown by some authenticators
-	Origins []string // exact: scheme, host, port if not the scheme's own; nothing after it
+	Origins []string // exact: scheme, host, and port if not the default; no path
 	Store   ephemeral.Store
-	// Attestation is AttestationNone (the default) or AttestationDirect, which asks authenticators to prove their model.
-	// Passkeys without proof are still welcome; they do not reach phrh.
+	// Attestation is AttestationNone (the default) or AttestationDirect, which asks authenticators to prove their
+	// model. Passkeys without proof are accepted, but do not reach phrh.
 	Attestation string
-	// Metadata says what is known of authenticator models, for AttestationDirect; see LoadMetadata. Without it no passkey
-	// becomes hardware-bound.
+	// Metadata describes authenticator models, for AttestationDirect; see LoadMetadata. Without it no passkey counts as
+	// hardware-bound.
 	Metadata Metadata
-	// AllowUnverified also accepts authenticators that did not verify the user. The resulting authentication says so, and
-	// satisfies no acr.
+	// AllowUnverified also accepts authenticators that did not verify the user. Such an authentication records that,
+	// and satisfies no acr.
 	AllowUnverified bool
-	// DecoyKey derives what Decoys answers; replicas share it. Empty: a random one for the life of this process.
+	// DecoyKey is the key of Decoys, shared by all replicas. Empty: a random key for the life of this process.
 	DecoyKey []byte
 	Logger   *slog.Logger // nil: slog.Default
 }
 
-// Ceremonies runs ceremonies for one relying party. It may be used by any number of goroutines.
+// Ceremonies runs ceremonies for one relying party. It is safe for concurrent use.
 type Ceremonies struct {
 	webauthn        *webauthn.WebAuthn
 	ceremonies      ephemeral.Bucket[Ceremony]
@@ -77,13 +77,13 @@ type Ceremonies struct {
 	decoyKey        []byte
 }
 
-// New returns the ceremonies of a relying party, or what is wrong with its configuration.
+// New returns Ceremonies, or an error if the configuration is invalid.
 func New(config Config) (*Ceremonies, error) {
 	if config.Store == nil {
-		return nil, errors.New("passkey: no store")
+		return nil, errors.New("passkey: Store is required")
 	}
 	if config.RPID == "" || config.RPName == "" {
-		return nil, errors.New("passkey: the relying party needs an ID and a name")
+		return nil, errors.New("passkey: RPID and RPName are required")
 	}
 	for _, origin := range config.Origins {
 		if err := checkOrigin(origin); err != nil {
@@ -93,11 +93,11 @@ func New(config Config) (*Ceremonies, error) {
 	attestation := protocol.PreferNoAttestation
 	switch config.Attestation {
 	case "", AttestationNone:
-		config.Metadata = nil // nobody was asked for proof
+		config.Metadata = nil // no proof is requested
 	case AttestationDirect:
 		attestation = protocol.PreferDirectAttestation
 	default:
-		return nil, fmt.Errorf("passkey: attestation %q is neither none nor direct", config.Attestation)
+		return nil, fmt.Errorf("passkey: attestation must be none or direct, not %q", config.Attestation)
 	}
 	verification := protocol.VerificationRequired
 	if config.AllowUnverified {
@@ -107,7 +107,7 @@ func New(config Config) (*Ceremonies, error) {
 		config.DecoyKey = make([]byte, 32)
 		_, _ = rand.Read(config.DecoyKey) // never fails
 	}
-	// webauthn.New fills in defaults by writing to its Config, so it runs here and not at the first request.
+	// webauthn.New writes defaults into its Config, so call it here and not at the first request.
 	timeout := webauthn.TimeoutConfig{Enforce: true, Timeout: CeremonyTTL, TimeoutUVD: CeremonyTTL}
 	w, err := webauthn.New(&webauthn.Config{
 		RPID:                  config.RPID,
@@ -121,10 +121,10 @@ func New(config Config) (*Ceremonies, error) {
 			UserVerification:   verification,
 		},
 		Timeouts: webauthn.TimeoutsConfig{Login: timeout, Registration: timeout},
-		// WebKit returns appid:false unasked, and the W3C dropped the rule against it (w3c/webauthn#1287). An output that
-		// was not asked for is not used.
+		// WebKit returns appid:false unasked, and the W3C dropped the rule against it (w3c/webauthn#1287). We ignore
+		// outputs that we did not request.
 		ExtensionsUnsolicitedOutputPolicy: protocol.UnsolicitedOutputPolicyIgnore,
-		// MDS stays unset: the library would refuse every model it does not know, and skip the check for fmt none. See
+		// MDS stays unset: the library would reject every unknown model, and skip the check for format none. See
 		// Ceremonies.CheckAttestation.
 	})
 	if err != nil {
@@ -141,17 +141,17 @@ func New(config Config) (*Ceremonies, error) {
 	}, nil
 }
 
-// checkOrigin refuses what the library would quietly compare without its path or port.
+// checkOrigin rejects origins that the library would compare without their path or port.
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) ||
 		!(u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80") {
-		return fmt.Errorf("passkey: %q is no origin as browsers write it: scheme, host, unusual port, nothing else", origin)
+		return fmt.Errorf("passkey: %q is not an origin as browsers send it: scheme, host, port if not the default, no path", origin)
 	}
 	return nil
 }
 
-// party is a user as the library wants to see one.
+// party is a user in the form that the library expects.
 type party struct {
 	idp.User
 	credentials []webauthn.Credential
@@ -168,8 +168,8 @@ func (p party) WebAuthnDisplayName() string {
 	return p.Name
 }
 
-// credential is a passkey as the library wants to see one: enough to verify an assertion. The flags go in as the octet,
-// because the library's JSON form of them loses it.
+// credential converts a passkey for the library, as far as verifying an assertion needs it. The flags are passed as an
+// octet, because the library's JSON form loses it.
 func credential(k idp.Passkey) webauthn.Credential {
 	return webauthn.Credential{
 		ID:                k.CredentialID,
@@ -185,7 +185,7 @@ func descriptors(keys []idp.Passkey) []protocol.CredentialDescriptor {
 	list := make([]protocol.CredentialDescriptor, len(keys))
 	for i, k := range keys {
 		list[i] = protocol.CredentialDescriptor{Type: protocol.PublicKeyCredentialType, CredentialID: k.CredentialID}
-		for _, transport := range knownTransports(k.Transports) { // a row may be older than the rule
+		for _, transport := range knownTransports(k.Transports) { // the row may be older than this check
 			list[i].Transport = append(list[i].Transport, protocol.AuthenticatorTransport(transport))
 		}
 	}

@@ -25,7 +25,7 @@ const (
 	browser = "hash-of-the-browser-cookie"
 )
 
-// house is a relying party with its users and their passkeys.
+// house is a relying party with users and passkeys.
 type house struct {
 	*passkey.Ceremonies
 	t     testing.TB
@@ -70,7 +70,7 @@ func (h *house) find(_ context.Context, credentialID []byte) (idp.Passkey, idp.U
 	return idp.Passkey{}, idp.User{}, idp.ErrNotFound
 }
 
-// save is what the store does with the passkey of an assertion.
+// save stores the passkey of an assertion, as the store does.
 func (h *house) save(k idp.Passkey) {
 	for i := range h.keys {
 		if h.keys[i].ID == k.ID {
@@ -177,7 +177,7 @@ func (h *house) finish(cer passkey.Ceremony, response []byte) (passkey.Assertion
 	return assertion, err
 }
 
-// keepsSecret holds every error of every test to the rule that no challenge reaches a log.
+// keepsSecret checks that an error does not contain the challenge, which must not reach a log.
 func (h *house) keepsSecret(cer passkey.Ceremony, err error) {
 	h.t.Helper()
 	if err != nil && len(cer.Challenge) > 0 && strings.Contains(reason(err), base64.RawURLEncoding.EncodeToString(cer.Challenge)) {
@@ -225,7 +225,7 @@ func withoutAllowList(t *testing.T, options []byte) []byte {
 	return changed
 }
 
-func TestASignInSaysWhoHowAndWhatFor(t *testing.T) {
+func TestASignInRecordsUserMethodAndPurpose(t *testing.T) {
 	h := newHouse(t)
 	ada, phone := h.newUser("ada"), passkeytest.New(origin)
 	phone.Flags |= idp.FlagBackupEligible | idp.FlagBackedUp
@@ -247,7 +247,7 @@ func TestASignInSaysWhoHowAndWhatFor(t *testing.T) {
 	}
 }
 
-func TestASignInAsksForAnyVerifiedPasskey(t *testing.T) {
+func TestASignInRequestsAnyVerifiedPasskey(t *testing.T) {
 	for verification, h := range map[string]*house{"required": newHouse(t), "preferred": newHouse(t, allowUnverified)} {
 		cer := h.begin()
 		var got map[string]map[string]any
@@ -264,7 +264,7 @@ func TestASignInAsksForAnyVerifiedPasskey(t *testing.T) {
 	}
 }
 
-func TestAStepUpCarriesItsActionClassesAndAsksForTheUsersPasskeysWithTransports(t *testing.T) {
+func TestAStepUpCarriesActionClassesAndRequestsTheUsersPasskeys(t *testing.T) {
 	h := newHouse(t)
 	ada, phone := h.newUser("ada"), passkeytest.New(origin)
 	phone.Transports = []string{"hybrid", "internal"}
@@ -288,7 +288,7 @@ func TestAStepUpCarriesItsActionClassesAndAsksForTheUsersPasskeysWithTransports(
 		!slices.Equal(o.PublicKey.AllowCredentials[0].Transports, phone.Transports) {
 		t.Errorf("options %s", options)
 	}
-	phone.OmitUserHandle = true // allowed when certain credentials were asked for
+	phone.OmitUserHandle = true // allowed with a list of allowed credentials
 	got, err := h.finish(h.take(cer.ID), h.get(phone, options))
 	if err != nil {
 		t.Fatal(reason(err))
@@ -298,7 +298,7 @@ func TestAStepUpCarriesItsActionClassesAndAsksForTheUsersPasskeysWithTransports(
 	}
 }
 
-func TestASignInForATypedNameTakesOnlyThePasskeysOfThatName(t *testing.T) {
+func TestASignInByAddressAcceptsOnlyThePasskeysOfThatUser(t *testing.T) {
 	h := newHouse(t)
 	ada, bob := h.newUser("ada"), h.newUser("bob")
 	adas, bobs := passkeytest.New(origin), passkeytest.New(origin)
@@ -321,7 +321,7 @@ func TestASignInForATypedNameTakesOnlyThePasskeysOfThatName(t *testing.T) {
 	}
 }
 
-func TestEveryAskedForAlgorithmRegistersAndSignsIn(t *testing.T) {
+func TestEveryRequestedAlgorithmRegistersAndSignsIn(t *testing.T) {
 	for name, alg := range map[string]int{"ES256": passkeytest.ES256, "EdDSA": passkeytest.EdDSA, "RS256": passkeytest.RS256} {
 		for _, self := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -342,7 +342,7 @@ func TestEveryAskedForAlgorithmRegistersAndSignsIn(t *testing.T) {
 	}
 }
 
-func TestRegistrationFillsInTheWholeRow(t *testing.T) {
+func TestRegistrationSetsEveryField(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)
 	a.AAGUID = [16]byte{0xfb, 0xfc, 0x30, 0x07, 0x15, 0x4e, 0x4e, 0xcc, 0x8c, 0x0b, 0x6e, 0x02, 0x05, 0x57, 0xd7, 0xbd}
@@ -363,7 +363,7 @@ func TestRegistrationFillsInTheWholeRow(t *testing.T) {
 	}
 }
 
-func TestRegistrationAsksForADiscoverableVerifiedPasskeyWithCredProps(t *testing.T) {
+func TestRegistrationRequestsADiscoverableVerifiedPasskeyWithCredProps(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)
 	k := h.register(ada, a)
@@ -394,8 +394,8 @@ func TestRegistrationAsksForADiscoverableVerifiedPasskeyWithCredProps(t *testing
 	}
 }
 
-// The table of the design, §2, end to end: what an authenticator sends, and what a token may say of it.
-func TestWhatACeremonySatisfies(t *testing.T) {
+// The table in docs/design.md, end to end: from the authenticator's response to acr and amr.
+func TestACRAndAMROfAnAssertion(t *testing.T) {
 	var (
 		phr, phrh = []string{"phr"}, []string{"phrh", "phr"}
 		software  = []string{"pop", "swk", "user", "mfa"}
@@ -454,7 +454,7 @@ func TestWhatACeremonySatisfies(t *testing.T) {
 			if diff := cmp.Diff(row.amr, got.Authentication.AMR()); diff != "" {
 				t.Error("amr: ", diff)
 			}
-			if len(row.acrs) > 0 { // what a passkey promises to step-up is what it delivers
+			if len(row.acrs) > 0 { // Passkey.ACRs must equal the acr values of its assertions
 				if diff := cmp.Diff(row.acrs, k.ACRs()); diff != "" {
 					t.Error("promised acr: ", diff)
 				}
@@ -463,7 +463,7 @@ func TestWhatACeremonySatisfies(t *testing.T) {
 	}
 }
 
-func TestNewRefusesConfigurationThatCannotWork(t *testing.T) {
+func TestNewRefusesInvalidConfiguration(t *testing.T) {
 	for name, change := range map[string]func(*passkey.Config){
 		"no store":            func(c *passkey.Config) { c.Store = nil },
 		"no name":             func(c *passkey.Config) { c.RPName = "" },

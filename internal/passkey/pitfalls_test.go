@@ -19,9 +19,9 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
-// One test for each way in which a relying party on go-webauthn 0.18 has gone wrong. Each fails if its rule is removed.
+// Each test covers one known mistake of relying parties on go-webauthn 0.18, and fails if our check is removed.
 
-func TestPitfall01_OutputsThatWereNotAskedForAreIgnored(t *testing.T) {
+func TestPitfall01_UnrequestedOutputsAreIgnored(t *testing.T) {
 	h := newHouse(t)
 	safari := passkeytest.New(origin)
 	safari.Unasked = map[string]any{"appid": false, "appidExclude": true}
@@ -29,7 +29,7 @@ func TestPitfall01_OutputsThatWereNotAskedForAreIgnored(t *testing.T) {
 	h.mustSignIn(safari)
 }
 
-func TestPitfall02_AThinSessionDoesNotFailOpen(t *testing.T) {
+func TestPitfall02_TheWholeSessionIsStored(t *testing.T) {
 	h := newHouse(t)
 	a := passkeytest.New(origin)
 	h.register(h.newUser("ada"), a)
@@ -48,7 +48,7 @@ func TestPitfall02_AThinSessionDoesNotFailOpen(t *testing.T) {
 	}
 }
 
-func TestPitfall03_UserVerificationIsThatOfThisCeremony(t *testing.T) {
+func TestPitfall03_UserVerificationIsReadFromThisResponse(t *testing.T) {
 	h := newHouse(t, allowUnverified)
 	a := passkeytest.New(origin)
 	if k := h.register(h.newUser("ada"), a); !k.UVInitialized {
@@ -65,9 +65,9 @@ func TestPitfall03_UserVerificationIsThatOfThisCeremony(t *testing.T) {
 	}
 }
 
-// The other side of the latch: a key registered without a PIN proves nothing by one that its finder has set
+// The opposite case: a PIN proves nothing if the key was registered without one, because its finder may have set it
 // (WebAuthn L3 §4, uvInitialized; §7.2 step 24 wants a second factor for the change).
-func TestPitfall03_UserVerificationOfAPasskeyRegisteredWithoutItDoesNotCount(t *testing.T) {
+func TestPitfall03_UserVerificationCountsOnlyIfRegisteredWithIt(t *testing.T) {
 	h := newHouse(t, allowUnverified)
 	a := passkeytest.New(origin)
 	a.Flags = idp.FlagUserPresent
@@ -82,7 +82,7 @@ func TestPitfall03_UserVerificationOfAPasskeyRegisteredWithoutItDoesNotCount(t *
 	}
 }
 
-func TestPitfall04_FlagsAreKeptAsTheOctet(t *testing.T) {
+func TestPitfall04_FlagsAreStoredAsTheOctet(t *testing.T) {
 	h := newHouse(t)
 	a := passkeytest.New(origin)
 	a.Flags |= idp.FlagBackupEligible
@@ -103,7 +103,7 @@ func TestPitfall04_FlagsAreKeptAsTheOctet(t *testing.T) {
 	}
 }
 
-func TestPitfall05_BackupEligibilityMayComeOnceAndNeverGo(t *testing.T) {
+func TestPitfall05_BackupEligibilityMayAppearButNeverDisappear(t *testing.T) {
 	maker := newAttestor(t)
 	h := newHouse(t, direct(maker.Entry()))
 	a := attestedKey(maker)
@@ -125,7 +125,7 @@ func TestPitfall05_BackupEligibilityMayComeOnceAndNeverGo(t *testing.T) {
 		t.Error(diff)
 	}
 	if got := h.mustSignIn(a); got.BecameSynced {
-		t.Error("told twice")
+		t.Error("BecameSynced was reported twice")
 	}
 	a.Flags &^= idp.FlagBackupEligible
 	if _, err := h.signIn(a); !errors.Is(err, passkey.ErrRefused) {
@@ -152,7 +152,7 @@ func TestPitfall06_AnAAGUIDWithoutAttestationIsAClaim(t *testing.T) {
 			h := newHouse(t, direct(change(a)))
 			k := h.register(h.newUser("ada"), a)
 			if k.HardwareBound() || !k.AttestationVerifiedAt.IsZero() || h.mustSignIn(a).Authentication.HardwareBound {
-				t.Errorf("believed: %s %s", k.AttestationFormat, k.AttestationType)
+				t.Errorf("accepted: %s %s", k.AttestationFormat, k.AttestationType)
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestPitfall07_AnUnknownCredentialHasItsOwnError(t *testing.T) {
 	}
 }
 
-func TestPitfall08_LookingUpDecidesNothing(t *testing.T) {
+func TestPitfall08_TheLookupDecidesNothing(t *testing.T) {
 	h := newHouse(t)
 	ada, a, other := h.newUser("ada"), passkeytest.New(origin), passkeytest.New(origin)
 	h.register(ada, a)
@@ -197,15 +197,15 @@ func TestPitfall08_LookingUpDecidesNothing(t *testing.T) {
 	if _, err := h.finish(cer, edit(t, h.get(a, h.SignInOptions(cer.Challenge)), forgeSignature)); !errors.Is(err, passkey.ErrRefused) || h.finds != 1 {
 		t.Errorf("forged: %v after %d finds", err, h.finds)
 	}
-	// Another passkey of the user, removed while the ceremony runs, does not spoil it.
+	// Removing another passkey of the user during the ceremony does not affect it.
 	stepUp, options := h.beginStepUp(ada)
 	response := h.get(a, options)
 	h.keys = h.keys[:1]
 	h.finds = 0
 	if _, err := h.finish(stepUp, response); err != nil || h.finds != 1 {
-		t.Errorf("with a passkey less: %s after %d finds", reason(err), h.finds)
+		t.Errorf("without the removed passkey: %s after %d finds", reason(err), h.finds)
 	}
-	// A store that cannot be reached is not an unknown credential, which would make the browser forget the passkey.
+	// An unreachable store is not an unknown credential, which would make the browser forget the passkey.
 	h.keys = nil
 	_, err := h.FinishAssertion(t.Context(), stepUp, browser, response, time.Now(), unavailable)
 	if !errors.Is(err, idp.ErrUnavailable) || errors.Is(err, passkey.ErrUnknownCredential) {
@@ -249,7 +249,7 @@ func TestPitfall10_TheCounterOnlyGoesForwards(t *testing.T) {
 	ada, key := h.newUser("ada"), passkeytest.New(origin)
 	h.register(ada, key)
 	for range 2 {
-		if got := h.mustSignIn(key); got.Passkey.SignCount != 0 { // a synced passkey: never counts
+		if got := h.mustSignIn(key); got.Passkey.SignCount != 0 { // synced passkeys do not count
 			t.Errorf("count %d", got.Passkey.SignCount)
 		}
 	}
@@ -274,15 +274,15 @@ func TestPitfall10_TheCounterOnlyGoesForwards(t *testing.T) {
 	}
 }
 
-// Managers reset the counters of synced passkeys. Their users would be locked out for ever.
-func TestACounterThatASyncedPasskeyResetsIsASignal(t *testing.T) {
+// Managers reset the counters of synced passkeys. Rejecting that would lock their users out for ever.
+func TestACounterResetOfASyncedPasskeyIsReported(t *testing.T) {
 	h := newHouse(t)
 	key := passkeytest.New(origin)
 	key.Flags |= idp.FlagBackupEligible | idp.FlagBackedUp
 	h.register(h.newUser("ada"), key)
 	key.CountBy = 5
 	if got := h.mustSignIn(key); got.CounterStalled {
-		t.Error("a counter that grew is a signal")
+		t.Error("a growing counter was reported as stalled")
 	}
 	key.Passkeys[0].Count, key.CountBy = 0, 1
 	if got := h.mustSignIn(key); !got.CounterStalled || got.Passkey.SignCount != 5 {
@@ -290,7 +290,7 @@ func TestACounterThatASyncedPasskeyResetsIsASignal(t *testing.T) {
 	}
 }
 
-func TestPitfall11_ResponsesAreBoundedAndTheFirstRequestsChangeNothing(t *testing.T) {
+func TestPitfall11_ResponsesAreLimitedAndFirstUseIsRaceFree(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)
 	h.register(ada, a)
@@ -340,7 +340,7 @@ func TestPitfall12_OriginsAreConfiguredExactly(t *testing.T) {
 	local.mustSignIn(a)
 }
 
-func TestPitfall13_ThreeAlgorithmsAreAskedForAndNoOtherAccepted(t *testing.T) {
+func TestPitfall13_OnlyTheThreeRequestedAlgorithmsAreAccepted(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)
 	cer, options, err := h.NewRegistration(t.Context(), ada, nil, browser)
@@ -372,7 +372,7 @@ func TestPitfall13_ThreeAlgorithmsAreAskedForAndNoOtherAccepted(t *testing.T) {
 		if authData[alg] != 0x26 {       // -7
 			t.Fatalf("not an algorithm: %x", authData[alg:])
 		}
-		authData[alg] = 0x38 - 1 // -24, an algorithm that nobody asked for
+		authData[alg] = 0x38 - 1 // -24, an algorithm that was not requested
 	}
 	response, err := a.Create(options)
 	if err != nil {

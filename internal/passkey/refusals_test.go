@@ -25,7 +25,7 @@ func forgeSignature(_, inner map[string]any) {
 	inner["signature"] = base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// bends are what neither ceremony may accept; each would be an attack or a misconfiguration.
+// bends are changes that neither ceremony may accept. Each is an attack or a misconfiguration.
 var bends = map[string]func(*passkeytest.Authenticator){
 	"wrong origin": func(a *passkeytest.Authenticator) {
 		a.Bend = func(c *passkeytest.ClientData) { c.Origin = "https://login.example.com.evil.example" }
@@ -56,7 +56,7 @@ var bends = map[string]func(*passkeytest.Authenticator){
 	"backed up, but not eligible": func(a *passkeytest.Authenticator) { a.Flags |= idp.FlagBackedUp },
 }
 
-func TestABentSignInIsRefused(t *testing.T) {
+func TestATamperedSignInIsRefused(t *testing.T) {
 	for name, bend := range bends {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -70,7 +70,7 @@ func TestABentSignInIsRefused(t *testing.T) {
 	}
 }
 
-func TestABentRegistrationIsRefused(t *testing.T) {
+func TestATamperedRegistrationIsRefused(t *testing.T) {
 	for name, bend := range bends {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -168,15 +168,15 @@ func TestACeremonyServesOnlyItsPurpose(t *testing.T) {
 	}
 	response := h.get(a, h.SignInOptions(registration.Challenge))
 	if _, err := h.finish(h.take(registration.ID), response); !errors.Is(err, passkey.ErrRefused) {
-		t.Errorf("an assertion by a registration's challenge: %v", err)
+		t.Errorf("an assertion with a registration's challenge: %v", err)
 	}
 	signIn := h.begin()
 	if _, err := h.FinishRegistration(t.Context(), signIn.ID, browser, ada, response, time.Now()); !errors.Is(err, passkey.ErrRefused) {
-		t.Errorf("a registration by a sign-in's challenge: %v", err)
+		t.Errorf("a registration with a sign-in's challenge: %v", err)
 	}
 }
 
-func TestAStepUpIsNotAnsweredBySomebodyElse(t *testing.T) {
+func TestAStepUpByAnotherUserIsRefused(t *testing.T) {
 	h := newHouse(t)
 	ada, bob := h.newUser("ada"), h.newUser("bob")
 	adas, bobs := passkeytest.New(origin), passkeytest.New(origin)
@@ -199,7 +199,7 @@ func TestAStepUpIsNotAnsweredBySomebodyElse(t *testing.T) {
 	}
 }
 
-func TestAStepUpTakesOnlyThePasskeysThatWereAskedFor(t *testing.T) {
+func TestAStepUpAcceptsOnlyTheRequestedPasskeys(t *testing.T) {
 	h := newHouse(t)
 	ada, strong, weak := h.newUser("ada"), passkeytest.New(origin), passkeytest.New(origin)
 	k := h.register(ada, strong)
@@ -212,10 +212,10 @@ func TestAStepUpTakesOnlyThePasskeysThatWereAskedFor(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, _, _, err := h.NewAssertion(idp.PurposeStepUp, "i", browser, ada.ID, nil, nil); err == nil {
-		t.Error("a step-up that any passkey may answer")
+		t.Error("a step-up without passkeys was begun")
 	}
 	if _, _, _, err := h.NewAssertion(idp.PurposeStepUp, "i", browser, "", []idp.Passkey{k}, nil); err == nil {
-		t.Error("a step-up of nobody")
+		t.Error("a step-up without a user was begun")
 	}
 }
 
@@ -233,7 +233,7 @@ func TestTheUserHandleMustBeTheUsers(t *testing.T) {
 	}
 }
 
-func TestAUserWhoWasNotVerifiedIsRefused(t *testing.T) {
+func TestAnUnverifiedUserIsRefused(t *testing.T) {
 	h := newHouse(t)
 	ada, a := h.newUser("ada"), passkeytest.New(origin)
 	a.Flags = idp.FlagUserPresent
@@ -260,7 +260,7 @@ func TestADisabledUserIsToldOnlyAfterProof(t *testing.T) {
 	cer := h.begin()
 	forged := edit(t, h.get(a, h.SignInOptions(cer.Challenge)), forgeSignature)
 	if _, err := h.finish(cer, forged); errors.Is(err, passkey.ErrDisabled) {
-		t.Error("a stranger learns that the account is disabled")
+		t.Error("a forged response reveals that the account is disabled")
 	}
 	if _, err := h.tryRegister(ada, passkeytest.New(origin)); !errors.Is(err, passkey.ErrDisabled) {
 		t.Errorf("registration: %v", err)
@@ -352,7 +352,7 @@ func (h *house) mustBeginRegistration(u idp.User) string {
 	return cer.ID
 }
 
-func TestARefusalDoesNotRepeatWhatItWasSent(t *testing.T) {
+func TestErrorsDoNotRepeatLongInput(t *testing.T) {
 	h := newHouse(t)
 	a := passkeytest.New(origin)
 	h.register(h.newUser("ada"), a)

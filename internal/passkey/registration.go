@@ -12,15 +12,16 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// NewRegistration begins and stores the registration of one more passkey for the user, who has the existing ones. It
+// NewRegistration begins and stores the registration of another passkey for the user, besides the existing ones. It
 // returns {"publicKey":{…}} for credentials.create().
 func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing []idp.Passkey, binding string) (
 	Ceremony, json.RawMessage, error,
 ) {
 	creation, session, err := c.webauthn.BeginRegistration(party{User: u},
-		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()), // -8, -7, -257: old TPMs know only RS256
+		// Algorithms -8, -7 and -257: old TPMs know only RS256.
+		webauthn.WithCredentialParameters(webauthn.CredentialParametersRecommendedL3()),
 		webauthn.WithExclusions(descriptors(existing)),
-		webauthn.WithExtensions(webauthn.WithExtensionCredProps()), // without it Firefox on Android does not save to Google
+		webauthn.WithExtensions(webauthn.WithExtensionCredProps()), // needed by Firefox on Android to save to Google
 	)
 	if err != nil {
 		return Ceremony{}, nil, fmt.Errorf("begin registration: %w", err)
@@ -40,12 +41,12 @@ func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing [
 	return cer, options, nil
 }
 
-// FinishRegistration takes the ceremony, verifies the response (the JSON of PublicKeyCredential.toJSON) of its user in
-// the browser of this binding (WebAuthn L3 §7.1), and returns the complete passkey, named by Name; who made it with
-// which browser is the caller's to fill in. That the credential ID is new (step 26) is for the store to hold.
+// FinishRegistration takes the ceremony, verifies the user's response (the JSON of PublicKeyCredential.toJSON) in the
+// browser of this binding (WebAuthn L3 §7.1), and returns the complete passkey, named by Name. The caller sets
+// CreatedAgent. The store ensures that the credential ID is new (step 26).
 //
 // Errors: idp.ErrNotFound if the ceremony is gone, idp.ErrUnavailable, ErrRefused, ErrNotVerified, ErrWrongUser,
-// ErrDisabled. A registration proves nothing about how the user will sign in: follow it with an assertion.
+// ErrDisabled. A registration does not prove how the user will sign in: follow it with an assertion.
 func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time) (
 	idp.Passkey, error,
 ) {

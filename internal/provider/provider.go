@@ -107,7 +107,7 @@ func New(c Config) (*Provider, error) {
 	binder := sender.NewBinder(sender.BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey})
 	p := &Provider{cfg: c, catalog: access.Catalog{Issuer: c.Issuer, Policy: c.Policy}}
 	p.libraryCalls.New = func() any { return p.newLibraryCall() }
-	p.door = oauth.Door{Issuer: c.Issuer, Nonce: binder.Nonce, Runs: p.runs}
+	p.door = oauth.Door{Issuer: c.Issuer, Nonce: binder.Nonce, OwnsOrigin: p.runs}
 	p.clients = client.NewAuthenticator(client.AuthenticatorConfig{
 		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
 	})
@@ -150,7 +150,7 @@ func New(c Config) (*Provider, error) {
 // ago.
 func (p *Provider) runs(ctx context.Context, clientID, origin string) bool {
 	c, err := p.cfg.DB.Client(ctx, clientID)
-	return err == nil && c.Runs(origin)
+	return err == nil && c.OwnsOrigin(origin)
 }
 
 // Mount adds the endpoints: those that applications call, or send browsers to from outside, to protocol; the pages that

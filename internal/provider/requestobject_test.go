@@ -233,7 +233,7 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 			row.bend(w)
 			text := w.text(t)
 			r := h.authorize(signed(row.of, text, "redirect_uri", "https://app.example/cb"))
-			if got := r.query().Get("error"); !row.of.Pushes() && (got != row.code || (row.code == "") != interacts(r)) {
+			if got := r.query().Get("error"); !row.of.MustPush() && (got != row.code || (row.code == "") != interacts(r)) {
 				t.Errorf("%d to %q, want %q: %s", r.StatusCode, r.Header.Get("Location"), row.code, r.body)
 			}
 			form := signed(row.of, text)

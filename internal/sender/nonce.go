@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// noncePeriod is how long a nonce is the one that is given out. It is taken for that long again, so that none is refused
-// that has just been given.
+// noncePeriod is how long each nonce is given out. It is accepted for one more period, so that a nonce given out just
+// before the end still works.
 const noncePeriod = 2 * time.Minute
 
-// nonces are those that DPoP proofs carry, so that nobody can make proofs ahead for a time to come (RFC 9449 §8, §11.2). A
-// nonce is a MAC of its period: the same for all clients, known to every replica and stored nowhere. That a proof comes
-// once is for its jti to say.
+// nonces makes the nonces of DPoP proofs, which prevent proofs from being made in advance (RFC 9449 §8, §11.2). A nonce
+// is a MAC of its period: the same for all clients, known to every replica, stored nowhere. Replay is prevented by jti,
+// not by the nonce.
 type nonces struct{ key []byte }
 
 func newNonces(secret []byte) nonces {
@@ -32,11 +32,11 @@ func (n nonces) of(period int64) string {
 
 func period(now time.Time) int64 { return now.Unix() / int64(noncePeriod/time.Second) }
 
-// current is the nonce to give out.
+// current returns the nonce to give out now.
 func (n nonces) current(now time.Time) string { return n.of(period(now)) }
 
-// fresh reports whether a nonce is the current one, the one before, or the next, which a replica whose clock is ahead may
-// have given.
+// fresh reports whether a nonce is the current one, the previous one, or the next one, which a replica with a fast
+// clock may have given out.
 func (n nonces) fresh(nonce string, now time.Time) bool {
 	at, ok := period(now), 0
 	for _, p := range []int64{at, at - 1, at + 1} {

@@ -1,4 +1,5 @@
-// Package sender checks the keys that the sender of a request proves: DPoP proofs (RFC 9449) and client certificates (RFC 8705).
+// Package sender verifies the keys that prove who sent a request: DPoP proofs (RFC 9449) and client certificates (RFC
+// 8705).
 package sender
 
 import (
@@ -15,15 +16,15 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// BinderConfig wires a Binder.
+// BinderConfig configures a Binder.
 type BinderConfig struct {
 	Issuer     string
-	MTLSOrigin string // where clients are asked for a certificate (RFC 8705 §5); empty: nowhere
+	MTLSOrigin string // origin that requests client certificates (RFC 8705 §5); empty: none
 	Ephemeral  ephemeral.Store
-	Secret     []byte // 32 random bytes shared by all replicas; nonces are derived from it
+	Secret     []byte // 32 random bytes shared by all replicas, from which nonces are derived
 }
 
-// A Binder checks the keys and certificates that requests prove. It may be used by any number of goroutines.
+// A Binder verifies the keys and certificates of requests. It is safe for concurrent use.
 type Binder struct {
 	cfg    BinderConfig
 	nonces nonces
@@ -35,13 +36,13 @@ func NewBinder(cfg BinderConfig) *Binder { return &Binder{cfg: cfg, nonces: newN
 // Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
 func (s *Binder) Nonce(now time.Time) string { return s.nonces.current(now) }
 
-// A Binding is the key that a request has proven. It counts once its mark is set.
+// A Binding is the key that a request has proved. It is valid only after CheckReplay succeeds.
 type Binding struct {
 	idp.Confirmation
-	mark *ephemeral.Op // claims the proof's jti; nil: nothing to claim
+	mark *ephemeral.Op // claims the proof's jti; nil: no proof
 }
 
-// With returns the binding's op and others that the caller has for the same round trip.
+// With returns ops together with the binding's own op, to run in one round trip.
 func (b Binding) With(ops ...*ephemeral.Op) []*ephemeral.Op {
 	if b.mark == nil {
 		return ops
@@ -49,15 +50,15 @@ func (b Binding) With(ops ...*ephemeral.Op) []*ephemeral.Op {
 	return append([]*ephemeral.Op{b.mark}, ops...)
 }
 
-// Settled says, after the round trip, whether the proof was new.
-func (b Binding) Settled() error {
+// CheckReplay reports an error if the proof was used before. Call it after the round trip.
+func (b Binding) CheckReplay() error {
 	if b.mark != nil && !b.mark.Found {
 		return InvalidProof("the DPoP proof was used before")
 	}
 	return nil
 }
 
-// Bind returns the key to which tokens for this sender are bound. Its errors are *Error.
+// Bind returns the key that tokens for this sender are bound to. Its errors are *oauth.Error.
 func (s *Binder) Bind(sender oauth.Sender, c idp.Client, now time.Time) (Binding, error) {
 	cert, err := certificateBinding(sender, c)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *Binder) Bind(sender oauth.Sender, c idp.Client, now time.Time) (Binding
 	}
 	if len(sender.Proofs) == 0 {
 		if c.DPoPBound || !cert.Bound() && !c.Rules().BearerTokens {
-			return Binding{}, InvalidProof("a DPoP proof is needed")
+			return Binding{}, InvalidProof("a DPoP proof is required")
 		}
 		return Binding{Confirmation: cert}, nil
 	}
@@ -74,16 +75,17 @@ func (s *Binder) Bind(sender oauth.Sender, c idp.Client, now time.Time) (Binding
 	return b, err
 }
 
-// CheckProof checks the proof of a request (RFC 9449 §4.3), for accessToken if it presents one.
+// CheckProof verifies the DPoP proof of a request (RFC 9449 §4.3), including its hash of accessToken if that is not
+// empty.
 func (s *Binder) CheckProof(sender oauth.Sender, c idp.Client, accessToken string, now time.Time) (Binding, error) {
 	if len(sender.Proofs) != 1 {
-		return Binding{}, InvalidProof("one DPoP proof is needed, and no more")
+		return Binding{}, InvalidProof("exactly one DPoP proof is required")
 	}
 	proof, err := dpop.Parse(sender.Proofs[0])
 	if err != nil {
 		return Binding{}, InvalidProof(err.Error())
 	}
-	// The address is ours as clients know it, never what the Host header says.
+	// Compare with our own public address, never with the Host header.
 	err = proof.Check(sender.Method, s.cfg.Issuer+sender.Path, accessToken, now)
 	if err != nil && s.cfg.MTLSOrigin != "" {
 		err = proof.Check(sender.Method, s.cfg.MTLSOrigin+sender.Path, accessToken, now)
@@ -93,25 +95,25 @@ func (s *Binder) CheckProof(sender oauth.Sender, c idp.Client, accessToken strin
 	}
 	needed := proof.Nonce != "" || !c.Rules().WithoutNonce
 	if needed && !s.nonces.fresh(proof.Nonce, now) {
-		return Binding{}, oauth.Refuse("use_dpop_nonce", "the DPoP proof has to carry the nonce of the DPoP-Nonce header")
+		return Binding{}, oauth.Refuse("use_dpop_nonce", "the DPoP proof must contain the nonce of the DPoP-Nonce header")
 	}
-	sum := sha256.Sum256([]byte(proof.Key + "\x00" + proof.ID)) // any jti, in a key of fixed length
+	sum := sha256.Sum256([]byte(proof.Key + "\x00" + proof.ID)) // a key of fixed length for any jti
 	return Binding{idp.Confirmation{JKT: proof.Key}, &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "dpop:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
-		TTL: proof.Until().Sub(now) + dpop.MaxAhead + time.Second, // a replica whose clock is behind takes it longer
+		TTL: proof.Until().Sub(now) + dpop.MaxAhead + time.Second, // a replica with a slow clock accepts the proof longer
 	}}, nil
 }
 
-// InvalidProof returns the error for a DPoP proof that does not do.
+// InvalidProof returns the error for an invalid DPoP proof.
 func InvalidProof(description string) error {
 	return oauth.Refuse("invalid_dpop_proof", description)
 }
 
-// ErrNotHeld says that a token is presented in the wrong way, or by somebody else than its holder.
+// ErrNotHeld means that the sender did not prove possession of the key that the token is bound to.
 var ErrNotHeld = errors.New("presented without the key that the token is bound to")
 
-// Prove checks that the sender of a token holds the keys that it is bound to (RFC 9449 §7.1, RFC 8705 §3). A bound token is
-// never accepted as a bearer token, nor the other way round. Its errors are ErrNotHeld and *Error.
+// Prove verifies that the sender of a token holds the keys it is bound to (RFC 9449 §7.1, RFC 8705 §3). A bound token
+// is never accepted as a bearer token, nor a bearer token with DPoP. Its errors are ErrNotHeld and *oauth.Error.
 func (s *Binder) Prove(ctx context.Context, sender oauth.Sender, c idp.Client, token string, to idp.Confirmation, now time.Time) error {
 	if to.X5T != "" {
 		if chain := sender.Certificates; len(chain) == 0 || idp.CertificateThumbprint(chain[0]) != to.X5T {
@@ -134,20 +136,21 @@ func (s *Binder) Prove(ctx context.Context, sender oauth.Sender, c idp.Client, t
 	if err := s.cfg.Ephemeral.Do(ctx, b.mark); err != nil {
 		return oauth.Broken(ctx, "mark DPoP proof", err)
 	}
-	if err := b.Settled(); err != nil {
+	if err := b.CheckReplay(); err != nil {
 		return oauth.ErrorOf(ctx, "check DPoP proof", err).With(http.StatusUnauthorized)
 	}
 	return nil
 }
 
-// certificateBinding returns the certificate to which a client's access tokens are bound. A client that is registered for it
-// must send one. RFC 8705 §3.4 would let us issue a bearer token instead, which is what the client registered against.
+// certificateBinding returns the certificate that the client's access tokens are bound to. A client registered for
+// bound tokens must send one: RFC 8705 §3.4 would allow us to issue a bearer token, but the registration rules that
+// out.
 func certificateBinding(sender oauth.Sender, c idp.Client) (idp.Confirmation, error) {
 	if !c.CertificateBound {
 		return idp.Confirmation{}, nil
 	}
 	if len(sender.Certificates) == 0 {
-		return idp.Confirmation{}, oauth.InvalidRequest("tokens of the client are bound to its certificate, and there was none")
+		return idp.Confirmation{}, oauth.InvalidRequest("a client certificate is required, because the client's tokens are bound to it")
 	}
 	return idp.Confirmation{X5T: idp.CertificateThumbprint(sender.Certificates[0])}, nil
 }

@@ -1,4 +1,4 @@
-// These tests are inside the package: they ask two replicas whose clocks differ.
+// These tests are inside the package to pass the clocks of two replicas.
 package sender
 
 import (
@@ -20,8 +20,8 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// A replica whose clock is behind takes a proof for longer, by as much as clocks may disagree.
-func TestAProofIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
+// A replica with a slow clock accepts a proof longer, by as much as clocks may disagree.
+func TestAProofIsRememberedForReplicasWithSlowClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const issuer = "https://id.example"
 		store := ephemeraltest.Open(t)
@@ -35,20 +35,20 @@ func TestAProofIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
 		again, err := b.CheckProof(from, c, "", time.Now().Add(-dpop.MaxAhead))
 		check(t, err)
 		check(t, store.Do(t.Context(), again.mark))
-		if again.Settled() == nil {
-			t.Error("a proof was taken twice")
+		if again.CheckReplay() == nil {
+			t.Error("a proof was accepted twice")
 		}
 	})
 }
 
-func TestNoncesHoldOnEveryReplicaForTheirTime(t *testing.T) {
+func TestNoncesAreValidOnEveryReplicaUntilTheyExpire(t *testing.T) {
 	now := time.Now()
 	nonce := newNonces([]byte("shared")).current(now)
 	replica := newNonces([]byte("shared"))
 	if !replica.fresh(nonce, now) || !replica.fresh(nonce, now.Add(-noncePeriod)) || !replica.fresh(nonce, now.Add(noncePeriod)) {
-		t.Error("a replica with the same key, or with another clock, refuses the nonce")
+		t.Error("a replica with the same key rejected the nonce")
 	}
 	if replica.fresh(nonce, now.Add(3*noncePeriod)) || newNonces([]byte("another")).fresh(nonce, now) || replica.fresh("", now) {
-		t.Error("an old or foreign nonce is taken")
+		t.Error("an old or foreign nonce was accepted")
 	}
 }

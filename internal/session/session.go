@@ -102,7 +102,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 			return nil, fmt.Errorf("session: %w", idp.ErrNotFound)
 		}
 		due := now.Sub(sess.SeenAt) >= s.touch
-		sess.See(now)
+		sess.Touch(now)
 		if !due {
 			sess.Stored = op.Result
 			return &sess, nil
@@ -149,7 +149,7 @@ func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Req
 		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(s.absolute),
 		Agent: s.agent(r.UserAgent()), Address: s.address(r),
 	}
-	sess.Gain(a)
+	sess.AddAuthentication(a)
 	put, err := s.records.PutOp(sess.ID, sess, s.ttl(sess, now))
 	if err != nil {
 		return nil, err
@@ -193,8 +193,8 @@ func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.R
 			secret = idp.NewSecret()
 			stored.SecretHash = secret.Hash()
 		}
-		stored.See(now)
-		stored.Gain(a)
+		stored.Touch(now)
+		stored.AddAuthentication(a)
 		return nil
 	})
 	if err != nil {

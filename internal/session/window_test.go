@@ -33,7 +33,7 @@ func TestAClosedWindowStaysClosedThroughAnElevate(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := slices.IndexFunc(list[0].Authentications, func(h idp.HeldAuthentication) bool { return h.ID == "stepped-up" })
-		if got := list[0].Authentications[i].Opened(); !slices.Equal(got, []string{"limits"}) || len(list[0].Authentications) != 3 {
+		if got := list[0].Authentications[i].OpenClasses(); !slices.Equal(got, []string{"limits"}) || len(list[0].Authentications) != 3 {
 			t.Errorf("open: %v", got)
 		}
 		if err := s.CloseWindow(t.Context(), "u", "no such session", "stepped-up", "limits"); err != nil {

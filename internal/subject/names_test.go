@@ -1,4 +1,4 @@
-// These tests are inside the package: they make and open names without a client.
+// These tests are inside the package because they call name and id directly, without a client.
 package subject
 
 import (
@@ -16,7 +16,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-func TestOnlyANameThatWasGivenStandsForAnything(t *testing.T) {
+func TestForgedNamesAreRejected(t *testing.T) {
 	p, err := NewNames(bytes.Repeat([]byte{1}, 32))
 	check(t, err)
 	id := idp.NewID()
@@ -26,21 +26,21 @@ func TestOnlyANameThatWasGivenStandsForAnything(t *testing.T) {
 	}
 	stranger, err := NewNames(bytes.Repeat([]byte{2}, 32))
 	check(t, err)
-	for what, row := range map[string]struct {
+	for name, row := range map[string]struct {
 		by                    *Names
 		purpose, sector, name string
 	}{
-		"another sector":  {p, nameOfUser, "b.example", name},
-		"another purpose": {p, nameOfSession, "a.example", name},
-		"another key":     {stranger, nameOfUser, "a.example", name},
-		"the ID itself":   {p, nameOfUser, "a.example", id},
-		"nothing":         {p, nameOfUser, "a.example", ""},
-		"too short":       {p, nameOfUser, "a.example", name[:22]},
-		"one blank more":  {p, nameOfUser, "a.example", name + " "},
-		"a line break":    {p, nameOfUser, "a.example", name[:8] + "\n" + name[8:]},
+		"another sector":   {p, nameOfUser, "b.example", name},
+		"another purpose":  {p, nameOfSession, "a.example", name},
+		"another key":      {stranger, nameOfUser, "a.example", name},
+		"the ID itself":    {p, nameOfUser, "a.example", id},
+		"nothing":          {p, nameOfUser, "a.example", ""},
+		"too short":        {p, nameOfUser, "a.example", name[:22]},
+		"a trailing space": {p, nameOfUser, "a.example", name + " "},
+		"a line break":     {p, nameOfUser, "a.example", name[:8] + "\n" + name[8:]},
 	} {
 		if got, ok := row.by.id(row.purpose, row.sector, row.name); ok {
-			t.Errorf("%s: %q", what, got)
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(name)
@@ -62,7 +62,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("AAAA")
 	f.Fuzz(func(t *testing.T, name string) {
 		if id, ok := p.id(nameOfUser, "a.example", name); ok && p.name(nameOfUser, "a.example", id) != name {
-			t.Errorf("%q stands for %q, whose name is another", name, id)
+			t.Errorf("%q decodes to %q, which has another name", name, id)
 		}
 	})
 }

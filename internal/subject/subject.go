@@ -1,4 +1,4 @@
-// Package subject makes the names that pairwise clients know users and sessions by (OIDC Core §8.1).
+// Package subject makes the pairwise identifiers of users and sessions (OIDC Core §8.1).
 package subject
 
 import (
@@ -13,20 +13,19 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Names gives each sector names of its own for what has one ID here (OIDC Core §8.1), and knows what they stand for. A name
-// is the ID under AES-SIV (RFC 5297), which is deterministic: equal IDs of one sector give equal names. Purpose and sector
-// are associated data. Without the key nobody can tell whether two names of two sectors are one ID, nor make a name. The
-// store keeps none.
+// Names encrypts an ID into a name that is specific to a sector (OIDC Core §8.1), and decrypts it again. Equal IDs give
+// equal names within a sector: the cipher is AES-SIV (RFC 5297), with purpose and sector as associated data. Without the
+// key nobody can make a name, or tell whether names of two sectors belong to one ID. The store keeps no names.
 type Names struct{ siv *daead.AESSIV }
 
-// What is given a name. The purposes keep them apart.
+// The purpose of a name. A name for one purpose is not valid for another.
 const (
 	nameOfUser    = "sub"
 	nameOfSession = "sid"
 )
 
-// NewNames returns the names derived from key: 32 random bytes that all replicas share. Another key gives every user another
-// name at every pairwise client.
+// NewNames returns the Names of key: 32 random bytes that all replicas share. A different key changes every user's sub
+// at every pairwise client.
 func NewNames(key []byte) (*Names, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, "stepward/names", daead.AESSIVKeySize)
 	if err != nil {
@@ -48,7 +47,7 @@ func (n *Names) name(purpose, sector, id string) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// id returns what a name of the sector stands for; false if this sector was not given the name.
+// id returns the ID behind a name of the sector; false if name is not a valid name.
 func (n *Names) id(purpose, sector, name string) (string, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(name)
 	if err != nil || strings.ContainsAny(name, "\r\n") { // the decoder skips line breaks
@@ -61,23 +60,23 @@ func (n *Names) id(purpose, sector, name string) (string, bool) {
 // within is the associated data. Neither part has a NUL in it.
 func within(purpose, sector string) []byte { return []byte(purpose + "\x00" + sector) }
 
-// Sub returns the sub under which the client knows a user: in ID tokens, access tokens, userinfo, introspection and logout
-// tokens alike. An API that gets tokens of clients of several sectors cannot tell that they are one person's, and neither
-// can a client that reads its own access token (docs/decisions/0023).
+// Sub returns the client's sub for a user. ID tokens, access tokens, userinfo, introspection and logout tokens all use
+// it. Neither an API that receives tokens of several sectors nor a client that reads its own access token can tell that
+// the tokens belong to one person (docs/decisions/0023).
 func (n *Names) Sub(c idp.Client, userID string) string { return n.hide(c, nameOfUser, userID) }
 
-// User returns the user whom the client knows under this sub; false if there cannot be one.
+// User returns the user behind a sub of the client; false if the sub is invalid.
 func (n *Names) User(c idp.Client, sub string) (userID string, ok bool) {
 	return n.reveal(c, nameOfUser, sub)
 }
 
-// SID returns the session ID that the client sees. One that its tokens had in common with those of another sector would tell
-// what Sub hides.
+// SID returns the session ID that the client sees. It is specific to the sector as well, because a shared sid would
+// reveal what Sub hides.
 func (n *Names) SID(c idp.Client, sessionID string) string {
 	return n.hide(c, nameOfSession, sessionID)
 }
 
-// Session returns the session behind a sid of the client; false if there cannot be one.
+// Session returns the session behind a sid of the client; false if the sid is invalid.
 func (n *Names) Session(c idp.Client, sid string) (sessionID string, ok bool) {
 	return n.reveal(c, nameOfSession, sid)
 }

@@ -163,7 +163,7 @@ func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with
 	if err := s.cfg.Ephemeral.Do(ctx, b.With(with...)...); err != nil {
 		return nil, oauth.Broken(ctx, "prepare tokens", err)
 	}
-	return is, b.Settled()
+	return is, b.CheckReplay()
 }
 
 // row is the opaque access token as it is stored; nil if it is a JWT.
@@ -279,7 +279,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, err
 	}
-	call.Asks(c.ClientID)
+	call.NoteClient(c.ClientID)
 	expires := time.Unix(c.Expires, 0)
 	familyID, _, ofFamily := strings.Cut(c.ID, ".")
 	if c.Issuer != s.cfg.Catalog.Issuer || !now.Before(expires) {
@@ -325,7 +325,7 @@ func (s *Service) open(t presented, now time.Time) (presented, error) {
 
 func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.Secret, now time.Time) (presented, error) {
 	t, f, u, err := s.cfg.DB.FamilyByOpaque(ctx, token.Hash())
-	call.Asks(f.ClientID)
+	call.NoteClient(f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
 		return presented{}, keys.ErrToken
 	}

@@ -1,4 +1,4 @@
-// Package x509name reads and compares distinguished names of certificates (X.501, RFC 4514).
+// Package x509name parses and compares distinguished names of certificates (X.501, RFC 4514).
 package x509name
 
 import (
@@ -12,30 +12,29 @@ import (
 	"unicode/utf8"
 )
 
-// A Name is a distinguished name, most general part first, as certificates have it. An RDN of several attributes has them
-// sorted, because it is a set.
+// A Name is a distinguished name, most general part first, as in certificates. The attributes of an RDN are sorted,
+// because an RDN is a set.
 type Name [][]Attribute
 
-// An Attribute of a distinguished name.
+// An Attribute is one attribute of a distinguished name.
 type Attribute struct {
 	OID   string // dotted
 	Value string
 }
 
-// attributeNames are the short names of RFC 4514 §3 and two that OpenSSL prints beside them.
+// attributeNames are the short names of RFC 4514 §3, and two more that OpenSSL prints.
 var attributeNames = map[string]string{
 	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6", "STREET": "2.5.4.9",
 	"DC": "0.9.2342.19200300.100.1.25", "UID": "0.9.2342.19200300.100.1.1",
 	"SERIALNUMBER": "2.5.4.5", "EMAILADDRESS": "1.2.840.113549.1.9.1",
 }
 
-// Equal compares values exactly, letter case included: what is refused too much shows at once, what is accepted too much
-// does not.
+// Equal compares values exactly, including letter case: a wrong rejection is noticed at once, a wrong match is not.
 func (n Name) Equal(other Name) bool {
 	return slices.EqualFunc(n, other, slices.Equal[[]Attribute])
 }
 
-// Subject reads the subject of a certificate; an error if it holds anything but text.
+// Subject parses the subject of a certificate. It fails if a value is not text.
 func Subject(raw []byte) (Name, error) {
 	var sequence pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(raw, &sequence); err != nil || len(rest) > 0 {
@@ -47,7 +46,7 @@ func Subject(raw []byte) (Name, error) {
 		for _, a := range set {
 			value, ok := a.Value.(string)
 			if !ok {
-				return nil, errors.New("the subject holds something that is not text")
+				return nil, errors.New("the subject has a value that is not text")
 			}
 			rdn = append(rdn, Attribute{a.Type.String(), value})
 		}
@@ -61,7 +60,7 @@ func sorted(rdn []Attribute) []Attribute {
 	return rdn
 }
 
-// Parse reads the text of a distinguished name, most specific part first (RFC 4514). Space around separators is taken.
+// Parse parses a distinguished name as text, most specific part first (RFC 4514). Spaces around separators are allowed.
 func Parse(text string) (Name, error) {
 	if !utf8.ValidString(text) || len(text) > 1024 {
 		return nil, errors.New("is not UTF-8 of at most 1024 bytes")
@@ -102,11 +101,11 @@ func attributeOID(name string) string {
 	return ""
 }
 
-// attributeValue reads a value up to the separator behind it, which is 0 at the end of the text.
+// attributeValue reads a value up to the next separator; separator is 0 at the end of the text.
 func attributeValue(s string) (value string, separator byte, rest string, err error) {
 	s = strings.TrimLeft(s, " ")
 	var b strings.Builder
-	kept := 0 // what lies behind it is space that was not escaped
+	kept := 0 // the end of the value, without trailing unescaped spaces
 	i := 0
 scan:
 	for ; i < len(s); i++ {
@@ -119,7 +118,7 @@ scan:
 		case '\\':
 			literal, length := escaped(s[i+1:])
 			if length == 0 {
-				return "", 0, "", errors.New("has a backslash before something that needs none")
+				return "", 0, "", errors.New("has a backslash before a character that must not be escaped")
 			}
 			b.WriteByte(literal)
 			kept = b.Len()
@@ -136,12 +135,12 @@ scan:
 		value, err = encodedValue(value[1:])
 	}
 	if err == nil && (value == "" || !utf8.ValidString(value)) {
-		err = errors.New("has an empty or broken value")
+		err = errors.New("has an empty or invalid value")
 	}
 	return value, separator, rest, err
 }
 
-// escaped reads what follows a backslash: one character, or two hexadecimal digits that are one byte.
+// escaped reads the escape after a backslash: one character, or two hexadecimal digits for one byte.
 func escaped(s string) (c byte, length int) {
 	if s == "" {
 		return 0, 0
@@ -159,7 +158,7 @@ func escaped(s string) (c byte, length int) {
 	return b[0], 2
 }
 
-// encodedValue reads the #hex form, which is the BER of the value (RFC 4514 §2.4).
+// encodedValue decodes the #hex form: the BER encoding of the value (RFC 4514 §2.4).
 func encodedValue(digits string) (string, error) {
 	raw, err := hex.DecodeString(digits)
 	if err == nil {
@@ -171,5 +170,5 @@ func encodedValue(digits string) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("has a # that is not followed by the hexadecimal digits of a text")
+	return "", errors.New("has a # without the hexadecimal digits of a text value")
 }

@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// ErrNotMet is wrapped by the error of [Attempt.Verify]: the user came back, and the challenge is still not met.
+// ErrNotMet is wrapped by the error of [Attempt.Verify]: the user returned without meeting the challenge.
 var ErrNotMet = errors.New("challenge not met")
 
-// An Attempt is one answer of an application to a challenge: an authorization request under way. Keep it with the state
-// and the PKCE verifier of that request, on the server; it has no secrets and travels as JSON.
+// An Attempt is an application's answer to a challenge: a pending authorization request. Keep it on the server with the
+// state and the PKCE verifier of that request. It contains no secrets and can be stored as JSON.
 type Attempt struct {
 	Challenge Challenge
-	// Subject is the sub of the user whose request was challenged. Someone else's step-up must not finish it.
+	// Subject is the sub of the user whose request was challenged. Another user's step-up does not count.
 	Subject string
-	// At is when the request was made. It decides max_age=0, which only an authentication after it meets.
+	// At is when the authorization request was made. max_age=0 is met only by an authentication after it.
 	At time.Time
 }
 
-// Authorize turns the parameters of an ordinary authorization request into those of the step-up (RFC 9470 §4): acr_values
-// and max_age of the challenge replace what was there, its scopes join those of the request, and idTokenHint, if not empty
-// the last ID token, says who is expected (OIDC Core §3.1.2.1). Everything else, as state, nonce, redirect_uri and
-// code_challenge, is kept. params itself is not changed.
+// Authorize adds the step-up to the parameters of an ordinary authorization request (RFC 9470 §4). It replaces
+// acr_values and max_age with those of the challenge and adds the challenge's scopes. If idTokenHint, the last ID
+// token, is not empty, it tells the provider which user to expect (OIDC Core §3.1.2.1). Everything else, such as state,
+// nonce, redirect_uri and code_challenge, is kept. Authorize does not change params.
 func (a Attempt) Authorize(params url.Values, idTokenHint string) url.Values {
 	q := make(url.Values, len(params)+3)
 	for name, values := range params {
@@ -47,19 +47,19 @@ func (a Attempt) Authorize(params url.Values, idTokenHint string) url.Values {
 	return q
 }
 
-// Verify reports whether what came back meets the challenge: the same user, a sufficient acr, an authentication young
-// enough, every scope. Take the claims from the verified ID token, and set Scopes from the token response (RFC 6749 §5.1:
-// no scope there means those that were asked for); an application does not read access tokens.
+// Verify checks whether the result meets the challenge: the same user, a sufficient acr, a recent enough
+// authentication, and every scope. Take the claims from the verified ID token, not from the access token, and set
+// Scopes from the token response. If the response has no scope, the requested scopes were granted (RFC 6749 §5.1).
 //
-// The error says which of them failed and is [ErrNotMet]. Do not repeat the attempt: the provider has done what it could,
-// or the user what they wanted.
+// The error is [ErrNotMet] and says what failed. Do not repeat the attempt: the provider did what it could, or the user
+// declined.
 func (a Attempt) Verify(c Claims, now time.Time) error {
 	if a.Subject != "" && c.Subject != a.Subject {
-		return fmt.Errorf("%w: another user came back", ErrNotMet)
+		return fmt.Errorf("%w: another user returned", ErrNotMet)
 	}
 	need := a.Challenge.Requirement
 	if need.MaxAge != nil && *need.MaxAge == 0 {
-		// No age is zero by now. What max_age=0 asks for is an authentication made for this request (OIDC Core §3.1.2.1);
+		// By now no age is zero: max_age=0 asks for an authentication made for this request (OIDC Core §3.1.2.1).
 		// auth_time has whole seconds.
 		if c.AuthTime.Before(a.At.Truncate(time.Second)) || c.AuthTime.After(now) {
 			return fmt.Errorf("%w: no new authentication took place", ErrNotMet)

@@ -14,7 +14,7 @@ var payout = Challenge{Scheme: "Bearer", Error: InsufficientUserAuthentication, 
 	ACRValues: []string{"phrh", "phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts", "openid"},
 }}
 
-func TestAttemptAsksForWhatTheChallengeDemandsAndKeepsTheRest(t *testing.T) {
+func TestAttemptRequestsWhatTheChallengeRequiresAndKeepsTheRest(t *testing.T) {
 	ordinary := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email"}, "max_age": {"86400"}, "resource": {"a", "b"}}
 	before := ordinary.Encode()
 	got := Attempt{Challenge: payout}.Authorize(ordinary, "id.token")
@@ -31,21 +31,21 @@ func TestAttemptAsksForWhatTheChallengeDemandsAndKeepsTheRest(t *testing.T) {
 	}
 }
 
-func TestAttemptAddsNothingThatWasNotDemanded(t *testing.T) {
+func TestAttemptAddsNothingElse(t *testing.T) {
 	ordinary := url.Values{"scope": {"openid"}}
 	if diff := cmp.Diff(ordinary, Attempt{Challenge: Challenge{Error: InvalidToken}}.Authorize(ordinary, "")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestAttemptAsksForAnAgeOfZero(t *testing.T) {
+func TestAttemptRequestsMaxAgeZero(t *testing.T) {
 	got := Attempt{Challenge: Challenge{Requirement: Requirement{MaxAge: Within(0)}}}.Authorize(nil, "")
 	if diff := cmp.Diff(url.Values{"max_age": {"0"}}, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestNothingIsTrustedBecauseItWasAskedFor(t *testing.T) {
+func TestVerifyChecksTheResult(t *testing.T) {
 	asked := noon.Add(500 * time.Millisecond)
 	met := Claims{Subject: "ada", ACR: "phr", AuthTime: noon.Add(20 * time.Second), Scopes: []string{"openid", "payouts"}}
 	with := func(change func(*Claims)) Claims { c := met; change(&c); return c }
@@ -56,22 +56,22 @@ func TestNothingIsTrustedBecauseItWasAskedFor(t *testing.T) {
 		claims    Claims
 		met       bool
 	}{
-		"all came back":                       {payout, met, true},
-		"another user came back":              {payout, with(func(c *Claims) { c.Subject = "eve" }), false},
-		"a weaker acr came back":              {payout, with(func(c *Claims) { c.ACR = "pwd" }), false},
-		"no acr came back":                    {payout, with(func(c *Claims) { c.ACR = "" }), false},
-		"an old authentication came back":     {payout, with(func(c *Claims) { c.AuthTime = noon.Add(-5 * time.Minute) }), false},
-		"no auth_time came back":              {payout, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
+		"everything met":                      {payout, met, true},
+		"another user":                        {payout, with(func(c *Claims) { c.Subject = "eve" }), false},
+		"a weaker acr":                        {payout, with(func(c *Claims) { c.ACR = "pwd" }), false},
+		"no acr":                              {payout, with(func(c *Claims) { c.ACR = "" }), false},
+		"an old authentication":               {payout, with(func(c *Claims) { c.AuthTime = noon.Add(-5 * time.Minute) }), false},
+		"no auth_time":                        {payout, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
 		"the user denied the scope":           {payout, with(func(c *Claims) { c.Scopes = []string{"openid"} }), false},
 		"age zero and a new one":              {zero, met, true},
 		"age zero and one in the same second": {zero, with(func(c *Claims) { c.AuthTime = noon }), true},
-		"age zero and one from before":        {zero, with(func(c *Claims) { c.AuthTime = noon.Add(-time.Second) }), false},
-		"age zero and one from the future":    {zero, with(func(c *Claims) { c.AuthTime = noon.Add(time.Hour) }), false},
+		"age zero and an earlier one":         {zero, with(func(c *Claims) { c.AuthTime = noon.Add(-time.Second) }), false},
+		"age zero and a future one":           {zero, with(func(c *Claims) { c.AuthTime = noon.Add(time.Hour) }), false},
 		"age zero and none":                   {zero, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
 		"age zero does not waive the acr":     {zero, with(func(c *Claims) { c.ACR = "" }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// It is kept between two requests, so it goes through JSON here as well.
+			// Applications store attempts between requests, so the test passes them through JSON.
 			stored, err := json.Marshal(Attempt{Challenge: test.challenge, Subject: "ada", At: asked})
 			if err != nil {
 				t.Fatal(err)

@@ -17,21 +17,21 @@ const (
 	InvalidRequest                 = "invalid_request"    // RFC 6750 §3.1
 )
 
-// A Challenge is a WWW-Authenticate challenge of an OAuth scheme: what was wrong, and in the embedded Requirement what a
-// new token must have.
+// A Challenge is a WWW-Authenticate challenge of an OAuth scheme. It says what was wrong and, in the embedded
+// Requirement, what a new token needs.
 //
-// How scopes travel: a resource that demands a scope which only a step-up yields names it in the scope parameter of the
-// same challenge that carries acr_values and max_age (allowed by RFC 9470 §3 and RFC 6750 §3). So one authorization
-// request gets everything, where answering scope and authentication one after the other would send the user twice.
+// A resource that needs a scope which only a step-up grants names it in the scope parameter of the challenge with
+// acr_values and max_age (allowed by RFC 9470 §3 and RFC 6750 §3). Then one authorization request gets everything;
+// separate challenges for scope and authentication would send the user twice.
 type Challenge struct {
 	Scheme      string // "Bearer" (also when empty) or "DPoP"
 	Realm       string
-	Error       string // empty: the request had no token at all
+	Error       string // empty: the request had no token
 	Description string // for developers, never shown to users (RFC 6750 §3)
 	Requirement
 }
 
-// Status is the HTTP status that belongs to the error (RFC 6750 §3.1): 400, 401 or 403.
+// Status returns the HTTP status of the error (RFC 6750 §3.1): 400, 401 or 403.
 func (c Challenge) Status() int {
 	switch c.Error {
 	case InvalidRequest:
@@ -43,8 +43,8 @@ func (c Challenge) Status() int {
 	}
 }
 
-// String is the value of a WWW-Authenticate header. Characters that the grammar of a parameter does not allow
-// (RFC 6750 §3; line breaks above all) are left out.
+// String returns the value of a WWW-Authenticate header. It omits characters that are not allowed in a parameter, above
+// all line breaks (RFC 6750 §3).
 func (c Challenge) String() string {
 	scheme, separator := c.Scheme, " "
 	if scheme == "" {
@@ -72,8 +72,8 @@ func (c Challenge) String() string {
 	return b.String()
 }
 
-// Write answers a request with the challenge: status, WWW-Authenticate, and the error once more as a small JSON object
-// for people who look at the body.
+// Write sends the challenge as the response: the status, WWW-Authenticate, and the error again as a small JSON object
+// for people who read the body.
 func (c Challenge) Write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Add("WWW-Authenticate", c.String())
@@ -86,11 +86,11 @@ func (c Challenge) Write(w http.ResponseWriter) {
 	}{c.Error, c.Description})
 }
 
-// isText is what RFC 6750 §3 allows in error_description: printable ASCII without quote and backslash, so that nothing
-// ever needs escaping.
+// isText reports whether RFC 6750 §3 allows r in error_description: printable ASCII without quote and backslash, so
+// that nothing needs escaping.
 func isText(r rune) bool { return r >= 0x20 && r <= 0x7E && r != '"' && r != '\\' }
 
-// join writes a list as RFC 6749 §3.3 does: one space between values, none in them.
+// join writes a list as in RFC 6749 §3.3: values without spaces, separated by one space.
 func join(values []string) string {
 	clean := make([]string, len(values))
 	for i, v := range values {

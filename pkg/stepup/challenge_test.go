@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestChallengeIsWrittenAsInTheRFC(t *testing.T) {
+func TestChallengesAreWrittenAsInTheRFC(t *testing.T) {
 	for want, c := range map[string]Challenge{
 		// RFC 9470 §3, figures 2 and 3
 		`Bearer error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="myACR"`: {
@@ -61,15 +61,15 @@ func TestChallengesAreParsed(t *testing.T) {
 		"a scheme alone, then another":            {[]string{`Negotiate, Bearer error=x`}, []Challenge{{Scheme: "Bearer", Error: "x"}}},
 		"empty list elements":                     {[]string{`, Bearer ,, error=x ,, scope="a b"`}, []Challenge{{Scheme: "Bearer", Error: "x", Requirement: Requirement{Scopes: []string{"a", "b"}}}}},
 		"repeated values count once":              {[]string{`Bearer acr_values="phr  phr", scope=" a a"`}, []Challenge{{Scheme: "Bearer", Requirement: Requirement{ACRValues: []string{"phr"}, Scopes: []string{"a"}}}}},
-		"max_age of zero is a demand":             {[]string{`Bearer max_age=0`}, []Challenge{{Scheme: "Bearer", Requirement: Requirement{MaxAge: Within(0)}}}},
+		"max_age of zero is a requirement":        {[]string{`Bearer max_age=0`}, []Challenge{{Scheme: "Bearer", Requirement: Requirement{MaxAge: Within(0)}}}},
 		"a negative age is no challenge":          {[]string{`Bearer max_age="-1"`}, nil},
 		"an age with a fraction is no challenge":  {[]string{`Bearer max_age="1.5"`}, nil},
-		"an age of ages is no challenge":          {[]string{`Bearer max_age="99999999999999999999"`}, nil},
+		"a huge age is no challenge":              {[]string{`Bearer max_age="99999999999999999999"`}, nil},
 		"an empty age is no challenge":            {[]string{`Bearer max_age=""`}, nil},
-		"a parameter twice spoils the header":     {[]string{`Bearer error=x, Error=y`, `Bearer error=z`}, []Challenge{{Scheme: "Bearer", Error: "z"}}},
-		"a string never closed spoils it":         {[]string{`Bearer error="x`}, nil},
-		"a control character spoils it":           {[]string{"Bearer error=\"a\x00\""}, nil},
-		"a backslash at the end spoils it":        {[]string{`Bearer error="a\`}, nil},
+		"a repeated parameter drops the header":   {[]string{`Bearer error=x, Error=y`, `Bearer error=z`}, []Challenge{{Scheme: "Bearer", Error: "z"}}},
+		"an unclosed string drops it":             {[]string{`Bearer error="x`}, nil},
+		"a control character drops it":            {[]string{"Bearer error=\"a\x00\""}, nil},
+		"a backslash at the end drops it":         {[]string{`Bearer error="a\`}, nil},
 		"a parameter without a scheme":            {[]string{`error="x"`}, nil},
 		"a parameter without a value":             {[]string{`Bearer error=, scope=x`}, nil},
 		"a token68 is not a parameter":            {[]string{`Bearer error==`, `Bearer abc/d`}, nil},
@@ -98,21 +98,21 @@ func manyParams(n int) string {
 	return b.String()
 }
 
-func TestTheChallengeThatCanBeAnsweredIsFound(t *testing.T) {
+func TestFromResponseFindsTheChallengeToAnswer(t *testing.T) {
 	for name, test := range map[string]struct {
 		status  int
 		headers []string
 		want    string
 		found   bool
 	}{
-		"step-up goes before a bad token":  {401, []string{`DPoP error="invalid_token"`, `Bearer error="insufficient_user_authentication"`}, InsufficientUserAuthentication, true},
-		"a missing scope can be asked for": {403, []string{`Bearer error="insufficient_scope", scope="a"`}, InsufficientScope, true},
-		"a bad token can be replaced":      {401, []string{`Bearer error="invalid_token"`}, InvalidToken, true},
-		"no token at all":                  {401, []string{`Bearer realm="x"`}, "", true},
-		"a bad request cannot be helped":   {400, []string{`Bearer error="invalid_request"`}, "", false},
-		"nor an error nobody knows":        {401, []string{`Bearer error="go_away"`}, "", false},
-		"nor a password":                   {401, []string{`Basic realm="x"`}, "", false},
-		"success is not a challenge":       {200, []string{`Bearer error="insufficient_scope"`}, "", false},
+		"step-up goes before a bad token":   {401, []string{`DPoP error="invalid_token"`, `Bearer error="insufficient_user_authentication"`}, InsufficientUserAuthentication, true},
+		"a missing scope can be asked for":  {403, []string{`Bearer error="insufficient_scope", scope="a"`}, InsufficientScope, true},
+		"a bad token can be replaced":       {401, []string{`Bearer error="invalid_token"`}, InvalidToken, true},
+		"no token at all":                   {401, []string{`Bearer realm="x"`}, "", true},
+		"a bad request cannot be helped":    {400, []string{`Bearer error="invalid_request"`}, "", false},
+		"an unknown error cannot be helped": {401, []string{`Bearer error="go_away"`}, "", false},
+		"Basic cannot be helped":            {401, []string{`Basic realm="x"`}, "", false},
+		"success is not a challenge":        {200, []string{`Bearer error="insufficient_scope"`}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, found := FromResponse(&http.Response{StatusCode: test.status, Header: http.Header{"Www-Authenticate": test.headers}})
@@ -123,7 +123,7 @@ func TestTheChallengeThatCanBeAnsweredIsFound(t *testing.T) {
 	}
 }
 
-func TestChallengeIsAnsweredWithItsStatus(t *testing.T) {
+func TestWriteUsesTheStatusOfTheError(t *testing.T) {
 	for code, status := range map[string]int{InvalidRequest: 400, InvalidToken: 401, InsufficientUserAuthentication: 401, InsufficientScope: 403, "": 401} {
 		w := httptest.NewRecorder()
 		Challenge{Error: code}.Write(w)
@@ -133,7 +133,7 @@ func TestChallengeIsAnsweredWithItsStatus(t *testing.T) {
 	}
 }
 
-// What we parsed, written again, parses to the same; and no input makes it fail.
+// No input makes the parser fail, and what it parsed survives writing and parsing again.
 func FuzzParseChallenges(f *testing.F) {
 	for _, seed := range []string{
 		`Bearer error="insufficient_user_authentication", acr_values="phr", max_age="300", scope="payouts"`,

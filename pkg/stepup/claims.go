@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Claims are what a verified token says. Unmarshal the payload of a JWT access token (RFC 9068 §2.2), of an ID token
+// Claims are the claims of a verified token. Unmarshal the payload of a JWT access token (RFC 9068 §2.2), an ID token
 // (OIDC Core §2) or an introspection response (RFC 7662 §2.2) into it.
 type Claims struct {
 	Issuer   string
@@ -16,23 +16,23 @@ type Claims struct {
 	ClientID string
 	Audience []string
 	Scopes   []string
-	Expiry   time.Time // zero: not said
+	Expiry   time.Time // zero: unknown
 
-	// ACR, AMR and AuthTime describe the authentication that the token comes from (RFC 9470 §6).
+	// ACR, AMR and AuthTime describe the authentication behind the token (RFC 9470 §6).
 	ACR      string
 	AMR      []string
-	AuthTime time.Time // zero: not said
+	AuthTime time.Time // zero: unknown
 
-	// Bound says that the token carries a cnf claim: it works only together with a proof of its key (RFC 9449, RFC 8705).
-	// [Require] refuses such a token, because it does not check proofs.
+	// Bound means that the token has a cnf claim: it may be used only with a proof of its key (RFC 9449, RFC 8705).
+	// [Require] rejects such a token, because it does not check proofs.
 	Bound bool
 
-	// Raw is the JSON they were read from, for what is not above.
+	// Raw is the JSON that the claims were read from, for other claims.
 	Raw json.RawMessage
 }
 
-// UnmarshalJSON implements json.Unmarshaler. A claim of the wrong type is an error, never a zero value. Names match to
-// the letter, which encoding/json alone would not do: a custom claim "ACR" is not the acr.
+// UnmarshalJSON implements json.Unmarshaler. A claim of the wrong type is an error, never a zero value. Unlike in
+// encoding/json, names are case-sensitive: a custom claim "ACR" is not the acr.
 func (c *Claims) UnmarshalJSON(data []byte) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
@@ -67,7 +67,7 @@ func (c Claims) reaches(value string) bool {
 	return c.ACR != "" && (c.ACR == value || c.ACR == "phrh" && value == "phr")
 }
 
-// texts is one string or several (RFC 7519 §4.1.3).
+// texts is one string or an array of strings (RFC 7519 §4.1.3).
 type texts []string
 
 func (t *texts) UnmarshalJSON(data []byte) error {
@@ -79,7 +79,7 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(t))
 }
 
-// numericDate is seconds since 1970, possibly with a fraction (RFC 7519 §2).
+// numericDate is a time in seconds since 1970, possibly with a fraction (RFC 7519 §2).
 type numericDate time.Time
 
 func (d *numericDate) UnmarshalJSON(data []byte) error {
@@ -88,9 +88,9 @@ func (d *numericDate) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if seconds == nil || *seconds == 0 {
-		return nil // some providers say 0 for unknown; it must not become 1970
+		return nil // some providers send 0 for unknown; it must not become 1970
 	}
-	const year9999 = 253402300799 // beyond it lie milliseconds taken for seconds
+	const year9999 = 253402300799 // larger values are milliseconds mistaken for seconds
 	if *seconds < 0 || *seconds > year9999 {
 		return errors.New("date out of range")
 	}

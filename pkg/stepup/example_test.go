@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// An API that pays out money only within five minutes of a phishing-resistant authentication. The verifier stands for one
-// over a JWT library, or for [stepup.Introspection].
+// An API that pays out money only within five minutes of a phishing-resistant authentication. The verifier stands in for
+// one that uses a JWT library, or for [stepup.Introspection].
 func ExampleRequire() {
 	verify := func(_ context.Context, token string) (stepup.Claims, error) {
 		if token != "from-the-sign-in" {
@@ -49,24 +49,24 @@ func ExampleRequire() {
 	//   scope="payouts"
 }
 
-// What an application does with a response of the API: it turns the challenge into an authorization request, and checks
-// what came back before it repeats the call.
+// How an application handles a response of the API: it turns the challenge into an authorization request, and checks
+// the result before it repeats the call.
 func ExampleAttempt() {
 	response := &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {
 		`Bearer error="insufficient_user_authentication", acr_values="phr", max_age="300", scope="payouts"`,
 	}}}
 	challenge, ok := stepup.FromResponse(response)
 	if !ok {
-		return // an ordinary answer
+		return // an ordinary response
 	}
-	attempt := stepup.Attempt{Challenge: challenge, Subject: "ada", At: time.Now()} // kept beside the state
+	attempt := stepup.Attempt{Challenge: challenge, Subject: "ada", At: time.Now()} // stored with the state
 
-	// The parameters of every authorization request of this application; with golang.org/x/oauth2 they are the query of
+	// The parameters of any authorization request of this application. With golang.org/x/oauth2 they are the query of
 	// the URL that AuthCodeURL returns.
 	ordinary := url.Values{"response_type": {"code"}, "client_id": {"bank"}, "scope": {"openid email"}, "state": {"af0ifjsldkj"}}
 	fmt.Println(attempt.Authorize(ordinary, "eyJ0...").Encode())
 
-	// The user came back. Claims of the new ID token, scopes of the token response:
+	// The user has returned. Claims of the new ID token, scopes of the token response:
 	claims := stepup.Claims{Subject: "ada", ACR: "phr", AuthTime: time.Now().Add(-time.Hour), Scopes: []string{"openid", "payouts"}}
 	err := attempt.Verify(claims, time.Now())
 	fmt.Println(err, errors.Is(err, stepup.ErrNotMet))
@@ -75,7 +75,7 @@ func ExampleAttempt() {
 	// challenge not met: A more recent authentication is required true
 }
 
-// The rule alone, for those who have their own middleware.
+// The check alone, for your own middleware.
 func ExampleRequirement_Satisfied() {
 	need := stepup.Requirement{ACRValues: []string{"phr"}, MaxAge: stepup.Within(5 * time.Minute)}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -100,7 +100,7 @@ func ExampleClaims() {
 	// Output: phr 2026-03-01 12:00:00 +0000 UTC [openid payouts]
 }
 
-// A challenge written by hand, where Require does not fit: here the amount decides.
+// A challenge made by hand where Require does not fit: here it depends on the amount.
 func ExampleChallenge() {
 	handler := func(w http.ResponseWriter, _ *http.Request) {
 		stepup.Challenge{
@@ -115,7 +115,7 @@ func ExampleChallenge() {
 	// Output: 401 Bearer error="insufficient_user_authentication", error_description="Amounts above 1000 need a hardware-bound passkey.", acr_values="phrh"
 }
 
-// Every challenge of a response, whatever its scheme and order.
+// All challenges of a response, in any scheme and order.
 func ExampleParseChallenges() {
 	h := http.Header{"Www-Authenticate": {`Basic realm="old clients", DPoP algs="ES256", Bearer scope="read"`, `Bearer max_age=60`}}
 	for _, c := range stepup.ParseChallenges(h) {

@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// Introspection verifies tokens by asking the provider (RFC 7662), for opaque tokens and where revocation must count at
-// once. Its Verify method is a [Verifier].
+// Introspection verifies tokens by asking the provider (RFC 7662). Use it for opaque tokens, and where revocation must
+// take effect at once. Its Verify method is a [Verifier].
 type Introspection struct {
 	URL                    string // introspection_endpoint of the provider's metadata
-	ClientID, ClientSecret string // of the API itself, sent with HTTP Basic (RFC 6749 §2.3.1)
-	// Audience is the API's own identifier: a token without it among its aud is refused, since it was meant for another.
-	// Empty leaves that to the provider, which must then answer only to the token's own resource server.
+	ClientID, ClientSecret string // credentials of the API, sent with HTTP Basic (RFC 6749 §2.3.1)
+	// Audience is the API's own identifier. Tokens for another audience are rejected. If it is empty, the provider must
+	// answer only for the caller's own tokens.
 	Audience string
-	// Client sends the requests; nil: one with a timeout of 5 seconds. Redirects are never followed.
+	// Client sends the requests; nil: a client with a timeout of 5 seconds. Redirects are never followed.
 	Client *http.Client
 }
 
-// Verify asks whether the token is active. Transport faults and every status but 200 are [ErrUnavailable].
+// Verify asks whether the token is active. Transport errors and any status but 200 are [ErrUnavailable].
 func (i *Introspection) Verify(ctx context.Context, token string) (Claims, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.URL, strings.NewReader(form.Encode()))
@@ -40,7 +40,7 @@ func (i *Introspection) Verify(ctx context.Context, token string) (Claims, error
 	if i.Client != nil {
 		client = *i.Client
 	}
-	// The token must not wander on to where a redirect points.
+	// A redirect must not carry the token to another server.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {
@@ -69,7 +69,7 @@ func (i *Introspection) Verify(ctx context.Context, token string) (Claims, error
 	case !claims.Expiry.IsZero() && !time.Now().Before(claims.Expiry):
 		return Claims{}, errors.New("introspect: expired")
 	case i.Audience != "" && !slices.Contains(claims.Audience, i.Audience):
-		return Claims{}, errors.New("introspect: another audience")
+		return Claims{}, errors.New("introspect: wrong audience")
 	}
 	return claims, nil
 }

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-func TestIntrospectionTakesOnlyAnActiveTokenOfItsOwn(t *testing.T) {
+func TestIntrospectionAcceptsOnlyActiveTokensForItsAudience(t *testing.T) {
 	for name, test := range map[string]struct {
 		status      int
 		answer      string
 		ok          bool
 		unavailable bool
 	}{
-		"active":                     {200, `{"active":true,"sub":"ada","aud":"https://api.example","acr":"phr","auth_time":1772366400,"scope":"payouts"}`, true, false},
-		"not active":                 {200, `{"active":false}`, false, false},
-		"silent about it":            {200, `{"sub":"ada","aud":"https://api.example"}`, false, false},
-		"meant for another":          {200, `{"active":true,"aud":["https://other.example"]}`, false, false},
-		"meant for nobody":           {200, `{"active":true}`, false, false},
-		"active and expired":         {200, `{"active":true,"aud":"https://api.example","exp":1000}`, false, false},
-		"claims of the wrong type":   {200, `{"active":true,"aud":"https://api.example","acr":7}`, false, false},
-		"our own password is wrong":  {401, `{"error":"invalid_client"}`, false, true},
-		"an active token in a fault": {500, `{"active":true,"aud":"https://api.example"}`, false, true},
-		"redirected":                 {307, ``, false, true},
-		"not JSON":                   {200, `<html>`, false, true},
-		"endless":                    {200, `{"active":true,"aud":"https://api.example","x":"` + strings.Repeat("x", 64<<10) + `"}`, false, true},
+		"active":                          {200, `{"active":true,"sub":"ada","aud":"https://api.example","acr":"phr","auth_time":1772366400,"scope":"payouts"}`, true, false},
+		"not active":                      {200, `{"active":false}`, false, false},
+		"without active":                  {200, `{"sub":"ada","aud":"https://api.example"}`, false, false},
+		"for another audience":            {200, `{"active":true,"aud":["https://other.example"]}`, false, false},
+		"without an audience":             {200, `{"active":true}`, false, false},
+		"active and expired":              {200, `{"active":true,"aud":"https://api.example","exp":1000}`, false, false},
+		"claims of the wrong type":        {200, `{"active":true,"aud":"https://api.example","acr":7}`, false, false},
+		"our own secret is wrong":         {401, `{"error":"invalid_client"}`, false, true},
+		"an active token with status 500": {500, `{"active":true,"aud":"https://api.example"}`, false, true},
+		"redirected":                      {307, ``, false, true},
+		"not JSON":                        {200, `<html>`, false, true},
+		"endless":                         {200, `{"active":true,"aud":"https://api.example","x":"` + strings.Repeat("x", 64<<10) + `"}`, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +52,7 @@ func TestIntrospectionTakesOnlyAnActiveTokenOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestIntrospectionThatCannotBeReachedIsNotTheTokensFault(t *testing.T) {
+func TestUnreachableIntrospectionIsUnavailable(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
 	if _, err := (&Introspection{URL: server.URL}).Verify(t.Context(), "t"); !errors.Is(err, ErrUnavailable) {

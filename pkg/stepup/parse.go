@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Bounds of what ParseChallenges looks at: a hostile server must not make it work.
+// Limits of ParseChallenges, so that a hostile server cannot make it work hard.
 const (
 	maxHeader     = 8 << 10 // bytes of all WWW-Authenticate headers together
 	maxChallenges = 16
 	maxParams     = 32
 )
 
-// FromResponse returns the challenge of a 401 or 403 response that a new authorization request may satisfy. Among several
-// it takes the first with insufficient_user_authentication, else insufficient_scope, else invalid_token, else one without
-// an error code. It reports false for every other response. It does not touch the body.
+// FromResponse returns the challenge of a 401 or 403 response that a new authorization request may meet. Of several
+// challenges it takes the first with insufficient_user_authentication, else insufficient_scope, else invalid_token,
+// else no error code. It reports false for other responses. It does not read the body.
 func FromResponse(resp *http.Response) (Challenge, bool) {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return Challenge{}, false
@@ -32,10 +32,10 @@ func FromResponse(resp *http.Response) (Challenge, bool) {
 	return Challenge{}, false
 }
 
-// ParseChallenges returns the Bearer and DPoP challenges of the WWW-Authenticate headers, in order: several to a header
-// and several headers (RFC 9110 §11.6.1). Other schemes and unknown parameters are skipped. A header with a syntax error
-// yields nothing, not a part of what it may have meant; so does one with a parameter twice, or with a max_age that is no
-// number of seconds. At most 8 KiB and 16 challenges are read.
+// ParseChallenges returns the Bearer and DPoP challenges of the WWW-Authenticate headers, in order. It handles several
+// challenges in a header and several headers (RFC 9110 §11.6.1), and skips other schemes and unknown parameters. A
+// header with a syntax error or a repeated parameter yields nothing. A challenge whose max_age is not a number of
+// seconds is skipped. ParseChallenges reads at most 8 KiB and 16 challenges.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	budget := maxHeader
@@ -56,7 +56,7 @@ func ParseChallenges(h http.Header) []Challenge {
 	return all
 }
 
-// rawChallenge is a challenge of any scheme. Parameter names are lower case; params is nil if a token68 stood there.
+// rawChallenge is a challenge of any scheme. Parameter names are in lower case; params is nil for a token68.
 type rawChallenge struct {
 	scheme string
 	params map[string]string
@@ -84,7 +84,7 @@ func (r rawChallenge) challenge() (Challenge, bool) {
 	return c, true
 }
 
-// fields splits at spaces and drops what repeats; nil if nothing is left.
+// fields splits s at spaces and drops duplicates; nil if nothing is left.
 func fields(s string) []string {
 	var list []string
 	seen := map[string]bool{}
@@ -97,13 +97,13 @@ func fields(s string) []string {
 	return list
 }
 
-// parseHeader reads #challenge (RFC 9110 §11.6.1):
+// parseHeader parses #challenge (RFC 9110 §11.6.1):
 //
 //	challenge  = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
 //	auth-param = token BWS "=" BWS ( token / quoted-string )
 //
-// The comma separates both parameters and challenges. What follows it is a parameter if an "=" comes after the token,
-// and the next challenge's scheme otherwise.
+// Commas separate both parameters and challenges. A token after a comma is a parameter name if "=" follows, and
+// otherwise the scheme of the next challenge.
 func parseHeader(value string) ([]rawChallenge, bool) {
 	var list []rawChallenge
 	s := scanner{value}
@@ -116,7 +116,7 @@ func parseHeader(value string) ([]rawChallenge, bool) {
 		if word == "" || len(list) == maxChallenges {
 			return nil, false
 		}
-		if s.param() { // belongs to the challenge before
+		if s.param() { // of the previous challenge
 			if len(list) == 0 || list[len(list)-1].params == nil || !s.value(list[len(list)-1].params, word) || !s.atComma() {
 				return nil, false
 			}
@@ -124,7 +124,7 @@ func parseHeader(value string) ([]rawChallenge, bool) {
 		}
 		list = append(list, rawChallenge{scheme: word, params: map[string]string{}})
 		c := &list[len(list)-1]
-		if !s.space() { // a scheme alone
+		if !s.space() { // a scheme without parameters
 			if !s.atComma() {
 				return nil, false
 			}
@@ -144,19 +144,19 @@ func parseHeader(value string) ([]rawChallenge, bool) {
 	}
 }
 
-// scanner eats a header from the front.
+// scanner consumes a header from the front.
 type scanner struct{ rest string }
 
 func (s *scanner) skip(set string) { s.rest = strings.TrimLeft(s.rest, set) }
 
-// space eats blanks and reports whether there were any.
+// space consumes spaces and tabs, and reports whether there were any.
 func (s *scanner) space() bool {
 	before := len(s.rest)
 	s.skip(" \t")
 	return len(s.rest) < before
 }
 
-// token eats a token (RFC 9110 §5.6.2); empty: there is none.
+// token consumes a token (RFC 9110 §5.6.2); "" if there is none.
 func (s *scanner) token() string {
 	n := 0
 	for n < len(s.rest) && isTokenChar(s.rest[n]) {
@@ -167,7 +167,7 @@ func (s *scanner) token() string {
 	return word
 }
 
-// param eats the "=" of a parameter with the blanks around it, and nothing if there is no "=".
+// param consumes the "=" of a parameter with the spaces around it. Without "=" it consumes nothing.
 func (s *scanner) param() bool {
 	after, ok := strings.CutPrefix(strings.TrimLeft(s.rest, " \t"), "=")
 	if ok {
@@ -176,8 +176,8 @@ func (s *scanner) param() bool {
 	return ok
 }
 
-// value eats a token or quoted-string (RFC 9110 §5.6.4) and keeps it under the name, which must be new: parameter names
-// are case-insensitive and occur once per challenge (RFC 9110 §11.2).
+// value consumes a token or quoted-string (RFC 9110 §5.6.4) and stores it under name. Names are case-insensitive and
+// must not repeat within a challenge (RFC 9110 §11.2).
 func (s *scanner) value(params map[string]string, name string) bool {
 	name = strings.ToLower(name)
 	if _, twice := params[name]; twice || len(params) == maxParams {
@@ -204,10 +204,10 @@ func (s *scanner) value(params map[string]string, name string) bool {
 			b.WriteByte(ch)
 		}
 	}
-	return false // never closed
+	return false // not closed
 }
 
-// token68 eats a token68 (RFC 9110 §11.2) if one stands here, which is to say if nothing but "=" follows it.
+// token68 consumes a token68 (RFC 9110 §11.2), if there is one. Only "=" may follow it.
 func (s *scanner) token68() bool {
 	n := 0
 	for n < len(s.rest) && (isTokenChar(s.rest[n]) || s.rest[n] == '/') {
@@ -228,7 +228,8 @@ func (s *scanner) atComma() bool {
 }
 
 func isTokenChar(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 func isQuotable(c byte) bool { return c == '\t' || c >= 0x20 && c != 0x7F }

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// A Verifier verifies an access token completely (signature or introspection, issuer, audience, expiry, and for a JWT
-// the type at+jwt, RFC 9068 §4) and returns its claims. An error refuses the token; its text is not sent to the caller.
-// An error that is [ErrUnavailable] says that it could not be told, which is not the token's fault. Many requests call
-// it at the same time.
+// A Verifier fully verifies an access token (signature or introspection, issuer, audience, expiry, and for a JWT the
+// type at+jwt, RFC 9068 §4) and returns its claims. An error rejects the token; its text is not sent to the caller. An
+// error that wraps [ErrUnavailable] means that the token could not be checked. A Verifier must be safe for concurrent
+// use.
 type Verifier func(ctx context.Context, token string) (Claims, error)
 
-// ErrUnavailable is wrapped by the error of a Verifier that could not reach what it verifies with.
+// ErrUnavailable is wrapped by the error of a Verifier that could not reach the provider or its keys.
 var ErrUnavailable = errors.New("verifier unavailable")
 
 const maxToken = 16 << 10 // bytes
 
-// Require lets requests through whose bearer token (RFC 6750 §2.1) is valid and meets the requirement; handlers find its
-// claims with [FromContext]. To the others it answers:
+// Require lets a request through if its bearer token (RFC 6750 §2.1) is valid and meets the requirement. Handlers get
+// the claims with [FromContext]. Other requests get one of these responses:
 //
 //	no bearer token               401 without an error code (RFC 6750 §3.1)
 //	two Authorization headers     400 invalid_request
-//	malformed, refused or bound   401 invalid_token
-//	acr or auth_time will not do  401 insufficient_user_authentication (RFC 9470 §3)
-//	a scope is missing            401 insufficient_user_authentication if the requirement also asks for acr or age,
-//	                              403 insufficient_scope if it asks for scopes alone
+//	malformed, rejected or bound  401 invalid_token
+//	acr or auth_time not met      401 insufficient_user_authentication (RFC 9470 §3)
+//	missing scope                 401 insufficient_user_authentication if the requirement also asks for acr or age,
+//	                              403 insufficient_scope if it asks only for scopes
 //	verifier unavailable          503
 //
-// Each challenge carries the whole requirement, so a client whose token just expired needs one authorization request and
-// not two. A scope next to acr or age is taken to be one that only a step-up yields: its absence means that the step-up
-// has not happened, however fresh the sign-in is. A scope that is not of that kind belongs in a Require of its own.
+// Each challenge carries the whole requirement, so that a client with an expired token needs only one authorization
+// request. A scope beside acr or age counts as one that only a step-up grants: if it is missing, the step-up has not
+// happened, however recent the sign-in. Check any other scope with its own Require.
 //
-// It panics, when the routes are set up, if the requirement cannot be written in a challenge: an acr value or scope that
-// is empty or has characters outside RFC 6749 §3.3, or a MaxAge below one second, which no token could ever meet.
+// Require panics, while the routes are set up, if the requirement cannot be met or written: an acr value or scope that
+// is empty or has characters outside RFC 6749 §3.3, or a MaxAge below one second.
 func Require(need Requirement, verify Verifier) func(http.Handler) http.Handler {
 	if err := need.valid(); err != nil {
 		panic("stepup: " + err.Error())
@@ -89,13 +89,13 @@ func Require(need Requirement, verify Verifier) func(http.Handler) http.Handler 
 
 type contextKey struct{}
 
-// FromContext returns the claims of the token that [Require] let through; false outside of it.
+// FromContext returns the claims of the token that [Require] accepted; false without Require.
 func FromContext(ctx context.Context) (Claims, bool) {
 	c, ok := ctx.Value(contextKey{}).(Claims)
 	return c, ok
 }
 
-// isToken reports whether s is a b64token (RFC 6750 §2.1) of a sane size, so that verifiers see nothing else.
+// isToken reports whether s is a b64token (RFC 6750 §2.1) of reasonable size. Verifiers get nothing else.
 func isToken(s string) bool {
 	return s != "" && len(s) <= maxToken && !strings.ContainsFunc(s, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~+/=", r))

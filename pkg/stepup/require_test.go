@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestRequireAnswersByTheBook(t *testing.T) {
+func TestRequireAnswersAsSpecified(t *testing.T) {
 	stepUp := Requirement{ACRValues: []string{"phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts"}}
 	whole := `acr_values="phr", max_age="300", scope="payouts"`
 	verify := func(_ context.Context, token string) (Claims, error) {
@@ -40,24 +40,24 @@ func TestRequireAnswersByTheBook(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		"a good token passes":           {stepUp, []string{"Bearer good"}, 200, ""},
-		"the scheme has no case":        {stepUp, []string{"bearer good"}, 200, ""},
-		"no token":                      {stepUp, nil, 401, `Bearer ` + whole},
-		"another scheme is no token":    {stepUp, []string{"Basic Z29vZA=="}, 401, `Bearer ` + whole},
-		"DPoP is not spoken here":       {stepUp, []string{"DPoP good"}, 401, `Bearer ` + whole},
-		"two headers":                   {stepUp, []string{"Bearer good", "Bearer good"}, 400, `Bearer error="invalid_request", error_description="More than one Authorization header.", ` + whole},
-		"an empty token":                {stepUp, []string{"Bearer "}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
-		"a token with odd characters":   {stepUp, []string{"Bearer go od"}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
-		"a token of any length":         {stepUp, []string{"Bearer " + strings.Repeat("a", maxToken+1)}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
-		"a refused token":               {stepUp, []string{"Bearer forged"}, 401, `Bearer error="invalid_token", error_description="The access token is expired, revoked or not meant for this resource.", ` + whole},
-		"a token bound to a key":        {stepUp, []string{"Bearer bound"}, 401, `Bearer error="invalid_token", error_description="The access token is bound to a key.", ` + whole},
-		"a weak authentication":         {stepUp, []string{"Bearer weak"}, 401, `Bearer error="insufficient_user_authentication", error_description="A different authentication level is required.", ` + whole},
-		"an old authentication":         {stepUp, []string{"Bearer old"}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required.", ` + whole},
-		"a scope only a step-up yields": {stepUp, []string{"Bearer no-scope"}, 401, `Bearer error="insufficient_user_authentication", error_description="The token lacks the scope payouts.", ` + whole},
-		"an ordinary scope":             {Requirement{Scopes: []string{"payouts"}}, []string{"Bearer no-scope"}, 403, `Bearer error="insufficient_scope", error_description="The token lacks the scope payouts.", scope="payouts"`},
-		"the verifier is down":          {stepUp, []string{"Bearer outage"}, 503, ""},
-		"nothing but a token is needed": {Requirement{}, []string{"Bearer weak"}, 200, ""},
-		"nothing but a token, none":     {Requirement{}, nil, 401, `Bearer realm=""`},
+		"a good token passes":                   {stepUp, []string{"Bearer good"}, 200, ""},
+		"the scheme is case-insensitive":        {stepUp, []string{"bearer good"}, 200, ""},
+		"no token":                              {stepUp, nil, 401, `Bearer ` + whole},
+		"another scheme is no token":            {stepUp, []string{"Basic Z29vZA=="}, 401, `Bearer ` + whole},
+		"DPoP is not spoken here":               {stepUp, []string{"DPoP good"}, 401, `Bearer ` + whole},
+		"two headers":                           {stepUp, []string{"Bearer good", "Bearer good"}, 400, `Bearer error="invalid_request", error_description="More than one Authorization header.", ` + whole},
+		"an empty token":                        {stepUp, []string{"Bearer "}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
+		"a token with odd characters":           {stepUp, []string{"Bearer go od"}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
+		"a token that is too long":              {stepUp, []string{"Bearer " + strings.Repeat("a", maxToken+1)}, 401, `Bearer error="invalid_token", error_description="The access token is malformed.", ` + whole},
+		"a refused token":                       {stepUp, []string{"Bearer forged"}, 401, `Bearer error="invalid_token", error_description="The access token is expired, revoked or not meant for this resource.", ` + whole},
+		"a token bound to a key":                {stepUp, []string{"Bearer bound"}, 401, `Bearer error="invalid_token", error_description="The access token is bound to a key.", ` + whole},
+		"a weak authentication":                 {stepUp, []string{"Bearer weak"}, 401, `Bearer error="insufficient_user_authentication", error_description="A different authentication level is required.", ` + whole},
+		"an old authentication":                 {stepUp, []string{"Bearer old"}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required.", ` + whole},
+		"a scope only a step-up yields":         {stepUp, []string{"Bearer no-scope"}, 401, `Bearer error="insufficient_user_authentication", error_description="The token lacks the scope payouts.", ` + whole},
+		"an ordinary scope":                     {Requirement{Scopes: []string{"payouts"}}, []string{"Bearer no-scope"}, 403, `Bearer error="insufficient_scope", error_description="The token lacks the scope payouts.", scope="payouts"`},
+		"the verifier is down":                  {stepUp, []string{"Bearer outage"}, 503, ""},
+		"any valid token is enough":             {Requirement{}, []string{"Bearer weak"}, 200, ""},
+		"any valid token is enough, none given": {Requirement{}, nil, 401, `Bearer realm=""`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reached := false
@@ -76,13 +76,13 @@ func TestRequireAnswersByTheBook(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.challenge)
 			}
 			if strings.Contains(w.Body.String(), "secret") {
-				t.Error("the verifier's words reached the caller:", w.Body)
+				t.Error("the verifier's error reached the caller:", w.Body)
 			}
 		})
 	}
 }
 
-func TestRequireRefusesToBeMountedWithWhatNoTokenCouldMeet(t *testing.T) {
+func TestRequirePanicsIfTheRequirementCannotBeMet(t *testing.T) {
 	for _, need := range []Requirement{
 		{ACRValues: []string{""}},
 		{ACRValues: []string{"a b"}},
@@ -103,7 +103,7 @@ func TestRequireRefusesToBeMountedWithWhatNoTokenCouldMeet(t *testing.T) {
 	}
 }
 
-func TestThereAreNoClaimsOutsideOfRequire(t *testing.T) {
+func TestFromContextFindsNothingWithoutRequire(t *testing.T) {
 	if c, ok := FromContext(t.Context()); ok {
 		t.Error(c)
 	}

@@ -1,6 +1,6 @@
-// Package stepup lets an API ask for a stronger or fresher proof of who the user is, and lets an application answer: the
-// OAuth 2.0 Step Up Authentication Challenge Protocol, RFC 9470. It works with any OpenID Connect provider and needs only
-// the standard library.
+// Package stepup lets an API request stronger or more recent proof of the user's identity, and lets an application
+// respond: the OAuth 2.0 Step Up Authentication Challenge Protocol, RFC 9470. It works with any OpenID Connect provider
+// and needs only the standard library.
 //
 //	application                         API                               provider
 //	    │ request, access token          │                                    │
@@ -11,17 +11,17 @@
 //	    ├────────────────────────────────────────────────────────────────────►│ the user proves
 //	    │ code, then tokens with new acr and auth_time                        │ it's them
 //	    │◄────────────────────────────────────────────────────────────────────┤
-//	    │ Attempt.Verify, then the request once more                          │
+//	    │ Attempt.Verify, then the same request again                      │
 //	    ├───────────────────────────────►│ Require: satisfied                 │
 //
-// The API's side is [Requirement], [Require] and a [Verifier]; the application's side is [FromResponse] and [Attempt].
-// Nothing is trusted because it was asked for: the API looks only at the token, and the application checks what came back
-// before it tries again.
+// APIs use [Requirement], [Require] and a [Verifier]; applications use [FromResponse] and [Attempt]. Neither assumes
+// that a request was honoured: the API looks only at the token, and the application checks the result before it tries
+// again.
 //
 // # Leeway
 //
-// There is none. An authentication of MaxAge is still young enough, one of a nanosecond more is not, and one in the
-// future is refused: if clocks disagree an age means nothing. Keep API and provider on the same time (NTP).
+// There is none. An authentication exactly MaxAge old is accepted, one a nanosecond older is not, and one in the future
+// is rejected, because an age means nothing if clocks disagree. Keep the clocks of API and provider in sync (NTP).
 package stepup
 
 import (
@@ -30,14 +30,17 @@ import (
 	"time"
 )
 
-// A Requirement is what a resource asks of the authentication behind an access token. The zero value asks nothing.
+// A Requirement is what a resource requires of the authentication behind an access token. The zero value requires
+// nothing.
 type Requirement struct {
-	// ACRValues are the authentication context class references that will do, in order of preference (RFC 9470 §3). Values
-	// are compared literally, with one exception: phrh is defined as phr with more (EAP ACR Values 1.0), so it satisfies phr.
+	// ACRValues are the acceptable authentication context class references, in order of preference (RFC 9470 §3). They
+	// are compared literally, with one exception: phrh satisfies phr, because it is defined as phr plus hardware
+	// protection (EAP ACR Values 1.0).
 	ACRValues []string
-	// MaxAge is the greatest age of the authentication, sent in whole seconds, rounded down; nil: any age. See [Within].
+	// MaxAge is the maximum age of the authentication; nil: any age. It is sent in whole seconds, rounded down. See
+	// [Within].
 	MaxAge *time.Duration
-	// Scopes must all be in the token. Next to ACRValues or MaxAge they count as part of what a step-up yields, see
+	// Scopes must all be in the token. Beside ACRValues or MaxAge they count as granted only by a step-up, see
 	// [Require]; alone they are an ordinary scope check.
 	Scopes []string
 }
@@ -45,9 +48,9 @@ type Requirement struct {
 // Within returns a pointer to d, for Requirement.MaxAge.
 func Within(d time.Duration) *time.Duration { return &d }
 
-// Satisfied reports whether a token with these claims meets the requirement now; if not, the reason is a sentence
-// without quotes or backslashes, fit for error_description. It does not look at issuer, audience or expiry: that is the
-// [Verifier]'s part.
+// Satisfied reports whether a token with these claims meets the requirement now. If not, reason is a sentence without
+// quotes or backslashes, suitable for error_description. It does not check issuer, audience or expiry, which the
+// [Verifier] does.
 func (r Requirement) Satisfied(c Claims, now time.Time) (ok bool, reason string) {
 	if reason := r.weak(c, now); reason != "" {
 		return false, reason
@@ -58,7 +61,7 @@ func (r Requirement) Satisfied(c Claims, now time.Time) (ok bool, reason string)
 	return true, ""
 }
 
-// weak says why the authentication is not enough; empty: it is.
+// weak returns why the authentication is not sufficient; "" if it is.
 func (r Requirement) weak(c Claims, now time.Time) string {
 	if len(r.ACRValues) > 0 && !slices.ContainsFunc(r.ACRValues, c.reaches) {
 		return "A different authentication level is required."
@@ -70,7 +73,7 @@ func (r Requirement) weak(c Claims, now time.Time) string {
 	case c.AuthTime.IsZero():
 		return "The token does not say when the user authenticated."
 	case c.AuthTime.After(now):
-		return "The authentication lies in the future."
+		return "The authentication is in the future."
 	case now.Sub(c.AuthTime) > *r.MaxAge:
 		return "A more recent authentication is required."
 	}
@@ -87,5 +90,5 @@ func (r Requirement) missing(c Claims) []string {
 	return missing
 }
 
-// stepsUp reports whether the requirement asks something that only an authentication can give.
+// stepsUp reports whether the requirement includes something that only an authentication can provide.
 func (r Requirement) stepsUp() bool { return len(r.ACRValues) > 0 || r.MaxAge != nil }

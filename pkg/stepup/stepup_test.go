@@ -10,7 +10,7 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func TestRequirementIsMetOrSaysWhyNot(t *testing.T) {
+func TestSatisfiedGivesAReason(t *testing.T) {
 	fiveMinutes := Requirement{ACRValues: []string{"phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts"}}
 	paid := Claims{ACR: "phr", AuthTime: noon, Scopes: []string{"openid", "payouts"}}
 	with := func(change func(*Claims)) Claims { c := paid; change(&c); return c }
@@ -20,19 +20,19 @@ func TestRequirementIsMetOrSaysWhyNot(t *testing.T) {
 		now    time.Time
 		reason string
 	}{
-		"everything is there":                    {fiveMinutes, paid, noon, ""},
-		"nothing is asked of an empty token":     {Requirement{}, Claims{}, noon, ""},
-		"exactly max_age old is young enough":    {fiveMinutes, paid, noon.Add(5 * time.Minute), ""},
+		"everything is present":                  {fiveMinutes, paid, noon, ""},
+		"no requirement accepts an empty token":  {Requirement{}, Claims{}, noon, ""},
+		"exactly max_age old is recent enough":   {fiveMinutes, paid, noon.Add(5 * time.Minute), ""},
 		"a nanosecond more is too old":           {fiveMinutes, paid, noon.Add(5*time.Minute + 1), "A more recent authentication is required."},
-		"the future is refused":                  {fiveMinutes, paid, noon.Add(-1), "The authentication lies in the future."},
-		"no auth_time cannot be young":           {fiveMinutes, with(func(c *Claims) { c.AuthTime = time.Time{} }), noon, "The token does not say when the user authenticated."},
-		"any of several values will do":          {Requirement{ACRValues: []string{"gold", "phr"}}, paid, noon, ""},
+		"the future is refused":                  {fiveMinutes, paid, noon.Add(-1), "The authentication is in the future."},
+		"no auth_time is never recent":           {fiveMinutes, with(func(c *Claims) { c.AuthTime = time.Time{} }), noon, "The token does not say when the user authenticated."},
+		"any of several values is enough":        {Requirement{ACRValues: []string{"gold", "phr"}}, paid, noon, ""},
 		"hardware is phishing-resistant too":     {fiveMinutes, with(func(c *Claims) { c.ACR = "phrh" }), noon, ""},
 		"phishing-resistant is not yet hardware": {Requirement{ACRValues: []string{"phrh"}}, paid, noon, "A different authentication level is required."},
 		"values are case-sensitive":              {Requirement{ACRValues: []string{"PHR"}}, paid, noon, "A different authentication level is required."},
 		"no acr is not an empty acr":             {Requirement{ACRValues: []string{""}}, Claims{}, noon, "A different authentication level is required."},
 		"the scope is missing":                   {fiveMinutes, with(func(c *Claims) { c.Scopes = []string{"payouts.read"} }), noon, "The token lacks the scope payouts."},
-		"without max_age any age will do":        {Requirement{ACRValues: []string{"phr"}}, paid, noon.Add(1e6 * time.Hour), ""},
+		"without max_age any age is enough":      {Requirement{ACRValues: []string{"phr"}}, paid, noon.Add(1e6 * time.Hour), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ok, reason := test.need.Satisfied(test.claims, test.now)
@@ -82,12 +82,12 @@ func TestClaimsOfTheWrongTypeAreRefused(t *testing.T) {
 	}
 }
 
-func TestClaimNamesMatchToTheLetter(t *testing.T) {
+func TestClaimNamesAreCaseSensitive(t *testing.T) {
 	var c Claims
 	if err := json.Unmarshal([]byte(`{"acr":"low","ACR":"phr","Scope":"payouts","Auth_Time":1772366400}`), &c); err != nil {
 		t.Fatal(err)
 	}
 	if c.ACR != "low" || c.Scopes != nil || !c.AuthTime.IsZero() {
-		t.Errorf("a look-alike was taken: %+v", c)
+		t.Errorf("a claim with another case was used: %+v", c)
 	}
 }

@@ -1,4 +1,4 @@
-// Package dpoptest makes DPoP proofs, good ones and whatever else a test asks for.
+// Package dpoptest makes valid and invalid DPoP proofs for tests.
 package dpoptest
 
 import (
@@ -46,7 +46,7 @@ func New(alg string) Key {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// JWK is the public half.
+// JWK returns the public key.
 func (k Key) JWK() map[string]any {
 	switch public := k.private.Public().(type) {
 	case *ecdsa.PublicKey:
@@ -63,9 +63,9 @@ func (k Key) JWK() map[string]any {
 	}
 }
 
-// Thumbprint is RFC 7638's, of the JWK's members, all of which are required ones.
+// Thumbprint returns the RFC 7638 thumbprint. All members of JWK are required ones.
 func (k Key) Thumbprint() string {
-	text, err := json.Marshal(k.JWK()) // in the order of the names
+	text, err := json.Marshal(k.JWK()) // sorted by name
 	if err != nil {
 		panic(err)
 	}
@@ -73,13 +73,13 @@ func (k Key) Thumbprint() string {
 	return b64(sum[:])
 }
 
-// Header and Claims are those of a proof, to be changed. A nil value removes a member.
+// Header and Claims are changes to a proof. A nil value removes a member.
 type (
 	Header map[string]any
 	Claims map[string]any
 )
 
-// Proof makes a proof for a request, changed by what the caller hands in.
+// Proof makes a proof for a request, with the changes applied.
 func (k Key) Proof(method, uri string, change ...any) string {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
@@ -99,13 +99,13 @@ func (k Key) Proof(method, uri string, change ...any) string {
 	return k.Sign(header, claims)
 }
 
-// Hash is ath of an access token, as a change to a proof.
+// Hash returns the change that sets ath for an access token.
 func Hash(accessToken string) Claims {
 	sum := sha256.Sum256([]byte(accessToken))
 	return Claims{"ath": b64(sum[:])}
 }
 
-// Sign makes a compact JWS of any header and claims with the key's own algorithm.
+// Sign makes a compact JWS of any header and claims with the key's algorithm.
 func (k Key) Sign(header, claims any) string {
 	h, errH := json.Marshal(header)
 	c, errC := json.Marshal(claims)
@@ -115,7 +115,7 @@ func (k Key) Sign(header, claims any) string {
 	return k.SignRaw(h, c)
 }
 
-// SignRaw is Sign of bytes that need not be JSON.
+// SignRaw is Sign for bytes that need not be JSON.
 func (k Key) SignRaw(header, claims []byte) string {
 	input := b64(header) + "." + b64(claims)
 	return input + "." + b64(k.signature([]byte(input)))

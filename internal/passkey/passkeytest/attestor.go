@@ -15,8 +15,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// An Attestor is the maker of an authenticator model: it has a root certificate of its own, signs attestations, and has
-// published metadata. Setting Authenticator.Attestor makes an authenticator one of the model; its AAGUID must be the same.
+// An Attestor is the maker of an authenticator model. It has a root certificate, signs attestations, and publishes
+// metadata. Setting Authenticator.Attestor makes an authenticator one of this model; the AAGUIDs must be equal.
 type Attestor struct {
 	AAGUID [16]byte
 	Root   *x509.Certificate
@@ -24,7 +24,7 @@ type Attestor struct {
 	key    *ecdsa.PrivateKey
 }
 
-// NewAttestor founds a maker of the model with this AAGUID.
+// NewAttestor creates the maker of the model with this AAGUID.
 func NewAttestor(aaguid [16]byte) (*Attestor, error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -44,7 +44,7 @@ func NewAttestor(aaguid [16]byte) (*Attestor, error) {
 	if err != nil {
 		return nil, err
 	}
-	// WebAuthn L3 §8.2.1 says what has to be in it.
+	// WebAuthn L3 §8.2.1 lists the required contents.
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2),
 		Subject: pkix.Name{
@@ -69,7 +69,7 @@ func NewAttestor(aaguid [16]byte) (*Attestor, error) {
 	return &Attestor{AAGUID: aaguid, Root: parsed, leaf: leafDER, key: key}, nil
 }
 
-// Entry is what the model's metadata states: a hardware key that never had an incident. Change it as the test needs.
+// Entry is the metadata of the model: a hardware key without incidents. Tests may change it.
 func (a *Attestor) Entry() *metadata.Entry {
 	return &metadata.Entry{
 		AaGUID: a.AAGUID,
@@ -84,7 +84,7 @@ func (a *Attestor) Entry() *metadata.Entry {
 	}
 }
 
-// Metadata knows this one model. It is a passkey.Metadata.
+// Metadata is a passkey.Metadata that knows only this model.
 func (a *Attestor) Metadata() func(uuid.UUID) *metadata.Entry {
 	entry := a.Entry()
 	return func(aaguid uuid.UUID) *metadata.Entry {

@@ -1,14 +1,14 @@
-// Package passkeytest is a software authenticator with a browser around it, for tests: it takes the options that a page
-// receives and returns what PublicKeyCredential.toJSON() would. Its keys, hashes and signatures are real; it writes its
-// own CBOR and authenticator data, so that what it shares with the code under test is the specification.
+// Package passkeytest is a software authenticator with a browser around it, for tests. It takes the options that a page
+// receives and returns what PublicKeyCredential.toJSON() would. Its keys, hashes and signatures are real. It writes its
+// own CBOR and authenticator data, so that it shares only the specification with the code under test.
 //
 //	a := passkeytest.New("https://login.example.com")
 //	response, err := a.Create(options) // {"publicKey":{…}} of a registration
 //	response, err = a.Get(options)     // {"publicKey":{…}} of a sign-in or step-up
 //
-// It behaves like a careful browser unless told otherwise: it keeps to the RP ID, to excludeCredentials and to
-// allowCredentials, and always finds its user present. What a relying party must refuse it does not refuse itself: Flags
-// without user verification are sent even when that is required.
+// By default it behaves like a careful browser: it respects the RP ID, excludeCredentials and allowCredentials, and its
+// user is always present. It does not enforce what the relying party must enforce: Flags without user verification are
+// sent even when verification is required.
 package passkeytest
 
 import (
@@ -44,43 +44,44 @@ const (
 	RS256 = -257
 )
 
-// What credentials.create and credentials.get reject with.
+// Errors with which credentials.create and credentials.get reject.
 var (
-	ErrInvalidState = errors.New("InvalidStateError") // one of excludeCredentials is here already
+	ErrInvalidState = errors.New("InvalidStateError") // one of excludeCredentials exists
 	ErrNotAllowed   = errors.New("NotAllowedError")   // no passkey fits
 	ErrNotSupported = errors.New("NotSupportedError") // no algorithm fits
 	ErrSecurity     = errors.New("SecurityError")     // the RP ID is not the origin's
 )
 
-// An Authenticator holds passkeys. The fields may be changed between calls; calls may run concurrently.
+// An Authenticator holds passkeys. Fields may be changed between calls. Calls may run concurrently.
 type Authenticator struct {
 	Origin     string // of the page in the browser
-	Algorithm  int    // 0: the first of the options it knows
-	Flags      byte   // idp.FlagUserPresent and so on, sent as they are
-	CountBy    uint32 // what each assertion adds to the counter; 0 leaves it at zero, as synced passkeys do
+	Algorithm  int    // 0: the first supported one in the options
+	Flags      byte   // idp.FlagUserPresent and so on, sent unchanged
+	CountBy    uint32 // added to the counter by each assertion; 0 keeps it at zero, as for synced passkeys
 	AAGUID     [16]byte
 	Attachment string
 	Transports []string
 	// SelfAttest makes packed self attestation; Attestor, if set, packed attestation with a certificate. Neither: none.
 	SelfAttest bool
 	Attestor   *Attestor
-	// OmitUserHandle leaves the user handle out of assertions, as authenticators may when asked for certain credentials.
+	// OmitUserHandle omits the user handle from assertions, as authenticators may with allowed credentials.
 	OmitUserHandle bool
-	// Unasked are client extension outputs that nobody asked for.
+	// Unasked are client extension outputs that were not requested.
 	Unasked map[string]any
 
-	// NewKey makes the key of the next credential; nil: a sound one.
+	// NewKey makes the key of the next credential; nil: a valid one.
 	NewKey func(alg int) (crypto.Signer, error)
 
-	// Bend changes the client data before it is hashed and signed; BendData the authenticator data before it is signed.
+	// Bend changes the client data before it is hashed and signed; BendData changes the authenticator data before it is
+	// signed.
 	Bend     func(*ClientData)
 	BendData func(authData []byte)
 
 	mu       sync.Mutex
-	Passkeys []*Passkey // oldest first; Get uses the newest that fits
+	Passkeys []*Passkey // oldest first; Get uses the newest match
 }
 
-// A Passkey is one credential of an Authenticator. Tests may copy one to play its thief.
+// A Passkey is one credential of an Authenticator. Tests may copy one to play a thief.
 type Passkey struct {
 	ID         []byte
 	RPID       string
@@ -93,7 +94,7 @@ type Passkey struct {
 // COSE returns the public key as registered (RFC 9053 §7).
 func (k *Passkey) COSE() ([]byte, error) { return coseKey(k.Algorithm, k.Key.Public()) }
 
-// ClientData is what the browser says of the ceremony (WebAuthn L3 §5.8.1).
+// ClientData is the browser's description of the ceremony (WebAuthn L3 §5.8.1).
 type ClientData struct {
 	Type        string `json:"type"`
 	Challenge   string `json:"challenge"`
@@ -102,7 +103,7 @@ type ClientData struct {
 	TopOrigin   string `json:"topOrigin,omitempty"`
 }
 
-// New returns an empty platform authenticator that verifies its user, in a browser that shows a page of this origin.
+// New returns an empty platform authenticator that verifies its user, in a browser with a page of this origin.
 func New(origin string) *Authenticator {
 	return &Authenticator{
 		Origin:     origin,
@@ -112,7 +113,7 @@ func New(origin string) *Authenticator {
 	}
 }
 
-// bytes64 is binary data as the JSON form of WebAuthn has it (WebAuthn L3 §5.1: Base64URLString).
+// bytes64 is binary data in the JSON form of WebAuthn (WebAuthn L3 §5.1: Base64URLString).
 type bytes64 []byte
 
 func (b bytes64) MarshalText() ([]byte, error) {
@@ -128,7 +129,7 @@ type descriptor struct {
 	ID bytes64 `json:"id"`
 }
 
-// options are the members of both kinds of options that an authenticator needs.
+// options has the members of both kinds of options that an authenticator needs.
 type options struct {
 	Challenge        bytes64      `json:"challenge"`
 	RPID             string       `json:"rpId"`
@@ -141,7 +142,7 @@ type options struct {
 	Extensions         struct{ CredProps bool } `json:"extensions"`
 }
 
-// read accepts {"publicKey":{…}} and the inner object alone.
+// read accepts {"publicKey":{…}} or the inner object.
 func read(data []byte) (options, error) {
 	var outer struct {
 		PublicKey json.RawMessage `json:"publicKey"`
@@ -242,7 +243,7 @@ func (a *Authenticator) Create(optionsJSON []byte) ([]byte, error) {
 	}})
 }
 
-// Get signs with the newest passkey that fits, as credentials.get() does once its user picked one, and returns the
+// Get signs with the newest matching passkey, like credentials.get() once its user picked one, and returns the
 // assertion response.
 func (a *Authenticator) Get(optionsJSON []byte) ([]byte, error) {
 	a.mu.Lock()
@@ -289,8 +290,8 @@ func (a *Authenticator) Get(optionsJSON []byte) ([]byte, error) {
 	return json.Marshal(response{k.ID, k.ID, "public-key", a.Attachment, a.extensions(), answer})
 }
 
-// checkRPID is the browser's part of the scope: the RP ID is the origin's host or a parent of it (WebAuthn L3 §5.1.3).
-// The public suffix list is left out.
+// checkRPID is the browser's check of the RP ID: it must be the origin's host or a parent domain (WebAuthn L3 §5.1.3).
+// It does not use the public suffix list.
 func (a *Authenticator) checkRPID(rpID string) error {
 	u, err := url.Parse(a.Origin)
 	if err != nil || rpID == "" || (u.Hostname() != rpID && !strings.HasSuffix(u.Hostname(), "."+rpID)) {
@@ -299,7 +300,7 @@ func (a *Authenticator) checkRPID(rpID string) error {
 	return nil
 }
 
-// authData is the head of the authenticator data (WebAuthn L3 §6.1).
+// authData returns the start of the authenticator data (WebAuthn L3 §6.1).
 func (a *Authenticator) authData(k *Passkey, more byte) []byte {
 	rpIDHash := sha256.Sum256([]byte(k.RPID))
 	return binary.BigEndian.AppendUint32(append(rpIDHash[:], a.Flags|more), k.Count)
@@ -321,7 +322,7 @@ func (a *Authenticator) extensions() map[string]any {
 	return all
 }
 
-// rsaKey is shared by all RS256 passkeys of the process, since making one takes a tenth of a second.
+// rsaKey is shared by all RS256 passkeys of the process, because generating a key takes a tenth of a second.
 var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 func newKey(alg int) (crypto.Signer, error) {
@@ -337,7 +338,7 @@ func newKey(alg int) (crypto.Signer, error) {
 	return nil, fmt.Errorf("%w: algorithm %d", ErrNotSupported, alg)
 }
 
-// sign makes the signature of WebAuthn L3 §6.3.3 step 11, over authenticator data and the hash of the client data.
+// sign makes the signature of WebAuthn L3 §6.3.3 step 11, over the authenticator data and the hash of the client data.
 func sign(alg int, key crypto.Signer, authData, clientData []byte) ([]byte, error) {
 	clientHash := sha256.Sum256(clientData)
 	message := slices.Concat(authData, clientHash[:])
