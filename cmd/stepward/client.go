@@ -66,6 +66,7 @@ type clientAddCmd struct {
 	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
 	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of ID tokens: ${enum}."`
+	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
 	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Sign what userinfo answers. Default: plain JSON."`
 	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Signature of introspection responses, where it asks for signed ones (RFC 9701). Default: RS256."`
 	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Access tokens: ${enum}."`
@@ -126,7 +127,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
-		IDTokenAlg: c.IDTokenAlg, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
+		IDTokenAlg: c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {
 		client.ID = idp.NewID()

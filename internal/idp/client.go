@@ -95,6 +95,9 @@ type Client struct {
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`
 
 	IDTokenAlg string `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
+	// IDTokenClaims are the scopes whose claims go into ID tokens too, if they were granted; userinfo has them in any case. For
+	// software that never asks userinfo.
+	IDTokenClaims []string `json:"id_token_claims,omitempty"`
 	// UserInfoAlg signs the answers of userinfo (OIDC Core §5.3.2); empty: they are plain JSON.
 	UserInfoAlg string `json:"userinfo_signed_response_alg,omitempty"`
 	// IntrospectionAlg signs introspection responses for which the client asks so (RFC 9701); empty: RS256.

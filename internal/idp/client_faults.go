@@ -165,6 +165,12 @@ var clientChecks = []clientCheck{
 		}
 		return alg.name + " must be one of " + strings.Join(IDTokenAlgorithms, ", ")
 	}),
+	each("id_token_claims", func(c Client) []string { return c.IDTokenClaims }, func(_ Client, _ Policy, scope string) string {
+		if slices.Contains(ClaimScopes, scope) {
+			return ""
+		}
+		return fmt.Sprintf("id_token_claims %q is not a scope with claims; use %s", scope, strings.Join(ClaimScopes, ", "))
+	}),
 	rule("format", "access_token_format must be jwt or opaque", func(c Client, _ Policy) bool {
 		return c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque
 	}),

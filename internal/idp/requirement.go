@@ -41,6 +41,9 @@ type Scope struct {
 // StandardScopes are those of OIDC Core §5.4 and §11. All are about a user.
 var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
+// ClaimScopes are those of them that stand for claims about the user (OIDC Core §5.4).
+var ClaimScopes = []string{"profile", "email", "address", "phone"}
+
 // ForMachines reports whether a client may have a scope in its own name: one that is configured, is not about a user, and
 // has no action class, because no person is there to confirm anything.
 func (p Policy) ForMachines(scope string) bool {

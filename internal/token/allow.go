@@ -86,6 +86,7 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 		return errClosed
 	}
 	is.openID = slices.Contains(scopes, oauth.ScopeOpenID)
+	is.inID = slices.DeleteFunc(slices.Clone(c.IDTokenClaims), func(s string) bool { return !slices.Contains(scopes, s) })
 	is.scopes, is.details = open.Scopes, open.Details
 	format, ttl := cmp.Or(c.AccessFormat, idp.FormatJWT), c.AccessTTL
 	if len(named) == 0 {
