@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ type clientAddCmd struct {
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
 	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
-	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it sends its secret: ${enum}."`
+	Auth         string        `enum:",client_secret_basic,client_secret_post" default:"" placeholder:"METHOD" help:"The one way in which it sends its secret: client_secret_basic or client_secret_post. Default: either."`
 	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
 	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"Where it publishes its public keys, instead of --jwks-file."`
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
@@ -123,7 +124,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: cmp.Or(c.Auth, idp.AuthMethodBasic), AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,

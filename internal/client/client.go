@@ -40,8 +40,8 @@ func NewAuthenticator(cfg AuthenticatorConfig) *Authenticator {
 	return &Authenticator{cfg: cfg, keySets: keySets{outbound: cfg.Outbound, sets: map[string]*keySet{}}}
 }
 
-// Authenticate returns the client that a call comes from. The client must use exactly the method it is registered for (OIDC
-// Core §9). The reason for a failure goes into the log alone. Its errors are *Error.
+// Authenticate returns the client that a call comes from. The client must use the method it is registered for (OIDC Core §9); a
+// secret may come either way if it is registered so. The reason for a failure goes into the log alone. Its errors are *Error.
 func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp.Client, error) {
 	now, id, method := time.Now(), call.Credentials.ClientID, idp.AuthMethodNone
 	var a *assertion
@@ -72,7 +72,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		method = c.AuthMethod
 	}
 	switch {
-	case method != c.AuthMethod:
+	case !c.MayAuthenticate(method):
 		err = errors.New("not the registered method")
 	case a != nil:
 		err = s.checkAssertion(ctx, a, c, now)

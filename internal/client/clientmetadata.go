@@ -106,6 +106,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
 	// The defaults are those of the specifications, which are not always our own.
+	c.AnySecretMethod = c.AuthMethod == ""
 	if c.AuthMethod == "" {
 		c.AuthMethod = idp.AuthMethodBasic
 	}

@@ -39,8 +39,10 @@ type Client struct {
 	// ResourceServer lets the client introspect tokens that are meant for it (its ID is among their audience).
 	ResourceServer bool `json:"resource_server,omitempty"`
 
-	AuthMethod string         `json:"token_endpoint_auth_method"`
-	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
+	AuthMethod string `json:"token_endpoint_auth_method"`
+	// AnySecretMethod lets a client with a secret send it by Basic or in the form, whichever of the two AuthMethod is.
+	AnySecretMethod bool           `json:"any_secret_method,omitempty"`
+	Secrets         []ClientSecret `json:"-"` // stored beside the metadata, not in it
 	// JWKS holds the public keys of a client that signs, or of the certificates it makes for itself; or JWKSURI says where it
 	// publishes them. AuthAlg, if set, is the one algorithm that it signs its assertions with.
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
@@ -134,6 +136,14 @@ type ClientSecret struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 }
+
+// MayAuthenticate reports whether the client may authenticate itself by a method.
+func (c Client) MayAuthenticate(method string) bool {
+	return method == c.AuthMethod || c.AnySecretMethod && sharedSecret(method) && sharedSecret(c.AuthMethod)
+}
+
+// sharedSecret reports whether a method sends a client_secret.
+func sharedSecret(method string) bool { return method == AuthMethodBasic || method == AuthMethodPost }
 
 // Public reports whether the client has nothing to authenticate with.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }

@@ -205,6 +205,9 @@ func (c Client) authenticationFaults() (faults []string) {
 		faults = append(faults, fmt.Sprintf("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, "+
 			"tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod))
 	}
+	if c.AnySecretMethod && !sharedSecret(c.AuthMethod) {
+		faults = append(faults, "any_secret_method is for clients with a client_secret alone")
+	}
 	if c.AuthMethod != AuthMethodTLS && c.CertificateName != (CertificateName{}) {
 		faults = append(faults, "tls_client_auth_* is for token_endpoint_auth_method tls_client_auth alone")
 	}

@@ -73,6 +73,7 @@ func TestARegistrationIsRefusedWithEveryFault(t *testing.T) {
 		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
 		"is for token_endpoint_auth_method tls_client_auth alone": func(c *Client) { c.SANDNS = "a.example" },
 		"needed for token_endpoint_auth_method self_signed":       func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
+		"any_secret_method":            func(c *Client) { c.AnySecretMethod = true },
 		"id_token_claims":              func(c *Client) { c.IDTokenClaims = []string{"profile", "openid"} },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },
 		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },

@@ -101,8 +101,7 @@ var policyChecks = []func(c Client, r Rules) []string{
 		return when(c.Public() && !r.Public, "token_endpoint_auth_method must not be none")
 	},
 	func(c Client, r Rules) []string {
-		shared := c.AuthMethod == AuthMethodBasic || c.AuthMethod == AuthMethodPost
-		return when(shared && !r.SharedSecrets, "token_endpoint_auth_method must not be one with a shared secret")
+		return when(sharedSecret(c.AuthMethod) && !r.SharedSecrets, "token_endpoint_auth_method must not be one with a shared secret")
 	},
 	func(c Client, r Rules) (faults []string) {
 		for _, alg := range []named{
