@@ -127,6 +127,7 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 		return c, errors.New("the document names a way to authenticate that needs more than a document")
 	}
 	before := c
+	m = m.usable(func(grant string) bool { return !slices.Contains(vettedGrants, grant) })
 	if c, err = s.apply(m, c); err != nil {
 		return c, err
 	}
@@ -137,6 +138,9 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 		return c, err
 	}
 	if err := sameSector(before, c); err != nil {
+		return c, err
+	}
+	if err := small(before, c); err != nil {
 		return c, err
 	}
 	if err := s.ownSector(ctx, c); err != nil {

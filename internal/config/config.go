@@ -43,6 +43,8 @@ type Config struct {
 
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string
+	RegistrationPolicy idp.ClientPolicy // standard or compatible
+	RegistrationLimit  int64            // an hour and network
 	RegistrationUnused time.Duration
 	ClientDocuments    bool
 	StatementIssuer    string

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,6 +132,14 @@ var Settings = []Setting{
 	{
 		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
 		Help: "What applications that registered themselves may ask people for.",
+	},
+	{
+		Name: "registration-policy", Default: "standard", set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
+		Help: "What is demanded of applications that register themselves and keep a secret: `standard` wants PKCE, `compatible` lets them leave it out. Public and native ones always need it.",
+	},
+	{
+		Name: "registration-limit", Default: "20", set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
+		Help: "How many applications may register themselves from one network in an hour without a token of yours; 25 times as many from all.",
 	},
 	{
 		Name: "registration-unused", Default: "720h", set: duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
@@ -365,6 +374,17 @@ func duration(field func(*Config) *time.Duration, least, most time.Duration) fun
 			return fmt.Errorf("%q is not a time between %v and %v; write 90s, 15m or 12h", v, least, most)
 		}
 		*field(c) = d
+		return nil
+	}
+}
+
+func number(field func(*Config) *int64, least, most int64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a number between %d and %d", v, least, most)
+		}
+		*field(c) = n
 		return nil
 	}
 }

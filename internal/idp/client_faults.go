@@ -235,6 +235,9 @@ func (c Client) accessFaults(p Policy) (faults []string) {
 	return faults
 }
 
+// UsableRedirect reports whether a client may register a redirect URI.
+func UsableRedirect(uri string, native bool) bool { return redirectFault(uri, native) == "" }
+
 // redirectFault says what is wrong with a redirect URI; "" if nothing: https anywhere, http on a loopback host, and
 // private-use schemes with a dot for native applications (RFC 8252 §7); never a fragment (RFC 6749 §3.1.2).
 func redirectFault(uri string, native bool) string {
