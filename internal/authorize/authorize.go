@@ -334,10 +334,8 @@ func prompts(form url.Values, req *idp.Request) error {
 // scopes reads scope. One that nobody here knows is ignored (OIDC Core §3.1.2.1), one that this client may not have is
 // refused.
 func (s *Service) scopes(form url.Values, client idp.Client, req *idp.Request) error {
-	for _, scope := range oauth.Words(form.Get("scope")) {
-		_, known := s.cfg.Catalog.Policy.Scopes[scope]
+	for _, scope := range s.cfg.Catalog.Known(oauth.Words(form.Get("scope"))) {
 		switch {
-		case !known && !slices.Contains(idp.StandardScopes, scope):
 		case !slices.Contains(client.Scopes, scope):
 			return oauth.Refuse("invalid_scope", "the client may not ask for one of these scopes")
 		case scope == oauth.ScopeOffline && !slices.Contains(client.GrantTypes, idp.GrantRefreshToken): // OIDC Core §11: then it is ignored
@@ -369,12 +367,13 @@ func (s *Service) readDemand(r *http.Request, form url.Values, client idp.Client
 		d.Access.Resources = client.Audience // that is whom the tokens will be for
 	}
 	if text := form.Get("max_age"); text != "" {
-		seconds, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || seconds < 0 {
+		if strings.Trim(text, "0123456789") != "" {
 			return none, oauth.Refuse("invalid_request", "max_age is not a number of seconds")
 		}
-		age := time.Duration(seconds) * time.Second
-		d.MaxAge = &age
+		if seconds, err := strconv.ParseUint(text, 10, 32); err == nil { // what is more than a century bounds nothing
+			age := time.Duration(seconds) * time.Second
+			d.MaxAge = &age
+		}
 	}
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)

@@ -52,9 +52,9 @@ func parseAssertion(text string) (*assertion, error) {
 	return a, nil
 }
 
-// checkAssertion says what is wrong with an assertion of client c, apart from its having been used before. The texts are for
+// checkAssertion says what is wrong with an assertion of client c that came to the endpoint at path, apart from its having been used before. The texts are for
 // the log and repeat nothing of what was sent.
-func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, now time.Time) error {
+func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, path string, now time.Time) error {
 	policy := c.Rules()
 	if err := CheckHeader(a.token, assertionTypes, c.AuthAlg, policy); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.
 	}
 	ours := []string{s.cfg.Issuer}
 	if policy.AudienceLists {
-		ours = append(ours, s.cfg.Issuer+oauth.PathToken)
+		ours = append(ours, s.cfg.Issuer+oauth.PathToken, s.cfg.Issuer+path) // RFC 9126 §2, and alike elsewhere
 	}
 	var aud oauth.Audience
 	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || oauth.Beyond(aud, ours) {

@@ -75,7 +75,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	case !c.MayAuthenticate(method):
 		err = errors.New("not the registered method")
 	case a != nil:
-		err = s.checkAssertion(ctx, a, c, now)
+		err = s.checkAssertion(ctx, a, c, call.Sender.Path, now)
 	case c.ByCertificate():
 		err = s.checkCertificate(ctx, call.Sender, c, now)
 	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(call.Credentials.Secret), now):

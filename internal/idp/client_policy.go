@@ -34,7 +34,8 @@ type Rules struct {
 	WithoutNonce bool
 	// RS256 lets client assertions and ID tokens be signed with RS256.
 	RS256 bool
-	// AudienceLists lets aud of client assertions be an array, or the token endpoint's address, as OIDC Core §9 had it.
+	// AudienceLists lets aud of client assertions be an array, or the address of the token endpoint or of the endpoint it is sent
+	// to, as OIDC Core §9 and RFC 9126 §2 had it.
 	// Otherwise it is the issuer, as a string (RFC 7523bis).
 	AudienceLists bool
 	// UndatedRequests lets signed requests come without exp and nbf (FAPI 2.0 Message Signing §5.3.1 wants both).

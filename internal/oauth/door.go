@@ -30,6 +30,7 @@ type Door struct {
 // Handle puts the guard before the endpoint.
 func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		oneBlank(r)
 		call := &Call{Sender: SenderOf(r)}
 		if origin := r.Header.Get("Origin"); g.Scripts && origin != "" {
 			if preflight(w, r) {
@@ -50,6 +51,18 @@ func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 		if bad != nil {
 			d.Fail(w, r, g, call.Sender, bad)
 		}
+	}
+}
+
+// oneBlank leaves one blank after the scheme of the Authorization header. Any number is allowed (RFC 9110 §11.4), and neither the
+// library nor net/http takes more than one.
+func oneBlank(r *http.Request) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return
+	}
+	if scheme, rest, ok := strings.Cut(values[0], " "); ok && strings.HasPrefix(rest, " ") {
+		r.Header.Set("Authorization", scheme+" "+strings.TrimLeft(rest, " "))
 	}
 }
 

@@ -57,10 +57,11 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 	}
 	scopes, details := f.Scopes, f.Details
 	if len(w.scopes) > 0 {
-		if oauth.Beyond(w.scopes, scopes) {
+		wanted := s.cfg.Catalog.Reachable(w.scopes, f.Resources) // as authorize did
+		if len(wanted) == 0 || oauth.Beyond(wanted, scopes) {
 			return oauth.Refuse("invalid_scope", "more was asked for than was granted")
 		}
-		scopes = w.scopes
+		scopes = wanted
 	}
 	if len(w.details) > 0 {
 		if !w.details.Within(details) {
