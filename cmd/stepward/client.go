@@ -92,7 +92,11 @@ func (c *clientAddCmd) Run(e *env) error {
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := client.CheckSector(e.ctx, server.OutboundOf(cfg), registered); err != nil {
+		fetch, err := server.OutboundOf(cfg)
+		if err != nil {
+			return err
+		}
+		if err := client.CheckSector(e.ctx, fetch, registered); err != nil {
 			return fmt.Errorf("this client cannot be registered: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())

@@ -27,6 +27,7 @@ type Config struct {
 	// OutboundNetworks and OutboundHosts may be fetched from although they are not the public internet.
 	OutboundNetworks []netip.Prefix
 	OutboundHosts    []string
+	OutboundCAPath   string
 
 	DataDir     string
 	DatabaseURL idp.Secret // with RedisURL: production stores; without both: embedded

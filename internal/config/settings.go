@@ -78,6 +78,10 @@ var Settings = []Setting{
 		Help: "What Stepward may fetch from although it is not on the public internet: networks, addresses or host names, separated by commas. Clients name such addresses (`jwks_uri`, `request_uris`); without this, private, loopback and link-local ones are refused, also behind a public name. A host name is believed whatever it resolves to.",
 	},
 	{
+		Name: "outbound-ca-path", set: text(func(c *Config) *string { return &c.OutboundCAPath }),
+		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
+	},
+	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
 		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used while neither URL below is set; one process at a time.",
 	},

@@ -119,7 +119,7 @@ var clientChecks = []clientCheck{
 	each("post_logout_redirect_uris", func(c Client) []string { return c.PostLogoutRedirectURIs }, func(c Client, _ Policy, uri string) string {
 		return about("post_logout_redirect_uris", uri, redirectFault(uri, c.Native))
 	}),
-	{"logout", func(c Client, _ Policy) []string { return c.logoutFaults() }},
+	{"logout", Client.logoutFaults},
 	each("pages", func(c Client) []named {
 		return []named{{"client_uri", c.URI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI}}
 	}, func(_ Client, _ Policy, page named) string {

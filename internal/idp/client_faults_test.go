@@ -42,6 +42,19 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 	}
 }
 
+func TestInDevelopmentALogoutIsToldOverHTTPOnThisMachine(t *testing.T) {
+	c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"http://localhost/cb"}}
+	for uri, want := range map[string][2]bool{ // here, and in development
+		"https://acme.example/out": {true, true}, "http://localhost:3000/out": {false, true}, "http://127.0.0.1/out": {false, true},
+		"http://acme.example/out": {false, false}, "http://localhost/out#x": {false, false}, "http://localhost.acme.example/": {false, false},
+	} {
+		c.BackchannelLogoutURI = uri
+		if got := [2]bool{c.Faults(Policy{}) == nil, c.Faults(Policy{Development: true}) == nil}; got != want {
+			t.Errorf("%s: %v, want %v", uri, got, want)
+		}
+	}
+}
+
 // fapi makes a client one that fapi2 takes.
 func fapi(c *Client) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

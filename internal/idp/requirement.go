@@ -68,6 +68,8 @@ type Policy struct {
 	Decay         map[string]Decay // by standard acr
 	Resources     map[string]Resource
 	DetailTypes   map[string]DetailType
+	// Development: the issuer is http on this machine, and so may be what clients want to be told at.
+	Development bool
 }
 
 // DefaultDecay is NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 const (
@@ -40,6 +42,8 @@ type Config struct {
 	Networks []netip.Prefix // that may be reached although they are not public
 	Hosts    []string       // names that may be reached whatever they resolve to, in lower case
 	Roots    *x509.CertPool // nil: the system's
+	// Development lets Post speak http to loopback hosts, and reach nothing but this machine that way.
+	Development bool
 }
 
 // A Client may be used by any number of goroutines. It keeps neither connections nor cookies, and knows no proxy.
@@ -47,6 +51,7 @@ type Client struct {
 	config Config
 	get    *http.Client
 	direct *http.Client // follows no redirect
+	local  *http.Client // likewise, and reaches this machine alone
 }
 
 // New returns a Client.
@@ -61,7 +66,11 @@ func New(c Config) *Client {
 		MaxResponseHeaderBytes: maxHeader,
 	}
 	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
-	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: stay}
+	here := transport.Clone()
+	here.DialContext = (&net.Dialer{Control: guardLocal}).DialContext
+	client.local = &http.Client{Transport: here, Timeout: timeout, CheckRedirect: stay}
 	return client
 }
 
@@ -108,7 +117,11 @@ func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept
 // Post sends a body and returns the status of the answer, whatever it is; redirects are not followed. Every error is
 // ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
-	resp, err := c.send(ctx, c.direct, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
+	client := c.direct
+	if u, err := url.Parse(address); err == nil && c.config.Development && u.Scheme == "http" && idp.Loopback(u.Hostname()) {
+		client = c.local
+	}
+	resp, err := c.send(ctx, client, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
 	if err != nil {
 		return 0, err
 	}
@@ -118,7 +131,7 @@ func (c *Client) Post(ctx context.Context, address, contentType string, body []b
 
 func (c *Client) send(ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil || len(address) > maxURL || !fetchable(r.URL) {
+	if err != nil || len(address) > maxURL || !fetchable(r.URL) && client != c.local {
 		return nil, failed("not an https address")
 	}
 	header.Set("User-Agent", "Stepward")
@@ -176,6 +189,15 @@ func (c *Client) guard(_, address string, _ syscall.RawConn) error {
 		}
 	}
 	return errAddress
+}
+
+// guardLocal lets a connection through to this machine alone.
+func guardLocal(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || !at.Addr().Unmap().IsLoopback() {
+		return errAddress
+	}
+	return nil
 }
 
 // reasonOf sorts an error of net/http into words that repeat nothing of it.
