@@ -13,8 +13,8 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/keys/keystest"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
