@@ -8,8 +8,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/jwt"
-
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
@@ -27,7 +25,7 @@ var assertionTypes = []string{"jwt", "client-authentication+jwt"}
 
 // An assertion is a JWT by which a client authenticates itself (RFC 7523 §3): parsed, and nothing of it checked.
 type assertion struct {
-	token  *jwt.JSONWebToken
+	token  *Signed
 	claims assertionClaims
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 			return m, badMetadata(name + " is not supported: nothing is encrypted")
 		}
 	}
+	jwks := members["jwks"]
+	members = maps.Clone(members)
+	delete(members, "jwks")
 	text, err := json.Marshal(members)
 	if err != nil {
 		return m, badMetadata("not JSON")
@@ -86,7 +90,16 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 		return m, badMetadata(name + " has the wrong type")
 	}
 	if err != nil {
-		return m, badMetadata("jwks is not a JWK set of keys that are known here")
+		return m, badMetadata("not JSON")
+	}
+	if jwks == nil {
+		return m, nil
+	}
+	if text, err = json.Marshal(jwks); err == nil {
+		m.JWKS, err = idp.RegisteredKeys(text)
+	}
+	if err != nil {
+		return m, badMetadata("jwks is not a JWK set with keys that can be used here")
 	}
 	return m, nil
 }

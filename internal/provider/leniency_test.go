@@ -148,3 +148,17 @@ func TestAnOpenRegistrationIsSmall(t *testing.T) {
 		t.Error("and it cannot be changed any more")
 	}
 }
+
+func TestOfTheKeysOfARegistrationThoseThatSignAreKept(t *testing.T) {
+	h := open(t, full)
+	const key = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"`
+	says := func(keys string) string {
+		return `{"redirect_uris":["https://app.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[` + keys + `]}}`
+	}
+	m := h.registered(says(`{"use":"enc",` + key + `},{"kty":"unheard of"},{"key_ops":["deriveKey"],` + key + `},{"x5c":["AAAA"],"kid":"1",` + key + `}`))
+	if kept := m["jwks"].(map[string]any)["keys"].([]any); len(kept) != 1 || kept[0].(map[string]any)["kid"] != "1" || kept[0].(map[string]any)["x5c"] != nil {
+		t.Errorf("kept %v", kept)
+	}
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, says(`{`+key+`,"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"},{`+key+`}`), ""), 400, "invalid_client_metadata")
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, says(`{"kty":"unheard of"}`), ""), 400, "invalid_client_metadata")
+}
