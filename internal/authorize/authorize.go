@@ -11,9 +11,11 @@ package authorize
 
 import (
 	"cmp"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,6 +113,8 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		need, err = s.read(r, in.form, in.client, &req)
 	}
 	if bad, ok := errors.AsType[*oauth.Error](err); ok {
+		web.Note(r.Context(), slog.String("client", req.ClientID), slog.String("oauth_error", bad.Code),
+			slog.String("oauth_error_description", oauth.Describable(bad.Description)))
 		return s.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.Code, Description: bad.Description})
 	}
 	if err != nil {
@@ -171,6 +175,7 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		client, err = s.cfg.DB.Client(r.Context(), id)
 	}
 	if errors.Is(err, idp.ErrNotFound) {
+		web.Note(r.Context(), oauth.Sent("client_id_sent", id))
 		return refused("We don't know the application that sent you here.", "client unknown")
 	}
 	if err != nil {
@@ -192,7 +197,11 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		in.refused = err
 	}
 	bad, isRefused := errors.AsType[*oauth.Error](in.refused)
-	switch err := ownRedirect(client, in.form); {
+	err = ownRedirect(r.Context(), client, in.form)
+	if err != nil {
+		web.Note(r.Context(), slog.String("client", client.ID))
+	}
+	switch {
 	case isRefused && err != nil: // nothing says where to tell the client
 		return arrival{}, badLink(bad.Code, "The application's request cannot be used.", bad)
 	case errors.Is(err, errNoRedirect):
@@ -209,11 +218,12 @@ var (
 )
 
 // ownRedirect checks that the request names a redirect URI, and one of the client's.
-func ownRedirect(client idp.Client, form url.Values) error {
+func ownRedirect(ctx context.Context, client idp.Client, form url.Values) error {
 	switch uri := form.Get("redirect_uri"); {
 	case uri == "":
 		return errNoRedirect
 	case !redirectRegistered(client, uri):
+		web.Note(ctx, oauth.SentURI("redirect_uri_sent", uri))
 		return errForeignRedirect
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -63,6 +64,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	}
 	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
+		web.Note(ctx, oauth.Sent("client_id_sent", id))
 		return idp.Client{}, notClient(ctx, errors.New("no such client"))
 	}
 	if err != nil {
@@ -73,7 +75,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	}
 	switch {
 	case !c.MayAuthenticate(method):
-		err = errors.New("not the registered method")
+		err = fmt.Errorf("sent %s, registered for %s", method, c.AuthMethod)
 	case a != nil:
 		err = s.checkAssertion(ctx, a, c, call.Sender.Path, now)
 	case c.ByCertificate():
@@ -91,6 +93,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		}
 	}
 	if err != nil {
+		web.Note(ctx, slog.String("client", c.ID))
 		s.noteRefused(ctx, c)
 		return idp.Client{}, notClient(ctx, err)
 	}

@@ -87,6 +87,7 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 // Requester authenticates the client of a call, after fetching its description if that is due.
 func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, error) {
 	if err := s.Meet(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
+		web.Note(r.Context(), oauth.Sent("client_id_sent", call.Credentials.ClientID))
 		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
 	} else if err != nil {
 		return idp.Client{}, err
