@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ type clientAddCmd struct {
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
 	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
 	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
-	Auth         string        `enum:"client_secret_basic,client_secret_post" default:"client_secret_basic" help:"How it sends its secret: ${enum}."`
+	Auth         string        `enum:",client_secret_basic,client_secret_post" default:"" placeholder:"METHOD" help:"The one way in which it sends its secret: client_secret_basic or client_secret_post. Default: either."`
 	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
 	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"Where it publishes its public keys, instead of --jwks-file."`
 	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
@@ -66,6 +67,7 @@ type clientAddCmd struct {
 	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
 	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of ID tokens: ${enum}."`
+	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
 	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Sign what userinfo answers. Default: plain JSON."`
 	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Signature of introspection responses, where it asks for signed ones (RFC 9701). Default: RS256."`
 	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Access tokens: ${enum}."`
@@ -90,7 +92,11 @@ func (c *clientAddCmd) Run(e *env) error {
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := client.CheckSector(e.ctx, server.OutboundOf(cfg), registered); err != nil {
+		fetch, err := server.OutboundOf(cfg)
+		if err != nil {
+			return err
+		}
+		if err := client.CheckSector(e.ctx, fetch, registered); err != nil {
 			return fmt.Errorf("this client cannot be registered: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
@@ -122,11 +128,11 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: cmp.Or(c.Auth, idp.AuthMethodBasic), AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
-		IDTokenAlg: c.IDTokenAlg, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
+		IDTokenAlg: c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {
 		client.ID = idp.NewID()

@@ -53,6 +53,7 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	}
 	switch {
 	case !found:
+		client.AnySecretMethod = c.Auth == ""
 		secret = client.AddSecret(now)
 	case c.JWKSFile != "":
 		client.JWKS, err = server.ReadJWKS(c.JWKSFile)

@@ -67,7 +67,11 @@ func (c clientSetCmd) Run(e *env) error {
 		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
 			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := client.CheckSector(e.ctx, server.OutboundOf(cfg), changed); err != nil {
+		fetch, err := server.OutboundOf(cfg)
+		if err != nil {
+			return err
+		}
+		if err := client.CheckSector(e.ctx, fetch, changed); err != nil {
 			return fmt.Errorf("the client cannot be changed so: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientChanged, "", now)

@@ -66,7 +66,7 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		"a fault":            {`https://acme.example/cb`, `http://acme.example/cb`, "use https"},
 		"a member misspelt":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
 		"what is not JSON":   {`{`, ``, "not a client"},
-		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://localhost/x", "redirect_uris"`, "backchannel_logout_uri must be"},
+		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://acme.example/x", "redirect_uris"`, "backchannel_logout_uri must be"},
 	} {
 		if err := set(row.from, row.to); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", name, err)

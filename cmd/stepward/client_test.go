@@ -191,3 +191,21 @@ func TestAClientOfPolicyFAPI2IsRegisteredWithAKeyAndNotWithASecret(t *testing.T)
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestClaimsOfIDTokensAreAListOfScopes(t *testing.T) {
+	dir := t.TempDir()
+	add := []string{"client", "add", "Cluster", "--redirect-uri", "https://acme.example/cb", "--id", "cluster"}
+	if _, err := stepward(t, dir, append(add, "--id-token-claims", "groups")...); err == nil || !strings.Contains(err.Error(), "profile, email") {
+		t.Errorf("a scope without claims: %v", err)
+	}
+	if _, err := stepward(t, dir, append(add, "--id-token-claims", "profile,email")...); err != nil {
+		t.Fatal(err)
+	}
+	out, err := stepward(t, dir, "client", "show", "cluster")
+	if err != nil || !strings.Contains(out, `"id_token_claims": [
+    "profile",
+    "email"
+  ]`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -69,6 +69,14 @@ func (cat Catalog) Carried(scopes, resources []string) (out []string) {
 	return out
 }
 
+// Known drops the words of a scope parameter that nobody here knows; they are ignored (OIDC Core §3.1.2.1).
+func (cat Catalog) Known(words []string) []string {
+	return slices.DeleteFunc(words, func(scope string) bool {
+		_, configured := cat.Policy.Scopes[scope]
+		return !configured && !slices.Contains(idp.StandardScopes, scope)
+	})
+}
+
 // Reachable filters the scopes of a request that names resources: what no token for them would carry is not asked for, of
 // the person as little as of the authentication.
 func (cat Catalog) Reachable(scopes, resources []string) []string {

@@ -11,9 +11,11 @@ package authorize
 
 import (
 	"cmp"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,6 +113,8 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		need, err = s.read(r, in.form, in.client, &req)
 	}
 	if bad, ok := errors.AsType[*oauth.Error](err); ok {
+		web.Note(r.Context(), slog.String("client", req.ClientID), slog.String("oauth_error", bad.Code),
+			slog.String("oauth_error_description", oauth.Describable(bad.Description)))
 		return s.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.Code, Description: bad.Description})
 	}
 	if err != nil {
@@ -171,6 +175,7 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		client, err = s.cfg.DB.Client(r.Context(), id)
 	}
 	if errors.Is(err, idp.ErrNotFound) {
+		web.Note(r.Context(), oauth.Sent("client_id_sent", id))
 		return refused("We don't know the application that sent you here.", "client unknown")
 	}
 	if err != nil {
@@ -192,7 +197,11 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		in.refused = err
 	}
 	bad, isRefused := errors.AsType[*oauth.Error](in.refused)
-	switch err := ownRedirect(client, in.form); {
+	err = ownRedirect(r.Context(), client, in.form)
+	if err != nil {
+		web.Note(r.Context(), slog.String("client", client.ID))
+	}
+	switch {
 	case isRefused && err != nil: // nothing says where to tell the client
 		return arrival{}, badLink(bad.Code, "The application's request cannot be used.", bad)
 	case errors.Is(err, errNoRedirect):
@@ -209,11 +218,12 @@ var (
 )
 
 // ownRedirect checks that the request names a redirect URI, and one of the client's.
-func ownRedirect(client idp.Client, form url.Values) error {
+func ownRedirect(ctx context.Context, client idp.Client, form url.Values) error {
 	switch uri := form.Get("redirect_uri"); {
 	case uri == "":
 		return errNoRedirect
 	case !redirectRegistered(client, uri):
+		web.Note(ctx, oauth.SentURI("redirect_uri_sent", uri))
 		return errForeignRedirect
 	}
 	return nil
@@ -334,10 +344,8 @@ func prompts(form url.Values, req *idp.Request) error {
 // scopes reads scope. One that nobody here knows is ignored (OIDC Core §3.1.2.1), one that this client may not have is
 // refused.
 func (s *Service) scopes(form url.Values, client idp.Client, req *idp.Request) error {
-	for _, scope := range oauth.Words(form.Get("scope")) {
-		_, known := s.cfg.Catalog.Policy.Scopes[scope]
+	for _, scope := range s.cfg.Catalog.Known(oauth.Words(form.Get("scope"))) {
 		switch {
-		case !known && !slices.Contains(idp.StandardScopes, scope):
 		case !slices.Contains(client.Scopes, scope):
 			return oauth.Refuse("invalid_scope", "the client may not ask for one of these scopes")
 		case scope == oauth.ScopeOffline && !slices.Contains(client.GrantTypes, idp.GrantRefreshToken): // OIDC Core §11: then it is ignored
@@ -369,12 +377,13 @@ func (s *Service) readDemand(r *http.Request, form url.Values, client idp.Client
 		d.Access.Resources = client.Audience // that is whom the tokens will be for
 	}
 	if text := form.Get("max_age"); text != "" {
-		seconds, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || seconds < 0 {
+		if strings.Trim(text, "0123456789") != "" {
 			return none, oauth.Refuse("invalid_request", "max_age is not a number of seconds")
 		}
-		age := time.Duration(seconds) * time.Second
-		d.MaxAge = &age
+		if seconds, err := strconv.ParseUint(text, 10, 32); err == nil { // what is more than a century bounds nothing
+			age := time.Duration(seconds) * time.Second
+			d.MaxAge = &age
+		}
 	}
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)

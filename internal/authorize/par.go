@@ -65,7 +65,7 @@ func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call)
 	if err != nil {
 		return err
 	}
-	if err := ownRedirect(c, form); err != nil {
+	if err := ownRedirect(r.Context(), c, form); err != nil {
 		return err
 	}
 	req := idp.Request{}

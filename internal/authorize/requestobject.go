@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/jwt"
-
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
@@ -37,7 +35,7 @@ var requestObjectTypes = []string{"oauth-authz-req+jwt", "jwt"}
 
 // A requestObject is parsed, and nothing of it checked.
 type requestObject struct {
-	token  *jwt.JSONWebToken
+	token  *client.Signed
 	claims requestObjectClaims
 	params map[string]json.RawMessage // all members, the parameters among them
 }

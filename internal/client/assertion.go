@@ -8,8 +8,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/jwt"
-
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
@@ -27,7 +25,7 @@ var assertionTypes = []string{"jwt", "client-authentication+jwt"}
 
 // An assertion is a JWT by which a client authenticates itself (RFC 7523 §3): parsed, and nothing of it checked.
 type assertion struct {
-	token  *jwt.JSONWebToken
+	token  *Signed
 	claims assertionClaims
 }
 
@@ -52,9 +50,9 @@ func parseAssertion(text string) (*assertion, error) {
 	return a, nil
 }
 
-// checkAssertion says what is wrong with an assertion of client c, apart from its having been used before. The texts are for
+// checkAssertion says what is wrong with an assertion of client c that came to the endpoint at path, apart from its having been used before. The texts are for
 // the log and repeat nothing of what was sent.
-func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, now time.Time) error {
+func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, path string, now time.Time) error {
 	policy := c.Rules()
 	if err := CheckHeader(a.token, assertionTypes, c.AuthAlg, policy); err != nil {
 		return err
@@ -64,7 +62,7 @@ func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.
 	}
 	ours := []string{s.cfg.Issuer}
 	if policy.AudienceLists {
-		ours = append(ours, s.cfg.Issuer+oauth.PathToken)
+		ours = append(ours, s.cfg.Issuer+oauth.PathToken, s.cfg.Issuer+path) // RFC 9126 §2, and alike elsewhere
 	}
 	var aud oauth.Audience
 	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || oauth.Beyond(aud, ours) {

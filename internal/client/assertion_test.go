@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys/keystest"
+	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
@@ -45,7 +46,7 @@ func TestAnAssertionIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
 		check(t, err)
 		for i, behind := range []time.Duration{0, signedSkew} {
 			now := time.Now().Add(-behind)
-			check(t, s.checkAssertion(t.Context(), a, c, now))
+			check(t, s.checkAssertion(t.Context(), a, c, oauth.PathToken, now))
 			fresh, err := s.markUsed(t.Context(), a, now)
 			check(t, err)
 			if fresh != (i == 0) {
@@ -74,7 +75,7 @@ func FuzzClientAssertion(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.checkAssertion(t.Context(), a, c, now) == nil && a.claims.ID != first.claims.ID { // another spelling of the same is caught by its jti
+		if s.checkAssertion(t.Context(), a, c, oauth.PathToken, now) == nil && a.claims.ID != first.claims.ID { // another spelling of the same is caught by its jti
 			t.Errorf("believed %q", text)
 		}
 	})

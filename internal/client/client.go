@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -40,8 +41,8 @@ func NewAuthenticator(cfg AuthenticatorConfig) *Authenticator {
 	return &Authenticator{cfg: cfg, keySets: keySets{outbound: cfg.Outbound, sets: map[string]*keySet{}}}
 }
 
-// Authenticate returns the client that a call comes from. The client must use exactly the method it is registered for (OIDC
-// Core §9). The reason for a failure goes into the log alone. Its errors are *Error.
+// Authenticate returns the client that a call comes from. The client must use the method it is registered for (OIDC Core §9); a
+// secret may come either way if it is registered so. The reason for a failure goes into the log alone. Its errors are *Error.
 func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp.Client, error) {
 	now, id, method := time.Now(), call.Credentials.ClientID, idp.AuthMethodNone
 	var a *assertion
@@ -63,6 +64,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	}
 	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
+		web.Note(ctx, oauth.Sent("client_id_sent", id))
 		return idp.Client{}, notClient(ctx, errors.New("no such client"))
 	}
 	if err != nil {
@@ -72,10 +74,10 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		method = c.AuthMethod
 	}
 	switch {
-	case method != c.AuthMethod:
-		err = errors.New("not the registered method")
+	case !c.MayAuthenticate(method):
+		err = fmt.Errorf("sent %s, registered for %s", method, c.AuthMethod)
 	case a != nil:
-		err = s.checkAssertion(ctx, a, c, now)
+		err = s.checkAssertion(ctx, a, c, call.Sender.Path, now)
 	case c.ByCertificate():
 		err = s.checkCertificate(ctx, call.Sender, c, now)
 	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(call.Credentials.Secret), now):
@@ -91,6 +93,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		}
 	}
 	if err != nil {
+		web.Note(ctx, slog.String("client", c.ID))
 		s.noteRefused(ctx, c)
 		return idp.Client{}, notClient(ctx, err)
 	}

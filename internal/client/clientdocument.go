@@ -87,6 +87,7 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 // Requester authenticates the client of a call, after fetching its description if that is due.
 func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, error) {
 	if err := s.Meet(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
+		web.Note(r.Context(), oauth.Sent("client_id_sent", call.Credentials.ClientID))
 		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
 	} else if err != nil {
 		return idp.Client{}, err
@@ -127,6 +128,7 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 		return c, errors.New("the document names a way to authenticate that needs more than a document")
 	}
 	before := c
+	m = m.usable(func(grant string) bool { return !slices.Contains(vettedGrants, grant) })
 	if c, err = s.apply(m, c); err != nil {
 		return c, err
 	}
@@ -137,6 +139,9 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 		return c, err
 	}
 	if err := sameSector(before, c); err != nil {
+		return c, err
+	}
+	if err := small(before, c); err != nil {
 		return c, err
 	}
 	if err := s.ownSector(ctx, c); err != nil {

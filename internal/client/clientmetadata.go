@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 			return m, badMetadata(name + " is not supported: nothing is encrypted")
 		}
 	}
+	jwks := members["jwks"]
+	members = maps.Clone(members)
+	delete(members, "jwks")
 	text, err := json.Marshal(members)
 	if err != nil {
 		return m, badMetadata("not JSON")
@@ -86,9 +90,49 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 		return m, badMetadata(name + " has the wrong type")
 	}
 	if err != nil {
-		return m, badMetadata("jwks is not a JWK set of keys that are known here")
+		return m, badMetadata("not JSON")
+	}
+	if jwks == nil {
+		return m, nil
+	}
+	if text, err = json.Marshal(jwks); err == nil {
+		m.JWKS, err = idp.RegisteredKeys(text)
+	}
+	if err != nil {
+		return m, badMetadata("jwks is not a JWK set with keys that can be used here")
 	}
 	return m, nil
+}
+
+// usable returns m without the redirect URIs, grants and response types that no such client can have, as long as something is
+// left: many clients list all that they can do, and the answer tells them what they got (RFC 7591 §3.2.1). may says which
+// grants it can have at all.
+func (m clientMetadata) usable(may func(grant string) bool) clientMetadata {
+	m.RedirectURIs = some(m.RedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, true) })
+	native := m.native()
+	m.PostLogoutRedirectURIs = some(m.PostLogoutRedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, native) })
+	m.ResponseTypes = some(m.ResponseTypes, func(v string) bool { return v == "code" })
+	grants := some(m.GrantTypes, func(grant string) bool { return slices.Contains(idp.GrantTypes, grant) && may(grant) })
+	if slices.ContainsFunc(grants, func(grant string) bool { return grant != idp.GrantRefreshToken }) { // which begins nothing
+		m.GrantTypes = grants
+	}
+	return m
+}
+
+// some returns the values that are ok; all of them if none is, so that what is wrong with them is told.
+func some(values []string, ok func(v string) bool) []string {
+	kept := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !ok(v) })
+	if len(kept) == 0 {
+		return values
+	}
+	return kept
+}
+
+// native reports whether the care for native applications is due: whoever is on this machine may receive what is sent to an
+// address without https.
+func (m clientMetadata) native() bool {
+	local := slices.ContainsFunc(m.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
+	return m.ApplicationType == "native" || local
 }
 
 // apply makes the client that m describes of c, which says all that no client has a say in. scopes are those that the client
@@ -106,6 +150,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
 	// The defaults are those of the specifications, which are not always our own.
+	c.AnySecretMethod = c.AuthMethod == ""
 	if c.AuthMethod == "" {
 		c.AuthMethod = idp.AuthMethodBasic
 	}
@@ -129,8 +174,10 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	if m.ApplicationType != "" && m.ApplicationType != "web" && m.ApplicationType != "native" {
 		return c, badMetadata("application_type must be web or native")
 	}
-	// Whoever is on this machine may receive what is sent to such an address: the care for native applications is due.
-	c.Native = m.ApplicationType == "native" || slices.ContainsFunc(m.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
+	c.Native = m.native()
+	if c.Policy == idp.PolicyCompatible && (c.Native || c.Public()) { // it is for confidential clients on a server
+		c.Policy = idp.PolicyStandard
+	}
 	if slices.ContainsFunc(m.ResponseTypes, func(v string) bool { return v != "code" }) ||
 		len(m.ResponseTypes) > 0 && !slices.Contains(c.GrantTypes, idp.GrantAuthorizationCode) { // RFC 7591 §2.1
 		return c, badMetadata("response_types can be code alone, with the authorization_code grant")

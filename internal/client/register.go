@@ -1,12 +1,15 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"slices"
@@ -27,8 +30,12 @@ import (
 // Registration says whether and how clients register themselves (RFC 7591) and look after their registration (RFC 7592).
 // Its zero value: not at all.
 type Registration struct {
-	Mode       RegistrationMode
-	Scopes     []string // those that such a client may have
+	Mode   RegistrationMode
+	Scopes []string // those that such a client may have
+	// Policy is that of confidential clients that register themselves; empty: standard. All others get standard.
+	Policy idp.ClientPolicy
+	// Most is how many may register in an hour from one network without a token; 25 times as many may from all. Zero: 20.
+	Most       int64
 	Statements Statements
 }
 
@@ -43,6 +50,8 @@ const (
 // Bounds of registration.
 const (
 	maxRegistration = 32 << 10 // bytes
+	// maxUnvetted bounds what is kept of a client that anybody may make, in bytes without a software statement.
+	maxUnvetted = 4 << 10
 )
 
 // RegistrarConfig wires a Registrar.
@@ -126,7 +135,7 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := idp.Client{ID: idp.NewID(), Policy: idp.PolicyStandard, Dynamic: true, CreatedAt: now, UsedAt: now}
+	c := idp.Client{ID: idp.NewID(), Policy: cmp.Or(s.cfg.Registration.Policy, idp.PolicyStandard), Dynamic: true, CreatedAt: now, UsedAt: now}
 	secret, token, err := s.described(ctx, &c, m, sent)
 	if err != nil {
 		return err
@@ -252,7 +261,11 @@ func notRegistrar(sent bool) error {
 
 // mayRegister counts registrations without a live token, refused ones too: anybody can send them.
 func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
-	over, err := limit.Exceeded(r.Context(), s.cfg.Ephemeral, limit.Registrations.Of(web.ClientNetwork(r)), limit.AllRegistrations.Of("all"))
+	one, all := limit.Registrations, limit.AllRegistrations
+	if most := s.cfg.Registration.Most; most > 0 {
+		one.Most, all.Most = most, most*all.Most/one.Most
+	}
+	over, err := limit.Exceeded(r.Context(), s.cfg.Ephemeral, one.Of(web.ClientNetwork(r)), all.Of("all"))
 	if err != nil {
 		return fmt.Errorf("count registrations: %w", err)
 	}
@@ -313,11 +326,14 @@ var vettedGrants = []string{idp.GrantClientCredentials, idp.GrantTokenExchange, 
 // vetted: somebody whom the operator gave a token sent m.
 func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
 	now, before := time.Now(), *c
-	if *c, err = s.apply(m, *c); err != nil {
+	may := func(grant string) bool {
+		return vetted || !slices.Contains(vettedGrants, grant) || slices.Contains(before.GrantTypes, grant)
+	}
+	if *c, err = s.apply(m.usable(may), *c); err != nil {
 		return "", "", err
 	}
 	for _, grant := range c.GrantTypes {
-		if !vetted && slices.Contains(vettedGrants, grant) && !slices.Contains(before.GrantTypes, grant) {
+		if !may(grant) {
 			return "", "", badMetadata("grant_types " + grant + " is not for clients that anybody may register")
 		}
 	}
@@ -332,12 +348,33 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	if err := sameSector(before, *c); err != nil {
 		return "", "", err
 	}
+	if !vetted {
+		if err := small(before, *c); err != nil {
+			return "", "", err
+		}
+	}
 	if err := s.ownSector(ctx, *c); err != nil {
 		return "", "", err
 	}
 	token = idp.NewLongSecret()
 	c.RegistrationHash, c.UpdatedAt = token.Hash(), now
 	return secret, token, nil
+}
+
+// small refuses a client that anybody may make and that takes much to keep; what it took before, it may.
+func small(before, c idp.Client) error {
+	size := func(c idp.Client) int {
+		c.SoftwareStatement = ""     // vouched for
+		text, err := json.Marshal(c) // as it is stored
+		if err != nil {
+			return math.MaxInt
+		}
+		return len(text)
+	}
+	if most := max(maxUnvetted, size(before)); size(c) > most {
+		return badMetadata(fmt.Sprintf("this is more than the %d bytes that are kept of a client without a token of the operator's", most))
+	}
+	return nil
 }
 
 // apply is clientMetadata.apply with what this server can do: with a key agent there may be no key for an algorithm.

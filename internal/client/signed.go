@@ -2,6 +2,10 @@ package client
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -28,9 +32,15 @@ var signingAlgorithms = func() (algs []jose.SignatureAlgorithm) {
 	return algs
 }()
 
+// A Signed is a JWT that a client signed: parsed, and nothing of it checked.
+type Signed struct {
+	*jwt.JSONWebToken
+	text string
+}
+
 // ParseSigned reads a JWT of at most limit bytes into claims and checks nothing of it. go-jose's decoder takes no name twice,
 // and no other spelling of one.
-func ParseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, error) {
+func ParseSigned(text string, limit int, claims ...any) (*Signed, error) {
 	if len(text) > limit || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
 		return nil, errors.New("the JWT is too long, or broken into lines")
 	}
@@ -41,12 +51,12 @@ func ParseSigned(text string, limit int, claims ...any) (*jwt.JSONWebToken, erro
 	if err := token.UnsafeClaimsWithoutVerification(claims...); err != nil {
 		return nil, errors.New("a claim has the wrong type, or comes twice")
 	}
-	return token, nil
+	return &Signed{token, text}, nil
 }
 
 // CheckHeader says what is wrong with a header: its typ, if there is one, must be one of types (in lower case), and its
 // algorithm the registered one, if there is one.
-func CheckHeader(token *jwt.JSONWebToken, types []string, registered string, policy idp.Rules) error {
+func CheckHeader(token *Signed, types []string, registered string, policy idp.Rules) error {
 	header := token.Headers[0]
 	if raw, has := header.ExtraHeaders[jose.HeaderType]; has {
 		if typ, ok := raw.(string); !ok || !slices.Contains(types, strings.ToLower(typ)) {
@@ -91,7 +101,7 @@ func ahead(t *float64, now time.Time) time.Duration {
 }
 
 // SignedBy verifies the signature with a key of the client.
-func (s *Authenticator) SignedBy(ctx context.Context, c idp.Client, token *jwt.JSONWebToken) error {
+func (s *Authenticator) SignedBy(ctx context.Context, c idp.Client, token *Signed) error {
 	found, err := s.anyKey(ctx, c, func(key jose.JSONWebKey) bool { return verifies(key, token) })
 	if err == nil && !found {
 		err = errors.New("no key of the client verifies the signature")
@@ -112,8 +122,27 @@ func (s *Authenticator) anyKey(ctx context.Context, c idp.Client, fits func(jose
 	return err == nil && slices.ContainsFunc(keys, fits), err
 }
 
-func verifies(key jose.JSONWebKey, token *jwt.JSONWebToken) bool {
+func verifies(key jose.JSONWebKey, token *Signed) bool {
 	header := token.Headers[0]
-	named := header.KeyID == "" || key.KeyID == "" || header.KeyID == key.KeyID
-	return named && idp.SignsWith(key, header.Algorithm) && token.Claims(key.Key) == nil
+	if header.KeyID != "" && key.KeyID != "" && header.KeyID != key.KeyID || !idp.SignsWith(key, header.Algorithm) {
+		return false
+	}
+	if rsaKey, ok := key.Key.(*rsa.PublicKey); ok && header.Algorithm == keys.PS256 {
+		return token.verifiesPSS(rsaKey)
+	}
+	return token.Claims(key.Key) == nil
+}
+
+// verifiesPSS verifies a PS256 signature. Its salt is as long as the hash (RFC 7518 §3.5); go-jose takes any.
+func (t *Signed) verifiesPSS(key *rsa.PublicKey) bool {
+	end := strings.LastIndexByte(t.text, '.')
+	if end < 0 {
+		return false
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(t.text[end+1:])
+	if err != nil {
+		return false
+	}
+	sum := sha256.Sum256([]byte(t.text[:end]))
+	return rsa.VerifyPSS(key, crypto.SHA256, sum[:], signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 }

@@ -27,6 +27,7 @@ type Config struct {
 	// OutboundNetworks and OutboundHosts may be fetched from although they are not on the public internet.
 	OutboundNetworks []netip.Prefix
 	OutboundHosts    []string
+	OutboundCAPath   string
 
 	DataDir     string
 	DatabaseURL idp.Secret // with RedisURL: production stores; without both: embedded
@@ -43,6 +44,8 @@ type Config struct {
 
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string
+	RegistrationPolicy idp.ClientPolicy // standard or compatible
+	RegistrationLimit  int64            // an hour and network
 	RegistrationUnused time.Duration
 	ClientDocuments    bool
 	StatementIssuer    string

@@ -85,6 +85,7 @@ func Load(src Sources) (*Config, error) {
 		key, _, _ := strings.Cut(setting, ".")
 		fault(setting, lines[key], message)
 	})
+	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, values, fault)
 	if len(faults) > 0 {
 		return nil, faults

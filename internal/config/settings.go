@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +91,10 @@ var Settings = []Setting{
 			"host name may resolve to any address.",
 	},
 	{
+		Name: "outbound-ca-path", set: text(func(c *Config) *string { return &c.OutboundCAPath }),
+		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
+	},
+	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
 		Help: "Folder of the embedded stores: stepward.db, ephemeral.db and stepward.key. Used if neither URL below " +
 			"is set; one process at a time.",
@@ -161,6 +166,14 @@ var Settings = []Setting{
 	{
 		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
 		Help: "Scopes that applications may request if they registered themselves.",
+	},
+	{
+		Name: "registration-policy", Default: "standard", set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
+		Help: "Client policy of applications that register themselves and keep a secret: `standard` requires PKCE, `compatible` does not. Public and native ones always need it.",
+	},
+	{
+		Name: "registration-limit", Default: "20", set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
+		Help: "How many applications may register themselves from one network in an hour without an initial access token; 25 times as many from all networks.",
 	},
 	{
 		Name: "registration-unused", Default: "720h",
@@ -404,6 +417,17 @@ func duration(field func(*Config) *time.Duration, least, most time.Duration) fun
 			return fmt.Errorf("%q is not a duration between %v and %v, such as 90s, 15m or 12h", v, least, most)
 		}
 		*field(c) = d
+		return nil
+	}
+}
+
+func number(field func(*Config) *int64, least, most int64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a number between %d and %d", v, least, most)
+		}
+		*field(c) = n
 		return nil
 	}
 }

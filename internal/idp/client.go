@@ -39,8 +39,10 @@ type Client struct {
 	// ResourceServer lets the client introspect tokens whose audience contains its ID.
 	ResourceServer bool `json:"resource_server,omitempty"`
 
-	AuthMethod string         `json:"token_endpoint_auth_method"`
-	Secrets    []ClientSecret `json:"-"` // stored beside the metadata, not in it
+	AuthMethod string `json:"token_endpoint_auth_method"`
+	// AnySecretMethod lets a client with a secret send it by Basic or in the form, whichever of the two AuthMethod is.
+	AnySecretMethod bool           `json:"any_secret_method,omitempty"`
+	Secrets         []ClientSecret `json:"-"` // stored beside the metadata, not in it
 	// JWKS holds the client's public keys, for signatures or for self-signed certificates; JWKSURI is where the client
 	// publishes them instead. AuthAlg, if set, is the only algorithm allowed for its assertions.
 	JWKS    *jose.JSONWebKeySet `json:"jwks,omitempty"`
@@ -97,6 +99,9 @@ type Client struct {
 	DefaultMaxAge    *time.Duration `json:"default_max_age,omitempty"`
 
 	IDTokenAlg string `json:"id_token_signed_response_alg,omitempty"` // empty: ES256
+	// IDTokenClaims are the scopes whose claims also go into ID tokens if they were granted, for software that never asks
+	// userinfo.
+	IDTokenClaims []string `json:"id_token_claims,omitempty"`
 	// UserInfoAlg signs userinfo responses (OIDC Core §5.3.2); empty: plain JSON.
 	UserInfoAlg string `json:"userinfo_signed_response_alg,omitempty"`
 	// IntrospectionAlg signs introspection responses when the client requests a signed one (RFC 9701); empty: RS256.
@@ -134,6 +139,14 @@ type ClientSecret struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 }
+
+// MayAuthenticate reports whether the client may authenticate by a method.
+func (c Client) MayAuthenticate(method string) bool {
+	return method == c.AuthMethod || c.AnySecretMethod && sharedSecret(method) && sharedSecret(c.AuthMethod)
+}
+
+// sharedSecret reports whether a method sends a client_secret.
+func sharedSecret(method string) bool { return method == AuthMethodBasic || method == AuthMethodPost }
 
 // Public reports whether the client does not authenticate.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }

@@ -125,7 +125,7 @@ var clientChecks = []clientCheck{
 	}, func(c Client, _ Policy, uri string) string {
 		return about("post_logout_redirect_uris", uri, redirectFault(uri, c.Native))
 	}),
-	{"logout", func(c Client, _ Policy) []string { return c.logoutFaults() }},
+	{"logout", Client.logoutFaults},
 	each("pages", func(c Client) []named {
 		return []named{{"client_uri", c.URI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI}}
 	}, func(_ Client, _ Policy, page named) string {
@@ -173,6 +173,12 @@ var clientChecks = []clientCheck{
 		}
 		return alg.name + " must be one of " + strings.Join(IDTokenAlgorithms, ", ")
 	}),
+	each("id_token_claims", func(c Client) []string { return c.IDTokenClaims }, func(_ Client, _ Policy, scope string) string {
+		if slices.Contains(ClaimScopes, scope) {
+			return ""
+		}
+		return fmt.Sprintf("id_token_claims %q is not a scope with claims; use %s", scope, strings.Join(ClaimScopes, ", "))
+	}),
 	rule("format", "access_token_format must be jwt or opaque", func(c Client, _ Policy) bool {
 		return c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque
 	}),
@@ -207,6 +213,9 @@ func (c Client) authenticationFaults() (faults []string) {
 		faults = append(faults, fmt.Sprintf("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, "+
 			"tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod))
 	}
+	if c.AnySecretMethod && !sharedSecret(c.AuthMethod) {
+		faults = append(faults, "any_secret_method is for clients with a client_secret alone")
+	}
 	if c.AuthMethod != AuthMethodTLS && c.CertificateName != (CertificateName{}) {
 		faults = append(faults, "tls_client_auth_* is only for token_endpoint_auth_method tls_client_auth")
 	}
@@ -233,6 +242,9 @@ func (c Client) accessFaults(p Policy) (faults []string) {
 	}
 	return faults
 }
+
+// UsableRedirect reports whether a client may register a redirect URI.
+func UsableRedirect(uri string, native bool) bool { return redirectFault(uri, native) == "" }
 
 // redirectFault describes what is wrong with a redirect URI; "" if nothing. It allows https, http on a loopback host,
 // and for native applications private-use schemes with a dot (RFC 8252 §7), but never a fragment (RFC 6749 §3.1.2).

@@ -42,6 +42,19 @@ func TestRedirectURIsAreHTTPSLoopbackOrPrivateUse(t *testing.T) {
 	}
 }
 
+func TestInDevelopmentALogoutIsToldOverHTTPOnThisMachine(t *testing.T) {
+	c := Client{ID: "acme", Name: "Acme", Policy: PolicyStandard, AuthMethod: AuthMethodNone, GrantTypes: []string{GrantAuthorizationCode}, RedirectURIs: []string{"http://localhost/cb"}}
+	for uri, want := range map[string][2]bool{ // here, and in development
+		"https://acme.example/out": {true, true}, "http://localhost:3000/out": {false, true}, "http://127.0.0.1/out": {false, true},
+		"http://acme.example/out": {false, false}, "http://localhost/out#x": {false, false}, "http://localhost.acme.example/": {false, false},
+	} {
+		c.BackchannelLogoutURI = uri
+		if got := [2]bool{c.Faults(Policy{}) == nil, c.Faults(Policy{Development: true}) == nil}; got != want {
+			t.Errorf("%s: %v, want %v", uri, got, want)
+		}
+	}
+}
+
 // fapi changes c to satisfy policy fapi2.
 func fapi(c *Client) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -73,12 +86,14 @@ func TestEveryFaultOfARegistrationIsReported(t *testing.T) {
 		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
 		"is only for token_endpoint_auth_method tls":        func(c *Client) { c.SANDNS = "a.example" },
 		"needed for token_endpoint_auth_method self_signed": func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
-		"resource_server":              func(c *Client) { c.ResourceServer = true },
-		"grant_types":                  func(c *Client) { c.GrantTypes = []string{"implicit"} },
-		"redirect_uris":                func(c *Client) { c.RedirectURIs = nil },
-		"require_pushed_authorization": func(c *Client) { c.RequirePAR = true; c.GrantTypes = nil },
-		"post_logout_redirect_uris":    func(c *Client) { c.PostLogoutRedirectURIs = []string{"ftp://x/"} },
-		"not be none":                  func(c *Client) { c.Policy = PolicyFAPI2 },
+		"any_secret_method":                                 func(c *Client) { c.AnySecretMethod = true },
+		"id_token_claims":                                   func(c *Client) { c.IDTokenClaims = []string{"profile", "openid"} },
+		"resource_server":                                   func(c *Client) { c.ResourceServer = true },
+		"grant_types":                                       func(c *Client) { c.GrantTypes = []string{"implicit"} },
+		"redirect_uris":                                     func(c *Client) { c.RedirectURIs = nil },
+		"require_pushed_authorization":                      func(c *Client) { c.RequirePAR = true; c.GrantTypes = nil },
+		"post_logout_redirect_uris":                         func(c *Client) { c.PostLogoutRedirectURIs = []string{"ftp://x/"} },
+		"not be none":                                       func(c *Client) { c.Policy = PolicyFAPI2 },
 		"shared secret": func(c *Client) {
 			c.Policy, c.AuthMethod, c.Secrets = PolicyFAPI2, AuthMethodPost, make([]ClientSecret, 1)
 		},

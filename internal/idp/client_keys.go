@@ -99,20 +99,78 @@ func fetchable(uri string) bool {
 // PublishedKeys reads a JWK Set that a client publishes. It skips keys that the client could not register, because the
 // set may have other readers too (RFC 7517 §5), and returns the first maxClientKeys of the rest.
 func PublishedKeys(document []byte) ([]jose.JSONWebKey, error) {
+	texts, err := keysIn(document)
+	if err != nil {
+		return nil, err
+	}
+	var keys []jose.JSONWebKey
+	for _, text := range texts {
+		if key, ok := readKey(text); ok && keyFault(key) == "" && len(keys) < maxClientKeys {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// RegisteredKeys reads a JWK Set that a client registers, and passes over the keys that are for something else as PublishedKeys
+// does. What it cannot pass over it leaves for [Client.Faults] to tell: private keys, which nobody should have sent, and all keys
+// if none can be used.
+func RegisteredKeys(document []byte) (*jose.JSONWebKeySet, error) {
+	texts, err := keysIn(document)
+	if err != nil {
+		return nil, err
+	}
+	all, told, usable := []jose.JSONWebKey{}, []jose.JSONWebKey{}, false
+	for _, text := range texts {
+		key, ok := readKey(text)
+		if !ok {
+			continue
+		}
+		all = append(all, key)
+		fault := keyFault(key)
+		usable = usable || fault == ""
+		if fault == "" || !key.IsPublic() {
+			told = append(told, key)
+		}
+	}
+	if !usable {
+		told = all
+	}
+	if len(told) == 0 && len(texts) > 0 {
+		return nil, errors.New("no key in it is for signatures with " + strings.Join(AssertionAlgorithms, ", "))
+	}
+	return &jose.JSONWebKeySet{Keys: told}, nil
+}
+
+// keysIn returns the members of a JWK Set.
+func keysIn(document []byte) ([]json.RawMessage, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(document, &set); err != nil || set.Keys == nil {
 		return nil, errors.New("not a JWK set")
 	}
-	var keys []jose.JSONWebKey
-	for _, text := range set.Keys {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(text) == nil && keyFault(key) == "" && len(keys) < maxClientKeys {
-			keys = append(keys, key)
+	return set.Keys, nil
+}
+
+// readKey reads one key of a set. It is not ok if its kind is not known here, or if its key_ops say that it is not for verifying
+// (RFC 7517 §4.3). Certificates beside it are not read: they prove nothing here, and can be as large as the set.
+func readKey(text json.RawMessage) (key jose.JSONWebKey, ok bool) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil {
+		return key, false
+	}
+	if list, has := members["key_ops"]; has {
+		var ops []string
+		if json.Unmarshal(list, &ops) != nil || !slices.Contains(ops, "verify") {
+			return key, false
 		}
 	}
-	return keys, nil
+	for _, name := range []string{"x5c", "x5u", "x5t", "x5t#S256"} {
+		delete(members, name)
+	}
+	text, err := json.Marshal(members)
+	return key, err == nil && key.UnmarshalJSON(text) == nil
 }
 
 // keyFault describes what is wrong with one key; "" if nothing.

@@ -13,7 +13,7 @@ func (c Client) WantsLogout() bool {
 }
 
 // logoutFaults describes what is wrong with the client's logout URIs.
-func (c Client) logoutFaults() (faults []string) {
+func (c Client) logoutFaults(p Policy) (faults []string) {
 	parse := func(uri string) *url.URL {
 		u, err := url.Parse(uri)
 		if err != nil || !webURL(u) || u.User != nil || strings.Contains(uri, "#") || len(uri) > 2048 || !utf8.ValidString(uri) {
@@ -22,8 +22,11 @@ func (c Client) logoutFaults() (faults []string) {
 		return u
 	}
 	if uri := c.BackchannelLogoutURI; uri != "" {
-		if u := parse(uri); u == nil || u.Scheme != "https" { // even on localhost: package outbound speaks only https
+		switch u := parse(uri); {
+		case u == nil:
 			faults = append(faults, "backchannel_logout_uri must be an https URL without a fragment")
+		case u.Scheme != "https" && !p.Development:
+			faults = append(faults, "backchannel_logout_uri must be https; http on this machine is for an issuer that is so too")
 		}
 	}
 	if uri := c.FrontchannelLogoutURI; uri != "" {

@@ -52,6 +52,9 @@ type Scope struct {
 // StandardScopes are the scopes of OIDC Core §5.4 and §11. All are about a user.
 var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
+// ClaimScopes are the standard scopes that stand for claims about the user (OIDC Core §5.4).
+var ClaimScopes = []string{"profile", "email", "address", "phone"}
+
 // ForMachines reports whether a client may have a scope in its own name: the scope is configured, is not about a user,
 // and has no action class, because no person is present to confirm anything.
 func (p Policy) ForMachines(scope string) bool {
@@ -76,6 +79,8 @@ type Policy struct {
 	Decay         map[string]Decay // by standard acr
 	Resources     map[string]Resource
 	DetailTypes   map[string]DetailType
+	// Development: the issuer is http on this machine, and so may be what clients want to be told at.
+	Development bool
 }
 
 // DefaultDecay follows NIST SP 800-63B-4 §2.2.3 and §2.3.3: AAL2 24 h and 1 h idle, AAL3 12 h and 15 min idle.

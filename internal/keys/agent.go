@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 const (
@@ -196,11 +198,8 @@ func (k *Ring) lookAtAgent(ctx context.Context) error {
 	}
 	var offered []string
 	for _, alg := range Algorithms {
-		_, active := activeOf(stored, alg)
-		for _, key := range held {
-			active = active || agentAlgorithm(key.public) == alg
-		}
-		if active {
+		_, err := unused(stored, held, alg)
+		if _, active := activeOf(stored, alg); active || err == nil {
 			offered = append(offered, alg)
 		}
 	}
@@ -218,14 +217,24 @@ func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load signing keys: %w", err)
 	}
+	return unused(stored, held, alg)
+}
+
+// errNotHeld: the agent holds no key of the algorithm at all.
+var errNotHeld = errors.New("the key agent holds no key of this algorithm")
+
+// unused is the first key of the agent for an algorithm that was never stored.
+func unused(stored []idp.SigningKey, held []*agentKey, alg string) (*agentKey, error) {
 	used := map[string]bool{}
 	for _, key := range stored {
 		used[key.ID] = true
 	}
+	found := false
 	for _, key := range held {
 		if agentAlgorithm(key.public) != alg {
 			continue
 		}
+		found = true
 		public, err := jwkOf(alg, key.public)
 		if err != nil {
 			return nil, err
@@ -233,6 +242,9 @@ func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 		if !used[public.KeyID] {
 			return key, nil
 		}
+	}
+	if !found {
+		return nil, fmt.Errorf("%w: %s", errNotHeld, alg)
 	}
 	return nil, fmt.Errorf("the key agent holds no %s key that has not been used: add one", alg)
 }

@@ -47,7 +47,7 @@ type Config struct {
 }
 
 // Keys is the ring of signing keys that all replicas share through the store: per algorithm one that signs (active), at
-// times one that will (next), and those that did (retired). Keys of an algorithm are made when first needed.
+// times one that will (next), and those that did (retired). The first keys are made by Prepare, or when needed without it.
 type Ring struct {
 	cfg     Config
 	loading sync.Mutex // one reload at a time
@@ -112,13 +112,21 @@ func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 	return nil, fmt.Errorf("no active %s key after making one", alg)
 }
 
-// Prepare makes the first key of the default algorithm, so that the JWKS is never empty.
+// Prepare makes the first key of each algorithm that is announced. A client that keeps the JWKS, as all do, must find the key
+// of the first token in it.
 func (k *Ring) Prepare(ctx context.Context) error {
 	if err := k.lookAtAgent(ctx); err != nil {
 		return err
 	}
-	_, err := k.Signer(ctx, ES256)
-	return err
+	if _, err := k.Signer(ctx, ES256); err != nil { // which everything needs, whatever the agent holds
+		return err
+	}
+	for _, alg := range k.Algorithms() {
+		if _, err := k.Signer(ctx, alg); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // JWKS returns the published keys as a JWK Set.

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -78,6 +80,45 @@ func TestKeysAreSealedInTheStoreAndOpenOnlyUnderTheOperatorsKey(t *testing.T) {
 	}
 }
 
+// algorithmsOf lists the alg of each published key.
+func algorithmsOf(t testing.TB, k *Ring) (algs []string) {
+	t.Helper()
+	text, err := k.JWKS(t.Context())
+	check(t, err)
+	var set struct {
+		Keys []jose.JSONWebKey `json:"keys"`
+	}
+	check(t, json.Unmarshal(text, &set))
+	for _, key := range set.Keys {
+		algs = append(algs, key.Algorithm)
+	}
+	slices.Sort(algs)
+	return algs
+}
+
+// A client keeps the JWKS for a while: a key that is made with the first token it signs is not in there.
+func TestEveryAnnouncedAlgorithmHasAPublishedKeyFromTheStart(t *testing.T) {
+	db := storetest.Open(t)
+	ring := newKeys(t, db, wrapper(t, 1))
+	check(t, ring.Prepare(t.Context()))
+	before, err := ring.JWKS(t.Context())
+	check(t, err)
+	if got := algorithmsOf(t, ring); !slices.Equal(got, Algorithms) {
+		t.Fatalf("published %v, announced %v", got, Algorithms)
+	}
+	for _, alg := range ring.Algorithms() {
+		_, err := ring.Signer(t.Context(), alg)
+		check(t, err)
+	}
+	other := newKeys(t, db, wrapper(t, 1))
+	check(t, other.Prepare(t.Context()))
+	after, err := other.JWKS(t.Context())
+	check(t, err)
+	if !bytes.Equal(before, after) {
+		t.Errorf("another key was made later:\n%s\n%s", before, after)
+	}
+}
+
 func TestReplicasThatNeedAFirstKeyAtOnceAgreeOnOne(t *testing.T) {
 	db := storetest.Open(t)
 	w := wrapper(t, 1)
@@ -103,7 +144,8 @@ func TestReplicasThatNeedAFirstKeyAtOnceAgreeOnOne(t *testing.T) {
 func TestTwoReplicasThatAnnounceAKeyAtOnceEndWithOne(t *testing.T) {
 	db := storetest.Open(t)
 	ring := newKeys(t, db, wrapper(t, 1))
-	check(t, ring.Prepare(t.Context()))
+	_, err := ring.Signer(t.Context(), ES256)
+	check(t, err)
 	for range 2 {
 		next, err := ring.make(t.Context(), ES256, idp.KeyNext, time.Now())
 		check(t, err)
@@ -122,8 +164,10 @@ func TestAReplicaLearnsOfNewKeysWithinFiveSeconds(t *testing.T) {
 		db := storetest.Open(t)
 		w := wrapper(t, 1)
 		here, there := newKeys(t, db, w), newKeys(t, db, w)
-		check(t, here.Prepare(t.Context()))
-		check(t, there.Prepare(t.Context()))
+		for _, ring := range []*Ring{here, there} {
+			_, err := ring.Signer(t.Context(), ES256)
+			check(t, err)
+		}
 		s, err := here.Signer(t.Context(), EdDSA)
 		check(t, err)
 		before := db.RoundTrips()

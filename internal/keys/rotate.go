@@ -35,7 +35,7 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 	for _, alg := range Algorithms {
 		active, ok := activeOf(stored, alg)
 		if !ok {
-			continue // never used: made when it is
+			continue // not announced
 		}
 		next, announced := oldest(stored, alg, idp.KeyNext)
 		for _, key := range stored { // a lost race left a second one
@@ -44,7 +44,9 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 			}
 		}
 		if force && !announced {
-			if next, err = k.announce(ctx, alg, now); err != nil {
+			if next, err = k.announce(ctx, alg, now); signsOn(alg, err) {
+				continue
+			} else if err != nil {
 				failed = append(failed, err) // the others need not wait for a key that an agent lacks
 				continue
 			}
@@ -56,7 +58,7 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 			changed = append(changed, next)
 			retire(active, k.cfg.Keep)
 		case age >= k.cfg.Every-k.cfg.Ahead && !announced:
-			if _, err := k.announce(ctx, alg, now); err != nil {
+			if _, err := k.announce(ctx, alg, now); err != nil && !signsOn(alg, err) {
 				failed = append(failed, err)
 			}
 		}
@@ -71,6 +73,10 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 	_, err = k.load(ctx)
 	return errors.Join(append(failed, err)...)
 }
+
+// signsOn reports whether a key may stay because there is no other to replace it: the one of the time before the agent, of an
+// algorithm that the agent holds no key of. Nobody may be using it, and an error with each run would hide those that matter.
+func signsOn(alg string, err error) bool { return alg != ES256 && errors.Is(err, errNotHeld) }
 
 // announce makes and publishes the key that will sign next.
 func (k *Ring) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {

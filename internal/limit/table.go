@@ -49,7 +49,7 @@ var (
 
 // Limits of clients that introduce themselves.
 var (
-	Registrations    = Limit{Name: "register", What: "dynamic registrations without a live initial access token", Per: "network", Most: 20, Window: time.Hour, Beyond: "429"}
+	Registrations    = Limit{Name: "register", What: "dynamic registrations without a live initial access token", Per: "network", Most: 20, Window: time.Hour, Beyond: "429; `registration-limit` changes both"}
 	AllRegistrations = Limit{
 		Name: "register-all", What: "dynamic registrations without a live initial access token", Per: "everybody", Most: 500, Window: time.Hour,
 		Beyond: "429",

@@ -301,7 +301,7 @@ func facts(changes ...change) Facts {
 		Policy: idp.Policy{Decay: idp.DefaultDecay(), ActionClasses: map[string]idp.ActionClass{
 			"payments": {Name: "payments", Window: 5 * time.Minute}, "limits": {Name: "limits", Window: 5 * time.Minute},
 			"shared": {Name: "shared", Window: 5 * time.Minute, Shared: true},
-			"keys": {Name: "keys", ACR: "phrh", Window: 5 * time.Minute},
+			"keys":   {Name: "keys", ACR: "phrh", Window: 5 * time.Minute},
 		}},
 		Now: noon,
 	}

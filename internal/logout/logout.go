@@ -162,6 +162,7 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 	case uri == "":
 		return l, nil
 	case !slices.Contains(client.PostLogoutRedirectURIs, uri):
+		web.Note(r.Context(), slog.String("client", client.ID), oauth.SentURI("post_logout_redirect_uri_sent", uri))
 		return logout{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("post_logout_redirect_uri not registered"))
 	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has confirmed where that leads
 		return l, nil

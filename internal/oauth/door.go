@@ -30,6 +30,7 @@ type Door struct {
 // Handle returns a handler that runs the guard and then the endpoint.
 func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		oneBlank(r)
 		call := &Call{Sender: SenderOf(r)}
 		if origin := r.Header.Get("Origin"); g.Scripts && origin != "" {
 			if preflight(w, r) {
@@ -53,7 +54,19 @@ func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	}
 }
 
-// NoStore keeps a response out of caches (RFC 6749 §5.1).
+// oneBlank leaves one blank after the scheme of the Authorization header. Any number is allowed (RFC 9110 §11.4), and neither the
+// library nor net/http takes more than one.
+func oneBlank(r *http.Request) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return
+	}
+	if scheme, rest, ok := strings.Cut(values[0], " "); ok && strings.HasPrefix(rest, " ") {
+		r.Header.Set("Authorization", scheme+" "+strings.TrimLeft(rest, " "))
+	}
+}
+
+// NoStore keeps an answer out of caches (RFC 6749 §5.1).
 func NoStore(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")

@@ -110,11 +110,11 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // readCredentials rejects a request with no client authentication, two of them, or a malformed one.
 func readCredentials(r *http.Request) (Credentials, *Error) {
-	form, header := r.PostForm, r.Header.Get("Authorization")
+	form, header := r.PostForm, r.Header.Get("Authorization") // a parameter without a value is none (RFC 6749 §3.2)
 	in := Credentials{ClientID: form.Get("client_id"), Secret: form.Get("client_secret")}
-	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+	if form.Get("client_assertion") != "" || form.Get("client_assertion_type") != "" {
 		switch {
-		case header != "" || form.Has("client_secret"): // RFC 6749 §2.3
+		case header != "" || in.Secret != "": // RFC 6749 §2.3
 			return in, InvalidRequest("more than one client authentication")
 		case form.Get("client_assertion") == "" || form.Get("client_assertion_type") != assertionType:
 			return in, InvalidClient()
@@ -128,7 +128,7 @@ func readCredentials(r *http.Request) (Credentials, *Error) {
 		}
 		return in, nil
 	}
-	if form.Has("client_secret") { // RFC 6749 §2.3
+	if in.Secret != "" { // RFC 6749 §2.3
 		return in, InvalidRequest("more than one client authentication")
 	}
 	id, secret, ok := r.BasicAuth()
@@ -146,7 +146,8 @@ func readCredentials(r *http.Request) (Credentials, *Error) {
 	if in.ClientID != "" && in.ClientID != name {
 		return in, InvalidRequest("client_id and the Authorization header name different clients")
 	}
-	return Credentials{ClientID: name, Secret: password, Basic: true}, nil
+	// Without a password the header says who it is, as client_id does, and proves nothing.
+	return Credentials{ClientID: name, Secret: password, Basic: password != ""}, nil
 }
 
 // bearer rejects a request with no access token, or with two (RFC 6750 §2).

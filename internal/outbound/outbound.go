@@ -21,6 +21,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 const (
@@ -42,6 +44,8 @@ type Config struct {
 	Networks []netip.Prefix // allowed although they are not public
 	Hosts    []string       // host names allowed whatever they resolve to, in lower case
 	Roots    *x509.CertPool // nil: those of the system
+	// Development lets Post speak http to loopback hosts, and reach only this machine that way.
+	Development bool
 }
 
 // A Client is safe for concurrent use. It keeps no connections or cookies, and ignores proxy settings.
@@ -49,6 +53,7 @@ type Client struct {
 	config Config
 	get    *http.Client
 	direct *http.Client // follows no redirect
+	local  *http.Client // likewise, and reaches this machine alone
 }
 
 // New returns a Client.
@@ -65,6 +70,9 @@ func New(c Config) *Client {
 	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
 	stop := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: stop}
+	here := transport.Clone()
+	here.DialContext = (&net.Dialer{Control: guardLocal}).DialContext
+	client.local = &http.Client{Transport: here, Timeout: timeout, CheckRedirect: stop}
 	return client
 }
 
@@ -112,7 +120,11 @@ func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept
 // Post sends a body and returns the status of the response, whatever it is. It does not follow redirects. Every error
 // is ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
-	resp, err := c.send(ctx, c.direct, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
+	client := c.direct
+	if u, err := url.Parse(address); err == nil && c.config.Development && u.Scheme == "http" && idp.Loopback(u.Hostname()) {
+		client = c.local
+	}
+	resp, err := c.send(ctx, client, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
 	if err != nil {
 		return 0, err
 	}
@@ -124,7 +136,7 @@ func (c *Client) send(
 	ctx context.Context, client *http.Client, method, address string, header http.Header, body []byte,
 ) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil || len(address) > maxURL || !fetchable(r.URL) {
+	if err != nil || len(address) > maxURL || !fetchable(r.URL) && client != c.local {
 		return nil, failed("not an https address")
 	}
 	header.Set("User-Agent", "Stepward")
@@ -182,6 +194,15 @@ func (c *Client) guard(_, address string, _ syscall.RawConn) error {
 		}
 	}
 	return errAddress
+}
+
+// guardLocal allows connections only to this machine.
+func guardLocal(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || !at.Addr().Unmap().IsLoopback() {
+		return errAddress
+	}
+	return nil
 }
 
 // reasonOf describes an error of net/http without repeating any of its text.

@@ -52,6 +52,33 @@ func TestADocumentIsFetchedWhole(t *testing.T) {
 	}
 }
 
+func TestInDevelopmentThisMachineIsToldOverHTTP(t *testing.T) {
+	told := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told++
+		http.Redirect(w, r, "http://example.com/", http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(srv.Close)
+	dev := New(Config{Development: true})
+	if status, err := dev.Post(t.Context(), srv.URL, "text/plain", nil); err != nil || status != 307 || told != 1 {
+		t.Errorf("%d %v, told %d times", status, err, told)
+	}
+	if _, err := New(Config{}).Post(t.Context(), srv.URL, "text/plain", nil); !errors.Is(err, ErrFailed) {
+		t.Errorf("elsewhere: %v", err)
+	}
+	if _, err := dev.Get(t.Context(), srv.URL, "*/*", 10); !errors.Is(err, ErrFailed) {
+		t.Errorf("nothing is fetched that way: %v", err)
+	}
+	for _, address := range []string{"http://192.0.2.1/", "http://example.com/", "http://localhost.example.com/"} {
+		if _, err := dev.Post(t.Context(), address, "text/plain", nil); err == nil || !strings.Contains(err.Error(), "not an https address") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if guardLocal("tcp", "192.0.2.1:80", nil) == nil || guardLocal("tcp", "[::1]:80", nil) != nil {
+		t.Error("a name of this machine that leads elsewhere is followed")
+	}
+}
+
 func TestOnlyHTTPSIsFetched(t *testing.T) {
 	client := New(Config{})
 	for _, address := range []string{

@@ -417,7 +417,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 		{"nothing", form("client_id", c.ID), nil, 401, "invalid_client"},
 		{"assertion and header", withAssertion(form(), text()), basic(c), 400, "invalid_request"},
 		{"assertion and secret", withAssertion(form("client_secret", "x"), text()), nil, 400, "invalid_request"},
-		{"assertion and empty secret", withAssertion(form("client_secret", ""), text()), nil, 400, "invalid_request"},
+		{"assertion and empty secret, which is none", withAssertion(form("client_secret", ""), text()), nil, 400, "invalid_grant"},
 		{"no type", form("client_assertion", text()), nil, 401, "invalid_client"},
 		{"another type", form("client_assertion", text(), "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"), nil, 401, "invalid_client"},
 		{"a type and no assertion", form("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), nil, 401, "invalid_client"},

@@ -90,7 +90,7 @@ var badRequests = []struct {
 	{"an unknown prompt", []string{"prompt", "dance"}, "invalid_request"},
 	{"a negative max_age", []string{"max_age", "-1"}, "invalid_request"},
 	{"a max_age in words", []string{"max_age", "soon"}, "invalid_request"},
-	{"a max_age that overflows", []string{"max_age", "99999999999"}, "invalid_request"},
+	{"a max_age with a sign", []string{"max_age", "+5"}, "invalid_request"},
 	{"a scope the client may not have", []string{"scope", "openid accounts"}, "invalid_scope"},
 	{"no scope", []string{"scope", ""}, "invalid_scope"},
 	{"a request object", []string{"request", "eyJ"}, "invalid_request_object"},

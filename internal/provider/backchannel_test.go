@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/logout"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -76,6 +78,24 @@ func (h *house) listening(at *listener, change ...func(*idp.Client)) idp.Client 
 func (h *house) tell(c idp.Client) {
 	h.t.Helper()
 	check(h.t, h.provider.logouts.Tell(context.Background(), c.ID))
+}
+
+func TestInDevelopmentAnApplicationOnThisMachineHearsOfALogout(t *testing.T) {
+	heard := 0
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard++ }))
+	t.Cleanup(app.Close)
+	h := open(t, full, func(c *Config) {
+		c.Policy.Development, c.Outbound = true, outbound.New(outbound.Config{Development: true})
+	})
+	c := h.addClient(func(c *idp.Client) { c.BackchannelLogoutURI = app.URL + "/out" })
+	if faults := c.Faults(h.config.Policy); len(faults) > 0 {
+		t.Error(faults)
+	}
+	_, tok := h.signIn(c, h.addUser())
+	h.endSession("id_token_hint", tok["id_token"].(string))
+	if h.tell(c); heard != 1 {
+		t.Errorf("heard %d times", heard)
+	}
 }
 
 func TestALogoutTokenIsByTheBook(t *testing.T) {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,14 @@ func (h *house) registered(says string) map[string]any {
 		h.t.Fatalf("register: %d %s", r.StatusCode, r.body)
 	}
 	return r.json(h.t)
+}
+
+// registrationToken makes an initial access token.
+func (h *house) registrationToken() string {
+	h.t.Helper()
+	token, now := idp.NewSecret(), time.Now()
+	check(h.t, h.db.PutRegistrationToken(context.Background(), token.Hash(), 1, now, now.Add(time.Hour)))
+	return token.Reveal()
 }
 
 // manage is a request to a client's own registration.
@@ -408,6 +417,14 @@ func TestRegistrationsAreLimited(t *testing.T) {
 		}
 		wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 	})
+}
+
+func TestTheLimitOfRegistrationsIsASetting(t *testing.T) {
+	h := open(t, full, func(c *Config) { c.Registration.Most = 2 })
+	for range 2 {
+		h.registered(plainClient)
+	}
+	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 }
 
 func TestTheUseOfADynamicClientIsNotedOnceADay(t *testing.T) {

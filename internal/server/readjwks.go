@@ -1,11 +1,12 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // ReadJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
@@ -14,9 +15,9 @@ func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read JWK set: %w", err)
 	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, of keys that are known here: %w`, path, err)
+	set, err := idp.RegisteredKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, with keys that can be used here: %w`, path, err)
 	}
-	return &set, nil
+	return set, nil
 }

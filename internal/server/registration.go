@@ -9,7 +9,9 @@ import (
 
 // registrationOf is what the settings say about applications that register themselves.
 func registrationOf(cfg *config.Config) (client.Registration, error) {
-	r := client.Registration{Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes}
+	r := client.Registration{
+		Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes, Policy: cfg.RegistrationPolicy, Most: cfg.RegistrationLimit,
+	}
 	if cfg.StatementJWKSPath == "" {
 		return r, nil
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/internal/mail"
-	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
@@ -135,6 +134,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err != nil {
 		return nil, err
 	}
+	fetch, err := OutboundOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	var mtlsOrigin string
 	if cfg.MTLSOrigin != nil {
 		mtlsOrigin = cfg.MTLSOrigin.String()
@@ -143,7 +146,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.Keys,
 		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
-		Outbound:   OutboundOf(cfg), SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
+		Outbound:   fetch, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
 		ClientDocuments: cfg.ClientDocuments,
 	})
 	if err != nil {
@@ -251,11 +254,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	return nil
-}
-
-// OutboundOf is the one way by which we fetch what clients name.
-func OutboundOf(cfg *config.Config) *outbound.Client {
-	return outbound.New(outbound.Config{Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts})
 }
 
 func footer(cfg *config.Config) []web.Link {

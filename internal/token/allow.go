@@ -57,10 +57,11 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 	}
 	scopes, details := f.Scopes, f.Details
 	if len(w.scopes) > 0 {
-		if oauth.Beyond(w.scopes, scopes) {
+		wanted := s.cfg.Catalog.Reachable(w.scopes, f.Resources) // as authorize did
+		if len(wanted) == 0 || oauth.Beyond(wanted, scopes) {
 			return oauth.Refuse("invalid_scope", "more was asked for than was granted")
 		}
-		scopes = w.scopes
+		scopes = wanted
 	}
 	if len(w.details) > 0 {
 		if !w.details.Within(details) {
@@ -86,6 +87,7 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 		return errClosed
 	}
 	is.openID = slices.Contains(scopes, oauth.ScopeOpenID)
+	is.inID = slices.DeleteFunc(slices.Clone(c.IDTokenClaims), func(s string) bool { return !slices.Contains(scopes, s) })
 	is.scopes, is.details = open.Scopes, open.Details
 	format, ttl := cmp.Or(c.AccessFormat, idp.FormatJWT), c.AccessTTL
 	if len(named) == 0 {

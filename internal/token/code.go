@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
@@ -41,6 +42,7 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	}
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
+		web.Note(ctx, oauth.SentURI("redirect_uri_sent", r.Form.Get("redirect_uri")))
 		return nil, oauth.InvalidGrant("the code was issued to another client or for another redirect_uri")
 	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
 		return nil, oauth.InvalidGrant("code_verifier does not fit code_challenge")

@@ -42,7 +42,10 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if is.Wish, err = s.Wish(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.Wish.scopes = oauth.Words(r.Form.Get("scope"))
+	is.Wish.scopes = s.cfg.Catalog.Known(oauth.Words(r.Form.Get("scope")))
+	if len(is.Wish.scopes) == 0 && strings.TrimSpace(r.Form.Get("scope")) != "" {
+		return nil, oauth.Refuse("invalid_scope", "no scope that is known here")
+	}
 	if oauth.Beyond(is.Wish.scopes, c.Scopes) { // told before the token is used up
 		return nil, oauth.Refuse("invalid_scope", "more was asked for than was granted")
 	}

@@ -89,6 +89,7 @@ type Issue struct {
 	audience     oauth.Audience   // likewise
 	details      idp.Details      // likewise
 	openID       bool             // there is an ID token
+	inID         []string         // scopes whose claims stand in it
 	expires      time.Time        // of the access token
 	confirmation idp.Confirmation // what the access token is bound to
 	opaque       idp.Secret       // the access token itself, if it is opaque
@@ -224,7 +225,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		AtHash:   is.id.AtHash(resp.AccessToken),
 		UserClaims: access.ClaimsOf(u, func(claim string) bool {
 			_, ok := asked[claim]
-			return ok
+			return ok || slices.Contains(is.inID, access.ScopeOf[claim])
 		}),
 	})
 	if err != nil {

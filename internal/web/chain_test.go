@@ -104,6 +104,19 @@ func text(t *testing.T, r *http.Response) string {
 
 const form = "application/x-www-form-urlencoded"
 
+func TestAPrefetchReachesNoPage(t *testing.T) {
+	_, browser, _, _ := stage(t, nil)
+	for header, value := range map[string]string{"Sec-Purpose": "prefetch;prerender", "Purpose": "prefetch", "X-Moz": "prefetch"} {
+		r := ask(browser, "GET", "/error", "", header, value)
+		if r.StatusCode != http.StatusForbidden || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %v", header, r.StatusCode, r.Header)
+		}
+	}
+	if r := ask(browser, "GET", "/error", "", "Sec-Purpose", "else"); r.StatusCode != http.StatusInternalServerError {
+		t.Errorf("another purpose: %d", r.StatusCode)
+	}
+}
+
 func TestOtherSitesCannotMakeABrowserChangeAnything(t *testing.T) {
 	_, browser, protocol, _ := stage(t, nil)
 	for _, c := range []struct {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -84,10 +85,26 @@ func New(c Config) (*Shell, error) {
 // Handle mounts h and turns its error into a page, or into JSON for a script.
 func (s *Shell) Handle(mux *http.ServeMux, pattern string, h Handler) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if prefetch(r) {
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusForbidden) // then the browser comes again when somebody follows the link
+			return
+		}
 		if err := h(w, r); err != nil {
 			s.Fail(w, r, err)
 		}
 	})
+}
+
+// prefetch reports whether a browser only guesses that somebody will come. A link may sign out, or answer a request that is
+// answered once, and nobody has followed it yet.
+func prefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} { // Fetch, old Chrome and Safari, old Firefox
+		if strings.HasPrefix(strings.ToLower(r.Header.Get(name)), "prefetch") {
+			return true
+		}
+	}
+	return false
 }
 
 // Mount adds the routes that belong to the house itself: static files, the icon, the way to the account pages, and where

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/outbound"
+)
+
+// OutboundOf is the one way by which we fetch what clients name, and tell them of logouts.
+func OutboundOf(cfg *config.Config) (*outbound.Client, error) {
+	roots, err := outboundRoots(cfg.OutboundCAPath)
+	if err != nil {
+		return nil, err
+	}
+	return outbound.New(outbound.Config{
+		Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts, Roots: roots, Development: cfg.Insecure(),
+	}), nil
+}
+
+// outboundRoots are the system's roots and those of a file; nil without a file: the system's.
+func outboundRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("outbound-ca-path: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil { // there are none
+		roots = x509.NewCertPool()
+	}
+	for n := 0; ; n++ {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			if n == 0 {
+				return nil, fmt.Errorf("outbound-ca-path: %s has no PEM certificate", path)
+			}
+			return roots, nil
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("outbound-ca-path: block %d of %s is not a certificate", n+1, path)
+		}
+		roots.AddCert(cert)
+	}
+}
