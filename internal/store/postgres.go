@@ -188,6 +188,12 @@ func (p *postgres) migrate(ctx context.Context) error {
 
 func (p *postgres) ping(ctx context.Context) error { return p.translate(ctx, p.pool.Ping(ctx)) }
 
+func (p *postgres) now(ctx context.Context) (time.Time, error) {
+	var now int64
+	err := p.pool.QueryRow(ctx, "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").Scan(&now)
+	return time.UnixMilli(now).UTC(), p.translate(ctx, err)
+}
+
 func (p *postgres) close() error {
 	p.pool.Close()
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -168,6 +169,9 @@ func (e *embedded) ping(ctx context.Context) error {
 	}
 	return e.translate(ctx, e.reader.PingContext(ctx))
 }
+
+// now: SQLite runs in this process, so this process's clock is its clock.
+func (e *embedded) now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
 // close closes the readers first: the last connection to leave folds the WAL into the file.
 func (e *embedded) close() error {

@@ -61,6 +61,8 @@ type conn interface {
 	// migrate brings the schema up to date while no other process does.
 	migrate(ctx context.Context) error
 	ping(ctx context.Context) error
+	// now is the database's clock.
+	now(ctx context.Context) (time.Time, error)
 	close() error
 }
 
