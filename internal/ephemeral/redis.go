@@ -208,5 +208,14 @@ func (s *Redis) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Now implements Store.
+func (s *Redis) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, unavailable(err)
+	}
+	return now.UTC(), nil
+}
+
 // Close implements Store.
 func (s *Redis) Close() error { return s.client.Close() }

@@ -268,6 +268,9 @@ func (s *SQLite) members(key string, now int64) (members []string, err error) {
 	return members, rows.Err()
 }
 
+// Now implements Store: the file has no clock but this process's.
+func (s *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
+
 // RoundTrips implements Store.
 func (s *SQLite) RoundTrips() int64 { return s.trips.Load() }
 
