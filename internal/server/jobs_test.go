@@ -210,4 +210,3 @@ func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
 		t.Errorf("%d events are left, %v", len(left), err)
 	}
 }
-

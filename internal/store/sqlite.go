@@ -86,6 +86,11 @@ func source(path string, options ...string) string {
 
 func (e *embedded) backend() string { return "sqlite" }
 
+// limit sets none: busy_timeout bounds the only wait.
+func (e *embedded) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return ctx, func() {}
+}
+
 func (e *embedded) query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
 	rows, err := e.reader.QueryContext(ctx, text, normalise(args)...)
 	if err != nil {

@@ -24,6 +24,8 @@ type Config struct {
 	Shared bool
 	// EventRetention is how long events and authentications are kept; zero: 400 days, a year and the time to notice.
 	EventRetention time.Duration
+	// StatementTimeout is how long a statement may take on Postgres; zero: as long as it needs, for the operator's commands.
+	StatementTimeout time.Duration
 }
 
 // Errors of this package, beside those of idp.
@@ -52,6 +54,8 @@ type DB struct {
 // conn is what both engines offer, in pgx idiom. Its methods translate what their drivers say.
 type conn interface {
 	backend() string
+	// limit bounds how long one call of the methods below may take.
+	limit(ctx context.Context) (context.Context, context.CancelFunc)
 	// query runs one statement that changes nothing. Errors also come from the rows: pass them to translate.
 	query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	// run executes a batch in one transaction; on Postgres that is one round trip.
@@ -74,7 +78,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	var err error
 	if c.URL != "" {
-		db.conn, err = openPostgres(ctx, c.URL)
+		db.conn, err = openPostgres(ctx, c.URL, c.StatementTimeout)
 	} else {
 		db.conn, err = openSQLite(ctx, c.Dir, c.Shared)
 	}
@@ -90,6 +94,8 @@ func (db *DB) Backend() string { return db.conn.backend() }
 // Ping reports whether the store can be reached: nil or idp.ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
 	db.roundTrips.Add(1)
+	ctx, cancel := db.conn.limit(ctx)
+	defer cancel()
 	return stepErr("ping store", db.conn.ping(ctx))
 }
 
@@ -103,6 +109,8 @@ func (db *DB) Close() error { return stepErr("close store", db.conn.close()) }
 // list collects the rows of a statement that changes nothing.
 func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	db.roundTrips.Add(1)
+	ctx, cancel := db.conn.limit(ctx)
+	defer cancel()
 	rows, err := db.conn.query(ctx, sql, args...)
 	if err != nil {
 		return nil, stepErr(step, db.conn.translate(ctx, err))
@@ -114,6 +122,8 @@ func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T]
 // one is list for at most one row; idp.ErrNotFound if there is none.
 func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
 	db.roundTrips.Add(1)
+	ctx, cancel := db.conn.limit(ctx)
+	defer cancel()
 	rows, err := db.conn.query(ctx, sql, args...)
 	if err != nil {
 		return *new(T), stepErr(step, db.conn.translate(ctx, err))
@@ -125,6 +135,8 @@ func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T],
 // run executes a batch.
 func (db *DB) run(ctx context.Context, step string, b *batch) error {
 	db.roundTrips.Add(1)
+	ctx, cancel := db.conn.limit(ctx)
+	defer cancel()
 	return stepErr(step, db.conn.run(ctx, b))
 }
 

@@ -1,0 +1,5 @@
+package store
+
+var Dialer = dialer
+
+const TCPUserTimeout = tcpUserTimeout
