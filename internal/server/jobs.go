@@ -42,7 +42,8 @@ func (s *Server) repeat(ctx context.Context, j job, holder string) {
 	tick := time.NewTicker(j.every)
 	defer tick.Stop()
 	for {
-		if err := s.once(ctx, j, holder); err != nil && ctx.Err() == nil {
+		// That a store is away is told once, by the store.
+		if err := s.once(ctx, j, holder); err != nil && ctx.Err() == nil && !errors.Is(err, idp.ErrUnavailable) {
 			s.log.Error("job", "name", j.name, "error", err)
 		}
 		select {

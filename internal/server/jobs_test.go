@@ -210,3 +210,22 @@ func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
 		t.Errorf("%d events are left, %v", len(left), err)
 	}
 }
+
+func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
+	var log diary
+	redis := ephemeraltest.StartRedis(t)
+	s := newServer(t, log.logger(), "STEPWARD_DATABASE_URL="+storetest.PostgresURL(t), "STEPWARD_REDIS_URL="+redis.URL,
+		"STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	redis.Stop()
+	for range 20 {
+		if got := status(s, "/login?i=x"); got != http.StatusServiceUnavailable {
+			t.Fatal(got)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	s.RunJobs(ctx)
+	cancel()
+	if away, errs, warnings := log.lines("store is away"), log.lines("level=ERROR"), log.lines("level=WARN"); away != 1 || errs != 1 || warnings != 0 {
+		t.Errorf("%d lines, %d errors, %d warnings:\n%s", away, errs, warnings, log.text.String())
+	}
+}

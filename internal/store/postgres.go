@@ -152,7 +152,7 @@ func (p *postgres) send(ctx context.Context, b *batch) error {
 }
 
 // errRetry marks a transaction that the server undid for the sake of another one.
-var errRetry = fmt.Errorf("%w: transaction undone", idp.ErrUnavailable)
+var errRetry = fmt.Errorf("%w: transaction undone", errBusy)
 
 func (p *postgres) translate(ctx context.Context, err error) error {
 	switch {
@@ -174,7 +174,7 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
 			return errRetry
 		case pg.Code == "57014" && ctx.Err() == nil: // query_canceled: the statement timeout
-			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
+			return fmt.Errorf("%w: %v", errBusy, err)
 		case unavailable(pg.Code):
 			p.pool.Reset()
 			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)

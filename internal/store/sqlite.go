@@ -157,7 +157,9 @@ func (e *embedded) translate(ctx context.Context, err error) error {
 		}
 	case lib.SQLITE_INTERRUPT:
 		return translateOther(ctx, err, true)
-	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return fmt.Errorf("%w: %v", errBusy, err)
+	case lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
 	}
 	return fmt.Errorf("sqlite: %v", err)

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -21,7 +23,8 @@ import (
 // A wire stands between the store and Postgres. It counts turns, that is how often the client spoke after the server had,
 // it can be cut, and it can swallow what is sent, as a dead host does.
 type wire struct {
-	dir      string // of its socket
+	log      bytes.Buffer // of the store
+	dir      string       // of its socket
 	server   string
 	listener net.Listener
 
@@ -124,7 +127,8 @@ func wiredWith(t *testing.T, connections int, timeout time.Duration) (*store.DB,
 	query.Set("host", w.dir)
 	query.Set("pool_max_conns", fmt.Sprint(connections))
 	u.RawQuery = query.Encode()
-	db, err := store.Open(t.Context(), store.Config{URL: u.String(), StatementTimeout: timeout})
+	log := slog.New(slog.NewTextHandler(&w.log, nil))
+	db, err := store.Open(t.Context(), store.Config{URL: u.String(), StatementTimeout: timeout, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +220,15 @@ func TestALostConnectionIsUnavailableUntilItIsBack(t *testing.T) {
 	w.mend(t)
 	if err := ask(); err != nil {
 		t.Fatal(err)
+	}
+	for begin := time.Now(); strings.Count(w.log.String(), "\n") < 2 && time.Since(begin) < 5*time.Second; {
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away, back, _ := strings.Cut(w.log.String(), "\n")
+	if !strings.Contains(away, "store is away") || !strings.Contains(back, "store is back") || strings.Count(back, "\n") != 1 {
+		t.Errorf("the log:\n%s", w.log.String())
 	}
 }
 
