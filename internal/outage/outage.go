@@ -1,8 +1,10 @@
-// Package outage tells the log when a store goes away and when it is back: a line each, however many requests meet it.
+// Package outage notices that a store goes away: on its connections, and for the log, which gets a line then and one when the
+// store is back, however many requests meet it.
 package outage
 
 import (
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,9 @@ import (
 
 // calm is how long after a failure an answer means that the store is back. While some calls fail and some succeed it is not.
 const calm = time.Second
+
+// keepAlive notices within half a minute that the server of an idle connection is gone.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // A Watch follows one store. It may be used by any number of goroutines.
 type Watch struct {

@@ -19,13 +19,11 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // minPostgres is the oldest major version that the suite is run against; those before it are no longer maintained.
 const minPostgres = 15
-
-// keepAlive notices within half a minute that the server of an idle connection is gone.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // silence is how much longer than a statement may take the client waits for an answer. After that the server, or the way to it, is
 // taken for gone.
@@ -60,7 +58,7 @@ func openPostgres(ctx context.Context, url string, timeout time.Duration) (*post
 		config.ConnConfig.RuntimeParams["application_name"] = "stepward"
 	}
 	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second)) // of a connection that was idle, before it is used
-	config.ConnConfig.DialFunc = dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
+	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
 	if timeout > 0 {
 		// Not a parameter of the connection: poolers refuse those that they do not know, and migrate must have none.
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {

@@ -1,4 +1,4 @@
-package store
+package outage
 
 import (
 	"net"
@@ -9,9 +9,9 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT of linux/tcp.h, which package syscall does not name.
 const tcpUserTimeout = 0x12
 
-// dialer returns a dialer whose connections break when sent data is not acknowledged within a time. Without that the kernel
+// Dialer returns a dialer whose connections break when sent data is not acknowledged within a time. Without that the kernel
 // sends it again for a quarter of an hour to a server that is gone.
-func dialer(unacknowledged time.Duration) *net.Dialer {
+func Dialer(unacknowledged time.Duration) *net.Dialer {
 	return &net.Dialer{Timeout: unacknowledged, KeepAliveConfig: keepAlive, Control: func(network, _ string, c syscall.RawConn) error {
 		if network == "unix" {
 			return nil

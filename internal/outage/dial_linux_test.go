@@ -1,12 +1,10 @@
-package store_test
+package outage
 
 import (
 	"net"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/stepward/stepward/internal/store"
 )
 
 func TestUnacknowledgedDataBreaksAConnection(t *testing.T) {
@@ -15,7 +13,7 @@ func TestUnacknowledgedDataBreaksAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c, err := store.Dialer(6*time.Second).Dial("tcp", l.Addr().String())
+	c, err := Dialer(6*time.Second).Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +28,7 @@ func TestUnacknowledgedDataBreaksAConnection(t *testing.T) {
 		}
 		return value
 	}
-	if timeout, alive := option(syscall.IPPROTO_TCP, store.TCPUserTimeout), option(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); timeout != 6000 || alive != 1 {
+	if timeout, alive := option(syscall.IPPROTO_TCP, tcpUserTimeout), option(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); timeout != 6000 || alive != 1 {
 		t.Errorf("TCP_USER_TIMEOUT %d ms, SO_KEEPALIVE %d", timeout, alive)
 	}
 }

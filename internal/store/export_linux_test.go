@@ -1,5 +1,0 @@
-package store
-
-var Dialer = dialer
-
-const TCPUserTimeout = tcpUserTimeout
