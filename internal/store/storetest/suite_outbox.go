@@ -115,6 +115,7 @@ var outboxCases = map[string]func(*fixture){
 		f.same(must2(f.Lease(f.ctx, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
 		f.same(must2(f.Lease(f.ctx, "rotate", "other", 2*time.Minute, f.now))(f), true)
 		f.same(must2(f.Lease(f.ctx, "rotate", "third", 2*time.Minute, f.now))(f), false)
+		f.same(must2(f.Lease(f.ctx, "rotate", "who read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
 	},
 	"the database tells its time": func(f *fixture) {
 		before := time.Now().Add(-time.Millisecond)
