@@ -229,3 +229,28 @@ func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
 		t.Errorf("%d lines, %d errors, %d warnings:\n%s", away, errs, warnings, log.text.String())
 	}
 }
+
+func TestEventsAreKeptAsLongAsTheSettingSays(t *testing.T) {
+	s := newServer(t, slog.New(slog.DiscardHandler), "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_EVENT_RETENTION=48h")
+	now := time.Now()
+	for _, age := range []time.Duration{47 * time.Hour, 49 * time.Hour} {
+		if err := s.DB.RecordEvents(t.Context(), idp.Event{ID: age.String(), At: now.Add(-age)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.sweep(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.DB.Events(t.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.ID == "49h0m0s" {
+			t.Error("an event of 49 hours is kept")
+		}
+	}
+	if len(events) == 0 || events[0].ID != "47h0m0s" {
+		t.Errorf("%v", events)
+	}
+}
