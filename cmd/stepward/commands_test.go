@@ -155,7 +155,7 @@ func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
 	if out, err := stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	link, err := firstAdmin(t.Context(), server.DB, server.Config)
+	link, _, err := firstAdmin(t.Context(), server)
 	if err != nil || !strings.Contains(link.Reveal(), "/enrol#") {
 		t.Errorf("first admin: %v", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/stepward/stepward/internal/server"
 )
@@ -19,7 +20,7 @@ func (serveCmd) Run(e *env) error {
 		return err
 	}
 	defer s.Close()
-	link, err := firstAdmin(e.ctx, s.DB, cfg)
+	link, until, err := firstAdmin(e.ctx, s)
 	if err != nil {
 		return fmt.Errorf("first admin: %w", err)
 	}
@@ -29,7 +30,8 @@ func (serveCmd) Run(e *env) error {
 	}
 	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(), "stores", s.DB.Backend(), "version", version())
 	if link != "" {
-		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, for 24 hours):\n\n  %s\n\n", link.Reveal())
+		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, until %s):\n\n  %s\n\n",
+			until.Format(time.DateTime), link.Reveal())
 	}
 	return s.Serve(e.ctx, listener)
 }

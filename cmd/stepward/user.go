@@ -155,12 +155,3 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	}
 	return link, nil
 }
-
-// firstAdmin invites an admin while there is none who could sign in; "" once there is one.
-func firstAdmin(ctx context.Context, db *store.DB, cfg *config.Config) (idp.Secret, error) {
-	has, err := db.HasAdmin(ctx)
-	if err != nil || has {
-		return "", err
-	}
-	return invite(ctx, db, cfg, userInviteCmd{Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: 24 * time.Hour})
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/sender"
 	"github.com/stepward/stepward/internal/web"
@@ -80,8 +81,19 @@ func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call)
 	if err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
 	}
-	if err := s.cfg.Ephemeral.Do(r.Context(), b.With(put)...); err != nil {
+	count := limit.WaitingOf(web.ClientNetwork(r), len(put.Value))
+	ops := b.With(put)
+	if c.Public() { // anybody can push in its name
+		ops = append(ops, &count.Op)
+	}
+	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
 		return fmt.Errorf("keep pushed request: %w", err)
+	}
+	if count.Over() {
+		if err := s.cfg.Ephemeral.Do(r.Context(), s.pushes.DeleteOp(reference.Hash())); err != nil {
+			return fmt.Errorf("drop pushed request: %w", err)
+		}
+		return oauth.TooMany(w, count.Window)
 	}
 	if err := b.CheckReplay(); err != nil { // what was kept stays unsaid, and expires
 		return err

@@ -32,7 +32,12 @@ type Config struct {
 	DataDir     string
 	DatabaseURL idp.Secret // with RedisURL: production stores; without both: embedded
 	RedisURL    idp.Secret
-	Key         idp.Secret // 32 bytes, base64; empty: generated in DataDir (embedded only)
+	// StatementTimeout is how long a statement may take on Postgres.
+	StatementTimeout time.Duration
+	// EventRetention is how long events and authentications are kept.
+	EventRetention time.Duration
+
+	Key idp.Secret // 32 bytes, base64; empty: generated in DataDir (embedded only)
 
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration

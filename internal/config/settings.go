@@ -105,6 +105,16 @@ var Settings = []Setting{
 		Help: "Postgres, for any number of replicas: `postgres://user:password@host/database`. Also needs redis-url.",
 	},
 	{
+		Name: "postgres-statement-timeout", Default: "5s",
+		set:  duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
+		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the request gets a 503. Commands of the operator have no such limit.",
+	},
+	{
+		Name: "event-retention", Default: "9600h",
+		set:  duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
+		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time to notice.",
+	},
+	{
 		Name: "redis-url", Secret: true,
 		set:  setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
 		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Also needs database-url.",

@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -124,7 +125,13 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 		ClientID: c.ID, Form: form.Encode(), Interval: pollInterval, CreatedAt: time.Now(),
 		Address: web.ClientAddress(r), Agent: web.Agent(r.UserAgent()),
 	}
-	if err := s.keepDevice(r.Context(), code.Hash(), &d); err != nil {
+	var count *limit.Count
+	if c.Public() { // anybody can begin in its name
+		count = limit.WaitingOf(web.ClientNetwork(r), len(d.Form))
+	}
+	if err := s.keepDevice(r.Context(), code.Hash(), &d, count); errors.Is(err, errCrowded) {
+		return oauth.TooMany(w, count.Window)
+	} else if err != nil {
 		return fmt.Errorf("keep device request: %w", err)
 	}
 	shown := groupedUserCode(d.UserCode)
@@ -147,7 +154,7 @@ func (s *Service) readDevice(r *http.Request, form url.Values, c idp.Client) (id
 }
 
 // keepDevice stores a new request and finds it a user code that no other has.
-func (s *Service) keepDevice(ctx context.Context, hash string, d *device) error {
+func (s *Service) keepDevice(ctx context.Context, hash string, d *device, count *limit.Count) error {
 	for range codeDraws {
 		d.UserCode = newUserCode()
 		put, err := s.devices.PutOp(hash, *d, 0)
@@ -156,8 +163,19 @@ func (s *Service) keepDevice(ctx context.Context, hash string, d *device) error 
 		}
 		claim := userCodeOp(ephemeral.Claim, d.UserCode)
 		claim.Value, claim.TTL = []byte(hash), deviceTTL
-		if err := s.cfg.Ephemeral.Do(ctx, put, claim); err != nil {
+		ops := []*ephemeral.Op{put, claim}
+		if count != nil {
+			ops = append(ops, &count.Op)
+		}
+		if err := s.cfg.Ephemeral.Do(ctx, ops...); err != nil {
 			return err
+		}
+		if count != nil && count.Over() {
+			drop := []*ephemeral.Op{s.devices.DeleteOp(hash)}
+			if claim.Found { // else it is somebody else's
+				drop = append(drop, userCodeOp(ephemeral.Delete, d.UserCode))
+			}
+			return errors.Join(errCrowded, s.cfg.Ephemeral.Do(ctx, drop...))
 		}
 		if claim.Found {
 			return nil
@@ -174,6 +192,7 @@ func userCodeOp(verb ephemeral.Verb, code string) *ephemeral.Op {
 
 // Reasons why a device request is not to be answered (any more).
 var (
+	errCrowded        = errors.New("too many requests wait for this network")
 	errDeviceExpired  = errors.New("device request expired")
 	errDeviceAnswered = errors.New("device request answered already")
 )

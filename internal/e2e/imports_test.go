@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/idp"},
-	{"internal/x509name"},
+	{"internal/x509name", "internal/outage"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 

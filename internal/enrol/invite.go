@@ -33,7 +33,18 @@ func invite(ctx context.Context, db *store.DB, kind, issuer string, u idp.User, 
 	if err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
 	}
-	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal()), nil
+	return Address(issuer, token), nil
+}
+
+// Address returns the link of an invitation with this token.
+func Address(issuer string, token idp.Secret) idp.Secret {
+	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal())
+}
+
+// WorksUntil returns until when the invitation with this token can be opened; idp.ErrNotFound if it cannot any more.
+func WorksUntil(ctx context.Context, db *store.DB, token idp.Secret) (time.Time, error) {
+	link, err := db.PeekLink(ctx, token.Hash(), linkKind, time.Now())
+	return link.ExpiresAt, err
 }
 
 func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {

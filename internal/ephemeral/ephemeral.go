@@ -50,6 +50,8 @@ type Store interface {
 	RoundTrips() int64
 	// Ping reports whether the backend answers; idp.ErrUnavailable if not.
 	Ping(ctx context.Context) error
+	// Now returns the backend's clock, by which entries expire; idp.ErrUnavailable if it does not answer.
+	Now(ctx context.Context) (time.Time, error)
 	// Log returns the logger of what happens outside of requests.
 	Log() *slog.Logger
 	// Close releases the connections and stops what runs behind; the store answers idp.ErrUnavailable from then on.

@@ -14,6 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // redisPrefix keeps our keys apart from those of others on the same server.
@@ -43,6 +45,7 @@ type Redis struct {
 	client *redis.Client
 	trips  atomic.Int64
 	log    *slog.Logger
+	watch  *outage.Watch
 }
 
 // Log implements Store.
@@ -64,6 +67,7 @@ func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, er
 	tune(opt)
 	silence()
 	s := &Redis{client: redis.NewClient(opt), log: cmp.Or(log, slog.Default())}
+	s.watch = outage.New(s.log, "redis")
 	if err := s.checkPolicy(ctx); err != nil {
 		_ = s.client.Close()
 		return nil, err
@@ -119,6 +123,21 @@ func (s *Redis) Do(ctx context.Context, ops ...*Op) error {
 		return err
 	}
 	s.trips.Add(1)
+	begin := time.Now()
+	return s.note(ctx, begin, s.send(ctx, ops))
+}
+
+// note notes whether the server answered a call that began at a time, and returns its error as it is.
+func (s *Redis) note(ctx context.Context, begin time.Time, err error) error {
+	if err == nil {
+		s.watch.Answered(begin)
+	} else if ctx.Err() == nil {
+		s.watch.Failed(begin, err)
+	}
+	return err
+}
+
+func (s *Redis) send(ctx context.Context, ops []*Op) error {
 	if len(ops) == 1 {
 		cmd := command(ctx, ops[0])
 		_ = s.client.Process(ctx, cmd) // the command carries its error
@@ -202,10 +221,21 @@ func (s *Redis) RoundTrips() int64 { return s.trips.Load() }
 
 // Ping implements Store.
 func (s *Redis) Ping(ctx context.Context) error {
+	begin := time.Now()
 	if err := s.client.Ping(ctx).Err(); err != nil {
-		return unavailable(err)
+		return s.note(ctx, begin, unavailable(err))
 	}
-	return nil
+	return s.note(ctx, begin, nil)
+}
+
+// Now implements Store.
+func (s *Redis) Now(ctx context.Context) (time.Time, error) {
+	begin := time.Now()
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, s.note(ctx, begin, unavailable(err))
+	}
+	return now.UTC(), s.note(ctx, begin, nil)
 }
 
 // Close implements Store.

@@ -15,6 +15,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // Every statement asks for expires itself: a row is gone when its time has come, not when the sweeper has.
@@ -62,6 +64,7 @@ type SQLite struct {
 	prepared map[string]*sql.Stmt
 	trips    atomic.Int64
 	log      *slog.Logger
+	watch    *outage.Watch
 }
 
 // Log implements Store.
@@ -80,6 +83,7 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s.log = cmp.Or(log, slog.Default())
+	s.watch = outage.New(s.log, "ephemeral.db")
 	go s.sweep()
 	return s, nil
 }
@@ -155,9 +159,13 @@ func (s *SQLite) Do(ctx context.Context, ops ...*Op) error {
 		return unavailable(err)
 	}
 	defer s.give()
-	if err := s.transact(ops); err != nil {
-		return unavailable(err)
+	begin := time.Now()
+	if err := s.transact(ops); err != nil { // a full disk, say
+		err = unavailable(err)
+		s.watch.Failed(begin, err)
+		return err
 	}
+	s.watch.Answered(begin)
 	return nil
 }
 
@@ -267,6 +275,9 @@ func (s *SQLite) members(key string, now int64) (members []string, err error) {
 	}
 	return members, rows.Err()
 }
+
+// Now implements Store: the file has no clock but this process's.
+func (s *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
 // RoundTrips implements Store.
 func (s *SQLite) RoundTrips() int64 { return s.trips.Load() }

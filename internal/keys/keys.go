@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +24,13 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
+
+// PublishedFor is how long clients may keep the JWKS (its Cache-Control). While the store cannot be reached, the set that was read
+// last is published for as long: it holds what clients have anyway.
+const PublishedFor = 15 * time.Minute
+
+// publishWait is how long publishing waits for a new reading if there is a known one.
+const publishWait = time.Second
 
 // keyCacheTTL is how long a replica may not know of a change to the keys; the design allows 5 seconds.
 const keyCacheTTL = 4 * time.Second
@@ -50,10 +56,14 @@ type Config struct {
 // times one that will (next), and those that did (retired). The first keys are made by Prepare, or when needed without it.
 type Ring struct {
 	cfg     Config
-	loading sync.Mutex // one reload at a time
+	loading chan struct{} // holds a token while nobody reloads
 	ring    atomic.Pointer[Set]
-	opened  map[string]*Signer // by kid: unsealed once; guarded by loading
 	offered atomic.Pointer[[]string]
+
+	// Guarded by loading:
+	opened   map[string]*Signer // by kid: unsealed once
+	failed   error              // of the last reload; nil: it succeeded, or its caller left
+	failedAt time.Time
 }
 
 // NewKeys returns the ring; it reads nothing yet.
@@ -67,8 +77,27 @@ func New(cfg Config) (*Ring, error) {
 	if cfg.Ahead >= cfg.Every {
 		return nil, errors.New("keys must sign longer than they are announced ahead")
 	}
-	return &Ring{cfg: cfg, opened: map[string]*Signer{}}, nil
+	k := &Ring{cfg: cfg, opened: map[string]*Signer{}, loading: make(chan struct{}, 1)}
+	k.unlock()
+	return k, nil
 }
+
+// lock waits until nobody else reloads, or until ctx ends. The caller unlocks.
+func (k *Ring) lock(ctx context.Context) error {
+	select {
+	case <-k.loading:
+		return nil
+	default:
+	}
+	select {
+	case <-k.loading:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for signing keys: %w", ctx.Err())
+	}
+}
+
+func (k *Ring) unlock() { k.loading <- struct{}{} }
 
 // ring is one reading of the keys. It never changes.
 type Set struct {
@@ -88,8 +117,10 @@ func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 	if s := r.active[alg]; s != nil {
 		return s, nil
 	}
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	if err := k.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer k.unlock()
 	if r, err = k.load(ctx); err != nil { // another replica, or another request, may have made it
 		return nil, err
 	}
@@ -129,8 +160,23 @@ func (k *Ring) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// JWKS returns the published keys as a JWK Set.
+// JWKS returns the published keys as a JWK Set. While the store cannot be reached these are the keys that were published last, until
+// PublishedFor has passed.
 func (k *Ring) JWKS(ctx context.Context) ([]byte, error) {
+	known := k.ring.Load()
+	if known == nil || time.Since(known.at) >= PublishedFor {
+		return k.jwks(ctx)
+	}
+	waiting, cancel := context.WithTimeout(ctx, publishWait)
+	defer cancel()
+	set, err := k.jwks(waiting)
+	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return known.jwks, nil
+	}
+	return set, err
+}
+
+func (k *Ring) jwks(ctx context.Context) ([]byte, error) {
 	if _, err := k.Signer(ctx, ES256); err != nil {
 		return nil, err
 	}
@@ -146,16 +192,31 @@ func (k *Ring) Current(ctx context.Context) (*Set, error) {
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil
 	}
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	asked := time.Now()
+	if err := k.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer k.unlock()
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil
+	}
+	if k.failed != nil && k.failedAt.After(asked) { // or those who wait would each wait for the store, one after the other
+		return nil, k.failed
 	}
 	return k.load(ctx)
 }
 
-// load reads the ring from the store. The caller holds k.loading.
+// load reads the ring from the store. The caller holds the lock.
 func (k *Ring) load(ctx context.Context) (*Set, error) {
+	r, err := k.read(ctx)
+	k.failed, k.failedAt = err, time.Now()
+	if ctx.Err() != nil { // says nothing about the store
+		k.failed = nil
+	}
+	return r, err
+}
+
+func (k *Ring) read(ctx context.Context) (*Set, error) {
 	now := time.Now()
 	stored, err := k.cfg.DB.SigningKeys(ctx)
 	if err != nil {

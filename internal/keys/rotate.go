@@ -68,8 +68,10 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 			return fmt.Errorf("update signing keys: %w", err)
 		}
 	}
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	if err := k.lock(ctx); err != nil {
+		return errors.Join(append(failed, err)...)
+	}
+	defer k.unlock()
 	_, err = k.load(ctx)
 	return errors.Join(append(failed, err)...)
 }

@@ -67,6 +67,18 @@ func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	return store.Do(ctx, marks...)
 }
 
+// Keep stores something for a source and counts it, in one round trip. Over the limit it is deleted again, and Keep reports false.
+func (c *Count) Keep(ctx context.Context, store ephemeral.Store, puts ...*ephemeral.Op) (bool, error) {
+	if err := store.Do(ctx, append(puts, &c.Op)...); err != nil || !c.Over() {
+		return err == nil, err
+	}
+	var deletes []*ephemeral.Op
+	for _, put := range puts {
+		deletes = append(deletes, &ephemeral.Op{Verb: ephemeral.Delete, Key: put.Key})
+	}
+	return false, store.Do(ctx, deletes...)
+}
+
 // Exceeded counts one event for each source, one round trip each, and stops at the first that is over its limit: what is
 // refused to one source uses up nothing of the wider limits behind it.
 func Exceeded(ctx context.Context, store ephemeral.Store, counts ...*Count) (bool, error) {

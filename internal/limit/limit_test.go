@@ -2,6 +2,7 @@ package limit_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/limit"
 )
@@ -97,4 +99,32 @@ func TestASourceThatFailsTooOftenIsClosedForAWindow(t *testing.T) {
 			t.Error("closed for ever")
 		}
 	})
+}
+
+func TestWhatIsBeyondALimitIsNotKept(t *testing.T) {
+	store := ephemeraltest.Open(t)
+	l := limit.Limit{Name: "x", Most: 2, Window: time.Minute}
+	put := func(key string) *ephemeral.Op {
+		return &ephemeral.Op{Verb: ephemeral.Put, Key: key, Value: []byte("v"), TTL: time.Minute}
+	}
+	for n, want := range []bool{true, true, false} {
+		before := store.RoundTrips()
+		key := fmt.Sprintf("k:%d", n)
+		kept, err := l.Of("a").Keep(t.Context(), store, put(key), put(key+"b"))
+		if err != nil || kept != want || want && store.RoundTrips() != before+1 {
+			t.Errorf("%d: kept %v, %v", n, kept, err)
+		}
+		for _, key := range []string{key, key + "b"} {
+			get := &ephemeral.Op{Verb: ephemeral.Get, Key: key}
+			if err := store.Do(t.Context(), get); err != nil || get.Found != want {
+				t.Errorf("%s is stored: %v, %v", key, get.Found, err)
+			}
+		}
+	}
+}
+
+func TestLargeRequestsThatWaitHaveALimitOfTheirOwn(t *testing.T) {
+	if a, b := limit.WaitingOf("a", 4<<10).Name, limit.WaitingOf("a", 4<<10+1).Name; a != limit.Waiting.Name || b != limit.WaitingLarge.Name {
+		t.Error(a, b)
+	}
 }

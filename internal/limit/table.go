@@ -61,12 +61,36 @@ var (
 	AllDocuments = Limit{Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour, Beyond: "as above"}
 )
 
+// Limits of what strangers may leave in the ephemeral store: authorization requests and pages of ours that wait for a sign-in, and
+// requests that public clients push or begin for a device. Each is kept for half an hour at most. The work of a large office fits;
+// what one network can occupy is some 40 MB.
+var (
+	Waiting = Limit{
+		Name: "waiting", What: "requests that wait for a person: at the authorization endpoint, of devices, pushed ones of public clients",
+		Per: "network", Most: 20_000, Window: 30 * time.Minute, Beyond: "429",
+	}
+	WaitingLarge = Limit{
+		Name: "waiting-large", What: "those of them above 4 KiB", Per: "network", Most: 1000, Window: 30 * time.Minute, Beyond: "429",
+	}
+)
+
+// large is from how many bytes on a waiting request counts as a large one.
+const large = 4 << 10
+
+// WaitingOf returns the count of one more waiting request, of so many bytes.
+func WaitingOf(source string, bytes int) *Count {
+	if bytes > large {
+		return WaitingLarge.Of(source)
+	}
+	return Waiting.Of(source)
+}
+
 // All lists every limit, in the order of the documentation.
 func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
 		MailsFromTo, MailsTo, MailsFrom, UserCodeNetwork, UserCodeBrowser,
-		Registrations, AllRegistrations, Documents, AllDocuments,
+		Registrations, AllRegistrations, Documents, AllDocuments, Waiting, WaitingLarge,
 	}
 }
 

@@ -17,6 +17,14 @@ func tooMany(l limit.Limit) error {
 	}
 }
 
+// crowded refuses a request while too many from the same network wait.
+func crowded(l limit.Limit) error {
+	return &web.Problem{
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many sign-ins",
+		Text: "Too many sign-ins were started from your network and not finished.", Next: "Please try again in half an hour.",
+	}
+}
+
 // begins counts the begin of a ceremony. A name is kept as its hash: it is nobody's business.
 func begins(r *http.Request, email string) []*limit.Count {
 	network := web.ClientNetwork(r)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -80,7 +81,7 @@ func (l *Login) Begin(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if browser == "" && r.Method == http.MethodGet {
 		browser = l.Sessions.EnsureBrowser(w, r)
 	}
-	return l.create(ctx, browser, i)
+	return l.create(ctx, r, browser, i)
 }
 
 // answerSilently decides a request that may show no page (prompt=none): it ends where it began.
@@ -118,7 +119,7 @@ func finished(v visit, f Facts, step Step) idp.Outcome {
 	}
 }
 
-func (l *Login) create(ctx context.Context, browser idp.Secret, i idp.Interaction) (string, error) {
+func (l *Login) create(ctx context.Context, r *http.Request, browser idp.Secret, i idp.Interaction) (string, error) {
 	var ops []*ephemeral.Op
 	if browser != "" && !silent(i) {
 		i.Browser = browser.Hash()
@@ -133,8 +134,11 @@ func (l *Login) create(ctx context.Context, browser idp.Secret, i idp.Interactio
 	if err != nil {
 		return "", err
 	}
-	if err := l.Ephemeral.Do(ctx, append(ops, op)...); err != nil {
+	count := limit.WaitingOf(web.ClientNetwork(r), len(op.Value))
+	if kept, err := count.Keep(ctx, l.Ephemeral, append(ops, op)...); err != nil {
 		return "", fmt.Errorf("store interaction: %w", err)
+	} else if !kept {
+		return "", crowded(count.Limit)
 	}
 	return address(i.ID), nil
 }

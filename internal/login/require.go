@@ -51,7 +51,7 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 	i := idp.NewInteraction(idp.Request{}, need, time.Now())
 	i.Local = &idp.Local{ReturnTo: returnTo, Reason: reason}
 	// Also for a POST: it passed the cross-origin check, so a missing cookie is missing for good.
-	location, err := l.create(r.Context(), l.Sessions.EnsureBrowser(w, r), i)
+	location, err := l.create(r.Context(), r, l.Sessions.EnsureBrowser(w, r), i)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (s *Service) Deliver(ctx context.Context) {
 	for {
 		clients, err := s.cfg.DB.ClientsToTell(ctx, time.Now())
 		if err != nil && ctx.Err() == nil {
-			s.cfg.Logger.WarnContext(ctx, "logout outbox", "error", err) // the store's trouble: look again at the next tick
+			s.warn(ctx, err) // the store's trouble: look again at the next tick
 		}
 		rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] }) // nobody is always last
 		for _, id := range clients {
@@ -93,7 +93,7 @@ func (s *Service) Deliver(ctx context.Context) {
 			}
 			wg.Go(func() {
 				if err := s.Tell(ctx, id); err != nil && ctx.Err() == nil {
-					s.cfg.Logger.WarnContext(ctx, "logout outbox", "client", id, "error", err)
+					s.warn(ctx, fmt.Errorf("client %s: %w", id, err))
 				}
 				told.Delete(id)
 				<-places
@@ -210,4 +210,11 @@ func (s *Service) giveUpLogouts(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// warn logs trouble with the outbox, but not that the store is away: that tells the store, once.
+func (s *Service) warn(ctx context.Context, err error) {
+	if !errors.Is(err, idp.ErrUnavailable) {
+		s.cfg.Logger.WarnContext(ctx, "logout outbox", "error", err)
+	}
 }

@@ -129,7 +129,9 @@ func (m *Mailer) Run(ctx context.Context) error {
 	for {
 		for ctx.Err() == nil {
 			if more, err := m.deliverNext(ctx); err != nil {
-				m.log.WarnContext(ctx, "mail outbox", "error", err)
+				if !errors.Is(err, idp.ErrUnavailable) { // the store logs that itself, once
+					m.log.WarnContext(ctx, "mail outbox", "error", err)
+				}
 				break // the store failed: retry at the next tick
 			} else if !more {
 				break

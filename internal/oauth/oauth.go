@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -64,6 +66,12 @@ func Broken(ctx context.Context, step string, err error) *Error {
 		return Refuse("temporarily_unavailable", "try again in a moment").With(http.StatusServiceUnavailable)
 	}
 	return (&Error{Code: "server_error"}).With(http.StatusInternalServerError)
+}
+
+// TooMany returns the error for a source that is over a limit, and tells it when the limit's window ends at the latest.
+func TooMany(w http.ResponseWriter, window time.Duration) *Error {
+	w.Header().Set("Retry-After", strconv.Itoa(int(window.Seconds())))
+	return Refuse("temporarily_unavailable", "too many requests from this network, try again later").With(http.StatusTooManyRequests)
 }
 
 // ErrorOf returns err as an OAuth error. Any other error is an internal failure in step.

@@ -2,14 +2,17 @@ package provider
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/stepward/stepward/internal/access"
 	"github.com/stepward/stepward/internal/authorize"
 	"github.com/stepward/stepward/internal/dpop"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/oauth"
 )
 
@@ -104,7 +107,7 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 func publish(w http.ResponseWriter, document []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "public, max-age=900")
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", keys.PublishedFor/time.Second))
 	h.Set("Access-Control-Allow-Origin", "*")
 	_, _ = w.Write(document) // the reader may have gone
 	return nil

@@ -7,37 +7,32 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 )
 
-// A job is housekeeping that one replica at a time does; the lease says which.
+// A job is housekeeping that one replica at a time does; the lease says which. now is the database's clock.
 type job struct {
 	name  string
 	every time.Duration
-	run   func(context.Context) error
+	run   func(ctx context.Context, now time.Time) error
 }
 
-// RunJobs runs the jobs until ctx ends.
+// RunJobs runs the jobs until ctx ends, as long as this replica's clock agrees with the stores'.
 func (s *Server) RunJobs(ctx context.Context) {
+	s.clocks.compare(ctx)
 	holder := idp.NewID()
 	var wg sync.WaitGroup
+	wg.Go(func() { s.clocks.run(ctx) })
 	for _, j := range []job{
-		{"sweep", time.Minute, func(ctx context.Context) error {
-			now := time.Now()
-			n, err := s.DB.Sweep(ctx, now)
-			clients, clientsErr := s.DB.SweepClients(ctx, now.Add(-s.Config.RegistrationUnused), now)
-			if n+clients > 0 {
-				s.log.Debug("swept", "rows", n, "clients", clients)
-			}
-			return errors.Join(err, clientsErr)
-		}},
-		{"settle-logouts", time.Minute, s.op.SettleLogouts},
-		{"rotate-keys", 10 * time.Minute, func(ctx context.Context) error { return s.Keys.Rotate(ctx, time.Now()) }},
+		{"sweep", time.Minute, s.sweep},
+		{"settle-logouts", time.Minute, func(ctx context.Context, _ time.Time) error { return s.op.SettleLogouts(ctx) }},
+		{"rotate-keys", 10 * time.Minute, s.Keys.Rotate},
 	} {
-		wg.Go(func() { s.repeat(ctx, j, holder) })
+		wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { s.repeat(ctx, j, holder) }) })
 	}
 	// These two claim piece by piece and need no lease; both return when ctx ends.
-	wg.Go(func() { _ = s.mailer.Run(ctx) })
-	wg.Go(func() { s.op.DeliverLogouts(ctx) })
+	wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { _ = s.mailer.Run(ctx) }) })
+	wg.Go(func() { s.clocks.whileRight(ctx, s.op.DeliverLogouts) })
 	wg.Wait()
 }
 
@@ -47,11 +42,8 @@ func (s *Server) repeat(ctx context.Context, j job, holder string) {
 	tick := time.NewTicker(j.every)
 	defer tick.Stop()
 	for {
-		held, err := s.DB.Lease(ctx, j.name, holder, 2*j.every, time.Now())
-		if err == nil && held {
-			err = j.run(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
+		// That a store is away is told once, by the store.
+		if err := s.once(ctx, j, holder); err != nil && ctx.Err() == nil && !errors.Is(err, idp.ErrUnavailable) {
 			s.log.Error("job", "name", j.name, "error", err)
 		}
 		select {
@@ -60,4 +52,33 @@ func (s *Server) repeat(ctx context.Context, j job, holder string) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Server) once(ctx context.Context, j job, holder string) error {
+	now, err := s.DB.Now(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := s.DB.Lease(ctx, j.name, holder, 2*j.every, now)
+	if err != nil || !held {
+		return err
+	}
+	return j.run(ctx, now)
+}
+
+func (s *Server) sweep(ctx context.Context, now time.Time) error {
+	n, err := s.DB.Sweep(ctx, now)
+	clients, clientsErr := s.DB.SweepClients(ctx, now.Add(-s.Config.RegistrationUnused), now)
+	if n+clients > 0 {
+		s.log.Debug("swept", "rows", n, "clients", clients)
+	}
+	return errors.Join(unlessTold(err), unlessTold(clientsErr))
+}
+
+// unlessTold drops the error of a sweep that is held as it was a minute ago: one line says it.
+func unlessTold(err error) error {
+	if held, ok := errors.AsType[*store.SweepHeld](err); ok && !held.First {
+		return nil
+	}
+	return err
 }

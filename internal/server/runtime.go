@@ -19,9 +19,14 @@ import (
 )
 
 // OpenStore opens the database of these settings. An operator's command may look into an embedded database beside the
-// server that runs on it; only serve takes the folder for itself (exclusive).
+// server that runs on it; only serve takes the folder for itself (exclusive), and only its statements are limited: nobody waits for
+// those of a command, which may remove a client with a million tokens.
 func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
-	db, err := store.Open(ctx, store.Config{URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive})
+	c := store.Config{URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive, EventRetention: cfg.EventRetention}
+	if exclusive {
+		c.StatementTimeout = cfg.StatementTimeout
+	}
+	db, err := store.Open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

@@ -37,6 +37,7 @@ type Server struct {
 	Ephemeral ephemeral.Store
 	Keys      *keys.Ring
 	op        *provider.Provider
+	clocks    *clocks
 	mailer    *mail.Mailer
 	shell     *web.Shell
 	Handler   http.Handler
@@ -71,6 +72,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
 		return nil, fmt.Errorf("open ephemeral store: %w", err)
 	}
+	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
+	s.clocks.compare(ctx)
 	key, err := OperatorKey(cfg)
 	if err != nil {
 		return nil, err
@@ -178,7 +181,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		outer.Handle(path, ours(shell.Protocol(protocol)))
 	}
 	outer.HandleFunc("GET /healthz", healthz)
-	outer.HandleFunc("GET /readyz", readyz(s.DB, s.Ephemeral))
+	outer.HandleFunc("GET /readyz", readyz(s.DB, s.Ephemeral, s.clocks))
 	mtls := http.NewServeMux()
 	op.MountMTLS(mtls)
 	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)

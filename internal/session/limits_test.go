@@ -161,3 +161,28 @@ func TestConfiguredLimitsCount(t *testing.T) {
 		}
 	})
 }
+
+func TestAUserHasTheNewestFiftySessions(t *testing.T) {
+	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
+		other := browser{}
+		other.start(t, s, "other")
+		var browsers []browser
+		for range session.MaxPerUser + 3 {
+			b := browser{}
+			b.start(t, s, "u")
+			browsers = append(browsers, b)
+			time.Sleep(time.Millisecond)
+		}
+		for i, b := range browsers {
+			if alive := b.current(t, s) != nil; alive != (i >= 3) {
+				t.Errorf("session %d: alive %v", i, alive)
+			}
+		}
+		if n := len(list(t, s, "u")); n != session.MaxPerUser {
+			t.Errorf("%d are listed", n)
+		}
+		if other.current(t, s) == nil {
+			t.Error("another user's session ended")
+		}
+	})
+}

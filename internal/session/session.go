@@ -25,6 +25,9 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
+// MaxPerUser is how many sessions a user may have. One more ends the oldest: whoever can sign in could otherwise fill the store.
+const MaxPerUser = 50
+
 // ErrOtherUser says that an authentication is not of the session's user: a step-up never ends as somebody else.
 var ErrOtherUser = errors.New("authentication of another user")
 
@@ -141,7 +144,7 @@ func (s *Sessions) Current(ctx context.Context, r *http.Request) (*idp.Session, 
 }
 
 // Start begins a session with its first authentication, under a new sid and secret, and sets the cookie. A session that
-// this browser was in ends, which costs a second round trip.
+// this browser was in ends, which costs a second round trip, as do the oldest of more than MaxPerUser.
 func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, a idp.Authentication) (*idp.Session, error) {
 	now, secret := time.Now().UTC(), idp.NewSecret()
 	sess := idp.Session{
@@ -154,7 +157,8 @@ func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return nil, err
 	}
-	ops := []*ephemeral.Op{put, {Verb: ephemeral.Add, Key: index(a.UserID), Member: sess.ID, TTL: s.absolute}}
+	all := &ephemeral.Op{Verb: ephemeral.Members, Key: index(a.UserID)}
+	ops := []*ephemeral.Op{put, {Verb: ephemeral.Add, Key: index(a.UserID), Member: sess.ID, TTL: s.absolute}, all}
 	old := s.CurrentOp(r)
 	if old != nil {
 		ops = append(ops, old)
@@ -164,6 +168,9 @@ func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	if err := s.end(ctx, r, old); err != nil {
 		return nil, fmt.Errorf("end session before: %w", err)
+	}
+	if err := s.endOldest(ctx, a.UserID, sess.ID, all.Members); err != nil {
+		return nil, fmt.Errorf("end oldest sessions: %w", err)
 	}
 	s.cookies.setSession(w, sess.ID, secret)
 	return &sess, nil
@@ -237,6 +244,18 @@ func (s *Sessions) end(ctx context.Context, r *http.Request, op *ephemeral.Op) e
 		return err
 	}
 	return s.store.Do(ctx, s.endOps(sess.UserID, sid)...)
+}
+
+// endOldest ends the sessions of a user beyond MaxPerUser, but not the one that has just begun. sids are in the order in which their
+// absolute age ends, which is that of their beginnings.
+func (s *Sessions) endOldest(ctx context.Context, userID, begun string, sids []string) error {
+	var ops []*ephemeral.Op
+	for _, sid := range sids[:max(0, len(sids)-MaxPerUser)] {
+		if sid != begun { // of two within a millisecond
+			ops = append(ops, s.endOps(userID, sid)...)
+		}
+	}
+	return s.store.Do(ctx, ops...)
 }
 
 // ClearCookie removes the session cookie from the browser.

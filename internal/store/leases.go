@@ -7,15 +7,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Lease reports whether the holder has the named lease from now on for ttl. The one who has it renews it in the same way; others
-// get it once it has run out. Jobs use it to run on one replica at a time.
+// Lease reports whether the holder has the named lease from now on for ttl; now is the database's clock ([DB.Now]). The one who has
+// it renews it in the same way; others get it once it has run out. A lease that ends later than twice ttl from now was taken under
+// a clock that was ahead, and counts as run out. (Twice, because two who ask at once may have read the clock in the other order.)
+// Jobs use it to run on one replica at a time.
 func (db *DB) Lease(ctx context.Context, name, holder string, ttl time.Duration, now time.Time) (bool, error) {
 	var b batch
 	var got bool
 	b.read(into(new(string), &got, pgx.RowTo[string]), `INSERT INTO leases (name, holder, expires_at) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
-			WHERE leases.holder = excluded.holder OR leases.expires_at <= $4
-		RETURNING holder`, name, holder, ms(now.Add(ttl)), ms(now))
+			WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 OR leases.expires_at > $5
+		RETURNING holder`, name, holder, ms(now.Add(ttl)), ms(now), ms(now.Add(2*ttl)))
 	err := db.run(ctx, "take lease", &b)
 	return got && err == nil, err
 }

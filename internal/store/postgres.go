@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,15 +19,27 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // minPostgres is the oldest major version that the suite is run against; those before it are no longer maintained.
 const minPostgres = 15
 
-// postgres is conn on a pgx pool.
-type postgres struct{ pool *pgxpool.Pool }
+// silence is how much longer than a statement may take the client waits for an answer. After that the server, or the way to it, is
+// taken for gone.
+const silence = time.Second
 
-func openPostgres(ctx context.Context, url string) (*postgres, error) {
+// errSilent is why a context of limit ended by itself.
+var errSilent = errors.New("no answer in time")
+
+// postgres is conn on a pgx pool.
+type postgres struct {
+	pool    *pgxpool.Pool
+	timeout time.Duration // of a statement; 0: none
+}
+
+// openPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
+func openPostgres(ctx context.Context, url string, timeout time.Duration) (*postgres, error) {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		return nil, errors.New("the database URL must begin with postgres://") // and is not shown: it may hold a password
 	}
@@ -39,16 +52,25 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 		return nil, errors.New("the database URL cannot be parsed")
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second // without one, a dropping firewall holds requests for minutes
+		config.ConnConfig.ConnectTimeout = cmp.Or(timeout, 5*time.Second) // without one, a dropping firewall holds requests for minutes
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "stepward"
+	}
+	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second)) // of a connection that was idle, before it is used
+	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
+	if timeout > 0 {
+		// Not a parameter of the connection: poolers refuse those that they do not know, and migrate must have none.
+		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()))
+			return err
+		}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %v", err)
 	}
-	p := &postgres{pool}
+	p := &postgres{pool, timeout}
 	if err := p.checkServer(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -57,6 +79,8 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 }
 
 func (p *postgres) checkServer(ctx context.Context) error {
+	ctx, cancel := p.limit(ctx)
+	defer cancel()
 	c, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return p.translate(ctx, err)
@@ -71,6 +95,15 @@ func (p *postgres) checkServer(ctx context.Context) error {
 }
 
 func (p *postgres) backend() string { return "postgres" }
+
+// limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone silent, or a
+// way that swallows packets, would hold a request until its end.
+func (p *postgres) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, p.timeout+silence, errSilent)
+}
 
 func (p *postgres) query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return p.pool.Query(ctx, sql, normalise(args)...)
@@ -117,7 +150,7 @@ func (p *postgres) send(ctx context.Context, b *batch) error {
 }
 
 // errRetry marks a transaction that the server undid for the sake of another one.
-var errRetry = fmt.Errorf("%w: transaction undone", idp.ErrUnavailable)
+var errRetry = fmt.Errorf("%w: transaction undone", errBusy)
 
 func (p *postgres) translate(ctx context.Context, err error) error {
 	switch {
@@ -138,6 +171,8 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 			return ErrOlderSchema
 		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
 			return errRetry
+		case pg.Code == "57014" && ctx.Err() == nil: // query_canceled: the statement timeout
+			return fmt.Errorf("%w: %v", errBusy, err)
 		case unavailable(pg.Code):
 			p.pool.Reset()
 			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
@@ -145,8 +180,9 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 		return fmt.Errorf("postgres: %v", err)
 	}
 	lost := p.connectionLost(err)
-	if lost && ctx.Err() == nil {
-		// A server that restarted took all connections with it. Without this each of them would fail one more request.
+	// A server that restarted, or is silent, took all connections with it. Without a reset each of them would fail one more request.
+	// One who waited in vain for a connection of the pool says nothing against those that others use.
+	if lost && (ctx.Err() == nil || pgconn.Timeout(err) && errors.Is(context.Cause(ctx), errSilent)) {
 		p.pool.Reset()
 	}
 	return translateOther(ctx, err, lost)
@@ -187,6 +223,12 @@ func (p *postgres) migrate(ctx context.Context) error {
 }
 
 func (p *postgres) ping(ctx context.Context) error { return p.translate(ctx, p.pool.Ping(ctx)) }
+
+func (p *postgres) now(ctx context.Context) (time.Time, error) {
+	var now int64
+	err := p.pool.QueryRow(ctx, "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").Scan(&now)
+	return time.UnixMilli(now).UTC(), p.translate(ctx, err)
+}
 
 func (p *postgres) close() error {
 	p.pool.Close()

@@ -94,8 +94,14 @@ func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 }
 
 // SweepClients removes dynamic clients that nobody has used since, with all grants and families, as RemoveClient does: some
-// hundreds at the most, the rest goes with the next call. It returns how many went.
+// hundreds at the most, the rest goes with the next call. It returns how many went. now is the database's clock ([DB.Now]); like
+// Sweep, it returns a [*SweepHeld] if that seems to have jumped.
 func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted int64, err error) {
+	if err := db.plausible(ctx, "sweep of clients", now, []swept{{
+		table: "clients", column: "used_at", extra: " AND used_at > 0", before: older(now.Sub(since)), few: fewRows,
+	}}); err != nil {
+		return 0, err
+	}
 	unused, err := list(ctx, db, "list unused clients", pgx.RowTo[string],
 		`SELECT id FROM clients WHERE used_at > 0 AND used_at <= $1 ORDER BY used_at LIMIT 500`, ms(since))
 	if err != nil {
@@ -117,7 +123,7 @@ func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted i
 		}
 		db.clients.forget(id)
 	}
-	return deleted, nil
+	return deleted, db.noteSweep(ctx, "sweep of clients", now)
 }
 
 var errUsed = errors.New("in use again")

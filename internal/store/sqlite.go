@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -85,6 +86,11 @@ func source(path string, options ...string) string {
 
 func (e *embedded) backend() string { return "sqlite" }
 
+// limit sets none: busy_timeout bounds the only wait.
+func (e *embedded) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return ctx, func() {}
+}
+
 func (e *embedded) query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
 	rows, err := e.reader.QueryContext(ctx, text, normalise(args)...)
 	if err != nil {
@@ -154,7 +160,9 @@ func (e *embedded) translate(ctx context.Context, err error) error {
 		}
 	case lib.SQLITE_INTERRUPT:
 		return translateOther(ctx, err, true)
-	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return fmt.Errorf("%w: %v", errBusy, err)
+	case lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
 	}
 	return fmt.Errorf("sqlite: %v", err)
@@ -171,6 +179,9 @@ func (e *embedded) ping(ctx context.Context) error {
 	}
 	return e.translate(ctx, e.reader.PingContext(ctx))
 }
+
+// now: SQLite runs in this process, so this process's clock is its clock.
+func (e *embedded) now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
 // close closes the readers first: the last connection to leave folds the WAL into the file.
 func (e *embedded) close() error {

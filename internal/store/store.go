@@ -7,13 +7,18 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // Config says where the data lives.
@@ -24,6 +29,10 @@ type Config struct {
 	Shared bool
 	// EventRetention is how long events and authentications are kept; zero: 400 days, a year and the time to notice.
 	EventRetention time.Duration
+	// StatementTimeout is how long a statement may take on Postgres; zero: as long as it needs, for the operator's commands.
+	StatementTimeout time.Duration
+	// Log hears when the store goes away and when it is back; nil: slog.Default.
+	Log *slog.Logger
 }
 
 // Errors of this package, beside those of idp.
@@ -38,6 +47,9 @@ var (
 	ErrTooManyPasskeys = errors.New("too many passkeys")
 )
 
+// errBusy is an idp.ErrUnavailable of a store that answers: it gave up this statement.
+var errBusy = fmt.Errorf("%w: busy", idp.ErrUnavailable)
+
 const defaultRetention = 400 * 24 * time.Hour
 
 // DB is the durable store. It is safe for concurrent use.
@@ -46,12 +58,15 @@ type DB struct {
 	roundTrips atomic.Int64
 	retention  time.Duration
 	clients    *clientCache
+	watch      *outage.Watch
 	logouts    chan struct{} // holds one token while something new may be in the logout outbox
 }
 
 // conn is what both engines offer, in pgx idiom. Its methods translate what their drivers say.
 type conn interface {
 	backend() string
+	// limit bounds how long one call of the methods below may take.
+	limit(ctx context.Context) (context.Context, context.CancelFunc)
 	// query runs one statement that changes nothing. Errors also come from the rows: pass them to translate.
 	query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	// run executes a batch in one transaction; on Postgres that is one round trip.
@@ -61,6 +76,8 @@ type conn interface {
 	// migrate brings the schema up to date while no other process does.
 	migrate(ctx context.Context) error
 	ping(ctx context.Context) error
+	// now is the database's clock.
+	now(ctx context.Context) (time.Time, error)
 	close() error
 }
 
@@ -72,13 +89,14 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	var err error
 	if c.URL != "" {
-		db.conn, err = openPostgres(ctx, c.URL)
+		db.conn, err = openPostgres(ctx, c.URL, c.StatementTimeout)
 	} else {
 		db.conn, err = openSQLite(ctx, c.Dir, c.Shared)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	db.watch = outage.New(cmp.Or(c.Log, slog.Default()), db.Backend())
 	return db, nil
 }
 
@@ -87,8 +105,7 @@ func (db *DB) Backend() string { return db.conn.backend() }
 
 // Ping reports whether the store can be reached: nil or idp.ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
-	db.roundTrips.Add(1)
-	return stepErr("ping store", db.conn.ping(ctx))
+	return db.ask(ctx, "ping store", db.conn.ping)
 }
 
 // RoundTrips returns how often the store has been asked so far, for the tests that hold the budget. What a connection costs
@@ -100,30 +117,49 @@ func (db *DB) Close() error { return stepErr("close store", db.conn.close()) }
 
 // list collects the rows of a statement that changes nothing.
 func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	db.roundTrips.Add(1)
-	rows, err := db.conn.query(ctx, sql, args...)
-	if err != nil {
-		return nil, stepErr(step, db.conn.translate(ctx, err))
-	}
-	values, err := pgx.CollectRows(rows, scan)
-	return values, stepErr(step, db.conn.translate(ctx, err))
+	var values []T
+	err := db.ask(ctx, step, func(ctx context.Context) error {
+		rows, err := db.conn.query(ctx, sql, args...)
+		if err == nil {
+			values, err = pgx.CollectRows(rows, scan)
+		}
+		return db.conn.translate(ctx, err)
+	})
+	return values, err
 }
 
 // one is list for at most one row; idp.ErrNotFound if there is none.
 func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	db.roundTrips.Add(1)
-	rows, err := db.conn.query(ctx, sql, args...)
-	if err != nil {
-		return *new(T), stepErr(step, db.conn.translate(ctx, err))
-	}
-	value, err := pgx.CollectOneRow(rows, scan)
-	return value, stepErr(step, db.conn.translate(ctx, err))
+	var value T
+	err := db.ask(ctx, step, func(ctx context.Context) error {
+		rows, err := db.conn.query(ctx, sql, args...)
+		if err == nil {
+			value, err = pgx.CollectOneRow(rows, scan)
+		}
+		return db.conn.translate(ctx, err)
+	})
+	return value, err
 }
 
 // run executes a batch.
 func (db *DB) run(ctx context.Context, step string, b *batch) error {
+	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.run(ctx, b) })
+}
+
+// ask makes one round trip, bounds it, and notes whether the store answered. Its errors are translated.
+func (db *DB) ask(ctx context.Context, step string, question func(context.Context) error) error {
 	db.roundTrips.Add(1)
-	return stepErr(step, db.conn.run(ctx, b))
+	limited, cancel := db.conn.limit(ctx)
+	defer cancel()
+	begin := time.Now()
+	err := question(limited)
+	switch {
+	case !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
+		db.watch.Answered(begin)
+	case ctx.Err() == nil && !errors.Is(err, errBusy): // else the caller had no patience, which says nothing about the store
+		db.watch.Failed(begin, err)
+	}
+	return stepErr(step, err)
 }
 
 func stepErr(step string, err error) error {

@@ -20,30 +20,41 @@ const (
 	mailRetention = 72 * time.Hour
 )
 
-// sweeps are the rows that go.
-var sweeps = []struct {
+// A swept is the rows of a table that go.
+type swept struct {
 	table, key, column, extra string
 	before                    func(db *DB, now time.Time) time.Time
-}{
-	{table: "opaque_tokens", key: "hash", column: "expires_at", before: expired},
-	{table: "families", key: "id", column: "expires_at", before: expired},
-	{table: "closed_windows", key: "authentication_id", column: "closed_at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-windowRetention) }},
-	{table: "ended", key: "id", column: "at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-endedRetention) }},
-	{table: "links", key: "hash", column: "expires_at", before: expired},
-	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired},
-	{table: "leases", key: "name", column: "expires_at", before: expired},
+	few                       int64 // so many may go at once, however few there are
+}
+
+var sweeps = []swept{
+	{table: "opaque_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
+	{table: "families", key: "id", column: "expires_at", before: expired, few: fewRows},
+	{table: "closed_windows", key: "authentication_id", column: "closed_at", before: older(windowRetention), few: fewRows},
+	{table: "ended", key: "id", column: "at", before: older(endedRetention), few: fewRows},
+	{table: "links", key: "hash", column: "expires_at", before: expired, few: fewRows},
+	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
+	{table: "leases", key: "name", column: "expires_at", extra: " AND holder <> ''", before: expired, few: fewRows}, // without one: the notes of plausible
 	{table: "signing_keys", key: "id", column: "expires_at", extra: " AND expires_at > 0 AND state = 'retired'", before: expired},
-	{table: "mail", key: "id", column: "created_at", before: func(_ *DB, now time.Time) time.Time { return now.Add(-mailRetention) }},
-	{table: "events", key: "id", column: "at", before: retained},
-	{table: "authentications", key: "id", column: "at", before: retained},
+	{table: "mail", key: "id", column: "created_at", before: older(mailRetention), few: fewRows},
+	{table: "events", key: "id", column: "at", before: retained, few: fewRows},
+	{table: "authentications", key: "id", column: "at", before: retained, few: fewRows},
 }
 
 func expired(_ *DB, now time.Time) time.Time   { return now }
 func retained(db *DB, now time.Time) time.Time { return now.Add(-db.retention) }
 
+func older(than time.Duration) func(*DB, time.Time) time.Time {
+	return func(_ *DB, now time.Time) time.Time { return now.Add(-than) }
+}
+
 // Sweep deletes what has expired or is older than it is kept, in bites of bounded size, and returns how many rows went. What
-// it left because of its own bound goes with the next call.
+// it left because of its own bound goes with the next call. now is the database's clock ([DB.Now]). It deletes nothing and returns
+// a [*SweepHeld] if that clock seems to have jumped.
 func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err error) {
+	if err := db.plausible(ctx, "sweep", now, sweeps); err != nil {
+		return 0, err
+	}
 	for _, s := range sweeps {
 		// The bite is part of the text: of a parameter, Postgres would guess that it is a tenth of the table, and plan for that.
 		sql := fmt.Sprintf(`DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s <= $1%[4]s ORDER BY %[3]s LIMIT %[5]d) RETURNING 1`,
@@ -66,5 +77,5 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err erro
 			}
 		}
 	}
-	return deleted, nil
+	return deleted, db.noteSweep(ctx, "sweep", now)
 }

@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -10,21 +13,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
 // A wire stands between the store and Postgres. It counts turns, that is how often the client spoke after the server had,
-// and it can be cut.
+// it can be cut, and it can swallow what is sent, as a dead host does.
 type wire struct {
-	dir      string // of its socket
+	log      bytes.Buffer // of the store
+	dir      string       // of its socket
 	server   string
 	listener net.Listener
 
 	mu          sync.Mutex
 	turns       int64
 	serverSpoke bool
+	silent      bool
 	conns       []net.Conn
 }
 
@@ -72,7 +79,11 @@ func (w *wire) copy(to, from net.Conn, fromServer bool) {
 		if n > 0 {
 			w.serverSpoke = fromServer
 		}
+		silent := w.silent
 		w.mu.Unlock()
+		if silent && err == nil {
+			continue
+		}
 		if _, e := to.Write(buffer[:n]); err != nil || e != nil {
 			_ = to.Close()
 			return
@@ -90,6 +101,13 @@ func (w *wire) cut() {
 	w.conns = nil
 }
 
+// hush swallows everything from now on, or lets it through again. A connection that was hushed stays useless: it lost a part.
+func (w *wire) hush(silent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silent = silent
+}
+
 func (w *wire) count() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,7 +115,9 @@ func (w *wire) count() int64 {
 }
 
 // wired opens a migrated Postgres store behind a wire, with a pool of one connection.
-func wired(t *testing.T) (*store.DB, *wire) {
+func wired(t *testing.T) (*store.DB, *wire) { return wiredWith(t, 1, 0) }
+
+func wiredWith(t *testing.T, connections int, timeout time.Duration) (*store.DB, *wire) {
 	u, err := url.Parse(storetest.PostgresURL(t))
 	if err != nil {
 		t.Fatal(err)
@@ -105,9 +125,10 @@ func wired(t *testing.T) (*store.DB, *wire) {
 	query := u.Query()
 	w := newWire(t, query.Get("host"))
 	query.Set("host", w.dir)
-	query.Set("pool_max_conns", "1")
+	query.Set("pool_max_conns", fmt.Sprint(connections))
 	u.RawQuery = query.Encode()
-	db, err := store.Open(t.Context(), store.Config{URL: u.String()})
+	log := slog.New(slog.NewTextHandler(&w.log, nil))
+	db, err := store.Open(t.Context(), store.Config{URL: u.String(), StatementTimeout: timeout, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,6 +223,79 @@ func TestALostConnectionIsUnavailableUntilItIsBack(t *testing.T) {
 	w.mend(t)
 	if err := ask(); err != nil {
 		t.Fatal(err)
+	}
+	for begin := time.Now(); strings.Count(w.log.String(), "\n") < 2 && time.Since(begin) < 5*time.Second; {
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away, back, _ := strings.Cut(w.log.String(), "\n")
+	if !strings.Contains(away, "store is away") || !strings.Contains(back, "store is back") || strings.Count(back, "\n") != 1 {
+		t.Errorf("the log:\n%s", w.log.String())
+	}
+}
+
+func TestASilentServerCostsNoMoreThanTheStatementTimeout(t *testing.T) {
+	db, w := wiredWith(t, 4, 200*time.Millisecond)
+	defer w.cut() // or closing waits for the dead connections
+	ask := func() error {
+		_, err := db.Users(t.Context(), "", 1)
+		return err
+	}
+	together := func() { // so that all connections of the pool are open
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { _ = ask() })
+		}
+		wg.Wait()
+	}
+	together()
+	w.hush(true)
+	calls := map[string]func() error{
+		"read":  ask,
+		"write": func() error { return db.RecordEvents(t.Context(), idp.NewEvent(idp.EventSignedIn, "", time.Now())) },
+		"clock": func() error { _, err := db.Now(t.Context()); return err },
+		"ping":  func() error { return db.Ping(t.Context()) },
+	}
+	for name, call := range calls {
+		begin := time.Now()
+		if err := call(); !errors.Is(err, idp.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+	w.hush(false)
+	for range 4 {
+		if err := ask(); err != nil {
+			t.Error("a dead connection is still in use: ", err)
+		}
+	}
+}
+
+func TestAStatementThatWaitsForALockIsGivenUp(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	db, err := store.Open(t.Context(), store.Config{URL: address, StatementTimeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(t.Context())
+	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE events"); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	err = db.RecordEvents(t.Context(), idp.NewEvent(idp.EventSignedIn, "", time.Now()))
+	if !errors.Is(err, idp.ErrUnavailable) || !strings.Contains(err.Error(), "57014") || time.Since(begin) > 1100*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(begin), err)
 	}
 }
 

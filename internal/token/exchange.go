@@ -213,7 +213,7 @@ func (s *Service) signExchanged(ctx context.Context, is *Issue, t presented) (*R
 		Scope:        resp.Scope,
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
-		AuthTime:     t.family.Assurance.AuthTime.Unix(),
+		AuthTime:     authTime(t.family.Assurance, is.now),
 		Session:      s.cfg.Names.SID(home, t.family.SessionID),
 		Details:      is.details,
 		Confirmation: is.confirmation,

@@ -90,9 +90,9 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
 	}
-	var authTime int64
-	if at := t.family.Assurance.AuthTime; !at.IsZero() {
-		authTime = at.Unix()
+	var at int64
+	if !t.family.Assurance.AuthTime.IsZero() {
+		at = authTime(t.family.Assurance, t.issued)
 	}
 	scopes, details := s.seenBy(c, t)
 	return s.introspected(w, r, c, introspection{
@@ -108,7 +108,7 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 		ID:           t.id,
 		ACR:          t.family.Assurance.ACR,
 		AMR:          t.family.Assurance.AMR,
-		AuthTime:     authTime,
+		AuthTime:     at,
 		Actor:        t.actor,
 		Details:      details,
 		Confirmation: t.confirmation,

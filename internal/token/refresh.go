@@ -16,8 +16,8 @@ import (
 )
 
 // refreshGrace is how long a refresh token that was used still works: an answer may get lost on its way, and two tabs may
-// refresh at once.
-const refreshGrace = 30 * time.Second
+// refresh at once. A client whose request took as long as it could has half a minute left to try again.
+const refreshGrace = web.MaxTime + 30*time.Second
 
 // Refresh is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token is a handle, which finds its
 // family and never changes, and a secret, which every use replaces.

@@ -198,7 +198,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 			Scope:        resp.Scope,
 			ACR:          f.Assurance.ACR,
 			AMR:          f.Assurance.AMR,
-			AuthTime:     f.Assurance.AuthTime.Unix(),
+			AuthTime:     authTime(f.Assurance, is.now),
 			Session:      s.cfg.Names.SID(is.client, f.SessionID),
 			Details:      is.details,
 			Confirmation: is.confirmation,
@@ -217,7 +217,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
 		Expires:  is.now.Add(s.cfg.Lifetimes.ID).Unix(),
 		Issued:   is.now.Unix(),
-		AuthTime: f.Assurance.AuthTime.Unix(),
+		AuthTime: authTime(f.Assurance, is.now),
 		Nonce:    nonce,
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
@@ -233,6 +233,11 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	}
 	return resp, nil
 }
+
+// authTime returns the auth_time claim of what is issued at a time. The replica that saw the authentication may be some seconds
+// ahead of the one that issues (clocks differ by less than ten, see server/clocks.go). auth_time is then the time of issue: a token
+// that was issued before its authentication is refused by applications, and an earlier auth_time only makes them ask sooner.
+func authTime(a idp.Assurance, issued time.Time) int64 { return min(a.AuthTime.Unix(), issued.Unix()) }
 
 // audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
 // it opens userinfo.

@@ -56,7 +56,7 @@ func (s *Shell) Protocol(h http.Handler) http.Handler {
 func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 	limited := http.MaxBytesHandler(next, maxBody)
 	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), maxTime)
+		ctx, cancel := context.WithTimeout(r.Context(), MaxTime)
 		defer cancel()
 		rec := newRecord(w, r, machine)
 		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))

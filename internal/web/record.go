@@ -72,7 +72,8 @@ func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request)
 	defer rec.mu.Unlock()
 	status := max(rec.status, http.StatusOK) // net/http says 200 for a handler that says nothing
 	level := slog.LevelInfo
-	if status >= 500 && !errors.Is(ctx.Err(), context.Canceled) { // the client has gone, and took what we were doing with it
+	// A 503 is a store that is away, which the store tells once.
+	if status >= 500 && status != http.StatusServiceUnavailable && !errors.Is(ctx.Err(), context.Canceled) { // the client has gone, and took what we were doing with it
 		level = slog.LevelError
 	}
 	attrs := append([]slog.Attr{

@@ -13,8 +13,8 @@ import (
 const (
 	// maxBody is far above the largest legitimate body, a registration with an attestation chain (about 12 KiB).
 	maxBody = 64 << 10
-	// maxTime is how long a request may keep its stores busy.
-	maxTime = 30 * time.Second
+	// MaxTime is how long a request may keep its stores busy.
+	MaxTime = 30 * time.Second
 )
 
 // Config says whose house this is and how requests reach it.
@@ -126,7 +126,7 @@ func (s *Shell) Server(h http.Handler) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      maxTime + 15*time.Second,
+		WriteTimeout:      MaxTime + 15*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10, // a state of 8 KiB, each byte of it encoded, is 24
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

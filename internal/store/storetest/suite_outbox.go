@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -109,6 +110,20 @@ var outboxCases = map[string]func(*fixture){
 		lease(holder, 91*time.Second, false)
 		f.same(must2(f.Lease(f.ctx, "sweep", "other", time.Minute, f.now))(f), true)
 	},
+	"a lease further away than its own length has run out": func(f *fixture) {
+		const month = 31 * 24 * time.Hour
+		f.same(must2(f.Lease(f.ctx, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
+		f.same(must2(f.Lease(f.ctx, "rotate", "other", 2*time.Minute, f.now))(f), true)
+		f.same(must2(f.Lease(f.ctx, "rotate", "third", 2*time.Minute, f.now))(f), false)
+		f.same(must2(f.Lease(f.ctx, "rotate", "who read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
+	},
+	"the database tells its time": func(f *fixture) {
+		before := time.Now().Add(-time.Millisecond)
+		now := must2(f.Now(f.ctx))(f)
+		if now.Before(before) || now.After(time.Now().Add(time.Millisecond)) {
+			f.Errorf("%v is not between %v and %v", now, before, time.Now())
+		}
+	},
 }
 
 var sweepCases = map[string]func(*fixture){
@@ -147,11 +162,80 @@ var sweepCases = map[string]func(*fixture){
 	"a sweep bites off 500 rows at a time": func(f *fixture) {
 		var events []idp.Event
 		for range 1100 {
-			events = append(events, idp.Event{ID: idp.NewID(), At: time.Unix(1, 0)})
+			events = append(events, idp.Event{ID: idp.NewID(), At: f.now.Add(-400 * 24 * time.Hour)})
 		}
 		f.must(f.RecordEvents(f.ctx, events...))
-		idle := f.trips(func() { must2(f.Sweep(f.ctx, time.Unix(2, 0)))(f) })
+		idle := f.trips(func() { must2(f.Sweep(f.ctx, f.now.Add(-time.Second)))(f) })
 		busy := f.trips(func() { f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(1100)) })
 		f.same(busy-idle, int64(2)) // three bites instead of one
 	},
+	"a clock that jumps deletes nothing that was alive, for a day": func(f *fixture) {
+		const month = 31 * 24 * time.Hour
+		fill := func(n int, left time.Duration) { f.must(f.RecordEvents(f.ctx, f.aging(n, left, 0)...)) }
+		alive := func() int { return len(must2(f.Events(f.ctx, "", 5000))(f)) }
+		sweep := func(at time.Duration) *store.SweepHeld {
+			f.Helper()
+			_, err := f.Sweep(f.ctx, f.now.Add(at))
+			held, ok := errors.AsType[*store.SweepHeld](err)
+			if !ok {
+				f.must(err)
+			}
+			return held
+		}
+		fill(500, 30*time.Minute)
+		fill(1001, 30*24*time.Hour)
+		if held := sweep(0); held != nil {
+			f.Fatal(held)
+		}
+		first, again := sweep(month), sweep(month+time.Minute)
+		if first == nil || !first.First || first.Table != "events" || first.Rows != 1001 || again == nil || again.First {
+			f.Fatalf("%v, then %v", first, again)
+		}
+		f.same(alive(), 1501)
+		if held := sweep(time.Minute); held != nil { // the clock is right again
+			f.Fatal(held)
+		}
+		if held := sweep(time.Hour); held != nil {
+			f.Fatal(held)
+		}
+		f.same(alive(), 1001)
+		if held := sweep(month); held == nil || !held.First {
+			f.Fatal(held)
+		}
+		if held := sweep(month + 24*time.Hour); held != nil { // nobody said that it is wrong
+			f.Fatal(held)
+		}
+		f.same(alive(), 0)
+	},
+	"a long pause deletes a part, and a wrong clock no signing key": func(f *fixture) {
+		f.must(f.RecordEvents(f.ctx, f.aging(6000, 2*time.Hour, time.Minute)...))
+		must2(f.Sweep(f.ctx, f.now))(f)
+		f.same(must2(f.Sweep(f.ctx, f.now.Add(20*time.Hour)))(f), int64(1081)) // 18 % of them
+		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "old", Algorithm: "ES256", State: idp.KeyRetired, ExpiresAt: f.now.Add(48 * time.Hour)}))
+		_, err := f.Sweep(f.ctx, f.now.Add(49*time.Hour))
+		if held, ok := errors.AsType[*store.SweepHeld](err); !ok || held.Table != "signing_keys" {
+			f.Error(err)
+		}
+		f.same(len(must2(f.SigningKeys(f.ctx))(f)), 1)
+	},
+	"a clock that jumps removes no clients": func(f *fixture) {
+		const month = 30 * 24 * time.Hour
+		for range 1001 {
+			f.must(f.RegisterClient(f.ctx, idp.Client{ID: idp.NewID(), UsedAt: f.now}, "", f.now))
+		}
+		f.same(must2(f.SweepClients(f.ctx, f.now.Add(-month), f.now))(f), int64(0))
+		_, err := f.SweepClients(f.ctx, f.now, f.now.Add(month))
+		if held, ok := errors.AsType[*store.SweepHeld](err); !ok || held.Table != "clients" {
+			f.Error(err)
+		}
+	},
+}
+
+// aging returns events that have a time left until the sweep takes the first of them, and so much more each.
+func (f *fixture) aging(n int, left, each time.Duration) (events []idp.Event) {
+	for i := range n {
+		at := f.now.Add(-400*24*time.Hour + left + time.Duration(i)*each)
+		events = append(events, idp.Event{ID: idp.NewID(), At: at})
+	}
+	return events
 }

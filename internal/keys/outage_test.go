@@ -1,0 +1,116 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/storetest"
+)
+
+func TestTheJWKSOutlivesTheStoreForItsPromisedAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir()})
+		check(t, err)
+		check(t, db.Migrate(t.Context()))
+		ring := newKeys(t, db, wrapper(t, 1))
+		check(t, ring.Prepare(t.Context()))
+		published, err := ring.JWKS(t.Context())
+		check(t, err)
+		check(t, db.Close())
+		for _, sleep := range []time.Duration{0, keyCacheTTL, PublishedFor - keyCacheTTL - time.Second} {
+			time.Sleep(sleep)
+			set, err := ring.JWKS(t.Context())
+			if err != nil || !bytes.Equal(set, published) {
+				t.Errorf("%v later: %s %v", sleep, set, err)
+			}
+		}
+		if _, err := ring.Signer(t.Context(), ES256); !errors.Is(err, idp.ErrUnavailable) {
+			t.Errorf("a key that may have been withdrawn signs: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := ring.JWKS(t.Context()); !errors.Is(err, idp.ErrUnavailable) {
+			t.Errorf("after the promised age: %v", err)
+		}
+	})
+}
+
+// stuck returns a ring whose store takes a second to fail, and who reads it at once.
+func stuck(t *testing.T) *Ring {
+	address := storetest.PostgresURL(t)
+	db, err := store.Open(t.Context(), store.Config{URL: address, StatementTimeout: time.Second})
+	check(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	check(t, db.Migrate(t.Context()))
+	ring := newKeys(t, db, wrapper(t, 1))
+	check(t, ring.Prepare(t.Context()))
+	stale := *ring.ring.Load()
+	stale.at = time.Now().Add(-keyCacheTTL)
+	ring.ring.Store(&stale)
+	other, err := pgx.Connect(t.Context(), address)
+	check(t, err)
+	t.Cleanup(func() { _ = other.Close(context.Background()) })
+	_, err = other.Exec(t.Context(), "BEGIN; LOCK TABLE signing_keys")
+	check(t, err)
+	return ring
+}
+
+func TestThoseWhoWaitForKeysShareOneFailure(t *testing.T) {
+	ring := stuck(t)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := ring.Current(t.Context()); !errors.Is(err, idp.ErrUnavailable) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(begin); took > 1900*time.Millisecond {
+		t.Errorf("eight who asked together waited %v", took)
+	}
+}
+
+func TestWhoWaitsForKeysMayLeave(t *testing.T) {
+	ring := stuck(t)
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = ring.Current(t.Context()) })
+	begin := time.Now()
+	for begin.Add(time.Second).After(time.Now()) && len(ring.loading) == 1 { // until the other reads
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	left := time.Now()
+	if _, err := ring.Current(ctx); err == nil || time.Since(left) > 500*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(left), err)
+	}
+	set, err := ring.JWKS(t.Context())
+	if err != nil || len(set) == 0 || time.Since(left) > publishWait+500*time.Millisecond {
+		t.Errorf("the JWKS, after %v: %v", time.Since(left), err)
+	}
+	wg.Wait()
+}
+
+func TestWhoLeavesTellsNothingAboutTheStore(t *testing.T) {
+	db := storetest.Open(t)
+	ring := newKeys(t, db, wrapper(t, 1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ring.Current(ctx); err == nil {
+		t.Fatal("no error")
+	}
+	if ring.failed != nil {
+		t.Error("others are told: ", ring.failed)
+	}
+	check(t, ring.Prepare(t.Context()))
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Replicas share times through the stores, so their clocks have to agree with those of the stores.
+const (
+	skewWarn  = 2 * time.Second  // NTP does better by far
+	skewWrong = 10 * time.Second // no jobs, not ready
+	skewEvery = time.Minute
+)
+
+// errWrongClock says that this replica's clock and a store's are too far apart.
+var errWrongClock = errors.New("this replica's clock differs too much from a store's")
+
+// A clock is a store that tells the time.
+type clock struct {
+	name string
+	now  func(context.Context) (time.Time, error)
+}
+
+// clocks compares this replica's clock with those of the stores.
+type clocks struct {
+	stores []clock
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	worst   time.Duration // of the last comparison
+	changed chan struct{} // closed when wrong begins or ends
+}
+
+func newClocks(log *slog.Logger, stores ...clock) *clocks {
+	return &clocks{stores: stores, log: log, changed: make(chan struct{})}
+}
+
+// run compares every minute until ctx ends.
+func (c *clocks) run(ctx context.Context) {
+	tick := time.NewTicker(skewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.compare(ctx)
+		}
+	}
+}
+
+// compare asks the stores for the time, and logs when the answer is another than before. A store that does not answer changes
+// nothing.
+func (c *clocks) compare(ctx context.Context) {
+	var worst time.Duration
+	var store string
+	for _, s := range c.stores {
+		begin := time.Now()
+		theirs, err := s.now(ctx)
+		if err != nil {
+			return
+		}
+		if skew := ahead(begin, time.Now(), theirs); skew.Abs() > worst.Abs() {
+			worst, store = skew, s.name
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.worst
+	c.worst = worst
+	if grade(was) == grade(worst) {
+		return
+	}
+	args := []any{"store", store, "ahead", worst.Round(time.Millisecond)}
+	switch grade(worst) {
+	case 0:
+		c.log.Info("clock agrees with the stores again")
+	case 1:
+		c.log.Warn("clock differs from a store's: is NTP running on both?", args...)
+	default:
+		c.log.Error("clock is wrong, or a store's is: this replica runs no jobs and is not ready", args...)
+	}
+	if grade(was) == 2 || grade(worst) == 2 {
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+}
+
+// ahead returns how far this replica's clock is ahead of a store's that said theirs between begin and end; 0 if the time of the
+// question may account for it. Wall clocks are compared: begin and end must not be monotonic differences.
+func ahead(begin, end, theirs time.Time) time.Duration {
+	begin, end = begin.Round(0), end.Round(0)
+	theirs = theirs.Round(0)
+	const whole = time.Millisecond // stores round down
+	switch {
+	case theirs.Add(whole).Before(begin):
+		return begin.Sub(theirs)
+	case theirs.After(end):
+		return end.Sub(theirs)
+	}
+	return 0
+}
+
+// grade is 0 for a good clock, 1 for one to be warned of, 2 for a wrong one.
+func grade(skew time.Duration) int {
+	switch skew = skew.Abs(); {
+	case skew >= skewWrong:
+		return 2
+	case skew >= skewWarn:
+		return 1
+	}
+	return 0
+}
+
+// state reports whether the clock is wrong, and returns a channel that is closed when that changes.
+func (c *clocks) state() (wrong bool, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return grade(c.worst) == 2, c.changed
+}
+
+// Ping returns errWrongClock while the clock is wrong, for readyz.
+func (c *clocks) Ping(context.Context) error {
+	if wrong, _ := c.state(); wrong {
+		return errWrongClock
+	}
+	return nil
+}
+
+// whileRight calls run with a context that ends when the clock goes wrong, and again when it is right, until ctx ends.
+func (c *clocks) whileRight(ctx context.Context, run func(context.Context)) {
+	for ctx.Err() == nil {
+		wrong, changed := c.state()
+		part, cancel := context.WithCancel(ctx)
+		if wrong {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			cancel()
+			continue
+		}
+		go func() {
+			select {
+			case <-changed:
+				cancel()
+			case <-part.Done():
+			}
+		}()
+		run(part)
+		cancel()
+	}
+}

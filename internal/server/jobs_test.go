@@ -1,0 +1,255 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/storetest"
+)
+
+const month = 31 * 24 * time.Hour
+
+// A diary is a log that may be read while it is written.
+type diary struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (d *diary) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(p)
+}
+
+// lines returns how many lines hold a text.
+func (d *diary) lines(text string) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for line := range strings.Lines(d.text.String()) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
+
+// shifted returns the URL of a fresh database whose clock differs from this process's. The function stands before that of
+// pg_catalog in the search path.
+func shifted(t *testing.T, by string) string {
+	t.Helper()
+	u, err := url.Parse(storetest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+		AS $$ SELECT pg_catalog.clock_timestamp() + interval '`+by+`' $$`); err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", "public,pg_catalog")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func newServer(t *testing.T, log *slog.Logger, environ ...string) *Server {
+	t.Helper()
+	cfg, err := config.Load(config.Sources{Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(t.Context(), cfg, log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func production(t *testing.T, database string) []string {
+	return []string{
+		"STEPWARD_DATABASE_URL=" + database, "STEPWARD_REDIS_URL=" + ephemeraltest.RedisURL(t),
+		"STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	}
+}
+
+func status(s *Server, path string) int {
+	w := httptest.NewRecorder()
+	s.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code
+}
+
+// The replica is a month ahead of the database, which has rows that are alive by its own clock alone.
+func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
+	var log diary
+	s := newServer(t, log.logger(), production(t, shifted(t, "-31 days"))...)
+	link := idp.Link{Hash: "h", Kind: "enrol", ExpiresAt: time.Now().Add(-month + time.Hour)}
+	if err := s.DB.PutLink(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(s, "/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: %d", got)
+	}
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		s.RunJobs(ctx)
+		cancel()
+	}
+	if n := log.lines("clock is wrong"); n != 1 {
+		t.Errorf("%d lines say that the clock is wrong", n)
+	}
+	if got, err := s.DB.Lease(t.Context(), "sweep", "other", 2*time.Minute, time.Now().Add(-month)); err != nil || !got {
+		t.Errorf("a replica with a wrong clock took the lease: %v", err)
+	}
+	// Even a replica that has not compared yet goes by the database's clock.
+	for _, j := range []job{{"sweep", time.Minute, s.sweep}} {
+		if err := s.once(t.Context(), j, "other"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.DB.PeekLink(t.Context(), "h", "enrol", time.Now().Add(-month)); err != nil {
+		t.Errorf("the link that was alive: %v", err)
+	}
+}
+
+func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
+	var log diary
+	s := newServer(t, log.logger(), production(t, shifted(t, "4 seconds"))...)
+	if got := status(s, "/readyz"); got != http.StatusOK {
+		t.Errorf("/readyz: %d", got)
+	}
+	s.clocks.compare(t.Context())
+	if n := log.lines("clock differs"); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var skew time.Duration
+		c := newClocks(slog.New(slog.DiscardHandler), clock{"there", func(context.Context) (time.Time, error) { return time.Now().Add(skew), nil }})
+		ctx, cancel := context.WithCancel(t.Context())
+		runs, running := 0, false
+		go c.run(ctx)
+		go c.whileRight(ctx, func(ctx context.Context) {
+			runs, running = runs+1, true
+			<-ctx.Done()
+			running = false
+		})
+		for _, step := range []struct {
+			skew    time.Duration
+			running bool
+			runs    int
+		}{{0, true, 1}, {9 * time.Second, true, 1}, {10 * time.Second, false, 1}, {-month, false, 1}, {-9 * time.Second, true, 2}, {-11 * time.Second, false, 2}, {0, true, 3}} {
+			skew = step.skew
+			time.Sleep(skewEvery)
+			synctest.Wait()
+			if running != step.running || runs != step.runs || (c.Ping(ctx) == nil) != step.running {
+				t.Errorf("%v: running %v, %d runs, ping %v", step.skew, running, runs, c.Ping(ctx))
+			}
+		}
+		cancel()
+	})
+}
+
+func TestASlowAnswerIsNoWrongClock(t *testing.T) {
+	begin := time.Now()
+	for _, c := range []struct{ begin, end, theirs, want time.Duration }{
+		{0, 30 * time.Second, 29 * time.Second, 0},
+		{0, time.Second, 4 * time.Second, -3 * time.Second},
+		{0, time.Second, -3 * time.Second, 3 * time.Second},
+	} {
+		if got := ahead(begin.Add(c.begin), begin.Add(c.end), begin.Add(c.theirs)); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
+	var log diary
+	s := newServer(t, log.logger(), "STEPWARD_DATA_DIR="+t.TempDir())
+	var events []idp.Event
+	for range 1001 {
+		events = append(events, idp.Event{ID: idp.NewID(), At: time.Now().Add(-390 * 24 * time.Hour)})
+	}
+	if err := s.DB.RecordEvents(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, at := range []time.Time{now, now.Add(month), now.Add(month + time.Minute), now.Add(month + 2*time.Minute)} {
+		if err := s.sweep(t.Context(), at); err != nil {
+			s.log.Error("job", "error", err)
+		}
+	}
+	if n := log.lines("sweep held until"); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+	var left []idp.Event
+	left, err := s.DB.Events(t.Context(), "", 2000)
+	if err != nil || len(left) < 1001 {
+		t.Errorf("%d events are left, %v", len(left), err)
+	}
+}
+
+func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
+	var log diary
+	redis := ephemeraltest.StartRedis(t)
+	s := newServer(t, log.logger(), "STEPWARD_DATABASE_URL="+storetest.PostgresURL(t), "STEPWARD_REDIS_URL="+redis.URL,
+		"STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	redis.Stop()
+	for range 20 {
+		if got := status(s, "/login?i=x"); got != http.StatusServiceUnavailable {
+			t.Fatal(got)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	s.RunJobs(ctx)
+	cancel()
+	if away, errs, warnings := log.lines("store is away"), log.lines("level=ERROR"), log.lines("level=WARN"); away != 1 || errs != 1 || warnings != 0 {
+		t.Errorf("%d lines, %d errors, %d warnings:\n%s", away, errs, warnings, log.text.String())
+	}
+}
+
+func TestEventsAreKeptAsLongAsTheSettingSays(t *testing.T) {
+	s := newServer(t, slog.New(slog.DiscardHandler), "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_EVENT_RETENTION=48h")
+	now := time.Now()
+	for _, age := range []time.Duration{47 * time.Hour, 49 * time.Hour} {
+		if err := s.DB.RecordEvents(t.Context(), idp.Event{ID: age.String(), At: now.Add(-age)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.sweep(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.DB.Events(t.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]bool{}
+	for _, e := range events {
+		kept[e.ID] = true
+	}
+	if !kept["47h0m0s"] || kept["49h0m0s"] {
+		t.Errorf("kept: %v", events)
+	}
+}
