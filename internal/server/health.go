@@ -13,17 +13,20 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz says that both stores answer; a load balancer sends nobody here while they do not.
-func readyz(stores ...interface{ Ping(context.Context) error }) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		w.Header().Set("Cache-Control", "no-store")
-		for _, s := range stores {
-			if err := s.Ping(ctx); err != nil {
-				http.Error(w, "a store does not answer", http.StatusServiceUnavailable)
-				return
-			}
-		}
-		_, _ = w.Write([]byte("ok\n"))
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	w.Header().Set("Cache-Control", "no-store")
+	if s.drain.begun.Load() {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
 	}
+	for _, store := range []interface{ Ping(context.Context) error }{s.DB, s.Ephemeral} {
+		if err := store.Ping(ctx); err != nil {
+			http.Error(w, "a store does not answer", http.StatusServiceUnavailable)
+			return
+		}
+	}
+	_, _ = w.Write([]byte("ok\n"))
 }
