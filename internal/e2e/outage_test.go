@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -118,9 +119,6 @@ func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
 		}
 		message, _ := answer["message"].(string)
 		plain(name, message)
-		if resp, err := http.Get(s.issuer + "/readyz"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s: /readyz %v %v", name, resp, err)
-		}
 		if resp, err := http.Get(s.issuer + "/healthz"); err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: /healthz %v %v", name, resp, err)
 		}
@@ -148,5 +146,102 @@ func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
 	}
 	if _, c := s.tokens(p); c.ACR != "phr" {
 		t.Errorf("afterwards: %+v", c)
+	}
+}
+
+// reply is an answer of the provider.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func ask(t *testing.T, r *http.Request) reply {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp, string(body)}
+}
+
+// Replicas share their stores: if each of them called itself not ready, the balancer would take all of them out, and people
+// and applications would get its bare 503.
+func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
+	t.Parallel()
+	settings, postgres, redis := wired(t)
+	s := newSite(t, 2, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	held, _ := s.tokens(p)
+	if held.RefreshToken == "" {
+		t.Fatal("no refresh token")
+	}
+	get := func(path, accept string) reply {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodGet, s.issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		return ask(t, r)
+	}
+	post := func(path string, form url.Values) reply {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPost, s.issuer+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(s.app.ClientID, s.app.ClientSecret)
+		return ask(t, r)
+	}
+	for _, name := range []string{"database", "ephemeral"} {
+		store := map[string]*wire{"database": postgres, "ephemeral": redis}[name]
+		store.cut()
+		time.Sleep(1100 * time.Millisecond) // what was seen a second ago holds
+		lenient, strict := get("/readyz", "*/*"), get("/readyz?stores=required", "*/*")
+		if lenient.StatusCode != 200 || !strings.Contains(lenient.body, `"degraded"`) || !strings.Contains(lenient.body, `"`+name+`":"down: `) {
+			t.Errorf("%s: /readyz %d %s", name, lenient.StatusCode, lenient.body)
+		}
+		if strict.StatusCode != 503 || strict.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: /readyz?stores=required %d %v", name, strict.StatusCode, strict.Header)
+		}
+		if r := get("/.well-known/openid-configuration", "*/*"); r.StatusCode != 200 {
+			t.Errorf("%s: discovery %d", name, r.StatusCode)
+		}
+		page := get(strings.TrimPrefix(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier())), s.issuer), "text/html")
+		if name == "ephemeral" && page.StatusCode != 503 || page.StatusCode == 503 &&
+			(page.Header.Get("Retry-After") == "" || !strings.Contains(page.body, "One moment, please")) {
+			t.Errorf("%s: page %d %v", name, page.StatusCode, page.Header)
+		}
+		exchange := post("/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "code": {"none"}, "redirect_uri": {appCallback}})
+		if exchange.StatusCode != 503 || exchange.Header.Get("Retry-After") == "" || !strings.Contains(exchange.body, "temporarily_unavailable") {
+			t.Errorf("%s: exchange %d %v %s", name, exchange.StatusCode, exchange.Header, exchange.body)
+		}
+		refreshed := post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {held.RefreshToken}})
+		if name == "ephemeral" { // needs no Redis
+			if refreshed.StatusCode != 200 {
+				t.Errorf("refresh without Redis: %d %s", refreshed.StatusCode, refreshed.body)
+			}
+			if r := post("/oauth2/introspect", url.Values{"token": {held.AccessToken}}); r.StatusCode != 200 || !strings.Contains(r.body, `"active":true`) {
+				t.Errorf("introspection without Redis: %d %s", r.StatusCode, r.body)
+			}
+			if r := get("/oauth2/jwks", "*/*"); r.StatusCode != 200 {
+				t.Errorf("keys without Redis: %d", r.StatusCode)
+			}
+		} else if refreshed.StatusCode != 503 || refreshed.Header.Get("Retry-After") == "" {
+			t.Errorf("refresh without Postgres: %d %v", refreshed.StatusCode, refreshed.Header)
+		}
+		store.mend()
+		for deadline := time.Now().Add(10 * time.Second); get("/readyz?stores=required", "*/*").StatusCode != 200; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is back, and the replicas are not", name)
+			}
+		}
 	}
 }

@@ -98,6 +98,9 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+	if err := s.checkCluster(ctx); err != nil {
+		return err
+	}
 	config, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
 	_, refused := errors.AsType[redis.Error](err)
 	policy := config["maxmemory-policy"]

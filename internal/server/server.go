@@ -40,6 +40,7 @@ type Server struct {
 	Handler   http.Handler
 	mtls      http.Handler // of mtls-listen
 	drain     drain
+	health    health
 }
 
 // New opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail

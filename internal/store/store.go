@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Config says where the data lives.
@@ -61,6 +63,7 @@ type conn interface {
 	// migrate brings the schema up to date while no other process does.
 	migrate(ctx context.Context) error
 	ping(ctx context.Context) error
+	check(ctx context.Context) *idp.StoreFault
 	close() error
 }
 
