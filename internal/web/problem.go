@@ -21,6 +21,11 @@ import (
 // told to come back.
 var ErrStopping = errors.New("the server is stopping")
 
+// Again, as the error of a GET, has the browser keep a cookie and ask for the same page with it.
+type Again struct{ Cookie *http.Cookie }
+
+func (*Again) Error() string { return "to be asked again with another cookie" }
+
 // A Problem is an error that a person may read. Only its words reach them; Err goes to the record.
 type Problem struct {
 	Status  int
@@ -66,6 +71,12 @@ func (p *Problem) message() string {
 
 // Fail answers with err: as a page, or as JSON if the caller is a script.
 func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	if again, ok := errors.AsType[*Again](err); ok {
+		http.SetCookie(w, again.Cookie)
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
+		return
+	}
 	p := problemOf(r, err)
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
