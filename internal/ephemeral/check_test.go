@@ -79,3 +79,55 @@ func TestRedisClusterIsRefusedInWords(t *testing.T) {
 		t.Errorf("a cluster: %v", err)
 	}
 }
+
+func TestNothingIsUsedUpForAnAnswerThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	server := ephemeraltest.StartRedis(t)
+	s := openRedis(t, server.URL)
+	opt, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opt)
+	defer client.Close()
+	things := ephemeral.NewBucket[string](s, "thing", time.Minute)
+	op := func(verb ephemeral.Verb, key string) *ephemeral.Op {
+		return &ephemeral.Op{Verb: verb, Key: key, Value: []byte(`"new"`), Old: []byte(`"v"`), Member: "m", TTL: time.Minute}
+	}
+	put := func() *ephemeral.Op { return op(ephemeral.Put, "answer:a") }
+	for name, setting := range map[string][2]string{"full": {"maxmemory", "1"}, "read-only": {"min-replicas-to-write", "1"}} {
+		for what, ops := range map[string][]*ephemeral.Op{
+			"take, put":    {op(ephemeral.Take, "thing:a"), put()},
+			"put, take":    {put(), op(ephemeral.Take, "thing:a")},
+			"delete, put":  {op(ephemeral.Delete, "thing:a"), put()},
+			"take, claim":  {op(ephemeral.Take, "thing:a"), op(ephemeral.Claim, "answer:a")},
+			"claim, put":   {op(ephemeral.Claim, "mark:a"), put()},
+			"remove, put":  {op(ephemeral.Remove, "index:a"), put()},
+			"take, 2 puts": {op(ephemeral.Take, "thing:a"), put(), op(ephemeral.Put, "answer:b")},
+		} {
+			if err := s.Do(t.Context(), op(ephemeral.Add, "index:a")); err != nil {
+				t.Fatal(err)
+			}
+			if err := things.Put(t.Context(), "a", "v"); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.ConfigSet(t.Context(), setting[0], setting[1]).Err(); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Do(t.Context(), ops...)
+			if !errors.Is(err, idp.ErrUnavailable) || strings.Contains(err.Error(), "EXECABORT") {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+			if err := client.ConfigSet(t.Context(), setting[0], "0").Err(); err != nil {
+				t.Fatal(err)
+			}
+			mark, members := op(ephemeral.Get, "mark:a"), op(ephemeral.Members, "index:a")
+			if err := s.Do(t.Context(), mark, members); err != nil || mark.Found || len(members.Members) != 1 {
+				t.Errorf("%s, %s: the mark is there: %v; members %q; %v", name, what, mark.Found, members.Members, err)
+			}
+			if v, err := things.Get(t.Context(), "a"); err != nil || v != "v" {
+				t.Errorf("%s, %s: what was to be taken: %q %v", name, what, v, err)
+			}
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if again, ok := errors.AsType[*Again](err); ok {
 		http.SetCookie(w, again.Cookie)
 		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
+		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
 		return
 	}
 	p := problemOf(r, err)
