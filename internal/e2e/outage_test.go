@@ -245,3 +245,61 @@ func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
 		}
 	}
 }
+
+func TestASilentRequestInAnOutageIsAnsweredToItsClient(t *testing.T) {
+	t.Parallel()
+	settings, postgres, redis := wired(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	s.tokens(p)
+	silent := func(options ...oauth2.AuthCodeOption) *http.Request {
+		t.Helper()
+		options = append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(oauth2.GenerateVerifier()), oauth2.SetAuthURLParam("prompt", "none")}, options...)
+		r, err := http.NewRequest(http.MethodGet, s.app.AuthCodeURL("af0ifjsldkj", options...), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/html")
+		for _, c := range p.http.Jar.Cookies(r.URL) {
+			r.AddCookie(c)
+		}
+		return r
+	}
+	if r := ask(t, silent()); !strings.Contains(r.Header.Get("Location"), "code=") {
+		t.Fatalf("before: %d %v", r.StatusCode, r.Header)
+	}
+	redirected := func(name string, r reply) {
+		t.Helper()
+		to, err := url.Parse(r.Header.Get("Location"))
+		q := to.Query()
+		if err != nil || !strings.HasPrefix(to.String(), appCallback+"?") || q.Get("error") != "temporarily_unavailable" ||
+			q.Get("state") != "af0ifjsldkj" || q.Get("iss") != s.issuer {
+			t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+	shown := func(name string, r reply) {
+		t.Helper()
+		if r.StatusCode < 400 || r.Header.Get("Location") != "" {
+			t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+	foreign := oauth2.SetAuthURLParam("redirect_uri", "https://evil.example/cb")
+	redis.cut()
+	redirected("without Redis", ask(t, silent()))
+	shown("without Redis, to somebody else", ask(t, silent(foreign)))
+	redis.mend()
+	postgres.cut()
+	redirected("without Postgres", ask(t, silent()))
+	time.Sleep(4100 * time.Millisecond) // the client is not in the cache any more
+	redirected("without Postgres, later", ask(t, silent()))
+	shown("without Postgres, to somebody else", ask(t, silent(foreign)))
+	shown("without Postgres, for a client not seen before", ask(t, silent(oauth2.SetAuthURLParam("client_id", "somebody"))))
+	shown("without Postgres, pushed", ask(t, silent(oauth2.SetAuthURLParam("request_uri", "urn:ietf:params:oauth:request_uri:x"))))
+	postgres.mend()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(ask(t, silent()).Header.Get("Location"), "code="); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the stores are back, and silent requests are not")
+		}
+	}
+}
