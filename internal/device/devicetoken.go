@@ -3,11 +3,13 @@ package device
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // pollLeeway forgives a poll that is early because the one before took longer on its way.
@@ -51,7 +53,15 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	if d.Denied {
 		return nil, oauth.Refuse("access_denied", "the user did not allow it")
 	}
-	return s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
+	resp, err := s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
+	if token.Unsettled(ctx, err) { // the device polls again: let it find its answer, as with an authorization code
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := s.devices.Put(again, code.Hash(), d); err != nil {
+			web.Note(ctx, slog.String("code_not_put_back", err.Error()))
+		}
+	}
+	return resp, err
 }
 
 // poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:

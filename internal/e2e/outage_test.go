@@ -8,10 +8,13 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // A wire is a TCP way to a unix socket that can be cut and mended: a store that goes away and comes back.
@@ -143,6 +146,7 @@ func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
 			plain(name, string(refused.Body))
 		}
 		store.mend()
+		s.exchangedOnce(name, back.Get("code"), verifier)
 	}
 	if _, c := s.tokens(p); c.ACR != "phr" {
 		t.Errorf("afterwards: %+v", c)
@@ -301,5 +305,70 @@ func TestASilentRequestInAnOutageIsAnsweredToItsClient(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the stores are back, and silent requests are not")
 		}
+	}
+}
+
+// exchangedOnce presses on with a code that an outage met until it is exchanged, four times at once, and wants one winner.
+func (s *site) exchangedOnce(name, code, verifier string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var won, busy atomic.Int64
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				_, err := s.app.Exchange(s.t.Context(), code, oauth2.VerifierOption(verifier))
+				if err == nil {
+					won.Add(1)
+				} else if bad, ok := errors.AsType[*oauth2.RetrieveError](err); ok && bad.Response.StatusCode == http.StatusServiceUnavailable {
+					busy.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() == 1 {
+			return
+		}
+		if won.Load() > 1 || busy.Load() == 0 || time.Now().After(deadline) {
+			s.t.Errorf("%s: a code that an outage met was exchanged %d times", name, won.Load())
+			return
+		}
+	}
+}
+
+func TestADeviceCodeThatAnOutageMetIsNotUsedUp(t *testing.T) {
+	t.Parallel()
+	settings, postgres, _ := wired(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	s.asDevice()
+	asked := s.asks()
+	if _, end := p.connects(asked.UserCode); end.url.Path != "/device/connected" {
+		t.Fatalf("at %v", end)
+	}
+	poll := func() reply {
+		t.Helper()
+		form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {asked.DeviceCode}, "client_id": {s.app.ClientID}}
+		r, err := http.NewRequest(http.MethodPost, s.issuer+"/oauth2/token", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return ask(t, r)
+	}
+	postgres.cut()
+	if r := poll(); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("in the outage: %d %s", r.StatusCode, r.body)
+	}
+	postgres.mend()
+	r := poll()
+	for deadline := time.Now().Add(10 * time.Second); r.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); r = poll() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if r.StatusCode != http.StatusOK || !strings.Contains(r.body, "access_token") {
+		t.Errorf("afterwards: %d %s", r.StatusCode, r.body)
+	}
+	if r := poll(); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("it works twice: %d %s", r.StatusCode, r.body)
 	}
 }
