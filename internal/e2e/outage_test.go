@@ -372,3 +372,30 @@ func TestADeviceCodeThatAnOutageMetIsNotUsedUp(t *testing.T) {
 		t.Errorf("it works twice: %d %s", r.StatusCode, r.body)
 	}
 }
+
+// A balancer that asks each second gives up after one.
+func TestASilentStoreDoesNotHoldUpTheHealthChecks(t *testing.T) {
+	t.Parallel()
+	settings, _, redis := wired(t)
+	s := newSite(t, 1, settings)
+	busy, err := net.Dial("unix", redis.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if _, err := io.WriteString(busy, "EVAL \"while true do end\" 0\r\n"); err != nil { // until the server is killed
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	for path, want := range map[string]int{"/readyz": http.StatusOK, "/readyz?stores=required": http.StatusServiceUnavailable} {
+		begin := time.Now()
+		r, err := http.NewRequest(http.MethodGet, s.issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := ask(t, r)
+		if took := time.Since(begin); answer.StatusCode != want || took > time.Second || !strings.Contains(answer.body, `"ephemeral":"down: `) {
+			t.Errorf("%s: %d after %v: %s", path, answer.StatusCode, took, answer.body)
+		}
+	}
+}

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	checkTime = 2 * time.Second // in which a store has to pass
-	checkHold = time.Second     // how long its result holds: anybody may ask
+	// checkTime is in which a store has to pass. A balancer that asks each second and hears nothing for a second would take this
+	// replica out, and for a store that is silent all others with it.
+	checkTime = 700 * time.Millisecond
+	checkHold = time.Second // how long the result holds: anybody may ask
 )
 
 // healthz says that the process answers.
@@ -28,7 +30,13 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 // the status is degraded, and only ?stores=required makes it 503, for a balancer that prefers replicas that reach their stores.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	answer, status := map[string]string{"status": "ready"}, http.StatusOK
-	for name, fault := range s.health.look(r.Context(), s) {
+	var faults map[string]*idp.StoreFault
+	if reason := s.unfit(); reason != "" { // whatever the stores are like
+		answer["status"], status = reason, http.StatusServiceUnavailable
+	} else {
+		faults = s.health.look(r.Context(), s)
+	}
+	for name, fault := range faults {
 		answer[name] = "ok"
 		if fault == nil {
 			continue
@@ -37,9 +45,6 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("stores") == "required" {
 			status = http.StatusServiceUnavailable
 		}
-	}
-	if reason := s.unfit(); reason != "" {
-		answer["status"], status = reason, http.StatusServiceUnavailable
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	if status == http.StatusServiceUnavailable {

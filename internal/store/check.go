@@ -74,7 +74,8 @@ func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) e
 	const statement = "SELECT pg_backend_pid()"
 	pidOf := func(c interface {
 		QueryRow(context.Context, string, ...any) pgx.Row
-	}) (pid uint32, err error) {
+	},
+	) (pid uint32, err error) {
 		err = c.QueryRow(ctx, statement).Scan(&pid)
 		return pid, err
 	}

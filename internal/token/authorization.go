@@ -26,7 +26,7 @@ type Authorization struct {
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
 	Granted       bool          `json:"granted,omitempty"` // idp.Outcome
-	ExpiresAt     time.Time     `json:"exp,omitzero"`    // of the code
+	ExpiresAt     time.Time     `json:"exp,omitzero"`      // of the code
 	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
