@@ -12,7 +12,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// errOutage is what a client is told of a silent request (RFC 6749 §4.1.2.1): it shows no page, so ours would be seen by nobody.
+// errOutage is what a client is told of a silent request (RFC 6749 §4.1.2.1): it shows no page, so ours would be seen
+// by nobody.
 var errOutage = oauth.Refuse("temporarily_unavailable", "try again in a moment")
 
 // silent reports whether a request may show no page.
@@ -24,11 +25,16 @@ func outage(ctx context.Context, err error) bool {
 		err != nil && errors.Is(context.Cause(ctx), web.ErrStopping)
 }
 
-// answerOutage answers a silent request whose client cannot be loaded, as the client was last seen: nobody is redirected to
-// an address that was not registered. It returns err if that cannot be known.
+// answerOutage answers a silent request whose client cannot be loaded, as the client was last seen: nobody is
+// redirected to an address that was not registered. It returns err if that cannot be known.
 func (s *Service) answerOutage(w http.ResponseWriter, r *http.Request, form url.Values, err error) error {
-	elsewhere := refersToPush(form) || form.Has("request") || form.Has("request_uri") || s.cfg.RequirePAR // is the redirect URI
-	if !outage(r.Context(), err) || !silent(form) || elsewhere || len(form["client_id"]) != 1 || len(form["redirect_uri"]) != 1 {
+	if !outage(r.Context(), err) || !silent(form) {
+		return err
+	}
+	if form.Has("request") || form.Has("request_uri") || s.cfg.RequirePAR { // the redirect URI is elsewhere
+		return err
+	}
+	if len(form["client_id"]) != 1 || len(form["redirect_uri"]) != 1 {
 		return err
 	}
 	client, ok := s.cfg.DB.LastClient(form.Get("client_id"))

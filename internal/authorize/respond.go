@@ -37,8 +37,8 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 		if code, put, err = s.cfg.Tokens.NewCode(token.Allowed(i.Request, o)); err != nil {
 			return fmt.Errorf("put code: %w", err)
 		}
-		// Put before take: a store that cannot keep the code must not use up the interaction. Should somebody else have won,
-		// the code stays unsaid and expires: a round trip saved and nothing lost.
+		// Put before take: a store that cannot keep the code must not use up the interaction. Should somebody else have
+		// won, the code stays unsaid and expires: a round trip saved and nothing lost.
 		ops = append([]*ephemeral.Op{put}, ops...)
 	}
 	if len(ops) > 0 {

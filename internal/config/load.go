@@ -112,7 +112,8 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 		fault("issuer", values["issuer"].source, "is http although a certificate is given; use https://"+c.Issuer.Host)
 	}
 	if c.ShutdownDelay >= c.ShutdownTimeout && c.ShutdownTimeout > 0 {
-		fault("shutdown-timeout", values["shutdown-timeout"].source, fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))
+		fault("shutdown-timeout", values["shutdown-timeout"].source,
+			fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))
 	}
 	crossCheckMTLS(c, values, fault)
 	for _, scope := range c.RegistrationScopes {

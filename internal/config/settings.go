@@ -61,12 +61,14 @@ var Settings = []Setting{
 		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`), from which alone X-Forwarded-For is believed. Empty: from nobody.",
 	},
 	{
-		Name: "shutdown-delay", Default: "0s", set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
+		Name: "shutdown-delay", Default: "0s",
+		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
 		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
 	},
 	{
 		// Docker kills after ten seconds: be gone before.
-		Name: "shutdown-timeout", Default: "9s", set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
+		Name: "shutdown-timeout", Default: "9s",
+		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
 		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
 	},
 	{

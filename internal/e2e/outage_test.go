@@ -173,8 +173,8 @@ func ask(t *testing.T, r *http.Request) reply {
 	return reply{resp, string(body)}
 }
 
-// Replicas share their stores: if each of them called itself not ready, the balancer would take all of them out, and people
-// and applications would get its bare 503.
+// Replicas share their stores: if each of them called itself not ready, the balancer would take all of them out, and
+// people and applications would get its bare 503.
 func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
 	t.Parallel()
 	settings, postgres, redis := wired(t)
@@ -308,7 +308,8 @@ func TestASilentRequestInAnOutageIsAnsweredToItsClient(t *testing.T) {
 	}
 }
 
-// exchangedOnce presses on with a code that an outage met until it is exchanged, four times at once, and wants one winner.
+// exchangedOnce presses on with a code that an outage met until it is exchanged, four times at once, and wants one
+// winner.
 func (s *site) exchangedOnce(name, code, verifier string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// checked is a replica as a balancer sees it: it is sent requests, over connections that are kept, while /readyz answers 200.
+// checked is a replica as a balancer sees it: it is sent requests, over connections that are kept, while /readyz
+// answers 200.
 type checked struct {
 	address string
 	ready   atomic.Bool

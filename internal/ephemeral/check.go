@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Check writes an entry and reads it back, because a server that answers PING may still take no writes. It returns nil, or
-// an *idp.StoreFault that says what is wrong.
+// Check writes an entry and reads it back, because a server that answers PING may still take no writes. It returns nil,
+// or an *idp.StoreFault that says what is wrong.
 func Check(ctx context.Context, s Store) error {
 	value := rand.Text()
 	put := &Op{Verb: Put, Key: "check:" + value, Value: []byte(value), TTL: 10 * time.Second}
@@ -49,7 +49,9 @@ var redisFaults = map[string]idp.StoreFault{
 }
 
 var cluster = idp.StoreFault{
-	Word: "cluster", Text: "redis-url names a node of a Redis Cluster, which is not supported: use a single server, or a proxy that is one to its clients",
+	Word: "cluster",
+	Text: "redis-url names a node of a Redis Cluster, which is not supported: use a single server, " +
+		"or a proxy that is one to its clients",
 }
 
 func faultOf(err error) *idp.StoreFault {
@@ -74,8 +76,8 @@ func faultOf(err error) *idp.StoreFault {
 	return &fault
 }
 
-// checkCluster refuses a node of a Redis Cluster: its answers would be MOVED for most keys. Where INFO is forbidden, the
-// first entry that lies elsewhere says so (see Check).
+// checkCluster refuses a node of a Redis Cluster: its answers would be MOVED for most keys. Where INFO is forbidden,
+// the first entry that lies elsewhere says so (see Check).
 func (s *Redis) checkCluster(ctx context.Context) error {
 	info, err := s.client.Info(ctx, "cluster").Result()
 	if err == nil && strings.Contains(info, "cluster_enabled:1") {

@@ -146,8 +146,8 @@ func (s *Redis) Do(ctx context.Context, ops ...*Op) error {
 	return failed
 }
 
-// usesUp reports whether ops take something away and store something else. Those become a MULTI: a server that is full, or
-// takes no writes for another reason, refuses the one that stores when it is queued, and with it all of them.
+// usesUp reports whether ops take something away and store something else. Those become a MULTI: a server that is full,
+// or takes no writes for another reason, refuses the one that stores when it is queued, and with it all of them.
 func usesUp(ops []*Op) bool {
 	takes, stores := 0, 0
 	for _, op := range ops {

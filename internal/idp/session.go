@@ -28,8 +28,8 @@ type Session struct {
 	Stored []byte `json:"-"`
 }
 
-// A FormerSecret lets the browser whose step-up was answered, but never heard so, ask for the session's new secret. The new one
-// is derived from the old one and the salt, so every request that asks gets the same.
+// A FormerSecret lets the browser whose step-up was answered, but never heard so, ask for the session's new secret. The
+// new one is derived from the old one and the salt, so every request that asks gets the same.
 type FormerSecret struct {
 	Hash    string    `json:"hash"`
 	Browser string    `json:"browser"` // hash of the browser's own cookie

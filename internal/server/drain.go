@@ -27,7 +27,8 @@ type drain struct {
 // errCut says that requests were still running when the promised time was over.
 var errCut = errors.New("requests were cut off: shutdown-timeout is over")
 
-// Serve answers until ctx ends, then stops within shutdown-timeout. Its error then says that requests had to be cut off.
+// Serve answers until ctx ends, then stops within shutdown-timeout. Its error then says that requests had to be cut
+// off.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	fronts, err := s.fronts(listener)
 	if err != nil {
@@ -93,7 +94,8 @@ func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan s
 }
 
 // lastAnswers asks clients to come back over another connection, once the server is stopping (RFC 9112 §9.6). In HTTP/2
-// it becomes a GOAWAY. Idle connections are left open until the delay is over: closing one could meet a request half way.
+// it becomes a GOAWAY. Idle connections are left open until the delay is over: closing one could meet a request half
+// way.
 func (s *Server) lastAnswers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.drain.begun.Load() {
@@ -103,8 +105,8 @@ func (s *Server) lastAnswers(h http.Handler) http.Handler {
 	})
 }
 
-// Close closes what New opened. After Serve it waits no longer than was promised: a pool whose connection hangs would wait
-// for ever.
+// Close closes what New opened. After Serve it waits no longer than was promised: a pool whose connection hangs would
+// wait for ever.
 func (s *Server) Close() {
 	closed := make(chan struct{})
 	go func() {

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// checkTime is in which a store has to pass. A balancer that asks each second and hears nothing for a second would take this
-	// replica out, and for a store that is silent all others with it.
+	// checkTime is in which a store has to pass. A balancer that asks each second and hears nothing for a second would
+	// take this replica out, and for a store that is silent all others with it.
 	checkTime = 700 * time.Millisecond
 	checkHold = time.Second // how long the result holds: anybody may ask
 )
@@ -25,9 +25,10 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz says whether a balancer should send requests here. It answers 503 for what another replica would do better. A store
-// that is down is not that, because replicas share it: without it much still works, and the rest gets an answer of ours. Then
-// the status is degraded, and only ?stores=required makes it 503, for a balancer that prefers replicas that reach their stores.
+// readyz says whether a balancer should send requests here. It answers 503 for what another replica would do better. A
+// store that is down is not that, because replicas share it: without it much still works, and the rest gets an answer
+// of ours. Then the status is degraded, and only ?stores=required makes it 503, for a balancer that prefers replicas
+// that reach their stores.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	answer, status := map[string]string{"status": "ready"}, http.StatusOK
 	var faults map[string]*idp.StoreFault

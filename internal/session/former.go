@@ -12,7 +12,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// formerTTL is how long the secret before a step-up leads to the new one: long enough to reload a page whose answer was lost.
+// formerTTL is how long the secret before a step-up leads to the new one: long enough to reload a page whose answer was
+// lost.
 const formerTTL = 10 * time.Second
 
 // renew gives the session a new secret, and remembers for formerTTL which one this browser had. A request without the
@@ -39,8 +40,9 @@ func successor(old idp.Secret, salt string) idp.Secret {
 	return idp.Secret(base32.StdEncoding.EncodeToString(mac.Sum(nil)[:20]))
 }
 
-// overtaken returns what tells this browser its new secret, if it sent the one from just before a step-up; nil if not. It
-// opens nothing by itself: the page is asked for again, with the new secret. A form is not, because it would be sent twice.
+// overtaken returns what tells this browser its new secret, if it sent the one from just before a step-up; nil if not.
+// It opens nothing by itself: the page is asked for again, with the new secret. A form is not, because it would be sent
+// twice.
 func (s *Sessions) overtaken(r *http.Request, sess idp.Session, secret idp.Secret, now time.Time) error {
 	f := sess.Former
 	if f == nil || !now.Before(f.Until) || !secret.Matches(f.Hash) || !s.Browser(r).Matches(f.Browser) {

@@ -6,7 +6,7 @@
 //
 //	Start ──► record {sid, hash, user, authentications}, sid in the user's index, cookie sid.secret
 //	Current ─► cookie ─► record ─► hash matches? limits kept? ─► session      (anything else: idp.ErrNotFound, untouched)
-//	Elevate ─► same sid, new secret, one more authentication; the old secret leads this browser to the new one for 10 s
+//	Elevate ─► same sid, new secret, one more authentication; for 10 s the old secret leads to the new one
 //	End, Revoke, RevokeAll ──► record and index entry deleted; no write brings a record back, they all Swap
 //
 // Two limits end it: silence (Idle) and age (Absolute). The record carries both times and the store's TTL follows them, so

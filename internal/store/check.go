@@ -15,8 +15,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Check reports whether the store can be read and written, because one that can be reached may be a standby, read-only or
-// full. It returns nil, or an *idp.StoreFault that says what is wrong.
+// Check reports whether the store can be read and written, because one that can be reached may be a standby, read-only
+// or full. It returns nil, or an *idp.StoreFault that says what is wrong.
 func (db *DB) Check(ctx context.Context) error {
 	if fault := db.conn.check(ctx); fault != nil {
 		return fault
@@ -33,11 +33,13 @@ func (p *postgres) check(ctx context.Context) *idp.StoreFault {
 	case err != nil:
 		return p.faultOf(ctx, err)
 	case standby:
-		return &idp.StoreFault{Word: "standby", Text: "a standby of Postgres answers; database-url must name the primary (target_session_attrs=read-write finds it)"}
+		return &idp.StoreFault{Word: "standby", Text: "a standby of Postgres answers; " +
+			"database-url must name the primary (target_session_attrs=read-write finds it)"}
 	case readOnly:
 		return &idp.StoreFault{Word: "read_only", Text: "Postgres takes no writes (default_transaction_read_only)"}
 	case !writable:
-		return &idp.StoreFault{Word: "refused", Text: "the user of database-url may not write to the tables, or they are not in its search_path"}
+		return &idp.StoreFault{Word: "refused", Text: "the user of database-url may not write to the tables, " +
+			"or they are not in its search_path"}
 	}
 	return nil
 }
@@ -62,14 +64,15 @@ func (p *postgres) faultOf(ctx context.Context, err error) *idp.StoreFault {
 }
 
 const poolerText = "a pooler gives each transaction another connection and loses prepared statements: " +
-	"let it pool sessions (pool_mode=session), or follow prepared statements (max_prepared_statements, PgBouncer 1.21 or later)"
+	"let it pool sessions (pool_mode=session), or follow prepared statements " +
+	"(max_prepared_statements, PgBouncer 1.21 or later)"
 
 // brokenPooler reports the errors of a statement that was prepared on one connection and run on another:
 // invalid_sql_statement_name, duplicate_prepared_statement.
 func brokenPooler(code string) bool { return code == "26000" || code == "42P05" }
 
-// checkPooler refuses a pooler that loses prepared statements. It shows at the start and not at the first busy minute: while
-// a second client holds the server connection that the first was given, the first gets another one.
+// checkPooler refuses a pooler that loses prepared statements. It shows at the start and not at the first busy minute:
+// while a second client holds the server connection that the first was given, the first gets another one.
 func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) error {
 	const statement = "SELECT pg_backend_pid()"
 	pidOf := func(c interface {
@@ -106,7 +109,8 @@ func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) e
 	return refuse(err)
 }
 
-// check takes the write lock and gives it back. That a disk is full shows in the other file beside it, which is written.
+// check takes the write lock and gives it back. That a disk is full shows in the other file beside it, which is
+// written.
 func (e *embedded) check(ctx context.Context) *idp.StoreFault {
 	tx, err := e.writer.BeginTx(ctx, nil) // IMMEDIATE
 	if err == nil {

@@ -100,8 +100,8 @@ func TestAPoolerThatLosesPreparedStatementsIsRefusedInWords(t *testing.T) {
 	}
 }
 
-// transactionPooler returns the folder of the socket of a pooler that has two connections for each client, and gives it the
-// other one when a transaction ends. Like PgBouncer's, its greeting names no process of the server.
+// transactionPooler returns the folder of the socket of a pooler that has two connections for each client, and gives it
+// the other one when a transaction ends. Like PgBouncer's, its greeting names no process of the server.
 func transactionPooler(t *testing.T, server string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -49,16 +49,16 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	return resp, err
 }
 
-// Unsettled reports whether an error of Settle says nothing against what was to be settled: the database did not answer, or the
-// request was cut. It may have been stored all the same.
+// Unsettled reports whether an error of Settle says nothing against what was to be settled: the database did not
+// answer, or the request was cut. It may have been stored all the same.
 func Unsettled(ctx context.Context, err error) bool {
 	bad, ok := errors.AsType[*oauth.Error](err)
 	return ok && bad.Code == "temporarily_unavailable" || err != nil && ctx.Err() != nil
 }
 
-// putBack lets a code be used again whose exchange failed for no fault of the request, until the time it would have expired
-// at anyway. If the tokens were stored and only the answer of the database was lost, their family has the ID that follows from the
-// code (decision 0008), so the next exchange conflicts with it: there is one winner at most.
+// putBack lets a code be used again whose exchange failed for no fault of the request, until the time it would have
+// expired at anyway. If the tokens were stored and only the answer of the database was lost, their family has the ID
+// that follows from the code (decision 0008), so the next exchange conflicts with it: there is one winner at most.
 func (s *Service) putBack(ctx context.Context, code idp.Secret, a Authorization) {
 	left := time.Until(a.ExpiresAt)
 	if left < time.Millisecond {

@@ -17,8 +17,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// ErrStopping is the cause of a request's context that ended because the server stops: the client is still there, and is
-// told to come back.
+// ErrStopping is the cause of a request's context that ended because the server stops: the client is still there, and
+// is told to come back.
 var ErrStopping = errors.New("the server is stopping")
 
 // Again, as the error of a GET, has the browser keep a cookie and ask for the same page with it.
@@ -119,7 +119,8 @@ func problemOf(r *http.Request, err error) *Problem {
 	switch {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil && !stopping:
 		return &Problem{Status: 499, Code: "gone", Title: "You left", Text: "The browser closed the connection.", Err: err}
-	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled) && stopping:
+	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, context.Canceled) && stopping:
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Title: "One moment, please",
 			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
