@@ -10,7 +10,7 @@ import (
 )
 
 type healthcheckCmd struct {
-	Ready bool `help:"Ask whether the stores answer as well (/readyz)."`
+	Ready bool `help:"Ask whether the stores work as well (/readyz?stores=required)."`
 }
 
 func (c healthcheckCmd) Run(e *env) error {
@@ -30,7 +30,7 @@ func (c healthcheckCmd) Run(e *env) error {
 		scheme = "https"
 	}
 	if c.Ready {
-		path = "/readyz"
+		path = "/readyz?stores=required"
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, 3*time.Second)
 	defer cancel()

@@ -102,7 +102,7 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	in, err := s.trusted(r, form)
 	if err != nil {
-		return err
+		return s.answerOutage(w, r, form, err)
 	}
 	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
 	var need idp.Requirement
@@ -117,12 +117,17 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 			slog.String("oauth_error_description", oauth.Describable(bad.Description)))
 		return s.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.Code, Description: bad.Description})
 	}
+	var location string
+	if err == nil {
+		if location, err = s.cfg.Begin(r.Context(), w, r, req, need); err != nil {
+			err = fmt.Errorf("begin interaction: %w", err)
+		}
+	}
+	if silent(in.form) && outage(r.Context(), err) {
+		return s.tellOutage(w, r, req, err)
+	}
 	if err != nil {
 		return err
-	}
-	location, err := s.cfg.Begin(r.Context(), w, r, req, need)
-	if err != nil {
-		return fmt.Errorf("begin interaction: %w", err)
 	}
 	if location == "" { // answered already
 		return nil

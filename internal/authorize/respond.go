@@ -37,8 +37,9 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 		if code, put, err = s.cfg.Tokens.NewCode(token.Allowed(i.Request, o)); err != nil {
 			return fmt.Errorf("put code: %w", err)
 		}
-		// Should somebody else have won, the code stays unsaid and expires: a round trip saved and nothing lost.
-		ops = append(ops, put)
+		// Put before take: a store that cannot keep the code must not use up the interaction. Should somebody else have
+		// won, the code stays unsaid and expires: a round trip saved and nothing lost.
+		ops = append([]*ephemeral.Op{put}, ops...)
 	}
 	if len(ops) > 0 {
 		if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {

@@ -21,6 +21,9 @@ type Config struct {
 	TLSKeyPath     string
 	TrustedProxies []netip.Prefix
 
+	ShutdownDelay   time.Duration // from the signal to the last new connection
+	ShutdownTimeout time.Duration // from the signal to the end of the process
+
 	MTLSOrigin   *url.URL // origin that requests client certificates; nil: none
 	MTLSListen   string   // empty: a trusted proxy requests certificates
 	ClientCAPath string

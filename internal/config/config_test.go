@@ -278,3 +278,15 @@ func TestClientCertificatesNeedTheirOwnOriginAndAListenerOrProxy(t *testing.T) {
 		}
 	}
 }
+
+func TestStoppingLeavesTimeForRequestsUnderWay(t *testing.T) {
+	for _, wrong := range [][]string{{"5s", "5s"}, {"10s", "9s"}} {
+		_, err := Load(Sources{Flags: map[string]string{"shutdown-delay": wrong[0], "shutdown-timeout": wrong[1]}})
+		if err == nil || !strings.Contains(err.Error(), "shutdown-timeout") {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+	if c, err := Load(Sources{}); err != nil || c.ShutdownDelay != 0 || c.ShutdownTimeout != 9*time.Second {
+		t.Errorf("the defaults: %+v %v", c, err)
+	}
+}

@@ -113,6 +113,10 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
 		fault("issuer", values["issuer"].source, "is http, but there is a certificate; use https://"+c.Issuer.Host)
 	}
+	if c.ShutdownDelay >= c.ShutdownTimeout && c.ShutdownTimeout > 0 {
+		fault("shutdown-timeout", values["shutdown-timeout"].source,
+			fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))
+	}
 	crossCheckMTLS(c, values, fault)
 	for _, scope := range c.RegistrationScopes {
 		if _, known := c.Policy.Scopes[scope]; !known {

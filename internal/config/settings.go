@@ -66,6 +66,17 @@ var Settings = []Setting{
 			"them. Empty: from no one.",
 	},
 	{
+		Name: "shutdown-delay", Default: "0s",
+		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
+		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
+	},
+	{
+		// Docker kills after ten seconds: be gone before.
+		Name: "shutdown-timeout", Default: "9s",
+		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
+		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
+	},
+	{
 		Name: "mtls-origin", set: setMTLSOrigin,
 		Help: "Origin where clients authenticate, or bind their tokens, with a TLS client certificate (RFC 8705): " +
 			"`https://mtls.id.example.com`. It must differ from the issuer, because browsers prompt people for a " +

@@ -3,11 +3,13 @@ package device
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // pollLeeway forgives a poll that is early because the one before took longer on its way.
@@ -54,6 +56,13 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	resp, err := s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
 	if errors.Is(err, token.ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
 		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+	}
+	if token.Unsettled(ctx, err) { // the device polls again: let it find its answer, as with an authorization code
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := s.devices.Put(again, code.Hash(), d); err != nil {
+			web.Note(ctx, slog.String("code_not_put_back", err.Error()))
+		}
 	}
 	return resp, err
 }

@@ -8,9 +8,13 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // A wire is a TCP way to a unix socket that can be cut and mended: a store that goes away and comes back.
@@ -118,9 +122,6 @@ func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
 		}
 		message, _ := answer["message"].(string)
 		plain(name, message)
-		if resp, err := http.Get(s.issuer + "/readyz"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s: /readyz %v %v", name, resp, err)
-		}
 		if resp, err := http.Get(s.issuer + "/healthz"); err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: /healthz %v %v", name, resp, err)
 		}
@@ -145,8 +146,257 @@ func TestAStoppedStoreIsSaidPlainlyAndNothingIsLost(t *testing.T) {
 			plain(name, string(refused.Body))
 		}
 		store.mend()
+		s.exchangedOnce(name, back.Get("code"), verifier)
 	}
 	if _, c := s.tokens(p); c.ACR != "phr" {
 		t.Errorf("afterwards: %+v", c)
+	}
+}
+
+// reply is an answer of the provider.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func ask(t *testing.T, r *http.Request) reply {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp, string(body)}
+}
+
+// Replicas share their stores: if each of them called itself not ready, the balancer would take all of them out, and
+// people and applications would get its bare 503.
+func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
+	t.Parallel()
+	settings, postgres, redis := wired(t)
+	s := newSite(t, 2, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	held, _ := s.tokens(p)
+	if held.RefreshToken == "" {
+		t.Fatal("no refresh token")
+	}
+	get := func(path, accept string) reply {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodGet, s.issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		return ask(t, r)
+	}
+	post := func(path string, form url.Values) reply {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPost, s.issuer+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(s.app.ClientID, s.app.ClientSecret)
+		return ask(t, r)
+	}
+	for _, name := range []string{"database", "ephemeral"} {
+		store := map[string]*wire{"database": postgres, "ephemeral": redis}[name]
+		store.cut()
+		time.Sleep(1100 * time.Millisecond) // what was seen a second ago holds
+		lenient, strict := get("/readyz", "*/*"), get("/readyz?stores=required", "*/*")
+		if lenient.StatusCode != 200 || !strings.Contains(lenient.body, `"degraded"`) || !strings.Contains(lenient.body, `"`+name+`":"down: `) {
+			t.Errorf("%s: /readyz %d %s", name, lenient.StatusCode, lenient.body)
+		}
+		if strict.StatusCode != 503 || strict.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: /readyz?stores=required %d %v", name, strict.StatusCode, strict.Header)
+		}
+		if r := get("/.well-known/openid-configuration", "*/*"); r.StatusCode != 200 {
+			t.Errorf("%s: discovery %d", name, r.StatusCode)
+		}
+		page := get(strings.TrimPrefix(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier())), s.issuer), "text/html")
+		if name == "ephemeral" && page.StatusCode != 503 || page.StatusCode == 503 &&
+			(page.Header.Get("Retry-After") == "" || !strings.Contains(page.body, "One moment, please")) {
+			t.Errorf("%s: page %d %v", name, page.StatusCode, page.Header)
+		}
+		exchange := post("/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "code": {"none"}, "redirect_uri": {appCallback}})
+		if exchange.StatusCode != 503 || exchange.Header.Get("Retry-After") == "" || !strings.Contains(exchange.body, "temporarily_unavailable") {
+			t.Errorf("%s: exchange %d %v %s", name, exchange.StatusCode, exchange.Header, exchange.body)
+		}
+		refreshed := post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {held.RefreshToken}})
+		if name == "ephemeral" { // needs no Redis
+			if refreshed.StatusCode != 200 {
+				t.Errorf("refresh without Redis: %d %s", refreshed.StatusCode, refreshed.body)
+			}
+			if r := post("/oauth2/introspect", url.Values{"token": {held.AccessToken}}); r.StatusCode != 200 || !strings.Contains(r.body, `"active":true`) {
+				t.Errorf("introspection without Redis: %d %s", r.StatusCode, r.body)
+			}
+			if r := get("/oauth2/jwks", "*/*"); r.StatusCode != 200 {
+				t.Errorf("keys without Redis: %d", r.StatusCode)
+			}
+		} else if refreshed.StatusCode != 503 || refreshed.Header.Get("Retry-After") == "" {
+			t.Errorf("refresh without Postgres: %d %v", refreshed.StatusCode, refreshed.Header)
+		}
+		store.mend()
+		for deadline := time.Now().Add(10 * time.Second); get("/readyz?stores=required", "*/*").StatusCode != 200; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is back, and the replicas are not", name)
+			}
+		}
+	}
+}
+
+func TestASilentRequestInAnOutageIsAnsweredToItsClient(t *testing.T) {
+	t.Parallel()
+	settings, postgres, redis := wired(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	s.tokens(p)
+	silent := func(options ...oauth2.AuthCodeOption) *http.Request {
+		t.Helper()
+		options = append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(oauth2.GenerateVerifier()), oauth2.SetAuthURLParam("prompt", "none")}, options...)
+		r, err := http.NewRequest(http.MethodGet, s.app.AuthCodeURL("af0ifjsldkj", options...), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/html")
+		for _, c := range p.http.Jar.Cookies(r.URL) {
+			r.AddCookie(c)
+		}
+		return r
+	}
+	if r := ask(t, silent()); !strings.Contains(r.Header.Get("Location"), "code=") {
+		t.Fatalf("before: %d %v", r.StatusCode, r.Header)
+	}
+	redirected := func(name string, r reply) {
+		t.Helper()
+		to, err := url.Parse(r.Header.Get("Location"))
+		q := to.Query()
+		if err != nil || !strings.HasPrefix(to.String(), appCallback+"?") || q.Get("error") != "temporarily_unavailable" ||
+			q.Get("state") != "af0ifjsldkj" || q.Get("iss") != s.issuer {
+			t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+	shown := func(name string, r reply) {
+		t.Helper()
+		if r.StatusCode < 400 || r.Header.Get("Location") != "" {
+			t.Errorf("%s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+	foreign := oauth2.SetAuthURLParam("redirect_uri", "https://evil.example/cb")
+	redis.cut()
+	redirected("without Redis", ask(t, silent()))
+	shown("without Redis, to somebody else", ask(t, silent(foreign)))
+	redis.mend()
+	postgres.cut()
+	redirected("without Postgres", ask(t, silent()))
+	time.Sleep(4100 * time.Millisecond) // the client is not in the cache any more
+	redirected("without Postgres, later", ask(t, silent()))
+	shown("without Postgres, to somebody else", ask(t, silent(foreign)))
+	shown("without Postgres, for a client not seen before", ask(t, silent(oauth2.SetAuthURLParam("client_id", "somebody"))))
+	shown("without Postgres, pushed", ask(t, silent(oauth2.SetAuthURLParam("request_uri", "urn:ietf:params:oauth:request_uri:x"))))
+	postgres.mend()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(ask(t, silent()).Header.Get("Location"), "code="); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the stores are back, and silent requests are not")
+		}
+	}
+}
+
+// exchangedOnce presses on with a code that an outage met until it is exchanged, four times at once, and wants one
+// winner.
+func (s *site) exchangedOnce(name, code, verifier string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var won, busy atomic.Int64
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				_, err := s.app.Exchange(s.t.Context(), code, oauth2.VerifierOption(verifier))
+				if err == nil {
+					won.Add(1)
+				} else if bad, ok := errors.AsType[*oauth2.RetrieveError](err); ok && bad.Response.StatusCode == http.StatusServiceUnavailable {
+					busy.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() == 1 {
+			return
+		}
+		if won.Load() > 1 || busy.Load() == 0 || time.Now().After(deadline) {
+			s.t.Errorf("%s: a code that an outage met was exchanged %d times", name, won.Load())
+			return
+		}
+	}
+}
+
+func TestADeviceCodeThatAnOutageMetIsNotUsedUp(t *testing.T) {
+	t.Parallel()
+	settings, postgres, _ := wired(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
+	s.asDevice()
+	asked := s.asks()
+	if _, end := p.connects(asked.UserCode); end.url.Path != "/device/connected" {
+		t.Fatalf("at %v", end)
+	}
+	poll := func() reply {
+		t.Helper()
+		form := url.Values{"grant_type": {idp.GrantDeviceCode}, "device_code": {asked.DeviceCode}, "client_id": {s.app.ClientID}}
+		r, err := http.NewRequest(http.MethodPost, s.issuer+"/oauth2/token", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return ask(t, r)
+	}
+	postgres.cut()
+	if r := poll(); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("in the outage: %d %s", r.StatusCode, r.body)
+	}
+	postgres.mend()
+	r := poll()
+	for deadline := time.Now().Add(10 * time.Second); r.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); r = poll() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if r.StatusCode != http.StatusOK || !strings.Contains(r.body, "access_token") {
+		t.Errorf("afterwards: %d %s", r.StatusCode, r.body)
+	}
+	if r := poll(); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("it works twice: %d %s", r.StatusCode, r.body)
+	}
+}
+
+// A balancer that asks each second gives up after one.
+func TestASilentStoreDoesNotHoldUpTheHealthChecks(t *testing.T) {
+	t.Parallel()
+	settings, _, redis := wired(t)
+	s := newSite(t, 1, settings)
+	busy, err := net.Dial("unix", redis.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if _, err := io.WriteString(busy, "EVAL \"while true do end\" 0\r\n"); err != nil { // until the server is killed
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	for path, want := range map[string]int{"/readyz": http.StatusOK, "/readyz?stores=required": http.StatusServiceUnavailable} {
+		begin := time.Now()
+		r, err := http.NewRequest(http.MethodGet, s.issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := ask(t, r)
+		if took := time.Since(begin); answer.StatusCode != want || took > time.Second || !strings.Contains(answer.body, `"ephemeral":"down: `) {
+			t.Errorf("%s: %d after %v: %s", path, answer.StatusCode, took, answer.body)
+		}
 	}
 }

@@ -29,7 +29,9 @@ var ErrTooLarge = errors.New("too large for the ephemeral store")
 //
 // Atomicity: each Op is atomic by itself, among all callers of all replicas. The ops of one Do run in their order and
 // share one round trip, and nothing more: ops of others may run between them on Redis, and if the connection breaks, a
-// first part of them may have happened. Design so that a prefix does no harm: take before put, put before index.
+// first part of them may have happened. Design so that a prefix does no harm: put before index. But if ops take
+// something away (Take, Claim, Swap, Delete, Remove) and Put or Claim something else, a store that is full or takes no
+// writes does none of them: nothing is used up for an answer that cannot be kept.
 //
 // One winner: of any number of concurrent Takes of one key at most one gets the value; of concurrent Claims at most one
 // wins until the claim expires; of concurrent Swaps from the same Old at most one wins.

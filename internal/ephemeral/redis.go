@@ -102,6 +102,9 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+	if err := s.checkCluster(ctx); err != nil {
+		return err
+	}
 	config, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
 	_, refused := errors.AsType[redis.Error](err)
 	policy := config["maxmemory-policy"]
@@ -144,17 +147,40 @@ func (s *Redis) send(ctx context.Context, ops []*Op) error {
 		return answer(ops[0], cmd)
 	}
 	pipe, cmds := s.client.Pipeline(), make([]redis.Cmder, len(ops))
+	if usesUp(ops) {
+		pipe = s.client.TxPipeline()
+	}
 	for i, op := range ops {
 		cmds[i] = command(ctx, op)
 		_ = pipe.Process(ctx, cmds[i])
 	}
 	_, _ = pipe.Exec(ctx) // each command carries its own
+	var failed error
 	for i, op := range ops {
-		if err := answer(op, cmds[i]); err != nil {
-			return err
+		err := answer(op, cmds[i])
+		if failed == nil || err != nil && redis.HasErrorPrefix(failed, "EXECABORT") { // says nothing of the reason
+			failed = err
 		}
 	}
-	return nil
+	return failed
+}
+
+// usesUp reports whether ops take something away and store something else. Those become a MULTI: a server that is full,
+// or takes no writes for another reason, refuses the one that stores when it is queued, and with it all of them.
+func usesUp(ops []*Op) bool {
+	takes, stores := 0, 0
+	for _, op := range ops {
+		switch op.Verb {
+		case Take, Delete, Remove:
+			takes++
+		case Claim, Swap:
+			takes++
+			stores++
+		case Put, Count, Add:
+			stores++
+		}
+	}
+	return takes > 0 && stores > 0 && takes+stores > 1
 }
 
 // command is the one command that does an op.

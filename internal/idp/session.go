@@ -21,8 +21,20 @@ type Session struct {
 	Address         string               `json:"addr,omitempty"`  // client address at sign-in
 	Authentications []HeldAuthentication `json:"auths"`           // oldest first
 
+	// Former is the secret before the last step-up; nil: forgotten.
+	Former *FormerSecret `json:"former,omitempty"`
+
 	// Stored is the record as read from the store, for a compare-and-swap; nil if it was not read.
 	Stored []byte `json:"-"`
+}
+
+// A FormerSecret lets the browser whose step-up was answered, but never heard so, ask for the session's new secret. The
+// new one is derived from the old one and the salt, so every request that asks gets the same.
+type FormerSecret struct {
+	Hash    string    `json:"hash"`
+	Browser string    `json:"browser"` // hash of the browser's own cookie
+	Salt    string    `json:"salt"`
+	Until   time.Time `json:"until"`
 }
 
 // A HeldAuthentication is an authentication within a session.

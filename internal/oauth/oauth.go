@@ -62,7 +62,8 @@ func InvalidToken(description string) *Error {
 // record.
 func Broken(ctx context.Context, step string, err error) *Error {
 	web.Note(ctx, slog.Any("error", fmt.Errorf("%s: %w", step, err)))
-	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+	stopping := errors.Is(context.Cause(ctx), web.ErrStopping)
+	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || stopping {
 		return Refuse("temporarily_unavailable", "try again in a moment").With(http.StatusServiceUnavailable)
 	}
 	return (&Error{Code: "server_error"}).With(http.StatusInternalServerError)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,9 +13,6 @@ const (
 	skewWrong = 10 * time.Second // no jobs, not ready
 	skewEvery = time.Minute
 )
-
-// errWrongClock says that this replica's clock and a store's are too far apart.
-var errWrongClock = errors.New("this replica's clock differs too much from a store's")
 
 // A clock is a store that tells the time.
 type clock struct {
@@ -120,14 +116,6 @@ func (c *clocks) state() (wrong bool, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return grade(c.worst) == 2, c.changed
-}
-
-// Ping returns errWrongClock while the clock is wrong, for readyz.
-func (c *clocks) Ping(context.Context) error {
-	if wrong, _ := c.state(); wrong {
-		return errWrongClock
-	}
-	return nil
 }
 
 // whileRight calls run with a context that ends when the clock goes wrong, and again when it is right, until ctx ends.

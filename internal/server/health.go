@@ -2,8 +2,21 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
+)
+
+const (
+	// checkTime is in which a store has to pass. A balancer that asks each second and hears nothing for a second would
+	// take this replica out, and for a store that is silent all others with it.
+	checkTime = 700 * time.Millisecond
+	checkHold = time.Second // how long the result holds: anybody may ask
 )
 
 // healthz says that the process answers.
@@ -12,18 +25,82 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz says that both stores answer; a load balancer sends nobody here while they do not.
-func readyz(stores ...interface{ Ping(context.Context) error }) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		w.Header().Set("Cache-Control", "no-store")
-		for _, s := range stores {
-			if err := s.Ping(ctx); err != nil {
-				http.Error(w, "a store does not answer", http.StatusServiceUnavailable)
-				return
-			}
-		}
-		_, _ = w.Write([]byte("ok\n"))
+// readyz says whether a balancer should send requests here. It answers 503 for what another replica would do better. A
+// store that is down is not that, because replicas share it: without it much still works, and the rest gets an answer
+// of ours. Then the status is degraded, and only ?stores=required makes it 503, for a balancer that prefers replicas
+// that reach their stores.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	answer, status := map[string]string{"status": "ready"}, http.StatusOK
+	var faults map[string]*idp.StoreFault
+	if reason := s.unfit(); reason != "" { // whatever the stores are like
+		answer["status"], status = reason, http.StatusServiceUnavailable
+	} else {
+		faults = s.health.look(r.Context(), s)
 	}
+	for name, fault := range faults {
+		answer[name] = "ok"
+		if fault == nil {
+			continue
+		}
+		answer["status"], answer[name] = "degraded", fault.Word+": "+fault.Text
+		if r.URL.Query().Get("stores") == "required" {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	_ = web.WriteJSON(w, status, answer)
+}
+
+// unfit says why any other replica would do better than this one; "" if none would.
+func (s *Server) unfit() string {
+	if s.drain.begun.Load() {
+		return "stopping"
+	}
+	if wrong, _ := s.clocks.state(); wrong {
+		return "wrong clock"
+	}
+	return ""
+}
+
+// health remembers how the stores were when they were last looked at.
+type health struct {
+	mu     sync.Mutex
+	looked time.Time
+	faults map[string]*idp.StoreFault // by store; nil: it is well
+}
+
+// look returns what is wrong with each store, and logs when that changes. Results hold for checkHold.
+func (h *health) look(ctx context.Context, s *Server) map[string]*idp.StoreFault {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.faults != nil && time.Since(h.looked) < checkHold {
+		return h.faults
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime) // the result is for others too
+	defer cancel()
+	now := map[string]*idp.StoreFault{}
+	var both sync.WaitGroup
+	var database, entries error
+	both.Go(func() { database = s.DB.Check(ctx) })
+	both.Go(func() { entries = ephemeral.Check(ctx, s.Ephemeral) })
+	both.Wait()
+	for name, err := range map[string]error{"database": database, "ephemeral": entries} {
+		fault, ok := errors.AsType[*idp.StoreFault](err)
+		if err != nil && !ok {
+			fault = &idp.StoreFault{Word: "wrong", Text: "it cannot be used", Err: err}
+		}
+		now[name] = fault
+		before := h.faults[name]
+		switch {
+		case fault != nil && (before == nil || before.Word != fault.Word):
+			s.log.Error("store out of order", "store", name, "fault", fault.Word, "meaning", fault.Text, "error", fault.Err)
+		case fault == nil && before != nil:
+			s.log.Info("store back", "store", name, "fault", before.Word)
+		}
+	}
+	h.looked, h.faults = time.Now(), now
+	return now
 }

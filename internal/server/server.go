@@ -4,14 +4,11 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/stepward/stepward/internal/account"
@@ -42,6 +39,8 @@ type Server struct {
 	shell     *web.Shell
 	Handler   http.Handler
 	mtls      http.Handler // of mtls-listen
+	drain     drain
+	health    health
 }
 
 // New opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
@@ -181,21 +180,11 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		outer.Handle(path, ours(shell.Protocol(protocol)))
 	}
 	outer.HandleFunc("GET /healthz", healthz)
-	outer.HandleFunc("GET /readyz", readyz(s.DB, s.Ephemeral, s.clocks))
+	outer.HandleFunc("GET /readyz", s.readyz)
 	mtls := http.NewServeMux()
 	op.MountMTLS(mtls)
 	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
 	return s, nil
-}
-
-// Close closes what New opened.
-func (s *Server) Close() {
-	if s.Ephemeral != nil {
-		_ = s.Ephemeral.Close()
-	}
-	if s.DB != nil {
-		_ = s.DB.Close()
-	}
 }
 
 // notify sends the letter that an event of a sign-in deserves.
@@ -217,46 +206,6 @@ func (s *Server) Listen() (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s (another program may be using it; --listen names another address): %w", s.Config.Listen, err)
 	}
 	return listener, nil
-}
-
-// Serve answers until ctx ends, then lets requests under way finish (10 s at the most).
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	fronts, err := s.fronts(listener)
-	if err != nil {
-		return err
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
-	}
-	go debug.FreeOSMemory() // what migrating and parsing pages needed is not needed again
-
-	jobsCtx, stopJobs := context.WithCancel(ctx)
-	var jobs sync.WaitGroup
-	jobs.Go(func() { s.RunJobs(jobsCtx) })
-	defer jobs.Wait()
-	defer stopJobs()
-
-	done := make(chan error, len(fronts))
-	for _, f := range fronts {
-		go func() { done <- f.serve() }()
-	}
-	select {
-	case err := <-done:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	s.log.Info("stopping")
-	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	for _, f := range fronts {
-		if err := f.Shutdown(graceCtx); err != nil {
-			return fmt.Errorf("stop: %w", err)
-		}
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-	}
-	return nil
 }
 
 func footer(cfg *config.Config) []web.Link {

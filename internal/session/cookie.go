@@ -33,9 +33,13 @@ func (c cookies) name(name string) string {
 
 // set writes a cookie that goes when the browser is closed. Lax: it must come along when a client sends the person here.
 func (c cookies) set(w http.ResponseWriter, name, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, c.of(name, value, maxAge))
+}
+
+func (c cookies) of(name, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
 		Name: c.name(name), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: !c.insecure, SameSite: http.SameSiteLaxMode,
-	})
+	}
 }
 
 func (c cookies) setSession(w http.ResponseWriter, sid string, secret idp.Secret) {

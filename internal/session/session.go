@@ -6,7 +6,7 @@
 //
 //	Start ──► record {sid, hash, user, authentications}, sid in the user's index, cookie sid.secret
 //	Current ─► cookie ─► record ─► hash matches? limits kept? ─► session      (anything else: idp.ErrNotFound, untouched)
-//	Elevate ─► same sid, new secret, one more authentication
+//	Elevate ─► same sid, new secret, one more authentication; for 10 s the old secret leads to the new one
 //	End, Revoke, RevokeAll ──► record and index entry deleted; no write brings a record back, they all Swap
 //
 // Two limits end it: silence (Idle) and age (Absolute). The record carries both times and the store's TTL follows them, so
@@ -88,6 +88,8 @@ func (s *Sessions) CurrentOp(r *http.Request) *ephemeral.Op {
 // FromOp returns the session that an op of CurrentOp has found for this request; idp.ErrNotFound if there is none: no or
 // a nil op, no record, another secret, a limit passed. Such a request changes nothing.
 //
+// A GET with the secret from just before a step-up whose answer was lost gets a *web.Again, which Shell.Fail answers.
+//
 // The session's SeenAt is now, and the silence that ends with this request is in every LongestIdle. That is written down
 // at most once a minute, so a session may end for its silence up to a minute early, never late.
 func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op) (*idp.Session, error) {
@@ -101,6 +103,9 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 			return nil, err
 		}
 		now := time.Now().UTC()
+		if again := s.overtaken(r, sess, secret, now); again != nil {
+			return nil, again
+		}
 		if !secret.Matches(sess.SecretHash) || sess.ID != sid || !s.live(sess, now) {
 			return nil, fmt.Errorf("session: %w", idp.ErrNotFound)
 		}
@@ -109,6 +114,9 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 		if !due {
 			sess.Stored = op.Result
 			return &sess, nil
+		}
+		if sess.Former != nil && now.After(sess.Former.Until) {
+			sess.Former = nil
 		}
 		// Swap, so that neither a session revoked since the read comes back nor an Elevate since then is undone.
 		swap, err := s.records.PutOp(sid, sess, s.ttl(sess, now))
@@ -197,8 +205,7 @@ func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 		secret = ""
 		if stored.SecretHash == sess.SecretHash {
-			secret = idp.NewSecret()
-			stored.SecretHash = secret.Hash()
+			secret = s.renew(stored, r, now)
 		}
 		stored.Touch(now)
 		stored.AddAuthentication(a)

@@ -43,6 +43,14 @@ func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known b
 	return nil, false, c.generation
 }
 
+// last returns the client as it was last seen, if that is not longer ago than within.
+func (c *clientCache) last(id string, within time.Duration, now time.Time) (*idp.Client, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.known[id]
+	return entry.client, ok && now.Before(entry.until.Add(within))
+}
+
 // put caches what the store answered, unless this process has written since it was asked: the answer may be the old one.
 func (c *clientCache) put(id string, client *idp.Client, generation uint64, now time.Time) {
 	c.mu.Lock()

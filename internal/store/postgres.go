@@ -86,6 +86,9 @@ func (p *postgres) checkServer(ctx context.Context) error {
 		return p.translate(ctx, err)
 	}
 	defer c.Release()
+	if err := checkPooler(ctx, p.pool, c); err != nil {
+		return err
+	}
 	version := c.Conn().PgConn().ParameterStatus("server_version")
 	digits, _, _ := strings.Cut(version, ".")
 	if major, err := strconv.Atoi(digits); err == nil && major < minPostgres {

@@ -78,6 +78,7 @@ type conn interface {
 	ping(ctx context.Context) error
 	// now is the database's clock.
 	now(ctx context.Context) (time.Time, error)
+	check(ctx context.Context) *idp.StoreFault
 	close() error
 }
 

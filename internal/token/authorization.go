@@ -26,6 +26,7 @@ type Authorization struct {
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
 	Granted       bool          `json:"granted,omitempty"` // idp.Outcome
+	ExpiresAt     time.Time     `json:"exp,omitzero"`      // of the code
 	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
@@ -33,6 +34,7 @@ type Authorization struct {
 // NewCode returns a new code, and the operation that stores what it stands for.
 func (s *Service) NewCode(a Authorization) (idp.Secret, *ephemeral.Op, error) {
 	code := idp.NewLongSecret()
+	a.ExpiresAt = time.Now().Add(codeTTL)
 	put, err := s.codes.PutOp(code.Hash(), a, 0)
 	return code, put, err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -15,7 +16,7 @@ import (
 )
 
 // ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
-// rest of the request, it does not work again.
+// rest of the request, it does not work again. It does if nothing is wrong but the database is out of order.
 func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
 	w, err := s.Wish(c, r.Form)
@@ -51,7 +52,37 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	if errors.Is(err, ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
 		return nil, s.Reused(ctx, c, code, now)
 	}
+	if Unsettled(ctx, err) {
+		s.putBack(ctx, code, a)
+	}
 	return resp, err
+}
+
+// Unsettled reports whether an error of Settle says nothing against what was to be settled: the database did not
+// answer, or the request was cut. It may have been stored all the same.
+func Unsettled(ctx context.Context, err error) bool {
+	bad, ok := errors.AsType[*oauth.Error](err)
+	return ok && bad.Code == "temporarily_unavailable" || err != nil && ctx.Err() != nil
+}
+
+// putBack lets a code be used again whose exchange failed for no fault of the request, until the time it would have
+// expired at anyway. If the tokens were stored and only the answer of the database was lost, their family has the ID
+// that follows from the code (decision 0008), so the next exchange conflicts with it: there is one winner at most.
+func (s *Service) putBack(ctx context.Context, code idp.Secret, a Authorization) {
+	left := time.Until(a.ExpiresAt)
+	if left < time.Millisecond {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // what was cancelled is the exchange
+	defer cancel()
+	put, err := s.codes.PutOp(code.Hash(), a, left)
+	if err == nil {
+		unmark := &ephemeral.Op{Verb: ephemeral.Delete, Key: "code-used:" + code.Hash()}
+		err = s.cfg.Ephemeral.Do(ctx, unmark, put)
+	}
+	if err != nil {
+		web.Note(ctx, slog.String("code_not_put_back", err.Error()))
+	}
 }
 
 // proves reports whether the verifier belongs to the challenge (RFC 7636 §4.6). A challenge is never waived, and a

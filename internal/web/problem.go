@@ -17,6 +17,15 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
+// ErrStopping is the cause of a request's context that ended because the server stops: the client is still there, and
+// is told to come back.
+var ErrStopping = errors.New("the server is stopping")
+
+// Again, as the error of a GET, has the browser keep a cookie and ask for the same page with it.
+type Again struct{ Cookie *http.Cookie }
+
+func (*Again) Error() string { return "to be asked again with another cookie" }
+
 // A Problem is an error that a person may read. Only its words reach them; Err goes to the record.
 type Problem struct {
 	Status  int
@@ -62,6 +71,12 @@ func (p *Problem) message() string {
 
 // Fail answers with err: as a page, or as JSON if the caller is a script.
 func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	if again, ok := errors.AsType[*Again](err); ok {
+		http.SetCookie(w, again.Cookie)
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
+		return
+	}
 	p := problemOf(r, err)
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
@@ -100,10 +115,12 @@ func problemOf(r *http.Request, err error) *Problem {
 	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(big)
 	}
+	stopping := errors.Is(context.Cause(r.Context()), ErrStopping)
 	switch {
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil && !stopping:
 		return &Problem{Status: 499, Code: "gone", Title: "You left", Text: "The browser closed the connection.", Err: err}
-	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, context.Canceled) && stopping:
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Title: "One moment, please",
 			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+)
+
+// house is a server on embedded stores that has begun to serve.
+type house struct {
+	*Server
+	origin string
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+// open serves with these settings. mount adds routes beside the server's own.
+func open(t *testing.T, mount func(*Server, *http.ServeMux), settings ...string) *house {
+	t.Helper()
+	cfg, err := config.Load(config.Sources{Environ: append(settings, "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_LISTEN=127.0.0.1:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	mux := http.NewServeMux()
+	if mount != nil {
+		mount(s, mux)
+	}
+	outer := http.NewServeMux()
+	outer.Handle("/", s.Handler)
+	outer.Handle("/test/", s.shell.Browser(mux))
+	s.Handler = outer
+	listener, err := s.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	h := &house{Server: s, origin: "http://" + listener.Addr().String(), stop: stop, ended: make(chan error, 1)}
+	t.Cleanup(stop)
+	go func() { h.ended <- s.Serve(ctx, listener) }()
+	return h
+}
+
+func (h *house) get(client *http.Client, path string) (*http.Response, string, error) {
+	resp, err := client.Get(h.origin + path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+// slow mounts /test/slow, which tells began and takes this long, whatever happens to its context.
+func slow(began chan<- struct{}, takes time.Duration) func(*Server, *http.ServeMux) {
+	return func(s *Server, mux *http.ServeMux) {
+		s.shell.Handle(mux, "GET /test/slow", func(w http.ResponseWriter, _ *http.Request) error {
+			began <- struct{}{}
+			time.Sleep(takes)
+			_, err := io.WriteString(w, "done")
+			return err
+		})
+	}
+}
+
+func TestStoppingIsToldFirstAndFinishesWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{}, 1)
+	h := open(t, slow(began, 900*time.Millisecond), "STEPWARD_SHUTDOWN_DELAY=500ms", "STEPWARD_SHUTDOWN_TIMEOUT=5s")
+	kept := &http.Client{Transport: &http.Transport{}}
+	if resp, body, err := h.get(kept, "/readyz"); err != nil || resp.StatusCode != http.StatusOK || resp.Close {
+		t.Fatalf("before: %v %q %v", resp, body, err)
+	}
+	under := make(chan error, 1)
+	go func() {
+		_, body, err := h.get(&http.Client{Transport: &http.Transport{}}, "/test/slow")
+		if err == nil && body != "done" {
+			err = io.ErrUnexpectedEOF
+		}
+		under <- err
+	}()
+	<-began
+	h.stop()
+	time.Sleep(50 * time.Millisecond)
+	resp, body, err := h.get(kept, "/readyz")
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !resp.Close {
+		t.Errorf("ready while stopping: %v %q %v", resp, body, err)
+	}
+	fresh := &http.Client{Transport: &http.Transport{}} // of a balancer that has not asked yet
+	if resp, _, err := h.get(fresh, "/.well-known/openid-configuration"); err != nil || resp.StatusCode != http.StatusOK || !resp.Close {
+		t.Errorf("a request that comes in the delay: %v %v", resp, err)
+	}
+	if err := <-under; err != nil {
+		t.Errorf("the request under way: %v", err)
+	}
+	if err := <-h.ended; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if conn, err := net.Dial("tcp", h.origin[len("http://"):]); err == nil {
+		_ = conn.Close()
+		t.Error("it still listens")
+	}
+}
+
+func TestStoppingTakesNoLongerThanPromised(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{}, 2)
+	h := open(t, func(s *Server, mux *http.ServeMux) {
+		slow(began, 20*time.Second)(s, mux)
+		s.shell.Handle(mux, "GET /test/waits", func(_ http.ResponseWriter, r *http.Request) error {
+			began <- struct{}{}
+			<-r.Context().Done()
+			return r.Context().Err()
+		})
+	}, "STEPWARD_SHUTDOWN_DELAY=200ms", "STEPWARD_SHUTDOWN_TIMEOUT=2s")
+	type answer struct {
+		status int
+		err    error
+	}
+	waits := make(chan answer, 1)
+	go func() {
+		resp, _, err := h.get(http.DefaultClient, "/test/waits")
+		if err != nil {
+			waits <- answer{err: err}
+			return
+		}
+		waits <- answer{status: resp.StatusCode}
+	}()
+	go func() { _, _, _ = h.get(http.DefaultClient, "/test/slow") }()
+	<-began
+	<-began
+	begin := time.Now()
+	h.stop()
+	err := <-h.ended
+	h.Close()
+	if took := time.Since(begin); took > 2*time.Second || took < 1500*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	if err == nil {
+		t.Error("serve does not say that it cut a request")
+	}
+	// What heeds its context is told to come back; the browser has not gone.
+	if a := <-waits; a.err != nil || a.status != http.StatusServiceUnavailable {
+		t.Errorf("the request that was cancelled: %+v", a)
+	}
+}

@@ -1,0 +1,188 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/storetest"
+)
+
+// A ping is answered in each of these states.
+func TestAPostgresThatTakesNoWritesIsFoundOutAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]string{
+		"read_only": "ALTER DATABASE %s SET default_transaction_read_only = on",
+		"refused":   "ALTER DATABASE %s SET search_path = elsewhere",
+	} {
+		t.Run(want, func(t *testing.T) {
+			address := storetest.PostgresURL(t)
+			db, err := store.Open(t.Context(), store.Config{URL: address})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Check(t.Context()); err != nil {
+				t.Errorf("a good database: %v", err)
+			}
+			_ = db.Close()
+			u, err := url.Parse(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := pgx.Connect(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Exec(t.Context(), fmt.Sprintf(change, strings.TrimPrefix(u.Path, "/"))); err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Close(t.Context())
+			if db, err = store.Open(t.Context(), store.Config{URL: address}); err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("ping: %v", err)
+			}
+			err = db.Check(t.Context())
+			if fault, ok := errors.AsType[*idp.StoreFault](err); !ok || fault.Word != want || !errors.Is(err, idp.ErrUnavailable) {
+				t.Errorf("check: %v", err)
+			}
+		})
+	}
+}
+
+func TestALostPostgresIsDownAndComesBack(t *testing.T) {
+	db, w := wired(t)
+	w.cut()
+	if fault, ok := errors.AsType[*idp.StoreFault](db.Check(t.Context())); !ok || fault.Word != "down" {
+		t.Errorf("cut: %v", fault)
+	}
+	w.mend(t)
+	if err := db.Check(t.Context()); err != nil {
+		t.Errorf("mended: %v", err)
+	}
+}
+
+func TestTheEmbeddedDatabaseIsChecked(t *testing.T) {
+	db := storetest.Open(t)
+	if err := db.Check(t.Context()); err != nil {
+		t.Errorf("a good file: %v", err)
+	}
+	_ = db.Close()
+	if fault, ok := errors.AsType[*idp.StoreFault](db.Check(t.Context())); !ok || fault.Word != "down" {
+		t.Errorf("a closed file: %v", fault)
+	}
+}
+
+func TestAPoolerThatLosesPreparedStatementsIsRefusedInWords(t *testing.T) {
+	u, err := url.Parse(storetest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("host", transactionPooler(t, query.Get("host")))
+	u.RawQuery = query.Encode()
+	if _, err := store.Open(t.Context(), store.Config{URL: u.String()}); err == nil || !strings.Contains(err.Error(), "pool_mode=session") {
+		t.Errorf("the pooler: %v", err)
+	}
+}
+
+// transactionPooler returns the folder of the socket of a pooler that has two connections for each client, and gives it
+// the other one when a transaction ends. Like PgBouncer's, its greeting names no process of the server.
+func transactionPooler(t *testing.T, server string) string {
+	t.Helper()
+	dir := t.TempDir()
+	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go pool(client, server)
+		}
+	}()
+	return dir
+}
+
+func pool(client net.Conn, server string) {
+	defer client.Close()
+	near := pgproto3.NewBackend(client, client)
+	hello, err := near.ReceiveStartupMessage()
+	if err != nil {
+		return
+	}
+	var fars []*pgproto3.Frontend
+	for n := range 2 {
+		conn, err := net.Dial("unix", filepath.Join(server, ".s.PGSQL.5432"))
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		far := pgproto3.NewFrontend(conn, conn)
+		far.Send(hello)
+		if far.Flush() != nil {
+			return
+		}
+		for ready := false; !ready; {
+			message, err := far.Receive()
+			if err != nil {
+				return
+			}
+			if key, ok := message.(*pgproto3.BackendKeyData); ok {
+				key.ProcessID = 1
+			}
+			if n == 0 {
+				near.Send(message)
+			}
+			_, ready = message.(*pgproto3.ReadyForQuery)
+		}
+		fars = append(fars, far)
+	}
+	for turn := 0; near.Flush() == nil; {
+		message, err := near.Receive()
+		if err != nil {
+			return
+		}
+		far := fars[turn%2]
+		far.Send(message)
+		switch message.(type) {
+		case *pgproto3.Sync, *pgproto3.Query:
+		default:
+			continue
+		}
+		if far.Flush() != nil {
+			return
+		}
+		for {
+			message, err := far.Receive()
+			if err != nil {
+				return
+			}
+			near.Send(message)
+			if ready, ok := message.(*pgproto3.ReadyForQuery); ok {
+				if ready.TxStatus == 'I' {
+					turn++
+				}
+				break
+			}
+		}
+	}
+}
