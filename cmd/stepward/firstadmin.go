@@ -22,8 +22,8 @@ const (
 	firstAdminKey = "first-admin:token"
 )
 
-// firstAdmin invites an admin while there is none who could sign in, and says until when the link works; "" once there is one.
-// Replicas that start together, and those that start again, return the same link as long as it works.
+// firstAdmin invites an admin while there is none who could sign in, and says until when the link works; "" once
+// there is one. Replicas that start together, and those that start again, return the same link as long as it works.
 func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until time.Time, err error) {
 	has, err := s.DB.HasAdmin(ctx)
 	if err != nil || has {
@@ -55,7 +55,9 @@ func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 			return "", time.Time{}, err
 		}
 	}
-	link, err = invite(ctx, s.DB, s.Config, userInviteCmd{Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: firstAdminTTL})
+	link, err = invite(ctx, s.DB, s.Config, userInviteCmd{
+		Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: firstAdminTTL,
+	})
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -69,8 +71,8 @@ func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 	return link, time.Now().Add(firstAdminTTL), nil
 }
 
-// turn waits until no other replica makes the link, and returns the func that lets the next one do so. A replica that dies
-// meanwhile holds the others up for firstAdminTurn.
+// turn waits until no other replica makes the link, and returns the func that lets the next one do so. A replica that
+// dies meanwhile holds the others up for firstAdminTurn.
 func turn(ctx context.Context, s *server.Server) (done func(), err error) {
 	holder := idp.NewID()
 	lease := func(ttl time.Duration) (bool, error) {

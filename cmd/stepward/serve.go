@@ -30,8 +30,9 @@ func (serveCmd) Run(e *env) error {
 	}
 	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(), "stores", s.DB.Backend(), "version", version())
 	if link != "" {
-		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, until %s):\n\n  %s\n\n",
-			until.Format(time.DateTime), link.Reveal())
+		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, until %s):\n\n",
+			until.Format(time.DateTime))
+		fmt.Printf("  %s\n\n", link.Reveal())
 	}
 	return s.Serve(e.ctx, listener)
 }

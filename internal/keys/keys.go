@@ -25,8 +25,8 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// PublishedFor is how long clients may keep the JWKS (its Cache-Control). While the store cannot be reached, the set that was read
-// last is published for as long: it holds what clients have anyway.
+// PublishedFor is how long clients may keep the JWKS (its Cache-Control). While the store cannot be reached, the set
+// that was read last is published for as long: it holds what clients have anyway.
 const PublishedFor = 15 * time.Minute
 
 // publishWait is how long publishing waits for a new reading if there is a known one.
@@ -160,8 +160,8 @@ func (k *Ring) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// JWKS returns the published keys as a JWK Set. While the store cannot be reached these are the keys that were published last, until
-// PublishedFor has passed.
+// JWKS returns the published keys as a JWK Set. While the store cannot be reached these are the keys that were
+// published last, until PublishedFor has passed.
 func (k *Ring) JWKS(ctx context.Context) ([]byte, error) {
 	known := k.ring.Load()
 	if known == nil || time.Since(known.at) >= PublishedFor {

@@ -67,7 +67,8 @@ func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	return store.Do(ctx, marks...)
 }
 
-// Keep stores something for a source and counts it, in one round trip. Over the limit it is deleted again, and Keep reports false.
+// Keep stores something for a source and counts it, in one round trip. Over the limit it is deleted again, and Keep
+// reports false.
 func (c *Count) Keep(ctx context.Context, store ephemeral.Store, puts ...*ephemeral.Op) (bool, error) {
 	if err := store.Do(ctx, append(puts, &c.Op)...); err != nil || !c.Over() {
 		return err == nil, err

@@ -61,16 +61,18 @@ var (
 	AllDocuments = Limit{Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour, Beyond: "as above"}
 )
 
-// Limits of what strangers may leave in the ephemeral store: authorization requests and pages of ours that wait for a sign-in, and
-// requests that public clients push or begin for a device. Each is kept for half an hour at most. The work of a large office fits;
-// what one network can occupy is some 40 MB.
+// Limits of what strangers may leave in the ephemeral store: authorization requests and pages of ours that wait for a
+// sign-in, and requests that public clients push or begin for a device. Each is kept for half an hour at most. The
+// work of a large office fits; what one network can occupy is some 40 MB.
 var (
 	Waiting = Limit{
-		Name: "waiting", What: "requests that wait for a person: at the authorization endpoint, of devices, pushed ones of public clients",
-		Per: "network", Most: 20_000, Window: 30 * time.Minute, Beyond: "429",
+		Name: "waiting",
+		What: "requests that wait for a person: at the authorization endpoint, of devices, pushed ones of public clients",
+		Per:  "network", Most: 20_000, Window: 30 * time.Minute, Beyond: "429",
 	}
 	WaitingLarge = Limit{
-		Name: "waiting-large", What: "those of them above 4 KiB", Per: "network", Most: 1000, Window: 30 * time.Minute, Beyond: "429",
+		Name: "waiting-large", What: "those of them above 4 KiB", Per: "network", Most: 1000, Window: 30 * time.Minute,
+		Beyond: "429",
 	}
 )
 

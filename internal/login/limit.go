@@ -20,8 +20,9 @@ func tooMany(l limit.Limit) error {
 // crowded refuses a request while too many from the same network wait.
 func crowded(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many sign-ins",
-		Text: "Too many sign-ins were started from your network and not finished.", Next: "Please try again in half an hour.",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests",
+		Title: "Too many sign-ins",
+		Text:  "Too many sign-ins were started from your network and not finished.", Next: "Please try again in half an hour.",
 	}
 }
 

@@ -72,7 +72,8 @@ func Broken(ctx context.Context, step string, err error) *Error {
 // TooMany returns the error for a source that is over a limit, and tells it when the limit's window ends at the latest.
 func TooMany(w http.ResponseWriter, window time.Duration) *Error {
 	w.Header().Set("Retry-After", strconv.Itoa(int(window.Seconds())))
-	return Refuse("temporarily_unavailable", "too many requests from this network, try again later").With(http.StatusTooManyRequests)
+	e := Refuse("temporarily_unavailable", "too many requests from this network, try again later")
+	return e.With(http.StatusTooManyRequests)
 }
 
 // ErrorOf returns err as an OAuth error. Any other error is an internal failure in step.

@@ -9,19 +9,21 @@ import (
 // tcpUserTimeout is TCP_USER_TIMEOUT of linux/tcp.h, which package syscall does not name.
 const tcpUserTimeout = 0x12
 
-// Dialer returns a dialer whose connections break when sent data is not acknowledged within a time. Without that the kernel
-// sends it again for a quarter of an hour to a server that is gone.
+// Dialer returns a dialer whose connections break when sent data is not acknowledged within a time. Without that the
+// kernel sends it again for a quarter of an hour to a server that is gone.
 func Dialer(unacknowledged time.Duration) *net.Dialer {
-	return &net.Dialer{Timeout: unacknowledged, KeepAliveConfig: keepAlive, Control: func(network, _ string, c syscall.RawConn) error {
+	milliseconds := int(unacknowledged.Milliseconds())
+	control := func(network, _ string, c syscall.RawConn) error {
 		if network == "unix" {
 			return nil
 		}
 		var err error
 		if controlErr := c.Control(func(fd uintptr) {
-			err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unacknowledged.Milliseconds()))
+			err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, milliseconds)
 		}); controlErr != nil {
 			return controlErr
 		}
 		return err
-	}}
+	}
+	return &net.Dialer{Timeout: unacknowledged, KeepAliveConfig: keepAlive, Control: control}
 }

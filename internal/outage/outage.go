@@ -1,5 +1,5 @@
-// Package outage notices that a store goes away: on its connections, and for the log, which gets a line then and one when the
-// store is back, however many requests meet it.
+// Package outage notices that a store goes away: on its connections, and for the log, which gets a line then and one
+// when the store is back, however many requests meet it.
 package outage
 
 import (
@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// calm is how long after a failure an answer means that the store is back. While some calls fail and some succeed it is not.
+// calm is how long after a failure an answer means that the store is back. While some calls fail and some succeed it
+// is not.
 const calm = time.Second
 
 // keepAlive notices within half a minute that the server of an idle connection is gone.

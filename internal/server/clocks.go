@@ -48,8 +48,8 @@ func (c *clocks) run(ctx context.Context) {
 	}
 }
 
-// compare asks the stores for the time, and logs when the answer is another than before. A store that does not answer changes
-// nothing.
+// compare asks the stores for the time, and logs when the answer is another than before. A store that does not answer
+// changes nothing.
 func (c *clocks) compare(ctx context.Context) {
 	var worst time.Duration
 	var store string
@@ -85,8 +85,8 @@ func (c *clocks) compare(ctx context.Context) {
 	}
 }
 
-// ahead returns how far this replica's clock is ahead of a store's that said theirs between begin and end; 0 if the time of the
-// question may account for it. Wall clocks are compared: begin and end must not be monotonic differences.
+// ahead returns how far this replica's clock is ahead of a store's that said theirs between begin and end; 0 if the
+// time of the question may account for it. Wall clocks are compared: begin and end must not be monotonic differences.
 func ahead(begin, end, theirs time.Time) time.Duration {
 	begin, end = begin.Round(0), end.Round(0)
 	theirs = theirs.Round(0)

@@ -49,8 +49,8 @@ func (d *diary) lines(text string) (n int) {
 
 func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
 
-// shifted returns the URL of a fresh database whose clock differs from this process's. The function stands before that of
-// pg_catalog in the search path.
+// shifted returns the URL of a fresh database whose clock differs from this process's. The function stands before
+// that of pg_catalog in the search path.
 func shifted(t *testing.T, by string) string {
 	t.Helper()
 	u, err := url.Parse(storetest.PostgresURL(t))

@@ -19,10 +19,12 @@ import (
 )
 
 // OpenStore opens the database of these settings. An operator's command may look into an embedded database beside the
-// server that runs on it; only serve takes the folder for itself (exclusive), and only its statements are limited: nobody waits for
-// those of a command, which may remove a client with a million tokens.
+// server that runs on it; only serve takes the folder for itself (exclusive), and only its statements are limited:
+// nobody waits for those of a command, which may remove a client with a million tokens.
 func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
-	c := store.Config{URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive, EventRetention: cfg.EventRetention}
+	c := store.Config{
+		URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive, EventRetention: cfg.EventRetention,
+	}
 	if exclusive {
 		c.StatementTimeout = cfg.StatementTimeout
 	}

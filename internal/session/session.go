@@ -25,7 +25,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// MaxPerUser is how many sessions a user may have. One more ends the oldest: whoever can sign in could otherwise fill the store.
+// MaxPerUser is how many sessions a user may have. One more ends the oldest: whoever can sign in could otherwise fill
+// the store.
 const MaxPerUser = 50
 
 // ErrOtherUser says that an authentication is not of the session's user: a step-up never ends as somebody else.
@@ -253,8 +254,8 @@ func (s *Sessions) end(ctx context.Context, r *http.Request, op *ephemeral.Op) e
 	return s.store.Do(ctx, s.endOps(sess.UserID, sid)...)
 }
 
-// endOldest ends the sessions of a user beyond MaxPerUser, but not the one that has just begun. sids are in the order in which their
-// absolute age ends, which is that of their beginnings.
+// endOldest ends the sessions of a user beyond MaxPerUser, but not the one that has just begun. sids are in the order
+// in which their absolute age ends, which is that of their beginnings.
 func (s *Sessions) endOldest(ctx context.Context, userID, begun string, sids []string) error {
 	var ops []*ephemeral.Op
 	for _, sid := range sids[:max(0, len(sids)-MaxPerUser)] {

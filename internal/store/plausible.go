@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A sweep trusts the database's clock, and a clock can be wrong. So a sweep looks first at how much time has passed since the
-// last one. Rows that have expired within sweepPause of it go without a question. If the clock says that more time has passed,
-// either nobody has swept for long, or the clock has jumped. Then no more than a part of the living rows may go. Above that the
-// sweep is held for a day, so that somebody can correct the clock before anything is lost. After that the time is believed.
+// A sweep trusts the database's clock, and a clock can be wrong. So a sweep looks first at how much time has passed
+// since the last one. Rows that have expired within sweepPause of it go without a question. If the clock says that
+// more time has passed, either nobody has swept for long, or the clock has jumped. Then no more than a part of the
+// living rows may go. Above that the sweep is held for a day, so that somebody can correct the clock before anything
+// is lost. After that the time is believed.
 const (
 	sweepPause = time.Hour
 	sweepHold  = 24 * time.Hour
@@ -21,7 +22,8 @@ const (
 	sweepCounted = 200_000
 )
 
-// A SweepHeld says that a sweep has deleted nothing, because it would have deleted too much of what was alive at the last one.
+// A SweepHeld says that a sweep has deleted nothing, because it would have deleted too much of what was alive at the
+// last one.
 type SweepHeld struct {
 	Table string
 	Rows  int64     // would go
@@ -32,12 +34,14 @@ type SweepHeld struct {
 
 func (h *SweepHeld) Error() string {
 	return fmt.Sprintf("sweep held until %s: it would delete %d rows of %s that were alive at the last one (%s); "+
-		"compare the database's clock with the real time", h.Until.Format(time.RFC3339), h.Rows, h.Table, h.Last.Format(time.RFC3339))
+		"compare the database's clock with the real time",
+		h.Until.Format(time.RFC3339), h.Rows, h.Table, h.Last.Format(time.RFC3339))
 }
 
 // plausible returns a *SweepHeld if the sweep of these rows must not run now. name is the sweep's.
 func (db *DB) plausible(ctx context.Context, name string, now time.Time, sweeps []swept) error {
-	last, err := list(ctx, db, "look at last sweep", pgx.RowTo[int64], `SELECT expires_at FROM leases WHERE name = $1`, lastSweep(name))
+	last, err := list(ctx, db, "look at last sweep", pgx.RowTo[int64],
+		`SELECT expires_at FROM leases WHERE name = $1`, lastSweep(name))
 	if err != nil || len(last) == 0 { // nothing to compare with: the first one
 		return err
 	}
@@ -46,14 +50,15 @@ func (db *DB) plausible(ctx context.Context, name string, now time.Time, sweeps 
 		return nil
 	}
 	for _, s := range sweeps {
-		rows, err := db.countUpTo(ctx, sweepCounted, s, s.column+" > $1 AND "+s.column+" <= $2", ms(s.before(db, from)), ms(s.before(db, now)))
+		since, until := ms(s.before(db, from)), ms(s.before(db, now))
+		rows, err := db.countUpTo(ctx, sweepCounted, s, s.column+" > $1 AND "+s.column+" <= $2", since, until)
 		if err != nil {
 			return err
 		}
 		if rows <= s.few {
 			continue
 		}
-		alive, err := db.countUpTo(ctx, rows*sweepShare+1, s, s.column+" > $1", ms(s.before(db, from)))
+		alive, err := db.countUpTo(ctx, rows*sweepShare+1, s, s.column+" > $1", since)
 		if err != nil {
 			return err
 		}
@@ -66,12 +71,13 @@ func (db *DB) plausible(ctx context.Context, name string, now time.Time, sweeps 
 }
 
 func (db *DB) countUpTo(ctx context.Context, limit int64, s swept, condition string, args ...any) (int64, error) {
-	return one(ctx, db, "count "+s.table, pgx.RowTo[int64],
-		fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s%s LIMIT %d) AS counted`, s.table, condition, s.extra, limit), args...)
+	sql := fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s%s LIMIT %d) AS counted`,
+		s.table, condition, s.extra, limit)
+	return one(ctx, db, "count "+s.table, pgx.RowTo[int64], sql, args...)
 }
 
-// holdSweep notes until when a sweep is held, unless that is noted; nil if that time has come. A time further away than a day was
-// noted under a clock that was ahead of this one.
+// holdSweep notes until when a sweep is held, unless that is noted; nil if that time has come. A time further away
+// than a day was noted under a clock that was ahead of this one.
 func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *SweepHeld) error {
 	var b batch
 	var until int64

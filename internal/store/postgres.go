@@ -25,8 +25,8 @@ import (
 // minPostgres is the oldest major version that the suite is run against; those before it are no longer maintained.
 const minPostgres = 15
 
-// silence is how much longer than a statement may take the client waits for an answer. After that the server, or the way to it, is
-// taken for gone.
+// silence is how much longer than a statement may take the client waits for an answer. After that the server, or the
+// way to it, is taken for gone.
 const silence = time.Second
 
 // errSilent is why a context of limit ended by itself.
@@ -52,12 +52,14 @@ func openPostgres(ctx context.Context, url string, timeout time.Duration) (*post
 		return nil, errors.New("the database URL cannot be parsed")
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = cmp.Or(timeout, 5*time.Second) // without one, a dropping firewall holds requests for minutes
+		// Without one, a dropping firewall holds requests for minutes.
+		config.ConnConfig.ConnectTimeout = cmp.Or(timeout, 5*time.Second)
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "stepward"
 	}
-	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second)) // of a connection that was idle, before it is used
+	// Of a connection that was idle, before it is used.
+	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second))
 	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
 	if timeout > 0 {
 		// Not a parameter of the connection: poolers refuse those that they do not know, and migrate must have none.
@@ -99,8 +101,8 @@ func (p *postgres) checkServer(ctx context.Context) error {
 
 func (p *postgres) backend() string { return "postgres" }
 
-// limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone silent, or a
-// way that swallows packets, would hold a request until its end.
+// limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone
+// silent, or a way that swallows packets, would hold a request until its end.
 func (p *postgres) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if p.timeout == 0 {
 		return ctx, func() {}
@@ -183,8 +185,9 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 		return fmt.Errorf("postgres: %v", err)
 	}
 	lost := p.connectionLost(err)
-	// A server that restarted, or is silent, took all connections with it. Without a reset each of them would fail one more request.
-	// One who waited in vain for a connection of the pool says nothing against those that others use.
+	// A server that restarted, or is silent, took all connections with it. Without a reset each of them would fail
+	// one more request. One who waited in vain for a connection of the pool says nothing against those that others
+	// use.
 	if lost && (ctx.Err() == nil || pgconn.Timeout(err) && errors.Is(context.Cause(ctx), errSilent)) {
 		p.pool.Reset()
 	}

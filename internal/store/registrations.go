@@ -93,9 +93,9 @@ func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 	return db.run(ctx, "note use of client", &b)
 }
 
-// SweepClients removes dynamic clients that nobody has used since, with all grants and families, as RemoveClient does: some
-// hundreds at the most, the rest goes with the next call. It returns how many went. now is the database's clock ([DB.Now]); like
-// Sweep, it returns a [*SweepHeld] if that seems to have jumped.
+// SweepClients removes dynamic clients that nobody has used since, with all grants and families, as RemoveClient
+// does: some hundreds at the most, the rest goes with the next call. It returns how many went. now is the database's
+// clock ([DB.Now]); like Sweep, it returns a [*SweepHeld] if that seems to have jumped.
 func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted int64, err error) {
 	if err := db.plausible(ctx, "sweep of clients", now, []swept{{
 		table: "clients", column: "used_at", extra: " AND used_at > 0", before: older(now.Sub(since)), few: fewRows,

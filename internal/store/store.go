@@ -29,7 +29,8 @@ type Config struct {
 	Shared bool
 	// EventRetention is how long events and authentications are kept; zero: 400 days, a year and the time to notice.
 	EventRetention time.Duration
-	// StatementTimeout is how long a statement may take on Postgres; zero: as long as it needs, for the operator's commands.
+	// StatementTimeout is how long a statement may take on Postgres; zero: as long as it needs, for the operator's
+	// commands.
 	StatementTimeout time.Duration
 	// Log hears when the store goes away and when it is back; nil: slog.Default.
 	Log *slog.Logger
@@ -157,7 +158,7 @@ func (db *DB) ask(ctx context.Context, step string, question func(context.Contex
 	switch {
 	case !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
 		db.watch.Answered(begin)
-	case ctx.Err() == nil && !errors.Is(err, errBusy): // else the caller had no patience, which says nothing about the store
+	case ctx.Err() == nil && !errors.Is(err, errBusy): // else the caller left, which says nothing about the store
 		db.watch.Failed(begin, err)
 	}
 	return stepErr(step, err)

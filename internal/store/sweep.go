@@ -30,11 +30,15 @@ type swept struct {
 var sweeps = []swept{
 	{table: "opaque_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
 	{table: "families", key: "id", column: "expires_at", before: expired, few: fewRows},
-	{table: "closed_windows", key: "authentication_id", column: "closed_at", before: older(windowRetention), few: fewRows},
+	{
+		table: "closed_windows", key: "authentication_id", column: "closed_at",
+		before: older(windowRetention), few: fewRows,
+	},
 	{table: "ended", key: "id", column: "at", before: older(endedRetention), few: fewRows},
 	{table: "links", key: "hash", column: "expires_at", before: expired, few: fewRows},
 	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
-	{table: "leases", key: "name", column: "expires_at", extra: " AND holder <> ''", before: expired, few: fewRows}, // without one: the notes of plausible
+	// Without a holder these are the notes of plausible.
+	{table: "leases", key: "name", column: "expires_at", extra: " AND holder <> ''", before: expired, few: fewRows},
 	{table: "signing_keys", key: "id", column: "expires_at", extra: " AND expires_at > 0 AND state = 'retired'", before: expired},
 	{table: "mail", key: "id", column: "created_at", before: older(mailRetention), few: fewRows},
 	{table: "events", key: "id", column: "at", before: retained, few: fewRows},
@@ -48,9 +52,9 @@ func older(than time.Duration) func(*DB, time.Time) time.Time {
 	return func(_ *DB, now time.Time) time.Time { return now.Add(-than) }
 }
 
-// Sweep deletes what has expired or is older than it is kept, in bites of bounded size, and returns how many rows went. What
-// it left because of its own bound goes with the next call. now is the database's clock ([DB.Now]). It deletes nothing and returns
-// a [*SweepHeld] if that clock seems to have jumped.
+// Sweep deletes what has expired or is older than it is kept, in bites of bounded size, and returns how many rows
+// went. What it left because of its own bound goes with the next call. now is the database's clock ([DB.Now]). It
+// deletes nothing and returns a [*SweepHeld] if that clock seems to have jumped.
 func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err error) {
 	if err := db.plausible(ctx, "sweep", now, sweeps); err != nil {
 		return 0, err

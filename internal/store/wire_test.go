@@ -101,7 +101,8 @@ func (w *wire) cut() {
 	w.conns = nil
 }
 
-// hush swallows everything from now on, or lets it through again. A connection that was hushed stays useless: it lost a part.
+// hush swallows everything from now on, or lets it through again. A connection that was hushed stays useless: it lost
+// a part.
 func (w *wire) hush(silent bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

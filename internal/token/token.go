@@ -234,9 +234,10 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	return resp, nil
 }
 
-// authTime returns the auth_time claim of what is issued at a time. The replica that saw the authentication may be some seconds
-// ahead of the one that issues (clocks differ by less than ten, see server/clocks.go). auth_time is then the time of issue: a token
-// that was issued before its authentication is refused by applications, and an earlier auth_time only makes them ask sooner.
+// authTime returns the auth_time claim of what is issued at a time. The replica that saw the authentication may be
+// some seconds ahead of the one that issues (clocks differ by less than ten, see server/clocks.go). auth_time is then
+// the time of issue: a token that was issued before its authentication is refused by applications, and an earlier
+// auth_time only makes them ask sooner.
 func authTime(a idp.Assurance, issued time.Time) int64 { return min(a.AuthTime.Unix(), issued.Unix()) }
 
 // audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
