@@ -62,10 +62,10 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		t.Errorf("changed with the metadata (-before +after):\n%s", diff)
 	}
 	for name, row := range map[string]struct{ from, to, want string }{
-		"another ID":         {`"acme"`, `"other"`, "never changes"},
+		"another ID":         {`"acme"`, `"other"`, "cannot change"},
 		"a fault":            {`https://acme.example/cb`, `http://acme.example/cb`, "use https"},
-		"a member misspelt":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
-		"what is not JSON":   {`{`, ``, "not a client"},
+		"a misspelt member":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
+		"invalid JSON":       {`{`, ``, "invalid client JSON"},
 		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://localhost/x", "redirect_uris"`, "backchannel_logout_uri must be"},
 	} {
 		if err := set(row.from, row.to); err == nil || !strings.Contains(err.Error(), row.want) {

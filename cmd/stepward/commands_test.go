@@ -170,7 +170,7 @@ func TestTwoServersDoNotShareADataFolder(t *testing.T) {
 }
 
 func TestConfigCheckAndHelpTeach(t *testing.T) {
-	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
+	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are valid") {
 		t.Errorf("%v %s", err, out)
 	}
 	err := run(t.Context(), []string{"config", "check"}, []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_REDIS_URL=redis://h"})

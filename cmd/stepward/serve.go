@@ -29,7 +29,8 @@ func (serveCmd) Run(e *env) error {
 	}
 	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(), "stores", s.DB.Backend(), "version", version())
 	if link != "" {
-		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, for 24 hours):\n\n  %s\n\n", link.Reveal())
+		fmt.Printf("\nThere is no admin yet. The first person to open this link becomes one (it works once, for 24 hours):"+
+			"\n\n  %s\n\n", link.Reveal())
 	}
 	return s.Serve(e.ctx, listener)
 }

@@ -18,13 +18,13 @@ import (
 
 type userCmd struct {
 	List    userListCmd    `cmd:"" help:"List the users."`
-	Disable userDisableCmd `cmd:"" help:"Close an account: its sessions end, its tokens are revoked, and applications that want to know are told."`
-	Enable  userEnableCmd  `cmd:"" help:"Open a closed account again."`
-	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link with which a passkey is enrolled."`
+	Disable userDisableCmd `cmd:"" help:"Disable an account: its sessions end, its tokens are revoked, and applications with logout URIs are told."`
+	Enable  userEnableCmd  `cmd:"" help:"Enable a disabled account."`
+	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print a one-time link for enrolling a passkey."`
 }
 
 type userListCmd struct {
-	Limit int `default:"100" help:"How many at the most."`
+	Limit int `default:"100" help:"Maximum number of users."`
 }
 
 func (c userListCmd) Run(e *env) error {
@@ -50,7 +50,7 @@ type userInviteCmd struct {
 	Email string        `arg:"" help:"E-mail address."`
 	Name  string        `help:"Name. Default: the part of the address before the @."`
 	Admin bool          `help:"Make the user an admin."`
-	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link works, 5m to 168h."`
+	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link is valid, 5m to 168h."`
 }
 
 func (c userInviteCmd) Run(e *env) error {
@@ -67,7 +67,7 @@ func (c userInviteCmd) Run(e *env) error {
 	})
 }
 
-// invite finds or creates the user and stores a link for them.
+// invite finds or creates the user, and stores a link for them.
 func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd) (idp.Secret, error) {
 	email, ok := idp.NormalizeEmail(c.Email)
 	if !ok {
@@ -98,14 +98,14 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	case user.Disabled():
 		return "", errors.New("this user is disabled")
 	case c.Admin && user.Role != idp.RoleAdmin:
-		return "", errors.New("this user exists already and is not an admin")
+		return "", errors.New("this user already exists and is not an admin")
 	}
 	passkeys, err := db.PasskeysOf(ctx, user.ID)
 	if err != nil {
 		return "", fmt.Errorf("find passkeys: %w", err)
 	}
 	if len(passkeys) > 0 {
-		return "", errors.New("this user has a passkey already, and adds more on the account page")
+		return "", errors.New("this user already has a passkey, and can add more on the account page")
 	}
 	link, err := enrol.Invite(ctx, db, cfg.Issuer.String(), user, c.TTL)
 	if err != nil {
@@ -114,7 +114,7 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	return link, nil
 }
 
-// firstAdmin invites an admin while there is none who could sign in; "" once there is one.
+// firstAdmin invites an admin as long as no admin can sign in; otherwise it returns "".
 func firstAdmin(ctx context.Context, db *store.DB, cfg *config.Config) (idp.Secret, error) {
 	has, err := db.HasAdmin(ctx)
 	if err != nil || has {
