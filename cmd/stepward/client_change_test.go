@@ -14,12 +14,12 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
+func TestSetChangesAClientFromTheOutputOfShow(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
 		t.Fatal(err)
 	}
-	beside := func(change func(*idp.Client)) idp.Client { // what is stored beside the metadata
+	beside := func(change func(*idp.Client)) idp.Client { // the fields stored beside the metadata
 		server, stop := serveIn(t, dir)
 		defer stop()
 		c, err := server.DB.StoredClient(t.Context(), "acme")
@@ -32,7 +32,7 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		}
 		return idp.Client{Secrets: c.Secrets, CreatedAt: c.CreatedAt, DisabledAt: c.DisabledAt, RegistrationHash: c.RegistrationHash, UsedAt: c.UsedAt}
 	}
-	beside(func(c *idp.Client) { // as if it had registered itself
+	beside(func(c *idp.Client) { // as if the client had registered itself
 		c.Dynamic, c.RegistrationHash, c.UsedAt = true, "hash", c.CreatedAt
 	})
 	if _, err := stepward(t, dir, "client", "disable", "acme"); err != nil {
@@ -99,7 +99,7 @@ func TestAClientIsDisabledAndEnabled(t *testing.T) {
 	}
 }
 
-func TestWhatAClientSaysOfItselfIsPrintedWithoutControls(t *testing.T) {
+func TestShowEscapesControlCharacters(t *testing.T) {
 	dir := t.TempDir()
 	said := []string{"ä\u009b31m\u202e", "\U000e0041"}
 	server, stop := serveIn(t, dir)
