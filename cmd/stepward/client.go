@@ -102,7 +102,9 @@ func (c *clientAddCmd) Run(e *env) error {
 			return fmt.Errorf("add client: %w", err)
 		}
 		if c.JSON {
-			added := map[string]string{"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
+			added := map[string]string{
+				"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String(),
+			}
 			if secret == "" && !registered.Public() {
 				delete(added, "client_secret")
 			}
@@ -122,12 +124,14 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: c.Auth, AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI,
+		RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
 		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target,
 		Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
-		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
-		IDTokenAlg: c.IDTokenAlg, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
+		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI,
+		ResponseAlg: c.ResponseAlg,
+		IDTokenAlg:  c.IDTokenAlg, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
 		AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {

@@ -27,7 +27,9 @@ type clientTLS struct {
 }
 
 func (c clientTLS) name() idp.CertificateName {
-	return idp.CertificateName{SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI, SANIP: c.SANIP, SANEmail: c.SANEmail}
+	return idp.CertificateName{
+		SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI, SANIP: c.SANIP, SANEmail: c.SANEmail,
+	}
 }
 
 // authentication sets the client's authentication method and returns its new secret, or "" if it has none.

@@ -27,7 +27,8 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(), "stores", s.DB.Backend(), "version", version())
+	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(),
+		"stores", s.DB.Backend(), "version", version())
 	if link != "" {
 		fmt.Printf("\nThere is no admin yet. The first person to open this link becomes one (it works once, for 24 hours):"+
 			"\n\n  %s\n\n", link.Reveal())

@@ -62,7 +62,8 @@ func (c userInviteCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n", link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
+		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
+			link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
 		return nil
 	})
 }
@@ -120,5 +121,6 @@ func firstAdmin(ctx context.Context, db *store.DB, cfg *config.Config) (idp.Secr
 	if err != nil || has {
 		return "", err
 	}
-	return invite(ctx, db, cfg, userInviteCmd{Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: 24 * time.Hour})
+	first := userInviteCmd{Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: 24 * time.Hour}
+	return invite(ctx, db, cfg, first)
 }

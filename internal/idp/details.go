@@ -77,7 +77,8 @@ func (ds Details) Within(granted Details) bool {
 func (ds Details) At(resources []string) (out Details) {
 	for _, d := range ds {
 		locations, ok := d.Value()["locations"].([]any)
-		if !ok || slices.ContainsFunc(locations, func(l any) bool { s, _ := l.(string); return slices.Contains(resources, s) }) {
+		within := func(l any) bool { s, _ := l.(string); return slices.Contains(resources, s) }
+		if !ok || slices.ContainsFunc(locations, within) {
 			out = append(out, d)
 		}
 	}

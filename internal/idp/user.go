@@ -80,7 +80,8 @@ func NormalizeEmail(s string) (string, bool) {
 	if !found || local == "" || len(local) > 64 || len(s) > 254 || len(domain) < 1 {
 		return "", false
 	}
-	if strings.ContainsAny(domain, "@[]<>()\",;:\\/") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
+	if strings.ContainsAny(domain, "@[]<>()\",;:\\/") || strings.HasPrefix(domain, ".") ||
+		strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
 		return "", false
 	}
 	for _, r := range s {
@@ -113,5 +114,6 @@ func NormalizeName(s string) (string, bool) {
 // seen reports whether a rune is visible by itself. Some letters and symbols are not: fillers, and the blank Braille
 // pattern.
 func seen(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
+		!strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }

@@ -32,7 +32,9 @@ type receipt struct {
 // payoutsAPI returns the handler of POST /api/payouts, a resource server. It pays only within the window after a
 // phishing-resistant authentication for payouts, which the scope proves.
 func (a *app) payoutsAPI() http.Handler {
-	need := stepup.Requirement{ACRValues: []string{"phr"}, MaxAge: stepup.Within(PayoutWindow), Scopes: []string{ScopePayouts}}
+	need := stepup.Requirement{
+		ACRValues: []string{"phr"}, MaxAge: stepup.Within(PayoutWindow), Scopes: []string{ScopePayouts},
+	}
 	return stepup.Require(need, a.verifyAccessToken)(http.HandlerFunc(pay))
 }
 
@@ -46,7 +48,8 @@ func pay(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_order"}`))
 		return
 	}
-	_ = json.NewEncoder(w).Encode(receipt{o, claims.Subject, claims.ACR, claims.AMR, claims.AuthTime.Unix(), time.Now().Unix()})
+	paid := receipt{o, claims.Subject, claims.ACR, claims.AMR, claims.AuthTime.Unix(), time.Now().Unix()}
+	_ = json.NewEncoder(w).Encode(paid)
 }
 
 // verifyAccessToken is the [stepup.Verifier] of RFC 9068 §4. It checks the type to reject ID tokens, which the same

@@ -57,7 +57,8 @@ func refusal(code string, steppingUp bool) problem {
 	case "temporarily_unavailable", "server_error":
 		p.Status, p.Text = http.StatusBadGateway, "The sign-in service has a problem right now. Try again later."
 	default: // invalid_request, unauthorized_client, invalid_scope, …: our mistake
-		p.Status, p.Text = http.StatusBadGateway, "The sign-in service did not accept our request. That is our mistake, not yours."
+		p.Status = http.StatusBadGateway
+		p.Text = "The sign-in service did not accept our request. That is our mistake, not yours."
 	}
 	return p
 }
@@ -71,7 +72,9 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, p problem, err error)
 }
 
 func (a *app) notFound(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r, problem{http.StatusNotFound, "There is nothing here", "The address may be mistyped.", "Back to the start", "/"}, nil)
+	a.fail(w, r, problem{
+		http.StatusNotFound, "There is nothing here", "The address may be mistyped.", "Back to the start", "/",
+	}, nil)
 }
 
 func (a *app) crossOrigin(w http.ResponseWriter, r *http.Request) {
