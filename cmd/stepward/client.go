@@ -112,7 +112,7 @@ func (c *clientAddCmd) Run(e *env) error {
 		}
 		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, registered.ID)
 		if secret != "" {
-			fmt.Printf("client_secret  %s\n\nThe secret is shown only once; we store only its hash.\n", secret.Reveal())
+			fmt.Printf("client_secret  %s\n\nThe secret is shown only once. Only its hash is stored.\n", secret.Reveal())
 		}
 		return nil
 	})

@@ -35,7 +35,7 @@ func (c clientTokenCmd) Run(e *env) error {
 		if err := db.PutRegistrationToken(e.ctx, token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
 			return fmt.Errorf("create token: %w", err)
 		}
-		fmt.Printf("initial access token  %s\n\nIt is shown only once; we store only its hash. "+
+		fmt.Printf("initial access token  %s\n\nIt is shown only once. Only its hash is stored. "+
 			"Applications send it to %s/oauth2/register until %s.\n",
 			token.Reveal(), cfg.Issuer, now.Add(c.TTL).Format(time.DateTime))
 		if cfg.Registration == "" {

@@ -100,7 +100,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	begun, ok := a.sessions.take(r, q.Get("state"))
 	if !ok {
-		a.fail(w, r, notBegunHere, errors.New("callback: unknown state"))
+		a.fail(w, r, unknownSignIn, errors.New("callback: unknown state"))
 		return
 	}
 	p, err := a.provider(r.Context())
@@ -109,7 +109,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if iss := q.Get("iss"); iss != a.Issuer && (iss != "" || p.sendsIssuer) { // RFC 9207 §2.4
-		a.fail(w, r, notBegunHere, fmt.Errorf("callback: response of issuer %q", iss))
+		a.fail(w, r, unknownSignIn, fmt.Errorf("callback: response of issuer %q", iss))
 		return
 	}
 	if code := q.Get("error"); code != "" {
@@ -121,7 +121,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, badTokens, err)
 		return
 	}
-	u.trace.back(q, claims, u)
+	u.trace.receive(q, claims, u)
 	if begun.attempt == nil {
 		a.sessions.start(w, r, session{user: u})
 		http.Redirect(w, r, "/me", http.StatusSeeOther)

@@ -16,7 +16,7 @@ var (
 		http.StatusBadGateway, "We can’t reach the sign-in service",
 		"Nothing was changed. Wait a moment and try again.", "Back to the start", "/",
 	}
-	notBegunHere = problem{
+	unknownSignIn = problem{
 		http.StatusBadRequest, "This sign-in can’t be finished",
 		"It began in another browser, took too long, or is already finished.", "Sign in again", "",
 	}

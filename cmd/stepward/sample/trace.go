@@ -45,8 +45,8 @@ func sent(endpoint string, params url.Values, challenge string) trace {
 	return t
 }
 
-// back records the response.
-func (t *trace) back(q url.Values, c stepup.Claims, u *user) {
+// receive records the response.
+func (t *trace) receive(q url.Values, c stepup.Claims, u *user) {
 	t.Received = []fact{{"code", "(random, used once)", "exchanged for the tokens"}}
 	if q.Has("iss") {
 		t.Received = append(t.Received, fact{"iss", q.Get("iss"), "the issuer of the response"})
