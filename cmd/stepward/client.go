@@ -21,56 +21,56 @@ import (
 )
 
 type clientCmd struct {
-	Add     clientAddCmd     `cmd:"" help:"Register a client. Prints its secret, if it has one, once."`
+	Add     clientAddCmd     `cmd:"" help:"Register a client. Prints its secret once, if it has one."`
 	List    clientListCmd    `cmd:"" help:"List the clients."`
 	Show    clientShowCmd    `cmd:"" help:"Show a client as JSON, without its secrets."`
-	Set     clientSetCmd     `cmd:"" help:"Change a client: replace what show prints by JSON from a file or standard input."`
-	Disable clientDisableCmd `cmd:"" help:"Close a client: it is refused everywhere, and its tokens are revoked."`
-	Enable  clientEnableCmd  `cmd:"" help:"Open a closed client again."`
-	Token   clientTokenCmd   `cmd:"" help:"Make a token with which an application registers itself. Prints it once."`
+	Set     clientSetCmd     `cmd:"" help:"Change a client: replace it with JSON as printed by show, from a file or standard input."`
+	Disable clientDisableCmd `cmd:"" help:"Disable a client: it is rejected everywhere, and its tokens are revoked."`
+	Enable  clientEnableCmd  `cmd:"" help:"Enable a disabled client."`
+	Token   clientTokenCmd   `cmd:"" help:"Create a token for applications that register themselves. Prints it once."`
 	Remove  clientRemoveCmd  `cmd:"" help:"Remove a client and revoke its tokens."`
 }
 
 type clientAddCmd struct {
-	Name         string        `arg:"" help:"Name that people see: \"Acme Bank\"."`
-	RedirectURI  []string      `name:"redirect-uri" placeholder:"URI" help:"Where the browser may be sent back to, exactly. Repeat for several."`
-	PostLogout   []string      `name:"post-logout-redirect-uri" placeholder:"URI" help:"Where it may be sent after sign-out."`
-	BackLogout   string        `name:"backchannel-logout-uri" placeholder:"URI" help:"Where it wants to hear from us that a session ended (OpenID Connect Back-Channel Logout)."`
-	FrontLogout  string        `name:"frontchannel-logout-uri" placeholder:"URI" help:"The same by way of the browser, on the signed-out page (Front-Channel Logout)."`
+	Name         string        `arg:"" help:"Name to show to people: \"Acme Bank\"."`
+	RedirectURI  []string      `name:"redirect-uri" placeholder:"URI" help:"Exact URI the browser may return to. Repeat for several."`
+	PostLogout   []string      `name:"post-logout-redirect-uri" placeholder:"URI" help:"URI the browser may go to after sign-out."`
+	BackLogout   string        `name:"backchannel-logout-uri" placeholder:"URI" help:"URI to notify when a session ends (OpenID Connect Back-Channel Logout)."`
+	FrontLogout  string        `name:"frontchannel-logout-uri" placeholder:"URI" help:"The same through the browser, on the signed-out page (Front-Channel Logout)."`
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
-	Public       bool          `help:"A client that cannot keep a secret: browser and native applications."`
-	Native       bool          `help:"A native application: loopback redirects on any port, private-use schemes (RFC 8252)."`
-	Auth         string        `enum:",client_secret_basic,client_secret_post" default:"" placeholder:"METHOD" help:"The one way in which it sends its secret: client_secret_basic or client_secret_post. Default: either."`
-	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Its public keys, a JWK set: it authenticates with private_key_jwt and has no secret."`
-	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"Where it publishes its public keys, instead of --jwks-file."`
-	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm that it signs with, for --jwks-file and --jwks-uri. Default: what its keys are for."`
-	Policy       string        `enum:"standard,compatible,fapi2" default:"standard" help:"standard demands PKCE; compatible lets confidential clients of old software omit it; fapi2 is the FAPI 2.0 Security Profile."`
-	RequirePAR   bool          `name:"require-par" help:"Refuse authorization requests that it did not push (RFC 9126)."`
-	SignRequests bool          `name:"require-signed-request" help:"Refuse authorization requests that it did not sign (RFC 9101)."`
-	RequestAlg   string        `name:"request-object-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"The one algorithm of its signed requests. Default: what its keys are for."`
-	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Where a signed request may be fetched from, exactly. Repeat for several."`
-	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of authorization responses, where it asks for signed ones (JARM): ${enum}."`
-	DPoPBound    bool          `name:"dpop-bound" help:"Refuse token requests without a DPoP proof: its access tokens are all bound to a key (RFC 9449)."`
-	Scope        []string      `help:"Scopes it may ask for. Default: openid profile email offline_access."`
-	Grant        []string      `enum:"client_credentials,device_code,token_exchange" placeholder:"GRANT" help:"client_credentials: tokens in its own name, with nobody behind it. device_code: it runs where nobody can sign in, and shows a code (RFC 8628). token_exchange: an API that calls others for the person whose token it got (RFC 8693). Without --redirect-uri for nothing else."`
-	NoRefresh    bool          `help:"Without refresh tokens."`
-	FirstParty   bool          `help:"Your own application: people are not asked for consent."`
+	Public       bool          `help:"For clients that cannot keep a secret: browser and native applications."`
+	Native       bool          `help:"For native applications: loopback redirects on any port, private-use schemes (RFC 8252)."`
+	Auth         string        `enum:",client_secret_basic,client_secret_post" default:"" placeholder:"METHOD" help:"Only way the client may send its secret: client_secret_basic or client_secret_post. Default: either."`
+	JWKSFile     string        `name:"jwks-file" placeholder:"FILE" help:"Public keys of the client, a JWK set. It then authenticates with private_key_jwt and has no secret."`
+	JWKSURI      string        `name:"jwks-uri" placeholder:"URI" help:"URI where the client publishes its public keys, instead of --jwks-file."`
+	AuthAlg      string        `name:"auth-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Only algorithm allowed for its assertions, for --jwks-file and --jwks-uri. Default: any that fits its keys."`
+	Policy       string        `enum:"standard,compatible,fapi2" default:"standard" help:"standard requires PKCE; compatible lets old confidential clients omit it; fapi2 is the FAPI 2.0 Security Profile."`
+	RequirePAR   bool          `name:"require-par" help:"Require pushed authorization requests (RFC 9126)."`
+	SignRequests bool          `name:"require-signed-request" help:"Require signed authorization requests (RFC 9101)."`
+	RequestAlg   string        `name:"request-object-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Only algorithm allowed for its signed requests. Default: any that fits its keys."`
+	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Exact URI a signed request may be fetched from. Repeat for several."`
+	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Algorithm of signed authorization responses (JARM): ${enum}."`
+	DPoPBound    bool          `name:"dpop-bound" help:"Require a DPoP proof on token requests, so that all access tokens are bound to a key (RFC 9449)."`
+	Scope        []string      `help:"Scopes the client may request. Default: openid profile email offline_access."`
+	Grant        []string      `enum:"client_credentials,device_code,token_exchange" placeholder:"GRANT" help:"client_credentials: tokens in its own name, without a user. device_code: for devices without a browser, which show a code (RFC 8628). token_exchange: for APIs that call other APIs for their user (RFC 8693). Without --redirect-uri the client gets only these grants."`
+	NoRefresh    bool          `help:"Issue no refresh tokens."`
+	FirstParty   bool          `help:"For your own applications: people are not asked for consent."`
 	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
-	Resource     bool          `name:"resource-server" help:"It is an API that introspects tokens meant for it."`
-	Pairwise     bool          `help:"It sees a sub for each user that no client on another host sees."`
-	Target       []string      `name:"resource" placeholder:"URI" help:"Registered resources it may ask tokens for (RFC 8707). Default: every one."`
-	Serves       []string      `placeholder:"URI" help:"Registered resources that it is, for --resource-server: it may introspect tokens for them."`
-	Details      []string      `name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details it may ask for (RFC 9396). Default: none."`
-	SectorURI    string        `name:"sector-identifier-uri" placeholder:"URI" help:"Where the redirect URIs of its sector are listed, for --pairwise on several hosts."`
-	InitiateURI  string        `name:"initiate-login-uri" placeholder:"URI" help:"Where others may send people who want to sign in to it."`
-	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Refuse authentications below this acr: phr, phrh or an alias."`
-	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values to ask for when a request names none."`
-	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Greatest age of an authentication when a request names none."`
-	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Signature of ID tokens: ${enum}."`
+	Resource     bool          `name:"resource-server" help:"For APIs that introspect their tokens."`
+	Pairwise     bool          `help:"Give the client its own sub for each user, which no client on another host sees."`
+	Target       []string      `name:"resource" placeholder:"URI" help:"Registered resources the client may request tokens for (RFC 8707). Default: all."`
+	Serves       []string      `placeholder:"URI" help:"Registered resources that this API serves, for --resource-server. It may introspect tokens for them."`
+	Details      []string      `name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details the client may request (RFC 9396). Default: none."`
+	SectorURI    string        `name:"sector-identifier-uri" placeholder:"URI" help:"URI of the list of redirect URIs of its sector, for --pairwise on several hosts."`
+	InitiateURI  string        `name:"initiate-login-uri" placeholder:"URI" help:"URI where other sites may send people who want to sign in to the client."`
+	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Minimum acr of its users: phr, phrh or an alias."`
+	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values for requests that name none."`
+	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Maximum age of an authentication for requests that name none."`
+	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Algorithm of ID tokens: ${enum}."`
 	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
-	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Sign what userinfo answers. Default: plain JSON."`
-	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Signature of introspection responses, where it asks for signed ones (RFC 9701). Default: RS256."`
-	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Access tokens: ${enum}."`
+	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed userinfo responses. Default: plain JSON."`
+	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed introspection responses (RFC 9701). Default: RS256."`
+	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Format of access tokens: ${enum}."`
 	PolicyURI    string        `name:"policy-uri" placeholder:"URI" help:"Its privacy policy, linked on the sign-in and consent pages."`
 	TOSURI       string        `name:"tos-uri" placeholder:"URI" help:"Its terms of service, likewise."`
 	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
@@ -102,13 +102,15 @@ func (c *clientAddCmd) Run(e *env) error {
 		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
 		event.ClientID = registered.ID
 		if _, err := db.Client(e.ctx, registered.ID); err == nil {
-			return fmt.Errorf("a client with the ID %s exists already", registered.ID)
+			return fmt.Errorf("a client with the ID %s already exists", registered.ID)
 		}
 		if err := db.PutClient(e.ctx, registered, event); err != nil {
 			return fmt.Errorf("add client: %w", err)
 		}
 		if c.JSON {
-			added := map[string]string{"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String()}
+			added := map[string]string{
+				"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String(),
+			}
 			if secret == "" && !registered.Public() {
 				delete(added, "client_secret")
 			}
@@ -116,23 +118,27 @@ func (c *clientAddCmd) Run(e *env) error {
 		}
 		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, registered.ID)
 		if secret != "" {
-			fmt.Printf("client_secret  %s\n\nThe secret is shown this once; only its hash is kept.\n", secret.Reveal())
+			fmt.Printf("client_secret  %s\n\nThe secret is shown only once. Only its hash is stored.\n", secret.Reveal())
 		}
 		return nil
 	})
 }
 
-// client builds the registration and, for a client that is to have one, its secret.
+// client returns the registration and, if the client authenticates with a secret, the secret.
 func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	client := idp.Client{
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
-		AuthMethod: cmp.Or(c.Auth, idp.AuthMethodBasic), AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI, RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
+		AuthMethod: cmp.Or(c.Auth, idp.AuthMethodBasic), AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI,
+		RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
-		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target, Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
-		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI, ResponseAlg: c.ResponseAlg,
-		IDTokenAlg: c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg, AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
+		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, Scopes: c.Scope, Audience: c.Audience, Resources: c.Target,
+		Serves: c.Serves, DetailTypes: c.Details, MinimumACR: c.MinimumACR, DefaultACRValues: c.DefaultACR,
+		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI,
+		ResponseAlg: c.ResponseAlg,
+		IDTokenAlg:  c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
+		AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {
 		client.ID = idp.NewID()
@@ -154,7 +160,7 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	return client, secret, err
 }
 
-// grantTypes are those of a client that signs people in, unless the flags say that it does something else.
+// grantTypes returns the grant types: those of a client that signs people in, unless the flags say otherwise.
 func (c *clientAddCmd) grantTypes() (grants []string) {
 	if len(c.RedirectURI) > 0 || len(c.Grant) == 0 && !c.Resource {
 		grants = append(grants, idp.GrantAuthorizationCode)
@@ -168,8 +174,12 @@ func (c *clientAddCmd) grantTypes() (grants []string) {
 	return grants
 }
 
-// grantNames are what --grant calls them.
-var grantNames = map[string]string{"client_credentials": idp.GrantClientCredentials, "device_code": idp.GrantDeviceCode, "token_exchange": idp.GrantTokenExchange}
+// grantNames maps the values of --grant to grant types.
+var grantNames = map[string]string{
+	"client_credentials": idp.GrantClientCredentials,
+	"device_code":        idp.GrantDeviceCode,
+	"token_exchange":     idp.GrantTokenExchange,
+}
 
 type clientListCmd struct{}
 
@@ -180,7 +190,8 @@ func (clientListCmd) Run(e *env) error {
 			return fmt.Errorf("list clients: %w", err)
 		}
 		if len(clients) == 0 {
-			fmt.Println("no clients yet; register one with: stepward client add \"My app\" --redirect-uri https://app.example.com/callback")
+			fmt.Println("no clients yet; register one with: " +
+				"stepward client add \"My app\" --redirect-uri https://app.example.com/callback")
 			return nil
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -230,7 +241,7 @@ func (c clientRemoveCmd) Run(e *env) error {
 	})
 }
 
-// printJSON writes what strangers may have said of themselves to a terminal: what is not for the eye, as escapes.
+// printJSON prints v. Clients may have chosen parts of it, so it escapes characters that could control the terminal.
 func printJSON(v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

@@ -15,22 +15,24 @@ import (
 	"github.com/stepward/stepward/internal/server"
 )
 
-// clientTLS are the flags of clients that use TLS client certificates (RFC 8705).
+// clientTLS has the flags of clients with TLS client certificates (RFC 8705).
 type clientTLS struct {
-	Certificates string `name:"certificate-file" placeholder:"FILE" help:"TLS client certificates that it made for itself, PEM: it authenticates with self_signed_tls_client_auth and has no secret."`
-	SubjectDN    string `name:"tls-subject-dn" placeholder:"DN" help:"Subject of its TLS client certificate from a CA of client-ca-path, as in CN=acme,O=Acme Bank,C=DE (RFC 4514): it authenticates with tls_client_auth and has no secret."`
-	SANDNS       string `name:"tls-san-dns" placeholder:"NAME" help:"Instead of the subject: a host name in that certificate."`
-	SANURI       string `name:"tls-san-uri" placeholder:"URI" help:"Or a URI in it."`
-	SANIP        string `name:"tls-san-ip" placeholder:"IP" help:"Or an IP address in it."`
-	SANEmail     string `name:"tls-san-email" placeholder:"ADDRESS" help:"Or an e-mail address in it."`
-	Bound        bool   `name:"certificate-bound-tokens" help:"Bind its tokens to the TLS client certificate with which it gets them."`
+	Certificates string `name:"certificate-file" placeholder:"FILE" help:"Self-signed TLS client certificates, PEM. The client then authenticates with self_signed_tls_client_auth and has no secret."`
+	SubjectDN    string `name:"tls-subject-dn" placeholder:"DN" help:"Subject of its TLS client certificate from a CA of client-ca-path: CN=acme,O=Acme Bank,C=DE (RFC 4514). The client then authenticates with tls_client_auth and has no secret."`
+	SANDNS       string `name:"tls-san-dns" placeholder:"NAME" help:"A host name in that certificate, instead of the subject."`
+	SANURI       string `name:"tls-san-uri" placeholder:"URI" help:"A URI in that certificate."`
+	SANIP        string `name:"tls-san-ip" placeholder:"IP" help:"An IP address in that certificate."`
+	SANEmail     string `name:"tls-san-email" placeholder:"ADDRESS" help:"An e-mail address in that certificate."`
+	Bound        bool   `name:"certificate-bound-tokens" help:"Bind tokens to the TLS client certificate they are requested with."`
 }
 
 func (c clientTLS) name() idp.CertificateName {
-	return idp.CertificateName{SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI, SANIP: c.SANIP, SANEmail: c.SANEmail}
+	return idp.CertificateName{
+		SubjectDN: c.SubjectDN, SANDNS: c.SANDNS, SANURI: c.SANURI, SANIP: c.SANIP, SANEmail: c.SANEmail,
+	}
 }
 
-// authentication settles how the client authenticates itself; the secret is empty if not by one.
+// authentication sets the client's authentication method and returns its new secret, or "" if it has none.
 func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret idp.Secret, err error) {
 	client.CertificateName, client.CertificateBound = c.name(), c.Bound
 	ways := []struct {
@@ -45,7 +47,8 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	found := false
 	for _, way := range ways {
 		if way.given && found {
-			return "", errors.New("--public, --jwks-file or --jwks-uri, --tls-… and --certificate-file exclude each other: a client authenticates in one way")
+			return "", errors.New("--public, --jwks-file or --jwks-uri, --tls-… and --certificate-file exclude each other: " +
+				"a client has one way to authenticate")
 		}
 		if way.given {
 			client.AuthMethod, found = way.method, true
@@ -63,11 +66,11 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	return secret, err
 }
 
-// certificateFault says what a client with certificates lacks in the settings of the server; "" if nothing.
+// certificateFault returns the setting that the server lacks for a client with certificates; "" if none.
 func certificateFault(client idp.Client, cfg *config.Config) string {
 	switch {
 	case (client.ByCertificate() || client.CertificateBound) && cfg.MTLSOrigin == nil:
-		return "nobody asks for client certificates: mtls-origin is not set"
+		return "client certificates are not requested: mtls-origin is not set"
 	case client.AuthMethod == idp.AuthMethodTLS && cfg.ClientCAPath == "":
 		return "tls_client_auth needs a CA for clients: client-ca-path is not set"
 	default:
@@ -75,7 +78,7 @@ func certificateFault(client idp.Client, cfg *config.Config) string {
 	}
 }
 
-// readCertificates makes a JWK set of the certificates of a client (RFC 8705 §2.2.2).
+// readCertificates reads a client's certificates as a JWK set (RFC 8705 §2.2.2).
 func readCertificates(path string) (*jose.JSONWebKeySet, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// storedClient loads a client for looking at and changing, disabled or not.
+// storedClient loads a client from the database, even a disabled one.
 func storedClient(ctx context.Context, db *store.DB, id string) (idp.Client, error) {
 	client, err := db.StoredClient(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
@@ -31,7 +31,7 @@ func storedClient(ctx context.Context, db *store.DB, id string) (idp.Client, err
 
 type clientSetCmd struct {
 	ID   string `arg:"" help:"Client ID."`
-	File string `arg:"" optional:"" default:"-" help:"File with the client as JSON, as show prints it. Default: standard input."`
+	File string `arg:"" optional:"" default:"-" help:"File with the client as JSON, as printed by show. Default: standard input."`
 }
 
 func (c clientSetCmd) Run(e *env) error {
@@ -46,9 +46,9 @@ func (c clientSetCmd) Run(e *env) error {
 	}
 	var changed idp.Client
 	decoder := json.NewDecoder(in)
-	decoder.DisallowUnknownFields() // a member misspelt would be one removed
+	decoder.DisallowUnknownFields() // a misspelt member would otherwise be lost
 	if err := decoder.Decode(&changed); err != nil {
-		return fmt.Errorf("this is not a client as JSON: %w", err)
+		return fmt.Errorf("invalid client JSON: %w", err)
 	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		registered, err := storedClient(e.ctx, db, c.ID)
@@ -56,23 +56,24 @@ func (c clientSetCmd) Run(e *env) error {
 			return err
 		}
 		if changed.ID != c.ID {
-			return fmt.Errorf("client_id is %q; the ID of a client never changes", changed.ID)
+			return fmt.Errorf("client_id is %q; a client's ID cannot change", changed.ID)
 		}
 		now := time.Now()
-		changed.Secrets, changed.CreatedAt, changed.UpdatedAt, changed.DisabledAt = registered.Secrets, registered.CreatedAt, now, registered.DisabledAt
+		changed.Secrets, changed.DisabledAt = registered.Secrets, registered.DisabledAt
+		changed.CreatedAt, changed.UpdatedAt = registered.CreatedAt, now
 		changed.RegistrationHash, changed.UsedAt = registered.RegistrationHash, registered.UsedAt
-		if !changed.Dynamic { // the operator answers for it now: nobody removes it, and it does not change itself
+		if !changed.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
 			changed.RegistrationHash, changed.UsedAt = "", time.Time{}
 		}
 		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
-			return errors.New("the client cannot be changed so:\n  " + strings.Join(faults, "\n  "))
+			return errors.New("invalid client:\n  " + strings.Join(faults, "\n  "))
 		}
 		fetch, err := server.OutboundOf(cfg)
 		if err != nil {
 			return err
 		}
 		if err := client.CheckSector(e.ctx, fetch, changed); err != nil {
-			return fmt.Errorf("the client cannot be changed so: %w", err)
+			return fmt.Errorf("invalid client: %w", err)
 		}
 		event := idp.NewEvent(idp.EventClientChanged, "", now)
 		event.ClientID = c.ID
@@ -89,7 +90,8 @@ type clientDisableCmd struct {
 }
 
 func (c clientDisableCmd) Run(e *env) error {
-	return switchClient(e, c.ID, idp.EventClientDisabled, (*store.DB).DisableClient, "disabled; its tokens are revoked, and running servers refuse it within 5 seconds")
+	return switchClient(e, c.ID, idp.EventClientDisabled, (*store.DB).DisableClient, "already disabled",
+		"disabled; its tokens are revoked, and running servers reject it within 5 seconds")
 }
 
 type clientEnableCmd struct {
@@ -97,10 +99,14 @@ type clientEnableCmd struct {
 }
 
 func (c clientEnableCmd) Run(e *env) error {
-	return switchClient(e, c.ID, idp.EventClientEnabled, (*store.DB).EnableClient, "enabled; running servers notice within 5 seconds")
+	return switchClient(e, c.ID, idp.EventClientEnabled, (*store.DB).EnableClient, "already enabled",
+		"enabled; running servers notice within 5 seconds")
 }
 
-func switchClient(e *env, id string, kind idp.EventKind, change func(*store.DB, context.Context, string, time.Time, ...idp.Event) error, done string) error {
+func switchClient(
+	e *env, id string, kind idp.EventKind,
+	change func(*store.DB, context.Context, string, time.Time, ...idp.Event) error, already, done string,
+) error {
 	return e.writing(func(_ *config.Config, db *store.DB) error {
 		if _, err := storedClient(e.ctx, db, id); err != nil {
 			return err
@@ -109,7 +115,7 @@ func switchClient(e *env, id string, kind idp.EventKind, change func(*store.DB, 
 		event.ClientID = id
 		err := change(db, e.ctx, id, time.Now(), event)
 		if errors.Is(err, idp.ErrNotFound) {
-			return errors.New("it is so already")
+			return errors.New(already)
 		}
 		if err != nil {
 			return fmt.Errorf("change client: %w", err)

@@ -14,12 +14,12 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
+func TestSetChangesAClientFromTheOutputOfShow(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := stepward(t, dir, "client", "add", "Acme Bank", "--redirect-uri", "https://acme.example/cb", "--id", "acme"); err != nil {
 		t.Fatal(err)
 	}
-	beside := func(change func(*idp.Client)) idp.Client { // what is stored beside the metadata
+	beside := func(change func(*idp.Client)) idp.Client { // the fields stored beside the metadata
 		server, stop := serveIn(t, dir)
 		defer stop()
 		c, err := server.DB.StoredClient(t.Context(), "acme")
@@ -32,7 +32,7 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		}
 		return idp.Client{Secrets: c.Secrets, CreatedAt: c.CreatedAt, DisabledAt: c.DisabledAt, RegistrationHash: c.RegistrationHash, UsedAt: c.UsedAt}
 	}
-	beside(func(c *idp.Client) { // as if it had registered itself
+	beside(func(c *idp.Client) { // as if the client had registered itself
 		c.Dynamic, c.RegistrationHash, c.UsedAt = true, "hash", c.CreatedAt
 	})
 	if _, err := stepward(t, dir, "client", "disable", "acme"); err != nil {
@@ -62,10 +62,10 @@ func TestAClientIsChangedByWhatShowPrints(t *testing.T) {
 		t.Errorf("changed with the metadata (-before +after):\n%s", diff)
 	}
 	for name, row := range map[string]struct{ from, to, want string }{
-		"another ID":         {`"acme"`, `"other"`, "never changes"},
+		"another ID":         {`"acme"`, `"other"`, "cannot change"},
 		"a fault":            {`https://acme.example/cb`, `http://acme.example/cb`, "use https"},
-		"a member misspelt":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
-		"what is not JSON":   {`{`, ``, "not a client"},
+		"a misspelt member":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
+		"invalid JSON":       {`{`, ``, "invalid client JSON"},
 		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://acme.example/x", "redirect_uris"`, "backchannel_logout_uri must be"},
 	} {
 		if err := set(row.from, row.to); err == nil || !strings.Contains(err.Error(), row.want) {
@@ -99,7 +99,7 @@ func TestAClientIsDisabledAndEnabled(t *testing.T) {
 	}
 }
 
-func TestWhatAClientSaysOfItselfIsPrintedWithoutControls(t *testing.T) {
+func TestShowEscapesControlCharacters(t *testing.T) {
 	dir := t.TempDir()
 	said := []string{"ä\u009b31m\u202e", "\U000e0041"}
 	server, stop := serveIn(t, dir)

@@ -89,7 +89,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	}
 }
 
-func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
+func TestAMachineClientNeedsNoRedirectURI(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "stepward.yaml")
 	if err := os.WriteFile(path, []byte("scopes:\n  reports: {description: Read reports}\n"), 0o600); err != nil {
@@ -129,7 +129,7 @@ func TestAClientForMachinesNeedsNoRedirectURI(t *testing.T) {
 	}
 }
 
-func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
+func TestTheOperatorCreatesInitialAccessTokens(t *testing.T) {
 	dir := t.TempDir()
 	made := func(args ...string) idp.Secret {
 		t.Helper()
@@ -155,7 +155,7 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 	}
 	now := time.Now()
 	if !live(once, now.Add(23*time.Hour)) || live(once, now.Add(25*time.Hour)) || !live(many, now) || live(many, now.Add(2*time.Hour)) {
-		t.Error("they do not live as long as they should")
+		t.Error("the tokens have the wrong lifetime")
 	}
 	for i, client := range []string{"a", "b", "c"} {
 		if err := db.RegisterClient(t.Context(), idp.Client{ID: client}, many.Hash(), now); err != nil {
@@ -163,7 +163,7 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 		}
 	}
 	if _, err := stepward(t, dir, "client", "token", "--revoke-all"); err != nil || live(once, now) || live(many, now) {
-		t.Errorf("%v, or still live", err)
+		t.Errorf("%v, or the token still works", err)
 	}
 	for _, args := range [][]string{{"--uses", "-1"}, {"--ttl", "1s"}} {
 		if _, err := stepward(t, dir, append([]string{"client", "token"}, args...)...); err == nil {
@@ -172,7 +172,7 @@ func TestTheOperatorMakesInitialAccessTokens(t *testing.T) {
 	}
 }
 
-func TestAClientOfPolicyFAPI2IsRegisteredWithAKeyAndNotWithASecret(t *testing.T) {
+func TestAFAPI2ClientNeedsAKey(t *testing.T) {
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys.json")
 	const set = `{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`

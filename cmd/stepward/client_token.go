@@ -11,21 +11,21 @@ import (
 )
 
 type clientTokenCmd struct {
-	Uses      int           `default:"1" help:"How many applications may register with it. 0: any number, until it ends."`
-	TTL       time.Duration `name:"ttl" default:"24h" help:"How long it can be used."`
-	RevokeAll bool          `name:"revoke-all" help:"Make none, and end all that there are."`
+	Uses      int           `default:"1" help:"How many applications may register with it. 0: any number, until it expires."`
+	TTL       time.Duration `name:"ttl" default:"24h" help:"How long the token is valid."`
+	RevokeAll bool          `name:"revoke-all" help:"Create no token, and revoke all existing ones."`
 }
 
 func (c clientTokenCmd) Run(e *env) error {
 	if c.Uses < 0 || c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
-		return errors.New("--uses is 0 or more, --ttl a minute to 9600h")
+		return errors.New("--uses must be 0 or more, and --ttl between 1m and 9600h")
 	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {
 			if err := db.RevokeRegistrationTokens(e.ctx); err != nil {
 				return fmt.Errorf("revoke tokens: %w", err)
 			}
-			fmt.Println("revoked; applications that registered with one stay")
+			fmt.Println("revoked; applications already registered stay")
 			return nil
 		}
 		now, token, uses := time.Now(), idp.NewLongSecret(), c.Uses
@@ -33,12 +33,13 @@ func (c clientTokenCmd) Run(e *env) error {
 			uses = store.AnyUses
 		}
 		if err := db.PutRegistrationToken(e.ctx, token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
-			return fmt.Errorf("make token: %w", err)
+			return fmt.Errorf("create token: %w", err)
 		}
-		fmt.Printf("initial access token  %s\n\nIt is shown this once; only its hash is kept. Applications send it to %s/oauth2/register until %s.\n",
+		fmt.Printf("initial access token  %s\n\nIt is shown only once. Only its hash is stored. "+
+			"Applications send it to %s/oauth2/register until %s.\n",
 			token.Reveal(), cfg.Issuer, now.Add(c.TTL).Format(time.DateTime))
 		if cfg.Registration == "" {
-			fmt.Println("Registration is off: set registration to token first.")
+			fmt.Println("Registration is off. Set registration to token first.")
 		}
 		return nil
 	})

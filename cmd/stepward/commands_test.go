@@ -24,7 +24,7 @@ import (
 	"github.com/stepward/stepward/internal/server"
 )
 
-// stepward runs a command as a person would type it, in a data folder, and returns what it printed.
+// stepward runs a command in a data folder, and returns its output.
 func stepward(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	read, write, err := os.Pipe()
@@ -75,7 +75,7 @@ func TestClientsAreAddedListedShownAndRemoved(t *testing.T) {
 	}
 }
 
-func TestAClientWithFaultsIsRefusedWithAllOfThem(t *testing.T) {
+func TestAddReportsAllFaults(t *testing.T) {
 	_, err := stepward(t, t.TempDir(), "client", "add", "Bad", "--redirect-uri", "http://acme.example/cb", "--scope", "payouts")
 	if err == nil || !strings.Contains(err.Error(), "use https") || !strings.Contains(err.Error(), `"payouts" is not configured`) {
 		t.Errorf("%v", err)
@@ -171,8 +171,8 @@ func TestTwoServersDoNotShareADataFolder(t *testing.T) {
 	}
 }
 
-func TestConfigCheckAndHelpTeach(t *testing.T) {
-	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are fine") {
+func TestConfigCheckAndHelp(t *testing.T) {
+	if out, err := stepward(t, t.TempDir(), "config", "check"); err != nil || !strings.Contains(out, "the settings are valid") {
 		t.Errorf("%v %s", err, out)
 	}
 	err := run(t.Context(), []string{"config", "check"}, []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_REDIS_URL=redis://h"})
@@ -184,10 +184,10 @@ func TestConfigCheckAndHelpTeach(t *testing.T) {
 	}
 }
 
-func TestHealthcheckTellsAHealthyServerFromNone(t *testing.T) {
+func TestHealthcheckNeedsAHealthyServer(t *testing.T) {
 	listen := listenAt(t)
 	if err := run(t.Context(), []string{"healthcheck"}, []string{"STEPWARD_LISTEN=" + listen}); err == nil {
-		t.Error("nobody listens, and it is healthy")
+		t.Error("healthy without a server")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -207,7 +207,7 @@ func TestHealthcheckTellsAHealthyServerFromNone(t *testing.T) {
 	}
 }
 
-func TestTheOperatorsKeyIsKeptForItsOwnerAlone(t *testing.T) {
+func TestOnlyTheOwnerCanReadTheOperatorsKey(t *testing.T) {
 	dir := t.TempDir()
 	_, stop := serveIn(t, dir)
 	stop()
@@ -226,7 +226,7 @@ func TestTheOperatorsKeyIsKeptForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-// serveIn assembles a server on a data folder; stop closes it.
+// serveIn starts a server with a data folder; stop closes it.
 func serveIn(t *testing.T, dir string) (*server.Server, func()) {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{Environ: []string{"STEPWARD_DATA_DIR=" + dir}})

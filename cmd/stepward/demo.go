@@ -9,13 +9,13 @@ import (
 )
 
 type demoCmd struct {
-	AppListen string `name:"app-listen" default:"localhost:8090" help:"Where the sample application listens."`
+	AppListen string `name:"app-listen" default:"localhost:8090" help:"Address and port of the sample application."`
 }
 
 func (c demoCmd) Run(e *env) error {
 	dir, err := os.MkdirTemp("", "stepward-demo-")
 	if err != nil {
-		return fmt.Errorf("throw-away folder: %w", err)
+		return fmt.Errorf("temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	for flag, value := range map[string]string{"data-dir": dir, "log-level": "warn"} {
@@ -28,7 +28,7 @@ func (c demoCmd) Run(e *env) error {
 		return err
 	}
 	if !cfg.Embedded() {
-		return errors.New("the demo uses throw-away stores of its own; leave out database-url and redis-url, or run: stepward serve")
+		return errors.New("the demo uses temporary stores; remove database-url and redis-url, or run: stepward serve")
 	}
 	d, err := server.NewDemo(e.ctx, cfg, c.AppListen, logger(cfg))
 	if err != nil {
@@ -39,11 +39,11 @@ func (c demoCmd) Run(e *env) error {
   Stepward demo
 
   1  Open the sample application       %s
-     Sign in, make an account with a passkey, and pay somebody.
-  2  Read the mail it sends            %s/demo/mail
-  3  Look after your passkeys          %s/account
+     Create an account with a passkey, sign in, and pay out money.
+  2  Read the e-mails it sends         %s/demo/mail
+  3  Manage your passkeys              %s/account
 
-  Ctrl-C stops it; nothing is kept.
+  Press Ctrl-C to stop. All data is deleted.
 
 `, d.AppURL, cfg.Issuer, cfg.Issuer)
 	return d.Serve(e.ctx)

@@ -11,8 +11,8 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// reading runs a command that only reads. It changes nothing, the schema neither: a database that an older program serves is
-// refused.
+// reading runs a command that only reads. It does not migrate the schema: it rejects a database that an older program
+// serves.
 func (e *env) reading(f func(*config.Config, *store.DB) error) error {
 	return e.withDB(func(cfg *config.Config, db *store.DB) error {
 		err := db.CheckSchema(e.ctx)
@@ -26,7 +26,7 @@ func (e *env) reading(f func(*config.Config, *store.DB) error) error {
 	})
 }
 
-// writing runs a command that changes something, after bringing the schema up to date.
+// writing migrates the schema and runs a command that changes something.
 func (e *env) writing(f func(*config.Config, *store.DB) error) error {
 	return e.withDB(func(cfg *config.Config, db *store.DB) error {
 		if err := db.Migrate(e.ctx); err != nil {

@@ -17,7 +17,7 @@ var (
 	yamlText = regexp.MustCompile("(?ms)^```yaml\n(issuer: .*?)^```$")
 )
 
-func TestFlagsAndTheExampleOfOperateAreReal(t *testing.T) {
+func TestFlagsAndTheExampleInOperateExist(t *testing.T) {
 	text, err := os.ReadFile("../../docs/operate.md")
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestFlagsAndTheExampleOfOperateAreReal(t *testing.T) {
 	if err := os.WriteFile(path, []byte(m[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// What the example leaves to files and the environment, as the page says.
+	// Settings that the example leaves to the environment, as the page says.
 	environ := []string{
 		"STEPWARD_DATABASE_URL=postgres://db/x", "STEPWARD_REDIS_URL=redis://r", "STEPWARD_SMTP_URL=smtp://m",
 		"STEPWARD_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
@@ -50,7 +50,7 @@ func TestFlagsAndTheExampleOfOperateAreReal(t *testing.T) {
 	}
 }
 
-// flagsOf are the flags of all commands, and the settings.
+// flagsOf returns the flags of all commands, and of the settings.
 func flagsOf(t *testing.T) map[string]bool {
 	t.Helper()
 	parser, err := kong.New(&cli{})

@@ -10,7 +10,7 @@ import (
 )
 
 type healthcheckCmd struct {
-	Ready bool `help:"Ask whether the stores work as well (/readyz?stores=required)."`
+	Ready bool `help:"Also check that the stores work (/readyz?stores=required)."`
 }
 
 func (c healthcheckCmd) Run(e *env) error {
@@ -38,7 +38,7 @@ func (c healthcheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	// Whether the process answers on its own port is asked here, not whether its certificate names localhost.
+	// This checks whether the process responds on its own port, not whether its certificate names localhost.
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	resp, err := client.Do(r)
 	if err != nil {

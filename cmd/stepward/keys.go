@@ -13,7 +13,7 @@ import (
 
 type keysCmd struct {
 	List   keysListCmd   `cmd:"" help:"List the signing keys."`
-	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for what they signed."`
+	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for their signatures."`
 }
 
 type keysListCmd struct{}

@@ -1,4 +1,4 @@
-// Stepward is an OpenID Connect provider in which every proof is a passkey. This command runs it, and looks after it.
+// Stepward is an OpenID Connect provider in which every proof is a passkey. This command runs and manages it.
 package main
 
 import (
@@ -16,20 +16,23 @@ import (
 	"github.com/stepward/stepward/internal/config"
 )
 
-// cli is the command line. The settings of internal/config join it as flags.
+// cli is the command line. The settings of internal/config are added as flags.
 type cli struct {
 	Config string `name:"config" env:"STEPWARD_CONFIG" placeholder:"FILE" help:"YAML file with settings; see docs/configuration.md."`
 
 	Serve       serveCmd       `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
-	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with throw-away data, to try it out."`
-	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema up to date. serve does so by itself."`
-	Client      clientCmd      `cmd:"" help:"Register and look after client applications."`
+	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
+	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
+	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
 	User        userCmd        `cmd:"" help:"List, invite, disable and enable users."`
 	Keys        keysCmd        `cmd:"" help:"List and rotate signing keys."`
-	CheckConfig configCmd      `cmd:"" name:"config" help:"Look at the settings."`
+	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if a provider with these settings is healthy; for container health checks."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`
 }
+
+// settingsGroup puts the flags of all settings into a group of the help text.
+const settingsGroup = `group:"Settings (flag, STEPWARD_… variable, or key of the --config file; docs/configuration.md)"`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,13 +47,13 @@ func main() {
 	}
 }
 
-// env is what every command gets: its context and the way to its settings.
+// env is the context and the settings sources of a command.
 type env struct {
 	ctx     context.Context
 	sources config.Sources
 }
 
-// load reads the settings; adjust may set defaults that this command has of its own, beneath everything the person gave.
+// load reads the settings.
 func (e *env) load() (*config.Config, error) { return config.Load(e.sources) }
 
 func run(ctx context.Context, args, environ []string) error {
@@ -58,8 +61,9 @@ func run(ctx context.Context, args, environ []string) error {
 	flags := settingFlags()
 	parser, err := kong.New(&c,
 		kong.Name("stepward"),
-		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\nTry it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
-		kong.Embed(flags.Interface(), `group:"Settings (flag, STEPWARD_… variable, or key of the --config file; docs/configuration.md)"`),
+		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\n"+
+			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
+		kong.Embed(flags.Interface(), settingsGroup),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.UsageOnError(),
 	)
@@ -69,7 +73,7 @@ func run(ctx context.Context, args, environ []string) error {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	if args[0] != "serve" && args[0] != "demo" { // thirty settings would drown what the command is about
+	if args[0] != "serve" && args[0] != "demo" { // thirty settings would hide the command's own flags
 		for _, flag := range parser.Model.Flags {
 			flag.Hidden = flag.Hidden || flag.Group != nil
 		}
@@ -87,7 +91,7 @@ func run(ctx context.Context, args, environ []string) error {
 	return parsed.Run(&env{ctx: ctx, sources: config.Sources{Flags: given, Environ: environ, File: c.Config}})
 }
 
-// settingFlags makes a struct with one string field per setting, which kong reads as flags.
+// settingFlags returns a struct with one string field per setting, which kong reads as flags.
 func settingFlags() reflect.Value {
 	var fields []reflect.StructField
 	for i, s := range config.Settings {
@@ -114,10 +118,10 @@ func (versionCmd) Run() error {
 	return nil
 }
 
-// release is set by whoever builds an image: -ldflags "-X main.release=v1.2.3".
+// release is set when an image is built: -ldflags "-X main.release=v1.2.3".
 var release string
 
-// version returns the release, or the module's version or commit, as the Go tool recorded it.
+// version returns the release, or else the module version or commit that the Go tool recorded.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if release != "" {

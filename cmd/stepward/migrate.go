@@ -27,7 +27,7 @@ func (migrateCmd) Run(e *env) error {
 }
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Read the settings as serve would and report every fault."`
+	Check configCheckCmd `cmd:"" help:"Read the settings as serve would, and report all faults."`
 }
 
 type configCheckCmd struct{}
@@ -41,6 +41,6 @@ func (configCheckCmd) Run(e *env) error {
 	if !cfg.Embedded() {
 		stores = "Postgres and Redis"
 	}
-	fmt.Printf("the settings are fine: issuer %s, listening on %s, %s\n", cfg.Issuer, cfg.Listen, stores)
+	fmt.Printf("the settings are valid: issuer %s, listening on %s, %s\n", cfg.Issuer, cfg.Listen, stores)
 	return nil
 }

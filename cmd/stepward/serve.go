@@ -28,9 +28,10 @@ func (serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(), "stores", s.DB.Backend(), "version", version())
+	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(),
+		"stores", s.DB.Backend(), "version", version())
 	if link != "" {
-		fmt.Printf("\nThere is no admin yet. Whoever opens this link first becomes one (it works once, until %s):\n\n",
+		fmt.Printf("\nThere is no admin yet. The first person to open this link becomes one (it works once, until %s):\n\n",
 			until.Format(time.DateTime))
 		fmt.Printf("  %s\n\n", link.Reveal())
 	}

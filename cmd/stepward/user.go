@@ -19,9 +19,9 @@ import (
 
 type userCmd struct {
 	List    userListCmd    `cmd:"" help:"List the users."`
-	Disable userDisableCmd `cmd:"" help:"Close an account: its sessions end, its tokens are revoked, and applications that want to know are told."`
-	Enable  userEnableCmd  `cmd:"" help:"Open a closed account again."`
-	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address) and print or mail a one-time link with which a passkey is enrolled. A link that was not used to its end can be made anew."`
+	Disable userDisableCmd `cmd:"" help:"Disable an account: its sessions end, its tokens are revoked, and applications with logout URIs are told."`
+	Enable  userEnableCmd  `cmd:"" help:"Enable a disabled account."`
+	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address), and print or e-mail a one-time link for enrolling a passkey. Inviting again makes another link."`
 	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
 	Show    userShowCmd    `cmd:"" help:"Show a user: profile, passkeys, applications."`
 	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role."`
@@ -29,7 +29,7 @@ type userCmd struct {
 }
 
 type userListCmd struct {
-	Limit int `default:"100" help:"How many at the most."`
+	Limit int `default:"100" help:"Maximum number of users."`
 }
 
 func (c userListCmd) Run(e *env) error {
@@ -55,7 +55,7 @@ type userInviteCmd struct {
 	Email string        `arg:"" help:"E-mail address."`
 	Name  string        `help:"Name. Default: the part of the address before the @."`
 	Admin bool          `help:"Make the user an admin."`
-	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link works, 5m to 168h."`
+	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link is valid, 5m to 168h."`
 
 	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
 	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Whoever opens it has proven the address."`
@@ -80,7 +80,8 @@ func (c userInviteCmd) Run(e *env) error {
 			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n", time.Now().Add(c.TTL).Format(time.DateTime))
 			return nil
 		}
-		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n", link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
+		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
+			link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
 		return nil
 	})
 }
@@ -99,7 +100,7 @@ func mailInvitation(ctx context.Context, db *store.DB, cfg *config.Config, c use
 	return mailer.Send(ctx, mailer.Invitation(to, link, time.Now().Add(c.TTL)))
 }
 
-// invite finds or creates the user and stores a link for them.
+// invite finds or creates the user, and stores a link for them.
 func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd) (idp.Secret, error) {
 	email, ok := idp.NormalizeEmail(c.Email)
 	if !ok {
@@ -131,14 +132,14 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	case user.Disabled():
 		return "", errors.New("this user is disabled")
 	case c.Admin && user.Role != idp.RoleAdmin:
-		return "", errors.New("this user exists already and is not an admin")
+		return "", errors.New("this user already exists and is not an admin")
 	}
 	passkeys, err := db.PasskeysOf(ctx, user.ID)
 	if err != nil {
 		return "", fmt.Errorf("find passkeys: %w", err)
 	}
 	if len(passkeys) > 0 {
-		return "", errors.New("this user has a passkey already, and adds more on the account page")
+		return "", errors.New("this user already has a passkey, and can add more on the account page")
 	}
 	if c.EmailVerified && !user.EmailVerified {
 		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, idp.NewEvent(idp.EventEmailVerified, user.ID, now)); err != nil {

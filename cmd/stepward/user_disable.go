@@ -25,22 +25,22 @@ func (c userDisableCmd) Run(e *env) error {
 		}
 		now := time.Now()
 		err = db.DisableUser(e.ctx, user.ID, now, idp.NewEvent(idp.EventUserDisabled, user.ID, now))
-		closed := errors.Is(err, idp.ErrNotFound) // then sessions may be left of an attempt that stopped half way
-		if err != nil && !closed {
+		already := errors.Is(err, idp.ErrNotFound) // an earlier attempt may have left sessions behind
+		if err != nil && !already {
 			return fmt.Errorf("disable user: %w", err)
 		}
-		// Sessions last: whoever signs in from now on is refused, so none can begin behind our back.
+		// End the sessions last: sign-ins are refused from now on, so no new session can begin meanwhile.
 		eph, err := server.OpenEphemeral(e.ctx, cfg, logger(cfg))
 		if err != nil {
-			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
+			return fmt.Errorf("the account is disabled and its tokens are revoked, but sessions remain; run this again: %w", err)
 		}
 		defer eph.Close()
 		ended, err := session.New(session.Config{Store: eph}).RevokeAll(e.ctx, user.ID, "")
 		if err != nil {
-			return fmt.Errorf("the account is closed and its tokens are revoked, but its sessions are still there; run this again: %w", err)
+			return fmt.Errorf("the account is disabled and its tokens are revoked, but sessions remain; run this again: %w", err)
 		}
-		if closed {
-			fmt.Printf("was disabled before; %d sessions ended\n", len(ended))
+		if already {
+			fmt.Printf("already disabled; %d sessions ended\n", len(ended))
 			return nil
 		}
 		fmt.Printf("disabled; %d sessions ended, and all tokens are revoked\n", len(ended))
@@ -71,7 +71,7 @@ func (c userEnableCmd) Run(e *env) error {
 	})
 }
 
-// findUser finds a user by address or ID.
+// findUser finds a user by e-mail address or ID.
 func findUser(ctx context.Context, db *store.DB, name string) (idp.User, error) {
 	user, err := db.UserByID(ctx, name)
 	if email, ok := idp.NormalizeEmail(name); ok {

@@ -28,7 +28,8 @@ func (e detailEntry) detailType(name string, p idp.Policy, fault func(message st
 		fault("must be a name without spaces, quotes or backslashes, such as payment_initiation")
 	}
 	if e.Description == "" {
-		fault(`description is missing; write what people should read, with members in braces: "Pay {amount} to {creditor.name}"`)
+		fault("description is missing; write what people should read, with members in braces: " +
+			`"Pay {amount} to {creditor.name}"`)
 	} else if reason := idp.TemplateFault(e.Description); reason != "" {
 		fault("description " + reason)
 	}

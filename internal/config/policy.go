@@ -69,8 +69,10 @@ var structured = map[string]string{
 
 // reservedClasses are the classes of Stepward's own pages. They are part of every policy.
 var reservedClasses = map[string]idp.ActionClass{
-	"account": {Name: "account", Description: "change how you sign in", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
-	"admin":   {Name: "admin", Description: "manage this server", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
+	"account": {
+		Name: "account", Description: "change how you sign in", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute,
+	},
+	"admin": {Name: "admin", Description: "manage this server", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute},
 }
 
 // standardScopes are the scopes of OIDC Core §5.4 and §11, with their text for the consent screen.
@@ -122,9 +124,12 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 			fault(key+".window", fmt.Sprintf("%v is not a duration between 10s and 12h; 5m is usual", entry.Window))
 		}
 		if entry.Description == "" {
-			fault(key+".description", `is missing; write the end of "… asks you to confirm it's you before you …", such as: make a payment`)
+			fault(key+".description", "is missing; write the end of "+
+				`"… asks you to confirm it's you before you …", such as: make a payment`)
 		}
-		p.ActionClasses[name] = idp.ActionClass{Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window, Shared: entry.Shared}
+		p.ActionClasses[name] = idp.ActionClass{
+			Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window, Shared: entry.Shared,
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
 		entry, key := f.Scopes[name], "scopes."+name

@@ -284,7 +284,8 @@ func setIssuer(c *Config, v string) error {
 		return fmt.Errorf("%q names an IP address; passkeys need a host name", v)
 	}
 	u.Host = strings.ToLower(u.Host)
-	if host, port := u.Hostname(), u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
+	host, port := u.Hostname(), u.Port()
+	if (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
 		u.Host = host
 	}
 	c.Issuer = u

@@ -46,7 +46,8 @@ var errKey = errors.New("jwk of the DPoP proof is not a public key for its alg, 
 func (k *jwk) open(alg string) (verify func(input, sig []byte) bool, thumbprint string, err error) {
 	for _, private := range []json.RawMessage{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.Other, k.K} {
 		if private != nil { // RFC 9449 §4.3 item 7
-			return nil, "", errors.New("jwk of the DPoP proof contains a private key; replace it, because it is no longer secret")
+			return nil, "", errors.New("jwk of the DPoP proof contains a private key; " +
+				"replace it, because it is no longer secret")
 		}
 	}
 	var public any
@@ -82,7 +83,8 @@ func (k *jwk) ec() (any, func(input, sig []byte) bool, error) {
 	}
 	return key, func(input, sig []byte) bool {
 		digest := sha256.Sum256(input)
-		return len(sig) == 64 && ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+		return len(sig) == 64 &&
+			ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
 	}, nil
 }
 
@@ -109,7 +111,8 @@ func (k *jwk) rsa() (any, func(input, sig []byte) bool, error) {
 	}
 	return key, func(input, sig []byte) bool {
 		digest := sha256.Sum256(input)
-		return rsa.VerifyPSS(key, crypto.SHA256, digest[:], sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		return rsa.VerifyPSS(key, crypto.SHA256, digest[:], sig, options) == nil
 	}, nil
 }
 

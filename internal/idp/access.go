@@ -55,7 +55,7 @@ func (p Policy) DescribeEntry(entry string) string {
 	return "Connect to " + cmp.Or(address, uri)
 }
 
-// ActionClassesOf returns the classes that scopes, resources and details name, each once, in the order of first mention.
+// ActionClassesOf returns the classes of scopes, resources and details, each once, in the order of first mention.
 func (p Policy) ActionClassesOf(a Access) []ActionClass {
 	var names []string
 	for _, scope := range a.Scopes {
@@ -128,5 +128,6 @@ func filter[S ~[]E, E any](list S, ok func(E) bool) S {
 // Holds reports whether every window that a needs is open at now.
 func (p Policy) Holds(a Access, by Assurance, now time.Time) bool {
 	open, _ := p.Open(a, by, now)
-	return len(open.Scopes) == len(a.Scopes) && len(open.Resources) == len(a.Resources) && len(open.Details) == len(a.Details)
+	return len(open.Scopes) == len(a.Scopes) && len(open.Resources) == len(a.Resources) &&
+		len(open.Details) == len(a.Details)
 }

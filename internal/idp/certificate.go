@@ -22,8 +22,8 @@ type CertificateName struct {
 	SANEmail  string `json:"tls_client_auth_san_email,omitempty"`
 }
 
-// Matches reports whether the certificate has this name, as its whole subject or as one of its alternative names. An invalid
-// name, or one with several fields set, matches no certificate.
+// Matches reports whether the certificate has this name, as its whole subject or as one of its alternative names. An
+// invalid name, or one with several fields set, matches no certificate.
 func (n CertificateName) Matches(cert *x509.Certificate) bool {
 	if n.fault() != "" {
 		return false

@@ -22,7 +22,9 @@ const (
 const maxURI = 2048
 
 // GrantTypes are all supported grant types.
-var GrantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange}
+var GrantTypes = []string{
+	GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange,
+}
 
 // SignsIn reports whether the grant starts with a person signing in.
 func SignsIn(grant string) bool { return grant == GrantAuthorizationCode || grant == GrantDeviceCode }
@@ -70,7 +72,8 @@ func each[V any](name string, values func(c Client) []V, fault func(c Client, p 
 // clientChecks are all rules for registrations, in the order in which they are reported.
 var clientChecks = []clientCheck{
 	rule("id", "client_id must be 1 to 128 visible ASCII characters", func(c Client, _ Policy) bool {
-		return c.ID == "" || len(c.ID) > 128 || strings.IndexFunc(c.ID, func(r rune) bool { return r <= 0x20 || r > 0x7e }) >= 0
+		invisible := func(r rune) bool { return r <= 0x20 || r > 0x7e }
+		return c.ID == "" || len(c.ID) > 128 || strings.ContainsFunc(c.ID, invisible)
 	}),
 	rule("name", "client_name must be 1 to 80 printable characters, none of them invisible", func(c Client, _ Policy) bool {
 		name, ok := NormalizeClientName(c.Name)
@@ -84,9 +87,8 @@ var clientChecks = []clientCheck{
 	{"keys", func(c Client, _ Policy) []string { return c.keyFaults() }},
 	{"requests", func(c Client, _ Policy) []string { return c.requestFaults() }},
 	{"subject", func(c Client, _ Policy) []string { return c.subjectFaults() }},
-	rule("resource_server", "resource_server must authenticate; token_endpoint_auth_method none is not allowed", func(c Client, _ Policy) bool {
-		return c.Public() && c.ResourceServer
-	}),
+	rule("resource_server", "resource_server must authenticate; token_endpoint_auth_method none is not allowed",
+		func(c Client, _ Policy) bool { return c.Public() && c.ResourceServer }),
 	each("grants", func(c Client) []string { return c.GrantTypes }, func(_ Client, _ Policy, grant string) string {
 		if slices.Contains(GrantTypes, grant) {
 			return ""
@@ -96,7 +98,8 @@ var clientChecks = []clientCheck{
 	rule("machine", // RFC 6749 §4.4
 		"grant_types client_credentials requires client authentication; token_endpoint_auth_method none is not allowed",
 		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.Public() }),
-	rule("machine_format", "access_token_format must be jwt for grant_types client_credentials, because its tokens are not stored",
+	rule("machine_format",
+		"access_token_format must be jwt for grant_types client_credentials, because its tokens are not stored",
 		func(c Client, _ Policy) bool { return c.has(GrantClientCredentials) && c.AccessFormat == FormatOpaque }),
 	rule("machine_scope",
 		"grant_types client_credentials needs a scope that has no action class and is not about a user",
@@ -106,17 +109,16 @@ var clientChecks = []clientCheck{
 	rule("exchange",
 		"grant_types token-exchange requires client authentication; token_endpoint_auth_method none is not allowed",
 		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.Public() }),
-	rule("exchange_format", "access_token_format must be jwt for grant_types token-exchange, because its tokens are not stored",
+	rule("exchange_format",
+		"access_token_format must be jwt for grant_types token-exchange, because its tokens are not stored",
 		func(c Client, _ Policy) bool { return c.has(GrantTokenExchange) && c.AccessFormat == FormatOpaque }),
-	rule("redirect_uri", "redirect_uris needs at least one for the authorization_code grant", func(c Client, _ Policy) bool {
-		return c.has(GrantAuthorizationCode) && len(c.RedirectURIs) == 0
-	}),
+	rule("redirect_uri", "redirect_uris needs at least one for the authorization_code grant",
+		func(c Client, _ Policy) bool { return c.has(GrantAuthorizationCode) && len(c.RedirectURIs) == 0 }),
 	rule("par", "require_pushed_authorization_requests needs the authorization_code grant", func(c Client, _ Policy) bool {
 		return c.RequirePAR && !c.has(GrantAuthorizationCode)
 	}),
-	rule("redirect_count", "redirect_uris and post_logout_redirect_uris are limited to 50 each", func(c Client, _ Policy) bool {
-		return len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50
-	}),
+	rule("redirect_count", "redirect_uris and post_logout_redirect_uris are limited to 50 each",
+		func(c Client, _ Policy) bool { return len(c.RedirectURIs) > 50 || len(c.PostLogoutRedirectURIs) > 50 }),
 	each("redirect_uris", func(c Client) []string { return c.RedirectURIs }, func(c Client, _ Policy, uri string) string {
 		return about("redirect_uris", uri, redirectFault(uri, c.Native))
 	}),
@@ -210,7 +212,8 @@ func (c Client) authenticationFaults() (faults []string) {
 			faults = append(faults, fmt.Sprintf("token_endpoint_auth_method %s needs a secret", c.AuthMethod))
 		}
 	default:
-		faults = append(faults, fmt.Sprintf("token_endpoint_auth_method must be client_secret_basic, client_secret_post, private_key_jwt, "+
+		faults = append(faults, fmt.Sprintf("token_endpoint_auth_method must be client_secret_basic, client_secret_post, "+
+			"private_key_jwt, "+
 			"tls_client_auth, self_signed_tls_client_auth or none, not %q", c.AuthMethod))
 	}
 	if c.AnySecretMethod && !sharedSecret(c.AuthMethod) {

@@ -69,7 +69,8 @@ func (c Client) keyFaults() (faults []string) {
 		return faults
 	}
 	if c.AuthMethod == AuthMethodSelfSigned && len(keys) == 0 && c.JWKSURI == "" {
-		fault("jwks or jwks_uri is needed for token_endpoint_auth_method self_signed_tls_client_auth: the keys of its certificates")
+		fault("jwks or jwks_uri is needed for token_endpoint_auth_method self_signed_tls_client_auth: " +
+			"the keys of its certificates")
 	}
 	if c.AuthMethod != AuthMethodPrivateKey {
 		if alg != "" {
@@ -78,7 +79,9 @@ func (c Client) keyFaults() (faults []string) {
 		return faults
 	}
 	fits := func(key jose.JSONWebKey) bool {
-		return slices.ContainsFunc(AssertionAlgorithms, func(a string) bool { return (alg == "" || a == alg) && SignsWith(key, a) })
+		return slices.ContainsFunc(AssertionAlgorithms, func(a string) bool {
+			return (alg == "" || a == alg) && SignsWith(key, a)
+		})
 	}
 	switch {
 	case c.JWKSURI != "":

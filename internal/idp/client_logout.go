@@ -16,7 +16,8 @@ func (c Client) WantsLogout() bool {
 func (c Client) logoutFaults(p Policy) (faults []string) {
 	parse := func(uri string) *url.URL {
 		u, err := url.Parse(uri)
-		if err != nil || !webURL(u) || u.User != nil || strings.Contains(uri, "#") || len(uri) > 2048 || !utf8.ValidString(uri) {
+		if err != nil || !webURL(u) || u.User != nil || strings.Contains(uri, "#") ||
+			len(uri) > 2048 || !utf8.ValidString(uri) {
 			return nil
 		}
 		return u

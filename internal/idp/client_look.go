@@ -32,7 +32,7 @@ func NormalizeClientName(s string) (string, bool) {
 		return "", false
 	}
 	return NormalizeName(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || !seen(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || !isVisible(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) {
 			return -1
 		}
 		return r

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// OwnsOrigin reports whether scripts from this origin belong to the client: it is a browser application without a secret, and
-// origin (in the form browsers send, RFC 6454 §6.2) is that of one of its redirect URIs. A script that can receive the
-// client's codes may as well exchange them.
+// OwnsOrigin reports whether scripts from this origin belong to the client: it is a browser application without a
+// secret, and origin (in the form browsers send, RFC 6454 §6.2) is that of one of its redirect URIs. A script that can
+// receive the client's codes may as well exchange them.
 func (c Client) OwnsOrigin(origin string) bool {
 	if origin == "" || !c.Public() || c.Native {
 		return false

@@ -77,7 +77,8 @@ func (ds Details) Within(granted Details) bool {
 func (ds Details) At(resources []string) (out Details) {
 	for _, d := range ds {
 		locations, ok := d.Value()["locations"].([]any)
-		if !ok || slices.ContainsFunc(locations, func(l any) bool { s, _ := l.(string); return slices.Contains(resources, s) }) {
+		within := func(l any) bool { s, _ := l.(string); return slices.Contains(resources, s) }
+		if !ok || slices.ContainsFunc(locations, within) {
 			out = append(out, d)
 		}
 	}
@@ -134,10 +135,10 @@ func member(value any, path string) string {
 		object, _ := value.(map[string]any)
 		value = object[name]
 	}
-	return bounded(said(value), maxMember)
+	return bounded(textOf(value), maxMember)
 }
 
-func said(value any) string {
+func textOf(value any) string {
 	switch v := value.(type) {
 	case string:
 		if plain := strings.Join(strings.FieldsFunc(v, hidden), " "); plain != "" {
@@ -153,7 +154,7 @@ func said(value any) string {
 	case []any:
 		var parts []string
 		for _, element := range v {
-			parts = append(parts, said(element))
+			parts = append(parts, textOf(element))
 		}
 		if len(parts) > 0 {
 			return strings.Join(parts, ", ")

@@ -69,5 +69,6 @@ func NewEvent(kind EventKind, userID string, now time.Time) Event {
 
 // LogValue implements slog.LogValuer.
 func (e Event) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("kind", string(e.Kind)), slog.String("user", e.UserID), slog.String("client", e.ClientID))
+	return slog.GroupValue(
+		slog.String("kind", string(e.Kind)), slog.String("user", e.UserID), slog.String("client", e.ClientID))
 }

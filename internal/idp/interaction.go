@@ -84,7 +84,9 @@ func (r Request) Prompts(value string) bool { return slices.Contains(r.Prompt, v
 
 // NewInteraction returns an interaction that expires after InteractionTTL.
 func NewInteraction(r Request, need Requirement, now time.Time) Interaction {
-	return Interaction{ID: string(NewSecret()), Request: r, Requirement: need, CreatedAt: now, ExpiresAt: now.Add(InteractionTTL)}
+	return Interaction{
+		ID: string(NewSecret()), Request: r, Requirement: need, CreatedAt: now, ExpiresAt: now.Add(InteractionTTL),
+	}
 }
 
 // An Outcome is the end of an interaction: an assurance for tokens, or an OAuth error.

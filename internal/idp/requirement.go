@@ -110,7 +110,9 @@ func (p Policy) Satisfies(a HeldAuthentication, seenAt time.Time, value string, 
 	}
 	age, idle := now.Sub(a.AuthTime()), max(a.LongestIdle, now.Sub(seenAt))
 	decay := p.Decay[acr]
-	return (decay.Absolute == 0 || age <= decay.Absolute) && (decay.Idle == 0 || idle <= decay.Idle) && (maxAge == 0 || age <= maxAge)
+	return (decay.Absolute == 0 || age <= decay.Absolute) &&
+		(decay.Idle == 0 || idle <= decay.Idle) &&
+		(maxAge == 0 || age <= maxAge)
 }
 
 // Reaches reports whether using the passkey now could satisfy the requirement's acr values and classes.

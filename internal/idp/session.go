@@ -52,7 +52,9 @@ func (a HeldAuthentication) OpenClasses() []string {
 	if len(a.Closed) == 0 {
 		return a.ActionClasses
 	}
-	return slices.DeleteFunc(slices.Clone(a.ActionClasses), func(class string) bool { return slices.Contains(a.Closed, class) })
+	return slices.DeleteFunc(slices.Clone(a.ActionClasses), func(class string) bool {
+		return slices.Contains(a.Closed, class)
+	})
 }
 
 // CloseWindow closes the window that one authentication opened for an action class; false if there is no such window.

@@ -80,7 +80,8 @@ func NormalizeEmail(s string) (string, bool) {
 	if !found || local == "" || len(local) > 64 || len(s) > 254 || len(domain) < 1 {
 		return "", false
 	}
-	if strings.ContainsAny(domain, "@[]<>()\",;:\\/") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
+	if strings.ContainsAny(domain, "@[]<>()\",;:\\/") || strings.HasPrefix(domain, ".") ||
+		strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
 		return "", false
 	}
 	for _, r := range s {
@@ -107,11 +108,12 @@ func NormalizeName(s string) (string, bool) {
 		return r
 	}, norm.NFC.String(s))
 	s = strings.Join(strings.Fields(s), " ")
-	return s, utf8.RuneCountInString(s) <= 80 && strings.ContainsFunc(s, seen)
+	return s, utf8.RuneCountInString(s) <= 80 && strings.ContainsFunc(s, isVisible)
 }
 
-// seen reports whether a rune is visible by itself. Some letters and symbols are not: fillers, and the blank Braille
+// isVisible reports whether a rune is visible by itself. Some letters and symbols are not: fillers, and the blank Braille
 // pattern.
-func seen(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
+func isVisible(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
+		!strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }

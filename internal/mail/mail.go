@@ -78,7 +78,9 @@ func New(c Config) (*Mailer, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Mailer{db: c.DB, transport: c.Transport, from: from, product: c.Product, log: c.Logger, wake: make(chan struct{}, 1)}, nil
+	return &Mailer{
+		db: c.DB, transport: c.Transport, from: from, product: c.Product, log: c.Logger, wake: make(chan struct{}, 1),
+	}, nil
 }
 
 // Delivers reports whether there is a mail server.

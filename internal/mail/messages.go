@@ -61,7 +61,8 @@ func (m *Mailer) AccountExists(to, link string) Message {
 	return m.write(to, content{
 		Subject: "You already have an account at " + m.product,
 		Opening: []string{
-			"Someone, probably you, tried to create an account with this address. You already have one: sign in with your passkey.",
+			"Someone, probably you, tried to create an account with this address. " +
+				"You already have one: sign in with your passkey.",
 		},
 		Link:     link,
 		LinkText: "Sign in",
@@ -77,7 +78,8 @@ func (m *Mailer) Invitation(to string, link idp.Secret, until time.Time) Message
 	return m.write(to, content{
 		Subject: "Your invitation to " + m.product,
 		Opening: []string{
-			"An account was created for you. Open this link on the device you want to sign in with, and create your passkey there:",
+			"An account was created for you. " +
+				"Open this link on the device you want to sign in with, and create your passkey there:",
 		},
 		Link:     link.Reveal(),
 		LinkText: "Create your passkey",
@@ -97,7 +99,9 @@ func (m *Mailer) PasskeyAdded(to string, n Notice) Message {
 		},
 		Link:     n.Link,
 		LinkText: "See your passkeys",
-		Closing:  []string{"If it was not you, remove that passkey, sign out everywhere, and tell the people who run " + m.product + "."},
+		Closing: []string{
+			"If it was not you, remove that passkey, sign out everywhere, and tell the people who run " + m.product + ".",
+		},
 	})
 }
 

@@ -29,7 +29,8 @@ type SMTP struct{ client func() (*mail.Client, error) }
 func NewSMTP(raw string) (*SMTP, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.Fragment != "" {
-		return nil, errors.New("mail server: not a URL like smtp://user:password@host:587") // not shown: u may contain the password
+		// Do not show u, which may contain the password.
+		return nil, errors.New("mail server: not a URL like smtp://user:password@host:587")
 	}
 	options := []mail.Option{mail.WithTimeout(dialTimeout), mail.WithPort(587)}
 	never := false

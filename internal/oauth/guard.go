@@ -83,11 +83,12 @@ func (g Guard) admit(w http.ResponseWriter, r *http.Request, call *Call) *Error 
 // inBody lists parameters that must not be in a URL: they would end up in logs and histories (RFC 6749 §2.3.1, RFC 9700
 // §4.3.2), and ignoring them there would mislead the client.
 var inBody = []string{
-	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience", "authorization_details", "claims",
-	"client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge", "code_challenge_method",
-	"code_verifier", "device_code", "dpop_jkt", "grant_type", "id_token_hint", "login_hint", "max_age", "nonce", "prompt", "redirect_uri",
-	"refresh_token", "request", "request_uri", "requested_token_type", "resource", "response_mode", "response_type", "scope", "state",
-	"subject_token", "subject_token_type", "token", "token_type_hint", "user_code",
+	"access_token", "acr_values", "actor_token", "actor_token_type", "assertion", "audience", "authorization_details",
+	"claims", "client_assertion", "client_assertion_type", "client_id", "client_secret", "code", "code_challenge",
+	"code_challenge_method", "code_verifier", "device_code", "dpop_jkt", "grant_type", "id_token_hint", "login_hint",
+	"max_age", "nonce", "prompt", "redirect_uri", "refresh_token", "request", "request_uri", "requested_token_type",
+	"resource", "response_mode", "response_type", "scope", "state", "subject_token", "subject_token_type", "token",
+	"token_type_hint", "user_code",
 }
 
 // RefuseInAddress rejects a URL with a parameter that belongs in the body. Other parameters are ignored (RFC 6749

@@ -94,7 +94,9 @@ func (c *Client) GetDirect(ctx context.Context, address, accept string, limit in
 	return c.fetch(ctx, c.direct, address, accept, limit)
 }
 
-func (c *Client) fetch(ctx context.Context, client *http.Client, address, accept string, limit int64) (Response, error) {
+func (c *Client) fetch(
+	ctx context.Context, client *http.Client, address, accept string, limit int64,
+) (Response, error) {
 	resp, err := c.send(ctx, client, http.MethodGet, address, http.Header{"Accept": {accept}}, nil)
 	if err != nil {
 		return Response{}, err

@@ -47,9 +47,9 @@ func (c *Ceremonies) SignInOptions(challenge []byte) json.RawMessage {
 
 // NewAssertion begins an assertion by one of keys: a step-up for action classes, or a sign-in after an address was
 // typed (without userID). It returns {"publicKey":{…}} and the op that stores the ceremony.
-func (c *Ceremonies) NewAssertion(p idp.Purpose, interaction, binding, userID string, keys []idp.Passkey, classes []string) (
-	Ceremony, json.RawMessage, *ephemeral.Op, error,
-) {
+func (c *Ceremonies) NewAssertion(
+	p idp.Purpose, interaction, binding, userID string, keys []idp.Passkey, classes []string,
+) (Ceremony, json.RawMessage, *ephemeral.Op, error) {
 	if len(keys) == 0 {
 		// To the browser, an empty list would mean "any passkey".
 		return Ceremony{}, nil, nil, errors.New("begin assertion: no passkeys allowed")

@@ -142,7 +142,8 @@ func (c *Ceremonies) forgetBadModel(k *idp.Passkey, now time.Time) {
 	}
 	entry := c.model(*k)
 	bad := metadata.DefaultUndesiredAuthenticatorStatuses()
-	if entry == nil || !protectsKeys(entry) || metadata.ValidateStatusReportsAt(entry.StatusReports, nil, bad, now) != nil {
+	if entry == nil || !protectsKeys(entry) ||
+		metadata.ValidateStatusReportsAt(entry.StatusReports, nil, bad, now) != nil {
 		k.KeyProtection = idp.KeyProtectionUnknown
 	}
 }

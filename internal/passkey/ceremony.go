@@ -35,7 +35,9 @@ type Ceremony struct {
 }
 
 func newCeremony(purpose idp.Purpose, binding string, session *webauthn.SessionData) (Ceremony, error) {
-	cer := Ceremony{ID: string(idp.NewSecret()), Purpose: purpose, Binding: binding, Session: *session, CreatedAt: time.Now()}
+	cer := Ceremony{
+		ID: string(idp.NewSecret()), Purpose: purpose, Binding: binding, Session: *session, CreatedAt: time.Now(),
+	}
 	return cer, cer.fill()
 }
 

@@ -49,7 +49,8 @@ func checkPublicKey(cose []byte) error {
 	var public any
 	switch k := parsed.(type) {
 	case webauthncose.EC2PublicKeyData:
-		if k.Algorithm == int64(webauthncose.AlgES256) && k.Curve == int64(webauthncose.P256) && len(k.XCoord) == 32 && len(k.YCoord) == 32 {
+		if k.Algorithm == int64(webauthncose.AlgES256) && k.Curve == int64(webauthncose.P256) &&
+			len(k.XCoord) == 32 && len(k.YCoord) == 32 {
 			point := slices.Concat([]byte{4}, k.XCoord, k.YCoord) // uncompressed (SEC 1 §2.3.3)
 			if key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point); err == nil {
 				public = key

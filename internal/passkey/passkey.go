@@ -146,7 +146,8 @@ func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) ||
 		!(u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80") {
-		return fmt.Errorf("passkey: %q is not an origin as browsers send it: scheme, host, port if not the default, no path", origin)
+		return fmt.Errorf("passkey: %q is not an origin as browsers send it: "+
+			"scheme, host, port if not the default, no path", origin)
 	}
 	return nil
 }

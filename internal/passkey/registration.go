@@ -47,9 +47,9 @@ func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing [
 //
 // Errors: idp.ErrNotFound if the ceremony is gone, idp.ErrUnavailable, ErrRefused, ErrNotVerified, ErrWrongUser,
 // ErrDisabled. A registration does not prove how the user will sign in: follow it with an assertion.
-func (c *Ceremonies) FinishRegistration(ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time) (
-	idp.Passkey, error,
-) {
+func (c *Ceremonies) FinishRegistration(
+	ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time,
+) (idp.Passkey, error) {
 	cer, err := c.ceremonies.Take(ctx, id)
 	if err != nil {
 		return idp.Passkey{}, fmt.Errorf("take ceremony: %w", err)

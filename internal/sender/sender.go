@@ -114,7 +114,9 @@ var ErrNotHeld = errors.New("presented without the key that the token is bound t
 
 // Prove verifies that the sender of a token holds the keys it is bound to (RFC 9449 §7.1, RFC 8705 §3). A bound token
 // is never accepted as a bearer token, nor a bearer token with DPoP. Its errors are ErrNotHeld and *oauth.Error.
-func (s *Binder) Prove(ctx context.Context, sender oauth.Sender, c idp.Client, token string, to idp.Confirmation, now time.Time) error {
+func (s *Binder) Prove(
+	ctx context.Context, sender oauth.Sender, c idp.Client, token string, to idp.Confirmation, now time.Time,
+) error {
 	if to.X5T != "" {
 		if chain := sender.Certificates; len(chain) == 0 || idp.CertificateThumbprint(chain[0]) != to.X5T {
 			return ErrNotHeld
@@ -150,7 +152,8 @@ func certificateBinding(sender oauth.Sender, c idp.Client) (idp.Confirmation, er
 		return idp.Confirmation{}, nil
 	}
 	if len(sender.Certificates) == 0 {
-		return idp.Confirmation{}, oauth.InvalidRequest("a client certificate is required, because the client's tokens are bound to it")
+		return idp.Confirmation{}, oauth.InvalidRequest(
+			"a client certificate is required, because the client's tokens are bound to it")
 	}
 	return idp.Confirmation{X5T: idp.CertificateThumbprint(sender.Certificates[0])}, nil
 }

@@ -24,8 +24,9 @@ type Attribute struct {
 
 // attributeNames are the short names of RFC 4514 §3, and two more that OpenSSL prints.
 var attributeNames = map[string]string{
-	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6", "STREET": "2.5.4.9",
-	"DC": "0.9.2342.19200300.100.1.25", "UID": "0.9.2342.19200300.100.1.1",
+	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6",
+	"STREET": "2.5.4.9",
+	"DC":     "0.9.2342.19200300.100.1.25", "UID": "0.9.2342.19200300.100.1.1",
 	"SERIALNUMBER": "2.5.4.5", "EMAILADDRESS": "1.2.840.113549.1.9.1",
 }
 
@@ -56,7 +57,9 @@ func Subject(raw []byte) (Name, error) {
 }
 
 func sorted(rdn []Attribute) []Attribute {
-	slices.SortFunc(rdn, func(a, b Attribute) int { return cmp.Or(cmp.Compare(a.OID, b.OID), cmp.Compare(a.Value, b.Value)) })
+	slices.SortFunc(rdn, func(a, b Attribute) int {
+		return cmp.Or(cmp.Compare(a.OID, b.OID), cmp.Compare(a.Value, b.Value))
+	})
 	return rdn
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// An order is what the API accepts, and a receipt what it answers.
+// An order is the request body of the API, a receipt its response.
 type order struct {
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
@@ -29,10 +29,12 @@ type receipt struct {
 	PaidAt   int64    `json:"paid_at"`
 }
 
-// payoutsAPI is POST /api/payouts: a resource server. Money moves only within the window after a phishing-resistant
-// authentication that was made for payouts, which is what the scope tells.
+// payoutsAPI returns the handler of POST /api/payouts, a resource server. It pays only within the window after a
+// phishing-resistant authentication for payouts, which the scope proves.
 func (a *app) payoutsAPI() http.Handler {
-	need := stepup.Requirement{ACRValues: []string{"phr"}, MaxAge: stepup.Within(PayoutWindow), Scopes: []string{ScopePayouts}}
+	need := stepup.Requirement{
+		ACRValues: []string{"phr"}, MaxAge: stepup.Within(PayoutWindow), Scopes: []string{ScopePayouts},
+	}
 	return stepup.Require(need, a.verifyAccessToken)(http.HandlerFunc(pay))
 }
 
@@ -46,10 +48,12 @@ func pay(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_order"}`))
 		return
 	}
-	_ = json.NewEncoder(w).Encode(receipt{o, claims.Subject, claims.ACR, claims.AMR, claims.AuthTime.Unix(), time.Now().Unix()})
+	paid := receipt{o, claims.Subject, claims.ACR, claims.AMR, claims.AuthTime.Unix(), time.Now().Unix()}
+	_ = json.NewEncoder(w).Encode(paid)
 }
 
-// verifyAccessToken is the [stepup.Verifier] of RFC 9068 §4. The type keeps out ID tokens, which the same keys sign.
+// verifyAccessToken is the [stepup.Verifier] of RFC 9068 §4. It checks the type to reject ID tokens, which the same
+// keys sign.
 func (a *app) verifyAccessToken(ctx context.Context, token string) (stepup.Claims, error) {
 	var header struct {
 		Type string `json:"typ"`
@@ -57,7 +61,7 @@ func (a *app) verifyAccessToken(ctx context.Context, token string) (stepup.Claim
 	first, _, _ := strings.Cut(token, ".")
 	data, err := base64.RawURLEncoding.DecodeString(first)
 	if err != nil || json.Unmarshal(data, &header) != nil {
-		return stepup.Claims{}, errors.New("access token: no JWT")
+		return stepup.Claims{}, errors.New("access token: not a JWT")
 	}
 	if t := strings.ToLower(header.Type); t != "at+jwt" && t != "application/at+jwt" {
 		return stepup.Claims{}, fmt.Errorf("access token: type %q", header.Type)
@@ -75,7 +79,7 @@ func (a *app) verifyAccessToken(ctx context.Context, token string) (stepup.Claim
 		return stepup.Claims{}, fmt.Errorf("access token: %w", err)
 	}
 	if claims.Subject == "" {
-		return stepup.Claims{}, errors.New("access token: nobody's")
+		return stepup.Claims{}, errors.New("access token: no sub")
 	}
 	return claims, nil
 }

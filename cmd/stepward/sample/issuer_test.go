@@ -25,17 +25,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// An issuer answers discovery, keys, token and userinfo; the test plays the screens in between. The round trip with the
-// real provider is tested where the demo is wired.
+// An issuer serves discovery, keys, token and userinfo; tests replace the screens in between. The round trip with the
+// provider is tested in internal/e2e.
 type issuer struct {
 	t      *testing.T
 	server *httptest.Server
 	key    *ecdsa.PrivateKey
 	asked  url.Values // the last authorization request
-	// What the next tokens say, beyond the ordinary.
+	// Additional claims of the next tokens.
 	id, access map[string]any
 	info       string // sub of userinfo; empty: the same
-	scope      string // granted; empty: as asked
+	scope      string // granted; empty: as requested
 	codes      int
 }
 
@@ -148,7 +148,7 @@ func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// visit starts the application with an issuer and a browser in front of it.
+// visit starts the application with an issuer and a browser.
 func visit(t *testing.T) *browser {
 	t.Helper()
 	i := newIssuer(t)
@@ -175,7 +175,7 @@ func visit(t *testing.T) *browser {
 	return b
 }
 
-// A shown page, or the redirect that leaves the application.
+// A shown is a page, or the redirect that leaves the application.
 type shown struct {
 	t        *testing.T
 	status   int
@@ -210,7 +210,7 @@ func (b *browser) do(method, path string, header ...string) shown {
 	return shown{b.t, resp.StatusCode, resp.Request.URL.Path, string(body), resp.Header, location}
 }
 
-// atIssuer notes the authorization request and returns the address that a successful one leads back to.
+// atIssuer records the authorization request and returns the URL of a successful response.
 func (b *browser) atIssuer(s shown) string {
 	b.t.Helper()
 	if s.status != http.StatusSeeOther || s.location == nil || !strings.HasPrefix(s.location.String(), b.issuer.server.URL+"/oauth2/authorize?") {
@@ -235,7 +235,7 @@ func (b *browser) signIn() shown {
 	return s
 }
 
-// text is what stands in the element with this data-test; empty if there is none.
+// text returns the text of the element with this data-test; "" if there is none.
 func (s shown) text(hook string) string {
 	m := regexp.MustCompile(`(?s)<(\w+)[^>]* data-test="` + hook + `"[^>]*>(.*?)</`).FindStringSubmatch(s.body)
 	if m == nil {

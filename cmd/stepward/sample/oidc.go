@@ -17,12 +17,12 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// A provider is what the discovery document said.
+// A provider has the contents of the discovery document.
 type provider struct {
 	*oidc.Provider
 	oauth2       oauth2.Config
 	idTokens     *oidc.IDTokenVerifier
-	accessTokens *oidc.IDTokenVerifier // signature, issuer, audience and expiry are checked alike; api.go checks the rest
+	accessTokens *oidc.IDTokenVerifier // checks signature, issuer, audience and expiry; api.go checks the rest
 	endSession   string
 	sendsIssuer  bool // RFC 9207
 }
@@ -32,7 +32,7 @@ type discovery struct {
 	found *provider
 }
 
-// provider discovers the issuer on first use. A failure is not remembered.
+// provider discovers the issuer on first use. After a failure it tries again on the next use.
 func (a *app) provider(ctx context.Context) (*provider, error) {
 	a.discovery.mu.Lock()
 	defer a.discovery.mu.Unlock()
@@ -71,7 +71,7 @@ func (a *app) provider(ctx context.Context) (*provider, error) {
 
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) { a.authorize(w, r, nil, "") }
 
-// authorize sends the browser to the provider: for a sign-in, or with an attempt to meet a challenge of the API.
+// authorize sends the browser to the provider, for a sign-in or, with an attempt, to meet a challenge of the API.
 func (a *app) authorize(w http.ResponseWriter, r *http.Request, attempt *stepup.Attempt, header string) {
 	p, err := a.provider(r.Context())
 	if err != nil {
@@ -79,7 +79,8 @@ func (a *app) authorize(w http.ResponseWriter, r *http.Request, attempt *stepup.
 		return
 	}
 	next := pending{state: rand.Text(), nonce: rand.Text(), verifier: oauth2.GenerateVerifier(), attempt: attempt}
-	target, err := url.Parse(p.oauth2.AuthCodeURL(next.state, oidc.Nonce(next.nonce), oauth2.S256ChallengeOption(next.verifier)))
+	address := p.oauth2.AuthCodeURL(next.state, oidc.Nonce(next.nonce), oauth2.S256ChallengeOption(next.verifier))
+	target, err := url.Parse(address)
 	if err != nil {
 		a.fail(w, r, unreachable, err)
 		return
@@ -94,12 +95,12 @@ func (a *app) authorize(w http.ResponseWriter, r *http.Request, attempt *stepup.
 	http.Redirect(w, r, target.String(), http.StatusSeeOther)
 }
 
-// callback takes the authorization response (OIDC Core §3.1.2.5), and finishes what the request was begun for.
+// callback handles the authorization response (OIDC Core §3.1.2.5) and finishes the sign-in or payout.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	begun, ok := a.sessions.take(r, q.Get("state"))
 	if !ok {
-		a.fail(w, r, notBegunHere, errors.New("callback: unknown state"))
+		a.fail(w, r, unknownSignIn, errors.New("callback: unknown state"))
 		return
 	}
 	p, err := a.provider(r.Context())
@@ -108,7 +109,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if iss := q.Get("iss"); iss != a.Issuer && (iss != "" || p.sendsIssuer) { // RFC 9207 §2.4
-		a.fail(w, r, notBegunHere, fmt.Errorf("callback: response of issuer %q", iss))
+		a.fail(w, r, unknownSignIn, fmt.Errorf("callback: response of issuer %q", iss))
 		return
 	}
 	if code := q.Get("error"); code != "" {
@@ -120,21 +121,21 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, badTokens, err)
 		return
 	}
-	u.trace.back(q, claims, u)
+	u.trace.receive(q, claims, u)
 	if begun.attempt == nil {
 		a.sessions.start(w, r, session{user: u})
 		http.Redirect(w, r, "/me", http.StatusSeeOther)
 		return
 	}
 	if err := begun.attempt.Verify(claims, time.Now()); err != nil {
-		a.fail(w, r, notMet, err) // the session stays what it was: it may be somebody else who came back
+		a.fail(w, r, notMet, err) // keep the session: another user may have returned
 		return
 	}
 	a.finishPayout(w, r, u)
 }
 
-// exchange turns the code into a user with verified tokens. The claims are those of the ID token, with the scopes that
-// were granted.
+// exchange turns the code into a user with verified tokens. The claims are those of the ID token, with the granted
+// scopes.
 func (a *app) exchange(ctx context.Context, p *provider, begun pending, code string) (*user, stepup.Claims, error) {
 	ctx = oidc.ClientContext(ctx, a.Client)
 	tokens, err := p.oauth2.Exchange(ctx, code, oauth2.VerifierOption(begun.verifier))
@@ -147,7 +148,7 @@ func (a *app) exchange(ctx context.Context, p *provider, begun pending, code str
 		return nil, stepup.Claims{}, fmt.Errorf("verify id token: %w", err)
 	}
 	if idToken.Nonce != begun.nonce {
-		return nil, stepup.Claims{}, errors.New("verify id token: another nonce")
+		return nil, stepup.Claims{}, errors.New("verify id token: wrong nonce")
 	}
 	if idToken.AccessTokenHash != "" {
 		if err := idToken.VerifyAccessToken(tokens.AccessToken); err != nil {
@@ -159,19 +160,21 @@ func (a *app) exchange(ctx context.Context, p *provider, begun pending, code str
 		return nil, stepup.Claims{}, fmt.Errorf("read id token: %w", err)
 	}
 	claims.Scopes = strings.Fields(begun.trace.scope)
-	if granted, ok := tokens.Extra("scope").(string); ok { // absent: as asked (RFC 6749 §5.1)
+	if granted, ok := tokens.Extra("scope").(string); ok { // absent: as requested (RFC 6749 §5.1)
 		claims.Scopes = strings.Fields(granted)
 	}
-	u := &user{subject: claims.Subject, idToken: raw, accessToken: tokens.AccessToken, idClaims: claims.Raw, trace: begun.trace}
+	u := &user{
+		subject: claims.Subject, idToken: raw, accessToken: tokens.AccessToken, idClaims: claims.Raw, trace: begun.trace,
+	}
 	if info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens)); err != nil {
 		a.Logger.WarnContext(ctx, "no userinfo", "error", err)
-	} else if info.Subject == claims.Subject { // another's must not be used (OIDC Core §5.3.2)
+	} else if info.Subject == claims.Subject { // another user's must not be used (OIDC Core §5.3.2)
 		_ = info.Claims(&u.userInfo)
 	}
 	return u, claims, nil
 }
 
-// exchangeFault keeps the error code and drops the rest of the response, which may hold anything.
+// exchangeFault keeps the error code and drops the rest of the response, which may contain anything.
 func exchangeFault(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return fmt.Errorf("token endpoint: status %d, %q", refused.Response.StatusCode, refused.ErrorCode)
@@ -179,7 +182,7 @@ func exchangeFault(err error) error {
 	return err
 }
 
-// leaving is the state of a logout request: it lets the home page say what just happened, and nothing else.
+// leaving is the state of a logout request. It only makes the home page say that the user signed out.
 const leaving = "signed-out"
 
 // signOut ends the session here, then at the provider (OIDC RP-Initiated Logout §2).
@@ -200,7 +203,7 @@ func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 	q.Set("id_token_hint", here.user.idToken)
 	q.Set("client_id", a.ClientID)
 	q.Set("post_logout_redirect_uri", a.BaseURL+SignedOutPath)
-	q.Set("state", leaving) // comes back with the browser
+	q.Set("state", leaving) // returned with the browser
 	target.RawQuery = q.Encode()
 	http.Redirect(w, r, target.String(), http.StatusSeeOther)
 }

@@ -26,29 +26,30 @@ var (
 func parsePages(names ...string) map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range names {
-		all[name] = template.Must(template.ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/"+name+".html"))
+		sources := []string{"pages/layout.html", "pages/parts.html", "pages/" + name + ".html"}
+		all[name] = template.Must(template.ParseFS(pageFiles, sources...))
 	}
 	return all
 }
 
-// A page is what every template gets.
+// A page is the data of every template.
 type page struct {
 	Name, Title                  string
 	Issuer, PasskeysURL, MailURL string
-	User                         *person // nil: nobody is signed in
+	User                         *person // nil: not signed in
 	Problem                      problem
 	Result                       string
 	Left                         bool // just signed out
-	// Open says until when a payout needs no new step-up; empty: it needs one.
+	// Open is the time until which a payout needs no step-up; empty: it needs one.
 	Open string
 }
 
-// A person is the signed-in user as the pages show them.
+// A person is the signed-in user as shown on the pages.
 type person struct {
 	Subject, Name, Email           string
 	ACR, ACRInWords, AMR, AuthTime string
 	Ago                            string
-	IDToken, AccessToken           string // claims, as JSON to read
+	IDToken, AccessToken           string // claims, as formatted JSON
 	UserInfo                       string
 	Trace                          trace
 }
@@ -65,7 +66,7 @@ func (a *app) payoutPage(w http.ResponseWriter, r *http.Request) {
 	a.members(w, r, page{Name: "payout", Title: "Pay out", Result: pretty(a.sessions.current(r).result)})
 }
 
-// members renders a page for those who are signed in; others begin at the front door.
+// members renders a page for signed-in users, and redirects others to the home page.
 func (a *app) members(w http.ResponseWriter, r *http.Request, p page) {
 	if a.sessions.current(r).user == nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -94,24 +95,25 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, p page)
 
 func describe(u *user) *person {
 	var c stepup.Claims
-	_ = json.Unmarshal(u.idClaims, &c) // verified and read before
+	_ = json.Unmarshal(u.idClaims, &c) // verified earlier
 	p := &person{
-		Subject: c.Subject, ACR: c.ACR, ACRInWords: acrInWords(c.ACR), AMR: strings.Join(c.AMR, " "), AuthTime: clock(c.AuthTime),
-		Ago: ago(c.AuthTime, time.Now()), IDToken: pretty(u.idClaims), UserInfo: pretty(u.userInfo), Trace: u.trace,
+		Subject: c.Subject, ACR: c.ACR, ACRInWords: acrInWords(c.ACR), AMR: strings.Join(c.AMR, " "),
+		AuthTime: clock(c.AuthTime),
+		Ago:      ago(c.AuthTime, time.Now()), IDToken: pretty(u.idClaims), UserInfo: pretty(u.userInfo), Trace: u.trace,
 	}
 	for _, source := range []json.RawMessage{u.idClaims, u.userInfo} {
 		var profile struct{ Name, Email string }
 		_ = json.Unmarshal(source, &profile)
 		p.Name, p.Email = cmp.Or(profile.Name, p.Name), cmp.Or(profile.Email, p.Email)
 	}
-	// An application leaves access tokens to the API and does not look inside. This page does, for those who learn.
+	// Applications should leave access tokens to the API and not look inside. This page does, for learning.
 	if p.AccessToken = pretty(payload(u.accessToken)); p.AccessToken == "" {
 		p.AccessToken = `{"opaque": true}`
 	}
 	return p
 }
 
-// open says until when the API will pay without asking, as far as the application can guess; the API decides.
+// open returns the time until which the API should pay without a step-up. This is a guess; the API decides.
 func open(u *user, now time.Time) string {
 	var c stepup.Claims
 	need := stepup.Requirement{MaxAge: stepup.Within(PayoutWindow), Scopes: []string{ScopePayouts}}
@@ -124,7 +126,7 @@ func open(u *user, now time.Time) string {
 	return clock(c.Expiry)
 }
 
-// payload returns the claims of a JWT without checking anything; nil if it is none.
+// payload returns the claims of a JWT without checking anything; nil if it is not a JWT.
 func payload(token string) []byte {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -174,10 +176,10 @@ func acrInWords(acr string) string {
 	case "phr":
 		return "phishing-resistant: with a passkey"
 	case "phrh":
-		return "phishing-resistant, and the key cannot leave its hardware"
+		return "phishing-resistant, and bound to hardware"
 	case "":
-		return "the provider made no promise"
+		return "the provider says nothing"
 	default:
-		return "a level of the provider’s own"
+		return "a level defined by the provider"
 	}
 }

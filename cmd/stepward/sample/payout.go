@@ -14,14 +14,14 @@ import (
 
 var theOrder = order{Amount: "250.00", Currency: "EUR", To: "Ada"}
 
-// payout is the button: it calls the API, and on a challenge sends the user to meet it.
+// payout handles the button: it calls the API and, if challenged, sends the user to meet the challenge.
 func (a *app) payout(w http.ResponseWriter, r *http.Request) {
 	u := a.sessions.current(r).user
 	if u == nil {
 		a.fail(w, r, signedOutMeanwhile, nil)
 		return
 	}
-	a.sessions.keepResult(r, nil) // the receipt of an earlier payout must not pass for this one's
+	a.sessions.keepResult(r, nil) // an earlier receipt must not be taken for this one
 	result, challenged, err := a.callAPI(r.Context(), u.accessToken)
 	switch {
 	case err != nil:
@@ -35,15 +35,15 @@ func (a *app) payout(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// finishPayout calls the API once more, with the token of the step-up. The user pressed the button before they left, and
-// the state that brought them back belongs to that press, so there is nothing more to ask. A second challenge would be
-// met no better than the first: it ends here instead of in a circle.
+// finishPayout calls the API again with the token of the step-up. The user pressed the button before they left, and the
+// state of the response belongs to that press, so no further confirmation is needed. A second challenge ends here
+// instead of looping, because another step-up would not help.
 func (a *app) finishPayout(w http.ResponseWriter, r *http.Request, u *user) {
 	result, challenged, err := a.callAPI(r.Context(), u.accessToken)
 	if err == nil && challenged != nil {
 		err = fmt.Errorf("challenged again: %v", challenged)
 	}
-	here := a.sessions.current(r) // keeps what other tabs have under way
+	here := a.sessions.current(r) // keep the pending requests of other tabs
 	here.user = u
 	if err != nil {
 		a.sessions.start(w, r, here)
@@ -55,7 +55,7 @@ func (a *app) finishPayout(w http.ResponseWriter, r *http.Request, u *user) {
 	http.Redirect(w, r, "/payout", http.StatusSeeOther)
 }
 
-// callAPI places the order over HTTP, as an application does whose API is another team's.
+// callAPI places the order over HTTP, as if the API belonged to another team.
 func (a *app) callAPI(ctx context.Context, token string) (json.RawMessage, *stepup.Challenge, error) {
 	body, err := json.Marshal(theOrder)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package sample is Acme Bank: the relying party of `stepward demo`, and the code that docs/integrate points to. It is
-// an ordinary application, written only against pkg/stepup, go-oidc and x/oauth2; nothing of the provider is imported.
+// Package sample is Acme Bank: the relying party of `stepward demo`, and the example code of docs/integrate. It is an
+// ordinary application, written only with pkg/stepup, go-oidc and x/oauth2. It imports nothing of the provider.
 //
 //	browser ── GET / ─────────────► home
 //	        ── POST /signin ──────► authorization request ──► provider ──► GET /callback ──► /me
@@ -7,11 +7,11 @@
 //	                                   │ 200: /payout shows the result
 //	                                   │ 401 insufficient_user_authentication (RFC 9470):
 //	                                   └► authorization request ──► provider ──► GET /callback
-//	                                         └► POST /api/payouts once more ──► /payout shows the result
+//	                                         └► POST /api/payouts again ──► /payout shows the result
 //	        ── POST /signout ─────► end of the session here, then at the provider ──► GET /
 //
-// Two roles live in one process and talk only HTTP to each other: the application (oidc.go, payout.go, pages.go) keeps
-// tokens in a session on the server; the API (api.go) knows no session and trusts nothing but the token.
+// The process has two roles that communicate only over HTTP. The application (oidc.go, payout.go, pages.go) keeps
+// tokens in a session on the server. The API (api.go) knows no session and trusts only the token.
 package sample
 
 import (
@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// Paths and names to register the client with.
+// Paths and names for registering the client.
 const (
 	CallbackPath  = "/callback" // redirect_uri is BaseURL + CallbackPath
 	SignedOutPath = "/"         // post_logout_redirect_uri is BaseURL + SignedOutPath
@@ -33,34 +33,33 @@ const (
 	PayoutWindow  = 5 * time.Minute
 )
 
-// Config names the provider and where the sample itself is reached.
+// Config configures the sample: its provider, and its own address.
 type Config struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret string // client_secret_basic; empty: a public client
-	BaseURL      string // own origin, as "http://localhost:8090"
-	MailURL      string // page with the mail that the provider sent; empty: no link to it
-	// Audience is the API's identifier, which must be among the aud of access tokens; empty: BaseURL + APIPath.
+	BaseURL      string // its own origin, such as "http://localhost:8090"
+	MailURL      string // page with the provider's e-mails; empty: no link
+	// Audience is the API's identifier, required in the aud of access tokens; empty: BaseURL + APIPath.
 	Audience string
-	// Client sends what goes to the provider and to the own API; nil: one with a timeout of 10 seconds.
+	// Client sends requests to the provider and the API; nil: a client with a timeout of 10 seconds.
 	Client *http.Client
 	Logger *slog.Logger // nil: slog.Default
 }
 
-// New returns the application. It does not contact the provider before the first request that needs it, so both may
-// start in any order.
+// New returns the application. It contacts the provider only when a request needs it, so both may start in any order.
 func New(c Config) (http.Handler, error) {
 	issuer, err := url.Parse(c.Issuer)
 	if err != nil || issuer.Host == "" {
-		return nil, fmt.Errorf("sample: issuer %q is no absolute URL", c.Issuer)
+		return nil, fmt.Errorf("sample: issuer %q is not an absolute URL", c.Issuer)
 	}
 	c.BaseURL = strings.TrimSuffix(c.BaseURL, "/")
 	base, err := url.Parse(c.BaseURL)
 	if err != nil || base.Host == "" || base.Path != "" {
-		return nil, fmt.Errorf("sample: base URL %q is no origin", c.BaseURL)
+		return nil, fmt.Errorf("sample: base URL %q is not an origin", c.BaseURL)
 	}
 	if c.ClientID == "" {
-		return nil, errors.New("sample: no client id")
+		return nil, errors.New("sample: ClientID is required")
 	}
 	if c.Audience == "" {
 		c.Audience = c.BaseURL + APIPath
@@ -95,7 +94,7 @@ func (a *app) routes(issuerOrigin string) http.Handler {
 	})
 	pages.HandleFunc("/", a.notFound)
 
-	// Forms may lead to the provider: Chromium applies form-action to the redirects that answer a form as well.
+	// Forms may lead to the provider: Chromium also applies form-action to redirects after a form.
 	policy := "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' " + issuerOrigin +
 		"; frame-ancestors 'none'; base-uri 'none'"
 	sameOrigin := http.NewCrossOriginProtection()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestSignInShowsWhoHowAndWhen(t *testing.T) {
+func TestSignInShowsUserMethodAndTime(t *testing.T) {
 	b := visit(t)
 	if s := b.do("GET", "/"); s.text("app-signin") != "Sign in" || !strings.Contains(s.body, "/demo/mail") {
 		t.Error(s.body)
@@ -38,7 +38,7 @@ func TestSignInShowsWhoHowAndWhen(t *testing.T) {
 	}
 }
 
-func TestUserinfoOfSomebodyElseIsNotShown(t *testing.T) {
+func TestUserinfoOfAnotherUserIsNotShown(t *testing.T) {
 	b := visit(t)
 	b.issuer.info = "eve-2"
 	if s := b.signIn(); s.text("app-userinfo") != "{}" || strings.Contains(s.body, "Lovelace") {
@@ -46,7 +46,7 @@ func TestUserinfoOfSomebodyElseIsNotShown(t *testing.T) {
 	}
 }
 
-func TestPayoutStepsUpOnceAndComesBackPaid(t *testing.T) {
+func TestPayoutStepsUpOnceAndPays(t *testing.T) {
 	b := visit(t)
 	b.signIn()
 	hint := b.issuer.codes
@@ -58,7 +58,7 @@ func TestPayoutStepsUpOnceAndComesBackPaid(t *testing.T) {
 		}
 	}
 	if b.issuer.asked.Get("id_token_hint") == "" || b.issuer.asked.Get("nonce") == "" || b.issuer.asked.Get("code_challenge") == "" {
-		t.Error("the step-up forgot something:", b.issuer.asked)
+		t.Error("the step-up lost a parameter:", b.issuer.asked)
 	}
 
 	s := b.do("GET", callback)
@@ -78,7 +78,7 @@ func TestPayoutStepsUpOnceAndComesBackPaid(t *testing.T) {
 
 	again := b.do("POST", "/payout")
 	if again.path != "/payout" || again.json("app-result")["amount"] != "250.00" || b.issuer.codes != hint+1 {
-		t.Errorf("the second payout was not paid at once: %s %d", again.path, b.issuer.codes)
+		t.Errorf("the second payout was not paid immediately: %s %d", again.path, b.issuer.codes)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestPayoutWithAnExpiredTokenTakesOneAuthorizationRequest(t *testing.T) {
 
 func TestPayoutIsNotMadeUnlessTheChallengeIsMet(t *testing.T) {
 	for name, bend := range map[string]func(*issuer){
-		"another user came back":       func(i *issuer) { i.id = map[string]any{"sub": "eve-2"}; i.access = i.id },
+		"another user returned":        func(i *issuer) { i.id = map[string]any{"sub": "eve-2"}; i.access = i.id },
 		"the authentication is weaker": func(i *issuer) { i.id = map[string]any{"acr": "pwd"} },
 		"the authentication is old":    func(i *issuer) { i.id = map[string]any{"auth_time": time.Now().Unix() - 301} },
 		"the scope was denied":         func(i *issuer) { i.scope = "openid profile email" },
@@ -113,13 +113,13 @@ func TestPayoutIsNotMadeUnlessTheChallengeIsMet(t *testing.T) {
 				t.Errorf("%d %s", s.status, s.body)
 			}
 			if after := b.do("GET", "/payout"); after.text("app-result") != "" || after.json("app-id-token")["sub"] != "ada-1" || after.json("app-id-token")["acr"] != "phr" {
-				t.Error("the session is not what it was:", after.body)
+				t.Error("the session changed:", after.body)
 			}
 		})
 	}
 }
 
-func TestTheReceiptOfAnEarlierPayoutDoesNotPassForAFailedOne(t *testing.T) {
+func TestAFailedPayoutDoesNotShowAnEarlierReceipt(t *testing.T) {
 	b := visit(t)
 	b.signIn()
 	if s := b.do("GET", b.atIssuer(b.do("POST", "/payout"))); s.text("app-result") == "" {
@@ -145,7 +145,7 @@ func TestOneResponsePaysOnce(t *testing.T) {
 	}
 }
 
-func TestASecondChallengeIsNotFollowedInACircle(t *testing.T) {
+func TestASecondChallengeDoesNotLoop(t *testing.T) {
 	b := visit(t)
 	b.signIn()
 	callback := b.atIssuer(b.do("POST", "/payout"))
@@ -155,7 +155,7 @@ func TestASecondChallengeIsNotFollowedInACircle(t *testing.T) {
 	}
 }
 
-func TestResponsesThatWereNotAskedForAreRefused(t *testing.T) {
+func TestUnrequestedResponsesAreRefused(t *testing.T) {
 	for name, bend := range map[string]func(b *browser, callback string) string{
 		"another state":         func(_ *browser, c string) string { return strings.Replace(c, "state=", "state=x", 1) },
 		"no state":              func(b *browser, _ string) string { return b.base + CallbackPath + "?code=the-code" },
@@ -174,18 +174,18 @@ func TestResponsesThatWereNotAskedForAreRefused(t *testing.T) {
 				t.Errorf("%d %s", s.status, s.body)
 			}
 			if me := b.do("GET", "/me"); me.path != "/" {
-				t.Error("signed in all the same")
+				t.Error("signed in anyway")
 			}
 		})
 	}
 }
 
-func TestErrorsOfTheProviderAreShownInPlainWordsWithAWayOn(t *testing.T) {
+func TestProviderErrorsAreExplainedWithANextStep(t *testing.T) {
 	for code, want := range map[string]string{
-		"access_denied":                     "You chose not to go on",
+		"access_denied":                     "You chose not to continue",
 		"unmet_authentication_requirements": "None of your passkeys",
 		"login_required":                    "sign in yourself",
-		"temporarily_unavailable":           "a little later",
+		"temporarily_unavailable":           "Try again later",
 		"<script>":                          "our mistake",
 	} {
 		t.Run(code, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestErrorsOfTheProviderAreShownInPlainWordsWithAWayOn(t *testing.T) {
 				t.Errorf("%d %s", s.status, s.body)
 			}
 			if strings.Contains(s.body, "555-1234") || strings.Contains(s.body, "<script") || strings.Contains(s.body, "_required") {
-				t.Error("words of the address reached the page:", s.body)
+				t.Error("text of the URL reached the page:", s.body)
 			}
 		})
 	}
@@ -246,7 +246,7 @@ func TestTheSessionIdentifierChangesWithEverySignInAndStepUp(t *testing.T) {
 	b.http.Jar = nil
 	for old := range seen {
 		if s := b.do("GET", "/me", "Cookie", "acme-session="+old); (s.status == http.StatusOK && s.path == "/me") != (old == now) {
-			t.Errorf("a former identifier is still good for something, or the present one is not: %s", s.path)
+			t.Errorf("an old identifier still works, or the current one does not: %s", s.path)
 		}
 	}
 }
@@ -261,7 +261,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-func TestPagesForMembersSendOthersToTheFrontDoor(t *testing.T) {
+func TestMemberPagesRedirectOthersHome(t *testing.T) {
 	b := visit(t)
 	for _, path := range []string{"/me", "/payout"} {
 		if s := b.do("GET", path); s.path != "/" {
@@ -287,7 +287,7 @@ func TestEveryPageForbidsScriptsAndFrames(t *testing.T) {
 	}
 }
 
-func TestAProviderThatIsDownIsSaidSoAndTriedAgain(t *testing.T) {
+func TestAnUnreachableProviderIsReportedAndRetried(t *testing.T) {
 	b := visit(t)
 	handler := b.issuer.server.Config.Handler
 	b.issuer.server.Config.Handler = http.NotFoundHandler()
@@ -298,7 +298,7 @@ func TestAProviderThatIsDownIsSaidSoAndTriedAgain(t *testing.T) {
 	b.signIn()
 }
 
-func TestConfigurationFaultsAreSaidAtStart(t *testing.T) {
+func TestNewRejectsInvalidConfiguration(t *testing.T) {
 	good := Config{Issuer: "http://localhost:8080", ClientID: "acme", BaseURL: "http://localhost:8090/"}
 	if _, err := New(good); err != nil {
 		t.Error(err)
@@ -315,7 +315,7 @@ func TestConfigurationFaultsAreSaidAtStart(t *testing.T) {
 	}
 }
 
-func TestTheAPITakesOnlyAccessTokensThatAreMeantForIt(t *testing.T) {
+func TestTheAPIAcceptsOnlyItsOwnAccessTokens(t *testing.T) {
 	b := visit(t)
 	b.issuer.asked = url.Values{"redirect_uri": {b.base + CallbackPath}}
 	other := newIssuer(t).key
@@ -338,7 +338,7 @@ func TestTheAPITakesOnlyAccessTokensThatAreMeantForIt(t *testing.T) {
 		"another issuer":           {b.issuer.sign("at+jwt", good(map[string]any{"iss": b.base})), 401, "invalid_token"},
 		"an expired one":           {b.issuer.sign("at+jwt", good(map[string]any{"exp": now})), 401, "invalid_token"},
 		"one that never expires":   {b.issuer.sign("at+jwt", good(map[string]any{"exp": nil})), 401, "invalid_token"},
-		"nobody's":                 {b.issuer.sign("at+jwt", good(map[string]any{"sub": ""})), 401, "invalid_token"},
+		"no sub":                   {b.issuer.sign("at+jwt", good(map[string]any{"sub": ""})), 401, "invalid_token"},
 		"bound to a key":           {b.issuer.sign("at+jwt", good(map[string]any{"cnf": map[string]string{"jkt": "x"}})), 401, "invalid_token"},
 		"no signature":             {"eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJub25lIn0.e30.", 401, "invalid_token"},
 		"no JWT":                   {"opaque", 401, "invalid_token"},
@@ -359,7 +359,7 @@ func TestTheAPITakesOnlyAccessTokensThatAreMeantForIt(t *testing.T) {
 				t.Errorf("%d %s", resp.StatusCode, challenge)
 			}
 			if test.want == 401 && !strings.HasSuffix(challenge, `acr_values="phr", max_age="300", scope="payouts"`) {
-				t.Error("the challenge does not say what is needed:", challenge)
+				t.Error("the challenge lacks the requirement:", challenge)
 			}
 		})
 	}

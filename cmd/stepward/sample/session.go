@@ -12,19 +12,19 @@ import (
 	"github.com/stepward/stepward/pkg/stepup"
 )
 
-// The provider on another port of localhost sees our cookies and we see its: ports do not separate them (RFC 6265 §8.5).
-// Hence a name that nobody else uses.
+// A provider on another port of localhost sees our cookies, and we see its: ports do not separate cookies (RFC 6265
+// §8.5). So the name must be unique.
 const cookieName = "acme-session"
 
 const (
 	sessionLife = 8 * time.Hour
 	pendingLife = 30 * time.Minute
 	maxSessions = 1000
-	maxPending  = 8 // authorization requests under way in one browser
+	maxPending  = 8 // pending authorization requests of one browser
 )
 
-// A session is what the application keeps for one browser. Its parts are replaced, never changed, so a copy is safe to
-// read without the lock.
+// A session is the state of one browser. Its parts are replaced, never modified, so a copy can be read without the
+// lock.
 type session struct {
 	user    *user
 	pending []pending
@@ -32,17 +32,17 @@ type session struct {
 	begun   time.Time
 }
 
-// A user is somebody who signed in, with the tokens of the last authorization.
+// A user is a signed-in user, with the tokens of the last authorization.
 type user struct {
 	subject     string
 	idToken     string
 	accessToken string
 	idClaims    json.RawMessage
-	userInfo    json.RawMessage // nil: the provider did not say
+	userInfo    json.RawMessage // nil: not available
 	trace       trace
 }
 
-// A pending authorization request waits for its response.
+// A pending request is an authorization request without a response yet.
 type pending struct {
 	state, nonce, verifier string
 	attempt                *stepup.Attempt // nil: a plain sign-in
@@ -50,7 +50,7 @@ type pending struct {
 	begun                  time.Time
 }
 
-// sessions live in memory: a restart signs everybody out, which is right for a demo.
+// sessions are in memory: a restart signs everyone out, which is fine for a demo.
 type sessions struct {
 	secure bool
 	mu     sync.Mutex
@@ -61,7 +61,7 @@ func newSessions(secure bool) *sessions {
 	return &sessions{secure: secure, byKey: map[[32]byte]session{}}
 }
 
-// key is the hash of the cookie: finding it takes no comparison of secrets.
+// key returns the hash of the cookie, so that the lookup compares no secrets.
 func key(r *http.Request) [32]byte {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
@@ -84,8 +84,8 @@ func (s *sessions) live(k [32]byte) session {
 	return found
 }
 
-// start puts the session under a new cookie and forgets the one this browser had: an identifier that was known before
-// the sign-in is worth nothing after it.
+// start stores the session under a new cookie and deletes the browser's old one, so that an identifier known before the
+// sign-in is worthless.
 func (s *sessions) start(w http.ResponseWriter, r *http.Request, begin session) {
 	begin.begun = time.Now()
 	secret := rand.Text()
@@ -94,7 +94,9 @@ func (s *sessions) start(w http.ResponseWriter, r *http.Request, begin session) 
 	delete(s.byKey, key(r))
 	s.makeRoom()
 	s.byKey[sha256.Sum256([]byte(secret))] = begin
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: secret, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: secret, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+	})
 }
 
 func (s *sessions) makeRoom() {
@@ -111,7 +113,7 @@ func (s *sessions) makeRoom() {
 	}
 }
 
-// expect remembers an authorization request; the oldest goes if there are too many.
+// expect stores an authorization request, and drops the oldest one if there are too many.
 func (s *sessions) expect(w http.ResponseWriter, r *http.Request, p pending) {
 	p.begun = time.Now()
 	s.mu.Lock()
@@ -128,7 +130,7 @@ func (s *sessions) expect(w http.ResponseWriter, r *http.Request, p pending) {
 	s.start(w, r, session{pending: []pending{p}})
 }
 
-// take returns the request with this state, once.
+// take returns the request with this state and removes it.
 func (s *sessions) take(r *http.Request, state string) (pending, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +146,7 @@ func (s *sessions) take(r *http.Request, state string) (pending, bool) {
 	return p, time.Since(p.begun) <= pendingLife
 }
 
-// keepResult remembers the answer to a payout.
+// keepResult stores the result of a payout.
 func (s *sessions) keepResult(r *http.Request, result json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,5 +160,7 @@ func (s *sessions) end(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byKey, key(r))
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: -1})
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: -1,
+	})
 }

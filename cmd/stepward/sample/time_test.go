@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestSessionsAndRequestsEnd(t *testing.T) {
+func TestSessionsAndRequestsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions(false)
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
@@ -34,7 +34,7 @@ func TestSessionsAndRequestsEnd(t *testing.T) {
 	})
 }
 
-func TestAgesAreSaidInWords(t *testing.T) {
+func TestAgesInWords(t *testing.T) {
 	now := time.Now()
 	for want, age := range map[string]time.Duration{
 		"0 seconds ago": -time.Second, "59 seconds ago": 59 * time.Second, "a minute ago": 119 * time.Second,

@@ -138,7 +138,8 @@ func (k Key) signature(input []byte) []byte {
 		sig = ed25519.Sign(private, input)
 	case *rsa.PrivateKey:
 		if k.Algorithm == idp.PS256 {
-			sig, err = rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			sig, err = rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], options)
 		} else {
 			sig, err = rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])
 		}

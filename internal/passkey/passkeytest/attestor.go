@@ -96,7 +96,9 @@ func (a *Attestor) Metadata() func(uuid.UUID) *metadata.Entry {
 }
 
 // attest makes the attestation statement: packed by the maker, packed by the key itself, or none (WebAuthn L3 §8).
-func (a *Authenticator) attest(k *Passkey, authData, clientData []byte) (format string, statement map[string]any, err error) {
+func (a *Authenticator) attest(k *Passkey, authData, clientData []byte) (
+	format string, statement map[string]any, err error,
+) {
 	switch {
 	case a.Attestor != nil:
 		signature, err := sign(ES256, a.Attestor.key, authData, clientData)

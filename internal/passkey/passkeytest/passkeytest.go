@@ -181,7 +181,9 @@ func (a *Authenticator) Create(optionsJSON []byte) ([]byte, error) {
 		return nil, err
 	}
 	for _, excluded := range o.ExcludeCredentials {
-		if slices.ContainsFunc(a.Passkeys, func(k *Passkey) bool { return k.RPID == o.RP.ID && bytes.Equal(k.ID, excluded.ID) }) {
+		if slices.ContainsFunc(a.Passkeys, func(k *Passkey) bool {
+			return k.RPID == o.RP.ID && bytes.Equal(k.ID, excluded.ID)
+		}) {
 			return nil, ErrInvalidState
 		}
 	}
