@@ -96,6 +96,9 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	if !strings.Contains(page.body, "before you make a payment and change your limits.") || !strings.Contains(page.body, "1 minute") {
 		t.Errorf("not both, or not the shorter window:\n%s", page.body)
 	}
+	if !strings.Contains(page.body, `stroke-dasharray="100 100"`) { // all of the window will be left, however short it is
+		t.Errorf("the ring is not full:\n%s", page.body)
+	}
 	b.confirm(page.dialog())
 	b.show(i)
 	if diff := cmp.Diff([]string{"payments", "limits"}, h.last().Assurance.ActionClasses); diff != "" {

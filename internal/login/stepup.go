@@ -16,7 +16,6 @@ type stepUp struct {
 	Why               string        // one sentence
 	Last              string        // "12 minutes"; empty: not worth saying
 	Window            time.Duration // of the action class; zero: none
-	Left              float64       // the window as a part of an hour
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -37,7 +36,6 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 			d.Window = class.Window
 		}
 	}
-	d.Left = d.Window.Hours()
 	p := l.page(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "stepup", p)
