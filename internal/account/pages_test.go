@@ -169,6 +169,53 @@ func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
 	}
 }
 
+func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	if err := h.db.PutClient(t.Context(), idp.Client{ID: "acme", Name: "Acme Bank"}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(-3 * time.Hour)
+	event := func(kind idp.EventKind, client, passkey string, detail ...string) idp.Event {
+		e := idp.NewEvent(kind, u.ID, at)
+		e.ClientID, e.PasskeyID, e.Detail = client, passkey, map[string]string{}
+		for pair := range slices.Chunk(detail, 2) {
+			e.Detail[pair[0]] = pair[1]
+		}
+		return e
+	}
+	exact := at.UTC().Format("2 January 2006, 15:04 UTC")
+	remove := `href="/account/passkeys/` + keys[1].ID + `/remove"`
+	if err := h.db.RecordEvents(t.Context(),
+		event(idp.EventSignedIn, "acme", keys[1].ID), event(idp.EventSignedIn, "", keys[1].ID), event(idp.EventSignedIn, "acme", "gone"),
+		event(idp.EventSteppedUp, "acme", keys[1].ID, "class", "payments"), event(idp.EventPasskeyRefused, "acme", keys[1].ID),
+		event(idp.EventPasskeyRegressed, "acme", keys[1].ID), event(idp.EventPasskeyRemoved, "", "gone", "name", "Old phone"),
+		event(idp.EventWindowClosed, "", "", "class", "payments"), event(idp.EventConsentGranted, "acme", ""),
+	); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	lines := strings.Split(b.get("/account/activity").is("account", 200).body, `data-test="event"`)[1:]
+	for _, want := range [][]string{
+		{"You signed in to Acme Bank", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"You signed in to your account", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"it’s you to make a payment (Acme Bank)", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"A sign-in to Acme Bank was refused", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"passkey “Key 2”", remove},
+		{"The passkey “Old phone” was removed", `href="/account/passkeys"`},
+		{"You signed in to Acme Bank", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
+		{"You took back that you had confirmed it’s you to make a payment", `href="/account/sessions"`},
+		{"You gave Acme Bank access", `href="/account/applications"`},
+	} {
+		if !slices.ContainsFunc(lines, func(line string) bool {
+			return !slices.ContainsFunc(append(want, exact, "3 hours ago"), func(part string) bool { return !strings.Contains(line, part) })
+		}) {
+			t.Errorf("no line with all of %q", want)
+		}
+	}
+}
+
 func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)

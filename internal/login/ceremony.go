@@ -257,6 +257,9 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event {
 	e := web.Event(r, kind, a.user.ID)
 	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{"purpose": string(a.ceremony.Purpose)}
+	if classes := a.ceremony.ActionClasses; len(classes) > 0 {
+		e.Detail["class"] = strings.Join(classes, " ")
+	}
 	if a.session != nil && a.ceremony.Purpose == idp.PurposeStepUp {
 		e.SessionID = a.session.ID
 	}

@@ -135,8 +135,10 @@ func TestAStepUpOpensTheWindowOfItsClassAndNoOther(t *testing.T) {
 	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=") // the window is open
 	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["account"]}}
 	h.expect(b.show(b.begin()), http.StatusOK, "stepup") // for that class only
-	if kinds := h.kinds(); kinds[len(kinds)-1] != idp.EventSteppedUp {
-		t.Errorf("audit record %v", kinds)
+	events, err := h.DB.EventsOf(t.Context(), alice.ID, 1)
+	h.must(err)
+	if e := events[0]; e.Kind != idp.EventSteppedUp || e.Detail["class"] != "payments" || e.ClientID != "app" || e.PasskeyID == "" {
+		t.Errorf("audit record %+v", e)
 	}
 }
 
