@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -291,6 +292,32 @@ func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
 	press(t, ctx, goButton)
 	until(t, ctx, arrived)
 	expect(t, c, "finish i1 c0 "+finishGet, "begin i1", "finish i1 c1 "+finishGet)
+}
+
+// Autofill opens at the field that has the focus. Enter there, with nothing typed, is the button.
+func TestTheFocusIsWhereAutofillOpens(t *testing.T) {
+	const focused = `document.activeElement === document.querySelector("[data-passkey-email]")`
+	ctx, base, c, setPresent := enrolled(t)
+	setPresent(false)
+	before(t, ctx, countCalls)
+	for range 2 { // also for what a client has filled in
+		do(t, ctx, chromedp.Navigate(base+"/page/signin"))
+		until(t, ctx, `calls.join() === "conditional" && `+focused)
+		do(t, ctx, chromedp.KeyEvent(kb.Enter))
+		until(t, ctx, `calls.join() === "conditional,modal"`)
+		expect(t, c)
+		press(t, ctx, stopButton)
+		until(t, ctx, `calls.join() === "conditional,modal,conditional" && document.activeElement === document.querySelector("[data-passkey-button]")`)
+		c.taken()
+		before(t, ctx, `addEventListener("readystatechange", () => { const e = document.querySelector("[data-passkey-email]"); if (e) e.defaultValue = "ada@example.org"; }, true);`)
+	}
+	before(t, ctx, `PublicKeyCredential.isConditionalMediationAvailable = async () => false; window.ready = 0;
+		addEventListener("load", () => setTimeout(() => { ready = 1; }, 100));`)
+	do(t, ctx, chromedp.Navigate(base+"/page/signin"))
+	until(t, ctx, `ready === 1`)
+	if eval[bool](t, ctx, focused) {
+		t.Error("the focus is in the field where nothing opens")
+	}
 }
 
 func TestATypedNameBeginsItsOwnCeremony(t *testing.T) {

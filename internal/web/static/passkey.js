@@ -107,9 +107,13 @@
       await new Promise(() => {}); // the page is on its way out: keep the slot
     }
 
-    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them.
+    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them. It opens at the
+    // field with the focus, so that is the e-mail field, unless somebody has gone elsewhere by now.
+    let greeted;
     async function offer() {
       if (kind !== "signin" || !await PublicKeyCredential.isConditionalMediationAvailable?.() || busy) return;
+      if (!greeted && [button, document.body, null].includes(document.activeElement)) email?.focus({ preventScroll: true });
+      greeted = true;
       alone(async (signal) => {
         const o = await ready(signal).catch(() => null);
         if (o) await run(o, signal, "conditional");
@@ -150,10 +154,18 @@
     }
     button.onclick = () => modal();
     if (cancel) cancel.onclick = () => slot?.abort.abort();
-    if (kind === "signin") email?.form?.addEventListener("submit", (e) => {
-      e.preventDefault();
-      modal(email.value.trim());
-    });
+    if (kind === "signin" && email) {
+      email.form?.addEventListener("submit", (e) => {
+        e.preventDefault();
+        modal(email.value.trim());
+      });
+      // Whoever has typed nothing means the button above, which had the focus before.
+      email.addEventListener("keydown", (e) => {
+        if (e.key !== "Enter" || e.isComposing || e.defaultPrevented || email.value.trim() !== email.defaultValue) return;
+        e.preventDefault();
+        modal();
+      });
+    }
     setInterval(renew, fresh);
     document.addEventListener("visibilitychange", () => { if (stale) renew(); });
     offer();
