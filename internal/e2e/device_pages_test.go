@@ -73,6 +73,7 @@ func TestThePagesOfADevice(t *testing.T) {
 	tv = ask()
 	l.open(tv["verification_uri_complete"].(string))
 	l.at("device")
+	l.click("device-confirm") // the address only fills in the code
 	l.click("cancel")
 	l.wait(`location.pathname === "/device/refused"`, "the end")
 	l.look("device-refused", "device")

@@ -133,9 +133,9 @@ func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 // enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
 func (en *Service) enrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
-		Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
-		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
-		Next: "If you have created one, sign in with it", NextURL: "/account",
+		Status: http.StatusForbidden, Code: "enrolment_over", Title: "Your time to create a passkey is over",
+		Text: "You have 15 minutes for it, in the browser where you began. If you have created one, sign in with it. Otherwise begin again.",
+		Next: "Sign in", NextURL: "/account",
 	}
 	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
 	if err != nil {

@@ -143,10 +143,9 @@ func (en *Service) signUp(r *http.Request) (signUp, error) {
 
 func noSignUp() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "Nothing to confirm here",
-		Text:    "A code works for 15 minutes, and only in the browser that asked for it.",
-		Next:    "Open the page where you began, or begin again here.",
-		NextURL: "/signup",
+		Status: http.StatusNotFound, Title: "This code has expired or was already used",
+		Text: "A code works for 15 minutes, and only in the browser that asked for it.",
+		Next: "Begin again", NextURL: "/signup",
 	}
 }
 

@@ -23,7 +23,7 @@ type Problem struct {
 	Code    string // stable word for scripts; empty: derived from Status
 	Title   string
 	Text    string // what happened
-	Next    string // what to do about it; with NextURL, the words of the link there
+	Next    string // what to do about it, in a sentence; with NextURL, the label of the button that leads there
 	NextURL string
 	// RetryAfter goes with status 429, and is a minute if it is zero.
 	RetryAfter time.Duration
@@ -86,10 +86,41 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		return
 	}
-	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: p}
+	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: wayOn(r, p)}
 	if err := s.Render(w, r, s.errors, "error", page); err != nil {
 		Note(r.Context(), slog.Any("answer", err))
 	}
+}
+
+// An errorPage is the data of error.html: a problem, and one way on.
+type errorPage struct {
+	*Problem
+	Advice     string // a sentence
+	Label, URL string
+	Quiet      bool // the link is no remedy, only a way out
+}
+
+// maxLabel is how many characters a button has at most.
+const maxLabel = 40
+
+// wayOn finds the one link of an error page. Where the problem names none, a fault of ours can be tried again and
+// everything else leads to the account.
+func wayOn(r *http.Request, p *Problem) errorPage {
+	e := errorPage{Problem: p, Label: p.Next, URL: p.NextURL}
+	sentence := len(p.Next) > maxLabel || strings.HasSuffix(p.Next, ".")
+	here := r.URL.RequestURI()
+	ours := strings.HasPrefix(here, "/") && !strings.HasPrefix(here, "//") && !strings.Contains(here, `\`)
+	switch {
+	case p.NextURL != "" && sentence:
+		e.Advice, e.Label = p.Next, "Continue"
+	case p.NextURL != "":
+		e.Label = cmp.Or(p.Next, "Continue")
+	case p.Status >= 500 && ours && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		e.Advice, e.Label, e.URL = p.Next, "Try again", here
+	default:
+		e.Advice, e.Label, e.URL, e.Quiet = p.Next, "Go to your account", "/account", true
+	}
+	return e
 }
 
 // problemOf is the one place that decides which words a person sees for an error.
