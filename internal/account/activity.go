@@ -25,6 +25,11 @@ type activity struct {
 // A remedy is a page on which what happened can be looked at or taken back.
 type remedy struct{ Text, URL string }
 
+// Removes says that the page takes something away.
+func (r remedy) Removes() bool { return r.Text == removeThis }
+
+const removeThis = "Remove this passkey"
+
 var (
 	toProfile      = remedy{"See your profile", "/account"}
 	toPasskeys     = remedy{"See your passkeys", "/account/passkeys"}
@@ -61,7 +66,7 @@ func (a *Account) showActivity(w http.ResponseWriter, r *http.Request, v visitor
 			line.Passkey = names[e.PasskeyID]
 		}
 		if told.remedy == toPasskeys && present[e.PasskeyID] {
-			line.Remedy = remedy{"Remove this passkey", "/account/passkeys/" + e.PasskeyID + "/remove"}
+			line.Remedy = remedy{removeThis, "/account/passkeys/" + e.PasskeyID + "/remove"}
 		}
 		list = append(list, line)
 	}

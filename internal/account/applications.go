@@ -17,7 +17,8 @@ type application struct {
 	ID, Name, LogoURL, URL string
 	SignInURL              string   // of its own; empty: none known
 	Scopes                 []string // in words
-	Since                  time.Time
+	Host                   string
+	Since, LastUsed        time.Time
 }
 
 type applicationsPage struct {
@@ -30,6 +31,10 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 	if err != nil {
 		return fmt.Errorf("load grants: %w", err)
 	}
+	used, err := a.lastUses(r.Context(), v.user.ID)
+	if err != nil {
+		return err
+	}
 	var p applicationsPage
 	for _, g := range grants {
 		c, err := a.cfg.DB.Client(r.Context(), g.ClientID)
@@ -37,7 +42,8 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 			return fmt.Errorf("load client: %w", err)
 		}
 		p.Applications = append(p.Applications, application{
-			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c), Scopes: a.words(g.Scopes), Since: g.CreatedAt,
+			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c),
+			Host: host(c), Scopes: a.words(inOrder(g.Scopes)), Since: g.CreatedAt, LastUsed: used[g.ClientID],
 		})
 	}
 	if r.URL.Query().Get("done") == "removed" {

@@ -119,6 +119,50 @@ func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
 	}
 }
 
+func TestApplicationsSayWhatTheyMayDoInOrderSinceWhenAndWhere(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	if err := h.db.PutClient(t.Context(), idp.Client{ID: "shop", Name: "Shop", RedirectURIs: []string{"https://shop.example/callback"}}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	if err := h.db.PutGrant(t.Context(), idp.Grant{
+		UserID: u.ID, ClientID: "shop", Scopes: []string{"offline_access", "openid", "address", "pay", "email", "profile"},
+		CreatedAt: at.AddDate(0, -1, 0), UpdatedAt: at.AddDate(0, -1, 0),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	used := idp.NewEvent(idp.EventTokensIssued, u.ID, at.Add(-3*time.Hour))
+	used.ClientID = "shop"
+	if err := h.db.RecordEvents(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	p := b.get("/account/applications").is("account", 200)
+	last := 0
+	for _, want := range []string{
+		"shop.example", at.AddDate(0, -1, 0).UTC().Format("2 January 2006"), "last used", "3 hours ago",
+		"profile", "See your e-mail address", "address</span>", "Make payments", "offline_access",
+	} {
+		i := strings.Index(p.body[last:], want)
+		if i < 0 {
+			t.Fatalf("no %q after the rest\n%s", want, p.content())
+		}
+		last += i
+	}
+}
+
+func TestOneSessionIsNoEmptyList(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	if p := b.get("/account/sessions").is("account", 200); strings.Contains(p.body, `class="empty"`) {
+		t.Errorf("an empty state under a list\n%s", p.content())
+	}
+}
+
 func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
