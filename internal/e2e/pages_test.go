@@ -82,6 +82,11 @@ const faults = `(() => {
 		if (document.activeElement === e && e.matches(":focus-visible") && (getComputedStyle(e).outlineStyle === "none" || parseFloat(getComputedStyle(e).outlineWidth) < 2)) out.push("focus is not to be seen: " + say(e));
 		before?.focus?.({preventScroll: true});
 	}
+	const rail = [...document.querySelectorAll(".rail a")];
+	if (innerWidth < 720 && new Set(rail.map((e) => e.getBoundingClientRect().top)).size > 1) out.push("the navigation takes more than one line");
+	for (const e of document.querySelectorAll(".chip .quiet")) {
+		if (!shown(e) || e.scrollHeight > e.clientHeight + 1) out.push("an address is cut, so that two accounts look alike: " + say(e));
+	}
 	for (const e of document.querySelectorAll("h1, h2, p, strong, button, a, li, label, dd, dt, summary")) {
 		if (shown(e) && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline" && getComputedStyle(e).overflow === "visible" && e.clientWidth > 0) out.push("sticks out: " + say(e));
 	}
