@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -328,5 +329,75 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	b.post("/account", "name", "Ada King").is("account", 200) // the rest is emptied
 	if after, err = h.db.UserByID(t.Context(), u.ID); err != nil || after.Profile != (idp.Profile{}) {
 		t.Errorf("%+v %v", after.Profile, err)
+	}
+}
+
+func TestABirthdayIsFilledInByItsParts(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	for _, c := range []struct{ day, month, year, want string }{
+		{"5", "03", "1990", "1990-03-05"}, {"29", "02", "", "0000-02-29"}, {"", "", "1990", "1990"}, {"", "", "", ""},
+		{"5", "", "1990", "!"}, {"", "03", "", "!"}, {"31", "02", "", "!"}, {"x", "03", "1990", "!"}, {"", "", "99", "!"}, {"5", "3", "1990", "!"},
+	} {
+		p := b.post("/account", "name", "Ada", "birthdate_day", c.day, "birthdate_month", c.month, "birthdate_year", c.year)
+		if c.want == "!" {
+			p.is("account", 422)
+			if !strings.Contains(p.body, `class="fault" id="about-birthdate"`) || !strings.Contains(p.body, `name="birthdate_day" value="`+c.day+`"`) {
+				t.Errorf("%+v: the fault is not at the field, or what was typed is gone\n%s", c, p.content())
+			}
+			continue
+		}
+		got, err := h.db.UserByID(t.Context(), u.ID)
+		if err != nil || p.status != 200 || got.Profile.Birthdate != c.want {
+			t.Errorf("%+v: %d %q %v", c, p.status, got.Profile.Birthdate, err)
+		}
+		if page := b.get("/account").body; !strings.Contains(page, `name="birthdate_day" value="`+c.day+`"`) || !strings.Contains(page, `name="birthdate_year" value="`+c.year+`"`) ||
+			c.month != "" && !strings.Contains(page, `<option value="`+c.month+`" selected>`) {
+			t.Errorf("%+v is not shown again", c)
+		}
+	}
+}
+
+func TestLanguageAndTimeZoneAreChoices(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	u.Profile.Zoneinfo, u.Profile.Locale = "America/Argentina/Ushuaia", "gsw" // not in the lists, and kept
+	if err := h.db.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, "")
+	p := b.get("/account").is("account", 200)
+	for _, want := range []string{`<select name="zoneinfo"`, `<select name="locale"`, `value="America/Argentina/Ushuaia" selected`, `value="gsw" selected`, `class="actions reach"`} {
+		if !strings.Contains(p.body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if first, rest := strings.Index(p.body, `name="name"`), strings.Index(p.body, "<details"); first > rest {
+		t.Error("the name is not first")
+	}
+	// Whatever can be chosen can be saved.
+	choices := regexp.MustCompile(`<option value="([^"]+)"`)
+	for _, field := range []string{"zoneinfo", "locale"} {
+		_, list, _ := strings.Cut(p.body, `<select name="`+field+`"`)
+		list, _, _ = strings.Cut(list, "</select>")
+		found := choices.FindAllStringSubmatch(list, -1)
+		if len(found) < 50 {
+			t.Errorf("%s: %d choices", field, len(found))
+		}
+		for _, m := range found {
+			b.post("/account", "name", "Ada", field, m[1]).is("account", 200)
+			got, err := h.db.UserByID(t.Context(), u.ID)
+			if err != nil || got.Profile.Zoneinfo+got.Profile.Locale != m[1] {
+				t.Errorf("%s: %q became %q (%v)", field, m[1], got.Profile.Zoneinfo+got.Profile.Locale, err)
+			}
+		}
+	}
+	// Two faults: each is red at its field, and the first has the focus.
+	p = b.post("/account", "name", "Ada", "website", "no", "phone_number", "no").is("account", 422)
+	if strings.Count(p.body, `class="fault"`) != 2 || strings.Count(p.body, " autofocus ") != 1 || strings.Count(p.body, `aria-invalid="true"`) != 2 {
+		t.Errorf("faults\n%s", p.content())
 	}
 }

@@ -422,7 +422,7 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	l.touch(true)
 	l.signIn()
 	l.look("account", "account")
-	l.run(`document.querySelector("[name=phone_number]").value = document.querySelector("[name=birthdate]").value = "soon"; 0`)
+	l.run(`document.querySelector("[name=phone_number]").value = "soon"; document.querySelector("[name=birthdate_day]").value = "31"; 0`)
 	l.click("profile-save")
 	l.wait(`!!document.querySelector("[data-test=error]")`, "a word about the number")
 	l.look("account-wrong", "account")
