@@ -88,7 +88,7 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "There's no such application",
+			Status: http.StatusNotFound, Title: "There’s no such application",
 			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications",
 		}
 	} else if err != nil {

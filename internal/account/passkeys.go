@@ -95,8 +95,8 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	name, ok := idp.NormalizeName(typed[0])
 	if !ok {
 		return &web.Problem{
-			Status: http.StatusUnprocessableEntity, Title: "That name doesn't work",
-			Text: "A passkey's name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+			Status: http.StatusUnprocessableEntity, Title: "That name doesn’t work",
+			Text: "A passkey’s name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 		}
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
@@ -112,7 +112,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 
 func noPasskey() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "There's no such passkey",
+		Status: http.StatusNotFound, Title: "There’s no such passkey",
 		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 	}
 }

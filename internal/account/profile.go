@@ -65,7 +65,7 @@ var groups = []group{
 		{"website", "Website", "url", "", func(u *idp.User) *string { return &u.Profile.Website }, httpsURL},
 	}},
 	{Title: "Phone and address", fields: []field{
-		{"phone_number", "Phone", "tel", "With the country's number, like +49 30 123456.", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, phone},
+		{"phone_number", "Phone", "tel", "With the country’s number, like +49 30 123456.", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, phone},
 		{"street_address", "Street and number", "street-address", "", func(u *idp.User) *string { return &u.Profile.Address.StreetAddress }, line},
 		{"postal_code", "Postal code", "postal-code", "", func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, line},
 		{"locality", "Town", "address-level2", "", func(u *idp.User) *string { return &u.Profile.Address.Locality }, line},
@@ -136,7 +136,9 @@ func newProfilePage(u idp.User, typed, faults map[string]string, born *birthday)
 			shown.Open = shown.Open || s.Fault != ""
 			shown.Fields = append(shown.Fields, s)
 		}
-		shown.Present = strings.Join(present, ", ")
+		if !shown.Open {
+			shown.Present = strings.Join(present, ", ")
+		}
 		p.Groups = append(p.Groups, shown)
 	}
 	return p
@@ -254,7 +256,7 @@ func phone(s string) (string, string) {
 	digits := strings.NewReplacer(" ", "", "-", "", "/", "", "(", "", ")", "", ".", "").Replace(s)
 	rest, ok := strings.CutPrefix(digits, "+")
 	if !ok || len(rest) < 6 || len(rest) > 15 || strings.ContainsFunc(rest, func(r rune) bool { return r < '0' || r > '9' }) {
-		return "", "A number with the country's number in front, like +49 30 123456, please."
+		return "", "A number with the country’s number in front, like +49 30 123456, please."
 	}
 	return digits, ""
 }

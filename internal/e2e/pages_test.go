@@ -68,6 +68,8 @@ const faults = `(() => {
 	if (!/^[a-z]{2}/.test(document.documentElement.lang)) out.push("lang: " + document.documentElement.lang);
 	if (!/^\S.* – (Stepward|Acme Bank)$/.test(document.title)) out.push("title: " + document.title);
 	if (document.querySelectorAll("main").length !== 1) out.push("main");
+	const straight = document.body.innerText.match(/.{0,20}\p{L}'\p{L}.{0,20}/u);
+	if (straight && !document.body.dataset.page.startsWith("app-")) out.push("a straight apostrophe: " + straight[0]);
 	const wide = document.documentElement.scrollWidth - innerWidth;
 	if (wide > 0) out.push("scrolls sideways by " + wide + " px: " + [...document.querySelectorAll("body *")].filter((e) => shown(e) &&
 		(e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1) && !e.closest(".skip")).slice(0, 3).map(say));

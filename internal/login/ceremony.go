@@ -38,8 +38,8 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 		var ok bool
 		if email, ok = idp.NormalizeEmail(in.Email); !ok {
 			return &web.Problem{
-				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn't an e-mail address",
-				Text: "That doesn't look like an e-mail address. Check it, or leave it out and use the button.",
+				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn’t an e-mail address",
+				Text: "That doesn’t look like an e-mail address. Check it, or leave it out and use the button.",
 			}
 		}
 	}

@@ -77,7 +77,7 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	case "allow":
 	default:
 		return &web.Problem{
-			Status: http.StatusBadRequest, Title: "That didn't work", Text: "We couldn't tell whether you allowed it.",
+			Status: http.StatusBadRequest, Title: "That didn’t work", Text: "We couldn’t tell whether you allowed it.",
 			Next: "Go back and choose", NextURL: address(v.interaction.ID),
 		}
 	}

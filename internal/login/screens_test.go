@@ -106,6 +106,25 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	}
 }
 
+func TestAStepUpNeverCallsARecentSignInOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		b.signIn()
+		for _, age := range []time.Duration{2 * time.Second, 10 * time.Minute} {
+			time.Sleep(age)
+			limit := time.Second
+			h.need = idp.Requirement{MaxAge: &limit}
+			page := b.show(b.begin())
+			h.expect(page, http.StatusOK, "stepup")
+			if strings.Contains(page.body, "a while ago") || !strings.Contains(page.body, "because it wants a more recent sign-in.") {
+				t.Errorf("after %v:\n%s", age, page.body)
+			}
+		}
+	})
+}
+
 func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

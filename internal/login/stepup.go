@@ -60,8 +60,10 @@ func why(f Facts, step Step) string {
 		return asks + " before you " + strings.Join(actions, " and ") + "."
 	}
 	switch idp.Check(step.Check) {
-	case idp.CheckLive, idp.CheckMaxAge:
+	case idp.CheckLive:
 		return asks + ", because your last sign-in was a while ago."
+	case idp.CheckMaxAge: // which may be seconds ago
+		return asks + ", because it wants a more recent sign-in."
 	case idp.CheckMinimumACR, idp.CheckACR:
 		return asks + " with a passkey that offers more protection."
 	}

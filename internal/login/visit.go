@@ -101,7 +101,7 @@ func gone(err error) *web.Problem {
 func foreign() *web.Problem {
 	return &web.Problem{
 		Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
-		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don't use it.",
+		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don’t use it.",
 		Next: "Start again from the application you want to use.",
 	}
 }

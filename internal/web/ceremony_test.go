@@ -283,7 +283,7 @@ func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(base+"/page/get"))
 	press(t, ctx, goButton)
 	until(t, ctx, complained)
-	if got := eval[string](t, ctx, complaint); !strings.HasPrefix(got, "We don't know that passkey. (Request ") {
+	if got := eval[string](t, ctx, complaint); !strings.HasPrefix(got, "We don’t know that passkey. (Request ") {
 		t.Errorf("complaint: %s", got)
 	}
 	if got := eval[string](t, ctx, `JSON.stringify(signals)`); got != `[{"rpId":"localhost","credentialId":"AAAA"}]` {
@@ -376,7 +376,7 @@ func TestEveryFailureOfTheBrowserIsASentence(t *testing.T) {
 	base, _ := ceremonies(t)
 	ctx := browser(t)
 	for failure, want := range map[string]string{
-		"NotAllowedError": "you may have cancelled", "SecurityError": "usual address", "NotSupportedError": "screen lock", "ConstraintError": "screen lock", "WhateverError": "couldn't finish",
+		"NotAllowedError": "you may have cancelled", "SecurityError": "usual address", "NotSupportedError": "screen lock", "ConstraintError": "screen lock", "WhateverError": "couldn’t finish",
 	} {
 		do(t, ctx, chromedp.Navigate(base+"/page/get"))
 		eval[chromedp.Void](t, ctx, `navigator.credentials.get = async () => { throw new DOMException("internal text", "`+failure+`"); }; 0`)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -62,7 +63,7 @@ func (p *Problem) message() string {
 
 // Fail answers with err: as a page, or as JSON if the caller is a script.
 func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(r, err)
+	p := curled(problemOf(r, err))
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
@@ -123,6 +124,22 @@ func wayOn(r *http.Request, p *Problem) errorPage {
 	return e
 }
 
+// curled returns p with the apostrophes of print, whichever its author typed.
+func curled(p *Problem) *Problem {
+	curl := func(s string) string {
+		runes := []rune(s)
+		for i := 1; i < len(runes); i++ {
+			if runes[i] == '\'' && unicode.IsLetter(runes[i-1]) {
+				runes[i] = '’'
+			}
+		}
+		return string(runes)
+	}
+	q := *p
+	q.Title, q.Text, q.Next = curl(p.Title), curl(p.Text), curl(p.Next)
+	return &q
+}
+
 // problemOf is the one place that decides which words a person sees for an error.
 func problemOf(r *http.Request, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
@@ -137,12 +154,12 @@ func problemOf(r *http.Request, err error) *Problem {
 	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Title: "One moment, please",
-			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
+			Text: "We can’t reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
 		}
 	}
 	return &Problem{
 		Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
+		Text: "It isn’t your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
 	}
 }
 

@@ -15,6 +15,22 @@ import (
 	"time"
 )
 
+func TestProblemsAreReadWithTheApostrophesOfPrint(t *testing.T) {
+	s := newShell(t, nil)
+	p := &Problem{Status: 400, Title: "That didn't work", Text: "It's the device's 'word'.", Next: "Don't."}
+	for accept, want := range map[string]string{"text/html": "It’s the device’s &#39;word’.", "application/json": "It’s the device’s 'word’. Don’t."} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", accept)
+		s.Fail(w, r, p)
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: no %q in\n%s", accept, want, w.Body)
+		}
+	}
+	if p.Title != "That didn't work" {
+		t.Error("the problem itself was changed")
+	}
+}
+
 func TestAnErrorPageHasOneWayOnWithAShortLabel(t *testing.T) {
 	s := newShell(t, nil)
 	for name, c := range map[string]struct {

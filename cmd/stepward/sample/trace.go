@@ -21,7 +21,7 @@ type trace struct {
 type fact struct{ Name, Value, Meaning string }
 
 var meanings = []fact{
-	{Name: "scope", Meaning: "what the tokens shall be good for"},
+	{Name: "scope", Meaning: "what the tokens allow"},
 	{Name: "acr_values", Meaning: "how the user must prove who they are"},
 	{Name: "max_age", Meaning: "how many seconds ago at most"},
 	{Name: "id_token_hint", Value: "(the last ID token)", Meaning: "who is expected to come back"},
@@ -58,7 +58,7 @@ func (t *trace) back(q url.Values, c stepup.Claims, u *user) {
 	scopes := slices.Clone(c.Scopes)
 	slices.Sort(scopes)
 	t.Received = append(t.Received,
-		fact{"scope", strings.Join(scopes, " "), "what the access token is good for"},
+		fact{"scope", strings.Join(scopes, " "), "what the access token allows"},
 		fact{"acr", c.ACR, acrInWords(c.ACR)},
 		fact{"amr", strings.Join(c.AMR, " "), "the methods behind it"},
 		fact{"auth_time", clock(c.AuthTime), "when the user proved it"},

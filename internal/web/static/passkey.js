@@ -8,15 +8,15 @@
     follow: "Your browser asks for your fingerprint, face or screen lock.",
     done: "One moment…",
     stopped: "Stopped. Nothing has changed.",
-    network: "We couldn't reach this service. Check your connection and try again.",
+    network: "We couldn’t reach this service. Check your connection and try again.",
     answer: "Something went wrong here. Try again in a moment.",
-    missing: "This browser can't use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
+    missing: "This browser can’t use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
     insecure: "Passkeys need a secure address, one that begins with https.",
-    NotAllowedError: "That didn't work – you may have cancelled, or it took too long. Try again, or use another device.",
+    NotAllowedError: "That didn’t work – you may have cancelled, or it took too long. Try again, or use another device.",
     InvalidStateError: "This device already has a passkey for you. Use that one, or add a passkey on another device.",
-    SecurityError: "Your browser refused: this page isn't at its usual address. Go back and start again.",
-    NotSupportedError: "This device can't make a passkey here. Set up a screen lock on it, or use another device.",
-    other: "Your browser couldn't finish. Try again, or use another device.",
+    SecurityError: "Your browser refused: this page isn’t at its usual address. Go back and start again.",
+    NotSupportedError: "This device can’t make a passkey here. Set up a screen lock on it, or use another device.",
+    other: "Your browser couldn’t finish. Try again, or use another device.",
   };
   words.ConstraintError = words.NotSupportedError;
 
