@@ -300,6 +300,9 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.look("app-payout", "app-payout")
 	l.click("app-payout")
 	l.look("stepup", "stepup")
+	if text := l.eval(`document.querySelector("main").innerText`); !strings.Contains(text, "Pay out EUR 250.00 to Ada’s account") || !strings.Contains(text, "Pay out money on your behalf") {
+		t.Errorf("the confirmation shows neither amount and payee nor what it allows: %s", text)
+	}
 	l.touch(false)
 	l.click("passkey-stepup")
 	l.do(chromedp.WaitVisible(chromedp.CSS("[data-passkey-cancel]")))
@@ -309,8 +312,6 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.shot("stepup-stopped")
 	l.touch(true)
 	l.click("passkey-stepup")
-	l.look("consent-more", "consent")
-	l.click("consent-allow")
 	l.wait(`!!document.querySelector("[data-test=app-result]")`, "the receipt")
 	l.look("app-paid", "app-payout")
 
@@ -634,8 +635,6 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	l.open(l.eval(`location.href`))
 	l.at("stepup")
 	enter("passkey-stepup")
-	l.at("consent")
-	enter("consent-allow")
 	l.at("app-payout")
 	l.text("app-result")
 }

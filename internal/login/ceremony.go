@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -134,6 +135,7 @@ func (l *Login) newAssertion(ctx context.Context, v visit, p idp.Purpose, userID
 type attempt struct {
 	visit
 	ceremony passkey.Ceremony
+	allow    string // the user who allows with it what the page said
 	// passkey and user are whose credential was presented, once it was found: for the record, proven or not.
 	passkey idp.Passkey
 	user    idp.User
@@ -145,6 +147,8 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 		I          string          `json:"i"`
 		Ceremony   string          `json:"ceremony"`
 		Credential json.RawMessage `json:"credential"`
+		// Allow is the user whom the page of a step-up told what they allow with it; empty: it did not.
+		Allow string `json:"allow"`
 	}
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
@@ -157,7 +161,7 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := attempt{visit: v}
+	a := attempt{visit: v, allow: in.Allow}
 	var next string
 	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
 		err = stale(err)
@@ -238,7 +242,13 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 		l.notifyRegressed(r, *a, events[1])
 	}
 	if stepUp {
-		_, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+		var elevated *idp.Session
+		elevated, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+		if err == nil && a.allow != "" {
+			if err := l.allowed(r, visit{a.interaction, elevated}, a.allow); err != nil { // the proof stands; what comes next asks again
+				web.Note(ctx, slog.Any("allow", err))
+			}
+		}
 	} else {
 		_, err = l.Sessions.Start(ctx, w, r, proof.Authentication)
 	}

@@ -2,6 +2,8 @@ package login
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,8 +13,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// A consent is the data of consent.html.
-type consent struct {
+// asks is what a page says of what an application asks to be allowed: parts of consent.html and stepup.html.
+type asks struct {
 	screen
 	Stranger  string   // where an application leads that nobody here has checked; empty: it was checked
 	Describes string   // the host where such an application describes itself; empty: it registered
@@ -22,12 +24,9 @@ type consent struct {
 	Allowed   []string // what was allowed before
 }
 
-func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
-	user, err := l.person(w, r, v)
-	if user == nil {
-		return err
-	}
-	d := consent{screen: screenOf(v, f), UserID: v.session.UserID}
+// asking puts what a step asks for into words; false if there are none for a part of it, which nobody can agree to then.
+func (l *Login) asking(v visit, f Facts, step Step) (asks, bool) {
+	d := asks{screen: screenOf(v, f), UserID: v.session.UserID}
 	if f.Client.Dynamic {
 		if u, err := url.Parse(f.Client.ID); err == nil {
 			d.Describes = u.Host
@@ -42,11 +41,23 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 		}
 	}
 	for _, detail := range v.interaction.Request.Details {
-		if t, known := l.Policy.DetailTypes[detail.Type]; known {
-			d.Details = append(d.Details, t.Words(detail))
-		} else { // configured differently since: what has no words cannot be agreed to
-			return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "a type is not known here"})
+		t, known := l.Policy.DetailTypes[detail.Type]
+		if !known { // configured differently since
+			return d, false
 		}
+		d.Details = append(d.Details, t.Words(detail))
+	}
+	return d, true
+}
+
+func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
+	user, err := l.person(w, r, v)
+	if user == nil {
+		return err
+	}
+	d, known := l.asking(v, f, step)
+	if !known {
+		return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "a type is not known here"})
 	}
 	p := l.page(v, f, "consent", "Allow "+f.Client.Name+"?", d)
 	p.User = user
@@ -81,6 +92,14 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 			Next: "Go back and choose", NextURL: address(v.interaction.ID),
 		}
 	}
+	if err := l.allow(r, v, f); err != nil {
+		return err
+	}
+	return again(w, r, v.interaction.ID)
+}
+
+// allow keeps that the person who is signed in allows all that the interaction asks for.
+func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
@@ -89,8 +108,50 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	if err := l.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)
 	}
-	if err := l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true }); err != nil {
+	return l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true })
+}
+
+// consentAfter returns what a page for a step-up asks to be allowed, because consent will be due when it is done; nil if
+// none will.
+func (l *Login) consentAfter(ctx context.Context, v visit, f Facts) (*asks, error) {
+	if f.Interaction.Local != nil {
+		return nil, nil
+	}
+	grant, err := l.DB.Grant(ctx, v.session.UserID, f.Client.ID)
+	if err == nil {
+		f.Grant = &grant
+	} else if !errors.Is(err, idp.ErrNotFound) {
+		return nil, fmt.Errorf("load grant: %w", err)
+	}
+	var classes []string
+	for _, class := range f.Interaction.Requirement.ActionClasses {
+		classes = append(classes, class.Name)
+	}
+	proven := *f.Session
+	proven.Authentications = slices.Clone(proven.Authentications)
+	proven.Gain(idp.Authentication{ // the best that a step-up can bring: whatever else is asked for is not about the proof
+		UserID: proven.UserID, At: f.Now, Purpose: idp.PurposeStepUp, Interaction: f.Interaction.ID, ActionClasses: classes,
+		UserVerified: true, HardwareBound: true,
+	})
+	f.Session = &proven
+	step := Decide(f)
+	if step.Kind != Consent {
+		return nil, nil
+	}
+	if d, known := l.asking(v, f, step); known {
+		return &d, nil
+	}
+	return nil, nil // the consent page refuses it
+}
+
+// allowed keeps what the page of a step-up asked, once the step-up is done and only if nothing but consent is left.
+func (l *Login) allowed(r *http.Request, v visit, userID string) error {
+	f, step, err := l.decide(r.Context(), v)
+	if err != nil {
 		return err
 	}
-	return again(w, r, v.interaction.ID)
+	if step.Kind != Consent || userID != v.session.UserID {
+		return nil
+	}
+	return l.allow(r, v, f)
 }

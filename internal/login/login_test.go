@@ -72,7 +72,8 @@ func TestTheRoundTripsOfASignInAreCounted(t *testing.T) {
 	})
 	h.request.Prompt = nil
 	h.need = idp.Requirement{Fresh: true}
-	step("step-up page", 1+1+1, 2, func() { i = b.begin(); page = b.show(i) })
+	step("step-up page", 1+1+1, 3, // the grant: it may ask for consent at once
+		func() { i = b.begin(); page = b.show(i) })
 	step("step-up", 1+1, 2, func() { h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i) })
 }
 

@@ -16,6 +16,7 @@ type stepUp struct {
 	Why               string        // one sentence
 	Last              string        // "12 minutes"; empty: not worth saying
 	Window            time.Duration // of the action class; zero: none
+	Asks              *asks         // what the person allows with it; nil: nothing
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -35,6 +36,9 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 		if d.Window == 0 || class.Window < d.Window {
 			d.Window = class.Window
 		}
+	}
+	if d.Asks, err = l.consentAfter(r.Context(), v, f); err != nil {
+		return err
 	}
 	p := l.page(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user

@@ -69,7 +69,7 @@
   }
 
   function ceremony(el) {
-    const { passkey: kind, begin, finish, interaction: i } = el.dataset;
+    const { passkey: kind, begin, finish, allow, interaction: i } = el.dataset;
     const find = (name) => el.querySelector(`[data-passkey-${name}]`);
     const button = find("button"), cancel = find("cancel"), status = find("status"), error = find("error");
     const email = document.querySelector("[data-passkey-email]");
@@ -102,7 +102,7 @@
         { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
       wait(true);
       status.textContent = words.done;
-      const { next } = await post(finish, { i, ceremony, credential: encode(credential) });
+      const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
       location.assign(next);
       await new Promise(() => {}); // the page is on its way out: keep the slot
     }
