@@ -250,17 +250,34 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 			}
 		}
 	} else {
-		_, err = l.Sessions.Start(ctx, w, r, proof.Authentication)
+		err = l.signedIn(w, r, *a, proof.Authentication)
 	}
 	if errors.Is(err, idp.ErrNotFound) {
 		return "", errSessionChanged
 	}
-	if err == nil && !stepUp && a.session != nil { // Start has ended it
-		ended := web.Event(r, idp.EventSignedOut, a.session.UserID)
-		ended.SessionID = a.session.ID
-		_, err = l.DB.EndSession(context.WithoutCancel(ctx), a.session.ID, now, ended)
-	}
 	return address(a.interaction.ID), err
+}
+
+// signedIn starts a session with the authentication of a sign-in. If the browser has one of the same person, because
+// another tab was faster, that one goes on: ending it would sign the other tab's applications out.
+func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
+	ctx, before := r.Context(), a.session
+	if before != nil && before.UserID == proof.UserID && before.ID != a.interaction.SwitchedFrom {
+		if _, err := l.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
+			return err
+		}
+		before = nil // it ended meanwhile
+	}
+	if _, err := l.Sessions.Start(ctx, w, r, proof); err != nil {
+		return err
+	}
+	if before == nil {
+		return nil
+	}
+	ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
+	ended.SessionID = before.ID
+	_, err := l.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended)
+	return err
 }
 
 // event describes an attempt for the audit record.
