@@ -47,25 +47,38 @@
   }
 
   // What we know, for password managers that listen (L3 §5.1.10).
-  const tell = (method, details) => window.PublicKeyCredential?.[method]?.(details)?.catch(() => {});
+  const tell = async (method, details) => { try { await window.PublicKeyCredential?.[method]?.(details); } catch {} };
+
+  // Password managers put themselves in place of the browser's own objects, and leave out or break what they do not need.
+  const attempt = (f) => { try { return f(); } catch {} };
+
+  // A manager may ignore that it was told to stop: after a moment its dialog counts as stopped, and a late answer is dropped.
+  function heed(signal, call) {
+    signal.throwIfAborted();
+    return Promise.race([call(), new Promise((_, stop) => {
+      signal.addEventListener("abort", () => setTimeout(stop, 500, new DOMException("ignored", "AbortError")));
+    })]);
+  }
 
   // The JSON forms of WebAuthn L3 §5.1.8, by hand where a browser or an extension lacks them.
   const bytes = (s) => Uint8Array.from(atob(s.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   function decode(o, create) {
-    const native = PublicKeyCredential[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"];
-    if (native) return native.call(PublicKeyCredential, o);
+    const native = attempt(() => PublicKeyCredential[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"](o));
+    if (native) return native;
     const id = (c) => ({ ...c, id: bytes(c.id) });
     return { ...o, challenge: bytes(o.challenge), user: o.user && id(o.user),
       allowCredentials: o.allowCredentials?.map(id), excludeCredentials: o.excludeCredentials?.map(id) };
   }
   function encode(c) {
-    try { return c.toJSON(); } catch {}
-    const response = { transports: c.response.getTransports?.() };
+    const json = attempt(() => c.toJSON());
+    if (typeof json?.response?.clientDataJSON === "string") return json;
+    const response = { transports: attempt(() => c.response.getTransports()) };
     for (const k of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
       if (c.response[k]) response[k] = text(c.response[k]);
     }
-    return { id: c.id, rawId: text(c.rawId), type: c.type, response, clientExtensionResults: c.getClientExtensionResults() };
+    return { id: c.id, rawId: text(c.rawId), type: c.type, response, authenticatorAttachment: c.authenticatorAttachment ?? undefined,
+      clientExtensionResults: attempt(() => c.getClientExtensionResults()) ?? {} };
   }
 
   function ceremony(el) {
@@ -98,8 +111,8 @@
 
     async function run({ ceremony, publicKey: o }, signal, mediation) {
       const create = kind === "create";
-      const credential = await navigator.credentials[create ? "create" : "get"](
-        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
+      const credential = await heed(signal, () => navigator.credentials[create ? "create" : "get"](
+        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) }));
       wait(true);
       status.textContent = words.done;
       const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
@@ -111,7 +124,7 @@
     // field with the focus, so that is the e-mail field, unless somebody has gone elsewhere by now.
     let greeted;
     async function offer() {
-      if (kind !== "signin" || !await PublicKeyCredential.isConditionalMediationAvailable?.() || busy) return;
+      if (kind !== "signin" || !await attempt(() => PublicKeyCredential.isConditionalMediationAvailable())?.catch?.(() => {}) || busy) return;
       if (!greeted && [button, document.body, null].includes(document.activeElement)) email?.focus({ preventScroll: true });
       greeted = true;
       alone(async (signal) => {
