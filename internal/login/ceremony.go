@@ -244,8 +244,14 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	if stepUp {
 		var elevated *idp.Session
 		elevated, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
-		if err == nil && a.allow != "" {
-			if err := l.allowed(r, visit{a.interaction, elevated}, a.allow); err != nil { // the proof stands; what comes next asks again
+		if err == nil && a.allow == a.session.UserID {
+			// Only if nothing but consent is left. The proof stands in any case; what is not allowed by it is asked next.
+			v := visit{a.interaction, elevated}
+			f, step, err := l.decide(ctx, v)
+			if err == nil && step.Kind == Consent {
+				err = l.allow(r, v, f)
+			}
+			if err != nil {
 				web.Note(ctx, slog.Any("allow", err))
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -25,7 +26,7 @@ type asks struct {
 }
 
 // asking puts what a step asks for into words; false if there are none for a part of it, which nobody can agree to then.
-func (l *Login) asking(v visit, f Facts, step Step) (asks, bool) {
+func asking(v visit, f Facts, step Step) (asks, bool) {
 	d := asks{screen: screenOf(v, f), UserID: v.session.UserID}
 	if f.Client.Dynamic {
 		if u, err := url.Parse(f.Client.ID); err == nil {
@@ -33,15 +34,15 @@ func (l *Login) asking(v visit, f Facts, step Step) (asks, bool) {
 		}
 		d.Stranger = chip(f.Client, v.interaction.Request).Host
 	}
-	for _, scope := range l.Policy.Asks(v.interaction.Request) {
+	for _, scope := range f.Policy.Asks(v.interaction.Request) {
 		if slices.Contains(step.Scopes, scope) {
-			d.New = append(d.New, l.scope(scope))
+			d.New = append(d.New, cmp.Or(f.Policy.Say(scope), scope))
 		} else {
-			d.Allowed = append(d.Allowed, l.scope(scope))
+			d.Allowed = append(d.Allowed, cmp.Or(f.Policy.Say(scope), scope))
 		}
 	}
 	for _, detail := range v.interaction.Request.Details {
-		t, known := l.Policy.DetailTypes[detail.Type]
+		t, known := f.Policy.DetailTypes[detail.Type]
 		if !known { // configured differently since
 			return d, false
 		}
@@ -55,17 +56,14 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	if user == nil {
 		return err
 	}
-	d, known := l.asking(v, f, step)
+	d, known := asking(v, f, step)
 	if !known {
 		return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "a type is not known here"})
 	}
-	p := l.page(v, f, "consent", "Allow "+f.Client.Name+"?", d)
+	p := frame(v, f, "consent", "Allow "+f.Client.Name+"?", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "consent", p)
 }
-
-// scope is a scope or a resource in words.
-func (l *Login) scope(name string) string { return cmp.Or(l.Policy.Say(name), name) }
 
 // consent keeps the person's answer: what was allowed as a grant, so that it is not asked again; a refusal goes to the
 // application at once.
@@ -113,11 +111,11 @@ func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 
 // consentAfter returns what a page for a step-up asks to be allowed, because consent will be due when it is done; nil if
 // none will.
-func (l *Login) consentAfter(ctx context.Context, v visit, f Facts) (*asks, error) {
+func consentAfter(ctx context.Context, db *store.DB, v visit, f Facts) (*asks, error) {
 	if f.Interaction.Local != nil {
 		return nil, nil
 	}
-	grant, err := l.DB.Grant(ctx, v.session.UserID, f.Client.ID)
+	grant, err := db.Grant(ctx, v.session.UserID, f.Client.ID)
 	if err == nil {
 		f.Grant = &grant
 	} else if !errors.Is(err, idp.ErrNotFound) {
@@ -138,20 +136,8 @@ func (l *Login) consentAfter(ctx context.Context, v visit, f Facts) (*asks, erro
 	if step.Kind != Consent {
 		return nil, nil
 	}
-	if d, known := l.asking(v, f, step); known {
+	if d, known := asking(v, f, step); known {
 		return &d, nil
 	}
 	return nil, nil // the consent page refuses it
-}
-
-// allowed keeps what the page of a step-up asked, once the step-up is done and only if nothing but consent is left.
-func (l *Login) allowed(r *http.Request, v visit, userID string) error {
-	f, step, err := l.decide(r.Context(), v)
-	if err != nil {
-		return err
-	}
-	if step.Kind != Consent || userID != v.session.UserID {
-		return nil
-	}
-	return l.allow(r, v, f)
 }

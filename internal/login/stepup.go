@@ -37,10 +37,10 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 			d.Window = class.Window
 		}
 	}
-	if d.Asks, err = l.consentAfter(r.Context(), v, f); err != nil {
+	if d.Asks, err = consentAfter(r.Context(), l.DB, v, f); err != nil {
 		return err
 	}
-	p := l.page(v, f, "stepup", "Confirm it’s you", d)
+	p := frame(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "stepup", p)
 }
