@@ -18,7 +18,8 @@ type application struct {
 	ID, Name, LogoURL, URL string
 	SignInURL              string   // of its own; empty: none known
 	Scopes                 []string // in words
-	Since, Used            time.Time
+	Host                   string
+	Since, LastUsed        time.Time
 	Offline                bool // it may act while the user is away
 }
 
@@ -36,6 +37,10 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 	if err != nil {
 		return fmt.Errorf("load families: %w", err)
 	}
+	used, err := a.lastUses(r.Context(), v.user.ID, families)
+	if err != nil {
+		return err
+	}
 	var p applicationsPage
 	grants = withFamilies(grants, families)
 	for _, g := range grants {
@@ -44,15 +49,12 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 			return fmt.Errorf("load client: %w", err)
 		}
 		p.Applications = append(p.Applications, application{
-			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c), Scopes: a.words(g.Scopes), Since: g.CreatedAt,
+			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c),
+			Host: host(c), Scopes: a.words(inOrder(g.Scopes)), Since: g.CreatedAt, LastUsed: used[g.ClientID],
 		})
-		app := &p.Applications[len(p.Applications)-1]
-		for _, f := range families {
-			if f.ClientID == g.ClientID {
-				app.Offline = app.Offline || f.Offline
-				app.Used = later(app.Used, later(f.CreatedAt, f.RotatedAt))
-			}
-		}
+		p.Applications[len(p.Applications)-1].Offline = slices.ContainsFunc(families, func(f idp.Family) bool {
+			return f.ClientID == g.ClientID && f.Offline
+		})
 	}
 	if r.URL.Query().Get("done") == "removed" {
 		p.Notice = "The application no longer has access. It will ask again if you use it again."
@@ -78,13 +80,6 @@ func withFamilies(grants []idp.Grant, families []idp.Family) []idp.Grant {
 		}
 	}
 	return grants
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // initiate is the address at which a client begins a sign-in here (OIDC Core §4); "" if it has none.
@@ -123,7 +118,7 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "There's no such application",
+			Status: http.StatusNotFound, Title: "There’s no such application",
 			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications",
 		}
 	} else if err != nil {

@@ -59,7 +59,10 @@ func TestAnInvitationWorksOnceAndInTheFirstBrowser(t *testing.T) {
 	first, second := h.browser(), h.browser()
 	first.get("/enrol") // as scanners of mail do
 	first.post("/enrol", "token", token).is("passkey", 200)
-	second.post("/enrol", "token", token).is("error", 410)
+	if over := second.post("/enrol", "token", token).is("error", 410); !strings.Contains(over.body, `href="/account" data-test="continue">Sign in</a>`) ||
+		!strings.Contains(over.body, "Otherwise ask for a new invitation.") {
+		t.Errorf("a button holds its one label, and the page the rest\n%s", over.content())
+	}
 	second.get("/signup/passkey").is("error", 403)
 	first.post("/enrol", "token", token).is("passkey", 200) // opened again: one goes on
 	first.create(first.get("/signup/passkey")).member("next")

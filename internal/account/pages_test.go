@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,50 @@ func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
 	}
 }
 
+func TestApplicationsSayWhatTheyMayDoInOrderSinceWhenAndWhere(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	if err := h.db.PutClient(t.Context(), idp.Client{ID: "shop", Name: "Shop", RedirectURIs: []string{"https://shop.example/callback"}}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	if err := h.db.PutGrant(t.Context(), idp.Grant{
+		UserID: u.ID, ClientID: "shop", Scopes: []string{"offline_access", "openid", "address", "pay", "email", "profile"},
+		CreatedAt: at.AddDate(0, -1, 0), UpdatedAt: at.AddDate(0, -1, 0),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	used := idp.NewEvent(idp.EventTokensIssued, u.ID, at.Add(-3*time.Hour))
+	used.ClientID = "shop"
+	if err := h.db.RecordEvents(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	p := b.get("/account/applications").is("account", 200)
+	last := 0
+	for _, want := range []string{
+		"shop.example", at.AddDate(0, -1, 0).UTC().Format("2 January 2006"), "last used", "3 hours ago",
+		"profile", "See your e-mail address", "address</span>", "Make payments", "offline_access",
+	} {
+		i := strings.Index(p.body[last:], want)
+		if i < 0 {
+			t.Fatalf("no %q after the rest\n%s", want, p.content())
+		}
+		last += i
+	}
+}
+
+func TestOneSessionIsNoEmptyList(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	if p := b.get("/account/sessions").is("account", 200); strings.Contains(p.body, `class="empty"`) {
+		t.Errorf("an empty state under a list\n%s", p.content())
+	}
+}
+
 func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
@@ -165,6 +210,53 @@ func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
 	for _, words := range []string{"The passkey “&lt;i&gt;{client}” was added", "You gave gone access"} {
 		if !strings.Contains(p.body, words) {
 			t.Errorf("no %q\n%s", words, p.content())
+		}
+	}
+}
+
+func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 2)
+	if err := h.db.PutClient(t.Context(), idp.Client{ID: "acme", Name: "Acme Bank"}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(-3 * time.Hour)
+	event := func(kind idp.EventKind, client, passkey string, detail ...string) idp.Event {
+		e := idp.NewEvent(kind, u.ID, at)
+		e.ClientID, e.PasskeyID, e.Detail = client, passkey, map[string]string{}
+		for pair := range slices.Chunk(detail, 2) {
+			e.Detail[pair[0]] = pair[1]
+		}
+		return e
+	}
+	exact := at.UTC().Format("2 January 2006, 15:04 UTC")
+	remove := `href="/account/passkeys/` + keys[1].ID + `/remove"`
+	if err := h.db.RecordEvents(t.Context(),
+		event(idp.EventSignedIn, "acme", keys[1].ID), event(idp.EventSignedIn, "", keys[1].ID), event(idp.EventSignedIn, "acme", "gone"),
+		event(idp.EventSteppedUp, "acme", keys[1].ID, "class", "payments"), event(idp.EventPasskeyRefused, "acme", keys[1].ID),
+		event(idp.EventPasskeyRegressed, "acme", keys[1].ID), event(idp.EventPasskeyRemoved, "", "gone", "name", "Old phone"),
+		event(idp.EventWindowClosed, "", "", "class", "payments"), event(idp.EventConsentGranted, "acme", ""),
+	); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	lines := strings.Split(b.get("/account/activity").is("account", 200).body, `data-test="event"`)[1:]
+	for _, want := range [][]string{
+		{"You signed in to Acme Bank", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"You signed in to your account", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"it’s you to make a payment (Acme Bank)", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"A sign-in to Acme Bank was refused", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"passkey “Key 2”", remove},
+		{"The passkey “Old phone” was removed", `href="/account/passkeys"`},
+		{"You signed in to Acme Bank", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
+		{"You took back that you had confirmed it’s you to make a payment", `href="/account/sessions"`},
+		{"You gave Acme Bank access", `href="/account/applications"`},
+	} {
+		if !slices.ContainsFunc(lines, func(line string) bool {
+			return !slices.ContainsFunc(append(want, exact, "3 hours ago"), func(part string) bool { return !strings.Contains(line, part) })
+		}) {
+			t.Errorf("no line with all of %q", want)
 		}
 	}
 }
@@ -237,5 +329,83 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	b.post("/account", "name", "Ada King").is("account", 200) // the rest is emptied
 	if after, err = h.db.UserByID(t.Context(), u.ID); err != nil || after.Profile != (idp.Profile{}) {
 		t.Errorf("%+v %v", after.Profile, err)
+	}
+}
+
+func TestABirthdayIsFilledInByItsParts(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, "")
+	for _, c := range []struct{ day, month, year, want string }{
+		{"5", "03", "1990", "1990-03-05"},
+		{"29", "02", "", "0000-02-29"},
+		{"", "", "1990", "1990"},
+		{"", "", "", ""},
+		{"5", "", "1990", "!"},
+		{"", "03", "", "!"},
+		{"31", "02", "", "!"},
+		{"x", "03", "1990", "!"},
+		{"", "", "99", "!"},
+		{"5", "3", "1990", "!"},
+	} {
+		p := b.post("/account", "name", "Ada", "birthdate_day", c.day, "birthdate_month", c.month, "birthdate_year", c.year)
+		if c.want == "!" {
+			p.is("account", 422)
+			if !strings.Contains(p.body, `class="fault" id="about-birthdate"`) || !strings.Contains(p.body, `name="birthdate_day" value="`+c.day+`"`) {
+				t.Errorf("%+v: the fault is not at the field, or what was typed is gone\n%s", c, p.content())
+			}
+			continue
+		}
+		got, err := h.db.UserByID(t.Context(), u.ID)
+		if err != nil || p.status != 200 || got.Profile.Birthdate != c.want {
+			t.Errorf("%+v: %d %q %v", c, p.status, got.Profile.Birthdate, err)
+		}
+		if page := b.get("/account").body; !strings.Contains(page, `name="birthdate_day" value="`+c.day+`"`) || !strings.Contains(page, `name="birthdate_year" value="`+c.year+`"`) ||
+			c.month != "" && !strings.Contains(page, `<option value="`+c.month+`" selected>`) {
+			t.Errorf("%+v is not shown again", c)
+		}
+	}
+}
+
+func TestLanguageAndTimeZoneAreChoices(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 1)
+	u.Profile.Zoneinfo, u.Profile.Locale = "America/Argentina/Ushuaia", "gsw" // not in the lists, and kept
+	if err := h.db.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	b.signIn(u, "")
+	p := b.get("/account").is("account", 200)
+	for _, want := range []string{`<select name="zoneinfo"`, `<select name="locale"`, `value="America/Argentina/Ushuaia" selected`, `value="gsw" selected`, `class="actions reach"`} {
+		if !strings.Contains(p.body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if first, rest := strings.Index(p.body, `name="name"`), strings.Index(p.body, "<details"); first > rest {
+		t.Error("the name is not first")
+	}
+	// Whatever can be chosen can be saved.
+	choices := regexp.MustCompile(`<option value="([^"]+)"`)
+	for _, field := range []string{"zoneinfo", "locale"} {
+		_, list, _ := strings.Cut(p.body, `<select name="`+field+`"`)
+		list, _, _ = strings.Cut(list, "</select>")
+		found := choices.FindAllStringSubmatch(list, -1)
+		if len(found) < 50 {
+			t.Errorf("%s: %d choices", field, len(found))
+		}
+		for _, m := range found {
+			b.post("/account", "name", "Ada", field, m[1]).is("account", 200)
+			got, err := h.db.UserByID(t.Context(), u.ID)
+			if err != nil || got.Profile.Zoneinfo+got.Profile.Locale != m[1] {
+				t.Errorf("%s: %q became %q (%v)", field, m[1], got.Profile.Zoneinfo+got.Profile.Locale, err)
+			}
+		}
+	}
+	// Two faults: each is red at its field, and the first has the focus.
+	p = b.post("/account", "name", "Ada", "website", "no", "phone_number", "no").is("account", 422)
+	if strings.Count(p.body, `class="fault"`) != 2 || strings.Count(p.body, " autofocus ") != 1 || strings.Count(p.body, `aria-invalid="true"`) != 2 {
+		t.Errorf("faults\n%s", p.content())
 	}
 }

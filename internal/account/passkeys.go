@@ -34,8 +34,31 @@ func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
 	return s
 }
 
+// A shownPasskey is a passkey as people look at it.
+type shownPasskey struct{ idp.Passkey }
+
+// Where says where the passkey is, as far as its registration told: it need not be the device that shows the page.
+func (k shownPasskey) Where() string {
+	elsewhere := func(transport string) bool { return transport == "hybrid" || transport == "internal" } // a phone
+	switch {
+	case k.Synced():
+		return "synced"
+	case k.Attachment == "cross-platform" && !slices.ContainsFunc(k.Transports, elsewhere):
+		return "on the security key"
+	}
+	return "on one device"
+}
+
+func shown(keys []idp.Passkey) []shownPasskey {
+	list := make([]shownPasskey, len(keys))
+	for i, k := range keys {
+		list[i] = shownPasskey{k}
+	}
+	return list
+}
+
 type passkeysPage struct {
-	Passkeys []idp.Passkey
+	Passkeys []shownPasskey
 	Signal   signal
 	Notice   string
 	Warned   bool // a counter went backwards
@@ -59,7 +82,7 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 		return fmt.Errorf("load passkeys: %w", err)
 	}
 	return a.house(w, r, v, http.StatusOK, "passkeys", "Passkeys", "Your passkeys", passkeysPage{
-		Passkeys: keys, Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
+		Passkeys: shown(keys), Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
 	})
 }
@@ -72,8 +95,8 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	name, ok := idp.NormalizeName(typed[0])
 	if !ok {
 		return &web.Problem{
-			Status: http.StatusUnprocessableEntity, Title: "That name doesn't work",
-			Text: "A passkey's name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+			Status: http.StatusUnprocessableEntity, Title: "That name doesn’t work",
+			Text: "A passkey’s name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 		}
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
@@ -89,7 +112,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 
 func noPasskey() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "There's no such passkey",
+		Status: http.StatusNotFound, Title: "There’s no such passkey",
 		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 	}
 }
@@ -150,7 +173,7 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 }
 
 type removePage struct {
-	Passkey idp.Passkey
+	Passkey shownPasskey
 	Last    bool
 }
 
@@ -159,7 +182,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	return a.house(w, r, v, http.StatusOK, "passkey-remove", "Passkeys", "Remove a passkey", removePage{k, last})
+	return a.house(w, r, v, http.StatusOK, "passkey-remove", "Passkeys", "Remove a passkey", removePage{shownPasskey{k}, last})
 }
 
 // ownPasskey returns the visitor's passkey of the request's path, and whether it is the only one.

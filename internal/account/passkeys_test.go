@@ -156,7 +156,7 @@ func TestTheOnlyPasskeyStays(t *testing.T) {
 	b := h.browser()
 	b.signIn(u, keys[0].ID, account.ActionClass)
 	p := b.get("/account/passkeys").is("account", 200)
-	if p.has("passkey-remove") || !strings.Contains(p.body, "can&#39;t remove your only passkey") && !strings.Contains(p.body, "can't remove your only passkey") {
+	if p.has("passkey-remove") || !strings.Contains(p.body, "can’t remove your only passkey") {
 		t.Errorf("offered, or not explained\n%s", p.content())
 	}
 	path := "/account/passkeys/" + keys[0].ID + "/remove"
@@ -401,4 +401,29 @@ func TestEveryApplicationThatHoldsTokensIsListedAndCanBeRemoved(t *testing.T) {
 		t.Error("still listed")
 	}
 	here.post("/account/applications/remove", "client", "app").is("error", 404)
+}
+
+func TestAPasskeySaysWhereItIs(t *testing.T) {
+	h := build(t)
+	u, _ := h.user("ada@example.com", 0)
+	for name, k := range map[string]idp.Passkey{
+		"Cloud": {Flags: idp.FlagBackupEligible},
+		"Key":   {Attachment: "cross-platform", Transports: []string{"usb", "nfc"}},
+		"Phone": {Attachment: "cross-platform", Transports: []string{"hybrid", "internal"}},
+		"Other": {Attachment: "platform", Transports: []string{"internal"}},
+	} {
+		k.ID, k.UserID, k.CredentialID, k.PublicKey, k.Name, k.CreatedAt = idp.NewID(), u.ID, []byte(name), []byte{1}, name, time.Now()
+		if err := h.db.AddPasskey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := h.browser()
+	b.signIn(u, "")
+	p := b.get("/account/passkeys").is("account", 200)
+	for name, want := range map[string]string{"Cloud": "synced", "Key": "on the security key", "Phone": "on one device", "Other": "on one device"} {
+		_, row, _ := strings.Cut(p.body, "<bdi>"+name+"</bdi>")
+		if row, _, _ = strings.Cut(row, " · "); !strings.HasSuffix(row, ">"+want) {
+			t.Errorf("%s: %q, want %q", name, row, want)
+		}
+	}
 }

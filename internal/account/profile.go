@@ -12,7 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/enrol"
 
-	_ "time/tzdata"
+	_ "time/tzdata" // a container without zone files must not call every zone wrong
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
@@ -20,8 +20,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 )
-
-// a container without zone files must not call every zone wrong
 
 // A field is one line of the profile: where it is kept, and what may stand in it. check returns the value to store, or what
 // is wrong with it; it never sees an empty one, since everything but the name may be left out.
@@ -31,16 +29,22 @@ type field struct {
 	check                           func(string) (value, fault string)
 }
 
-// A group is a part of the form. All claims are those of OIDC Core §5.1.
+// A group is a part of the form. All claims are those of OIDC Core §5.1. The first is what matters to everybody; the others
+// are folded until somebody wants them.
 type group struct {
 	Title  string
-	Open   bool
 	fields []field
 }
 
 var groups = []group{
-	{Title: "Name", Open: true, fields: []field{
+	{Title: "Name", fields: []field{
 		{"name", "Name", "name", "", func(u *idp.User) *string { return &u.Name }, name},
+	}},
+	{Title: "Language and time zone", fields: []field{
+		{"locale", "Language", "language", "", func(u *idp.User) *string { return &u.Profile.Locale }, locale},
+		{"zoneinfo", "Time zone", "off", "", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, zone},
+	}},
+	{Title: "More names", fields: []field{
 		{"given_name", "Given name", "given-name", "", func(u *idp.User) *string { return &u.Profile.GivenName }, name},
 		{"middle_name", "Middle name", "additional-name", "", func(u *idp.User) *string { return &u.Profile.MiddleName }, name},
 		{"family_name", "Family name", "family-name", "", func(u *idp.User) *string { return &u.Profile.FamilyName }, name},
@@ -52,18 +56,16 @@ var groups = []group{
 	}},
 	{Title: "About you", fields: []field{
 		{
-			"birthdate", "Birthday", "bday", "Like 1990-05-31; 1990 or 0000-05-31 if you would rather not say all of it.",
+			"birthdate", "Birthday", "bday", "Leave out the year, or all but the year, if you would rather not say it.",
 			func(u *idp.User) *string { return &u.Profile.Birthdate }, birthdate,
 		},
 		{"gender", "Gender", "sex", "In your own words.", func(u *idp.User) *string { return &u.Profile.Gender }, name},
 		{"picture", "Picture", "photo", "The address of a picture, beginning with https://", func(u *idp.User) *string { return &u.Profile.Picture }, httpsURL},
 		{"profile", "Profile page", "off", "", func(u *idp.User) *string { return &u.Profile.URL }, httpsURL},
 		{"website", "Website", "url", "", func(u *idp.User) *string { return &u.Profile.Website }, httpsURL},
-		{"locale", "Language", "language", "Like en-GB or de.", func(u *idp.User) *string { return &u.Profile.Locale }, locale},
-		{"zoneinfo", "Time zone", "off", "Like Europe/Berlin.", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, zone},
 	}},
 	{Title: "Phone and address", fields: []field{
-		{"phone_number", "Phone", "tel", "With the country's number, like +49 30 123456.", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, phone},
+		{"phone_number", "Phone", "tel", "With the country’s number, like +49 30 123456.", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, phone},
 		{"street_address", "Street and number", "street-address", "", func(u *idp.User) *string { return &u.Profile.Address.StreetAddress }, line},
 		{"postal_code", "Postal code", "postal-code", "", func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, line},
 		{"locality", "Town", "address-level2", "", func(u *idp.User) *string { return &u.Profile.Address.Locality }, line},
@@ -84,18 +86,22 @@ type (
 		Signal   *signal // after a change: devices show the name beside the passkey
 	}
 	shownGroup struct {
-		Title  string
-		Open   bool
-		Fields []shownField
+		Title       string
+		First, Open bool
+		Present     string // the values, for a group that is folded
+		Fields      []shownField
 	}
 	shownField struct {
 		field
 		Value, Fault string
+		First        bool // of the faults: it gets the focus
+		Choices      []choiceGroup
+		Birthday     birthday
 	}
 )
 
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
-	p := newProfilePage(v.user, nil, nil)
+	p := newProfilePage(v.user, nil, nil, nil)
 	p.Confirms = a.cfg.Mailer.Delivers()
 	if r.URL.Query().Get("done") == "confirmed" && v.user.EmailVerified {
 		p.Notice = "Your e-mail address is confirmed."
@@ -112,17 +118,31 @@ func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor)
 }
 
 // newProfilePage shows the user's values, or what was typed and is wrong with it.
-func newProfilePage(u idp.User, typed, faults map[string]string) profilePage {
+func newProfilePage(u idp.User, typed, faults map[string]string, born *birthday) profilePage {
 	p := profilePage{Email: u.Email, Verified: u.EmailVerified, Faults: len(faults)}
-	for _, g := range groups {
-		shown := shownGroup{Title: g.Title, Open: g.Open}
+	focused := false
+	for i, g := range groups {
+		shown := shownGroup{Title: g.Title, First: i == 0}
+		var present []string
 		for _, f := range g.fields {
 			s := shownField{field: f, Value: *f.value(&u), Fault: faults[f.Name]}
 			if typed != nil {
 				s.Value = enrol.Clip(typed[f.Name])
 			}
+			if s.Value != "" {
+				present = append(present, s.Value)
+			}
+			s.Choices, s.Birthday = choicesOf(f.Name, s.Value), birthdayOf(s.Value)
+			if born != nil {
+				s.Birthday = *born
+			}
+			s.First = s.Fault != "" && !focused
+			focused = focused || s.First
 			shown.Open = shown.Open || s.Fault != ""
 			shown.Fields = append(shown.Fields, s)
+		}
+		if !shown.Open {
+			shown.Present = strings.Join(present, ", ")
 		}
 		p.Groups = append(p.Groups, shown)
 	}
@@ -135,9 +155,13 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	u, typed, faults := v.user, map[string]string{}, map[string]string{}
 	var changed []string
+	var born *birthday
 	for _, g := range groups {
 		for _, f := range g.fields {
 			value := strings.TrimSpace(r.PostFormValue(f.Name))
+			if parts, sent := postedBirthday(r.PostForm); sent && f.Name == "birthdate" {
+				born, value = &parts, parts.claim()
+			}
 			typed[f.Name] = value
 			if value != "" || f.Name == "name" {
 				var fault string
@@ -153,7 +177,7 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	switch {
 	case len(faults) > 0:
-		return a.house(w, r, v, http.StatusUnprocessableEntity, "profile", "Profile", "Your profile", newProfilePage(v.user, typed, faults))
+		return a.house(w, r, v, http.StatusUnprocessableEntity, "profile", "Profile", "Your profile", newProfilePage(v.user, typed, faults, born))
 	case len(changed) == 0:
 		return seeOther(w, r, "/account")
 	}
@@ -204,7 +228,7 @@ func httpsURL(s string) (string, string) {
 
 // birthdate takes YYYY-MM-DD, 0000-MM-DD and YYYY (OIDC Core §5.1).
 func birthdate(s string) (string, string) {
-	const fault = "A date like 1990-05-31, please."
+	const fault = "A day and a month, a year, or all three, please."
 	layout, full := time.DateOnly, s
 	if len(s) == 4 {
 		layout = "2006"
@@ -220,14 +244,14 @@ func birthdate(s string) (string, string) {
 func locale(s string) (string, string) {
 	tag, err := language.Parse(s)
 	if err != nil || len(s) > 35 || tag == language.Und {
-		return "", "A language like en-GB or de, please."
+		return "", "A language of the list, please."
 	}
 	return tag.String(), "" // canonical spelling (BCP 47 §2.1.1)
 }
 
 func zone(s string) (string, string) {
 	if _, err := time.LoadLocation(s); err != nil || s == "Local" || len(s) > 64 {
-		return "", "A time zone like Europe/Berlin, please."
+		return "", "A time zone of the list, please."
 	}
 	return s, ""
 }
@@ -237,7 +261,7 @@ func phone(s string) (string, string) {
 	digits := strings.NewReplacer(" ", "", "-", "", "/", "", "(", "", ")", "", ".", "").Replace(s)
 	rest, ok := strings.CutPrefix(digits, "+")
 	if !ok || len(rest) < 6 || len(rest) > 15 || strings.ContainsFunc(rest, func(r rune) bool { return r < '0' || r > '9' }) {
-		return "", "A number with the country's number in front, like +49 30 123456, please."
+		return "", "A number with the country’s number in front, like +49 30 123456, please."
 	}
 	return digits, ""
 }

@@ -51,7 +51,7 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	err = a.revoke(r, v, typed[0])
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "There's no such session",
+			Status: http.StatusNotFound, Title: "There’s no such session",
 			Text: "It may have ended by itself.", Next: "Back to your sessions", NextURL: "/account/sessions",
 		}
 	} else if err != nil {

@@ -376,3 +376,16 @@ func TestAnInteractionIDIsNeverMoreThanAnID(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressWithoutADotIsAskedAbout(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	p := b.post("/signup", "email", "Ada@example", "name", "Ada").is("signup", 422).wants("error")
+	if !strings.Contains(p.body, "Is this address complete?") || !strings.Contains(p.body, `name="sure" value="ada@example"`) {
+		t.Errorf("not asked\n%s", p.content())
+	}
+	h.noLetter()
+	b.post("/signup", "email", "ada@other", "name", "Ada", "sure", "ada@example").is("signup", 422) // another one
+	b.post("/signup", "email", "ada@example", "name", "Ada", "sure", "ada@example").is("verify", 200)
+	h.letter()
+}

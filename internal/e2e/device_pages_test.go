@@ -62,8 +62,6 @@ func TestThePagesOfADevice(t *testing.T) {
 	l.look("device-stepup", "stepup")
 	l.touch(true)
 	l.click("passkey-stepup")
-	l.look("device-consent", "consent")
-	l.click("consent-allow")
 	l.wait(`location.pathname === "/device/connected"`, "the end")
 	l.look("device-connected", "device")
 	if status := poll(tv); status != http.StatusOK {

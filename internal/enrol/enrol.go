@@ -134,9 +134,9 @@ func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 // enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
 func (en *Service) enrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
-		Status: http.StatusForbidden, Code: "enrolment_over", Title: "This took too long",
-		Text: "You have 15 minutes to create a passkey, in the browser where you began.",
-		Next: "If you have created one, sign in with it", NextURL: "/account",
+		Status: http.StatusForbidden, Code: "enrolment_over", Title: "Your time to create a passkey is over",
+		Text: "You have 15 minutes for it, in the browser where you began. If you have created one, sign in with it. Otherwise begin again.",
+		Next: "Sign in", NextURL: "/account",
 	}
 	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
 	if err != nil {
@@ -359,13 +359,13 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	case err == nil:
 	case errors.Is(err, passkey.ErrNotVerified):
 		return k, &web.Problem{
-			Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn't check that it's you",
+			Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn’t check that it’s you",
 			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. Turn on a screen lock, or use another device.", Err: err,
 		}
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
 		return k, &web.Problem{
-			Status: http.StatusBadRequest, Code: "refused", Title: "That didn't work",
-			Text: "We couldn't accept that passkey. Try again, or use another device.", Err: err,
+			Status: http.StatusBadRequest, Code: "refused", Title: "That didn’t work",
+			Text: "We couldn’t accept that passkey. Try again, or use another device.", Err: err,
 		}
 	default:
 		return k, fmt.Errorf("finish registration: %w", err)
@@ -382,7 +382,7 @@ func AddProblem(err error) error {
 		return nil
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "too_many", Title: "That's enough passkeys",
+			Status: http.StatusConflict, Code: "too_many", Title: "That’s enough passkeys",
 			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err,
 		}
 	case errors.Is(err, idp.ErrConflict):

@@ -64,8 +64,9 @@ func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) erro
 		return nil
 	}
 	over := &web.Problem{
-		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn't work any more",
-		Text: "It was used, is too old, or wasn't copied completely.", Next: "If you have a passkey already, sign in. Otherwise ask for a new invitation.", NextURL: "/account",
+		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn’t work any more",
+		Text: "It was used, is too old, or wasn’t copied completely. If you have a passkey already, sign in with it. Otherwise ask for a new invitation.",
+		Next: "Sign in", NextURL: "/account",
 	}
 	link, err := en.cfg.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {

@@ -37,7 +37,8 @@ type signUp struct {
 
 var errSpent = errors.New("code spent")
 
-type signUpForm struct{ Interaction, Email, Name, Error, Field string }
+// A signUpForm is the data of signup.html. Sure is an odd address that the page has asked about.
+type signUpForm struct{ Interaction, Email, Name, Error, Field, Sure string }
 
 func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
@@ -57,19 +58,23 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return en.showSignUp(w, r)
 	}
-	typed, err := Form(r, "email", "name")
+	typed, err := Form(r, "email", "name", "sure")
 	if err != nil {
 		return err
 	}
 	f := signUpForm{Interaction: interactionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
 	email, ok := idp.NormalizeEmail(typed[0])
 	if !ok {
-		f.Error, f.Field = "That doesn't look like an e-mail address. It should be like name@example.com.", "email"
+		f.Error, f.Field = "That doesn’t look like an e-mail address. It should be like name@example.com.", "email"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	name, ok := idp.NormalizeName(typed[1])
 	if !ok {
 		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
+		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
+	}
+	if _, domain, _ := strings.Cut(email, "@"); !strings.Contains(domain, ".") && typed[2] != email {
+		f.Error, f.Field, f.Sure = "Is this address complete? Behind the @ stands mostly something like example.com. If it’s right, send it again.", "email", email
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if err := en.LimitMails(r, email); err != nil {
@@ -143,10 +148,9 @@ func (en *Service) signUp(r *http.Request) (signUp, error) {
 
 func noSignUp() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "Nothing to confirm here",
-		Text:    "A code works for 15 minutes, and only in the browser that asked for it.",
-		Next:    "Open the page where you began, or begin again here.",
-		NextURL: "/signup",
+		Status: http.StatusNotFound, Title: "This code has expired or was already used",
+		Text: "A code works for 15 minutes, and only in the browser that asked for it.",
+		Next: "Begin again", NextURL: "/signup",
 	}
 }
 
@@ -183,9 +187,9 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right && s.Tries >= MaxTries:
-		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right, and it was the last try. Ask for a new code.")
+		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right, and it was the last try. Ask for a new code.")
 	case !right:
-		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn't right. Look for the newest letter and try again.")
+		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right. Look for the newest letter and try again.")
 	}
 	if err := en.signUps.Delete(r.Context(), browser.Hash()); err != nil {
 		return fmt.Errorf("end sign-up: %w", err)

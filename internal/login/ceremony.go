@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -38,8 +39,8 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 		var ok bool
 		if email, ok = idp.NormalizeEmail(in.Email); !ok {
 			return &web.Problem{
-				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn't an e-mail address",
-				Text: "That doesn't look like an e-mail address. Check it, or leave it out and use the button.",
+				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn’t an e-mail address",
+				Text: "That doesn’t look like an e-mail address. Check it, or leave it out and use the button.",
 			}
 		}
 	}
@@ -134,6 +135,7 @@ func (l *Login) newAssertion(ctx context.Context, v visit, p idp.Purpose, userID
 type attempt struct {
 	visit
 	ceremony passkey.Ceremony
+	allow    string // the user who allows with it what the page said
 	// passkey and user are whose credential was presented, once it was found: for the record, proven or not.
 	passkey idp.Passkey
 	user    idp.User
@@ -145,6 +147,8 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 		I          string          `json:"i"`
 		Ceremony   string          `json:"ceremony"`
 		Credential json.RawMessage `json:"credential"`
+		// Allow is the user whom the page of a step-up told what they allow with it; empty: it did not.
+		Allow string `json:"allow"`
 	}
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
@@ -157,7 +161,7 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := attempt{visit: v}
+	a := attempt{visit: v, allow: in.Allow}
 	var next string
 	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
 		err = stale(err)
@@ -243,17 +247,24 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 		l.notifyRegressed(r, *a, events[1])
 	}
 	if stepUp {
-		_, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+		var elevated *idp.Session
+		elevated, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+		if err == nil && a.allow == a.session.UserID {
+			// Only if nothing but consent is left. The proof stands in any case; what is not allowed by it is asked next.
+			v := visit{a.interaction, elevated}
+			f, step, err := l.decide(ctx, v)
+			if err == nil && step.Kind == Consent {
+				err = l.allow(r, v, f)
+			}
+			if err != nil {
+				web.Note(ctx, slog.Any("allow", err))
+			}
+		}
 	} else {
-		_, err = l.Sessions.Start(ctx, w, r, proof.Authentication)
+		err = l.signedIn(w, r, *a, proof.Authentication)
 	}
 	if errors.Is(err, idp.ErrNotFound) {
 		return "", errSessionChanged
-	}
-	if err == nil && !stepUp && a.session != nil { // Start has ended it
-		ended := web.Event(r, idp.EventSignedOut, a.session.UserID)
-		ended.SessionID = a.session.ID
-		_, err = l.DB.EndSession(context.WithoutCancel(ctx), a.session.ID, now, ended)
 	}
 	return address(a.interaction.ID), err
 }
@@ -271,10 +282,35 @@ func (l *Login) nameClient(ctx context.Context, i idp.Interaction, a *idp.Authen
 	return nil
 }
 
+// signedIn starts a session with the authentication of a sign-in. If the browser has one of the same person, because
+// another tab was faster, that one goes on: ending it would sign the other tab's applications out.
+func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
+	ctx, before := r.Context(), a.session
+	if before != nil && before.UserID == proof.UserID && before.ID != a.interaction.SwitchedFrom {
+		if _, err := l.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
+			return err
+		}
+		before = nil // it ended meanwhile
+	}
+	if _, err := l.Sessions.Start(ctx, w, r, proof); err != nil {
+		return err
+	}
+	if before == nil {
+		return nil
+	}
+	ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
+	ended.SessionID = before.ID
+	_, err := l.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended)
+	return err
+}
+
 // event describes an attempt for the audit record.
 func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event {
 	e := web.Event(r, kind, a.user.ID)
 	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{"purpose": string(a.ceremony.Purpose)}
+	if classes := a.ceremony.ActionClasses; len(classes) > 0 {
+		e.Detail["class"] = strings.Join(classes, " ")
+	}
 	if a.session != nil && a.ceremony.Purpose == idp.PurposeStepUp {
 		e.SessionID = a.session.ID
 	}

@@ -190,7 +190,7 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	if v.interaction.Local == nil {
 		if f.Client, err = l.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
 			return f, Step{}, &web.Problem{
-				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn't known here any more",
+				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn’t known here any more",
 				Text: "Whoever runs this service has removed it or switched it off.", Next: "Ask the people behind the application.", Err: err,
 			}
 		} else if err != nil {
@@ -238,7 +238,7 @@ func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o
 		}
 	case o.Error != "":
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: o.Error, Title: "That can't be done", Text: "Nothing was changed.",
+			Status: http.StatusForbidden, Code: o.Error, Title: "That can’t be done", Text: "Nothing was changed.",
 			Next: "Go to your account", NextURL: "/account",
 		}
 	}

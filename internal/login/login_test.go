@@ -72,7 +72,8 @@ func TestTheRoundTripsOfASignInAreCounted(t *testing.T) {
 	})
 	h.request.Prompt = nil
 	h.need = idp.Requirement{Fresh: true}
-	step("step-up page", 1+1+1, 2, func() { i = b.begin(); page = b.show(i) })
+	step("step-up page", 1+1+1, 3, // the grant: it may ask for consent at once
+		func() { i = b.begin(); page = b.show(i) })
 	step("step-up", 1+1, 2, func() { h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i) })
 }
 
@@ -135,8 +136,10 @@ func TestAStepUpOpensTheWindowOfItsClassAndNoOther(t *testing.T) {
 	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=") // the window is open
 	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["account"]}}
 	h.expect(b.show(b.begin()), http.StatusOK, "stepup") // for that class only
-	if kinds := h.kinds(); kinds[len(kinds)-1] != idp.EventSteppedUp {
-		t.Errorf("audit record %v", kinds)
+	events, err := h.DB.EventsOf(t.Context(), alice.ID, 1)
+	h.must(err)
+	if e := events[0]; e.Kind != idp.EventSteppedUp || e.Detail["class"] != "payments" || e.ClientID != "app" || e.PasskeyID == "" {
+		t.Errorf("audit record %+v", e)
 	}
 }
 
@@ -453,5 +456,70 @@ func TestAWindowIsOfTheClientThatAskedForIt(t *testing.T) {
 	b.get("/begin")
 	if o := h.last(); slices.Contains(o.Assurance.ActionClasses, "payments") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// Two tabs show the sign-in page; the second one to answer finds the first one's session.
+func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	one, two := b.begin(), b.begin()
+	first, second := b.show(one), b.show(two)
+	h.expect(b.confirm(first.dialog()), http.StatusOK, "/login?i="+one)
+	b.form("/login/consent", "i", one, "user", alice.ID, "answer", "allow")
+	h.expect(b.show(one), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	sid := h.last().SessionID
+	before := b.jar.Cookies(mustURL(origin))
+	h.expect(b.confirm(second.dialog()), http.StatusOK, "/login?i="+two)
+	h.expect(b.show(two), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if o := h.last(); o.SessionID != sid || o.UserID != alice.ID {
+		t.Errorf("session %s became %s", sid, o.SessionID)
+	}
+	if slices.Contains(h.kinds(), idp.EventSignedOut) {
+		t.Errorf("somebody was signed out: %v", h.kinds())
+	}
+	if after := b.jar.Cookies(mustURL(origin)); slices.EqualFunc(before, after, func(x, y *http.Cookie) bool { return x.Value == y.Value }) {
+		t.Error("the cookie of before the sign-in still opens the session")
+	}
+
+	// Somebody else, and whoever asked for another account, begin a session of their own.
+	three := b.begin()
+	b.form("/login/switch", "i", three)
+	h.expect(b.confirm(b.offered(three, "")), http.StatusOK, "/login?i="+three)
+	h.expect(b.show(three), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if h.last().SessionID == sid {
+		t.Error("the session that was not to be used goes on")
+	}
+	h.request.Prompt = []string{"select_account"}
+	four := b.begin()
+	b.form("/login/switch", "i", four)
+	b.device.Passkeys = nil
+	bob := b.enrol("bob@example.com")
+	h.expect(b.confirm(b.offered(four, "")), http.StatusOK, "/login?i="+four)
+	b.form("/login/consent", "i", four, "user", bob.ID, "answer", "allow")
+	h.expect(b.show(four), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if h.last().UserID != bob.ID {
+		t.Errorf("outcome %+v", h.last())
+	}
+	if list, err := h.Sessions.List(t.Context(), alice.ID); err != nil || len(list) != 0 {
+		t.Errorf("alice is still signed in: %v %v", list, err)
+	}
+}
+
+// A tab that was open when the session ended signs in anew.
+func TestASecondTabAfterTheSessionEndedSignsIn(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	i := b.begin()
+	page := b.show(i)
+	b.signIn()
+	sid := h.last().SessionID
+	h.must(h.Sessions.Revoke(t.Context(), alice.ID, sid))
+	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	if h.last().SessionID == sid {
+		t.Error("a session that was revoked is back")
 	}
 }

@@ -57,8 +57,8 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: "step_up_required", Title: "Confirm it's you",
-			Text: "Please confirm it's you first.", Next: "Continue", NextURL: location, Fields: map[string]string{"location": location},
+			Status: http.StatusForbidden, Code: "step_up_required", Title: "Confirm it’s you",
+			Text: "Please confirm it’s you first.", Next: "Continue", NextURL: location, Fields: map[string]string{"location": location},
 		}
 	}
 	http.Redirect(w, r, location, http.StatusSeeOther)

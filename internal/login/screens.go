@@ -26,8 +26,8 @@ func screenOf(v visit, f Facts) screen {
 	return screen{I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local, Device: v.interaction.Request.Device != ""}
 }
 
-// page is the frame of a screen. A form on it may end at the client: that is where cancel and consent lead.
-func (l *Login) page(v visit, f Facts, name, title string, data any) web.Page {
+// frame is the page around a screen. A form on it may end at the client: that is where cancel and consent lead.
+func frame(v visit, f Facts, name, title string, data any) web.Page {
 	p := web.Page{Name: name, Title: title, Data: data}
 	if v.interaction.Local == nil {
 		p.Client, p.FormAction = chip(f.Client, v.interaction.Request), v.interaction.Request.RedirectURI

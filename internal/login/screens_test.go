@@ -1,6 +1,7 @@
 package login
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -96,11 +97,93 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	if !strings.Contains(page.body, "before you make a payment and change your limits.") || !strings.Contains(page.body, "1 minute") {
 		t.Errorf("not both, or not the shorter window:\n%s", page.body)
 	}
+	if !strings.Contains(page.body, `stroke-dasharray="100 100"`) { // all of the window will be left, however short it is
+		t.Errorf("the ring is not full:\n%s", page.body)
+	}
 	b.confirm(page.dialog())
 	b.show(i)
 	if diff := cmp.Diff([]string{"payments", "limits"}, h.last().Assurance.ActionClasses); diff != "" {
 		t.Errorf("opened (-want +got): %s", diff)
 	}
+}
+
+func TestAStepUpNeverCallsARecentSignInOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		b := h.browser()
+		b.enrol("alice@example.com")
+		b.signIn()
+		for _, age := range []time.Duration{2 * time.Second, 10 * time.Minute} {
+			time.Sleep(age)
+			limit := time.Second
+			h.need = idp.Requirement{MaxAge: &limit}
+			page := b.show(b.begin())
+			h.expect(page, http.StatusOK, "stepup")
+			if strings.Contains(page.body, "a while ago") || !strings.Contains(page.body, "because it wants a more recent sign-in.") {
+				t.Errorf("after %v:\n%s", age, page.body)
+			}
+		}
+	})
+}
+
+// Where a step-up and consent are both due, one page asks for both.
+func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	alice := b.enrol("alice@example.com")
+	h.request.Scopes = []string{"openid"}
+	b.signIn()
+	h.request.Scopes = []string{"openid", "email"}
+	h.request.Details = idp.Details{{Type: "payment", JSON: `{"amount":"10 EUR","creditor":{"name":"Acme"},"type":"payment"}`}}
+	h.need.ActionClasses = []idp.ActionClass{h.Policy.ActionClasses["payments"]}
+	finish := func(page answer, allow string) answer {
+		t.Helper()
+		d := page.dialog()
+		response, err := b.device.Get(d.Options)
+		h.must(err)
+		return b.post("/login/passkey/finish", map[string]any{"i": d.I, "ceremony": d.Ceremony, "credential": json.RawMessage(response), "allow": allow})
+	}
+	i := b.begin()
+	page := b.show(i)
+	h.expect(page, http.StatusOK, "stepup")
+	for _, want := range []string{"Pay 10 EUR to Acme</bdi>", "See your e-mail address", `data-allow="` + alice.ID + `"`, "before you make a payment", "Allow with a passkey"} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("no %q:\n%s", want, page.body)
+		}
+	}
+	h.expect(finish(page, alice.ID), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	grant, err := h.DB.Grant(t.Context(), alice.ID, "app")
+	h.must(err)
+	if !slices.Contains(grant.Scopes, "email") || !slices.Equal(h.last().Assurance.ActionClasses, []string{"payments"}) {
+		t.Errorf("grant %v, outcome %+v", grant.Scopes, h.last())
+	}
+
+	// Whose page did not ask, or asked somebody else, has allowed nothing.
+	h.need = idp.Requirement{Fresh: true}
+	for _, allow := range []string{"", "somebody"} {
+		i = b.begin()
+		h.expect(finish(b.show(i), allow), http.StatusOK, "/login?i="+i)
+		h.expect(b.show(i), http.StatusOK, "consent")
+	}
+	h.request.Details = nil
+	i = b.begin()
+	page = b.show(i)
+	if strings.Contains(page.body, "data-allow") {
+		t.Errorf("asks for what was allowed:\n%s", page.body)
+	}
+	h.expect(finish(page, alice.ID), http.StatusOK, "/login?i="+i)
+	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
+	// A sign-in never allows: its page knows nobody.
+	other := h.browser()
+	other.device = b.device
+	h.need, h.request.Prompt = idp.Requirement{}, []string{"consent"}
+	i = other.begin()
+	d := other.show(i).dialog()
+	response, err := other.device.Get(d.Options)
+	h.must(err)
+	other.post("/login/passkey/finish", map[string]any{"i": i, "ceremony": d.Ceremony, "credential": json.RawMessage(response), "allow": alice.ID})
+	h.expect(other.show(i), http.StatusOK, "consent")
 }
 
 func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {

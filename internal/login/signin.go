@@ -32,5 +32,5 @@ func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if l.SignUp && i.Request.HintedUser == "" {
 		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
 	}
-	return l.Shell.Render(w, r, l.pages, "signin", l.page(v, f, "login", "Sign in", d))
+	return l.Shell.Render(w, r, l.pages, "signin", frame(v, f, "login", "Sign in", d))
 }

@@ -16,8 +16,8 @@ type stepUp struct {
 	Why               string        // one sentence
 	Last              string        // "12 minutes"; empty: not worth saying
 	Window            time.Duration // of the action class; zero: none
-	Left              float64       // the window as a part of an hour
 	Shared            bool          // the window is open for the other applications of the house too
+	Asks              *asks         // what the person allows with it; nil: nothing
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -39,8 +39,10 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 			d.Window = class.Window
 		}
 	}
-	d.Left = d.Window.Hours()
-	p := l.page(v, f, "stepup", "Confirm it’s you", d)
+	if d.Asks, err = consentAfter(r.Context(), l.DB, v, f); err != nil {
+		return err
+	}
+	p := frame(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "stepup", p)
 }
@@ -64,8 +66,10 @@ func why(f Facts, step Step) string {
 		return asks + " before you " + strings.Join(actions, " and ") + "."
 	}
 	switch idp.Check(step.Check) {
-	case idp.CheckLive, idp.CheckMaxAge:
+	case idp.CheckLive:
 		return asks + ", because your last sign-in was a while ago."
+	case idp.CheckMaxAge: // which may be seconds ago
+		return asks + ", because it wants a more recent sign-in."
 	case idp.CheckMinimumACR, idp.CheckACR:
 		return asks + " with a passkey that offers more protection."
 	}

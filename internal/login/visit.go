@@ -91,8 +91,8 @@ func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.Expires
 // gone is what a person reads who comes back to an interaction that has ended, expired or never was.
 func gone(err error) *web.Problem {
 	return &web.Problem{
-		Status: http.StatusGone, Code: "interaction_gone", Title: "This page has done its work",
-		Text: "It was used already, or it was open for too long. Nothing was changed.",
+		Status: http.StatusGone, Code: "interaction_gone", Title: "This link has expired or was already used",
+		Text: "Its page was answered already, or was open for too long. Nothing was changed.",
 		Next: "Start again from the application you came from.", Err: err,
 	}
 }
@@ -101,7 +101,7 @@ func gone(err error) *web.Problem {
 func foreign() *web.Problem {
 	return &web.Problem{
 		Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
-		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don't use it.",
+		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don’t use it.",
 		Next: "Start again from the application you want to use.",
 	}
 }

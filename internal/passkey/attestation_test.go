@@ -159,3 +159,93 @@ func (h *house) registerNew(a *passkeytest.Authenticator) idp.Passkey {
 	h.t.Helper()
 	return h.register(h.newUser("ada"), a)
 }
+
+// Whoever cannot prove where their passkey was made is as welcome as whoever does not try.
+func TestAPasskeyWhoseAttestationCannotBeTracedIsWelcome(t *testing.T) {
+	maker := newAttestor(t)
+	old, err := passkeytest.NewAttestorUntil(maker.AAGUID, time.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(format string, members ...any) func(*string, map[string]any) {
+		return func(f *string, statement map[string]any) {
+			*f = format
+			for i := 0; i < len(members); i += 2 {
+				statement[members[i].(string)] = members[i+1]
+			}
+		}
+	}
+	spoil := func(_ *string, statement map[string]any) { statement["sig"].([]byte)[10] ^= 1 }
+	for name, c := range map[string]struct {
+		maker  *passkeytest.Attestor
+		attest func(*string, map[string]any)
+		forged bool
+	}{
+		"an unknown format":              {nil, as("of-the-future", "x", 1), false},
+		"an Android key of another root": {maker, as("android-key"), false},
+		"an Apple chain of another root": {maker, as("apple"), false},
+		"a TPM that says too little":     {nil, as("tpm", "ver", "2.0"), false},
+		"an expired certificate":         {old, nil, false},
+		"a wrong signature":              {maker, spoil, true},
+		"one by an expired certificate":  {old, spoil, true},
+		"one of an Android key":          {maker, func(f *string, s map[string]any) { *f = "android-key"; spoil(f, s) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, direct(maker.Entry()))
+			ada, a := h.newUser("ada"), passkeytest.New(origin)
+			a.Attest = c.attest
+			if c.maker != nil {
+				a.Attestor, a.AAGUID = c.maker, c.maker.AAGUID
+			}
+			cer, options, err := h.NewRegistration(t.Context(), ada, nil, browser)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := a.Create(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, err := h.FinishRegistration(t.Context(), cer.ID, browser, ada, response, time.Now())
+			if c.forged {
+				if !errors.Is(err, passkey.ErrRefused) {
+					t.Errorf("accepted: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k.HardwareBound() || !k.AttestationVerifiedAt.IsZero() {
+				t.Errorf("believed: %+v", k)
+			}
+			if again := h.CheckAttestation(k, time.Now()); again.HardwareBound() {
+				t.Error("believed later")
+			}
+		})
+	}
+}
+
+// Everything but the attestation is checked all the same.
+func TestAnUnknownAttestationIsNoWayAroundTheOtherChecks(t *testing.T) {
+	h := newHouse(t)
+	ada := h.newUser("ada")
+	for name, bend := range map[string]func(*passkeytest.ClientData){
+		"challenge": func(d *passkeytest.ClientData) { d.Challenge = base64.RawURLEncoding.EncodeToString(make([]byte, 32)) },
+		"origin":    func(d *passkeytest.ClientData) { d.Origin = "https://evil.example" },
+	} {
+		a := passkeytest.New(origin)
+		a.Attest = func(f *string, statement map[string]any) { *f, statement["x"] = "of-the-future", 1 }
+		a.Bend = bend
+		cer, options, err := h.NewRegistration(t.Context(), ada, nil, browser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := a.Create(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.FinishRegistration(t.Context(), cer.ID, browser, ada, response, time.Now()); !errors.Is(err, passkey.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -77,7 +77,7 @@ func (c *Ceremonies) FinishRegistration(
 	if err := checkCosts(parsed); err != nil {
 		return idp.Passkey{}, refusedFor(err.Error())
 	}
-	cred, err := c.webauthn.CreateCredential(party{User: u}, cer.Session, parsed)
+	cred, err := c.create(party{User: u}, cer.Session, parsed)
 	if err != nil {
 		return idp.Passkey{}, refused(err, cer.Session.Challenge)
 	}

@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/stepward/stepward/cmd/stepward/sample"
@@ -25,8 +27,34 @@ type Demo struct {
 // DemoPolicy adds the scope and the action class that the sample application's payouts need.
 func DemoPolicy(p idp.Policy) idp.Policy {
 	p.ActionClasses["payments"] = idp.ActionClass{Name: "payments", Description: "pay out money", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute}
+	if p.DetailTypes == nil {
+		p.DetailTypes = map[string]idp.DetailType{}
+	}
+	p.DetailTypes[sample.DetailPayout] = idp.DetailType{
+		Name: sample.DetailPayout, Description: "Pay out {currency} {amount} to {creditor}’s account", ActionClass: "payments", Valid: validPayout,
+	}
 	p.Scopes["payouts"] = idp.Scope{Name: "payouts", Description: "Pay out money on your behalf", ActionClass: "payments"}
 	return p
+}
+
+// validPayout is the schema of what the sample application asks to be confirmed: three texts, and nothing else.
+func validPayout(detail any) error {
+	members, _ := detail.(map[string]any)
+	if len(members) != 4 { // with the type
+		return errors.New("want currency, amount and creditor")
+	}
+	for name, pattern := range payoutMembers {
+		if text, ok := members[name].(string); !ok || !pattern.MatchString(text) {
+			return fmt.Errorf("%s is missing or malformed", name)
+		}
+	}
+	return nil
+}
+
+var payoutMembers = map[string]*regexp.Regexp{
+	"currency": regexp.MustCompile(`^[A-Z]{3}$`),
+	"amount":   regexp.MustCompile(`^[0-9]{1,9}\.[0-9]{2}$`),
+	"creditor": regexp.MustCompile(`^\S.{0,69}$`),
 }
 
 func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slog.Logger) (_ *Demo, err error) {
@@ -58,7 +86,8 @@ func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slo
 		ID: "acme-bank", Name: "Acme Bank", URI: d.AppURL, Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic,
 		RedirectURIs: []string{d.AppURL + "/callback"}, PostLogoutRedirectURIs: []string{d.AppURL + "/"},
 		GrantTypes: []string{idp.GrantAuthorizationCode}, Scopes: []string{"openid", "profile", "email", "payouts"},
-		Audience: []string{d.AppURL + "/api"}, CreatedAt: now, UpdatedAt: now,
+		DetailTypes: []string{sample.DetailPayout},
+		Audience:    []string{d.AppURL + "/api"}, CreatedAt: now, UpdatedAt: now,
 	}
 	secret := client.AddSecret(now)
 	if err := d.DB.PutClient(ctx, client); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -282,7 +283,7 @@ func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(base+"/page/get"))
 	press(t, ctx, goButton)
 	until(t, ctx, complained)
-	if got := eval[string](t, ctx, complaint); !strings.HasPrefix(got, "We don't know that passkey. (Request ") {
+	if got := eval[string](t, ctx, complaint); !strings.HasPrefix(got, "We don’t know that passkey. (Request ") {
 		t.Errorf("complaint: %s", got)
 	}
 	if got := eval[string](t, ctx, `JSON.stringify(signals)`); got != `[{"rpId":"localhost","credentialId":"AAAA"}]` {
@@ -291,6 +292,32 @@ func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
 	press(t, ctx, goButton)
 	until(t, ctx, arrived)
 	expect(t, c, "finish i1 c0 "+finishGet, "begin i1", "finish i1 c1 "+finishGet)
+}
+
+// Autofill opens at the field that has the focus. Enter there, with nothing typed, is the button.
+func TestTheFocusIsWhereAutofillOpens(t *testing.T) {
+	const focused = `document.activeElement === document.querySelector("[data-passkey-email]")`
+	ctx, base, c, setPresent := enrolled(t)
+	setPresent(false)
+	before(t, ctx, countCalls)
+	for range 2 { // also for what a client has filled in
+		do(t, ctx, chromedp.Navigate(base+"/page/signin"))
+		until(t, ctx, `calls.join() === "conditional" && `+focused)
+		do(t, ctx, chromedp.KeyEvent(kb.Enter))
+		until(t, ctx, `calls.join() === "conditional,modal"`)
+		expect(t, c)
+		press(t, ctx, stopButton)
+		until(t, ctx, `calls.join() === "conditional,modal,conditional" && document.activeElement === document.querySelector("[data-passkey-button]")`)
+		c.taken()
+		before(t, ctx, `addEventListener("readystatechange", () => { const e = document.querySelector("[data-passkey-email]"); if (e) e.defaultValue = "ada@example.org"; }, true);`)
+	}
+	before(t, ctx, `PublicKeyCredential.isConditionalMediationAvailable = async () => false; window.ready = 0;
+		addEventListener("load", () => setTimeout(() => { ready = 1; }, 100));`)
+	do(t, ctx, chromedp.Navigate(base+"/page/signin"))
+	until(t, ctx, `ready === 1`)
+	if eval[bool](t, ctx, focused) {
+		t.Error("the focus is in the field where nothing opens")
+	}
 }
 
 func TestATypedNameBeginsItsOwnCeremony(t *testing.T) {
@@ -349,7 +376,7 @@ func TestEveryFailureOfTheBrowserIsASentence(t *testing.T) {
 	base, _ := ceremonies(t)
 	ctx := browser(t)
 	for failure, want := range map[string]string{
-		"NotAllowedError": "you may have cancelled", "SecurityError": "usual address", "NotSupportedError": "screen lock", "ConstraintError": "screen lock", "WhateverError": "couldn't finish",
+		"NotAllowedError": "you may have cancelled", "SecurityError": "usual address", "NotSupportedError": "screen lock", "ConstraintError": "screen lock", "WhateverError": "couldn’t finish",
 	} {
 		do(t, ctx, chromedp.Navigate(base+"/page/get"))
 		eval[chromedp.Void](t, ctx, `navigator.credentials.get = async () => { throw new DOMException("internal text", "`+failure+`"); }; 0`)
@@ -394,6 +421,70 @@ func TestBrowsersWithoutTheJSONFormsSpeakTheSameProtocol(t *testing.T) {
 	press(t, ctx, goButton)
 	until(t, ctx, arrived)
 	expect(t, c, "finish i1 c0 "+finishNew, "finish i1 c0 "+finishGet)
+}
+
+// deaf makes calls for a passkey ignore their signal, as some password managers do. Each ends when the test says so.
+const deaf = `window.calls = []; for (const name of ["get", "create"]) { const own = navigator.credentials[name].bind(navigator.credentials);
+	navigator.credentials[name] = (o) => { calls.push(o.mediation || "modal"); const { signal, ...rest } = o;
+		return window.hear ? own(rest) : new Promise((answer, stop) => { (window.late ||= []).push({answer, stop}); }); }; }`
+
+func TestAManagerThatIgnoresTheSignalIsNotWaitedForLong(t *testing.T) {
+	ctx, base, c, _ := enrolled(t)
+	before(t, ctx, deaf)
+	for _, kind := range []string{"get", "create"} {
+		do(t, ctx, chromedp.Navigate(base+"/page/"+kind))
+		press(t, ctx, goButton)
+		until(t, ctx, `calls.length === 1`)
+		press(t, ctx, stopButton)
+		until(t, ctx, `document.querySelector("[data-passkey-status]").textContent.startsWith("Stopped") && document.querySelector("[data-passkey-cancel]").hidden`)
+		eval[chromedp.Void](t, ctx, `late[0].answer({id: "late", response: {}}); 0`) // dropped
+		c.taken()
+		if kind == "get" {
+			eval[chromedp.Void](t, ctx, `window.hear = true; 0`)
+			press(t, ctx, goButton)
+			until(t, ctx, arrived)
+			expect(t, c, "begin i1", "finish i1 c1 "+finishGet)
+		}
+	}
+	// Autofill that does not stop must not keep the button from working.
+	do(t, ctx, chromedp.Navigate(base+"/page/signin"))
+	until(t, ctx, `calls.join() === "conditional"`)
+	eval[chromedp.Void](t, ctx, `window.hear = true; 0`)
+	press(t, ctx, goButton)
+	until(t, ctx, arrived)
+	expect(t, c, "finish i1 c0 "+finishGet)
+}
+
+func TestMethodsThatThrowOrAreMissingDoNotStopACeremony(t *testing.T) {
+	const broken = `() => { throw new TypeError("not here"); }`
+	for name, script := range map[string]string{
+		"they throw": `PublicKeyCredential.prototype.toJSON = PublicKeyCredential.prototype.getClientExtensionResults = ` + broken + `;
+			AuthenticatorAttestationResponse.prototype.getTransports = ` + broken + `;
+			PublicKeyCredential.parseCreationOptionsFromJSON = PublicKeyCredential.parseRequestOptionsFromJSON = ` + broken + `;
+			PublicKeyCredential.isConditionalMediationAvailable = PublicKeyCredential.signalAllAcceptedCredentials = ` + broken + `;`,
+		"they are missing": `delete PublicKeyCredential.prototype.toJSON; delete PublicKeyCredential.prototype.getClientExtensionResults;
+			delete AuthenticatorAttestationResponse.prototype.getTransports; delete PublicKeyCredential.isConditionalMediationAvailable;`,
+		"they say nothing": `PublicKeyCredential.prototype.toJSON = () => ({}); PublicKeyCredential.prototype.getClientExtensionResults = () => undefined;
+			PublicKeyCredential.isConditionalMediationAvailable = () => undefined;`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, c := ceremonies(t)
+			ctx := browser(t)
+			authenticator(t, ctx, true)
+			before(t, ctx, script)
+			for _, kind := range []string{"create", "get", "signin"} {
+				do(t, ctx, chromedp.Navigate(base+"/page/"+kind))
+				press(t, ctx, goButton)
+				until(t, ctx, arrived)
+			}
+			posts := c.taken()
+			for i, want := range []string{"finish i1 c0 public-key [attestationObject clientDataJSON", "finish i1 c0 " + finishGet, "finish i1 c0 " + finishGet} {
+				if len(posts) != 3 || !strings.HasPrefix(posts[i], want) {
+					t.Fatalf("posts %q", posts)
+				}
+			}
+		})
+	}
 }
 
 func TestAPageFromTheCacheAsksTheServerAgain(t *testing.T) {

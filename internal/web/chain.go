@@ -102,13 +102,13 @@ func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
 			s.Fail(w, r, &Problem{
-				Status: probe.status, Code: "method_not_allowed", Title: "That can't be done here",
-				Text: "The address is right, but it doesn't take this kind of request.",
+				Status: probe.status, Code: "method_not_allowed", Title: "That can’t be done here",
+				Text: "The address is right, but it doesn’t take this kind of request.",
 			})
 			return
 		}
 		s.Fail(w, r, &Problem{
-			Status: http.StatusNotFound, Code: "not_found", Title: "There's no page here",
+			Status: http.StatusNotFound, Code: "not_found", Title: "There’s no page here",
 			Text: "The address may be mistyped, or the page has moved.",
 		})
 	})

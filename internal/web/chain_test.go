@@ -233,7 +233,7 @@ func TestWhatFailsBecomesAPlainPage(t *testing.T) {
 		{"/down", 503, "try again in a moment"},
 		{"/problem", 410, "That link is used up."},
 		{"/nowhere", 404, "no page here"},
-		{"/form", 405, "can&#39;t be done here"},
+		{"/form", 405, "can’t be done here"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			log.Reset()

@@ -18,6 +18,8 @@
 //	  <button class="secondary" data-passkey-cancel hidden>Cancel</button>
 //	</div>
 //
+// data-allow="USER" is posted along as allow: what else the person agrees to on this page.
+//
 // "signin" offers autofill at load and a dialog on the button, "get" the dialog alone, "create" registers. begin is
 // posted {i, email?} and answers {ceremony, publicKey}: when there are no data-options, after every failure, and when
 // they are older than four minutes. finish is posted {i, ceremony, credential} and answers {next}. Without data-begin

@@ -19,6 +19,7 @@ func (s *Shell) funcs() template.FuncMap {
 		"logo":     func() template.HTML { return template.HTML(logoSVG) },
 		"initials": initials,
 		"ago":      func(t time.Time) template.HTML { return ago(t, time.Now()) },
+		"exactly":  func(t time.Time) template.HTML { return exactly(t, time.Now()) },
 		"date":     date,
 		"json":     toJSON,
 	}
@@ -91,6 +92,18 @@ func ago(t, now time.Time) template.HTML {
 		text = "on " + t.UTC().Format("2 January 2006")
 	}
 	return timeElement(t, text)
+}
+
+// exactly is the minute at which something was, with how long ago that is beside it.
+func exactly(t, now time.Time) template.HTML {
+	if t.IsZero() {
+		return "never"
+	}
+	text := t.UTC().Format("2 January 2006, 15:04 UTC")
+	if now.Sub(t) >= 14*24*time.Hour { // ago would only repeat the day
+		return timeElement(t, text)
+	}
+	return timeElement(t, text) + " · " + ago(t, now)
 }
 
 func date(t time.Time) template.HTML {

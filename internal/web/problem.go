@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -32,7 +33,7 @@ type Problem struct {
 	Code    string // stable word for scripts; empty: derived from Status
 	Title   string
 	Text    string // what happened
-	Next    string // what to do about it; with NextURL, the words of the link there
+	Next    string // what to do about it, in a sentence; with NextURL, the label of the button that leads there
 	NextURL string
 	// RetryAfter goes with status 429, and is a minute if it is zero.
 	RetryAfter time.Duration
@@ -77,7 +78,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
 		return
 	}
-	p := problemOf(r, err)
+	p := curled(problemOf(r, err))
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
@@ -101,10 +102,57 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		return
 	}
-	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: p}
+	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: wayOn(r, p)}
 	if err := s.Render(w, r, s.errors, "error", page); err != nil {
 		Note(r.Context(), slog.Any("answer", err))
 	}
+}
+
+// An errorPage is the data of error.html: a problem, and one way on.
+type errorPage struct {
+	*Problem
+	Advice     string // a sentence
+	Label, URL string
+	Quiet      bool // the link is no remedy, only a way out
+}
+
+// maxLabel is how many characters a button has at most.
+const maxLabel = 40
+
+// wayOn finds the one link of an error page. Where the problem names none, a fault of ours can be tried again and
+// everything else leads to the account.
+func wayOn(r *http.Request, p *Problem) errorPage {
+	e := errorPage{Problem: p, Label: p.Next, URL: p.NextURL}
+	sentence := len(p.Next) > maxLabel || strings.HasSuffix(p.Next, ".")
+	here := r.URL.RequestURI()
+	ours := strings.HasPrefix(here, "/") && !strings.HasPrefix(here, "//") && !strings.Contains(here, `\`)
+	switch {
+	case p.NextURL != "" && sentence:
+		e.Advice, e.Label = p.Next, "Continue"
+	case p.NextURL != "":
+		e.Label = cmp.Or(p.Next, "Continue")
+	case p.Status >= 500 && ours && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		e.Advice, e.Label, e.URL = p.Next, "Try again", here
+	default:
+		e.Advice, e.Label, e.URL, e.Quiet = p.Next, "Go to your account", "/account", true
+	}
+	return e
+}
+
+// curled returns p with the apostrophes of print, whichever its author typed.
+func curled(p *Problem) *Problem {
+	curl := func(s string) string {
+		runes := []rune(s)
+		for i := 1; i < len(runes); i++ {
+			if runes[i] == '\'' && unicode.IsLetter(runes[i-1]) {
+				runes[i] = '’'
+			}
+		}
+		return string(runes)
+	}
+	q := *p
+	q.Title, q.Text, q.Next = curl(p.Title), curl(p.Text), curl(p.Next)
+	return &q
 }
 
 // problemOf is the one place that decides which words a person sees for an error.
@@ -123,12 +171,12 @@ func problemOf(r *http.Request, err error) *Problem {
 		errors.Is(err, context.Canceled) && stopping:
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Title: "One moment, please",
-			Text: "We can't reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
+			Text: "We can’t reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
 		}
 	}
 	return &Problem{
 		Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn't your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
+		Text: "It isn’t your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
 	}
 }
 

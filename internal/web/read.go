@@ -15,7 +15,7 @@ import (
 // *[Problem]: 415 for another content type, 413 above the chain's limit, 400 for everything else.
 func ReadJSON(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return &Problem{Status: http.StatusUnsupportedMediaType, Title: "That didn't work", Text: "This address takes JSON.", Err: err}
+		return &Problem{Status: http.StatusUnsupportedMediaType, Title: "That didn’t work", Text: "This address takes JSON.", Err: err}
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -44,8 +44,8 @@ func malformed(err error) error {
 		return tooLarge(big)
 	}
 	return &Problem{
-		Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn't work",
-		Text: "We couldn't read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err,
+		Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn’t work",
+		Text: "We couldn’t read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err,
 	}
 }
 

@@ -2,15 +2,71 @@ package web
 
 import (
 	"errors"
+	"html"
 	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 )
+
+func TestProblemsAreReadWithTheApostrophesOfPrint(t *testing.T) {
+	s := newShell(t, nil)
+	p := &Problem{Status: 400, Title: "That didn't work", Text: "It's the device's 'word'.", Next: "Don't."}
+	for accept, want := range map[string]string{"text/html": "It’s the device’s &#39;word’.", "application/json": "It’s the device’s 'word’. Don’t."} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", accept)
+		s.Fail(w, r, p)
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: no %q in\n%s", accept, want, w.Body)
+		}
+	}
+	if p.Title != "That didn't work" {
+		t.Error("the problem itself was changed")
+	}
+}
+
+func TestAnErrorPageHasOneWayOnWithAShortLabel(t *testing.T) {
+	s := newShell(t, nil)
+	for name, c := range map[string]struct {
+		method, at string
+		problem    *Problem
+		want       string // label and address
+	}{
+		"with a label":         {"POST", "/x", &Problem{Status: 410, Next: "Sign in", NextURL: "/in"}, "Sign in /in"},
+		"without one":          {"POST", "/x", &Problem{Status: 410, NextURL: "/in"}, "Continue /in"},
+		"with sentences":       {"POST", "/x", &Problem{Status: 410, Next: "If you have a passkey, sign in. Otherwise ask for an invitation.", NextURL: "/in"}, "Continue /in"},
+		"with one sentence":    {"POST", "/x", &Problem{Status: 410, Next: "Sign in here.", NextURL: "/in"}, "Continue /in"},
+		"with advice alone":    {"GET", "/x", &Problem{Status: 404, Next: "Ask for it."}, "Go to your account /account"},
+		"with nothing":         {"GET", "/x", &Problem{Status: 404}, "Go to your account /account"},
+		"a fault of ours":      {"GET", "/x?y=1", &Problem{Status: 503}, "Try again /x?y=1"},
+		"one on a form":        {"POST", "/x", &Problem{Status: 500}, "Go to your account /account"},
+		"one at a sly address": {"GET", "//evil.example/x", &Problem{Status: 500}, "Go to your account /account"},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(c.method, "/", nil)
+		r.URL = &url.URL{Path: c.at}
+		if path, query, ok := strings.Cut(c.at, "?"); ok {
+			r.URL = &url.URL{Path: path, RawQuery: query}
+		}
+		c.problem.Title, c.problem.Text = "Title", "Text."
+		s.Fail(w, r, c.problem)
+		_, main, _ := strings.Cut(w.Body.String(), "<main")
+		main, _, _ = strings.Cut(main, "</main>")
+		links := regexp.MustCompile(`<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>`).FindAllStringSubmatch(main, -1)
+		if len(links) != 1 || links[0][2]+" "+html.UnescapeString(links[0][1]) != c.want {
+			t.Errorf("%s: %q, want %q", name, links, c.want)
+		}
+		if advice := c.problem.Next; strings.HasSuffix(advice, ".") && !strings.Contains(main, "<p>"+advice+"</p>") {
+			t.Errorf("%s: the advice is lost\n%s", name, main)
+		}
+	}
+}
 
 func TestAPageIsWrittenWholeOrNotAtAll(t *testing.T) {
 	s := newShell(t, nil)

@@ -48,6 +48,7 @@ func newStatic(accent string) (*static, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
+		body = lean(body)
 		switch e.Name() {
 		case "app.css":
 			brand, err := accentCSS(accent)
@@ -61,6 +62,21 @@ func newStatic(accent string) (*static, error) {
 		s.add(e.Name(), body)
 	}
 	return s, nil
+}
+
+// lean drops what only we read: indents, empty lines, and lines that are a comment. The files are written so that nothing
+// else begins with those characters.
+func lean(body []byte) []byte {
+	var out bytes.Buffer
+	for line := range bytes.Lines(body) {
+		line = bytes.TrimSpace(line)
+		comment := bytes.HasPrefix(line, []byte("//")) || bytes.HasPrefix(line, []byte("/*")) && bytes.HasSuffix(line, []byte("*/"))
+		if len(line) > 0 && !comment {
+			out.Write(line)
+			out.WriteByte('\n')
+		}
+	}
+	return out.Bytes()
 }
 
 func (s *static) add(name string, body []byte) {

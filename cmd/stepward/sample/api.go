@@ -48,8 +48,29 @@ func pay(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_order"}`))
 		return
 	}
+	if !covers(claims.Raw, o) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"error":"not_what_was_confirmed"}`))
+		return
+	}
 	paid := receipt{o, claims.Subject, claims.ACR, claims.AMR, claims.AuthTime.Unix(), time.Now().Unix()}
 	_ = json.NewEncoder(w).Encode(paid)
+}
+
+// covers reports whether a token is valid for this order. A token that names payouts is valid only for those.
+func covers(claims json.RawMessage, o order) bool {
+	var named struct {
+		Details []struct{ Type, Currency, Amount, Creditor string } `json:"authorization_details"`
+	}
+	if err := json.Unmarshal(claims, &named); err != nil {
+		return false
+	}
+	for _, d := range named.Details {
+		if d.Type == DetailPayout && d.Currency == o.Currency && d.Amount == o.Amount && d.Creditor == o.To {
+			return true
+		}
+	}
+	return len(named.Details) == 0
 }
 
 // verifyAccessToken is the [stepup.Verifier] of RFC 9068 §4. It checks the type to reject ID tokens, which the same

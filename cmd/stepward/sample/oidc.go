@@ -88,6 +88,7 @@ func (a *app) authorize(w http.ResponseWriter, r *http.Request, attempt *stepup.
 	params := target.Query()
 	if attempt != nil {
 		params = attempt.Authorize(params, a.sessions.current(r).user.idToken)
+		params.Set("authorization_details", theOrder.details())
 		target.RawQuery = params.Encode()
 	}
 	next.trace = sent(p.oauth2.Endpoint.AuthURL, params, header)

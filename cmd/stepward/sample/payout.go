@@ -14,6 +14,15 @@ import (
 
 var theOrder = order{Amount: "250.00", Currency: "EUR", To: "Ada"}
 
+// details returns the order as authorization_details (RFC 9396): what the user reads when they confirm.
+func (o order) details() string {
+	text, err := json.Marshal([]map[string]string{{"type": DetailPayout, "currency": o.Currency, "amount": o.Amount, "creditor": o.To}})
+	if err != nil {
+		panic(err) // texts marshal
+	}
+	return string(text)
+}
+
 // payout handles the button: it calls the API and, if challenged, sends the user to meet the challenge.
 func (a *app) payout(w http.ResponseWriter, r *http.Request) {
 	u := a.sessions.current(r).user

@@ -31,6 +31,7 @@ const (
 	APIPath       = "/api"      // the API's identifier, and so the audience of access tokens, is BaseURL + APIPath
 	ScopePayouts  = "payouts"   // the scope whose action class has the window PayoutWindow
 	PayoutWindow  = 5 * time.Minute
+	DetailPayout  = "payout" // the type of authorization_details with currency, amount and creditor
 )
 
 // Config configures the sample: its provider, and its own address.

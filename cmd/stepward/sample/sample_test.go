@@ -51,7 +51,10 @@ func TestPayoutStepsUpOnceAndPays(t *testing.T) {
 	b.signIn()
 	hint := b.issuer.codes
 	callback := b.atIssuer(b.do("POST", "/payout"))
-	want := map[string]string{"acr_values": "phr", "max_age": "300", "scope": "openid profile email payouts"}
+	want := map[string]string{
+		"acr_values": "phr", "max_age": "300", "scope": "openid profile email payouts",
+		"authorization_details": `[{"amount":"250.00","creditor":"Ada","currency":"EUR","type":"payout"}]`,
+	}
 	for param, value := range want {
 		if got := b.issuer.asked.Get(param); got != value {
 			t.Errorf("%s = %q, want %q", param, got, value)
@@ -342,6 +345,7 @@ func TestTheAPIAcceptsOnlyItsOwnAccessTokens(t *testing.T) {
 		"bound to a key":           {b.issuer.sign("at+jwt", good(map[string]any{"cnf": map[string]string{"jkt": "x"}})), 401, "invalid_token"},
 		"no signature":             {"eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJub25lIn0.e30.", 401, "invalid_token"},
 		"no JWT":                   {"opaque", 401, "invalid_token"},
+		"for another payout":       {b.issuer.sign("at+jwt", good(map[string]any{"authorization_details": []map[string]string{{"type": "payout", "amount": "2.00", "currency": "EUR", "creditor": "Ada"}}})), 403, ""},
 		"of a sign-in":             {b.issuer.sign("at+jwt", good(map[string]any{"scope": "openid"})), 401, "insufficient_user_authentication"},
 		"too old":                  {b.issuer.sign("at+jwt", good(map[string]any{"auth_time": now - 301})), 401, "insufficient_user_authentication"},
 		"too weak":                 {b.issuer.sign("at+jwt", good(map[string]any{"acr": "pwd"})), 401, "insufficient_user_authentication"},

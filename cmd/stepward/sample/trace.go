@@ -24,6 +24,7 @@ var meanings = []fact{
 	{Name: "scope", Meaning: "what the tokens allow"},
 	{Name: "acr_values", Meaning: "how the user must prove who they are"},
 	{Name: "max_age", Meaning: "how old the proof may be, in seconds"},
+	{Name: "authorization_details", Meaning: "what exactly the user is to confirm"},
 	{Name: "id_token_hint", Value: "(the last ID token)", Meaning: "the user who is expected"},
 	{Name: "redirect_uri", Meaning: "where to return to"},
 	{Name: "state", Value: "(random)", Meaning: "ties the response to this browser"},

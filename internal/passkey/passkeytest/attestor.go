@@ -26,6 +26,11 @@ type Attestor struct {
 
 // NewAttestor creates the maker of the model with this AAGUID.
 func NewAttestor(aaguid [16]byte) (*Attestor, error) {
+	return NewAttestorUntil(aaguid, time.Now().AddDate(10, 0, 0))
+}
+
+// NewAttestorUntil founds a maker whose attestation certificate expires then.
+func NewAttestorUntil(aaguid [16]byte, expires time.Time) (*Attestor, error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -51,7 +56,7 @@ func NewAttestor(aaguid [16]byte) (*Attestor, error) {
 			Country: []string{"SE"}, Organization: []string{"Test"}, OrganizationalUnit: []string{"Authenticator Attestation"},
 			CommonName: "Test Attestation",
 		},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0), BasicConstraintsValid: true,
+		NotBefore: expires.AddDate(-20, 0, 0), NotAfter: expires, BasicConstraintsValid: true,
 		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 1, 1, 4}, Value: model}},
 	}
 	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)

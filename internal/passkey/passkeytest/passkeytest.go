@@ -64,6 +64,8 @@ type Authenticator struct {
 	// SelfAttest makes packed self attestation; Attestor, if set, packed attestation with a certificate. Neither: none.
 	SelfAttest bool
 	Attestor   *Attestor
+	// Attest changes the attestation before it is sent; nil: it does not.
+	Attest func(format *string, statement map[string]any)
 	// OmitUserHandle omits the user handle from assertions, as authenticators may with allowed credentials.
 	OmitUserHandle bool
 	// Unasked are client extension outputs that were not requested.
@@ -219,6 +221,9 @@ func (a *Authenticator) Create(optionsJSON []byte) ([]byte, error) {
 		return nil, err
 	}
 	format, statement, err := a.attest(k, authData, clientData)
+	if err == nil && a.Attest != nil {
+		a.Attest(&format, statement)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -8,15 +8,15 @@
     follow: "Your browser asks for your fingerprint, face or screen lock.",
     done: "One moment…",
     stopped: "Stopped. Nothing has changed.",
-    network: "We couldn't reach this service. Check your connection and try again.",
+    network: "We couldn’t reach this service. Check your connection and try again.",
     answer: "Something went wrong here. Try again in a moment.",
-    missing: "This browser can't use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
+    missing: "This browser can’t use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
     insecure: "Passkeys need a secure address, one that begins with https.",
-    NotAllowedError: "That didn't work – you may have cancelled, or it took too long. Try again, or use another device.",
+    NotAllowedError: "That didn’t work – you may have cancelled, or it took too long. Try again, or use another device.",
     InvalidStateError: "This device already has a passkey for you. Use that one, or add a passkey on another device.",
-    SecurityError: "Your browser refused: this page isn't at its usual address. Go back and start again.",
-    NotSupportedError: "This device can't make a passkey here. Set up a screen lock on it, or use another device.",
-    other: "Your browser couldn't finish. Try again, or use another device.",
+    SecurityError: "Your browser refused: this page isn’t at its usual address. Go back and start again.",
+    NotSupportedError: "This device can’t make a passkey here. Set up a screen lock on it, or use another device.",
+    other: "Your browser couldn’t finish. Try again, or use another device.",
   };
   words.ConstraintError = words.NotSupportedError;
 
@@ -47,29 +47,42 @@
   }
 
   // What we know, for password managers that listen (L3 §5.1.10).
-  const tell = (method, details) => window.PublicKeyCredential?.[method]?.(details)?.catch(() => {});
+  const tell = async (method, details) => { try { await window.PublicKeyCredential?.[method]?.(details); } catch {} };
+
+  // Password managers put themselves in place of the browser's own objects, and leave out or break what they do not need.
+  const attempt = (f) => { try { return f(); } catch {} };
+
+  // A manager may ignore that it was told to stop: after a moment its dialog counts as stopped, and a late answer is dropped.
+  function heed(signal, call) {
+    signal.throwIfAborted();
+    return Promise.race([call(), new Promise((_, stop) => {
+      signal.addEventListener("abort", () => setTimeout(stop, 500, new DOMException("ignored", "AbortError")));
+    })]);
+  }
 
   // The JSON forms of WebAuthn L3 §5.1.8, by hand where a browser or an extension lacks them.
   const bytes = (s) => Uint8Array.from(atob(s.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   function decode(o, create) {
-    const native = PublicKeyCredential[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"];
-    if (native) return native.call(PublicKeyCredential, o);
+    const native = attempt(() => PublicKeyCredential[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"](o));
+    if (native) return native;
     const id = (c) => ({ ...c, id: bytes(c.id) });
     return { ...o, challenge: bytes(o.challenge), user: o.user && id(o.user),
       allowCredentials: o.allowCredentials?.map(id), excludeCredentials: o.excludeCredentials?.map(id) };
   }
   function encode(c) {
-    try { return c.toJSON(); } catch {}
-    const response = { transports: c.response.getTransports?.() };
+    const json = attempt(() => c.toJSON());
+    if (typeof json?.response?.clientDataJSON === "string") return json;
+    const response = { transports: attempt(() => c.response.getTransports()) };
     for (const k of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
       if (c.response[k]) response[k] = text(c.response[k]);
     }
-    return { id: c.id, rawId: text(c.rawId), type: c.type, response, clientExtensionResults: c.getClientExtensionResults() };
+    return { id: c.id, rawId: text(c.rawId), type: c.type, response, authenticatorAttachment: c.authenticatorAttachment ?? undefined,
+      clientExtensionResults: attempt(() => c.getClientExtensionResults()) ?? {} };
   }
 
   function ceremony(el) {
-    const { passkey: kind, begin, finish, interaction: i } = el.dataset;
+    const { passkey: kind, begin, finish, allow, interaction: i } = el.dataset;
     const find = (name) => el.querySelector(`[data-passkey-${name}]`);
     const button = find("button"), cancel = find("cancel"), status = find("status"), error = find("error");
     const email = document.querySelector("[data-passkey-email]");
@@ -98,18 +111,22 @@
 
     async function run({ ceremony, publicKey: o }, signal, mediation) {
       const create = kind === "create";
-      const credential = await navigator.credentials[create ? "create" : "get"](
-        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
+      const credential = await heed(signal, () => navigator.credentials[create ? "create" : "get"](
+        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) }));
       wait(true);
       status.textContent = words.done;
-      const { next } = await post(finish, { i, ceremony, credential: encode(credential) });
+      const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
       location.assign(next);
       await new Promise(() => {}); // the page is on its way out: keep the slot
     }
 
-    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them.
+    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them. It opens at the
+    // field with the focus, so that is the e-mail field, unless somebody has gone elsewhere by now.
+    let greeted;
     async function offer() {
-      if (kind !== "signin" || !await PublicKeyCredential.isConditionalMediationAvailable?.() || busy) return;
+      if (kind !== "signin" || !await attempt(() => PublicKeyCredential.isConditionalMediationAvailable())?.catch?.(() => {}) || busy) return;
+      if (!greeted && [button, document.body, null].includes(document.activeElement)) email?.focus({ preventScroll: true });
+      greeted = true;
       alone(async (signal) => {
         const o = await ready(signal).catch(() => null);
         if (o) await run(o, signal, "conditional");
@@ -150,10 +167,18 @@
     }
     button.onclick = () => modal();
     if (cancel) cancel.onclick = () => slot?.abort.abort();
-    if (kind === "signin") email?.form?.addEventListener("submit", (e) => {
-      e.preventDefault();
-      modal(email.value.trim());
-    });
+    if (kind === "signin" && email) {
+      email.form?.addEventListener("submit", (e) => {
+        e.preventDefault();
+        modal(email.value.trim());
+      });
+      // Whoever has typed nothing means the button above, which had the focus before.
+      email.addEventListener("keydown", (e) => {
+        if (e.key !== "Enter" || e.isComposing || e.defaultPrevented || email.value.trim() !== email.defaultValue) return;
+        e.preventDefault();
+        modal();
+      });
+    }
     setInterval(renew, fresh);
     document.addEventListener("visibilitychange", () => { if (stale) renew(); });
     offer();

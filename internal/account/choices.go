@@ -1,0 +1,200 @@
+package account
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A choiceGroup is a part of a list to choose from; the values of the profile that are in no list stay as they are.
+type choiceGroup struct {
+	Title   string // empty: none
+	Choices []choice
+}
+
+type choice struct{ Value, Label string }
+
+// choicesOf are what a field of the profile can be chosen from; nil: people type it.
+func choicesOf(field, value string) []choiceGroup {
+	groups := map[string][]choiceGroup{"locale": languages, "zoneinfo": zones}[field]
+	known := value == "" || slices.ContainsFunc(groups, func(g choiceGroup) bool {
+		return slices.ContainsFunc(g.Choices, func(c choice) bool { return c.Value == value })
+	})
+	if groups != nil && !known {
+		groups = append([]choiceGroup{{Choices: []choice{{value, value}}}}, groups...)
+	}
+	return groups
+}
+
+// languages call themselves what their speakers call them.
+var languages = []choiceGroup{{Choices: []choice{
+	{"id", "Bahasa Indonesia"},
+	{"bs", "Bosanski"},
+	{"ca", "Català"},
+	{"cs", "Čeština"},
+	{"cy", "Cymraeg"},
+	{"da", "Dansk"},
+	{"de", "Deutsch"},
+	{"de-AT", "Deutsch (Österreich)"},
+	{"de-CH", "Deutsch (Schweiz)"},
+	{"et", "Eesti"},
+	{"en", "English"},
+	{"en-AU", "English (Australia)"},
+	{"en-CA", "English (Canada)"},
+	{"en-IN", "English (India)"},
+	{"en-GB", "English (United Kingdom)"},
+	{"en-US", "English (United States)"},
+	{"es", "Español"},
+	{"es-419", "Español (Latinoamérica)"},
+	{"eu", "Euskara"},
+	{"fil", "Filipino"},
+	{"fr", "Français"},
+	{"fr-BE", "Français (Belgique)"},
+	{"fr-CA", "Français (Canada)"},
+	{"fr-CH", "Français (Suisse)"},
+	{"ga", "Gaeilge"},
+	{"gl", "Galego"},
+	{"hr", "Hrvatski"},
+	{"is", "Íslenska"},
+	{"it", "Italiano"},
+	{"sw", "Kiswahili"},
+	{"lv", "Latviešu"},
+	{"lb", "Lëtzebuergesch"},
+	{"lt", "Lietuvių"},
+	{"hu", "Magyar"},
+	{"ms", "Melayu"},
+	{"mt", "Malti"},
+	{"nl", "Nederlands"},
+	{"nl-BE", "Nederlands (België)"},
+	{"nb", "Norsk bokmål"},
+	{"nn", "Norsk nynorsk"},
+	{"pl", "Polski"},
+	{"pt", "Português"},
+	{"pt-BR", "Português (Brasil)"},
+	{"ro", "Română"},
+	{"sq", "Shqip"},
+	{"sk", "Slovenčina"},
+	{"sl", "Slovenščina"},
+	{"fi", "Suomi"},
+	{"sv", "Svenska"},
+	{"vi", "Tiếng Việt"},
+	{"tr", "Türkçe"},
+	{"el", "Ελληνικά"},
+	{"bg", "Български"},
+	{"mk", "Македонски"},
+	{"ru", "Русский"},
+	{"sr", "Српски"},
+	{"uk", "Українська"},
+	{"hy", "Հայերեն"},
+	{"he", "עברית"},
+	{"ur", "اردو"},
+	{"ar", "العربية"},
+	{"fa", "فارسی"},
+	{"hi", "हिन्दी"},
+	{"bn", "বাংলা"},
+	{"ta", "தமிழ்"},
+	{"te", "తెలుగు"},
+	{"th", "ไทย"},
+	{"ka", "ქართული"},
+	{"ko", "한국어"},
+	{"ja", "日本語"},
+	{"zh-Hans", "简体中文"},
+	{"zh-Hant", "繁體中文"},
+}}}
+
+var zones = []choiceGroup{
+	zonesIn("Africa", `
+		Abidjan Accra Addis_Ababa Algiers Cairo Casablanca Dakar Dar_es_Salaam Harare Johannesburg Kampala
+		Khartoum Kinshasa Lagos Luanda Maputo Nairobi Tripoli Tunis Windhoek`),
+	zonesIn("America", `
+		Anchorage Argentina/Buenos_Aires Asuncion Bogota Caracas Chicago Costa_Rica Denver Guatemala
+		Guayaquil Halifax Havana Jamaica La_Paz Lima Los_Angeles Manaus Mexico_City Montevideo New_York
+		Panama Phoenix Puerto_Rico Regina Santiago Santo_Domingo Sao_Paulo St_Johns Tijuana Toronto
+		Vancouver Winnipeg`),
+	zonesIn("Asia", `
+		Almaty Amman Baghdad Baku Bangkok Beirut Colombo Damascus Dhaka Dubai Ho_Chi_Minh Hong_Kong Irkutsk
+		Jakarta Jerusalem Kabul Karachi Kathmandu Kolkata Kuala_Lumpur Kuwait Manila Novosibirsk Qatar
+		Riyadh Seoul Shanghai Singapore Taipei Tashkent Tbilisi Tehran Tokyo Ulaanbaatar Vladivostok Yangon
+		Yekaterinburg Yerevan`),
+	zonesIn("Atlantic", "Azores Canary Cape_Verde Madeira Reykjavik"),
+	zonesIn("Australia", "Adelaide Brisbane Darwin Hobart Melbourne Perth Sydney"),
+	zonesIn("Europe", `
+		Amsterdam Athens Belgrade Berlin Bratislava Brussels Bucharest Budapest Chisinau Copenhagen Dublin
+		Helsinki Istanbul Kyiv Lisbon Ljubljana London Luxembourg Madrid Malta Minsk Moscow Oslo Paris
+		Prague Riga Rome Sarajevo Skopje Sofia Stockholm Tallinn Tirane Vienna Vilnius Warsaw Zagreb Zurich`),
+	zonesIn("Pacific", "Auckland Fiji Guam Honolulu Noumea Port_Moresby Tongatapu"),
+	{"Elsewhere", []choice{{"UTC", "UTC"}}},
+}
+
+func zonesIn(region, cities string) choiceGroup {
+	g := choiceGroup{Title: region}
+	for city := range strings.FieldsSeq(cities) {
+		_, label, found := strings.Cut(city, "/")
+		if !found {
+			label = city
+		}
+		g.Choices = append(g.Choices, choice{region + "/" + city, strings.ReplaceAll(label, "_", " ")})
+	}
+	return g
+}
+
+var months = []choice{
+	{"01", "January"},
+	{"02", "February"},
+	{"03", "March"},
+	{"04", "April"},
+	{"05", "May"},
+	{"06", "June"},
+	{"07", "July"},
+	{"08", "August"},
+	{"09", "September"},
+	{"10", "October"},
+	{"11", "November"},
+	{"12", "December"},
+}
+
+// A birthday is the claim birthdate as people fill it in; each part may be left out.
+type birthday struct{ Day, Month, Year string }
+
+// Months are to choose from.
+func (birthday) Months() []choice { return months }
+
+// birthdayOf takes the claim apart.
+func birthdayOf(claim string) (b birthday) {
+	parts := strings.Split(claim, "-")
+	if b.Year = parts[0]; b.Year == "0000" {
+		b.Year = ""
+	}
+	if len(parts) == 3 {
+		b.Month, b.Day = parts[1], strings.TrimPrefix(parts[2], "0")
+	}
+	return b
+}
+
+// postedBirthday reads the parts of a form; false if it has none of them.
+func postedBirthday(form url.Values) (birthday, bool) {
+	part := func(name string) string { return strings.TrimSpace(form.Get("birthdate_" + name)) }
+	sent := form.Has("birthdate_day") || form.Has("birthdate_month") || form.Has("birthdate_year")
+	return birthday{part("day"), part("month"), part("year")}, sent
+}
+
+// claim puts the parts together; what cannot be one is something that birthdate refuses.
+func (b birthday) claim() string {
+	switch {
+	case b == birthday{}:
+		return ""
+	case b.Day == "" && b.Month == "":
+		return b.Year
+	}
+	day, err := strconv.Atoi(b.Day)
+	if err != nil || b.Month == "" {
+		return "?"
+	}
+	year := b.Year
+	if year == "" {
+		year = "0000"
+	}
+	return fmt.Sprintf("%s-%s-%02d", year, b.Month, day)
+}
