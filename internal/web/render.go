@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-
-	"github.com/stepward/stepward/internal/idp"
 )
 
 //go:embed pages
@@ -55,7 +53,7 @@ type Chip struct {
 type ClientChip struct{ Name, LogoURL, Host, PolicyURI, TOSURI string }
 
 // Mixed reports whether the name may be meant to look like another.
-func (c ClientChip) Mixed() bool { return idp.MixesScripts(c.Name) }
+func (c ClientChip) Mixed() bool { return mixesScripts(c.Name) }
 
 // Pages are the parsed page templates of one feature.
 type Pages struct{ byName map[string]*template.Template }
