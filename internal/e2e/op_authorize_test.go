@@ -199,11 +199,11 @@ func TestOP13AGenerousMaxAgeAsksForNothing(t *testing.T) {
 	o := sharedOP(t)
 	a, p := o.client(basicOP(nil)), o.person()
 	first := a.signIn(p, "max_age", "15000")
-	again := a.granted(a.exchange(a.authorize(p, "max_age", "10000", "prompt", "none").Get("code")))
+	again := a.granted(a.exchange(a.authorize(p, "max_age", "99999999999999999999", "prompt", "none").Get("code")))
 	if again.claims["auth_time"] != first.claims["auth_time"] || again.claims["auth_time"] == nil {
 		t.Errorf("auth_time %v, first %v", again.claims["auth_time"], first.claims["auth_time"])
 	}
-	for _, wrong := range []string{"-1", "1.5", "soon", "99999999999999999999"} {
+	for _, wrong := range []string{"-1", "1.5", "soon"} {
 		refusedBack(t, o, a.authorize(p, "max_age", wrong), "invalid_request")
 	}
 }

@@ -44,7 +44,7 @@ func TestOP48WhatWasAllowedInDetailIsInTheTokenResponse(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := newOP(t, "STEPWARD_CONFIG="+file)
-	if types := o.metadata()["authorization_details_types_supported"]; !cmp.Equal(types, []any{"payment_initiation"}) {
+	if types := o.metadata()["authorization_details_types_supported"]; !cmp.Equal(types, []any{"payment_initiation", "payout"}) { // that of the file and that of the demo
 		t.Errorf("announced: %v", types)
 	}
 	a := o.client(func(c *idp.Client) {

@@ -42,6 +42,7 @@ func (c *checked) ask() error {
 	if err != nil {
 		return err
 	}
+	r.Host = "localhost:8080" // as the balancer passes it on
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("bench", benchSecret)
 	resp, err := c.kept.RoundTrip(r)
