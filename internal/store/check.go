@@ -18,17 +18,18 @@ import (
 // Check reports whether the store can be read and written, because one that can be reached may be a standby, read-only
 // or full. It returns nil, or an *idp.StoreFault that says what is wrong.
 func (db *DB) Check(ctx context.Context) error {
-	if fault := db.conn.check(ctx); fault != nil {
+	if fault := db.conn.check(ctx, "events"); fault != nil {
 		return fault
 	}
 	return nil
 }
 
 // check writes nothing: a row for each probe of each replica would be the busiest table.
-func (p *postgres) check(ctx context.Context) *idp.StoreFault {
+func (p *postgres) check(ctx context.Context, table string) *idp.StoreFault {
 	var standby, readOnly, writable bool
 	err := p.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
-		coalesce(has_table_privilege(to_regclass('events'), 'INSERT'), false)`).Scan(&standby, &readOnly, &writable)
+		coalesce(has_table_privilege(to_regclass($1), 'INSERT'), false)`, table).
+		Scan(&standby, &readOnly, &writable)
 	switch {
 	case err != nil:
 		return p.faultOf(ctx, err)
@@ -111,7 +112,7 @@ func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) e
 
 // check takes the write lock and gives it back. That a disk is full shows in the other file beside it, which is
 // written.
-func (e *embedded) check(ctx context.Context) *idp.StoreFault {
+func (e *embedded) check(ctx context.Context, _ string) *idp.StoreFault {
 	tx, err := e.writer.BeginTx(ctx, nil) // IMMEDIATE
 	if err == nil {
 		err = tx.Rollback()

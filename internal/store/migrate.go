@@ -29,7 +29,11 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.CheckSchema(ctx); !errors.Is(err, ErrOlderSchema) {
 		return err
 	}
-	if err := db.conn.migrate(ctx); err != nil {
+	files, err := fs.Sub(migrations, "migrations/"+db.Backend())
+	if err != nil {
+		return fmt.Errorf("migration files: %w", err)
+	}
+	if err := db.conn.migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return db.CheckSchema(ctx) // the one who won the race may have been newer
@@ -50,12 +54,12 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	return nil
 }
 
-func migrateUp(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
-	files, err := fs.Sub(migrations, "migrations/"+folder)
-	if err != nil {
-		return fmt.Errorf("migration files: %w", err)
-	}
-	options = append(options, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable))
+// migrateUp runs the migrations that the database does not have.
+func migrateUp(
+	ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption,
+) error {
+	options = append(options, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
+		goose.WithTableName(versionTable))
 	provider, err := goose.NewProvider(dialect, db, files, options...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)

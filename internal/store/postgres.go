@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -218,14 +219,14 @@ func (p *postgres) connectionLost(err error) bool {
 
 // migrate lets replicas that start together race: a session lock on the server picks one, the others look again every second,
 // for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
-func (p *postgres) migrate(ctx context.Context) error {
+func (p *postgres) migrate(ctx context.Context, files fs.FS) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
 	db := stdlib.OpenDB(*p.pool.Config().ConnConfig)
 	defer db.Close()
-	return p.translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, "postgres", goose.WithSessionLocker(locker)))
+	return p.translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, files, goose.WithSessionLocker(locker)))
 }
 
 func (p *postgres) ping(ctx context.Context) error { return p.translate(ctx, p.pool.Ping(ctx)) }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -169,8 +170,8 @@ func (e *embedded) translate(ctx context.Context, err error) error {
 }
 
 // migrate needs no lock of its own: the process holds the folder, and the writer is one connection.
-func (e *embedded) migrate(ctx context.Context) error {
-	return e.translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, "sqlite"))
+func (e *embedded) migrate(ctx context.Context, files fs.FS) error {
+	return e.translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, files))
 }
 
 func (e *embedded) ping(ctx context.Context) error {

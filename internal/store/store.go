@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -74,12 +75,13 @@ type conn interface {
 	run(ctx context.Context, b *batch) error
 	// translate turns a driver's error into one of ours; nil stays nil.
 	translate(ctx context.Context, err error) error
-	// migrate brings the schema up to date while no other process does.
-	migrate(ctx context.Context) error
+	// migrate runs those of the migration files that the database does not have, while no other process does.
+	migrate(ctx context.Context, files fs.FS) error
 	ping(ctx context.Context) error
 	// now is the database's clock.
 	now(ctx context.Context) (time.Time, error)
-	check(ctx context.Context) *idp.StoreFault
+	// check reports why the database cannot be read and written, or table cannot; nil if they can.
+	check(ctx context.Context, table string) *idp.StoreFault
 	close() error
 }
 
