@@ -26,6 +26,7 @@ var layers = [][]string{
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
+	{"internal/store/engine"},
 	{"internal/idp"},
 	{"internal/x509name", "internal/outage"},
 	{"pkg/stepup", "pkg/adminapi"},
@@ -46,8 +47,8 @@ var owners = map[string]string{
 	"golang.org/x/crypto/ssh":    "internal/keys",
 	"github.com/tink-crypto":     "internal/subject",
 	"github.com/go-webauthn":     "internal/passkey",
-	"github.com/jackc/pgx":       "internal/store",
-	"modernc.org/sqlite":         "internal/store internal/ephemeral",
+	"github.com/jackc/pgx":       "internal/store internal/store/engine", // store: rows
+	"modernc.org/sqlite":         "internal/store/engine internal/ephemeral",
 	"github.com/redis/go-redis":  "internal/ephemeral",
 	"github.com/wneessen":        "internal/mail",
 	"github.com/alecthomas/kong": "cmd/stepward",
