@@ -49,8 +49,9 @@ func (b *Batch) Demand(unmet error, condition string, args ...any) {
 	})
 }
 
-// Hold demands that rows match the condition, and keeps them as they are until the batch ends: on Postgres the idle update
-// waits for other writers of the row, looks at the condition again, and locks it. SQLite has one writer at a time anyway.
+// Hold demands that rows match the condition, and keeps them as they are until the batch ends: on Postgres the idle
+// update waits for other writers of the row, looks at the condition again, and locks it. SQLite has one writer at a
+// time anyway.
 func (b *Batch) Hold(unmet error, table, condition string, args ...any) {
 	b.Do("UPDATE "+table+" SET id = id WHERE "+condition, args...)
 	b.Demand(unmet, "EXISTS (SELECT 1 FROM "+table+" WHERE "+condition+")", args...)

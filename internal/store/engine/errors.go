@@ -18,8 +18,8 @@ var (
 	ErrBusy = fmt.Errorf("%w: busy", idp.ErrUnavailable)
 )
 
-// translateOther handles what is no answer of an engine. A caller who went away gets its own context's error; a deadline that
-// passed while the store was silent is the store's fault as far as anybody can tell.
+// translateOther handles what is no answer of an engine. A caller who went away gets its own context's error; a
+// deadline that passed while the store was silent is the store's fault as far as anybody can tell.
 func translateOther(ctx context.Context, err error, connectionLost bool) error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):

@@ -117,8 +117,9 @@ func (p *Postgres) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return p.pool.Query(ctx, sql, normalise(args)...)
 }
 
-// Run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch that
-// deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send again.
+// Run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch
+// that deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send
+// again.
 func (p *Postgres) Run(ctx context.Context, b *Batch) error {
 	const attempts = 3
 	var err error
@@ -199,7 +200,8 @@ func (p *Postgres) Translate(ctx context.Context, err error) error {
 }
 
 // unavailable reports the SQLSTATEs that say nothing against the statement: connection trouble (08), wrong password or
-// database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby (25006).
+// database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby
+// (25006).
 func unavailable(code string) bool {
 	for _, class := range []string{"08", "28", "3D", "53", "57P", "25006"} {
 		if strings.HasPrefix(code, class) {
@@ -220,8 +222,8 @@ func (p *Postgres) connectionLost(err error) bool {
 		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.Contains(err.Error(), "closed pool")
 }
 
-// Migrate lets replicas that start together race: a session lock on the server picks one, the others look again every second,
-// for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
+// Migrate lets replicas that start together race: a session lock on the server picks one, the others look again every
+// second, for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
 func (p *Postgres) Migrate(ctx context.Context, files fs.FS) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {

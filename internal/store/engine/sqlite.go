@@ -21,8 +21,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// SQLite is a Conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder, because
-// a second process would neither see this one's cache nor wait its turn.
+// SQLite is a Conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder,
+// because a second process would neither see this one's cache nor wait its turn.
 type SQLite struct {
 	writer, reader *sql.DB
 	lock           *os.File
@@ -67,7 +67,8 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 		return nil, fmt.Errorf("open writer: %v", err)
 	}
 	e.writer.SetMaxOpenConns(1)
-	if e.reader, err = sql.Open("sqlite", source(path, "mode=ro", "_pragma=busy_timeout(5000)", "_pragma=query_only(1)")); err != nil {
+	if e.reader, err = sql.Open("sqlite", source(path,
+		"mode=ro", "_pragma=busy_timeout(5000)", "_pragma=query_only(1)")); err != nil {
 		return nil, fmt.Errorf("open reader: %v", err)
 	}
 	e.reader.SetMaxOpenConns(4)
@@ -104,7 +105,8 @@ func (e *SQLite) Query(ctx context.Context, text string, args ...any) (pgx.Rows,
 	return &sqlRows{rows: rows}, nil
 }
 
-// Run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under it.
+// Run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under
+// it.
 func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 	tx, err := e.writer.BeginTx(ctx, nil)
 	if err != nil {
