@@ -26,6 +26,7 @@ var layers = [][]string{
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
+	{"internal/store/engine"},
 	{"internal/idp"},
 	{"internal/x509name", "internal/outage"},
 	{"pkg/stepup", "pkg/adminapi"},
@@ -42,17 +43,19 @@ var fetchers = []string{"internal/client", "internal/authorize", "internal/logou
 
 // owners are the only packages that may import these modules.
 var owners = map[string]string{
-	"github.com/zitadel/oidc":    "internal/provider",
-	"golang.org/x/crypto/ssh":    "internal/keys",
-	"github.com/tink-crypto":     "internal/subject",
-	"github.com/go-webauthn":     "internal/passkey",
-	"github.com/jackc/pgx":       "internal/store",
-	"modernc.org/sqlite":         "internal/store internal/ephemeral",
-	"github.com/redis/go-redis":  "internal/ephemeral",
-	"github.com/wneessen":        "internal/mail",
-	"github.com/alecthomas/kong": "cmd/stepward",
-	"github.com/coreos/go-oidc":  "cmd/stepward/sample",
-	"github.com/santhosh-tekuri": "internal/config",
+	"github.com/zitadel/oidc":         "internal/provider",
+	"golang.org/x/crypto/ssh":         "internal/keys",
+	"github.com/tink-crypto":          "internal/subject",
+	"github.com/go-webauthn":          "internal/passkey",
+	"github.com/jackc/pgx":            "internal/store internal/store/engine", // store: rows
+	"github.com/jackc/pgx/v5/pgxpool": "internal/store/engine",
+	"github.com/pressly/goose":        "internal/store/engine",
+	"modernc.org/sqlite":              "internal/store/engine internal/ephemeral",
+	"github.com/redis/go-redis":       "internal/ephemeral",
+	"github.com/wneessen":             "internal/mail",
+	"github.com/alecthomas/kong":      "cmd/stepward",
+	"github.com/coreos/go-oidc":       "cmd/stepward/sample",
+	"github.com/santhosh-tekuri":      "internal/config",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

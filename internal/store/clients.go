@@ -34,7 +34,7 @@ func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) erro
 }
 
 func (b *batch) put(c idp.Client) {
-	b.do(insertClient+`
+	b.Do(insertClient+`
 		ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, secrets = excluded.secrets,
 			updated_at = excluded.updated_at, registration_hash = excluded.registration_hash, used_at = excluded.used_at`,
 		clientValues(c)...)
@@ -86,8 +86,8 @@ func (db *DB) Clients(ctx context.Context) ([]idp.Client, error) {
 // RemoveClient removes a client with all grants and families; idp.ErrNotFound.
 func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("client:" + id)
-	b.hold(idp.ErrNotFound, "clients", "id = $1", id)
+	b.Exclusive("client:" + id)
+	b.Hold(idp.ErrNotFound, "clients", "id = $1", id)
 	b.removeClient(id)
 	b.events(ev)
 	defer db.clients.forget(id)
@@ -95,9 +95,9 @@ func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) erro
 }
 
 func (b *batch) removeClient(id string) {
-	b.do(`DELETE FROM clients WHERE id = $1`, id)
-	b.do(`DELETE FROM grants WHERE client_id = $1`, id)
-	b.do(`DELETE FROM families WHERE client_id = $1`, id)
-	b.do(`DELETE FROM session_clients WHERE client_id = $1`, id)
-	b.do(`DELETE FROM logout_outbox WHERE client_id = $1`, id)
+	b.Do(`DELETE FROM clients WHERE id = $1`, id)
+	b.Do(`DELETE FROM grants WHERE client_id = $1`, id)
+	b.Do(`DELETE FROM families WHERE client_id = $1`, id)
+	b.Do(`DELETE FROM session_clients WHERE client_id = $1`, id)
+	b.Do(`DELETE FROM logout_outbox WHERE client_id = $1`, id)
 }

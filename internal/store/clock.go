@@ -11,7 +11,7 @@ import (
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	err := db.ask(ctx, "read the database's clock", func(ctx context.Context) (err error) {
-		now, err = db.conn.now(ctx)
+		now, err = db.conn.Now(ctx)
 		return err
 	})
 	return now, err

@@ -19,7 +19,7 @@ const (
 // it, now or later, is read without the class. Closing twice is no error.
 func (db *DB) CloseWindow(ctx context.Context, userID, authenticationID, class string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.do(`INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at) VALUES ($1, $2, $3, $4)
+	b.Do(`INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (authentication_id, user_id) DO UPDATE SET classes = closed_windows.classes || ' ' || excluded.classes, closed_at = excluded.closed_at`, authenticationID, userID, class, ms(now))
 	b.events(ev)
 	return db.run(ctx, "close window", &b)

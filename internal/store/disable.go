@@ -12,10 +12,10 @@ import (
 // idp.ErrNotFound, also if the account is closed already.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("user:" + userID)
-	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
-	b.do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
-	b.do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
+	b.Exclusive("user:" + userID)
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.Do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
 	b.logout(`user_id = $1`, userID, now)
 	b.events(ev)
 	return db.runLogout(ctx, "disable user", &b)
@@ -24,8 +24,8 @@ func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev 
 // EnableUser opens a closed account again. What ended with it does not come back. idp.ErrNotFound, also if it is not closed.
 func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at > 0", userID)
-	b.do(`UPDATE users SET disabled_at = 0, updated_at = $2 WHERE id = $1`, userID, ms(now))
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at > 0", userID)
+	b.Do(`UPDATE users SET disabled_at = 0, updated_at = $2 WHERE id = $1`, userID, ms(now))
 	b.events(ev)
 	return db.run(ctx, "enable user", &b)
 }
@@ -34,10 +34,10 @@ func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev .
 // idp.ErrNotFound, also if it is closed already.
 func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("client:" + id)
-	b.hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at = 0", id)
-	b.do(`UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1`, id, ms(now))
-	b.do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id, ms(now))
+	b.Exclusive("client:" + id)
+	b.Hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at = 0", id)
+	b.Do(`UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1`, id, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id, ms(now))
 	b.events(ev)
 	defer db.clients.forget(id)
 	return db.run(ctx, "disable client", &b)
@@ -46,8 +46,8 @@ func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ..
 // EnableClient opens a closed client again. idp.ErrNotFound, also if it is not closed.
 func (db *DB) EnableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at > 0", id)
-	b.do(`UPDATE clients SET disabled_at = 0, updated_at = $2 WHERE id = $1`, id, ms(now))
+	b.Hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at > 0", id)
+	b.Do(`UPDATE clients SET disabled_at = 0, updated_at = $2 WHERE id = $1`, id, ms(now))
 	b.events(ev)
 	defer db.clients.forget(id)
 	return db.run(ctx, "enable client", &b)

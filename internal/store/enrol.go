@@ -21,8 +21,8 @@ func (db *DB) EnrolUser(ctx context.Context, u idp.User, k idp.Passkey, ev ...id
 // their role, while they type is not undone. idp.ErrNotFound, also for a disabled user.
 func (db *DB) UpdateProfile(ctx context.Context, userID, name string, p idp.Profile, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
-	b.do(`UPDATE users SET name = $2, profile = $3, updated_at = $4 WHERE id = $1`, userID, name, text(p), ms(now))
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.Do(`UPDATE users SET name = $2, profile = $3, updated_at = $4 WHERE id = $1`, userID, name, text(p), ms(now))
 	b.events(ev)
 	return db.run(ctx, "update profile", &b)
 }
@@ -30,8 +30,8 @@ func (db *DB) UpdateProfile(ctx context.Context, userID, name string, p idp.Prof
 // VerifyEmail notes that a user has proven to read the mail of an address; idp.ErrNotFound unless it is still theirs.
 func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "users", "id = $1 AND email = $2 AND disabled_at = 0", userID, email)
-	b.do(`UPDATE users SET email_verified = $3, updated_at = $4 WHERE id = $1 AND email = $2`, userID, email, true, ms(now))
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND email = $2 AND disabled_at = 0", userID, email)
+	b.Do(`UPDATE users SET email_verified = $3, updated_at = $4 WHERE id = $1 AND email = $2`, userID, email, true, ms(now))
 	b.events(ev)
 	return db.run(ctx, "confirm address", &b)
 }
@@ -40,24 +40,24 @@ func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Ti
 // The sessions themselves are in the ephemeral store: end them after this.
 func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("user:" + userID)
-	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
+	b.Exclusive("user:" + userID)
+	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.logout(`user_id = $1`, userID, now)
-	b.do(`DELETE FROM links WHERE user_id = $1`, userID)
-	b.do(`DELETE FROM authentications WHERE user_id = $1`, userID)
-	b.do(`DELETE FROM users WHERE id = $1`, userID)
+	b.Do(`DELETE FROM links WHERE user_id = $1`, userID)
+	b.Do(`DELETE FROM authentications WHERE user_id = $1`, userID)
+	b.Do(`DELETE FROM users WHERE id = $1`, userID)
 	b.events(ev)
 	return db.runLogout(ctx, "remove user", &b)
 }
 
 func (b *batch) insertUser(u idp.User) {
-	b.do(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
+	b.Do(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		u.ID, u.Handle, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.CreatedAt), ms(u.UpdatedAt), ms(u.DisabledAt))
 }
 
 func (b *batch) insertPasskey(k idp.Passkey) {
-	b.do(`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized, counter_regressed_at,
+	b.Do(`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized, counter_regressed_at,
 			aaguid, attestation_type, attestation_format, attestation, attestation_verified_at, key_protection,
 			transports, attachment, extensions, name, created_at, created_agent, last_used_at, last_agent)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,

@@ -19,7 +19,7 @@ func scanEvent(row pgx.CollectableRow) (e idp.Event, err error) {
 // events writes the events of a change, in its transaction.
 func (b *batch) events(events []idp.Event) {
 	for _, e := range events {
-		b.do(`INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		b.Do(`INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			e.ID, ms(e.At), string(e.Kind), e.UserID, e.ActorID, e.ClientID, e.SessionID, e.PasskeyID, e.Address, e.Agent, e.RequestID, text(e.Detail))
 	}
 }

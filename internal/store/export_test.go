@@ -4,26 +4,28 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // Record makes db report every statement before it runs it.
 func Record(db *DB, report func(sql string, args []any)) { db.conn = recording{db.conn, report} }
 
 type recording struct {
-	conn
+	engine.Conn
 	report func(sql string, args []any)
 }
 
-func (r recording) query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+func (r recording) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	r.report(sql, args)
-	return r.conn.query(ctx, sql, args...)
+	return r.Conn.Query(ctx, sql, args...)
 }
 
-func (r recording) run(ctx context.Context, b *batch) error {
-	for _, s := range b.statements {
-		r.report(s.sql, s.args)
+func (r recording) Run(ctx context.Context, b *engine.Batch) error {
+	for _, s := range b.Statements {
+		r.report(s.SQL, s.Args)
 	}
-	return r.conn.run(ctx, b)
+	return r.Conn.Run(ctx, b)
 }
 
 // Plan returns how the engine would run a statement, a line a step.
@@ -41,7 +43,7 @@ func Plan(ctx context.Context, db *DB, sql string, args []any) ([]string, error)
 // SetVersion pretends that another program has migrated the database.
 func SetVersion(ctx context.Context, db *DB, version int64) error {
 	var b batch
-	b.do("UPDATE "+versionTable+" SET version_id = $1 WHERE version_id = $2", version, schemaVersion)
+	b.Do("UPDATE "+engine.VersionTable+" SET version_id = $1 WHERE version_id = $2", version, schemaVersion)
 	return db.run(ctx, "set version", &b)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // An OpaqueToken is an access token that is looked up instead of verified. It lives no longer than its family.
@@ -85,13 +86,13 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 	var u idp.User
 	var found bool
 	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
-	b.share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID, grantName(f.UserID, f.ClientID))
-	b.demand(idp.ErrConflict, `NOT EXISTS (SELECT 1 FROM ended WHERE id = $1)`, f.ID)
-	b.demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0) AND NOT EXISTS (SELECT 1 FROM ended WHERE id = $2)
+	b.Share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID, grantName(f.UserID, f.ClientID))
+	b.Demand(idp.ErrConflict, `NOT EXISTS (SELECT 1 FROM ended WHERE id = $1)`, f.ID)
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0) AND NOT EXISTS (SELECT 1 FROM ended WHERE id = $2)
 		AND NOT EXISTS (SELECT 1 FROM authentications a JOIN ended e ON e.id = a.passkey_id WHERE a.id = $5)
 		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
 		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID)
-	b.do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
+	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Resources), text(f.Details),
@@ -104,7 +105,7 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 		b.watch(f)
 	}
 	b.events(ev)
-	b.read(into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
+	b.Read(engine.Into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
 		err = row.Scan(append([]any{&closed{&f.Assurance}}, userDest(&u)...)...)
 		return u, err
 	}), `SELECT COALESCE(w.classes, ''), `+userColumns+` FROM users u
@@ -149,11 +150,11 @@ func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextH
 	var rotated, found bool
 	var id string
 	// handle_hash <> '' is said for SQLite, which must find the condition of the index in the query.
-	b.read(into(&id, &rotated, pgx.RowTo[string]), `UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
+	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]), `UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
 		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $5
 			AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)
 		RETURNING id`, handleHash, clientID, presentedHash, nextHash, ms(now))
-	b.read(into(&h, &found, scanHeld),
+	b.Read(engine.Into(&h, &found, scanHeld),
 		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3 AND f.previous_hash = $4`, ms(now), handleHash, clientID, presentedHash)
 	if err := db.run(ctx, "rotate family", &b); err != nil {
 		return idp.Family{}, idp.User{}, err
@@ -179,7 +180,7 @@ func (db *DB) FamilyByRefresh(ctx context.Context, handleHash, presentedHash, cl
 // has moved on, nothing changes.
 func (db *DB) UndoRotation(ctx context.Context, familyID, presentedHash, nextHash string, at time.Time) error {
 	var b batch
-	b.do(`UPDATE families SET current_hash = $2, previous_hash = '', rotated_at = 0
+	b.Do(`UPDATE families SET current_hash = $2, previous_hash = '', rotated_at = 0
 		WHERE id = $1 AND previous_hash = $2 AND current_hash = $3 AND rotated_at = $4`, familyID, presentedHash, nextHash, ms(at))
 	return db.run(ctx, "undo rotation", &b)
 }
@@ -192,6 +193,6 @@ func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
 }
 
 func (b *batch) opaque(t OpaqueToken) {
-	b.do(`INSERT INTO opaque_tokens (hash, family_id, scopes, audience, details, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+	b.Do(`INSERT INTO opaque_tokens (hash, family_id, scopes, audience, details, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		t.Hash, t.FamilyID, text(t.Scopes), text(t.Audience), text(t.Details), text(t.Confirmation), ms(t.IssuedAt), ms(t.ExpiresAt))
 }

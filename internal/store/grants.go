@@ -57,12 +57,12 @@ func (db *DB) GrantsOf(ctx context.Context, userID string) ([]idp.Grant, error) 
 func (db *DB) PutGrant(ctx context.Context, g idp.Grant, ev ...idp.Event) error {
 	var b batch
 	if len(g.Scopes) > 0 {
-		b.do(`INSERT INTO grants (id, user_id, client_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
+		b.Do(`INSERT INTO grants (id, user_id, client_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (user_id, client_id) DO UPDATE SET updated_at = excluded.updated_at`,
 			idp.NewID(), g.UserID, g.ClientID, ms(g.CreatedAt), ms(g.UpdatedAt))
 	}
 	for _, scope := range g.Scopes {
-		b.do(`INSERT INTO grant_scopes (grant_id, scope) VALUES ((SELECT id FROM grants WHERE user_id = $1 AND client_id = $2), $3)
+		b.Do(`INSERT INTO grant_scopes (grant_id, scope) VALUES ((SELECT id FROM grants WHERE user_id = $1 AND client_id = $2), $3)
 			ON CONFLICT (grant_id, scope) DO NOTHING`, g.UserID, g.ClientID, scope)
 	}
 	b.events(ev)
@@ -73,11 +73,11 @@ func (db *DB) PutGrant(ctx context.Context, g idp.Grant, ev ...idp.Event) error 
 // idp.ErrNotFound if there is neither a grant nor a live family.
 func (db *DB) RemoveGrant(ctx context.Context, userID, clientID string, ev ...idp.Event) error {
 	var b batch
-	b.exclusive(grantName(userID, clientID))
-	b.demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM grants WHERE user_id = $1 AND client_id = $2)
+	b.Exclusive(grantName(userID, clientID))
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM grants WHERE user_id = $1 AND client_id = $2)
 		OR EXISTS (SELECT 1 FROM families WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0 AND expires_at > $3)`, userID, clientID, nowMS())
-	b.do(`DELETE FROM grants WHERE user_id = $1 AND client_id = $2`, userID, clientID)
-	b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0`, userID, clientID, nowMS())
+	b.Do(`DELETE FROM grants WHERE user_id = $1 AND client_id = $2`, userID, clientID)
+	b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0`, userID, clientID, nowMS())
 	b.events(ev)
 	return db.run(ctx, "remove grant", &b)
 }

@@ -21,7 +21,7 @@ func (db *DB) SigningKeys(ctx context.Context) ([]idp.SigningKey, error) {
 // first, load its keys.
 func (db *DB) AddSigningKey(ctx context.Context, k idp.SigningKey, ev ...idp.Event) error {
 	var b batch
-	b.do(`INSERT INTO signing_keys (id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at)
+	b.Do(`INSERT INTO signing_keys (id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		k.ID, k.Algorithm, string(k.State), k.Sealed, ms(k.CreatedAt), ms(k.ActiveAt), ms(k.RetiredAt), ms(k.ExpiresAt))
 	b.events(ev)
@@ -33,8 +33,8 @@ func (db *DB) AddSigningKey(ctx context.Context, k idp.SigningKey, ev ...idp.Eve
 func (db *DB) UpdateSigningKeys(ctx context.Context, keys []idp.SigningKey, ev ...idp.Event) error {
 	var b batch
 	update := func(k idp.SigningKey) {
-		b.hold(idp.ErrNotFound, "signing_keys", "id = $1", k.ID)
-		b.do(`UPDATE signing_keys SET state = $2, active_at = $3, retired_at = $4, expires_at = $5 WHERE id = $1`,
+		b.Hold(idp.ErrNotFound, "signing_keys", "id = $1", k.ID)
+		b.Do(`UPDATE signing_keys SET state = $2, active_at = $3, retired_at = $4, expires_at = $5 WHERE id = $1`,
 			k.ID, string(k.State), ms(k.ActiveAt), ms(k.RetiredAt), ms(k.ExpiresAt))
 	}
 	for _, k := range keys { // those that leave make room for those that come

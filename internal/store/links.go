@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 const linkColumns = `hash, kind, user_id, created_at, expires_at`
@@ -19,7 +20,7 @@ func scanLink(row pgx.CollectableRow) (l idp.Link, err error) {
 // PutLink stores a one-time link.
 func (db *DB) PutLink(ctx context.Context, l idp.Link, ev ...idp.Event) error {
 	var b batch
-	b.do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt), ms(l.ExpiresAt))
+	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt), ms(l.ExpiresAt))
 	b.events(ev)
 	return db.run(ctx, "store link", &b)
 }
@@ -35,7 +36,7 @@ func (db *DB) TakeLink(ctx context.Context, hash, kind string, now time.Time) (i
 	var b batch
 	var l idp.Link
 	var found bool
-	b.read(into(&l, &found, scanLink),
+	b.Read(engine.Into(&l, &found, scanLink),
 		`DELETE FROM links WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING `+linkColumns, hash, kind, ms(now))
 	err := db.run(ctx, "take link", &b)
 	if err == nil && !found {

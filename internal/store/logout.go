@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // A Logout is one client that is to hear that a session has ended (OpenID Connect Back-Channel Logout 1.0). It is in the outbox
@@ -28,17 +29,17 @@ func scanLogout(row pgx.CollectableRow) (l Logout, err error) {
 
 // watch notes that a client wants to hear of the end of a session.
 func (b *batch) watch(f idp.Family) {
-	b.do(`INSERT INTO session_clients (session_id, client_id, user_id, check_at) VALUES ($1, $2, $3, $4) ON CONFLICT (session_id, client_id) DO NOTHING`,
+	b.Do(`INSERT INTO session_clients (session_id, client_id, user_id, check_at) VALUES ($1, $2, $3, $4) ON CONFLICT (session_id, client_id) DO NOTHING`,
 		f.SessionID, f.ClientID, f.UserID, ms(f.WatchFrom))
 }
 
 // logout moves the clients of sessions into the outbox: in the transaction of what ends the sessions, so that neither happens
 // without the other. One that was noted between the two statements stays, and the next look finds its session gone.
 func (b *batch) logout(condition, key string, now time.Time) {
-	b.do(`INSERT INTO logout_outbox (session_id, client_id, user_id, created_at, next_at, attempts, last_error)
+	b.Do(`INSERT INTO logout_outbox (session_id, client_id, user_id, created_at, next_at, attempts, last_error)
 		SELECT session_id, client_id, user_id, $2, $2, 0, '' FROM session_clients WHERE `+condition+`
 		ON CONFLICT (session_id, client_id) DO UPDATE SET created_at = excluded.created_at, next_at = excluded.next_at, attempts = 0`, key, ms(now))
-	b.do(`DELETE FROM session_clients WHERE `+condition+` AND EXISTS (SELECT 1 FROM logout_outbox o
+	b.Do(`DELETE FROM session_clients WHERE `+condition+` AND EXISTS (SELECT 1 FROM logout_outbox o
 		WHERE o.session_id = session_clients.session_id AND o.client_id = session_clients.client_id)`, key)
 }
 
@@ -63,10 +64,10 @@ func (db *DB) LogoutsQueued() <-chan struct{} { return db.logouts }
 // nothing of either is no error: the events are of the session's end.
 func (db *DB) EndSession(ctx context.Context, sid string, now time.Time, ev ...idp.Event) (clientIDs []string, err error) {
 	var b batch
-	b.exclusive("session:" + sid)
+	b.Exclusive("session:" + sid)
 	b.end(sid, now)
-	b.do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
-	b.read(func(rows pgx.Rows) (err error) {
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
+	b.Read(func(rows pgx.Rows) (err error) {
 		clientIDs, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	}, `SELECT client_id FROM session_clients WHERE session_id = $1 ORDER BY client_id`, sid)
@@ -90,7 +91,7 @@ func (db *DB) WatchedSessions(ctx context.Context, now time.Time, limit int) ([]
 func (db *DB) SettleSessions(ctx context.Context, alive map[string]time.Time, gone []string, now time.Time) error {
 	var b batch
 	for sid, again := range alive {
-		b.do(`UPDATE session_clients SET check_at = $2 WHERE session_id = $1`, sid, ms(again))
+		b.Do(`UPDATE session_clients SET check_at = $2 WHERE session_id = $1`, sid, ms(again))
 	}
 	for _, sid := range gone {
 		b.logout(`session_id = $1`, sid, now)
@@ -113,7 +114,7 @@ func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, l
 	var b batch
 	var l Logout
 	var won bool
-	b.read(into(&l, &won, scanLogout), `UPDATE logout_outbox SET next_at = $3, attempts = attempts + 1
+	b.Read(engine.Into(&l, &won, scanLogout), `UPDATE logout_outbox SET next_at = $3, attempts = attempts + 1
 		WHERE client_id = $1 AND next_at <= $2 AND session_id =
 			(SELECT session_id FROM logout_outbox WHERE client_id = $1 AND next_at <= $2 ORDER BY next_at, session_id LIMIT 1)
 		RETURNING `+logoutColumns, clientID, ms(now), ms(now.Add(lease)))
@@ -128,7 +129,7 @@ func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, l
 // since the claim stays in the outbox.
 func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 	var b batch
-	b.do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $4`,
+	b.Do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $4`,
 		l.SessionID, l.ClientID, l.Attempts, ms(l.CreatedAt))
 	return db.run(ctx, "finish logout", &b)
 }
@@ -137,10 +138,10 @@ func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 // everything else that waits for it: the next attempt finds out for all of them.
 func (db *DB) PostponeLogout(ctx context.Context, l Logout, failure string, next time.Time, unreachable bool) error {
 	var b batch
-	b.do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $6`,
+	b.Do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $6`,
 		l.SessionID, l.ClientID, l.Attempts, ms(next), failure, ms(l.CreatedAt))
 	if unreachable {
-		b.do(`UPDATE logout_outbox SET next_at = $2, last_error = $3 WHERE client_id = $1 AND next_at < $2`, l.ClientID, ms(next), failure)
+		b.Do(`UPDATE logout_outbox SET next_at = $2, last_error = $3 WHERE client_id = $1 AND next_at < $2`, l.ClientID, ms(next), failure)
 	}
 	return db.run(ctx, "postpone logout", &b)
 }
@@ -155,7 +156,7 @@ func (db *DB) GiveUpLogouts(ctx context.Context, before time.Time, limit int, ev
 	}
 	var b batch
 	for _, l := range old {
-		b.do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2`, l.SessionID, l.ClientID)
+		b.Do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2`, l.SessionID, l.ClientID)
 		b.events([]idp.Event{event(l)})
 	}
 	return len(old), db.run(ctx, "give up logouts", &b)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // Mail is one message in the outbox. It is there until it is delivered or given up, and is then removed: it may carry a code.
@@ -27,7 +28,7 @@ func scanMail(row pgx.CollectableRow) (m Mail, err error) {
 // EnqueueMail puts a message into the outbox.
 func (db *DB) EnqueueMail(ctx context.Context, m Mail) error {
 	var b batch
-	b.do(`INSERT INTO mail (`+mailColumns+`, last_error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '')`,
+	b.Do(`INSERT INTO mail (`+mailColumns+`, last_error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '')`,
 		m.ID, m.To, m.Subject, m.Text, m.HTML, ms(m.CreatedAt), ms(m.NextAt), m.Attempts)
 	return db.run(ctx, "enqueue mail", &b)
 }
@@ -44,7 +45,7 @@ func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration)
 		var b batch
 		var m Mail
 		var won bool
-		b.read(into(&m, &won, scanMail), `UPDATE mail SET next_at = $3, attempts = attempts + 1 WHERE id = $1 AND next_at <= $2 RETURNING `+mailColumns,
+		b.Read(engine.Into(&m, &won, scanMail), `UPDATE mail SET next_at = $3, attempts = attempts + 1 WHERE id = $1 AND next_at <= $2 RETURNING `+mailColumns,
 			id, ms(now), ms(now.Add(lease)))
 		if err := db.run(ctx, "claim mail", &b); err != nil || won {
 			return m, err
@@ -58,9 +59,9 @@ func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration)
 func (db *DB) FinishMail(ctx context.Context, id, failure string, next time.Time) error {
 	var b batch
 	if failure == "" || next.IsZero() {
-		b.do(`DELETE FROM mail WHERE id = $1`, id)
+		b.Do(`DELETE FROM mail WHERE id = $1`, id)
 	} else {
-		b.do(`UPDATE mail SET next_at = $2, last_error = $3 WHERE id = $1`, id, ms(next), failure)
+		b.Do(`UPDATE mail SET next_at = $2, last_error = $3 WHERE id = $1`, id, ms(next), failure)
 	}
 	return db.run(ctx, "finish mail", &b)
 }

@@ -2,14 +2,14 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/pressly/goose/v3"
+
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // The two schema folders differ in the names of types only; a test compares them. There are no downward migrations: they would
@@ -21,15 +21,17 @@ var migrations embed.FS
 // schemaVersion is the newest migration of both folders; a test compares.
 const schemaVersion = 2
 
-const versionTable = "schema_version"
-
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. It refuses with
 // ErrNewerSchema, and changes nothing, if a newer program has been here.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.CheckSchema(ctx); !errors.Is(err, ErrOlderSchema) {
 		return err
 	}
-	if err := db.conn.migrate(ctx); err != nil {
+	files, err := fs.Sub(migrations, "migrations/"+db.Backend())
+	if err != nil {
+		return fmt.Errorf("migration files: %w", err)
+	}
+	if err := db.conn.Migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return db.CheckSchema(ctx) // the one who won the race may have been newer
@@ -37,7 +39,7 @@ func (db *DB) Migrate(ctx context.Context) error {
 
 // CheckSchema reports whether the schema is the one this program knows: nil, ErrOlderSchema or ErrNewerSchema.
 func (db *DB) CheckSchema(ctx context.Context) error {
-	version, err := one(ctx, db, "read schema version", pgx.RowTo[int64], "SELECT COALESCE(MAX(version_id), 0) FROM "+versionTable)
+	version, err := one(ctx, db, "read schema version", pgx.RowTo[int64], "SELECT COALESCE(MAX(version_id), 0) FROM "+engine.VersionTable)
 	switch {
 	case err != nil:
 		return err // ErrOlderSchema if there is no such table
@@ -48,18 +50,4 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 			ErrNewerSchema, version, schemaVersion)
 	}
 	return nil
-}
-
-func migrateUp(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
-	files, err := fs.Sub(migrations, "migrations/"+folder)
-	if err != nil {
-		return fmt.Errorf("migration files: %w", err)
-	}
-	options = append(options, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable))
-	provider, err := goose.NewProvider(dialect, db, files, options...)
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	_, err = provider.Up(ctx)
-	return err
 }

@@ -34,8 +34,8 @@ func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
 // 26), ErrTooManyPasskeys, idp.ErrNotFound without the user.
 func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
-	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1) < $2", k.UserID, MaxPasskeys)
+	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1) < $2", k.UserID, MaxPasskeys)
 	b.insertPasskey(k)
 	b.events(ev)
 	return db.run(ctx, "add passkey", &b)
@@ -69,8 +69,8 @@ func (db *DB) PasskeysByEmail(ctx context.Context, email string) ([]idp.Passkey,
 // RenamePasskey names one of the user's passkeys; idp.ErrNotFound.
 func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "passkeys", "id = $1 AND user_id = $2", id, userID)
-	b.do(`UPDATE passkeys SET name = $2 WHERE id = $1`, id, name)
+	b.Hold(idp.ErrNotFound, "passkeys", "id = $1 AND user_id = $2", id, userID)
+	b.Do(`UPDATE passkeys SET name = $2 WHERE id = $1`, id, name)
 	b.events(ev)
 	return db.run(ctx, "rename passkey", &b)
 }
@@ -80,14 +80,14 @@ func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...
 // its way to them.
 func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("user:" + userID)
-	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
-	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
-	b.demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
-	b.do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
+	b.Exclusive("user:" + userID)
+	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
+	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
+	b.Demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
+	b.Do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
 	if end {
 		b.end(id, time.Now())
-		b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND revoked_at = 0
+		b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND revoked_at = 0
 			AND EXISTS (SELECT 1 FROM authentications a WHERE a.id = families.authentication_id AND a.passkey_id = $2)`, userID, id, nowMS())
 	}
 	b.events(ev)
@@ -101,14 +101,14 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
 	if !k.Synced() && k.SignCount > 0 {
-		b.do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for another assertion of it
-		b.demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
+		b.Do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for another assertion of it
+		b.Demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
 			k.ID, a.UserID, int64(k.SignCount))
 	}
-	b.do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
+	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
 			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))
-	b.do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
+	b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
 		a.ID, a.UserID, k.ID, ms(a.At), string(a.Purpose), a.Interaction, text(a.ActionClasses),
@@ -121,8 +121,8 @@ func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Aut
 // stays as it is. idp.ErrNotFound.
 func (db *DB) RegressPasskey(ctx context.Context, passkeyID string, at time.Time, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "passkeys", "id = $1", passkeyID)
-	b.do(`UPDATE passkeys SET counter_regressed_at = $2 WHERE id = $1`, passkeyID, ms(at))
+	b.Hold(idp.ErrNotFound, "passkeys", "id = $1", passkeyID)
+	b.Do(`UPDATE passkeys SET counter_regressed_at = $2 WHERE id = $1`, passkeyID, ms(at))
 	b.events(ev)
 	return db.run(ctx, "note regressed counter", &b)
 }

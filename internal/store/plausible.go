@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // A sweep trusts the database's clock, and a clock can be wrong. So a sweep looks first at how much time has passed
@@ -83,7 +85,7 @@ func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *S
 	var until int64
 	var found bool
 	fresh := ms(now.Add(sweepHold))
-	b.read(into(&until, &found, pgx.RowTo[int64]), `INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
+	b.Read(engine.Into(&until, &found, pgx.RowTo[int64]), `INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
 		ON CONFLICT (name) DO UPDATE SET expires_at =
 			CASE WHEN leases.expires_at > excluded.expires_at THEN excluded.expires_at ELSE leases.expires_at END
 		RETURNING expires_at`, heldSweep(name), fresh)
@@ -97,9 +99,9 @@ func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *S
 // noteSweep notes that a sweep has run, also if the last one was noted in the future.
 func (db *DB) noteSweep(ctx context.Context, name string, now time.Time) error {
 	var b batch
-	b.do(`INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
+	b.Do(`INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
 		ON CONFLICT (name) DO UPDATE SET holder = '', expires_at = excluded.expires_at`, lastSweep(name), ms(now))
-	b.do(`DELETE FROM leases WHERE name = $1`, heldSweep(name))
+	b.Do(`DELETE FROM leases WHERE name = $1`, heldSweep(name))
 	return db.run(ctx, "note sweep", &b)
 }
 

@@ -16,7 +16,7 @@ const AnyUses = -1
 // PutRegistrationToken stores an initial access token (RFC 7591 §3) by its hash.
 func (db *DB) PutRegistrationToken(ctx context.Context, hash string, uses int, now, expires time.Time, ev ...idp.Event) error {
 	var b batch
-	b.do(`INSERT INTO registration_tokens (hash, uses_left, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, uses, ms(now), ms(expires))
+	b.Do(`INSERT INTO registration_tokens (hash, uses_left, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, uses, ms(now), ms(expires))
 	b.events(ev)
 	return db.run(ctx, "store registration token", &b)
 }
@@ -24,7 +24,7 @@ func (db *DB) PutRegistrationToken(ctx context.Context, hash string, uses int, n
 // RevokeRegistrationTokens removes all of them; that there is none is no error.
 func (db *DB) RevokeRegistrationTokens(ctx context.Context) error {
 	var b batch
-	b.do(`DELETE FROM registration_tokens`)
+	b.Do(`DELETE FROM registration_tokens`)
 	return db.run(ctx, "revoke registration tokens", &b)
 }
 
@@ -36,11 +36,11 @@ func (db *DB) RegisterClient(ctx context.Context, c idp.Client, tokenHash string
 	if tokenHash != "" {
 		const live = `hash = $1 AND expires_at > $2 AND uses_left <> 0`
 		// The idle update waits for others who count down the same row, and the demand looks at what they left.
-		b.do(`UPDATE registration_tokens SET hash = hash WHERE `+live, tokenHash, ms(now))
-		b.demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM registration_tokens WHERE `+live+`)`, tokenHash, ms(now))
-		b.do(`UPDATE registration_tokens SET uses_left = uses_left - 1 WHERE uses_left > 0 AND hash = $1`, tokenHash)
+		b.Do(`UPDATE registration_tokens SET hash = hash WHERE `+live, tokenHash, ms(now))
+		b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM registration_tokens WHERE `+live+`)`, tokenHash, ms(now))
+		b.Do(`UPDATE registration_tokens SET uses_left = uses_left - 1 WHERE uses_left > 0 AND hash = $1`, tokenHash)
 	}
-	b.do(insertClient, clientValues(c)...)
+	b.Do(insertClient, clientValues(c)...)
 	b.events(ev)
 	defer db.clients.forget(c.ID)
 	return db.run(ctx, "register client", &b)
@@ -59,8 +59,8 @@ func (db *DB) HasRegistrationToken(ctx context.Context, hash string, now time.Ti
 func (db *DB) ChangeRegistration(ctx context.Context, was, c idp.Client, hash string, ev ...idp.Event) error {
 	var b batch
 	const its = `id = $1 AND registration_hash <> '' AND registration_hash = $2`
-	b.hold(idp.ErrNotFound, "clients", its, c.ID, hash)
-	b.do(`UPDATE clients SET metadata = $3, secrets = $4, updated_at = $5, registration_hash = $6 WHERE `+its,
+	b.Hold(idp.ErrNotFound, "clients", its, c.ID, hash)
+	b.Do(`UPDATE clients SET metadata = $3, secrets = $4, updated_at = $5, registration_hash = $6 WHERE `+its,
 		c.ID, hash, text(c), text(c.Secrets), ms(c.UpdatedAt), c.RegistrationHash)
 	b.askAgain(was, c)
 	b.events(ev)
@@ -81,14 +81,14 @@ func (db *DB) PutDescribed(ctx context.Context, was, c idp.Client, ev ...idp.Eve
 // askAgain forgets what users allowed a client if it no longer looks like what they saw.
 func (b *batch) askAgain(was, is idp.Client) {
 	if !is.LooksLike(was) {
-		b.do(`DELETE FROM grants WHERE client_id = $1`, is.ID)
+		b.Do(`DELETE FROM grants WHERE client_id = $1`, is.ID)
 	}
 }
 
 // UseClient notes that a dynamic client is in use.
 func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 	var b batch
-	b.do(`UPDATE clients SET used_at = $2 WHERE id = $1 AND used_at > 0 AND used_at < $2`, id, ms(now))
+	b.Do(`UPDATE clients SET used_at = $2 WHERE id = $1 AND used_at > 0 AND used_at < $2`, id, ms(now))
 	defer db.clients.forget(id)
 	return db.run(ctx, "note use of client", &b)
 }
@@ -111,7 +111,7 @@ func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted i
 		ev := idp.NewEvent(idp.EventClientRemoved, "", now)
 		ev.ClientID, ev.Detail = id, map[string]string{"reason": "unused"}
 		var b batch
-		b.hold(errUsed, "clients", "id = $1 AND used_at <= $2", id, ms(since))
+		b.Hold(errUsed, "clients", "id = $1 AND used_at <= $2", id, ms(since))
 		b.removeClient(id)
 		b.events([]idp.Event{ev})
 		switch err := db.run(ctx, "remove unused client", &b); {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // revocable are live families of one client, or of any with ""; $1 is the client, $2 is now.
@@ -15,8 +16,8 @@ const revocable = `revoked_at = 0 AND expires_at > $2 AND ($1 = '' OR client_id 
 
 // revoke revokes the one live family that the condition finds; $3 is key.
 func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.Event) {
-	b.hold(idp.ErrNotFound, "families", revocable+" AND "+condition, clientID, ms(now), key)
-	b.do(`UPDATE families SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
+	b.Hold(idp.ErrNotFound, "families", revocable+" AND "+condition, clientID, ms(now), key)
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
 	b.events(ev)
 }
 
@@ -28,10 +29,10 @@ func (db *DB) ReuseOfFamily(ctx context.Context, handleHash string, now time.Tim
 	var b batch
 	var found bool
 	b.revoke(condition, "", handleHash, now, nil)
-	b.do(`INSERT INTO events (`+eventColumns+`)
+	b.Do(`INSERT INTO events (`+eventColumns+`)
 		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
 		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail), handleHash)
-	b.read(into(&familyID, &found, pgx.RowTo[string]), `SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
+	b.Read(engine.Into(&familyID, &found, pgx.RowTo[string]), `SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
 	err = db.run(ctx, "revoke reused family", &b)
 	return familyID, err
 }
@@ -47,8 +48,8 @@ func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now t
 // session, and returns nothing if there is none.
 func (db *DB) RevokeOffline(ctx context.Context, userID, exceptSID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.exclusive("user:" + userID)
-	b.do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND offline AND revoked_at = 0`, userID, exceptSID, ms(now))
+	b.Exclusive("user:" + userID)
+	b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND offline AND revoked_at = 0`, userID, exceptSID, ms(now))
 	b.events(ev)
 	return db.run(ctx, "revoke offline access", &b)
 }
@@ -57,7 +58,7 @@ func (db *DB) RevokeOffline(ctx context.Context, userID, exceptSID string, now t
 // never will be. found says that there was a live one; without it the events are not stored.
 func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, ev idp.Event) (found bool, err error) {
 	var b batch
-	b.exclusive("family:" + familyID)
+	b.Exclusive("family:" + familyID)
 	b.end(familyID, now)
 	if err := db.run(ctx, "spend family", &b); err != nil {
 		return false, err

@@ -1,5 +1,5 @@
 // Package store keeps what must last: users, passkeys, clients, grants, families of tokens, signing keys, links, events and the
-// mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; postgres.go and sqlite.go hold all that differs.
+// mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; package engine holds all that differs.
 //
 // One method is one transaction, and the events of a change are written inside it. A rule that must hold under
 // concurrency is a constraint, a conditional statement, or a demand of a [batch]. Errors are those of package idp and of this
@@ -19,6 +19,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/outage"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // Config says where the data lives.
@@ -41,46 +42,23 @@ var (
 	// ErrNewerSchema says that a newer version of the program has changed the database: this one must not touch it.
 	ErrNewerSchema = errors.New("the database belongs to a newer version of stepward")
 	// ErrOlderSchema says that Migrate has to run first.
-	ErrOlderSchema = errors.New("the database is not migrated")
+	ErrOlderSchema = engine.ErrOlderSchema
 	// ErrInUse says that another process holds the data folder.
-	ErrInUse = errors.New("the data folder is in use by another process")
+	ErrInUse = engine.ErrInUse
 	// ErrTooManyPasskeys says that the user has MaxPasskeys already.
 	ErrTooManyPasskeys = errors.New("too many passkeys")
 )
-
-// errBusy is an idp.ErrUnavailable of a store that answers: it gave up this statement.
-var errBusy = fmt.Errorf("%w: busy", idp.ErrUnavailable)
 
 const defaultRetention = 400 * 24 * time.Hour
 
 // DB is the durable store. It is safe for concurrent use.
 type DB struct {
-	conn       conn
+	conn       engine.Conn
 	roundTrips atomic.Int64
 	retention  time.Duration
 	clients    *clientCache
 	watch      *outage.Watch
 	logouts    chan struct{} // holds one token while something new may be in the logout outbox
-}
-
-// conn is what both engines offer, in pgx idiom. Its methods translate what their drivers say.
-type conn interface {
-	backend() string
-	// limit bounds how long one call of the methods below may take.
-	limit(ctx context.Context) (context.Context, context.CancelFunc)
-	// query runs one statement that changes nothing. Errors also come from the rows: pass them to translate.
-	query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	// run executes a batch in one transaction; on Postgres that is one round trip.
-	run(ctx context.Context, b *batch) error
-	// translate turns a driver's error into one of ours; nil stays nil.
-	translate(ctx context.Context, err error) error
-	// migrate brings the schema up to date while no other process does.
-	migrate(ctx context.Context) error
-	ping(ctx context.Context) error
-	// now is the database's clock.
-	now(ctx context.Context) (time.Time, error)
-	check(ctx context.Context) *idp.StoreFault
-	close() error
 }
 
 // Open opens the store and checks that it can be reached. It does not migrate: see [DB.Migrate].
@@ -91,9 +69,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	var err error
 	if c.URL != "" {
-		db.conn, err = openPostgres(ctx, c.URL, c.StatementTimeout)
+		db.conn, err = engine.OpenPostgres(ctx, c.URL, c.StatementTimeout)
 	} else {
-		db.conn, err = openSQLite(ctx, c.Dir, c.Shared)
+		db.conn, err = engine.OpenSQLite(ctx, c.Dir, c.Shared)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -103,11 +81,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 // Backend returns "postgres" or "sqlite".
-func (db *DB) Backend() string { return db.conn.backend() }
+func (db *DB) Backend() string { return db.conn.Backend() }
 
 // Ping reports whether the store can be reached: nil or idp.ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.ask(ctx, "ping store", db.conn.ping)
+	return db.ask(ctx, "ping store", db.conn.Ping)
 }
 
 // RoundTrips returns how often the store has been asked so far, for the tests that hold the budget. What a connection costs
@@ -115,17 +93,17 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) RoundTrips() int64 { return db.roundTrips.Load() }
 
 // Close waits for what is running and closes the store; once is enough.
-func (db *DB) Close() error { return stepErr("close store", db.conn.close()) }
+func (db *DB) Close() error { return stepErr("close store", db.conn.Close()) }
 
 // list collects the rows of a statement that changes nothing.
 func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	var values []T
 	err := db.ask(ctx, step, func(ctx context.Context) error {
-		rows, err := db.conn.query(ctx, sql, args...)
+		rows, err := db.conn.Query(ctx, sql, args...)
 		if err == nil {
 			values, err = pgx.CollectRows(rows, scan)
 		}
-		return db.conn.translate(ctx, err)
+		return db.conn.Translate(ctx, err)
 	})
 	return values, err
 }
@@ -134,31 +112,32 @@ func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T]
 func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
 	var value T
 	err := db.ask(ctx, step, func(ctx context.Context) error {
-		rows, err := db.conn.query(ctx, sql, args...)
+		rows, err := db.conn.Query(ctx, sql, args...)
 		if err == nil {
 			value, err = pgx.CollectOneRow(rows, scan)
 		}
-		return db.conn.translate(ctx, err)
+		return db.conn.Translate(ctx, err)
 	})
 	return value, err
 }
 
 // run executes a batch.
 func (db *DB) run(ctx context.Context, step string, b *batch) error {
-	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.run(ctx, b) })
+	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.Run(ctx, &b.Batch) })
 }
 
 // ask makes one round trip, bounds it, and notes whether the store answered. Its errors are translated.
 func (db *DB) ask(ctx context.Context, step string, question func(context.Context) error) error {
 	db.roundTrips.Add(1)
-	limited, cancel := db.conn.limit(ctx)
+	limited, cancel := db.conn.Limit(ctx)
 	defer cancel()
 	begin := time.Now()
 	err := question(limited)
 	switch {
 	case !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
 		db.watch.Answered(begin)
-	case ctx.Err() == nil && !errors.Is(err, errBusy): // else the caller left, which says nothing about the store
+	case ctx.Err() == nil && !errors.Is(err, engine.ErrBusy):
+		// Otherwise the caller left, which says nothing about the store, or it is only busy.
 		db.watch.Failed(begin, err)
 	}
 	return stepErr(step, err)

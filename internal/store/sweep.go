@@ -66,7 +66,7 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err erro
 		for range sweepBites {
 			var b batch
 			var bite int64
-			b.read(func(rows pgx.Rows) error {
+			b.Read(func(rows pgx.Rows) error {
 				for rows.Next() {
 					bite++
 				}

@@ -51,9 +51,9 @@ func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
 // the e-mail address is taken, idp.ErrNotFound.
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
 	var b batch
-	b.hold(idp.ErrNotFound, "users", "id = $1", u.ID)
-	b.do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`, u.ID, u.Email)
-	b.do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7, disabled_at = $8 WHERE id = $1`,
+	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
+	b.Do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`, u.ID, u.Email)
+	b.Do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7, disabled_at = $8 WHERE id = $1`,
 		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
 	b.events(ev)
 	return db.run(ctx, "update user", &b)

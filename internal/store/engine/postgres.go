@@ -1,4 +1,4 @@
-package store
+package engine
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -29,17 +30,17 @@ const minPostgres = 15
 // way to it, is taken for gone.
 const silence = time.Second
 
-// errSilent is why a context of limit ended by itself.
+// errSilent is why a context of Limit ended by itself.
 var errSilent = errors.New("no answer in time")
 
-// postgres is conn on a pgx pool.
-type postgres struct {
+// Postgres is a Conn on a pgx pool.
+type Postgres struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // of a statement; 0: none
 }
 
-// openPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
-func openPostgres(ctx context.Context, url string, timeout time.Duration) (*postgres, error) {
+// OpenPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
+func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Postgres, error) {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		return nil, errors.New("the database URL must begin with postgres://") // and is not shown: it may hold a password
 	}
@@ -72,7 +73,7 @@ func openPostgres(ctx context.Context, url string, timeout time.Duration) (*post
 	if err != nil {
 		return nil, fmt.Errorf("connect: %v", err)
 	}
-	p := &postgres{pool, timeout}
+	p := &Postgres{pool, timeout}
 	if err := p.checkServer(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -80,12 +81,12 @@ func openPostgres(ctx context.Context, url string, timeout time.Duration) (*post
 	return p, nil
 }
 
-func (p *postgres) checkServer(ctx context.Context) error {
-	ctx, cancel := p.limit(ctx)
+func (p *Postgres) checkServer(ctx context.Context) error {
+	ctx, cancel := p.Limit(ctx)
 	defer cancel()
 	c, err := p.pool.Acquire(ctx)
 	if err != nil {
-		return p.translate(ctx, err)
+		return p.Translate(ctx, err)
 	}
 	defer c.Release()
 	if err := checkPooler(ctx, p.pool, c); err != nil {
@@ -99,24 +100,27 @@ func (p *postgres) checkServer(ctx context.Context) error {
 	return nil
 }
 
-func (p *postgres) backend() string { return "postgres" }
+// Backend implements Conn.
+func (p *Postgres) Backend() string { return "postgres" }
 
-// limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone
+// Limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone
 // silent, or a way that swallows packets, would hold a request until its end.
-func (p *postgres) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+func (p *Postgres) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if p.timeout == 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, p.timeout+silence, errSilent)
 }
 
-func (p *postgres) query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+// Query implements Conn.
+func (p *Postgres) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return p.pool.Query(ctx, sql, normalise(args)...)
 }
 
-// run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch that
-// deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send again.
-func (p *postgres) run(ctx context.Context, b *batch) error {
+// Run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch
+// that deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send
+// again.
+func (p *Postgres) Run(ctx context.Context, b *Batch) error {
 	const attempts = 3
 	var err error
 	for range attempts {
@@ -127,14 +131,14 @@ func (p *postgres) run(ctx context.Context, b *batch) error {
 	return err
 }
 
-func (p *postgres) send(ctx context.Context, b *batch) error {
+func (p *Postgres) send(ctx context.Context, b *Batch) error {
 	var pipeline pgx.Batch
-	for _, s := range b.statements {
-		pipeline.Queue(s.sql, normalise(s.args)...)
+	for _, s := range b.Statements {
+		pipeline.Queue(s.SQL, normalise(s.Args)...)
 	}
 	results := p.pool.SendBatch(ctx, &pipeline)
 	var readErr error
-	for _, s := range b.statements {
+	for _, s := range b.Statements {
 		rows, err := results.Query()
 		if err == nil {
 			if s.rows != nil && readErr == nil {
@@ -145,19 +149,20 @@ func (p *postgres) send(ctx context.Context, b *batch) error {
 		}
 		if err != nil {
 			_ = results.Close() // repeats err
-			return s.failed(p.translate(ctx, err))
+			return s.failed(p.Translate(ctx, err))
 		}
 	}
 	if err := results.Close(); err != nil { // the commit
-		return p.translate(ctx, err)
+		return p.Translate(ctx, err)
 	}
-	return p.translate(ctx, readErr)
+	return p.Translate(ctx, readErr)
 }
 
 // errRetry marks a transaction that the server undid for the sake of another one.
-var errRetry = fmt.Errorf("%w: transaction undone", errBusy)
+var errRetry = fmt.Errorf("%w: transaction undone", ErrBusy)
 
-func (p *postgres) translate(ctx context.Context, err error) error {
+// Translate implements Conn.
+func (p *Postgres) Translate(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -177,7 +182,7 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
 			return errRetry
 		case pg.Code == "57014" && ctx.Err() == nil: // query_canceled: the statement timeout
-			return fmt.Errorf("%w: %v", errBusy, err)
+			return fmt.Errorf("%w: %v", ErrBusy, err)
 		case unavailable(pg.Code):
 			p.pool.Reset()
 			return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
@@ -195,7 +200,8 @@ func (p *postgres) translate(ctx context.Context, err error) error {
 }
 
 // unavailable reports the SQLSTATEs that say nothing against the statement: connection trouble (08), wrong password or
-// database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby (25006).
+// database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby
+// (25006).
 func unavailable(code string) bool {
 	for _, class := range []string{"08", "28", "3D", "53", "57P", "25006"} {
 		if strings.HasPrefix(code, class) {
@@ -205,7 +211,7 @@ func unavailable(code string) bool {
 	return false
 }
 
-func (p *postgres) connectionLost(err error) bool {
+func (p *Postgres) connectionLost(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
@@ -216,27 +222,30 @@ func (p *postgres) connectionLost(err error) bool {
 		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.Contains(err.Error(), "closed pool")
 }
 
-// migrate lets replicas that start together race: a session lock on the server picks one, the others look again every second,
-// for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
-func (p *postgres) migrate(ctx context.Context) error {
+// Migrate lets replicas that start together race: a session lock on the server picks one, the others look again every
+// second, for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
+func (p *Postgres) Migrate(ctx context.Context, files fs.FS) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
 	db := stdlib.OpenDB(*p.pool.Config().ConnConfig)
 	defer db.Close()
-	return p.translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, "postgres", goose.WithSessionLocker(locker)))
+	return p.Translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, files, goose.WithSessionLocker(locker)))
 }
 
-func (p *postgres) ping(ctx context.Context) error { return p.translate(ctx, p.pool.Ping(ctx)) }
+// Ping implements Conn.
+func (p *Postgres) Ping(ctx context.Context) error { return p.Translate(ctx, p.pool.Ping(ctx)) }
 
-func (p *postgres) now(ctx context.Context) (time.Time, error) {
+// Now implements Conn.
+func (p *Postgres) Now(ctx context.Context) (time.Time, error) {
 	var now int64
 	err := p.pool.QueryRow(ctx, "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").Scan(&now)
-	return time.UnixMilli(now).UTC(), p.translate(ctx, err)
+	return time.UnixMilli(now).UTC(), p.Translate(ctx, err)
 }
 
-func (p *postgres) close() error {
+// Close implements Conn.
+func (p *Postgres) Close() error {
 	p.pool.Close()
 	return nil
 }

@@ -1,4 +1,4 @@
-package store
+package engine
 
 import (
 	"errors"
@@ -6,14 +6,16 @@ import (
 	"syscall"
 )
 
-// lockFile opens a file that nobody else may have open; the system closes it when the process ends. ErrInUse if it is taken.
+// lockFile opens a file that nobody else may have open; the system closes it when the process ends.
+// ErrInUse if it is taken.
 func lockFile(path string) (*os.File, error) {
 	const sharingViolation syscall.Errno = 32
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err
 	}
-	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
+		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 	if errors.Is(err, sharingViolation) {
 		return nil, ErrInUse
 	}

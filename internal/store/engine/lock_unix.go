@@ -1,6 +1,6 @@
 //go:build unix
 
-package store
+package engine
 
 import (
 	"errors"
@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes an exclusive lock that the kernel drops when the process ends, however it ends. ErrInUse if it is taken.
+// lockFile takes an exclusive lock that the kernel drops when the process ends, however it ends.
+// ErrInUse if it is taken.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -1,10 +1,11 @@
-package store
+package engine
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,15 +21,17 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// embedded is conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder, because
-// a second process would neither see this one's cache nor wait its turn.
-type embedded struct {
+// SQLite is a Conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder,
+// because a second process would neither see this one's cache nor wait its turn.
+type SQLite struct {
 	writer, reader *sql.DB
 	lock           *os.File
 	closed         atomic.Bool
 }
 
-func openSQLite(ctx context.Context, dir string, shared bool) (_ *embedded, err error) {
+// OpenSQLite opens stepward.db in dir, and makes both if they are not there. Unless shared, no other process may hold
+// dir: ErrInUse.
+func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
@@ -36,7 +39,7 @@ func openSQLite(ctx context.Context, dir string, shared bool) (_ *embedded, err 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	e := &embedded{}
+	e := &SQLite{}
 	if !shared {
 		if e.lock, err = lockFile(filepath.Join(dir, "stepward.lock")); err != nil {
 			return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
@@ -44,7 +47,7 @@ func openSQLite(ctx context.Context, dir string, shared bool) (_ *embedded, err 
 	}
 	defer func() {
 		if err != nil {
-			_ = e.close()
+			_ = e.Close()
 		}
 	}()
 	path := filepath.Join(dir, "stepward.db")
@@ -64,12 +67,13 @@ func openSQLite(ctx context.Context, dir string, shared bool) (_ *embedded, err 
 		return nil, fmt.Errorf("open writer: %v", err)
 	}
 	e.writer.SetMaxOpenConns(1)
-	if e.reader, err = sql.Open("sqlite", source(path, "mode=ro", "_pragma=busy_timeout(5000)", "_pragma=query_only(1)")); err != nil {
+	if e.reader, err = sql.Open("sqlite", source(path,
+		"mode=ro", "_pragma=busy_timeout(5000)", "_pragma=query_only(1)")); err != nil {
 		return nil, fmt.Errorf("open reader: %v", err)
 	}
 	e.reader.SetMaxOpenConns(4)
 	e.reader.SetMaxIdleConns(4)
-	if err := e.ping(ctx); err != nil {
+	if err := e.Ping(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -84,14 +88,16 @@ func source(path string, options ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: strings.Join(options, "&")}).String()
 }
 
-func (e *embedded) backend() string { return "sqlite" }
+// Backend implements Conn.
+func (e *SQLite) Backend() string { return "sqlite" }
 
-// limit sets none: busy_timeout bounds the only wait.
-func (e *embedded) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+// Limit sets none: busy_timeout bounds the only wait.
+func (e *SQLite) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() {}
 }
 
-func (e *embedded) query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
+// Query implements Conn.
+func (e *SQLite) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
 	rows, err := e.reader.QueryContext(ctx, text, normalise(args)...)
 	if err != nil {
 		return nil, err
@@ -99,23 +105,24 @@ func (e *embedded) query(ctx context.Context, text string, args ...any) (pgx.Row
 	return &sqlRows{rows: rows}, nil
 }
 
-// run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under it.
-func (e *embedded) run(ctx context.Context, b *batch) error {
+// Run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under
+// it.
+func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 	tx, err := e.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return e.translate(ctx, err)
+		return e.Translate(ctx, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 	var readErr error
-	for _, s := range b.statements {
+	for _, s := range b.Statements {
 		if s.many {
 			continue
 		}
 		if s.rows == nil {
-			_, err = tx.ExecContext(ctx, s.sql, normalise(s.args)...)
+			_, err = tx.ExecContext(ctx, s.SQL, normalise(s.Args)...)
 		} else {
 			var rows *sql.Rows
-			if rows, err = tx.QueryContext(ctx, s.sql, normalise(s.args)...); err == nil {
+			if rows, err = tx.QueryContext(ctx, s.SQL, normalise(s.Args)...); err == nil {
 				adapted := &sqlRows{rows: rows}
 				if e := s.rows(adapted); readErr == nil {
 					readErr = e
@@ -125,16 +132,17 @@ func (e *embedded) run(ctx context.Context, b *batch) error {
 			}
 		}
 		if err != nil {
-			return s.failed(e.translate(ctx, err))
+			return s.failed(e.Translate(ctx, err))
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return e.translate(ctx, err)
+		return e.Translate(ctx, err)
 	}
-	return e.translate(ctx, readErr)
+	return e.Translate(ctx, readErr)
 }
 
-func (e *embedded) translate(ctx context.Context, err error) error {
+// Translate implements Conn.
+func (e *SQLite) Translate(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -161,30 +169,31 @@ func (e *embedded) translate(ctx context.Context, err error) error {
 	case lib.SQLITE_INTERRUPT:
 		return translateOther(ctx, err, true)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
-		return fmt.Errorf("%w: %v", errBusy, err)
+		return fmt.Errorf("%w: %v", ErrBusy, err)
 	case lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
 	}
 	return fmt.Errorf("sqlite: %v", err)
 }
 
-// migrate needs no lock of its own: the process holds the folder, and the writer is one connection.
-func (e *embedded) migrate(ctx context.Context) error {
-	return e.translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, "sqlite"))
+// Migrate needs no lock of its own: the process holds the folder, and the writer is one connection.
+func (e *SQLite) Migrate(ctx context.Context, files fs.FS) error {
+	return e.Translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, files))
 }
 
-func (e *embedded) ping(ctx context.Context) error {
+// Ping implements Conn.
+func (e *SQLite) Ping(ctx context.Context) error {
 	if err := e.writer.PingContext(ctx); err != nil {
-		return e.translate(ctx, err)
+		return e.Translate(ctx, err)
 	}
-	return e.translate(ctx, e.reader.PingContext(ctx))
+	return e.Translate(ctx, e.reader.PingContext(ctx))
 }
 
-// now: SQLite runs in this process, so this process's clock is its clock.
-func (e *embedded) now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
+// Now implements Conn. SQLite runs in this process, so this process's clock is its clock.
+func (e *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
-// close closes the readers first: the last connection to leave folds the WAL into the file.
-func (e *embedded) close() error {
+// Close closes the readers first: the last connection to leave folds the WAL into the file.
+func (e *SQLite) Close() error {
 	if e.closed.Swap(true) {
 		return nil
 	}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// Check writes nothing: a row for each probe of each replica would be the busiest table.
+func (p *Postgres) Check(ctx context.Context, table string) *idp.StoreFault {
+	var standby, readOnly, writable bool
+	err := p.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+		coalesce(has_table_privilege(to_regclass($1), 'INSERT'), false)`, table).
+		Scan(&standby, &readOnly, &writable)
+	switch {
+	case err != nil:
+		return p.faultOf(ctx, err)
+	case standby:
+		return &idp.StoreFault{Word: "standby", Text: "a standby of Postgres answers; " +
+			"database-url must name the primary (target_session_attrs=read-write finds it)"}
+	case readOnly:
+		return &idp.StoreFault{Word: "read_only", Text: "Postgres takes no writes (default_transaction_read_only)"}
+	case !writable:
+		return &idp.StoreFault{Word: "refused", Text: "the user of database-url may not write to the tables, " +
+			"or they are not in its search_path"}
+	}
+	return nil
+}
+
+func (p *Postgres) faultOf(ctx context.Context, err error) *idp.StoreFault {
+	fault := &idp.StoreFault{Word: "down", Text: "it does not answer", Err: p.Translate(ctx, err)}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return fault
+	}
+	switch code := pg.Code; {
+	case brokenPooler(code):
+		fault.Word, fault.Text = "pooler", poolerText
+	case strings.HasPrefix(code, "53"): // insufficient_resources
+		fault.Word, fault.Text = "full", "Postgres has no room: connections, memory or disk"
+	case strings.HasPrefix(code, "28"), strings.HasPrefix(code, "3D"):
+		fault.Word, fault.Text = "refused", "Postgres refuses the user, password or database of database-url"
+	case !unavailable(code):
+		fault.Word, fault.Text = "wrong", "Postgres answers with an error"
+	}
+	return fault
+}
+
+const poolerText = "a pooler gives each transaction another connection and loses prepared statements: " +
+	"let it pool sessions (pool_mode=session), or follow prepared statements " +
+	"(max_prepared_statements, PgBouncer 1.21 or later)"
+
+// brokenPooler reports the errors of a statement that was prepared on one connection and run on another:
+// invalid_sql_statement_name, duplicate_prepared_statement.
+func brokenPooler(code string) bool { return code == "26000" || code == "42P05" }
+
+// checkPooler refuses a pooler that loses prepared statements. It shows at the start and not at the first busy minute:
+// while a second client holds the server connection that the first was given, the first gets another one.
+func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) error {
+	const statement = "SELECT pg_backend_pid()"
+	pidOf := func(c interface {
+		QueryRow(context.Context, string, ...any) pgx.Row
+	},
+	) (pid uint32, err error) {
+		err = c.QueryRow(ctx, statement).Scan(&pid)
+		return pid, err
+	}
+	refuse := func(err error) error {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && brokenPooler(pg.Code) {
+			return errors.New(poolerText)
+		}
+		return nil // a pooler that is busy or has one connection: this proves nothing
+	}
+	before, err := pidOf(first)
+	if err != nil || before == first.Conn().PgConn().PID() {
+		return refuse(err) // Postgres itself says so when it is connected to
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	second, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig.Copy())
+	if err != nil {
+		return nil
+	}
+	defer second.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	tx, err := second.Begin(ctx)
+	if err == nil {
+		_, err = pidOf(tx)
+	}
+	if err == nil {
+		_, err = pidOf(first) // with the statement that was prepared before
+	}
+	return refuse(err)
+}
+
+// Check takes the write lock and gives it back. That a disk is full shows in the other file beside it, which is
+// written.
+func (e *SQLite) Check(ctx context.Context, _ string) *idp.StoreFault {
+	tx, err := e.writer.BeginTx(ctx, nil) // IMMEDIATE
+	if err == nil {
+		err = tx.Rollback()
+	}
+	if err == nil {
+		return nil
+	}
+	fault := &idp.StoreFault{Word: "down", Text: "it does not answer", Err: e.Translate(ctx, err)}
+	if own, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch own.Code() & 0xff {
+		case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
+			fault.Word, fault.Text = "read_only", "stepward.db cannot be written"
+		case lib.SQLITE_FULL:
+			fault.Word, fault.Text = "full", "the disk of stepward.db is full"
+		}
+	}
+	return fault
+}
