@@ -22,7 +22,7 @@ func TestAStoreThatTakesNoWritesIsFoundOutAndSaysWhy(t *testing.T) {
 			return c.ConfigSet(t.Context(), "maxmemory", "1").Err()
 		},
 		"standby": func(c *redis.Client, _ *ephemeraltest.RedisServer) error {
-			return c.SlaveOf(t.Context(), "127.0.0.1", "1").Err()
+			return c.ReplicaOf(t.Context(), "127.0.0.1", "1").Err()
 		},
 		"read_only": func(c *redis.Client, _ *ephemeraltest.RedisServer) error {
 			return c.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err()
