@@ -150,7 +150,8 @@ func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextH
 	var rotated, found bool
 	var id string
 	// handle_hash <> '' is said for SQLite, which must find the condition of the index in the query.
-	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]), `UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
+	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]),
+		`UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
 		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $5
 			AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)
 		RETURNING id`, handleHash, clientID, presentedHash, nextHash, ms(now))

@@ -16,7 +16,8 @@ import (
 func (db *DB) Lease(ctx context.Context, name, holder string, ttl time.Duration, now time.Time) (bool, error) {
 	var b batch
 	var got bool
-	b.Read(engine.Into(new(string), &got, pgx.RowTo[string]), `INSERT INTO leases (name, holder, expires_at) VALUES ($1, $2, $3)
+	b.Read(engine.Into(new(string), &got, pgx.RowTo[string]),
+		`INSERT INTO leases (name, holder, expires_at) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
 			WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 OR leases.expires_at > $5
 		RETURNING holder`, name, holder, ms(now.Add(ttl)), ms(now), ms(now.Add(2*ttl)))

@@ -45,7 +45,8 @@ func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration)
 		var b batch
 		var m Mail
 		var won bool
-		b.Read(engine.Into(&m, &won, scanMail), `UPDATE mail SET next_at = $3, attempts = attempts + 1 WHERE id = $1 AND next_at <= $2 RETURNING `+mailColumns,
+		b.Read(engine.Into(&m, &won, scanMail),
+			`UPDATE mail SET next_at = $3, attempts = attempts + 1 WHERE id = $1 AND next_at <= $2 RETURNING `+mailColumns,
 			id, ms(now), ms(now.Add(lease)))
 		if err := db.run(ctx, "claim mail", &b); err != nil || won {
 			return m, err

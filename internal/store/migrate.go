@@ -39,7 +39,8 @@ func (db *DB) Migrate(ctx context.Context) error {
 
 // CheckSchema reports whether the schema is the one this program knows: nil, ErrOlderSchema or ErrNewerSchema.
 func (db *DB) CheckSchema(ctx context.Context) error {
-	version, err := one(ctx, db, "read schema version", pgx.RowTo[int64], "SELECT COALESCE(MAX(version_id), 0) FROM "+engine.VersionTable)
+	version, err := one(ctx, db, "read schema version", pgx.RowTo[int64],
+		"SELECT COALESCE(MAX(version_id), 0) FROM "+engine.VersionTable)
 	switch {
 	case err != nil:
 		return err // ErrOlderSchema if there is no such table

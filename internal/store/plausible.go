@@ -85,7 +85,8 @@ func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *S
 	var until int64
 	var found bool
 	fresh := ms(now.Add(sweepHold))
-	b.Read(engine.Into(&until, &found, pgx.RowTo[int64]), `INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
+	b.Read(engine.Into(&until, &found, pgx.RowTo[int64]),
+		`INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
 		ON CONFLICT (name) DO UPDATE SET expires_at =
 			CASE WHEN leases.expires_at > excluded.expires_at THEN excluded.expires_at ELSE leases.expires_at END
 		RETURNING expires_at`, heldSweep(name), fresh)

@@ -32,7 +32,8 @@ func (db *DB) ReuseOfFamily(ctx context.Context, handleHash string, now time.Tim
 	b.Do(`INSERT INTO events (`+eventColumns+`)
 		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
 		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail), handleHash)
-	b.Read(engine.Into(&familyID, &found, pgx.RowTo[string]), `SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
+	b.Read(engine.Into(&familyID, &found, pgx.RowTo[string]),
+		`SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
 	err = db.run(ctx, "revoke reused family", &b)
 	return familyID, err
 }

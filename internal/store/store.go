@@ -1,9 +1,10 @@
-// Package store keeps what must last: users, passkeys, clients, grants, families of tokens, signing keys, links, events and the
-// mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; package engine holds all that differs.
+// Package store keeps what must last: users, passkeys, clients, grants, families of tokens, signing keys, links, events
+// and the mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; package engine holds all
+// that differs.
 //
 // One method is one transaction, and the events of a change are written inside it. A rule that must hold under
-// concurrency is a constraint, a conditional statement, or a demand of a [batch]. Errors are those of package idp and of this
-// package; what a driver says is kept as text for the log and goes no further.
+// concurrency is a constraint, a conditional statement, or a demand of a [batch]. Errors are those of package idp and
+// of this package; what a driver says is kept as text for the log and goes no further.
 package store
 
 import (
