@@ -52,7 +52,12 @@ func open(t *testing.T, mount func(*Server, *http.ServeMux), settings ...string)
 }
 
 func (h *house) get(client *http.Client, path string) (*http.Response, string, error) {
-	resp, err := client.Get(h.origin + path)
+	r, err := http.NewRequest(http.MethodGet, h.origin+path, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	r.Host = h.Config.Issuer.Host
+	resp, err := client.Do(r)
 	if err != nil {
 		return nil, "", err
 	}
