@@ -99,11 +99,11 @@ func (l *Login) newSignIn(ctx context.Context, v visit) (passkey.Ceremony, json.
 // newTypedSignIn does the same for an address that has an account and for one that has none: one read, one write, a list
 // of the same shape. Which passkeys an address has is thereby public, as it is wherever names are typed (WebAuthn L3 §14.6.3).
 func (l *Login) newTypedSignIn(ctx context.Context, v visit, email string) (passkey.Ceremony, json.RawMessage, error) {
-	keys, err := l.DB.PasskeysByEmail(ctx, email)
+	keys, model, err := l.DB.PasskeysByEmail(ctx, email, l.Ceremonies.Pivot(email))
 	if err != nil {
 		return passkey.Ceremony{}, nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	if decoys := l.Ceremonies.Decoys(email); len(keys) == 0 { // made either way, so that time tells nothing
+	if decoys := l.Ceremonies.Decoys(email, model); len(keys) == 0 { // made either way, so that time tells nothing
 		keys = decoys
 	}
 	return l.newAssertion(ctx, v, idp.PurposeSignIn, "", keys, nil)

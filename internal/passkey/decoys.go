@@ -3,37 +3,36 @@ package passkey
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
+	"strconv"
 
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// shapes are common combinations of ID length and transports.
-var shapes = [...]struct {
-	idLength   int
-	transports []string
-}{
-	{20, []string{"hybrid", "internal"}}, // iCloud Keychain
-	{16, []string{"hybrid", "internal"}}, // Google Password Manager, 1Password
-	{32, []string{"internal"}},           // Windows Hello
-	{48, []string{"nfc", "usb"}},         // security keys
+// usual is the list of decoys where there are no passkeys to take the shape of.
+var usual = []idp.Passkey{{CredentialID: make([]byte, 20), Transports: []string{"hybrid", "internal"}}}
+
+// Pivot returns 16 bytes that an address stands for, always the same: they pick the user whose passkeys its decoys look
+// like. The address must be normalised.
+func (c *Ceremonies) Pivot(email string) []byte { return c.derived("pivot", email, 16) }
+
+// Decoys returns made-up passkeys, always the same for one address and model, so that the response for an unknown address
+// looks like any other (WebAuthn L3 §14.6.2): as many as in model, with IDs as long and the same transports. The address
+// must be normalised.
+func (c *Ceremonies) Decoys(email string, model []idp.Passkey) []idp.Passkey {
+	if len(model) == 0 {
+		model = usual
+	}
+	decoys := make([]idp.Passkey, len(model))
+	for i, k := range model {
+		decoys[i] = idp.Passkey{CredentialID: c.derived(strconv.Itoa(i), email, len(k.CredentialID)), Transports: k.Transports}
+	}
+	return decoys
 }
 
-// Decoys returns made-up passkeys, always the same for one address, so that the response for an unknown address looks
-// like any other (WebAuthn L3 §14.6.2). The address must be normalised.
-func (c *Ceremonies) Decoys(email string) []idp.Passkey {
-	random, err := hkdf.Key(sha256.New, c.decoyKey, nil, "stepward/decoys/v1\x00"+email, 256)
+func (c *Ceremonies) derived(purpose, email string, length int) []byte {
+	key, err := hkdf.Key(sha256.New, c.decoyKey, nil, "stepward/decoys/v2\x00"+purpose+"\x00"+email, length)
 	if err != nil {
-		panic(err) // only for an absurd length
+		panic(err) // only for an absurd length; credential IDs have at most 1023 bytes
 	}
-	next := func(n int) []byte {
-		var head []byte
-		head, random = random[:n], random[n:]
-		return head
-	}
-	keys := make([]idp.Passkey, 1+next(1)[0]%2) // most people have one or two
-	for i := range keys {
-		shape := shapes[next(1)[0]%byte(len(shapes))]
-		keys[i] = idp.Passkey{CredentialID: next(shape.idLength), Transports: shape.transports}
-	}
-	return keys
+	return key
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/passkey"
 )
 
@@ -32,26 +33,30 @@ func TestAPasskeyIsNamedAfterItsProviderOrPlatform(t *testing.T) {
 func TestDecoysLookRealAndStayTheSame(t *testing.T) {
 	key := func(c *passkey.Config) { c.DecoyKey = []byte("shared by the replicas") }
 	one, replica, other := newHouse(t, key), newHouse(t, key), newHouse(t)
-	counts := map[int]bool{}
-	for _, email := range []string{"a@example.com", "b@example.com", "c@example.com", "d@example.com", "e@example.com", "f@example.com"} {
-		decoys := one.Decoys(email)
-		counts[len(decoys)] = true
-		for _, k := range decoys {
-			if len(k.CredentialID) < 16 || len(k.Transports) == 0 {
-				t.Errorf("implausible: %+v", k)
+	model := []idp.Passkey{
+		{CredentialID: make([]byte, 1023), Transports: []string{"usb"}}, {CredentialID: make([]byte, 16), Transports: []string{"hybrid", "internal"}},
+	}
+	for _, model := range [][]idp.Passkey{nil, model[:1], model} {
+		decoys := one.Decoys("a@example.com", model)
+		if len(decoys) != max(1, len(model)) {
+			t.Errorf("%d decoys for %d passkeys", len(decoys), len(model))
+		}
+		for i, k := range decoys {
+			if len(model) > 0 && (len(k.CredentialID) != len(model[i].CredentialID) || !cmp.Equal(k.Transports, model[i].Transports)) {
+				t.Errorf("not of the shape of its model: %+v", k)
 			}
 		}
-		if diff := cmp.Diff(decoys, replica.Decoys(email)); diff != "" {
+		if diff := cmp.Diff(decoys, replica.Decoys("a@example.com", model)); diff != "" {
 			t.Errorf("different on another replica: %s", diff)
 		}
-		if cmp.Equal(decoys, other.Decoys(email)) {
+		if cmp.Equal(decoys, other.Decoys("a@example.com", model)) {
 			t.Error("not derived from the key")
 		}
+		if cmp.Equal(decoys, one.Decoys("b@example.com", model)) {
+			t.Error("two unknown addresses have the same passkeys")
+		}
 	}
-	if !counts[1] || !counts[2] || len(counts) != 2 {
-		t.Errorf("numbers of passkeys: %v", counts)
-	}
-	if cmp.Equal(one.Decoys("a@example.com"), one.Decoys("b@example.com")) {
-		t.Error("two unknown addresses have the same passkeys")
+	if !cmp.Equal(one.Pivot("a@example.com"), replica.Pivot("a@example.com")) || cmp.Equal(one.Pivot("a@example.com"), other.Pivot("a@example.com")) {
+		t.Error("the pivot does not follow from the key")
 	}
 }

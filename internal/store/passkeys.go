@@ -59,11 +59,30 @@ func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, err
 	return list(ctx, db, "list passkeys", scanPasskey, `SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
 }
 
-// PasskeysByEmail returns the passkeys of the enabled user with this normalised address, oldest first, in one round trip. For
-// nobody's address the list is empty.
-func (db *DB) PasskeysByEmail(ctx context.Context, email string) ([]idp.Passkey, error) {
-	return list(ctx, db, "list passkeys by e-mail", scanPasskey,
-		`SELECT `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 ORDER BY k.created_at, k.id`, email)
+// PasskeysByEmail returns the passkeys of the enabled user with this normalised address, oldest first, and those of somebody
+// whom pivot picks at random, always the same one: the owner of the first credential ID at or after it. What a stranger is
+// shown can take its shape from those. One round trip; either list may be empty.
+func (db *DB) PasskeysByEmail(ctx context.Context, email string, pivot []byte) (theirs, model []idp.Passkey, err error) {
+	type row struct {
+		own     int64
+		passkey idp.Passkey
+	}
+	rows, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
+		err = from.Scan(append([]any{&r.own}, passkeyDest(&r.passkey)...)...)
+		return r, err
+	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0
+		UNION ALL SELECT 0 AS own, `+passkeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
+			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),
+			(SELECT p.user_id FROM passkeys p WHERE p.credential_id < $2 ORDER BY p.credential_id LIMIT 1))
+		ORDER BY created_at, id`, email, pivot)
+	for _, r := range rows {
+		if r.own == 1 {
+			theirs = append(theirs, r.passkey)
+		} else {
+			model = append(model, r.passkey)
+		}
+	}
+	return theirs, model, err
 }
 
 // RenamePasskey names one of the user's passkeys; idp.ErrNotFound.
