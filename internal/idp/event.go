@@ -22,44 +22,44 @@ type Event struct {
 	Detail map[string]string
 }
 
-// EventKind names what happened, as noun.verb.
+// EventKind names what happened, as noun.verb. docs/events.md is generated from the comments.
 type EventKind string
 
 const (
-	EventUserCreated       EventKind = "user.created"
-	EventUserInvited       EventKind = "user.invited"
-	EventUserChanged       EventKind = "user.changed"
-	EventUserDisabled      EventKind = "user.disabled"
-	EventUserRemoved       EventKind = "user.removed"
-	EventUserEnabled       EventKind = "user.enabled"
-	EventEmailVerified     EventKind = "email.verified"
-	EventPasskeyAdded      EventKind = "passkey.added"
-	EventPasskeyRenamed    EventKind = "passkey.renamed"
-	EventPasskeyRemoved    EventKind = "passkey.removed"
-	EventPasskeyRegressed  EventKind = "passkey.counter_regressed"
-	EventPasskeyRefused    EventKind = "passkey.refused"
-	EventSignedIn          EventKind = "session.signed_in"
-	EventSteppedUp         EventKind = "session.stepped_up"
-	EventSignedOut         EventKind = "session.signed_out"
-	EventWindowClosed      EventKind = "session.window_closed"
-	EventSessionRevoked    EventKind = "session.revoked"
-	EventOfflineEnded      EventKind = "access.offline_ended"
-	EventLogoutGivenUp     EventKind = "logout.given_up"
-	EventConsentGranted    EventKind = "consent.granted"
-	EventConsentRevoked    EventKind = "consent.revoked"
-	EventTokensIssued      EventKind = "tokens.issued"
-	EventTokensExchanged   EventKind = "tokens.exchanged"
-	EventTokensRevoked     EventKind = "tokens.revoked"
-	EventCodeReused        EventKind = "code.reused"
-	EventRefreshReused     EventKind = "refresh.reused"
-	EventClientAdded       EventKind = "client.added"
-	EventClientChanged     EventKind = "client.changed"
-	EventClientDisabled    EventKind = "client.disabled"
-	EventClientEnabled     EventKind = "client.enabled"
-	EventClientRemoved     EventKind = "client.removed"
-	EventClientAuthRefused EventKind = "client.auth_refused"
-	EventKeyAdded          EventKind = "key.added"
-	EventKeyRetired        EventKind = "key.retired"
+	EventUserCreated       EventKind = "user.created"              // an account was created
+	EventUserInvited       EventKind = "user.invited"              // an invitation was made for a user
+	EventUserChanged       EventKind = "user.changed"              // profile, address or role changed: detail fields
+	EventUserDisabled      EventKind = "user.disabled"             // an account was disabled
+	EventUserRemoved       EventKind = "user.removed"              // an account was removed
+	EventUserEnabled       EventKind = "user.enabled"              // a disabled account was enabled
+	EventEmailVerified     EventKind = "email.verified"            // the address of an account was confirmed
+	EventPasskeyAdded      EventKind = "passkey.added"             // a passkey was added
+	EventPasskeyRenamed    EventKind = "passkey.renamed"           // a passkey was renamed
+	EventPasskeyRemoved    EventKind = "passkey.removed"           // a passkey was removed
+	EventPasskeyRegressed  EventKind = "passkey.counter_regressed" // the signature counter of a passkey did not grow: detail accepted
+	EventPasskeyRefused    EventKind = "passkey.refused"           // an assertion was rejected: detail reason
+	EventSignedIn          EventKind = "session.signed_in"         // a person signed in
+	EventSteppedUp         EventKind = "session.stepped_up"        // a person confirmed in a session: detail class
+	EventSignedOut         EventKind = "session.signed_out"        // a session was ended by its browser
+	EventWindowClosed      EventKind = "session.window_closed"     // a user closed the window of an action class
+	EventSessionRevoked    EventKind = "session.revoked"           // a session was ended from the account page
+	EventOfflineEnded      EventKind = "access.offline_ended"      // a user ended the offline access of applications
+	EventLogoutGivenUp     EventKind = "logout.given_up"           // an application could not be told that a session ended
+	EventConsentGranted    EventKind = "consent.granted"           // a user allowed an application something
+	EventConsentRevoked    EventKind = "consent.revoked"           // a user removed the access of an application
+	EventTokensIssued      EventKind = "tokens.issued"             // an application got its first tokens of a family
+	EventTokensExchanged   EventKind = "tokens.exchanged"          // an API exchanged a token (RFC 8693)
+	EventTokensRevoked     EventKind = "tokens.revoked"            // an application revoked tokens (RFC 7009)
+	EventCodeReused        EventKind = "code.reused"               // an authorization code was used twice; its tokens ended
+	EventRefreshReused     EventKind = "refresh.reused"            // a refresh token was used twice; its tokens ended
+	EventClientAdded       EventKind = "client.added"              // a client was registered
+	EventClientChanged     EventKind = "client.changed"            // a client was changed
+	EventClientDisabled    EventKind = "client.disabled"           // a client was disabled
+	EventClientEnabled     EventKind = "client.enabled"            // a disabled client was enabled
+	EventClientRemoved     EventKind = "client.removed"            // a client was removed
+	EventClientAuthRefused EventKind = "client.auth_refused"       // client authentication failed
+	EventKeyAdded          EventKind = "key.added"                 // a signing key was made
+	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
 )
 
 // NewEvent returns an event of this kind that happens now.
