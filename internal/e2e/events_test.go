@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/events.md")
 
 func TestThePageOfEventsIsGenerated(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal/idp/event.go"), nil, parser.ParseComments)
@@ -52,7 +49,7 @@ small ` + "`detail`" + `, which never holds a secret.
 		t.Errorf("%d kinds found", kinds)
 	}
 	path := filepath.Join(root, "docs/events.md")
-	if *update {
+	if *updateTable {
 		if err := os.WriteFile(path, []byte(page.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
