@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,26 +147,29 @@ func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
 
 func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var skew time.Duration
-		c := newClocks(slog.New(slog.DiscardHandler), clock{"there", func(context.Context) (time.Time, error) { return time.Now().Add(skew), nil }})
+		var skew, runs atomic.Int64
+		var running atomic.Bool
+		c := newClocks(slog.New(slog.DiscardHandler), clock{"there", func(context.Context) (time.Time, error) {
+			return time.Now().Add(time.Duration(skew.Load())), nil
+		}})
 		ctx, cancel := context.WithCancel(t.Context())
-		runs, running := 0, false
 		go c.run(ctx)
 		go c.whileRight(ctx, func(ctx context.Context) {
-			runs, running = runs+1, true
+			runs.Add(1)
+			running.Store(true)
 			<-ctx.Done()
-			running = false
+			running.Store(false)
 		})
 		for _, step := range []struct {
 			skew    time.Duration
 			running bool
-			runs    int
+			runs    int64
 		}{{0, true, 1}, {9 * time.Second, true, 1}, {10 * time.Second, false, 1}, {-month, false, 1}, {-9 * time.Second, true, 2}, {-11 * time.Second, false, 2}, {0, true, 3}} {
-			skew = step.skew
+			skew.Store(int64(step.skew))
 			time.Sleep(skewEvery)
 			synctest.Wait()
-			if wrong, _ := c.state(); running != step.running || runs != step.runs || wrong == step.running {
-				t.Errorf("%v: running %v, %d runs, wrong %v", step.skew, running, runs, wrong)
+			if wrong, _ := c.state(); running.Load() != step.running || runs.Load() != step.runs || wrong == step.running {
+				t.Errorf("%v: running %v, %d runs, wrong %v", step.skew, running.Load(), runs.Load(), wrong)
 			}
 		}
 		cancel()
