@@ -259,8 +259,8 @@ func TestClientCertificatesNeedTheirOwnOriginAndAListenerOrProxy(t *testing.T) {
 		{"client-ca-path=cas", "mtls-origin: is missing"},
 		{"mtls-origin=https://id.example.com:443 mtls-listen=:8443", "is the issuer"},
 		{"mtls-origin=https://mtls.example.com", "mtls-listen: is missing"},
-		{"mtls-origin=http://mtls.example.com mtls-listen=:8443", "is not an https origin"},
-		{"mtls-origin=https://mtls.example.com/path mtls-listen=:8443", "is not an https origin"},
+		{"mtls-origin=http://mtls.example.com mtls-listen=:8443", "use an https origin"},
+		{"mtls-origin=https://mtls.example.com/path mtls-listen=:8443", "more than an origin"},
 		{"mtls-origin=https://mtls.example.com mtls-listen=8443", "is not address:port"},
 		{"mtls-origin=https://mtls.example.com mtls-listen=:8443 tls-cert-path= tls-key-path=", "tls-cert-path: is missing"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -70,11 +71,19 @@ func Load(src Sources) (*Config, error) {
 	}
 	readEnviron(src.Environ, values, fault)
 	readFlags(src.Flags, values, fault)
+	for _, s := range Settings {
+		if v, given := values[s.Name]; given && v.text == "" { // as a compose file passes on a variable that is not set
+			delete(values, s.Name)
+			if s.Default != "" {
+				values[s.Name] = value{s.Default, "default"}
+			}
+		}
+	}
 
 	c := &Config{}
 	for _, s := range Settings {
 		v, ok := values[s.Name]
-		if !ok || v.text == "" {
+		if !ok {
 			continue
 		}
 		if err := s.set(c, v.text); err != nil {
@@ -126,7 +135,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if (c.StatementIssuer == "") != (c.StatementJWKSPath == "") {
 		fault("software-statement-issuer", "", "needs software-statement-jwks-path: set both or neither")
 	}
-	if c.SignUp && c.SMTPURL == "" {
+	if _, mail := values["smtp-url"]; c.SignUp && !mail {
 		fault("smtp-url", "", "is missing: sign-up is open, and new addresses are verified by e-mail")
 	}
 	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
@@ -138,7 +147,9 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 }
 
 func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, source, message string)) {
+	_, given := values["mtls-origin"]
 	switch {
+	case c.MTLSOrigin == nil && given: // its own fault is told already
 	case c.MTLSOrigin == nil && c.MTLSListen != "":
 		fault("mtls-origin", "", "is missing: mtls-listen is set, and clients need its public address")
 	case c.MTLSOrigin == nil && c.ClientCAPath != "":
@@ -149,9 +160,20 @@ func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, sour
 			"is the issuer, where browsers would ask people for a certificate; use another host or port")
 	case c.MTLSListen != "" && c.TLSCertPath == "":
 		fault("tls-cert-path", "", "is missing: mtls-listen does TLS itself")
+	case c.MTLSListen != "" && sameAddress(c.MTLSListen, c.Listen):
+		fault("mtls-listen", values["mtls-listen"].source,
+			fmt.Sprintf("%s is already taken by listen (%s); use another port", c.MTLSListen, c.Listen))
 	case c.MTLSListen == "" && len(c.TrustedProxies) == 0:
 		fault("mtls-listen", "", "is missing: mtls-origin needs this, or a proxy in trusted-proxies")
 	}
+}
+
+// sameAddress reports whether two listeners cannot both have their address. A host that is not given means all.
+func sameAddress(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	all := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	return portA == portB && portA != "0" && (hostA == hostB || all(hostA) || all(hostB))
 }
 
 func readFlags(flags map[string]string, values map[string]value, fault func(setting, source, message string)) {

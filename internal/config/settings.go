@@ -267,38 +267,29 @@ var Settings = []Setting{
 }
 
 func setIssuer(c *Config, v string) error {
-	u, err := url.Parse(v)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return fmt.Errorf("%q is not an http(s) URL; use the public origin, such as https://id.example.com", v)
+	u, err := origin(v)
+	if err != nil {
+		return fmt.Errorf("%q %w; use the public origin, such as https://id.example.com", v, err)
 	}
-	if u.Path == "/" {
-		u.Path = ""
-	}
-	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%q has more than an origin; remove everything after the host: %s://%s", v, u.Scheme, u.Host)
+	if fault := relyingPartyFault(u.Hostname()); fault != "" {
+		return fmt.Errorf("%q %s", v, fault)
 	}
 	if u.Scheme == "http" && u.Hostname() != "localhost" {
 		return fmt.Errorf("%q is not https, which passkeys need (except http://localhost, for development)", v)
-	}
-	if net.ParseIP(u.Hostname()) != nil {
-		return fmt.Errorf("%q names an IP address; passkeys need a host name", v)
-	}
-	u.Host = strings.ToLower(u.Host)
-	host, port := u.Hostname(), u.Port()
-	if (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
-		u.Host = host
 	}
 	c.Issuer = u
 	return nil
 }
 
 func setMTLSOrigin(c *Config, v string) error {
-	u, err := url.Parse(v)
-	origin := err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil
-	if !origin || strings.TrimSuffix(u.Path, "/")+u.RawQuery+u.Fragment != "" {
-		return fmt.Errorf("%q is not an https origin; use https://mtls.id.example.com, or a separate port", v)
+	u, err := origin(v)
+	if err == nil && u.Scheme != "https" {
+		err = errors.New("is not https")
 	}
-	c.MTLSOrigin = &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(strings.ToLower(u.Host), ":443")}
+	if err != nil {
+		return fmt.Errorf("%q %w; use an https origin, such as https://mtls.id.example.com, or a separate port", v, err)
+	}
+	c.MTLSOrigin = u
 	return nil
 }
 
@@ -307,6 +298,9 @@ func address(field func(*Config) *string) func(*Config, string) error {
 		_, port, err := net.SplitHostPort(v)
 		if err != nil || port == "" {
 			return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for all interfaces", v)
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			return fmt.Errorf("%q has the port %s, which is not between 0 and 65535", v, port)
 		}
 		*field(c) = v
 		return nil
@@ -338,6 +332,9 @@ func setOutbound(c *Config, v string) error {
 		prefix, err := netip.ParsePrefix(item)
 		if addr, addrErr := netip.ParseAddr(item); addrErr == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if name, nameErr := hostNames.ToASCII(item); nameErr == nil {
+			item = name // an IDN as A-labels
 		}
 		switch {
 		case err == nil && prefix.Bits() == 0:
@@ -424,8 +421,8 @@ func text(field func(*Config) *string) func(*Config, string) error {
 func httpsURL(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		u, err := url.Parse(v)
-		if err != nil || u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%q is not an https URL", v)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+			return fmt.Errorf("%q is not an https URL, such as https://example.com/help", v)
 		}
 		*field(c) = v
 		return nil
