@@ -37,6 +37,9 @@ func (configCheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if err := server.Check(cfg); err != nil {
+		return err
+	}
 	stores := "embedded stores in " + cfg.DataDir
 	if !cfg.Embedded() {
 		stores = "Postgres and Redis"

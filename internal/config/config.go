@@ -75,6 +75,8 @@ type Config struct {
 	LogFormat string // "text" or "json"
 
 	Policy idp.Policy
+
+	sources map[string]string // where each setting was set, for Fault
 }
 
 // Embedded reports whether both stores are files in DataDir.

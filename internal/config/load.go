@@ -27,6 +27,7 @@ type Fault struct {
 	Setting string
 	Source  string // where it was set: "--issuer", "STEPWARD_ISSUER", "stepward.yaml:3", "default"
 	Message string
+	Err     error // what was found; nil if the value alone is wrong
 }
 
 // Faults are all faults of the settings, as one error with a line for each.
@@ -47,6 +48,29 @@ func (f Faults) Error() string {
 		fmt.Fprintf(&b, ": %s", fault.Message)
 	}
 	return b.String()
+}
+
+// Unwrap returns what the faults were found by.
+func (f Faults) Unwrap() (errs []error) {
+	for _, fault := range f {
+		if fault.Err != nil {
+			errs = append(errs, fault.Err)
+		}
+	}
+	return errs
+}
+
+// Fault returns a fault of a setting that was found by using it. err may be nil.
+func (c *Config) Fault(setting, message string, err error) Fault {
+	return Fault{Setting: setting, Source: c.sources[setting], Message: message, Err: err}
+}
+
+// FileReason says why a file is of no use: `"path" cannot be read: no such file or directory`, or else what err says.
+func FileReason(err error) string {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Sprintf("%q cannot be read: %v", file.Path, file.Err)
+	}
+	return err.Error()
 }
 
 // value is the text of a setting and where it was set.
@@ -80,12 +104,13 @@ func Load(src Sources) (*Config, error) {
 		}
 	}
 
-	c := &Config{}
+	c := &Config{sources: map[string]string{}}
 	for _, s := range Settings {
 		v, ok := values[s.Name]
 		if !ok {
 			continue
 		}
+		c.sources[s.Name] = v.source
 		if err := s.set(c, v.text); err != nil {
 			fault(s.Name, v.source, err.Error())
 		}
@@ -231,14 +256,14 @@ func readEnviron(environ []string, values map[string]value, fault func(setting, 
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+		return "", errors.New(FileReason(err))
 	}
 	if info.Size() > 64<<10 {
 		return "", fmt.Errorf("%q is larger than 64 KiB", path)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+		return "", errors.New(FileReason(err))
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
@@ -249,11 +274,7 @@ func readFile(
 ) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		reason := "cannot be read"
-		if errors.Is(err, fs.ErrNotExist) {
-			reason = "does not exist"
-		}
-		fault("config", path, reason)
+		fault("config", "--config", FileReason(err))
 		return
 	}
 	file, err := parser.ParseBytes(content, 0)

@@ -96,7 +96,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		db.conn, err = openSQLite(ctx, c.Dir, c.Shared)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, err
 	}
 	db.watch = outage.New(cmp.Or(c.Log, slog.Default()), db.Backend())
 	return db, nil
