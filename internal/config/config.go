@@ -16,6 +16,7 @@ import (
 // A Config holds all settings, parsed and validated. It does not change while the program runs.
 type Config struct {
 	Issuer         *url.URL // an origin: scheme and host, no path
+	NewRPID        string   // the issuer's host, if it may leave the passkeys of another one behind
 	Listen         string
 	TLSCertPath    string
 	TLSKeyPath     string

@@ -48,6 +48,12 @@ var Settings = []Setting{
 			"host is localhost.",
 	},
 	{
+		Name: "new-rp-id", set: setNewRPID,
+		Help: "The host of the issuer once more, when it is not the one that the passkeys in the database were made " +
+			"for (WebAuthn calls it the RP ID). None of them works under the new host, so `serve` refuses it without " +
+			"this setting. They stay in the database, for the way back.",
+	},
+	{
 		Name: "listen", Default: "localhost:8080", set: address(func(c *Config) *string { return &c.Listen }),
 		Help: "Address and port to listen on; `:8080` listens on all interfaces.",
 	},
@@ -278,6 +284,13 @@ func setIssuer(c *Config, v string) error {
 		return fmt.Errorf("%q is not https, which passkeys need (except http://localhost, for development)", v)
 	}
 	c.Issuer = u
+	return nil
+}
+
+func setNewRPID(c *Config, v string) (err error) {
+	if c.NewRPID, err = asciiHost(v); err != nil || strings.ContainsAny(v, "/:") {
+		return fmt.Errorf("%q is not a host; write the host of issuer, such as id.example.com", v)
+	}
 	return nil
 }
 

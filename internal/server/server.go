@@ -68,6 +68,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := s.DB.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	if err := claimRPID(ctx, cfg, s.DB); err != nil {
+		return nil, err
+	}
 	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 //go:embed migrations/postgres/*.sql migrations/sqlite/*.sql
 var migrations embed.FS
 
-// schemaVersion is the newest migration of both folders; a test compares.
-const schemaVersion = 2
+// schemaVersion is the number of the newest migration of both folders; a test compares.
+const schemaVersion = 3
 
 const versionTable = "schema_version"
 
