@@ -14,7 +14,7 @@ type healthcheckCmd struct {
 }
 
 func (c healthcheckCmd) Run(e *env) error {
-	cfg, err := e.load()
+	cfg, err := e.loadWithoutMail()
 	if err != nil {
 		return err
 	}

@@ -53,8 +53,15 @@ type env struct {
 	sources config.Sources
 }
 
-// load reads the settings.
+// load reads the settings of a command that may send mail.
 func (e *env) load() (*config.Config, error) { return config.Load(e.sources) }
+
+// loadWithoutMail reads the settings of a command that sends none: it works where smtp-url is missing or unreadable.
+func (e *env) loadWithoutMail() (*config.Config, error) {
+	sources := e.sources
+	sources.NoMail = true
+	return config.Load(sources)
+}
 
 func run(ctx context.Context, args, environ []string) error {
 	var c cli

@@ -9,7 +9,7 @@ import (
 type migrateCmd struct{}
 
 func (migrateCmd) Run(e *env) error {
-	cfg, err := e.load()
+	cfg, err := e.loadWithoutMail()
 	if err != nil {
 		return err
 	}

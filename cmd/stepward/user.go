@@ -65,7 +65,11 @@ func (c userInviteCmd) Run(e *env) error {
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
 		return errors.New("--ttl must be between 5m and 168h")
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
+	change := e.writing
+	if c.Mail {
+		change = e.mailing
+	}
+	return change(func(cfg *config.Config, db *store.DB) error {
 		if c.Mail && cfg.SMTPURL == "" {
 			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
 		}

@@ -20,6 +20,8 @@ type Sources struct {
 	Flags   map[string]string
 	Environ []string // as os.Environ
 	File    string   // YAML; empty: none
+	// NoMail leaves smtp-url out, and does not ask for it: for commands that send no mail.
+	NoMail bool
 }
 
 // A Fault is one fault of the settings.
@@ -104,6 +106,9 @@ func Load(src Sources) (*Config, error) {
 		}
 	}
 
+	if src.NoMail {
+		delete(values, mailSetting)
+	}
 	c := &Config{sources: map[string]string{}}
 	for _, s := range Settings {
 		v, ok := values[s.Name]
@@ -121,11 +126,17 @@ func Load(src Sources) (*Config, error) {
 	})
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, values, fault)
+	if src.NoMail {
+		faults = slices.DeleteFunc(faults, func(f Fault) bool { return f.Setting == mailSetting })
+	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return c, nil
 }
+
+// mailSetting is the one that commands without mail do without.
+const mailSetting = "smtp-url"
 
 // crossCheck finds settings that are valid alone but not together.
 func crossCheck(c *Config, values map[string]value, fault func(setting, source, message string)) {
