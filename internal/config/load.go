@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -294,7 +295,7 @@ func readFile(
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		fault("config", path, "is not YAML:\n"+yaml.FormatError(err, false, true))
+		fault("config", path, "is not YAML: "+parserSays(err))
 		return
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
@@ -310,12 +311,8 @@ func readFile(
 		source := fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line)
 		if _, known := structured[key]; known {
 			lines[key] = source
-			part, err := yaml.Marshal(map[string]any{key: entry.Value})
-			if err == nil {
-				err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
-			}
-			if err != nil {
-				fault(key, source, "has the wrong structure:\n"+yaml.FormatError(err, false, true))
+			if entry.Value.Type() != ast.NullType {
+				readStructured(path, key, entry, policy, fault)
 			}
 			continue
 		}
@@ -326,12 +323,54 @@ func readFile(
 			continue
 		}
 		text, ok := scalarText(entry.Value)
-		if !ok {
-			fault(key, source, "must be a single value or a list of values")
+		if _, list := entry.Value.(*ast.SequenceNode); !ok || list && !Settings[i].List {
+			want := "a single value"
+			if Settings[i].List {
+				want = "a list of values"
+			}
+			fault(key, source, "is "+kindOf(entry.Value)+" and must be "+want)
 			continue
 		}
 		values[key] = value{text, source}
 	}
+}
+
+// readStructured reads a key of policyFile. Lines are those of the file.
+func readStructured(
+	path, key string, entry *ast.MappingValueNode, policy *policyFile, fault func(setting, source, message string),
+) {
+	good := true
+	compare := shape{fault: func(setting string, line int, message string) {
+		good = false
+		fault(setting, fmt.Sprintf("%s:%d", path, line), message)
+	}}
+	for field := range reflect.TypeFor[policyFile]().Fields() {
+		if field.Tag.Get("yaml") == key {
+			compare.of(key, entry.Value, field.Type)
+		}
+	}
+	if !good {
+		return
+	}
+	part, err := yaml.Marshal(map[string]any{key: entry.Value})
+	if err == nil {
+		err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
+	}
+	if err != nil { // a shape that the comparison leaves to the library, such as a wrong alias
+		fault(key, fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line), "has the wrong structure: "+parserSays(err))
+	}
+}
+
+// parserSays returns the line and the reason of a fault of the YAML library, and never the text of the file, in which
+// there may be passwords.
+func parserSays(err error) string {
+	if fault, ok := errors.AsType[yaml.Error](err); ok {
+		if token := fault.GetToken(); token != nil && token.Position != nil {
+			return fmt.Sprintf("line %d: %s", token.Position.Line, fault.GetMessage())
+		}
+		return fault.GetMessage()
+	}
+	return oneLine(err)
 }
 
 // scalarText returns a scalar as written, or a list of scalars joined by commas.

@@ -21,6 +21,7 @@ type Setting struct {
 	Name    string // flag --name, variable STEPWARD_NAME, key name
 	Default string
 	Help    string
+	List    bool // of values, separated by commas or in a YAML list
 	// Secret settings have no plain flag, because a command line is public, but only --name-file.
 	Secret bool
 	set    func(*Config, string) error // its error says what is wrong and what would be right
@@ -67,7 +68,7 @@ var Settings = []Setting{
 		Help: "PEM private key of the certificate.",
 	},
 	{
-		Name: "trusted-proxies", set: setProxies,
+		Name: "trusted-proxies", List: true, set: setProxies,
 		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`). X-Forwarded-For is trusted only from " +
 			"them. Empty: from no one.",
 	},
@@ -101,7 +102,7 @@ var Settings = []Setting{
 			"start. Empty: there are no such clients; `self_signed_tls_client_auth` needs no CA.",
 	},
 	{
-		Name: "outbound-allow", set: setOutbound,
+		Name: "outbound-allow", List: true, set: setOutbound,
 		Help: "Networks, addresses or host names, separated by commas, that Stepward may fetch from although they " +
 			"are not on the public internet. Clients choose such addresses (`jwks_uri`, `request_uris`); without " +
 			"this setting, private, loopback and link-local ones are rejected, even behind a public name. An allowed " +
@@ -191,7 +192,7 @@ var Settings = []Setting{
 			"(`stepward client token`), `open` all of them.",
 	},
 	{
-		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
+		Name: "registration-scopes", List: true, Default: "openid profile email offline_access", set: setRegistrationScopes,
 		Help: "Scopes that applications may request if they registered themselves.",
 	},
 	{
@@ -444,9 +445,12 @@ func httpsURL(field func(*Config) *string) func(*Config, string) error {
 
 func duration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		d, err := time.ParseDuration(v)
-		if err != nil || d < least || d > most {
-			return fmt.Errorf("%q is not a duration between %v and %v, such as 90s, 15m or 12h", v, least, most)
+		d, err := Duration(v)
+		if err != nil {
+			return err
+		}
+		if d < least || d > most {
+			return fmt.Errorf("%q is not between %s and %s", v, Short(least), Short(most))
 		}
 		*field(c) = d
 		return nil
