@@ -158,6 +158,9 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	case signsIn && len(client.Scopes) == 0:
 		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
+	if c.MaxAge < 0 {
+		return client, "", fmt.Errorf("--default-max-age %s must be longer than 0s", config.Short(c.MaxAge))
+	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge
 	}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -72,7 +73,9 @@ func run(ctx context.Context, args, environ []string) error {
 			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
 		kong.Embed(flags.Interface(), settingsGroup),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.UsageOnError(),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
+		kong.KindMapper(reflect.Int, kong.MapperFunc(decodeInt)),
+		kong.KindMapper(reflect.Int64, kong.MapperFunc(decodeInt)),
 	)
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
@@ -87,7 +90,7 @@ func run(ctx context.Context, args, environ []string) error {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w; try: stepward --help", err)
+		return explain(err)
 	}
 	given := map[string]string{}
 	for _, step := range parsed.Path {

@@ -33,6 +33,9 @@ type userListCmd struct {
 }
 
 func (c userListCmd) Run(e *env) error {
+	if c.Limit < 1 {
+		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
+	}
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		users, err := db.Users(e.ctx, "", c.Limit)
 		if err != nil {
@@ -63,7 +66,7 @@ type userInviteCmd struct {
 
 func (c userInviteCmd) Run(e *env) error {
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
-		return errors.New("--ttl must be between 5m and 168h")
+		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
 	}
 	change := e.writing
 	if c.Mail {
