@@ -38,7 +38,10 @@ var wordings = []struct {
 	instead string
 }{
 	{regexp.MustCompile(`^(--[a-z-]+): expected .* value but got "EOL".*$`), `$1 needs a value`},
-	{regexp.MustCompile(`^(--[a-z-]+): expected .* value but got ("-.*") \(.*$`), `$1: $2 stands where its value should; write $1=VALUE`},
+	{
+		regexp.MustCompile(`^(--[a-z-]+): expected .* value but got ("-.*") \(.*$`),
+		`$1: $2 stands where its value should; write $1=VALUE`,
+	},
 	{regexp.MustCompile(`^(--[a-z-]+): bool value must be .* but got (".*")$`), `$1: $2 is neither true nor false`},
 	{regexp.MustCompile(`^expected "(<[a-z]+>.*)"$`), `$1 is missing`},
 	{regexp.MustCompile(`^expected one of (.*)$`), `the command is not complete: add one of $1`},
@@ -94,7 +97,9 @@ func jsonReason(err error) string {
 }
 
 // jsonNouns completes the names of encoding/json for what it found.
-var jsonNouns = strings.NewReplacer("string", "a text", "number", "a number", "bool", "true or false", "array", "a list", "object", "an object")
+var jsonNouns = strings.NewReplacer(
+	"string", "a text", "number", "a number", "bool", "true or false", "array", "a list", "object", "an object",
+)
 
 // jsonNoun names what a type of Go looks like in JSON.
 func jsonNoun(t reflect.Type) string {

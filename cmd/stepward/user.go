@@ -84,7 +84,8 @@ func (c userInviteCmd) Run(e *env) error {
 			if err := mailInvitation(e.ctx, db, cfg, c, link); err != nil {
 				return err
 			}
-			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n", time.Now().Add(c.TTL).Format(time.DateTime))
+			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
+				time.Now().Add(c.TTL).Format(time.DateTime))
 			return nil
 		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
@@ -149,7 +150,8 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 		return "", errors.New("this user already has a passkey, and can add more on the account page")
 	}
 	if c.EmailVerified && !user.EmailVerified {
-		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, idp.NewEvent(idp.EventEmailVerified, user.ID, now)); err != nil {
+		event := idp.NewEvent(idp.EventEmailVerified, user.ID, now)
+		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, event); err != nil {
 			return "", fmt.Errorf("confirm address: %w", err)
 		}
 	}

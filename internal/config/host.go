@@ -14,7 +14,8 @@ import (
 
 // hostNames are the names of DNS as browsers read them (UTS #46): lower case, A-labels, at most 63 bytes a label.
 var hostNames = idna.New(
-	idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false),
+	idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true),
+	idna.Transitional(false),
 )
 
 // origin returns the parts of a URL that is an origin: as browsers write it, without the default port. Its error

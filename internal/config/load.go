@@ -161,7 +161,8 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	}
 	if c.NewRPID != "" && c.Issuer != nil && c.NewRPID != c.Issuer.Hostname() {
 		fault("new-rp-id", values["new-rp-id"].source,
-			fmt.Sprintf("%q is not the host of issuer, which is %s; remove it, or name that host", c.NewRPID, c.Issuer.Hostname()))
+			fmt.Sprintf("%q is not the host of issuer, which is %s; remove it, or name that host",
+				c.NewRPID, c.Issuer.Hostname()))
 	}
 	if c.ShutdownDelay >= c.ShutdownTimeout && c.ShutdownTimeout > 0 {
 		fault("shutdown-timeout", values["shutdown-timeout"].source,
@@ -357,7 +358,8 @@ func readStructured(
 		err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
 	}
 	if err != nil { // a shape that the comparison leaves to the library, such as a wrong alias
-		fault(key, fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line), "has the wrong structure: "+parserSays(err))
+		line := entry.Key.GetToken().Position.Line
+		fault(key, fmt.Sprintf("%s:%d", path, line), "has the wrong structure: "+parserSays(err))
 	}
 }
 

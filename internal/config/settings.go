@@ -74,14 +74,16 @@ var Settings = []Setting{
 	},
 	{
 		Name: "shutdown-delay", Default: "0s",
-		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
-		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
+		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
+		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer " +
+			"than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
 	},
 	{
 		// Docker kills after ten seconds: be gone before.
 		Name: "shutdown-timeout", Default: "9s",
-		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
-		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
+		set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
+		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just " +
+			"before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
 	},
 	{
 		Name: "mtls-origin", set: setMTLSOrigin,
@@ -110,7 +112,8 @@ var Settings = []Setting{
 	},
 	{
 		Name: "outbound-ca-path", set: text(func(c *Config) *string { return &c.OutboundCAPath }),
-		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
+		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or " +
+			"tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
 	},
 	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
@@ -124,13 +127,15 @@ var Settings = []Setting{
 	},
 	{
 		Name: "postgres-statement-timeout", Default: "5s",
-		set:  duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
-		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the request gets a 503. Commands of the operator have no such limit.",
+		set: duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
+		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the " +
+			"request gets a 503. Commands of the operator have no such limit.",
 	},
 	{
 		Name: "event-retention", Default: "9600h",
-		set:  duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
-		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time to notice.",
+		set: duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
+		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time " +
+			"to notice.",
 	},
 	{
 		Name: "redis-url", Secret: true,
@@ -196,12 +201,16 @@ var Settings = []Setting{
 		Help: "Scopes that applications may request if they registered themselves.",
 	},
 	{
-		Name: "registration-policy", Default: "standard", set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
-		Help: "Client policy of applications that register themselves and keep a secret: `standard` requires PKCE, `compatible` does not. Public and native ones always need it.",
+		Name: "registration-policy", Default: "standard",
+		set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
+		Help: "Client policy of applications that register themselves and keep a secret: `standard` requires PKCE, " +
+			"`compatible` does not. Public and native ones always need it.",
 	},
 	{
-		Name: "registration-limit", Default: "20", set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
-		Help: "How many applications may register themselves from one network in an hour without an initial access token; 25 times as many from all networks.",
+		Name: "registration-limit", Default: "20",
+		set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
+		Help: "How many applications may register themselves from one network in an hour without an initial access " +
+			"token; 25 times as many from all networks.",
 	},
 	{
 		Name: "registration-unused", Default: "720h",

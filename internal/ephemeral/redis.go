@@ -87,7 +87,8 @@ func parseURL(rawURL string) (*redis.Options, error) {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL, which may hold a password
 	}
-	return nil, fmt.Errorf("not a URL like redis://user:password@host:6379/0: %s", strings.TrimPrefix(err.Error(), "redis: "))
+	reason := strings.TrimPrefix(err.Error(), "redis: ")
+	return nil, fmt.Errorf("not a URL like redis://user:password@host:6379/0: %s", reason)
 }
 
 // silence keeps go-redis from printing lines of its own about errors that it returns anyway.

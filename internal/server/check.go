@@ -75,7 +75,8 @@ func read(cfg *config.Config, mailbox *mail.Mailbox) (p parts, err error) {
 	add("smtp-url", err)
 	if cfg.MetadataPath != "" {
 		if p.metadata, err = passkey.LoadMetadata(cfg.MetadataPath); err != nil && !errors.As(err, new(*fs.PathError)) {
-			err = fmt.Errorf("%q is not a FIDO metadata BLOB, as https://mds3.fidoalliance.org serves it: %w", cfg.MetadataPath, err)
+			err = fmt.Errorf("%q is not a FIDO metadata BLOB, as https://mds3.fidoalliance.org serves it: %w",
+				cfg.MetadataPath, err)
 		}
 		add("metadata-path", err)
 	}

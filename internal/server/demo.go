@@ -74,7 +74,8 @@ func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slo
 		return nil, err
 	}
 	if d.app, err = net.Listen("tcp", appListen); err != nil {
-		return nil, fmt.Errorf("--app-listen %s: %s; give an address and a port that is free, such as localhost:8090", appListen, outage.Reason(err))
+		return nil, fmt.Errorf("--app-listen %s: %s; give an address and a port that is free, such as localhost:8090",
+			appListen, outage.Reason(err))
 	}
 	_, port, err := net.SplitHostPort(d.app.Addr().String())
 	if err != nil {

@@ -103,7 +103,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	if err := s.Keys.Prepare(ctx); errors.Is(err, keys.ErrOperatorKey) {
-		return nil, config.Faults{cfg.Fault("key", "is not the operator's key that the signing keys in the database are sealed under", err)}
+		const message = "is not the operator's key that the signing keys in the database are sealed under"
+		return nil, config.Faults{cfg.Fault("key", message, err)}
 	} else if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
