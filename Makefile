@@ -3,7 +3,7 @@
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make bench        what the server costs, against the raw cost of its cryptography, measured in the same run
-# make lint         go vet, staticcheck, gofumpt; govulncheck where its database can be reached
+# make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
 
 tool := go tool -modfile=internal/tools/go.mod
@@ -38,6 +38,7 @@ lint:
 	go vet ./...
 	$(tool) staticcheck ./...
 	@out=$$($(tool) gofumpt -l cmd internal pkg); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
+	go test ./internal/e2e -run '^TestLinesEndByColumn120$$'
 	@$(tool) govulncheck ./...; status=$$?; [ $$status -ne 3 ] || exit 3; [ $$status -eq 0 ] || echo "govulncheck: its database cannot be reached from here; not checked"
 
 fmt:

@@ -33,8 +33,8 @@ type clientCmd struct {
 
 type clientAddCmd struct {
 	Name         string        `arg:"" help:"Name to show to people: \"Acme Bank\"."`
-	RedirectURI  []string      `name:"redirect-uri" placeholder:"URI" help:"Exact URI the browser may return to. Repeat for several."`
-	PostLogout   []string      `name:"post-logout-redirect-uri" placeholder:"URI" help:"URI the browser may go to after sign-out."`
+	RedirectURI  []string      `sep:"none" name:"redirect-uri" placeholder:"URI" help:"Exact URI the browser may return to. Repeat for several."`
+	PostLogout   []string      `sep:"none" name:"post-logout-redirect-uri" placeholder:"URI" help:"URI the browser may go to after sign-out."`
 	BackLogout   string        `name:"backchannel-logout-uri" placeholder:"URI" help:"URI to notify when a session ends (OpenID Connect Back-Channel Logout)."`
 	FrontLogout  string        `name:"frontchannel-logout-uri" placeholder:"URI" help:"The same through the browser, on the signed-out page (Front-Channel Logout)."`
 	ID           string        `name:"id" help:"Client ID. Default: a new one."`
@@ -48,23 +48,23 @@ type clientAddCmd struct {
 	RequirePAR   bool          `name:"require-par" help:"Require pushed authorization requests (RFC 9126)."`
 	SignRequests bool          `name:"require-signed-request" help:"Require signed authorization requests (RFC 9101)."`
 	RequestAlg   string        `name:"request-object-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Only algorithm allowed for its signed requests. Default: any that fits its keys."`
-	RequestURI   []string      `name:"request-uri" placeholder:"URI" help:"Exact URI a signed request may be fetched from. Repeat for several."`
+	RequestURI   []string      `sep:"none" name:"request-uri" placeholder:"URI" help:"Exact URI a signed request may be fetched from. Repeat for several."`
 	ResponseAlg  string        `name:"response-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Algorithm of signed authorization responses (JARM): ${enum}."`
 	DPoPBound    bool          `name:"dpop-bound" help:"Require a DPoP proof on token requests, so that all access tokens are bound to a key (RFC 9449)."`
-	Scope        []string      `help:"Scopes the client may request. Default: openid profile email offline_access."`
-	Grant        []string      `enum:"client_credentials,device_code,token_exchange" placeholder:"GRANT" help:"client_credentials: tokens in its own name, without a user. device_code: for devices without a browser, which show a code (RFC 8628). token_exchange: for APIs that call other APIs for their user (RFC 8693). Without --redirect-uri the client gets only these grants."`
+	Scope        []string      `sep:"none" help:"Scopes the client may request. Default: openid profile email offline_access."`
+	Grant        []string      `sep:"none" enum:"client_credentials,device_code,token_exchange" placeholder:"GRANT" help:"client_credentials: tokens in its own name, without a user. device_code: for devices without a browser, which show a code (RFC 8628). token_exchange: for APIs that call other APIs for their user (RFC 8693). Without --redirect-uri the client gets only these grants."`
 	NoRefresh    bool          `help:"Issue no refresh tokens."`
 	FirstParty   bool          `help:"For your own applications: people are not asked for consent."`
-	Audience     []string      `help:"Audience of its access tokens: the API they are for. Default: the issuer."`
+	Audience     []string      `sep:"none" help:"Audience of its access tokens: the API they are for. Default: the issuer."`
 	Resource     bool          `name:"resource-server" help:"For APIs that introspect their tokens."`
 	Pairwise     bool          `help:"Give the client its own sub for each user, which no client on another host sees."`
-	Target       []string      `name:"resource" placeholder:"URI" help:"Registered resources the client may request tokens for (RFC 8707). Default: all."`
-	Serves       []string      `placeholder:"URI" help:"Registered resources that this API serves, for --resource-server. It may introspect tokens for them."`
-	Details      []string      `name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details the client may request (RFC 9396). Default: none."`
+	Target       []string      `sep:"none" name:"resource" placeholder:"URI" help:"Registered resources the client may request tokens for (RFC 8707). Default: all."`
+	Serves       []string      `sep:"none" placeholder:"URI" help:"Registered resources that this API serves, for --resource-server. It may introspect tokens for them."`
+	Details      []string      `sep:"none" name:"authorization-details-type" placeholder:"TYPE" help:"Types of authorization_details the client may request (RFC 9396). Default: none."`
 	SectorURI    string        `name:"sector-identifier-uri" placeholder:"URI" help:"URI of the list of redirect URIs of its sector, for --pairwise on several hosts."`
 	InitiateURI  string        `name:"initiate-login-uri" placeholder:"URI" help:"URI where other sites may send people who want to sign in to the client."`
 	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Minimum acr of its users: phr, phrh or an alias."`
-	DefaultACR   []string      `name:"default-acr" placeholder:"ACR" help:"acr values for requests that name none."`
+	DefaultACR   []string      `sep:"none" name:"default-acr" placeholder:"ACR" help:"acr values for requests that name none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Maximum age of an authentication for requests that name none."`
 	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Algorithm of ID tokens: ${enum}."`
 	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
@@ -88,6 +88,11 @@ func (c *clientAddCmd) Run(e *env) error {
 		faults := registered.Faults(cfg.Policy)
 		if lack := certificateFault(registered, cfg); lack != "" {
 			faults = append(faults, lack)
+		}
+		for _, scope := range c.Scope {
+			if _, known := cfg.Policy.Scopes[scope]; !known && strings.ContainsAny(scope, ", ") {
+				faults = append(faults, fmt.Sprintf("--scope %q: give each scope its own --scope", scope))
+			}
 		}
 		if len(faults) > 0 {
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
@@ -152,6 +157,9 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		client.Scopes = nil
 	case signsIn && len(client.Scopes) == 0:
 		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
+	}
+	if c.MaxAge < 0 {
+		return client, "", fmt.Errorf("--default-max-age %s must be longer than 0s", config.Short(c.MaxAge))
 	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = &c.MaxAge

@@ -59,11 +59,15 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 		client.AnySecretMethod = c.Auth == ""
 		secret = client.AddSecret(now)
 	case c.JWKSFile != "":
-		client.JWKS, err = server.ReadJWKS(c.JWKSFile)
+		if client.JWKS, err = server.ReadJWKS(c.JWKSFile); err != nil {
+			return "", fmt.Errorf("--jwks-file: %s", config.FileReason(err))
+		}
 	case c.Certificates != "":
-		client.JWKS, err = readCertificates(c.Certificates)
+		if client.JWKS, err = readCertificates(c.Certificates); err != nil {
+			return "", fmt.Errorf("--certificate-file: %s", config.FileReason(err))
+		}
 	}
-	return secret, err
+	return secret, nil
 }
 
 // certificateFault returns the setting that the server lacks for a client with certificates; "" if none.
@@ -82,7 +86,7 @@ func certificateFault(client idp.Client, cfg *config.Config) string {
 func readCertificates(path string) (*jose.JSONWebKeySet, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
+		return nil, err
 	}
 	set := &jose.JSONWebKeySet{}
 	for {
@@ -92,12 +96,12 @@ func readCertificates(path string) (*jose.JSONWebKeySet, error) {
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("%s: block %d is not a certificate", path, len(set.Keys)+1)
+			return nil, fmt.Errorf("block %d of %q is not a certificate", len(set.Keys)+1, path)
 		}
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: cert.PublicKey, Use: "sig", Certificates: []*x509.Certificate{cert}})
 	}
 	if len(set.Keys) == 0 {
-		return nil, fmt.Errorf("%s has no PEM certificate", path)
+		return nil, fmt.Errorf("%q has no PEM certificate", path)
 	}
 	return set, nil
 }

@@ -39,7 +39,7 @@ func (c clientSetCmd) Run(e *env) error {
 	if c.File != "-" {
 		file, err := os.Open(c.File)
 		if err != nil {
-			return fmt.Errorf("read client: %w", err)
+			return errors.New(config.FileReason(err))
 		}
 		defer file.Close()
 		in = file
@@ -47,8 +47,12 @@ func (c clientSetCmd) Run(e *env) error {
 	var changed idp.Client
 	decoder := json.NewDecoder(in)
 	decoder.DisallowUnknownFields() // a misspelt member would otherwise be lost
-	if err := decoder.Decode(&changed); err != nil {
-		return fmt.Errorf("invalid client JSON: %w", err)
+	err := decoder.Decode(&changed)
+	if _, more := decoder.Token(); err == nil && more != io.EOF {
+		err = errors.New("something follows the client")
+	}
+	if err != nil {
+		return fmt.Errorf("not a client as stepward client show prints it: %s", jsonReason(err))
 	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		registered, err := storedClient(e.ctx, db, c.ID)

@@ -64,8 +64,8 @@ func TestSetChangesAClientFromTheOutputOfShow(t *testing.T) {
 	for name, row := range map[string]struct{ from, to, want string }{
 		"another ID":         {`"acme"`, `"other"`, "cannot change"},
 		"a fault":            {`https://acme.example/cb`, `http://acme.example/cb`, "use https"},
-		"a misspelt member":  {`"redirect_uris"`, `"redirect_uri"`, "unknown field"},
-		"invalid JSON":       {`{`, ``, "invalid client JSON"},
+		"a misspelt member":  {`"redirect_uris"`, `"redirect_uri"`, "is no member of a client"},
+		"invalid JSON":       {`{`, ``, "not a client as"},
 		"a logout over http": {`"redirect_uris"`, `"backchannel_logout_uri": "http://acme.example/x", "redirect_uris"`, "backchannel_logout_uri must be"},
 	} {
 		if err := set(row.from, row.to); err == nil || !strings.Contains(err.Error(), row.want) {

@@ -43,7 +43,7 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 			t.Errorf("%s %s: %v %s", row.text, row.flag, err, out)
 		}
 	}
-	if _, err := add("--jwks-file", filepath.Join(dir, "nothing.json")); err == nil || !strings.Contains(err.Error(), "read JWK set") {
+	if _, err := add("--jwks-file", filepath.Join(dir, "nothing.json")); err == nil || !strings.Contains(err.Error(), "--jwks-file: \"") {
 		t.Errorf("no file: %v", err)
 	}
 	if _, err := add("--auth-alg", "ES256"); err == nil || !strings.Contains(err.Error(), "only for private_key_jwt") {

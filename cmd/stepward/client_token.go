@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,8 +16,11 @@ type clientTokenCmd struct {
 }
 
 func (c clientTokenCmd) Run(e *env) error {
-	if c.Uses < 0 || c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
-		return errors.New("--uses must be 0 or more, and --ttl between 1m and 9600h")
+	if c.Uses < 0 {
+		return fmt.Errorf("--uses %d must be 0 or more", c.Uses)
+	}
+	if c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
+		return fmt.Errorf("--ttl %s must be between 1m and 9600h", config.Short(c.TTL))
 	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {

@@ -14,7 +14,7 @@ import (
 // reading runs a command that only reads. It does not migrate the schema: it rejects a database that an older program
 // serves.
 func (e *env) reading(f func(*config.Config, *store.DB) error) error {
-	return e.withDB(func(cfg *config.Config, db *store.DB) error {
+	return e.withDB(e.loadWithoutMail, func(cfg *config.Config, db *store.DB) error {
 		err := db.CheckSchema(e.ctx)
 		if errors.Is(err, store.ErrOlderSchema) {
 			return fmt.Errorf("%w; run: stepward migrate", err)
@@ -26,9 +26,16 @@ func (e *env) reading(f func(*config.Config, *store.DB) error) error {
 	})
 }
 
-// writing migrates the schema and runs a command that changes something.
+// writing migrates the schema and runs a command that changes something and sends no mail.
 func (e *env) writing(f func(*config.Config, *store.DB) error) error {
-	return e.withDB(func(cfg *config.Config, db *store.DB) error {
+	return e.writingWith(e.loadWithoutMail, f)
+}
+
+// mailing is writing for a command that sends mail.
+func (e *env) mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.load, f) }
+
+func (e *env) writingWith(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
+	return e.withDB(load, func(cfg *config.Config, db *store.DB) error {
 		if err := db.Migrate(e.ctx); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
@@ -36,8 +43,8 @@ func (e *env) writing(f func(*config.Config, *store.DB) error) error {
 	})
 }
 
-func (e *env) withDB(f func(*config.Config, *store.DB) error) error {
-	cfg, err := e.load()
+func (e *env) withDB(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
+	cfg, err := load()
 	if err != nil {
 		return err
 	}

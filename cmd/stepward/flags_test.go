@@ -71,3 +71,36 @@ func flagsOf(t *testing.T) map[string]bool {
 	}
 	return known
 }
+
+// splitAtCommas are the flags that say in their help that they are split.
+var splitAtCommas = map[string]bool{"id-token-claims": true}
+
+func TestListsAreNotSplitAtCommas(t *testing.T) {
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok && flag.IsSlice() && (flag.Tag.Sep == ',') != splitAtCommas[flag.Name] {
+			t.Errorf("--%s is split at %q", flag.Name, flag.Tag.Sep)
+		}
+		return next(nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	uri := "https://acme.example/cb?a=1,2"
+	if _, err := stepward(t, dir, "client", "add", "Acme", "--id", "acme", "--redirect-uri", uri); err != nil {
+		t.Fatal(err)
+	}
+	out, err := stepward(t, dir, "client", "show", "acme")
+	if err != nil || !strings.Contains(out, `"`+uri+`"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	for _, list := range []string{"openid,profile", "openid profile"} {
+		_, err = stepward(t, dir, "client", "add", "Acme", "--redirect-uri", uri, "--scope", list)
+		if err == nil || !strings.Contains(err.Error(), "give each scope its own --scope") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}

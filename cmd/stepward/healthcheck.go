@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/outage"
 )
 
 type healthcheckCmd struct {
@@ -14,7 +17,7 @@ type healthcheckCmd struct {
 }
 
 func (c healthcheckCmd) Run(e *env) error {
-	cfg, err := e.load()
+	cfg, err := e.loadWithoutMail()
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,8 @@ func (c healthcheckCmd) Run(e *env) error {
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	resp, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("not healthy: %w", err)
+		return config.Faults{cfg.Fault("listen",
+			fmt.Sprintf("not healthy: nothing answers at %s: %s", r.URL.Host, outage.Reason(err)), err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

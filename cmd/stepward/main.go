@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -53,8 +54,15 @@ type env struct {
 	sources config.Sources
 }
 
-// load reads the settings.
+// load reads the settings of a command that may send mail.
 func (e *env) load() (*config.Config, error) { return config.Load(e.sources) }
+
+// loadWithoutMail reads the settings of a command that sends none: it works where smtp-url is missing or unreadable.
+func (e *env) loadWithoutMail() (*config.Config, error) {
+	sources := e.sources
+	sources.NoMail = true
+	return config.Load(sources)
+}
 
 func run(ctx context.Context, args, environ []string) error {
 	var c cli
@@ -65,7 +73,9 @@ func run(ctx context.Context, args, environ []string) error {
 			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
 		kong.Embed(flags.Interface(), settingsGroup),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.UsageOnError(),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
+		kong.KindMapper(reflect.Int, kong.MapperFunc(decodeInt)),
+		kong.KindMapper(reflect.Int64, kong.MapperFunc(decodeInt)),
 	)
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
@@ -80,7 +90,7 @@ func run(ctx context.Context, args, environ []string) error {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w; try: stepward --help", err)
+		return explain(err)
 	}
 	given := map[string]string{}
 	for _, step := range parsed.Path {

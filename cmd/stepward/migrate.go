@@ -9,7 +9,7 @@ import (
 type migrateCmd struct{}
 
 func (migrateCmd) Run(e *env) error {
-	cfg, err := e.load()
+	cfg, err := e.loadWithoutMail()
 	if err != nil {
 		return err
 	}
@@ -30,12 +30,22 @@ type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Read the settings as serve would, and report all faults."`
 }
 
-type configCheckCmd struct{}
+type configCheckCmd struct {
+	Stores bool `help:"Also connect to Postgres and Redis, and compare the issuer with the passkeys there. Embedded stores are always looked at."`
+}
 
-func (configCheckCmd) Run(e *env) error {
+func (c configCheckCmd) Run(e *env) error {
 	cfg, err := e.load()
 	if err != nil {
 		return err
+	}
+	if err := server.Check(cfg); err != nil {
+		return err
+	}
+	if c.Stores || cfg.Embedded() {
+		if err := server.CheckStores(e.ctx, cfg); err != nil {
+			return err
+		}
 	}
 	stores := "embedded stores in " + cfg.DataDir
 	if !cfg.Embedded() {

@@ -33,6 +33,9 @@ type userListCmd struct {
 }
 
 func (c userListCmd) Run(e *env) error {
+	if c.Limit < 1 {
+		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
+	}
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		users, err := db.Users(e.ctx, "", c.Limit)
 		if err != nil {
@@ -63,9 +66,13 @@ type userInviteCmd struct {
 
 func (c userInviteCmd) Run(e *env) error {
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
-		return errors.New("--ttl must be between 5m and 168h")
+		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
+	change := e.writing
+	if c.Mail {
+		change = e.mailing
+	}
+	return change(func(cfg *config.Config, db *store.DB) error {
 		if c.Mail && cfg.SMTPURL == "" {
 			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
 		}
@@ -77,7 +84,8 @@ func (c userInviteCmd) Run(e *env) error {
 			if err := mailInvitation(e.ctx, db, cfg, c, link); err != nil {
 				return err
 			}
-			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n", time.Now().Add(c.TTL).Format(time.DateTime))
+			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
+				time.Now().Add(c.TTL).Format(time.DateTime))
 			return nil
 		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
@@ -142,7 +150,8 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 		return "", errors.New("this user already has a passkey, and can add more on the account page")
 	}
 	if c.EmailVerified && !user.EmailVerified {
-		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, idp.NewEvent(idp.EventEmailVerified, user.ID, now)); err != nil {
+		event := idp.NewEvent(idp.EventEmailVerified, user.ID, now)
+		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, event); err != nil {
 			return "", fmt.Errorf("confirm address: %w", err)
 		}
 	}

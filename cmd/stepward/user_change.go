@@ -164,7 +164,8 @@ func (c userRemoveCmd) Run(e *env) error {
 			return err
 		}
 		if !c.Yes {
-			return fmt.Errorf("this removes %s (%s) for good; say it with --yes, or close the account: stepward user disable %s", u.Name, u.Email, u.Email)
+			return fmt.Errorf("this removes %s (%s) for good; say it with --yes, or close the account: stepward user disable %s",
+				u.Name, u.Email, u.Email)
 		}
 		eph, err := server.OpenEphemeral(e.ctx, cfg, logger(cfg))
 		if err != nil {

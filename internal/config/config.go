@@ -16,6 +16,7 @@ import (
 // A Config holds all settings, parsed and validated. It does not change while the program runs.
 type Config struct {
 	Issuer         *url.URL // an origin: scheme and host, no path
+	NewRPID        string   // the issuer's host, if it may leave the passkeys of another one behind
 	Listen         string
 	TLSCertPath    string
 	TLSKeyPath     string
@@ -75,6 +76,8 @@ type Config struct {
 	LogFormat string // "text" or "json"
 
 	Policy idp.Policy
+
+	sources map[string]string // where each setting was set, for Fault
 }
 
 // Embedded reports whether both stores are files in DataDir.

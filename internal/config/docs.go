@@ -17,7 +17,7 @@ func Markdown() string {
 Stepward starts without any settings. It takes each setting from the first of these that has it:
 
 1. flags: ` + "`--issuer https://id.example.com`" + ` (secrets only as files: ` + "`--key-file /run/secrets/key`" + `),
-2. the environment: ` + "`STEPWARD_ISSUER`" + `, or ` + "`STEPWARD_ISSUER_FILE`" + ` naming a file that contains the value,
+2. the environment: ` + "`STEPWARD_ISSUER`, or `STEPWARD_ISSUER_FILE`" + ` naming a file that contains the value,
 3. a YAML file named by ` + "`--config`" + ` or ` + "`STEPWARD_CONFIG`" + `: ` + "`issuer: https://id.example.com`" + `,
 4. the defaults below.
 

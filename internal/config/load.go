@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -19,6 +21,8 @@ type Sources struct {
 	Flags   map[string]string
 	Environ []string // as os.Environ
 	File    string   // YAML; empty: none
+	// NoMail leaves smtp-url out, and does not ask for it: for commands that send no mail.
+	NoMail bool
 }
 
 // A Fault is one fault of the settings.
@@ -26,6 +30,7 @@ type Fault struct {
 	Setting string
 	Source  string // where it was set: "--issuer", "STEPWARD_ISSUER", "stepward.yaml:3", "default"
 	Message string
+	Err     error // what was found; nil if the value alone is wrong
 }
 
 // Faults are all faults of the settings, as one error with a line for each.
@@ -46,6 +51,29 @@ func (f Faults) Error() string {
 		fmt.Fprintf(&b, ": %s", fault.Message)
 	}
 	return b.String()
+}
+
+// Unwrap returns what the faults were found by.
+func (f Faults) Unwrap() (errs []error) {
+	for _, fault := range f {
+		if fault.Err != nil {
+			errs = append(errs, fault.Err)
+		}
+	}
+	return errs
+}
+
+// Fault returns a fault of a setting that was found by using it. err may be nil.
+func (c *Config) Fault(setting, message string, err error) Fault {
+	return Fault{Setting: setting, Source: c.sources[setting], Message: message, Err: err}
+}
+
+// FileReason says why a file is of no use: `"path" cannot be read: no such file or directory`, or else what err says.
+func FileReason(err error) string {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Sprintf("%q cannot be read: %v", file.Path, file.Err)
+	}
+	return err.Error()
 }
 
 // value is the text of a setting and where it was set.
@@ -70,13 +98,25 @@ func Load(src Sources) (*Config, error) {
 	}
 	readEnviron(src.Environ, values, fault)
 	readFlags(src.Flags, values, fault)
+	for _, s := range Settings {
+		if v, given := values[s.Name]; given && v.text == "" { // as a compose file passes on a variable that is not set
+			delete(values, s.Name)
+			if s.Default != "" {
+				values[s.Name] = value{s.Default, "default"}
+			}
+		}
+	}
 
-	c := &Config{}
+	if src.NoMail {
+		delete(values, mailSetting)
+	}
+	c := &Config{sources: map[string]string{}}
 	for _, s := range Settings {
 		v, ok := values[s.Name]
-		if !ok || v.text == "" {
+		if !ok {
 			continue
 		}
+		c.sources[s.Name] = v.source
 		if err := s.set(c, v.text); err != nil {
 			fault(s.Name, v.source, err.Error())
 		}
@@ -87,11 +127,17 @@ func Load(src Sources) (*Config, error) {
 	})
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, values, fault)
+	if src.NoMail {
+		faults = slices.DeleteFunc(faults, func(f Fault) bool { return f.Setting == mailSetting })
+	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return c, nil
 }
+
+// mailSetting is the one that commands without mail do without.
+const mailSetting = "smtp-url"
 
 // crossCheck finds settings that are valid alone but not together.
 func crossCheck(c *Config, values map[string]value, fault func(setting, source, message string)) {
@@ -113,6 +159,11 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
 		fault("issuer", values["issuer"].source, "is http, but there is a certificate; use https://"+c.Issuer.Host)
 	}
+	if c.NewRPID != "" && c.Issuer != nil && c.NewRPID != c.Issuer.Hostname() {
+		fault("new-rp-id", values["new-rp-id"].source,
+			fmt.Sprintf("%q is not the host of issuer, which is %s; remove it, or name that host",
+				c.NewRPID, c.Issuer.Hostname()))
+	}
 	if c.ShutdownDelay >= c.ShutdownTimeout && c.ShutdownTimeout > 0 {
 		fault("shutdown-timeout", values["shutdown-timeout"].source,
 			fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))
@@ -126,7 +177,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if (c.StatementIssuer == "") != (c.StatementJWKSPath == "") {
 		fault("software-statement-issuer", "", "needs software-statement-jwks-path: set both or neither")
 	}
-	if c.SignUp && c.SMTPURL == "" {
+	if _, mail := values["smtp-url"]; c.SignUp && !mail {
 		fault("smtp-url", "", "is missing: sign-up is open, and new addresses are verified by e-mail")
 	}
 	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
@@ -138,7 +189,9 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 }
 
 func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, source, message string)) {
+	_, given := values["mtls-origin"]
 	switch {
+	case c.MTLSOrigin == nil && given: // its own fault is told already
 	case c.MTLSOrigin == nil && c.MTLSListen != "":
 		fault("mtls-origin", "", "is missing: mtls-listen is set, and clients need its public address")
 	case c.MTLSOrigin == nil && c.ClientCAPath != "":
@@ -149,9 +202,20 @@ func crossCheckMTLS(c *Config, values map[string]value, fault func(setting, sour
 			"is the issuer, where browsers would ask people for a certificate; use another host or port")
 	case c.MTLSListen != "" && c.TLSCertPath == "":
 		fault("tls-cert-path", "", "is missing: mtls-listen does TLS itself")
+	case c.MTLSListen != "" && sameAddress(c.MTLSListen, c.Listen):
+		fault("mtls-listen", values["mtls-listen"].source,
+			fmt.Sprintf("%s is already taken by listen (%s); use another port", c.MTLSListen, c.Listen))
 	case c.MTLSListen == "" && len(c.TrustedProxies) == 0:
 		fault("mtls-listen", "", "is missing: mtls-origin needs this, or a proxy in trusted-proxies")
 	}
+}
+
+// sameAddress reports whether two listeners cannot both have their address. A host that is not given means all.
+func sameAddress(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	all := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	return portA == portB && portA != "0" && (hostA == hostB || all(hostA) || all(hostB))
 }
 
 func readFlags(flags map[string]string, values map[string]value, fault func(setting, source, message string)) {
@@ -209,14 +273,14 @@ func readEnviron(environ []string, values map[string]value, fault func(setting, 
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+		return "", errors.New(FileReason(err))
 	}
 	if info.Size() > 64<<10 {
 		return "", fmt.Errorf("%q is larger than 64 KiB", path)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("%q cannot be read: %w", path, errors.Unwrap(err))
+		return "", errors.New(FileReason(err))
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
@@ -227,16 +291,12 @@ func readFile(
 ) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		reason := "cannot be read"
-		if errors.Is(err, fs.ErrNotExist) {
-			reason = "does not exist"
-		}
-		fault("config", path, reason)
+		fault("config", "--config", FileReason(err))
 		return
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		fault("config", path, "is not YAML:\n"+yaml.FormatError(err, false, true))
+		fault("config", path, "is not YAML: "+parserSays(err))
 		return
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
@@ -252,12 +312,8 @@ func readFile(
 		source := fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line)
 		if _, known := structured[key]; known {
 			lines[key] = source
-			part, err := yaml.Marshal(map[string]any{key: entry.Value})
-			if err == nil {
-				err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
-			}
-			if err != nil {
-				fault(key, source, "has the wrong structure:\n"+yaml.FormatError(err, false, true))
+			if entry.Value.Type() != ast.NullType {
+				readStructured(path, key, entry, policy, fault)
 			}
 			continue
 		}
@@ -268,12 +324,55 @@ func readFile(
 			continue
 		}
 		text, ok := scalarText(entry.Value)
-		if !ok {
-			fault(key, source, "must be a single value or a list of values")
+		if _, list := entry.Value.(*ast.SequenceNode); !ok || list && !Settings[i].List {
+			want := "a single value"
+			if Settings[i].List {
+				want = "a list of values"
+			}
+			fault(key, source, "is "+kindOf(entry.Value)+" and must be "+want)
 			continue
 		}
 		values[key] = value{text, source}
 	}
+}
+
+// readStructured reads a key of policyFile. Lines are those of the file.
+func readStructured(
+	path, key string, entry *ast.MappingValueNode, policy *policyFile, fault func(setting, source, message string),
+) {
+	good := true
+	compare := shape{fault: func(setting string, line int, message string) {
+		good = false
+		fault(setting, fmt.Sprintf("%s:%d", path, line), message)
+	}}
+	for field := range reflect.TypeFor[policyFile]().Fields() {
+		if field.Tag.Get("yaml") == key {
+			compare.of(key, entry.Value, field.Type)
+		}
+	}
+	if !good {
+		return
+	}
+	part, err := yaml.Marshal(map[string]any{key: entry.Value})
+	if err == nil {
+		err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
+	}
+	if err != nil { // a shape that the comparison leaves to the library, such as a wrong alias
+		line := entry.Key.GetToken().Position.Line
+		fault(key, fmt.Sprintf("%s:%d", path, line), "has the wrong structure: "+parserSays(err))
+	}
+}
+
+// parserSays returns the line and the reason of a fault of the YAML library, and never the text of the file, in which
+// there may be passwords.
+func parserSays(err error) string {
+	if fault, ok := errors.AsType[yaml.Error](err); ok {
+		if token := fault.GetToken(); token != nil && token.Position != nil {
+			return fmt.Sprintf("line %d: %s", token.Position.Line, fault.GetMessage())
+		}
+		return fault.GetMessage()
+	}
+	return oneLine(err)
 }
 
 // scalarText returns a scalar as written, or a list of scalars joined by commas.

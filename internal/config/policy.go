@@ -121,7 +121,11 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
 		}
 		if entry.Window < 10*time.Second || entry.Window > 12*time.Hour {
-			fault(key+".window", fmt.Sprintf("%v is not a duration between 10s and 12h; 5m is usual", entry.Window))
+			given := Short(entry.Window) + " is not"
+			if entry.Window == 0 {
+				given = "is missing; write a duration"
+			}
+			fault(key+".window", given+" between 10s and 12h; 5m is usual")
 		}
 		if entry.Description == "" {
 			fault(key+".description", "is missing; write the end of "+
@@ -205,7 +209,7 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 		fault(fmt.Sprintf("access-token-format %q is neither jwt nor opaque", format))
 	}
 	if e.AccessTokenTTL != 0 && (e.AccessTokenTTL < 10*time.Second || e.AccessTokenTTL > 24*time.Hour) {
-		fault(fmt.Sprintf("access-token-ttl %v is not a duration between 10s and 24h", e.AccessTokenTTL))
+		fault(fmt.Sprintf("access-token-ttl %s is not between 10s and 24h", Short(e.AccessTokenTTL)))
 	}
 	return idp.Resource{
 		URI: uri, Description: e.Description, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL,

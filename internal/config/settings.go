@@ -21,6 +21,7 @@ type Setting struct {
 	Name    string // flag --name, variable STEPWARD_NAME, key name
 	Default string
 	Help    string
+	List    bool // of values, separated by commas or in a YAML list
 	// Secret settings have no plain flag, because a command line is public, but only --name-file.
 	Secret bool
 	set    func(*Config, string) error // its error says what is wrong and what would be right
@@ -48,6 +49,12 @@ var Settings = []Setting{
 			"host is localhost.",
 	},
 	{
+		Name: "new-rp-id", set: setNewRPID,
+		Help: "The host of the issuer once more, when it is not the one that the passkeys in the database were made " +
+			"for (WebAuthn calls it the RP ID). None of them works under the new host, so `serve` refuses it without " +
+			"this setting. They stay in the database, for the way back.",
+	},
+	{
 		Name: "listen", Default: "localhost:8080", set: address(func(c *Config) *string { return &c.Listen }),
 		Help: "Address and port to listen on; `:8080` listens on all interfaces.",
 	},
@@ -61,20 +68,22 @@ var Settings = []Setting{
 		Help: "PEM private key of the certificate.",
 	},
 	{
-		Name: "trusted-proxies", set: setProxies,
+		Name: "trusted-proxies", List: true, set: setProxies,
 		Help: "Networks of the proxies in front (`10.0.0.0/8, 192.0.2.7`). X-Forwarded-For is trusted only from " +
 			"them. Empty: from no one.",
 	},
 	{
 		Name: "shutdown-delay", Default: "0s",
-		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
-		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
+		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
+		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer " +
+			"than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
 	},
 	{
 		// Docker kills after ten seconds: be gone before.
 		Name: "shutdown-timeout", Default: "9s",
-		set:  duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
-		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
+		set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
+		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just " +
+			"before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
 	},
 	{
 		Name: "mtls-origin", set: setMTLSOrigin,
@@ -95,7 +104,7 @@ var Settings = []Setting{
 			"start. Empty: there are no such clients; `self_signed_tls_client_auth` needs no CA.",
 	},
 	{
-		Name: "outbound-allow", set: setOutbound,
+		Name: "outbound-allow", List: true, set: setOutbound,
 		Help: "Networks, addresses or host names, separated by commas, that Stepward may fetch from although they " +
 			"are not on the public internet. Clients choose such addresses (`jwks_uri`, `request_uris`); without " +
 			"this setting, private, loopback and link-local ones are rejected, even behind a public name. An allowed " +
@@ -103,7 +112,8 @@ var Settings = []Setting{
 	},
 	{
 		Name: "outbound-ca-path", set: text(func(c *Config) *string { return &c.OutboundCAPath }),
-		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
+		Help: "PEM certificates of CAs that are trusted besides the system's where Stepward fetches from clients or " +
+			"tells them of a logout: of the internal CA of a company, or a server's own certificate. Read at the start.",
 	},
 	{
 		Name: "data-dir", Default: "./stepward-data", set: text(func(c *Config) *string { return &c.DataDir }),
@@ -117,13 +127,15 @@ var Settings = []Setting{
 	},
 	{
 		Name: "postgres-statement-timeout", Default: "5s",
-		set:  duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
-		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the request gets a 503. Commands of the operator have no such limit.",
+		set: duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
+		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the " +
+			"request gets a 503. Commands of the operator have no such limit.",
 	},
 	{
 		Name: "event-retention", Default: "9600h",
-		set:  duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
-		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time to notice.",
+		set: duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
+		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time " +
+			"to notice.",
 	},
 	{
 		Name: "redis-url", Secret: true,
@@ -185,16 +197,20 @@ var Settings = []Setting{
 			"(`stepward client token`), `open` all of them.",
 	},
 	{
-		Name: "registration-scopes", Default: "openid profile email offline_access", set: setRegistrationScopes,
+		Name: "registration-scopes", List: true, Default: "openid profile email offline_access", set: setRegistrationScopes,
 		Help: "Scopes that applications may request if they registered themselves.",
 	},
 	{
-		Name: "registration-policy", Default: "standard", set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
-		Help: "Client policy of applications that register themselves and keep a secret: `standard` requires PKCE, `compatible` does not. Public and native ones always need it.",
+		Name: "registration-policy", Default: "standard",
+		set: choice(func(c *Config, v string) { c.RegistrationPolicy = idp.ClientPolicy(v) }, "standard", "compatible"),
+		Help: "Client policy of applications that register themselves and keep a secret: `standard` requires PKCE, " +
+			"`compatible` does not. Public and native ones always need it.",
 	},
 	{
-		Name: "registration-limit", Default: "20", set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
-		Help: "How many applications may register themselves from one network in an hour without an initial access token; 25 times as many from all networks.",
+		Name: "registration-limit", Default: "20",
+		set: number(func(c *Config) *int64 { return &c.RegistrationLimit }, 1, 100_000),
+		Help: "How many applications may register themselves from one network in an hour without an initial access " +
+			"token; 25 times as many from all networks.",
 	},
 	{
 		Name: "registration-unused", Default: "720h",
@@ -267,38 +283,36 @@ var Settings = []Setting{
 }
 
 func setIssuer(c *Config, v string) error {
-	u, err := url.Parse(v)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return fmt.Errorf("%q is not an http(s) URL; use the public origin, such as https://id.example.com", v)
+	u, err := origin(v)
+	if err != nil {
+		return fmt.Errorf("%q %w; use the public origin, such as https://id.example.com", v, err)
 	}
-	if u.Path == "/" {
-		u.Path = ""
-	}
-	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("%q has more than an origin; remove everything after the host: %s://%s", v, u.Scheme, u.Host)
+	if fault := relyingPartyFault(u.Hostname()); fault != "" {
+		return fmt.Errorf("%q %s", v, fault)
 	}
 	if u.Scheme == "http" && u.Hostname() != "localhost" {
 		return fmt.Errorf("%q is not https, which passkeys need (except http://localhost, for development)", v)
-	}
-	if net.ParseIP(u.Hostname()) != nil {
-		return fmt.Errorf("%q names an IP address; passkeys need a host name", v)
-	}
-	u.Host = strings.ToLower(u.Host)
-	host, port := u.Hostname(), u.Port()
-	if (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
-		u.Host = host
 	}
 	c.Issuer = u
 	return nil
 }
 
-func setMTLSOrigin(c *Config, v string) error {
-	u, err := url.Parse(v)
-	origin := err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil
-	if !origin || strings.TrimSuffix(u.Path, "/")+u.RawQuery+u.Fragment != "" {
-		return fmt.Errorf("%q is not an https origin; use https://mtls.id.example.com, or a separate port", v)
+func setNewRPID(c *Config, v string) (err error) {
+	if c.NewRPID, err = asciiHost(v); err != nil || strings.ContainsAny(v, "/:") {
+		return fmt.Errorf("%q is not a host; write the host of issuer, such as id.example.com", v)
 	}
-	c.MTLSOrigin = &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(strings.ToLower(u.Host), ":443")}
+	return nil
+}
+
+func setMTLSOrigin(c *Config, v string) error {
+	u, err := origin(v)
+	if err == nil && u.Scheme != "https" {
+		err = errors.New("is not https")
+	}
+	if err != nil {
+		return fmt.Errorf("%q %w; use an https origin, such as https://mtls.id.example.com, or a separate port", v, err)
+	}
+	c.MTLSOrigin = u
 	return nil
 }
 
@@ -307,6 +321,9 @@ func address(field func(*Config) *string) func(*Config, string) error {
 		_, port, err := net.SplitHostPort(v)
 		if err != nil || port == "" {
 			return fmt.Errorf("%q is not address:port; use localhost:8080, or :8080 for all interfaces", v)
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			return fmt.Errorf("%q has the port %s, which is not between 0 and 65535", v, port)
 		}
 		*field(c) = v
 		return nil
@@ -338,6 +355,9 @@ func setOutbound(c *Config, v string) error {
 		prefix, err := netip.ParsePrefix(item)
 		if addr, addrErr := netip.ParseAddr(item); addrErr == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if name, nameErr := hostNames.ToASCII(item); nameErr == nil {
+			item = name // an IDN as A-labels
 		}
 		switch {
 		case err == nil && prefix.Bits() == 0:
@@ -424,8 +444,8 @@ func text(field func(*Config) *string) func(*Config, string) error {
 func httpsURL(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		u, err := url.Parse(v)
-		if err != nil || u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%q is not an https URL", v)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+			return fmt.Errorf("%q is not an https URL, such as https://example.com/help", v)
 		}
 		*field(c) = v
 		return nil
@@ -434,9 +454,12 @@ func httpsURL(field func(*Config) *string) func(*Config, string) error {
 
 func duration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		d, err := time.ParseDuration(v)
-		if err != nil || d < least || d > most {
-			return fmt.Errorf("%q is not a duration between %v and %v, such as 90s, 15m or 12h", v, least, most)
+		d, err := Duration(v)
+		if err != nil {
+			return err
+		}
+		if d < least || d > most {
+			return fmt.Errorf("%q is not between %s and %s", v, Short(least), Short(most))
 		}
 		*field(c) = d
 		return nil

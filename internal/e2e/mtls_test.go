@@ -134,7 +134,7 @@ func TestAClientWithACertificateHasNoSecret(t *testing.T) {
 		{"exactly one", "--tls-san-dns", "a.example", "--tls-san-ip", "192.0.2.1"},
 		{"_subject_dn has a part", "--tls-subject-dn", "acme"},
 		{"has no PEM certificate", "--certificate-file", os.DevNull},
-		{"read certificates", "--certificate-file", filepath.Join(dir, "nothing")},
+		{"cannot be read", "--certificate-file", filepath.Join(dir, "nothing")},
 	} {
 		if out, err := add(row[1:]...); err == nil || !strings.Contains(err.Error(), row[0]) {
 			t.Errorf("%v: %v %s", row, err, out)
@@ -173,9 +173,9 @@ func TestCAsOfClientsAreCAs(t *testing.T) {
 	ca, leaf := &pem.Block{Type: "CERTIFICATE", Bytes: opCA.cert.Raw}, &pem.Block{Type: "CERTIFICATE", Bytes: opCA.issue(acme).Certificate[0]}
 	for path, want := range map[string]string{
 		file():         "has no PEM certificate",
-		file(ca, leaf): "certificate 2 is not that of a CA",
-		file(ca, &pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}): "block 2 is not a certificate",
-		file(&pem.Block{Type: "PRIVATE KEY", Bytes: opCA.cert.Raw}):   "block 1 is not a certificate",
+		file(ca, leaf): "is not that of a CA",
+		file(ca, &pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}): "block 2 of",
+		file(&pem.Block{Type: "PRIVATE KEY", Bytes: opCA.cert.Raw}):   "block 1 of",
 		filepath.Join(t.TempDir(), "nothing.pem"):                     "no such file",
 	} {
 		if _, err := server.ReadClientCAs(path); err == nil || !strings.Contains(err.Error(), want) {

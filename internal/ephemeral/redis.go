@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,12 +58,9 @@ var _ Store = (*Redis)(nil)
 // its memory is full: an evicted replay mark or counter lets through what it was there to stop. Where CONFIG is forbidden,
 // as on many hosted servers, that cannot be checked and a warning is logged.
 func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, error) {
-	opt, err := redis.ParseURL(rawURL)
+	opt, err := parseURL(rawURL)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // without the URL, which may hold a password
-		}
-		return nil, fmt.Errorf("redis URL: %w", err)
+		return nil, err
 	}
 	tune(opt)
 	silence()
@@ -73,6 +71,24 @@ func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, er
 		return nil, err
 	}
 	return s, nil
+}
+
+// CheckURL reports a URL that OpenRedis cannot read. It does not connect.
+func CheckURL(rawURL string) error {
+	_, err := parseURL(rawURL)
+	return err
+}
+
+func parseURL(rawURL string) (*redis.Options, error) {
+	opt, err := redis.ParseURL(rawURL)
+	if err == nil {
+		return opt, nil
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the URL, which may hold a password
+	}
+	reason := strings.TrimPrefix(err.Error(), "redis: ")
+	return nil, fmt.Errorf("not a URL like redis://user:password@host:6379/0: %s", reason)
 }
 
 // silence keeps go-redis from printing lines of its own about errors that it returns anyway.

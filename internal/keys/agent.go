@@ -113,6 +113,12 @@ func agentAlgorithm(public crypto.PublicKey) string {
 	return ""
 }
 
+// Ping reports whether the agent answers.
+func (a *Agent) Ping() error {
+	_, err := a.keys()
+	return err
+}
+
 // keys are the keys that the agent holds and that can sign for us, in its order.
 func (a *Agent) keys() (found []*agentKey, err error) {
 	var listed []*agent.Key

@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/outage"
 )
 
 // Demo is a provider on throw-away stores, and an application that uses it.
@@ -73,7 +74,8 @@ func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slo
 		return nil, err
 	}
 	if d.app, err = net.Listen("tcp", appListen); err != nil {
-		return nil, fmt.Errorf("listen on %s (another program may be using it; --app-listen names another address): %w", appListen, err)
+		return nil, fmt.Errorf("--app-listen %s: %s; give an address and a port that is free, such as localhost:8090",
+			appListen, outage.Reason(err))
 	}
 	_, port, err := net.SplitHostPort(d.app.Addr().String())
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -40,7 +39,7 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	}
 	mtls := front{Server: s.shell.Server(s.mtls)}
 	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
-		return nil, fmt.Errorf("listen on %s (another program may be using it; --mtls-listen names another address): %w", s.Config.MTLSListen, err)
+		return nil, cannotListen(s.Config, "mtls-listen", s.Config.MTLSListen, err)
 	}
 	// Asked for and not demanded: whose certificate it has to be, and whether anybody's, the endpoint knows (RFC 8705 §2, §3).
 	mtls.TLSConfig = tlsCfg.Clone()
@@ -56,23 +55,23 @@ func ReadClientCAs(path string) (*x509.CertPool, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("client CAs: %w", err)
+		return nil, err
 	}
 	pool := x509.NewCertPool()
 	for n := 0; ; n++ {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			if n == 0 {
-				return nil, errors.New("client CAs: the file has no PEM certificate")
+				return nil, fmt.Errorf("%q has no PEM certificate", path)
 			}
 			return pool, nil
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("client CAs: block %d is not a certificate", n+1)
+			return nil, fmt.Errorf("block %d of %q is not a certificate", n+1, path)
 		}
 		if !cert.IsCA { // it would be an anchor all the same: for itself
-			return nil, fmt.Errorf("client CAs: certificate %d is not that of a CA", n+1)
+			return nil, fmt.Errorf("certificate %d of %q is not that of a CA", n+1, path)
 		}
 		pool.AddCert(cert)
 	}

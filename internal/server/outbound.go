@@ -14,7 +14,7 @@ import (
 func OutboundOf(cfg *config.Config) (*outbound.Client, error) {
 	roots, err := outboundRoots(cfg.OutboundCAPath)
 	if err != nil {
-		return nil, err
+		return nil, config.Faults{cfg.Fault("outbound-ca-path", config.FileReason(err), err)}
 	}
 	return outbound.New(outbound.Config{
 		Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts, Roots: roots, Development: cfg.Insecure(),
@@ -28,7 +28,7 @@ func outboundRoots(path string) (*x509.CertPool, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("outbound-ca-path: %w", err)
+		return nil, err
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil { // there are none
@@ -38,13 +38,13 @@ func outboundRoots(path string) (*x509.CertPool, error) {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			if n == 0 {
-				return nil, fmt.Errorf("outbound-ca-path: %s has no PEM certificate", path)
+				return nil, fmt.Errorf("%q has no PEM certificate", path)
 			}
 			return roots, nil
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("outbound-ca-path: block %d of %s is not a certificate", n+1, path)
+			return nil, fmt.Errorf("block %d of %q is not a certificate", n+1, path)
 		}
 		roots.AddCert(cert)
 	}

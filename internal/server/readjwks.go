@@ -13,11 +13,11 @@ import (
 func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read JWK set: %w", err)
+		return nil, err
 	}
 	set, err := idp.RegisteredKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf(`%s is not a JWK set, {"keys": […]}, with keys that can be used here: %w`, path, err)
+		return nil, fmt.Errorf(`%q is not a JWK set, {"keys": […]}, with keys that can be used here: %w`, path, err)
 	}
 	return set, nil
 }

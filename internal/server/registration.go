@@ -17,11 +17,11 @@ func registrationOf(cfg *config.Config) (client.Registration, error) {
 	}
 	keys, err := ReadJWKS(cfg.StatementJWKSPath)
 	if err != nil {
-		return r, fmt.Errorf("software-statement-jwks-path: %w", err)
+		return r, err
 	}
 	for i, key := range keys.Keys {
 		if !key.Valid() || !key.IsPublic() {
-			return r, fmt.Errorf("software-statement-jwks-path: key %d is not a valid public key", i+1)
+			return r, fmt.Errorf("key %d of %q is not a valid public key", i+1, cfg.StatementJWKSPath)
 		}
 	}
 	r.Statements = client.Statements{Issuer: cfg.StatementIssuer, Keys: keys.Keys}

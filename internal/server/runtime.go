@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -29,23 +30,38 @@ func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.
 		c.StatementTimeout = cfg.StatementTimeout
 	}
 	db, err := store.Open(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case !cfg.Embedded():
+		return nil, config.Faults{cfg.Fault("database-url", err.Error(), err)}
+	case errors.Is(err, store.ErrInUse):
+		return nil, config.Faults{cfg.Fault("data-dir", fmt.Sprintf("%q: %v", cfg.DataDir, store.ErrInUse), err)}
+	default:
+		return nil, config.Faults{cfg.Fault("data-dir", unusable(cfg.DataDir, err).Error(), err)}
 	}
-	return db, nil
 }
 
 func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {
 	if cfg.Embedded() {
 		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath(), log)
 		if err != nil { // not a nil *SQLite in a Store that is not nil
-			return nil, err
+			return nil, config.Faults{cfg.Fault("data-dir", err.Error(), err)}
 		}
 		return s, nil
 	}
 	s, err := ephemeral.OpenRedis(ctx, cfg.RedisURL.Reveal(), log)
-	if err != nil {
+	if errors.Is(err, context.Canceled) {
 		return nil, err
+	}
+	if err != nil {
+		message := err.Error()
+		if errors.Is(err, idp.ErrUnavailable) {
+			message = "Redis does not answer: " + outage.Reason(err)
+		}
+		return nil, config.Faults{cfg.Fault("redis-url", message, err)}
 	}
 	return s, nil
 }
@@ -60,13 +76,13 @@ func OperatorKey(cfg *config.Config) ([]byte, error) {
 			content, err = makeKey(cfg.KeyPath())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("operator's key: %w", err)
+			return nil, config.Faults{cfg.Fault("key", config.FileReason(err), err)}
 		}
 		text = idp.Secret(content)
 	}
-	key, err := base64.StdEncoding.DecodeString(text.Reveal())
-	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("operator's key: %s does not hold 32 bytes in base64", cfg.KeyPath())
+	key, err := decodeKey(text.Reveal(), cfg)
+	if err != nil {
+		return nil, config.Faults{cfg.Fault("key", err.Error(), nil)}
 	}
 	return key, nil
 }

@@ -4,11 +4,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/stepward/stepward/internal/account"
@@ -18,6 +18,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
@@ -53,10 +54,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 			s.Close()
 		}
 	}()
-	if cfg.Embedded() {
-		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-			return nil, fmt.Errorf("data folder: %w", err)
-		}
+	p, err := read(cfg, mailbox)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Issuer.Scheme == "https" && cfg.TLSCertPath == "" && len(cfg.TrustedProxies) == 0 {
 		log.Warn("the issuer is https and this process speaks http, so a proxy is in front of it: name it in trusted-proxies, " +
@@ -68,8 +68,11 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := s.DB.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	if err := claimRPID(ctx, cfg, s.DB); err != nil {
+		return nil, err
+	}
 	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
-		return nil, fmt.Errorf("open ephemeral store: %w", err)
+		return nil, err
 	}
 	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
 	s.clocks.compare(ctx)
@@ -89,15 +92,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Store: s.Ephemeral, Idle: cfg.SessionIdle, Absolute: cfg.SessionAbsolute, Insecure: cfg.Insecure(),
 		Agent: web.Agent, Address: web.ClientAddress,
 	})
-	var metadata passkey.Metadata
-	if cfg.MetadataPath != "" {
-		if metadata, err = passkey.LoadMetadata(cfg.MetadataPath); err != nil {
-			return nil, err
-		}
-	}
 	ceremonies, err := passkey.New(passkey.Config{
 		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
-		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: metadata, DecoyKey: derive(key, "decoy"), Logger: log,
+		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: p.metadata, DecoyKey: derive(key, "decoy"), Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
@@ -105,14 +102,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if s.Keys, err = SigningKeys(cfg, s.DB, key); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	if err := s.Keys.Prepare(ctx); err != nil {
-		return nil, fmt.Errorf("signing keys (is this the operator's key they were sealed under?): %w", err)
+	if err := s.Keys.Prepare(ctx); errors.Is(err, keys.ErrOperatorKey) {
+		const message = "is not the operator's key that the signing keys in the database are sealed under"
+		return nil, config.Faults{cfg.Fault("key", message, err)}
+	} else if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	transport, err := mailTransport(cfg, mailbox)
-	if err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
-	}
-	if s.mailer, err = mail.New(mail.Config{DB: s.DB, Transport: transport, From: cfg.From, Product: cfg.ProductName, Logger: log}); err != nil {
+	if s.mailer, err = mail.New(mail.Config{DB: s.DB, Transport: p.transport, From: cfg.From, Product: cfg.ProductName, Logger: log}); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 
@@ -128,18 +124,6 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
-	registration, err := registrationOf(cfg)
-	if err != nil {
-		return nil, err
-	}
-	cas, err := ReadClientCAs(cfg.ClientCAPath)
-	if err != nil {
-		return nil, err
-	}
-	fetch, err := OutboundOf(cfg)
-	if err != nil {
-		return nil, err
-	}
 	var mtlsOrigin string
 	if cfg.MTLSOrigin != nil {
 		mtlsOrigin = cfg.MTLSOrigin.String()
@@ -148,7 +132,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.Keys,
 		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
-		Outbound:   fetch, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: cas, Logger: log, Registration: registration,
+		Outbound:   p.outbound, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs, Logger: log, Registration: p.registration,
 		ClientDocuments: cfg.ClientDocuments,
 	})
 	if err != nil {
@@ -203,9 +187,14 @@ func (s *Server) notify(ctx context.Context, user idp.User, kind string, data ma
 func (s *Server) Listen() (net.Listener, error) {
 	listener, err := net.Listen("tcp", s.Config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s (another program may be using it; --listen names another address): %w", s.Config.Listen, err)
+		return nil, cannotListen(s.Config, "listen", s.Config.Listen, err)
 	}
 	return listener, nil
+}
+
+func cannotListen(cfg *config.Config, setting, address string, err error) error {
+	message := fmt.Sprintf("cannot listen on %s: %s; another program may be using it", address, outage.Reason(err))
+	return config.Faults{cfg.Fault(setting, message, err)}
 }
 
 func footer(cfg *config.Config) []web.Link {

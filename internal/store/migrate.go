@@ -18,8 +18,8 @@ import (
 //go:embed migrations/postgres/*.sql migrations/sqlite/*.sql
 var migrations embed.FS
 
-// schemaVersion is the newest migration of both folders; a test compares.
-const schemaVersion = 2
+// schemaVersion is the number of the newest migration of both folders; a test compares.
+const schemaVersion = 3
 
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. It refuses with
 // ErrNewerSchema, and changes nothing, if a newer program has been here.

@@ -75,7 +75,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		db.conn, err = engine.OpenSQLite(ctx, c.Dir, c.Shared)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, err
 	}
 	db.watch = outage.New(cmp.Or(c.Log, slog.Default()), db.Backend())
 	return db, nil
@@ -150,3 +150,6 @@ func stepErr(step string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }
+
+// CheckURL reports a database URL that Open cannot read. It does not connect.
+func CheckURL(url string) error { return engine.CheckURL(url) }

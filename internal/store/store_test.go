@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +82,9 @@ func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []str
 		if strings.Contains(sql.(string), "pg_advisory") {
 			return true
 		}
+		if strings.Contains(sql.(string), "installation") { // counts passkeys only when the host of the issuer changes
+			return true
+		}
 		plan, err := store.Plan(t.Context(), db, sql.(string), args.([]any))
 		if err != nil {
 			t.Errorf("%s: %v", sql, err)
@@ -125,8 +129,9 @@ func TestTheTwoSchemasDifferInTypeNamesOnly(t *testing.T) {
 			t.Errorf("%s differs:\n%s\n%s", name, want, got)
 		}
 	}
-	if len(postgres) != store.SchemaVersion {
-		t.Errorf("%d migrations, schemaVersion is %d", len(postgres), store.SchemaVersion)
+	newest, _, _ := strings.Cut(postgres[len(postgres)-1], "_")
+	if version, err := strconv.Atoi(newest); err != nil || version != store.SchemaVersion {
+		t.Errorf("the newest migration is %s, schemaVersion is %d", newest, store.SchemaVersion)
 	}
 }
 

@@ -16,7 +16,9 @@ var theOrder = order{Amount: "250.00", Currency: "EUR", To: "Ada"}
 
 // details returns the order as authorization_details (RFC 9396): what the user reads when they confirm.
 func (o order) details() string {
-	text, err := json.Marshal([]map[string]string{{"type": DetailPayout, "currency": o.Currency, "amount": o.Amount, "creditor": o.To}})
+	text, err := json.Marshal([]map[string]string{{
+		"type": DetailPayout, "currency": o.Currency, "amount": o.Amount, "creditor": o.To,
+	}})
 	if err != nil {
 		panic(err) // texts marshal
 	}

@@ -39,18 +39,36 @@ type Postgres struct {
 	timeout time.Duration // of a statement; 0: none
 }
 
-// OpenPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
-func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Postgres, error) {
+// CheckURL reports a URL that OpenPostgres cannot read. It does not connect.
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
+// parseURL never repeats the URL, which may hold a password.
+func parseURL(url string) (*pgxpool.Config, error) {
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return nil, errors.New("the database URL must begin with postgres://") // and is not shown: it may hold a password
+		return nil, errors.New("the database URL must begin with postgres://")
 	}
 	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		// pgconn.ParseConfigError leaves the password out of its text; anything else could hold the URL.
-		if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
-			return nil, errors.New(parse.Error())
+	if err == nil {
+		return config, nil
+	}
+	reason := "it cannot be parsed"
+	if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		// Its text begins with the URL, without the password.
+		if _, why, ok := strings.Cut(parse.Error(), "`: "); ok {
+			reason = why
 		}
-		return nil, errors.New("the database URL cannot be parsed")
+	}
+	return nil, fmt.Errorf("not a URL like postgres://user:password@host/database: %s", reason)
+}
+
+// OpenPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
+func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Postgres, error) {
+	config, err := parseURL(url)
+	if err != nil {
+		return nil, err
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		// Without one, a dropping firewall holds requests for minutes.
@@ -86,7 +104,10 @@ func (p *Postgres) checkServer(ctx context.Context) error {
 	defer cancel()
 	c, err := p.pool.Acquire(ctx)
 	if err != nil {
-		return p.Translate(ctx, err)
+		if translated := p.Translate(ctx, err); !errors.Is(translated, idp.ErrUnavailable) {
+			return translated
+		}
+		return p.unreachable(err)
 	}
 	defer c.Release()
 	if err := checkPooler(ctx, p.pool, c); err != nil {
@@ -99,6 +120,26 @@ func (p *Postgres) checkServer(ctx context.Context) error {
 	}
 	return nil
 }
+
+// unreachable says in a sentence why no connection came about. It is an idp.ErrUnavailable.
+func (p *Postgres) unreachable(err error) error {
+	config := p.pool.Config().ConnConfig
+	where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	if strings.HasPrefix(config.Host, "/") {
+		where = config.Host
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return unreachableError(fmt.Sprintf("Postgres at %s refuses this: %s (user %q, database %q)",
+			where, pg.Message, config.User, cmp.Or(config.Database, config.User)))
+	}
+	return unreachableError(fmt.Sprintf("no Postgres answers at %s: %s", where, outage.Reason(err)))
+}
+
+// unreachableError is an idp.ErrUnavailable in words of its own.
+type unreachableError string
+
+func (e unreachableError) Error() string { return string(e) }
+func (unreachableError) Unwrap() error   { return idp.ErrUnavailable }
 
 // Backend implements Conn.
 func (p *Postgres) Backend() string { return "postgres" }

@@ -17,7 +17,7 @@ import (
 // Run is the suite that every engine passes; open returns a fresh, migrated store.
 func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	for _, cases := range []map[string]func(*fixture){
-		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases, keyCases, outboxCases, logoutCases, sweepCases,
+		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases, keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
 	} {
 		for name, f := range cases {
 			t.Run(name, func(t *testing.T) {

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// claimRPID refuses an issuer on another host than that of the passkeys in the database, unless new-rp-id says so.
+func claimRPID(ctx context.Context, cfg *config.Config, db *store.DB) error {
+	host := cfg.Issuer.Hostname()
+	recorded, err := db.ClaimRPID(ctx, host, cfg.NewRPID == host)
+	if err != nil {
+		return err
+	}
+	return otherRPID(cfg, recorded)
+}
+
+// CheckStores reports what New would refuse about the stores: that they cannot be reached, or that the passkeys in the
+// database are for another host. It changes nothing, and makes no embedded store that is not there yet.
+func CheckStores(ctx context.Context, cfg *config.Config) error {
+	if cfg.Embedded() {
+		if _, err := os.Stat(filepath.Join(cfg.DataDir, "stepward.db")); err != nil {
+			return nil
+		}
+	}
+	db, err := OpenStore(ctx, cfg, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.CheckSchema(ctx); errors.Is(err, store.ErrOlderSchema) {
+		return nil // serve migrates; nothing is recorded yet
+	} else if err != nil {
+		return err
+	}
+	recorded, err := db.RPID(ctx, cfg.Issuer.Hostname())
+	if err != nil {
+		return err
+	}
+	if cfg.NewRPID != cfg.Issuer.Hostname() {
+		if err := otherRPID(cfg, recorded); err != nil {
+			return err
+		}
+	}
+	if cfg.Embedded() {
+		return nil // its ephemeral store belongs to the server that may be running
+	}
+	redis, err := OpenEphemeral(ctx, cfg, nil)
+	if err != nil {
+		return err
+	}
+	return redis.Close()
+}
+
+func otherRPID(cfg *config.Config, recorded store.RPID) error {
+	host := cfg.Issuer.Hostname()
+	if recorded.Passkeys == 0 || recorded.Host == host {
+		return nil
+	}
+	which := fmt.Sprintf("%d passkeys in this database are", recorded.Passkeys)
+	if recorded.Passkeys == 1 {
+		which = "a passkey in this database is"
+	}
+	return config.Faults{cfg.Fault("issuer", fmt.Sprintf("%s for %s and would not work under %s; "+
+		"set issuer back, or set new-rp-id to %s to go on without them", which, recorded.Host, host, host), nil)}
+}

@@ -1,0 +1,6 @@
+-- +goose Up
+-- What holds for the whole installation: rp_id is the host that its passkeys are made for.
+CREATE TABLE installation (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    value TEXT COLLATE "C" NOT NULL
+);

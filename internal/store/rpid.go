@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/store/engine"
+)
+
+// An RPID is the host that the passkeys of this database are made for.
+type RPID struct {
+	Host     string // "": nothing has been recorded yet
+	Passkeys int64  // how many there are, if Host is not the host that was asked for
+}
+
+// readRPID counts passkeys only when the host changes: that reads them all.
+const readRPID = `SELECT value, CASE WHEN value = $1 THEN 0 ELSE (SELECT COUNT(*) FROM passkeys) END
+	FROM installation WHERE name = 'rp_id'`
+
+// RPID returns the recorded host, and how many passkeys another host would leave behind.
+func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
+	var found RPID
+	var b batch
+	b.Read(engine.Into(&found, new(bool), scanRPID), readRPID, host)
+	err := db.run(ctx, "read RP ID", &b)
+	return found, err
+}
+
+// ClaimRPID records the host that passkeys are made for from now on, and returns what is recorded then: another host
+// if there are passkeys for it, because browsers offer none of them to the new host. anew replaces it all the same.
+func (db *DB) ClaimRPID(ctx context.Context, host string, anew bool) (RPID, error) {
+	unlessUsed := " WHERE NOT EXISTS (SELECT 1 FROM passkeys)"
+	if anew {
+		unlessUsed = ""
+	}
+	var recorded RPID
+	var b batch
+	b.Do(`INSERT INTO installation (name, value) VALUES ('rp_id', $1)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value`+unlessUsed, host)
+	b.Read(engine.Into(&recorded, new(bool), scanRPID), readRPID, host)
+	err := db.run(ctx, "record RP ID", &b)
+	return recorded, err
+}
+
+func scanRPID(row pgx.CollectableRow) (r RPID, err error) {
+	err = row.Scan(&r.Host, &r.Passkeys)
+	return r, err
+}
