@@ -445,7 +445,7 @@ func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
 		t.Errorf("believed %v, %s", ok, r.body)
 	}
 	log := h.log.String()
-	if !strings.Contains(log, `client_refused="the assertion was used before"`) || strings.Contains(log, text) || strings.Contains(log, w.claims["jti"].(string)) {
+	if !strings.Contains(log, `client_refused="the assertion was already used"`) || strings.Contains(log, text) || strings.Contains(log, w.claims["jti"].(string)) {
 		t.Errorf("log: %s", log)
 	}
 	check(t, h.eph.Close())

@@ -58,7 +58,7 @@ func TestTheLogOfACommonMistakeNamesTheClientAndWhatWasSent(t *testing.T) {
 		},
 		"a wrong secret": {
 			func() reply { return h.post(oauth.PathToken, exchangeForm("x"), wrongSecret) },
-			[]string{"client=" + c.ID, "not its secret"},
+			[]string{"client=" + c.ID, "wrong secret"},
 		},
 		"a wrong address after sign-out": {
 			func() reply {
