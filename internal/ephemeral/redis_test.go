@@ -35,7 +35,7 @@ func TestRedisKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestRedisThatDiesInTheMiddleIsUnavailable(t *testing.T) {
+func TestRedisThatCrashesIsUnavailable(t *testing.T) {
 	server := ephemeraltest.StartRedis(t)
 	s := openRedis(t, server.URL)
 	b := ephemeral.NewBucket[string](s, "x", time.Minute)
@@ -89,7 +89,7 @@ func TestEverythingInRedisExpires(t *testing.T) {
 }
 
 // A command whose answer was lost may have been run. Repeating it would turn a Take that won into one that found nothing.
-func TestRedisIsNotAskedAgainWhenAnAnswerIsLost(t *testing.T) {
+func TestLostRedisResponsesAreNotRetried(t *testing.T) {
 	server := ephemeraltest.RedisURL(t)
 	proxy, lose := lossyProxy(t, strings.TrimPrefix(server, "unix://"))
 	s, direct := openRedis(t, proxy), openRedis(t, server)
@@ -165,7 +165,7 @@ func TestRedisThatEvictsIsRefused(t *testing.T) {
 	}
 }
 
-func TestRedisThatHidesItsConfigIsTaken(t *testing.T) {
+func TestRedisWithoutCONFIGIsAccepted(t *testing.T) {
 	openRedis(t, ephemeraltest.StartRedis(t, "--rename-command", "CONFIG", "").URL)
 }
 
@@ -178,7 +178,7 @@ func TestRedisURLErrorsShowNoPassword(t *testing.T) {
 	}
 }
 
-func TestRedisThatIsNotThereIsUnavailable(t *testing.T) {
+func TestUnreachableRedisIsUnavailable(t *testing.T) {
 	began := time.Now()
 	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket", nil); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("nobody there: %v", err)
