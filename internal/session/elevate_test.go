@@ -143,7 +143,7 @@ func TestATouchNeverLosesAConcurrentElevate(t *testing.T) {
 	})
 }
 
-func TestOfTwoTouchesBothAreInTheSession(t *testing.T) {
+func TestConcurrentTouchesAreBothKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		b.start(t, s, "u")

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 )
 
-func TestASessionEndsAfterAnHourOfSilence(t *testing.T) {
+func TestASessionEndsAfterAnIdleHour(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		sess := b.start(t, s, "u")
@@ -93,7 +93,7 @@ func TestTheRecordEnforcesBothLimitsByItself(t *testing.T) {
 	})
 }
 
-func TestTheSilenceThatEndsIsRememberedWithEveryAuthentication(t *testing.T) {
+func TestIdleTimeIsRecordedForEveryAuthentication(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		b.start(t, s, "u")

@@ -113,7 +113,7 @@ func inBubble(t *testing.T, f func(t *testing.T, store ephemeral.Store, s *sessi
 	})
 }
 
-func TestAStartedSessionIsCurrentInItsBrowserAlone(t *testing.T) {
+func TestAStartedSessionIsCurrentOnlyInItsBrowser(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, _ *session.Sessions) {
 		s := session.New(session.Config{
 			Store:   store,
@@ -198,7 +198,7 @@ func TestCookiesAreHostBoundLaxAndOutOfReachOfScripts(t *testing.T) {
 	}
 }
 
-func TestAWrongSecretNeitherEndsNorSeesNorExtendsTheSession(t *testing.T) {
+func TestAWrongSecretCannotReadEndOrExtendTheSession(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		sess := b.start(t, s, "u")
@@ -227,7 +227,7 @@ func TestAWrongSecretNeitherEndsNorSeesNorExtendsTheSession(t *testing.T) {
 	})
 }
 
-func TestAnythingButOneWellFormedCookieIsNoSession(t *testing.T) {
+func TestMalformedOrDuplicateCookiesAreNoSession(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	s := session.New(session.Config{Store: store})
 	b := browser{}
@@ -319,7 +319,7 @@ func TestEndEndsThisBrowsersSession(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsAwayIsNotASignedOutBrowser(t *testing.T) {
+func TestAnOutageIsNotReportedAsSignedOut(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	s := session.New(session.Config{Store: store})
 	b := browser{}
