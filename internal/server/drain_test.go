@@ -73,7 +73,7 @@ func slow(began chan<- struct{}, takes time.Duration) func(*Server, *http.ServeM
 	}
 }
 
-func TestStoppingIsToldFirstAndFinishesWhatIsUnderWay(t *testing.T) {
+func TestStoppingIsAnnouncedAndFinishesRunningRequests(t *testing.T) {
 	t.Parallel()
 	began := make(chan struct{}, 1)
 	h := open(t, slow(began, 900*time.Millisecond), "STEPWARD_SHUTDOWN_DELAY=500ms", "STEPWARD_SHUTDOWN_TIMEOUT=5s")

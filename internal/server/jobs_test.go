@@ -132,7 +132,7 @@ func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	}
 }
 
-func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
+func TestASmallClockDifferenceIsAWarning(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), production(t, shifted(t, "4 seconds"))...)
 	if got := status(s, "/readyz"); got != http.StatusOK {
@@ -144,7 +144,7 @@ func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
+func TestAWrongClockStopsRunningJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var skew time.Duration
 		c := newClocks(slog.New(slog.DiscardHandler), clock{"there", func(context.Context) (time.Time, error) { return time.Now().Add(skew), nil }})
@@ -172,7 +172,7 @@ func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
 	})
 }
 
-func TestASlowAnswerIsNoWrongClock(t *testing.T) {
+func TestASlowResponseIsNotAWrongClock(t *testing.T) {
 	begin := time.Now()
 	for _, c := range []struct{ begin, end, theirs, want time.Duration }{
 		{0, 30 * time.Second, 29 * time.Second, 0},
@@ -185,7 +185,7 @@ func TestASlowAnswerIsNoWrongClock(t *testing.T) {
 	}
 }
 
-func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
+func TestAHeldSweepIsLoggedOnce(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), "STEPWARD_DATA_DIR="+t.TempDir())
 	var events []idp.Event
@@ -211,7 +211,7 @@ func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
+func TestAnOutageIsLoggedOnce(t *testing.T) {
 	var log diary
 	redis := ephemeraltest.StartRedis(t)
 	s := newServer(t, log.logger(), "STEPWARD_DATABASE_URL="+storetest.PostgresURL(t), "STEPWARD_REDIS_URL="+redis.URL,
@@ -230,7 +230,7 @@ func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
 	}
 }
 
-func TestEventsAreKeptAsLongAsTheSettingSays(t *testing.T) {
+func TestEventsAreKeptAsConfigured(t *testing.T) {
 	s := newServer(t, slog.New(slog.DiscardHandler), "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_EVENT_RETENTION=48h")
 	now := time.Now()
 	for _, age := range []time.Duration{47 * time.Hour, 49 * time.Hour} {

@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// A front is a server and where it listens.
+// A front is a server with its listener.
 type front struct {
 	*http.Server
 	listener net.Listener
@@ -24,7 +24,7 @@ func (f front) serve() error {
 	return f.Serve(f.listener)
 }
 
-// fronts are the server that everybody uses and, with mtls-listen, the one that asks for client certificates.
+// fronts returns the main server and, with mtls-listen, the one that asks for client certificates.
 func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	all := []front{{s.shell.Server(s.Handler), listener}}
 	if s.Config.TLSCertPath == "" {
@@ -40,16 +40,22 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	}
 	mtls := front{Server: s.shell.Server(s.mtls)}
 	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
-		return nil, fmt.Errorf("listen on %s (another program may be using it; --mtls-listen names another address): %w", s.Config.MTLSListen, err)
+		return nil, fmt.Errorf(
+			"listen on %s (another program may be using it; --mtls-listen names another address): %w", s.Config.MTLSListen,
+			err,
+		)
 	}
-	// Asked for and not demanded: whose certificate it has to be, and whether anybody's, the endpoint knows (RFC 8705 §2, §3).
+	// Request a certificate but do not require one: the endpoint decides whether it needs one and whose (RFC 8705 §2,
+	// §3).
 	mtls.TLSConfig = tlsCfg.Clone()
 	mtls.TLSConfig.ClientAuth = tls.RequestClientCert
-	s.log.Info("asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String())
+	s.log.Info(
+		"asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String(),
+	)
 	return append(all, mtls), nil
 }
 
-// ReadClientCAs reads the CAs of clients; nil if there are none.
+// ReadClientCAs reads the CAs of client certificates; nil if there are none.
 func ReadClientCAs(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
@@ -71,8 +77,8 @@ func ReadClientCAs(path string) (*x509.CertPool, error) {
 		if err != nil || block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("client CAs: block %d is not a certificate", n+1)
 		}
-		if !cert.IsCA { // it would be an anchor all the same: for itself
-			return nil, fmt.Errorf("client CAs: certificate %d is not that of a CA", n+1)
+		if !cert.IsCA { // otherwise a leaf certificate would be trusted as its own root
+			return nil, fmt.Errorf("client CAs: certificate %d is not a CA certificate", n+1)
 		}
 		pool.AddCert(cert)
 	}
