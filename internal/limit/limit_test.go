@@ -101,7 +101,7 @@ func TestASourceThatFailsTooOftenIsClosedForAWindow(t *testing.T) {
 	})
 }
 
-func TestWhatIsBeyondALimitIsNotKept(t *testing.T) {
+func TestNothingIsStoredAboveALimit(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	l := limit.Limit{Name: "x", Most: 2, Window: time.Minute}
 	put := func(key string) *ephemeral.Op {

@@ -199,7 +199,7 @@ func (f forger) SignWithFlags(_ ssh.PublicKey, data []byte, _ agent.SignatureFla
 	return f.other.Sign(rand.Reader, data)
 }
 
-func TestAnAgentIsNotBelievedItsSignature(t *testing.T) {
+func TestSignaturesOfTheAgentAreVerified(t *testing.T) {
 	o := keystest.NewAgent(t, p256(t))
 	other, err := ssh.NewSignerFromSigner(p256(t))
 	check(t, err)

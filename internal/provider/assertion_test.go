@@ -174,7 +174,7 @@ func TestAClientAuthenticatesWithItsKeyAtEveryEndpoint(t *testing.T) {
 	}
 }
 
-func TestABentAssertionIsRefused(t *testing.T) {
+func TestInvalidAssertionsAreRejected(t *testing.T) {
 	h := open(t)
 	mine := h.addKeyClient(nil, keys.ES256, keys.RS256, keys.PS256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = "" }, keys.ES256, keys.RS256) // a policy that waives nothing
@@ -327,7 +327,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
+func TestAnAssertionIsUsedOnce(t *testing.T) {
 	h := open(t)
 	c, d := h.addKeyClient(nil, keys.ES256), h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)

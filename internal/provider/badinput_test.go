@@ -145,7 +145,7 @@ var valid = map[string]bool{
 	"claims {}": true, "authorization_details []": true, "claims  ": true, "prompt  ": true, "resource  ": true,
 }
 
-func TestOddValuesAreRefusedByTheBookAtEveryEndpointOfMachines(t *testing.T) {
+func TestOddValuesAreRejectedAtEveryMachineEndpoint(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { oddValuesForMachines(t, openOn(t, db)) })
 }
 
@@ -178,7 +178,7 @@ func oddValuesForMachines(t *testing.T, h *house) {
 	}
 }
 
-func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testing.T) {
+func TestMalformedRequestsAreRejectedAtEveryMachineEndpoint(t *testing.T) {
 	h := open(t)
 	for _, e := range h.machineEndpoints() {
 		send := func(what string, status int, code string, form url.Values, edit ...func(*http.Request)) {
@@ -273,7 +273,7 @@ func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testin
 	}
 }
 
-func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
+func TestForeignAndUsedCredentialsAreRejected(t *testing.T) {
 	h := open(t)
 	u, mine, theirs := h.addUser(), h.addClient(nil), h.addClient(nil)
 	tele, telly := h.addDevice(nil), h.addDevice(nil)
@@ -340,7 +340,7 @@ func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
 
 // Where the browser comes along, what is wrong goes to the client if client and redirect URI are known, else to the person; never
 // anywhere else.
-func TestOddValuesInFrontOfPeopleLeadNowhereElse(t *testing.T) {
+func TestOddValuesNeverRedirectElsewhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { oddValuesForPeople(t, openOn(t, db)) })
 }
 

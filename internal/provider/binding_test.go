@@ -39,7 +39,7 @@ func (h *house) bound(c idp.Client, u idp.User, cnf idp.Confirmation) string {
 	return token
 }
 
-func TestABoundTokenSaysWhatItIsBoundToAndOpensNothingWithoutIt(t *testing.T) {
+func TestABoundTokenNamesItsKeyAndRequiresItsProof(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, format := range []idp.TokenFormat{idp.FormatJWT, idp.FormatOpaque} {

@@ -60,7 +60,7 @@ func TestAClientDescribesItselfAtItsID(t *testing.T) {
 	}
 }
 
-func TestADocumentThatWillNotDoMakesNoClient(t *testing.T) {
+func TestAnInvalidDocumentCreatesNoClient(t *testing.T) {
 	var address, body, kind string
 	status := http.StatusOK
 	server := elsewhere(t, func(w http.ResponseWriter, r *http.Request) {

@@ -110,7 +110,7 @@ func TestADeviceIsToldWhatToShow(t *testing.T) {
 	}
 }
 
-func TestADeviceGetsTokensOfTheCeremonyThatAPersonWentThrough(t *testing.T) {
+func TestADeviceGetsTokensOfThePersonsCeremony(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		u := h.addUser()
@@ -232,7 +232,7 @@ func TestADeviceMayAskNoMoreThanItsClient(t *testing.T) {
 	}
 }
 
-func TestAPollThatFitsNothingIsRefused(t *testing.T) {
+func TestAnInvalidPollIsRejected(t *testing.T) {
 	h := open(t)
 	u, c, twin := h.addUser(), h.addDevice(nil), h.addDevice(nil)
 	code, shown := h.asked(c)
@@ -337,7 +337,7 @@ func TestADeviceCodeExpires(t *testing.T) {
 	})
 }
 
-func TestWhatAPersonRefusesStaysRefused(t *testing.T) {
+func TestADeniedDeviceStaysDenied(t *testing.T) {
 	h := open(t)
 	c := h.addDevice(nil)
 	before, shown := h.asked(c)
@@ -390,7 +390,7 @@ func TestADeviceIsAnsweredOnce(t *testing.T) {
 	}
 }
 
-func TestOfManyPollsOneGetsTokens(t *testing.T) {
+func TestOnlyOneOfManyPollsGetsTokens(t *testing.T) {
 	h := open(t)
 	u, c := h.addUser(), h.addDevice(nil)
 	code, shown := h.asked(c)
@@ -433,7 +433,7 @@ func TestManyPollsAtOnceAreCountedTogether(t *testing.T) {
 	}
 }
 
-func TestALinkWithTheCodeStillTakesAPerson(t *testing.T) {
+func TestACodeInTheLinkStillNeedsAPerson(t *testing.T) {
 	h := open(t)
 	c := h.addDevice(nil)
 	_, shown := h.asked(c, "scope", "openid accounts")
@@ -591,7 +591,7 @@ func TestTheTokensOfADeviceAreBoundToTheKeyThatItProves(t *testing.T) {
 	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)), 400, "invalid_grant")
 }
 
-func TestOddCodesAtThePageAreAskedForAgain(t *testing.T) {
+func TestInvalidUserCodesAreAskedForAgain(t *testing.T) {
 	h := open(t)
 	_, shown := h.asked(h.addDevice(nil))
 	script := `"><script>alert(1)</script>`

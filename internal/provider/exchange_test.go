@@ -88,7 +88,7 @@ func TestAnAPIActsForThePersonWhoseTokenItGot(t *testing.T) {
 	}
 }
 
-func TestAnExchangeIsRefusedByTheBook(t *testing.T) {
+func TestInvalidExchangesAreRejected(t *testing.T) {
 	h := open(t)
 	u, api := h.addUser(), h.addPasser(nil)
 	token := h.tokenFor(api, u).(string)
@@ -214,7 +214,7 @@ func TestAnExchangeOnlyNarrows(t *testing.T) {
 	wantError(t, h.passed(plain, h.tokens(app, u, "scope", "accounts")["access_token"], "resource", h.url), 400, "invalid_target")
 }
 
-func TestAnExchangedTokenEndsWithWhatItCameFrom(t *testing.T) {
+func TestAnExchangedTokenEndsWithItsSubjectToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		u, api := h.addUser(), h.addPasser(func(c *idp.Client) { c.AccessTTL = time.Hour })
@@ -315,7 +315,7 @@ func TestAClientRevokesWhatItExchangedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestATokenIsPassedOnFromHandToHand(t *testing.T) {
+func TestATokenIsExchangedAlongAChain(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	hands := make([]idp.Client, 4+1)

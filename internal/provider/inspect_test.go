@@ -128,7 +128,7 @@ func TestTheClaimsParameterGivesWhatWasConsentedToAndNoMore(t *testing.T) {
 	}
 }
 
-func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
+func TestIntrospectionAnswersOnlyConcernedClients(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	api := h.addClient(func(c *idp.Client) { c.ResourceServer = true })

@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-func TestAnApplicationOfAnotherHouseVerifiesOurTokens(t *testing.T) {
+func TestAThirdPartyLibraryVerifiesOurTokens(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, alg := range keys.Algorithms {

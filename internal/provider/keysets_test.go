@@ -99,7 +99,7 @@ func TestKeysAreFetchedFromTheClientsAddress(t *testing.T) {
 	}
 }
 
-func TestAnUnknownKeyIsAskedForOnceAMinute(t *testing.T) {
+func TestAnUnknownKeyIsFetchedOnceAMinute(t *testing.T) {
 	pub := newPublisher(t, "a")
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
@@ -196,7 +196,7 @@ func TestKeysWorkOnForSixHoursIfTheyCannotBeFetched(t *testing.T) {
 	})
 }
 
-func TestManyWhoNeedTheSameKeysCauseOneFetch(t *testing.T) {
+func TestConcurrentCallersShareOneKeyFetch(t *testing.T) {
 	pub := newPublisher(t, "a")
 	pub.held = make(chan struct{})
 	h := open(t)
@@ -217,7 +217,7 @@ func TestManyWhoNeedTheSameKeysCauseOneFetch(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeHadAuthenticateNobody(t *testing.T) {
+func TestUnavailableKeysAuthenticateNobody(t *testing.T) {
 	good := newPublisher(t, "a")
 	for name, address := range map[string]string{
 		"no such page":       elsewhere(t, http.NotFound),

@@ -23,7 +23,7 @@ func lists(m map[string]any) map[string]any {
 }
 
 // One address, grant or response type that is not for here must not refuse the whole client: many list all that they can do.
-func TestWhatIsNotUsableIsLeftOutOfARegistration(t *testing.T) {
+func TestUnusableMetadataIsDroppedFromARegistration(t *testing.T) {
 	h := open(t, full)
 	for _, row := range []struct {
 		name, says string
@@ -154,7 +154,7 @@ func TestAnOpenRegistrationIsSmall(t *testing.T) {
 	}
 }
 
-func TestOfTheKeysOfARegistrationThoseThatSignAreKept(t *testing.T) {
+func TestOnlySigningKeysOfARegistrationAreKept(t *testing.T) {
 	h := open(t, full)
 	const key = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"`
 	says := func(keys string) string {

@@ -101,7 +101,7 @@ func TestARefreshTokenOutlivesTheSession(t *testing.T) {
 	}
 }
 
-func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
+func TestADynamicClientsLogoutRedirectNeedsAnIDToken(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.Dynamic = true }), h.addUser()
 	_, tok := h.signIn(c, u)
@@ -190,7 +190,7 @@ func TestAPostedSignOutFindsTheBrowserAgain(t *testing.T) {
 	}
 }
 
-func TestAnUnregisteredPlaceToReturnToIsAnErrorPage(t *testing.T) {
+func TestAnUnregisteredLogoutRedirectIsAnErrorPage(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	sess, tok := h.signIn(c, u)
@@ -228,7 +228,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 	}
 }
 
-func TestSigningOutWhenNobodyIsSignedInJustGoesOn(t *testing.T) {
+func TestSigningOutWithoutASessionJustRedirects(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	if r := h.endSession(); r.Header.Get("Location") != oauth.PathLoggedOut {

@@ -159,7 +159,7 @@ func TestAClientAuthenticatesWithItsCertificateAtEveryEndpoint(t *testing.T) {
 	}
 }
 
-func TestABentCertificateIsRefused(t *testing.T) {
+func TestInvalidCertificatesAreRejected(t *testing.T) {
 	h, ca := openMTLS(t)
 	other := newAuthority(t, "Clients", nil) // of the same name
 	below := newAuthority(t, "Clients below", ca)

@@ -170,7 +170,7 @@ func TestARefreshCanNarrowScopesAndNeverWidenThem(t *testing.T) {
 	}
 }
 
-func TestWhatAClientMayNoLongerHaveItDoesNotGetByRefreshing(t *testing.T) {
+func TestARefreshDropsScopesTheClientLost(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	tok := h.tokens(c, u, "scope", "openid email offline_access")
@@ -329,7 +329,7 @@ func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 
 // A thief who holds the current token sends it with a wish that is refused, to get a longer grace, and then uses it. The owner's
 // next use has to show that there are two of them (RFC 9700 §4.14.2).
-func TestARefusedWishDoesNotSwitchReuseDetectionOff(t *testing.T) {
+func TestARejectedRequestDoesNotDisableReuseDetection(t *testing.T) {
 	for name, wish := range map[string][]string{
 		"scope":                 {"scope", "openid email"},
 		"resource":              {"resource", apiPay},

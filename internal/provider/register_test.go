@@ -116,7 +116,7 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 	}
 }
 
-func TestAClientChoosesHowItIsSpokenTo(t *testing.T) {
+func TestARegistrationKeepsAllSupportedMetadata(t *testing.T) {
 	h := open(t, full)
 	says := map[string]any{
 		"redirect_uris": []any{"https://app.example/cb"}, "request_uris": []any{"https://app.example/request"}, "request_object_signing_alg": "ES256",
@@ -136,7 +136,7 @@ func TestAClientChoosesHowItIsSpokenTo(t *testing.T) {
 	}
 }
 
-func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
+func TestForbiddenClientMetadataIsRejected(t *testing.T) {
 	h := open(t, full, func(c *Config) { c.Registration.Scopes = []string{"openid", "accounts"} })
 	const uri, meta = "invalid_redirect_uri", "invalid_client_metadata"
 	with := func(members string) string { return `{"redirect_uris":["https://app.example/cb"],` + members + `}` }
@@ -210,7 +210,7 @@ func (h *house) forgive() {
 	h.rebuild(func(c *Config) { c.Ephemeral = ephemeraltest.Open(h.t) })
 }
 
-func TestWithATokenOfTheOperatorsAndNoOther(t *testing.T) {
+func TestRegistrationRequiresAnOperatorsToken(t *testing.T) {
 	h := open(t, byToken)
 	token, now := idp.NewSecret(), time.Now()
 	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 2, now, now.Add(time.Hour)))
@@ -244,7 +244,7 @@ func TestWhereEverybodyMayRegisterATokenIsStillLookedAt(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, "made-up"), 401, "invalid_token")
 }
 
-func TestOffMeansOff(t *testing.T) {
+func TestDisabledRegistrationHasNoEndpoint(t *testing.T) {
 	h := open(t)
 	for _, r := range []reply{h.sendJSON("POST", oauth.PathRegister, plainClient, ""), h.sendJSON("GET", oauth.PathRegister+"/x", "", "y")} {
 		if r.StatusCode != 404 {
@@ -256,7 +256,7 @@ func TestOffMeansOff(t *testing.T) {
 	}
 }
 
-func TestAClientLooksAfterItsRegistration(t *testing.T) {
+func TestAClientManagesItsRegistration(t *testing.T) {
 	h := open(t, full)
 	m := h.registered(plainClient)
 	shown := h.manage("GET", m, "").json(t)
@@ -316,7 +316,7 @@ func TestAClientLooksAfterItsRegistration(t *testing.T) {
 	}
 }
 
-func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
+func TestAClientCannotManageOtherRegistrations(t *testing.T) {
 	h := open(t, full)
 	mine, other, operators := h.registered(plainClient), h.registered(plainClient), h.addClient(nil)
 	token := mine["registration_access_token"].(string)
@@ -344,7 +344,7 @@ func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
 	wantError(t, h.do(req), 401, "invalid_token")
 }
 
-func TestASoftwareStatementWinsOverWhatTheClientSays(t *testing.T) {
+func TestASoftwareStatementOverridesTheClientsMetadata(t *testing.T) {
 	h := open(t, full, func(c *Config) {
 		c.Registration.Statements = client.Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[keys.ES256].Public(), KeyID: "s1"}}}
 	})
@@ -517,7 +517,7 @@ func TestAClientStaysInItsSector(t *testing.T) {
 	}
 }
 
-func TestStrangersDoNotShutOutWhoHasARegistrationToken(t *testing.T) {
+func TestStrangersCannotBlockHoldersOfARegistrationToken(t *testing.T) {
 	h := open(t, full)
 	now, token := time.Now(), idp.NewSecret()
 	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 1, now, now.Add(time.Hour)))

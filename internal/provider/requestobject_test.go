@@ -54,7 +54,7 @@ func (h *house) byAddress(registered bool) reply {
 	return h.authorize(url.Values{"client_id": {c.ID}, "request_uri": {address}})
 }
 
-func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
+func TestOnlyParametersOfTheRequestObjectCount(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodObject(c)
@@ -97,7 +97,7 @@ func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
+func TestRequestObjectsOfEachAlgorithmAreAccepted(t *testing.T) {
 	h := open(t)
 	for _, alg := range []string{keys.ES256, keys.EdDSA, keys.PS256, keys.RS256} {
 		c := h.addKeyClient(nil, alg)
@@ -109,7 +109,7 @@ func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
 	}
 }
 
-func TestABentRequestObjectIsRefused(t *testing.T) {
+func TestInvalidRequestObjectsAreRejected(t *testing.T) {
 	h := open(t)
 	mine := h.addKeyClient(nil, keys.ES256, keys.RS256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, keys.ES256, keys.RS256)
@@ -276,7 +276,7 @@ func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
 	h.wantPage("a foreign one inside", h.authorize(signed(c, foreign.text(t), "redirect_uri", "https://app.example/cb")))
 }
 
-func TestWhatStandsBesideARequestObjectMustNotContradictIt(t *testing.T) {
+func TestParametersOutsideARequestObjectMustNotContradictIt(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	text := func() string { return h.goodObject(c).text(t) }

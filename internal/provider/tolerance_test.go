@@ -108,7 +108,7 @@ func TestAPreflightAllowsTheHeadersThatAScriptNames(t *testing.T) {
 	}
 }
 
-func TestAMaxAgeOfAnySizeIsTaken(t *testing.T) {
+func TestAMaxAgeOfAnySizeIsAccepted(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for text, want := range map[string]time.Duration{"2147483648": 1 << 31 * time.Second, "3000000000": 3e9 * time.Second} {

@@ -140,7 +140,7 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 
 // The application is removed between the answer and its collection, for which a device has ten minutes: what comes then
 // would hang from no grant, and nothing on the account pages could take it back.
-func TestWhatIsTakenBackBeforeItIsFetchedIsNotGivenOut(t *testing.T) {
+func TestAGrantRevokedBeforeTheExchangeIssuesNoTokens(t *testing.T) {
 	h := open(t)
 	for name, kept := range map[string]bool{"taken back": false, "kept": true} {
 		t.Run(name, func(t *testing.T) {

@@ -275,7 +275,7 @@ func TestTheButtonInterruptsAutofillAndCancelReturnsToIt(t *testing.T) {
 	expect(t, c, "finish i1 c1 "+finishGet)
 }
 
-func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
+func TestARejectionIsAnnouncedAndTheNextTryHasANewChallenge(t *testing.T) {
 	ctx, base, c, setPresent := enrolled(t)
 	before(t, ctx, `window.signals = []; PublicKeyCredential.signalUnknownCredential = async (d) => { signals.push(d); };`)
 	setPresent(true)
@@ -332,7 +332,7 @@ func TestATypedNameBeginsItsOwnCeremony(t *testing.T) {
 	expect(t, c, "begin i1 ada@example.org", "finish i1 c1 "+finishGet)
 }
 
-func TestOptionsAreRenewedBeforeTheyDie(t *testing.T) {
+func TestOptionsAreRenewedBeforeTheyExpire(t *testing.T) {
 	ctx, base, c, setPresent := enrolled(t)
 	setPresent(false)
 	before(t, ctx, countCalls+`window.setInterval = (f, ms) => { window.tick = f; window.every = ms; };`)
@@ -428,7 +428,7 @@ const deaf = `window.calls = []; for (const name of ["get", "create"]) { const o
 	navigator.credentials[name] = (o) => { calls.push(o.mediation || "modal"); const { signal, ...rest } = o;
 		return window.hear ? own(rest) : new Promise((answer, stop) => { (window.late ||= []).push({answer, stop}); }); }; }`
 
-func TestAManagerThatIgnoresTheSignalIsNotWaitedForLong(t *testing.T) {
+func TestASlowPasswordManagerIsNotWaitedForLong(t *testing.T) {
 	ctx, base, c, _ := enrolled(t)
 	before(t, ctx, deaf)
 	for _, kind := range []string{"get", "create"} {

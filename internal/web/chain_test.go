@@ -221,7 +221,7 @@ func TestAFormMayLeadToItsClientAndOnward(t *testing.T) {
 	}
 }
 
-func TestWhatFailsBecomesAPlainPage(t *testing.T) {
+func TestErrorsBecomeAPlainPage(t *testing.T) {
 	_, browser, protocol, log := stage(t, nil)
 	for _, c := range []struct {
 		path     string
@@ -279,7 +279,7 @@ func TestWhatFailsBecomesAPlainPage(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatBrokeHalfwayIsCutOff(t *testing.T) {
+func TestAnIncompleteResponseIsAborted(t *testing.T) {
 	_, browser, _, log := stage(t, nil)
 	server := httptest.NewServer(browser)
 	defer server.Close()
@@ -410,7 +410,7 @@ func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
 	}
 }
 
-func TestAProxyThatNobodyNamedIsWarnedOfOnceAnHour(t *testing.T) {
+func TestAnUntrustedProxyIsAWarningOnceAnHour(t *testing.T) {
 	_, browser, _, log := stage(t, func(config *Config) { config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	synctest.Test(t, func(t *testing.T) {
 		warnings := func(peer string) int {
@@ -496,7 +496,7 @@ func TestPasswordManagersFindTheAccountPages(t *testing.T) {
 	}
 }
 
-func TestARequestCutByItsClientIsNoError(t *testing.T) {
+func TestARequestCancelledByItsClientIsNotAnError(t *testing.T) {
 	for name, cut := range map[string]bool{"cut by its client": true, "our own trouble": false} {
 		var log bytes.Buffer
 		s := newShell(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func TestProblemsAreReadWithTheApostrophesOfPrint(t *testing.T) {
+func TestProblemsUseTypographicApostrophes(t *testing.T) {
 	s := newShell(t, nil)
 	p := &Problem{Status: 400, Title: "That didn't work", Text: "It's the device's 'word'.", Next: "Don't."}
 	for accept, want := range map[string]string{"text/html": "It’s the device’s &#39;word’.", "application/json": "It’s the device’s 'word’. Don’t."} {
@@ -111,7 +111,7 @@ func TestPagesOfAFeatureDoNotSeeEachOther(t *testing.T) {
 	}
 }
 
-func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
+func TestInputIsEscapedOnThePage(t *testing.T) {
 	const evil = `"><script>alert(1)</script><a href='`
 	s := newShell(t, func(c *Config) {
 		c.ProductName = evil
@@ -141,7 +141,7 @@ func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
 }
 
 // An application may open us in a popup and wait for its answer there; our own pages keep strangers' handles off.
-func TestOnlyTheHouseCutsTheTieToItsOpener(t *testing.T) {
+func TestOnlyAccountPagesIsolateThemselvesFromTheirOpener(t *testing.T) {
 	h := house(t, newShell(t, nil))
 	for page, want := range map[string]string{"signin": "", "consent": "", "account": "same-origin"} {
 		if got := ask(h, "GET", "/sample/"+page, "").Header.Get("Cross-Origin-Opener-Policy"); got != want {
@@ -189,7 +189,7 @@ func TestInitialsStandForAName(t *testing.T) {
 	}
 }
 
-func TestTheRingIsNeverMoreThanFull(t *testing.T) {
+func TestTheRingNeverExceedsAFullCircle(t *testing.T) {
 	for fraction, want := range map[float64]string{-1: `"0 100"`, 0.7: `"70 100"`, 9: `"100 100"`, math.Inf(1): `"100 100"`, math.NaN(): `"0 100"`} {
 		if got := string(ring(fraction)); !strings.Contains(got, want) {
 			t.Errorf("ring(%v) = %s", fraction, got)

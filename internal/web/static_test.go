@@ -53,7 +53,7 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 	}
 }
 
-func TestAnOtherContentHasAnOtherName(t *testing.T) {
+func TestChangedContentHasAnotherName(t *testing.T) {
 	ours, _ := newShell(t, nil).static.url("app.css")
 	theirs, _ := newShell(t, func(c *Config) { c.Accent = "#aa3300" }).static.url("app.css")
 	if ours == theirs {
