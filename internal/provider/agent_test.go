@@ -134,7 +134,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	}
 	c, u := h.addClient(nil), h.addUser()
 	old := h.tokens(c, u)
-	if err := h.keys.RotateNow(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "no ES256 key that has not been used") || kid() != thumbprint(first) {
+	if err := h.keys.RotateNow(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "no unused ES256 key") || kid() != thumbprint(first) {
 		t.Fatalf("without a further key: %v", err)
 	}
 	o.Hold(second)
