@@ -437,7 +437,7 @@ func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	for _, c := range []idp.ActionClass{class, shared} {
 		page := ask("one", c)
 		h.expect(page, http.StatusOK, "stepup")
-		if says := strings.Contains(page.body, "other applications of this house"); says != c.Shared {
+		if says := strings.Contains(page.body, "here and in other Stepward applications"); says != c.Shared {
 			t.Errorf("%s: the page says that it is shared: %v", c.Name, says)
 		}
 		d := page.dialog()
