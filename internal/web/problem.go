@@ -78,7 +78,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
 		return
 	}
-	p := curled(problemOf(r, err))
+	p := withCurlyApostrophes(problemOf(r, err))
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
@@ -103,7 +103,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		return
 	}
-	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: wayOn(r, p)}
+	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: errorPageFor(r, p)}
 	if err := s.Render(w, r, s.errors, "error", page); err != nil {
 		Note(r.Context(), slog.Any("answer", err))
 	}
@@ -120,9 +120,9 @@ type errorPage struct {
 // maxLabel is the longest label of a button, in characters.
 const maxLabel = 40
 
-// wayOn returns the link of an error page. If the problem names none, a fault of ours can be tried again and everything
-// else leads to the account.
-func wayOn(r *http.Request, p *Problem) errorPage {
+// errorPageFor returns the data of an error page, with one link. If the problem names none, a fault of ours can be
+// tried again and everything else leads to the account.
+func errorPageFor(r *http.Request, p *Problem) errorPage {
 	e := errorPage{Problem: p, Label: p.Next, URL: p.NextURL}
 	sentence := len(p.Next) > maxLabel || strings.HasSuffix(p.Next, ".")
 	here := r.URL.RequestURI()
@@ -140,8 +140,8 @@ func wayOn(r *http.Request, p *Problem) errorPage {
 	return e
 }
 
-// curled returns p with typographic apostrophes.
-func curled(p *Problem) *Problem {
+// withCurlyApostrophes returns p with typographic apostrophes.
+func withCurlyApostrophes(p *Problem) *Problem {
 	curl := func(s string) string {
 		runes := []rune(s)
 		for i := 1; i < len(runes); i++ {

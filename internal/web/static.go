@@ -49,7 +49,7 @@ func newStatic(accent string) (*static, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
-		body = lean(body)
+		body = minify(body)
 		switch e.Name() {
 		case "app.css":
 			brand, err := accentCSS(accent)
@@ -65,9 +65,9 @@ func newStatic(accent string) (*static, error) {
 	return s, nil
 }
 
-// lean drops indentation, empty lines and comment lines. The files are written so that no other line begins like a
+// minify drops indentation, empty lines and comment lines. The files are written so that no other line begins like a
 // comment.
-func lean(body []byte) []byte {
+func minify(body []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimSpace(line)
