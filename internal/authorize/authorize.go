@@ -176,7 +176,7 @@ func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, erro
 	if id == "" {
 		return refused("The application did not say who it is.", "client_id missing")
 	}
-	err := s.cfg.Registrar.Meet(r, id)
+	err := s.cfg.Registrar.RefreshDocument(r, id)
 	var client idp.Client
 	if err == nil {
 		client, err = s.cfg.DB.Client(r.Context(), id)

@@ -40,9 +40,9 @@ func isDocument(id string) bool {
 		!slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." })
 }
 
-// Meet fetches the client's metadata document if its ID is a URL, unless the stored copy is current. For other IDs it
-// does nothing. Without a usable description it returns idp.ErrNotFound.
-func (s *Registrar) Meet(r *http.Request, id string) error {
+// RefreshDocument fetches the client's metadata document if its ID is a URL, unless the stored copy is current. For
+// other IDs it does nothing. Without a usable description it returns idp.ErrNotFound.
+func (s *Registrar) RefreshDocument(r *http.Request, id string) error {
 	if !s.cfg.Documents || !isDocument(id) {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 
 // Requester authenticates the client of a call. If its description is due, it fetches that first.
 func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, error) {
-	if err := s.Meet(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
+	if err := s.RefreshDocument(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
 		web.Note(r.Context(), oauth.Sent("client_id_sent", call.Credentials.ClientID))
 		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
 	} else if err != nil {
@@ -138,16 +138,16 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	if slices.ContainsFunc(c.GrantTypes, func(grant string) bool { return slices.Contains(vettedGrants, grant) }) {
 		return c, errors.New("the document names a grant that only the operator can allow")
 	}
-	if err := acceptable(c, s.cfg.Policy); err != nil {
+	if err := checkClient(c, s.cfg.Policy); err != nil {
 		return c, err
 	}
-	if err := sameSector(before, c); err != nil {
+	if err := checkSameSector(before, c); err != nil {
 		return c, err
 	}
-	if err := small(before, c); err != nil {
+	if err := checkSize(before, c); err != nil {
 		return c, err
 	}
-	if err := s.ownSector(ctx, c); err != nil {
+	if err := s.checkOwnSector(ctx, c); err != nil {
 		return c, err
 	}
 	now := time.Now()

@@ -111,13 +111,15 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 // are left: many clients list all that they support, and the response tells them what they got (RFC 7591 §3.2.1). may
 // reports whether a grant is possible.
 func (m clientMetadata) usable(may func(grant string) bool) clientMetadata {
-	m.RedirectURIs = some(m.RedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, true) })
+	m.RedirectURIs = usableOrAll(m.RedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, true) })
 	native := m.native()
-	m.PostLogoutRedirectURIs = some(m.PostLogoutRedirectURIs, func(uri string) bool {
+	m.PostLogoutRedirectURIs = usableOrAll(m.PostLogoutRedirectURIs, func(uri string) bool {
 		return idp.UsableRedirect(uri, native)
 	})
-	m.ResponseTypes = some(m.ResponseTypes, func(v string) bool { return v == "code" })
-	grants := some(m.GrantTypes, func(grant string) bool { return slices.Contains(idp.GrantTypes, grant) && may(grant) })
+	m.ResponseTypes = usableOrAll(m.ResponseTypes, func(v string) bool { return v == "code" })
+	grants := usableOrAll(m.GrantTypes, func(grant string) bool {
+		return slices.Contains(idp.GrantTypes, grant) && may(grant)
+	})
 	// a refresh token cannot start a flow
 	if slices.ContainsFunc(grants, func(grant string) bool { return grant != idp.GrantRefreshToken }) {
 		m.GrantTypes = grants
@@ -125,8 +127,8 @@ func (m clientMetadata) usable(may func(grant string) bool) clientMetadata {
 	return m
 }
 
-// some returns the values that are ok. If none is, it returns all of them, so that the error names them.
-func some(values []string, ok func(v string) bool) []string {
+// usableOrAll returns the values that are ok. If none is, it returns all of them, so that the error names them.
+func usableOrAll(values []string, ok func(v string) bool) []string {
 	kept := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !ok(v) })
 	if len(kept) == 0 {
 		return values
@@ -201,7 +203,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	name, ok := idp.NormalizeClientName(m.Name)
 	switch {
 	case m.Name == "":
-		c.Name = nameless(c)
+		c.Name = defaultName(c)
 	case !ok:
 		return c, badMetadata("client_name must be 1 to 80 readable characters")
 	default:
@@ -210,8 +212,8 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	return c, nil
 }
 
-// nameless returns the display name of a client without a name: the host it sends people to.
-func nameless(c idp.Client) string {
+// defaultName returns the display name of a client without a name: the host it sends people to.
+func defaultName(c idp.Client) string {
 	for _, uri := range c.RedirectURIs {
 		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
 			if name, ok := idp.NormalizeClientName(u.Hostname()); ok {
@@ -253,9 +255,9 @@ func metadataOf(c idp.Client) clientMetadata {
 	return m
 }
 
-// acceptable applies the checks of all registrations to a client that described itself. The errors are those of RFC
+// checkClient applies the checks of all registrations to a client that described itself. The errors are those of RFC
 // 7591 §3.2.2.
-func acceptable(c idp.Client, policy idp.Policy) error {
+func checkClient(c idp.Client, policy idp.Policy) error {
 	faults := c.Faults(policy)
 	if len(faults) == 0 {
 		return nil

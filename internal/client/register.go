@@ -79,10 +79,10 @@ func (s *Registrar) Mount(protocol *http.ServeMux) {
 	if s.cfg.Registration.Mode == "" {
 		return
 	}
-	protocol.HandleFunc("POST "+oauth.PathRegister, s.registering(s.register))
-	protocol.HandleFunc("GET "+oauth.PathRegister+"/{client}", s.registering(s.showRegistration))
-	protocol.HandleFunc("PUT "+oauth.PathRegister+"/{client}", s.registering(s.changeRegistration))
-	protocol.HandleFunc("DELETE "+oauth.PathRegister+"/{client}", s.registering(s.removeRegistration))
+	protocol.HandleFunc("POST "+oauth.PathRegister, s.handle(s.register))
+	protocol.HandleFunc("GET "+oauth.PathRegister+"/{client}", s.handle(s.showRegistration))
+	protocol.HandleFunc("PUT "+oauth.PathRegister+"/{client}", s.handle(s.changeRegistration))
+	protocol.HandleFunc("DELETE "+oauth.PathRegister+"/{client}", s.handle(s.removeRegistration))
 }
 
 // clientInformation is the response of RFC 7591 §3.2.1 and RFC 7592 §3.
@@ -97,8 +97,8 @@ type clientInformation struct {
 	clientMetadata
 }
 
-// registering writes the error that a handler returns.
-func (s *Registrar) registering(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// handle writes the error that a handler returns.
+func (s *Registrar) handle(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		oauth.NoStore(w)
 		bad := oauth.RefuseInAddress(r.URL)
@@ -140,7 +140,7 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 		ID: idp.NewID(), Policy: cmp.Or(s.cfg.Registration.Policy, idp.PolicyStandard), Dynamic: true, CreatedAt: now,
 		UsedAt: now,
 	}
-	secret, token, err := s.described(ctx, &c, m, sent)
+	secret, token, err := s.updateClient(ctx, &c, m, sent)
 	if err != nil {
 		return err
 	}
@@ -157,22 +157,22 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("store client: %w", err)
 	}
-	return s.inform(w, http.StatusCreated, c, secret, token)
+	return s.sendRegistration(w, http.StatusCreated, c, secret, token)
 }
 
 // showRegistration is the read of RFC 7592 §2.1.
 func (s *Registrar) showRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := s.managed(r)
+	c, token, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
-	return s.inform(w, http.StatusOK, c, "", token)
+	return s.sendRegistration(w, http.StatusOK, c, "", token)
 }
 
 // changeRegistration is the update of RFC 7592 §2.2: omitted members return to their defaults. The response has a new
 // registration token, and the old one no longer works.
 func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := s.managed(r)
+	c, token, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 		)
 	}
 	was := c
-	secret, next, err := s.described(r.Context(), &c, m, false)
+	secret, next, err := s.updateClient(r.Context(), &c, m, false)
 	if err != nil {
 		return err
 	}
@@ -212,12 +212,12 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return fmt.Errorf("change client: %w", err)
 	}
-	return s.inform(w, http.StatusOK, c, secret, next)
+	return s.sendRegistration(w, http.StatusOK, c, secret, next)
 }
 
 // removeRegistration is the delete of RFC 7592 §2.3. It also ends all that the client was granted.
 func (s *Registrar) removeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, _, err := s.managed(r)
+	c, _, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
@@ -230,9 +230,9 @@ func (s *Registrar) removeRegistration(w http.ResponseWriter, r *http.Request) e
 	return nil
 }
 
-// managed returns the client whose registration token is in the request. An unknown client and a wrong token get the
-// same answer (RFC 7592 §2.1).
-func (s *Registrar) managed(r *http.Request) (idp.Client, idp.Secret, error) {
+// loadManaged returns the client whose registration token is in the request. An unknown client and a wrong token get
+// the same answer (RFC 7592 §2.1).
+func (s *Registrar) loadManaged(r *http.Request) (idp.Client, idp.Secret, error) {
 	token, sent := bearerToken(r)
 	if !sent {
 		return idp.Client{}, "", notRegistrar(false)
@@ -334,9 +334,9 @@ func (s *Registrar) metadataFrom(members map[string]any) (clientMetadata, error)
 // which a person is easily tricked into approving a stranger's request (RFC 8628 §5.4).
 var vettedGrants = []string{idp.GrantClientCredentials, idp.GrantTokenExchange, idp.GrantDeviceCode}
 
-// described replaces the metadata of c with m. It creates a registration token, and a secret if c needs one and has
+// updateClient replaces the metadata of c with m. It creates a registration token, and a secret if c needs one and has
 // none. vetted means that the request had a token of the operator's.
-func (s *Registrar) described(
+func (s *Registrar) updateClient(
 	ctx context.Context, c *idp.Client, m clientMetadata, vetted bool,
 ) (secret, token idp.Secret, err error) {
 	now, before := time.Now(), *c
@@ -356,18 +356,18 @@ func (s *Registrar) described(
 	} else if len(c.Secrets) == 0 {
 		secret = c.AddSecret(now)
 	}
-	if err := acceptable(*c, s.cfg.Policy); err != nil {
+	if err := checkClient(*c, s.cfg.Policy); err != nil {
 		return "", "", err
 	}
-	if err := sameSector(before, *c); err != nil {
+	if err := checkSameSector(before, *c); err != nil {
 		return "", "", err
 	}
 	if !vetted {
-		if err := small(before, *c); err != nil {
+		if err := checkSize(before, *c); err != nil {
 			return "", "", err
 		}
 	}
-	if err := s.ownSector(ctx, *c); err != nil {
+	if err := s.checkOwnSector(ctx, *c); err != nil {
 		return "", "", err
 	}
 	token = idp.NewLongSecret()
@@ -375,8 +375,8 @@ func (s *Registrar) described(
 	return secret, token, nil
 }
 
-// small rejects a client registered without a token that is too large. A client may stay as large as it was before.
-func small(before, c idp.Client) error {
+// checkSize rejects a client registered without a token that is too large. A client may stay as large as it was before.
+func checkSize(before, c idp.Client) error {
 	size := func(c idp.Client) int {
 		c.SoftwareStatement = ""     // the operator trusts its issuer
 		text, err := json.Marshal(c) // as stored
@@ -410,9 +410,9 @@ func (s *Registrar) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 	return m.apply(c, s.cfg.Registration.Scopes)
 }
 
-// ownSector checks the client's sector_identifier_uri. The result of the fetch appears only in the log: it could tell
-// the client what exists inside this network.
-func (s *Registrar) ownSector(ctx context.Context, c idp.Client) error {
+// checkOwnSector checks the client's sector_identifier_uri. The result of the fetch appears only in the log: it could
+// tell the client what exists inside this network.
+func (s *Registrar) checkOwnSector(ctx context.Context, c idp.Client) error {
 	err := CheckSector(ctx, s.cfg.Outbound, c)
 	if err == nil {
 		return nil
@@ -424,8 +424,8 @@ func (s *Registrar) ownSector(ctx context.Context, c idp.Client) error {
 	return badMetadata("sector_identifier_uri cannot be fetched")
 }
 
-// inform sends the registered metadata.
-func (s *Registrar) inform(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
+// sendRegistration sends the registered metadata.
+func (s *Registrar) sendRegistration(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
 	info := clientInformation{
 		ID: c.ID, IssuedAt: c.CreatedAt.Unix(), Secret: secret.Reveal(),
 		URI: s.cfg.Door.Issuer + oauth.PathRegister + "/" + c.ID, Token: token.Reveal(),

@@ -34,9 +34,9 @@ func CheckSector(ctx context.Context, fetch *outbound.Client, c idp.Client) erro
 	return nil
 }
 
-// sameSector rejects a change that would give a registered client other names for its users. Otherwise a client with
-// users in its own sector could learn their names in another.
-func sameSector(before, after idp.Client) error {
+// checkSameSector rejects a change that would give a registered client other names for its users. Otherwise a client
+// with users in its own sector could learn their names in another.
+func checkSameSector(before, after idp.Client) error {
 	known := before.AuthMethod != ""
 	if known && (before.Pairwise() != after.Pairwise() || after.Pairwise() && before.Sector() != after.Sector()) {
 		return badMetadata("subject_type and the sector of a pairwise client cannot be changed; register a new client")
