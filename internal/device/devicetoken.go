@@ -31,7 +31,7 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.cfg.Tokens.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.cfg.Tokens.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
 	code := idp.Secret(r.Form.Get("device_code"))
@@ -39,7 +39,7 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	switch {
 	case err == nil:
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, s.cfg.Tokens.Unknown(ctx, c, code, now)
+		return nil, s.cfg.Tokens.AnswerUnknown(ctx, c, code, now)
 	case errors.Is(err, errDeviceForeign):
 		return nil, oauth.InvalidGrant("the device code was issued to another client")
 	case errors.Is(err, errDeviceExpired):
@@ -54,11 +54,11 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	if d.Denied {
 		return nil, oauth.Refuse("access_denied", "the user denied the request")
 	}
-	resp, err := s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
-	if errors.Is(err, token.ErrSettledBefore) { // the store fell back to an older state and returned a spent code
-		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+	resp, err := s.cfg.Tokens.StoreFamily(ctx, is, *d.Allowed, token.FamilyOf(code))
+	if errors.Is(err, token.ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
+		return nil, s.cfg.Tokens.AnswerReused(ctx, c, code, now)
 	}
-	if token.Unsettled(ctx, err) { // the device polls again and must find its answer, as with an authorization code
+	if token.MayBeStored(ctx, err) { // the device polls again and must find its answer, as with an authorization code
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := s.devices.Put(again, code.Hash(), d); err != nil {

@@ -11,18 +11,18 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// A wish is the part of a grant that a request at the token endpoint asks for. Empty fields ask for everything.
-type wish struct {
+// A narrowing is the part of a grant that a request at the token endpoint asks for. Empty fields ask for everything.
+type narrowing struct {
 	scopes, resources []string
 	details           idp.Details
 }
 
 // narrows reports whether a request asks for less than everything.
-func (w wish) narrows() bool { return len(w.scopes)+len(w.resources)+len(w.details) > 0 }
+func (w narrowing) narrows() bool { return len(w.scopes)+len(w.resources)+len(w.details) > 0 }
 
-// Wish reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). allow checks
-// whether they were granted.
-func (s *Service) Wish(c idp.Client, form url.Values) (w wish, err error) {
+// ReadNarrowing reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). allow
+// checks whether they were granted.
+func (s *Service) ReadNarrowing(c idp.Client, form url.Values) (w narrowing, err error) {
 	if w.resources, err = s.cfg.Catalog.Targets(c, form["resource"]); err != nil {
 		return w, err
 	}
@@ -45,7 +45,7 @@ var errClosed = oauth.Refuse(
 // the scopes that the resources accept. Its other tokens are for the client's own audience. One token cannot be both
 // opaque and a JWT, so resources with different formats need separate requests.
 func (s *Service) allow(is *Issue, f idp.Family) error {
-	c, w := is.client, is.Wish
+	c, w := is.client, is.Narrowing
 	named := f.Resources
 	if len(w.resources) > 0 {
 		granted := f.Resources

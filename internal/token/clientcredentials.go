@@ -34,7 +34,7 @@ func (s *Service) ClientCredentials(ctx context.Context, r *Request) (*Response,
 			"invalid_scope", "only scopes of the client without an action class, and not about a user, are allowed here",
 		)
 	}
-	w, err := s.Wish(c, r.Form)
+	w, err := s.ReadNarrowing(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *Service) lookUpMachine(ctx context.Context, c AccessClaims) (presented,
 	if c.Subject != c.ClientID {
 		return presented{}, keys.ErrToken
 	}
-	registered, err := s.holder(ctx, c.ClientID)
+	registered, err := s.loadHolder(ctx, c.ClientID)
 	if err != nil {
 		return presented{}, err
 	}

@@ -19,7 +19,7 @@ import (
 // with the request, the code cannot be used again. If only the database fails, it can.
 func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
-	w, err := s.Wish(c, r.Form)
+	w, err := s.ReadNarrowing(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
@@ -31,36 +31,36 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	if err != nil {
 		return nil, err
 	}
-	is.Wish = w
+	is.Narrowing = w
 	a, err := s.codes.Decode(take)
 	switch {
 	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return nil, oauth.Broken(ctx, "take code", err)
 	case !mark.Found: // even if the code is there: a concurrent request marked it first
-		return nil, s.Reused(ctx, c, code, now)
+		return nil, s.AnswerReused(ctx, c, code, now)
 	case err != nil:
-		return nil, s.Unknown(ctx, c, code, now)
+		return nil, s.AnswerUnknown(ctx, c, code, now)
 	}
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
 		web.Note(ctx, oauth.SentURI("redirect_uri_sent", r.Form.Get("redirect_uri")))
 		return nil, oauth.InvalidGrant("the code was issued to another client or for another redirect_uri")
-	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
+	case !verifierMatches(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
 		return nil, oauth.InvalidGrant("code_verifier does not match code_challenge")
 	}
-	resp, err := s.Settle(ctx, is, a, FamilyOf(code))
-	if errors.Is(err, ErrSettledBefore) { // the store fell back to an older state and returned a spent code
-		return nil, s.Reused(ctx, c, code, now)
+	resp, err := s.StoreFamily(ctx, is, a, FamilyOf(code))
+	if errors.Is(err, ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
+		return nil, s.AnswerReused(ctx, c, code, now)
 	}
-	if Unsettled(ctx, err) {
+	if MayBeStored(ctx, err) {
 		s.putBack(ctx, code, a)
 	}
 	return resp, err
 }
 
-// Unsettled reports whether an error of Settle leaves open if the grant was stored: the database did not answer, or the
-// request was cancelled.
-func Unsettled(ctx context.Context, err error) bool {
+// MayBeStored reports whether an error of StoreFamily leaves open whether the grant was stored: the database did not
+// answer, or the request was cancelled.
+func MayBeStored(ctx context.Context, err error) bool {
 	bad, ok := errors.AsType[*oauth.Error](err)
 	return ok && bad.Code == "temporarily_unavailable" || err != nil && ctx.Err() != nil
 }
@@ -85,9 +85,10 @@ func (s *Service) putBack(ctx context.Context, code idp.Secret, a Authorization)
 	}
 }
 
-// proves reports whether the verifier matches the challenge (RFC 7636 §4.6). A challenge is never waived. A verifier
-// without a challenge is rejected: somebody may have removed the challenge from the request (RFC 9700 §4.8.2).
-func proves(challenge, verifier string, needed bool) bool {
+// verifierMatches reports whether the verifier matches the challenge (RFC 7636 §4.6). A challenge is never waived. A
+// verifier without a challenge is rejected: somebody may have removed the challenge from the request (RFC 9700
+// §4.8.2).
+func verifierMatches(challenge, verifier string, needed bool) bool {
 	if challenge == "" {
 		return verifier == "" && !needed
 	}

@@ -52,10 +52,10 @@ func (s *Service) Exchange(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.Wish.scopes = oauth.Words(r.Form.Get("scope"))
+	is.Narrowing.scopes = oauth.Words(r.Form.Get("scope"))
 	t, err := s.subjectToken(ctx, r, now)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (s *Service) Exchange(ctx context.Context, r *Request) (*Response, error) {
 	if t.confirmation.Bound() && !is.confirmation.Bound() {
 		return nil, invalidExchange("the subject token is bound to a key, so prove a key of yours for the new one")
 	}
-	if err := s.passOn(is, t, r.Form); err != nil {
+	if err := s.limitToSubject(is, t, r.Form); err != nil {
 		return nil, err
 	}
 	resp, err := s.signExchanged(ctx, is, t)
@@ -129,20 +129,20 @@ func (s *Service) actorToken(ctx context.Context, r *Request, is *Issue) error {
 	return nil
 }
 
-// passOn sets what the new token allows: for the targets of the request, what the old token allows there and the client
-// may have, and no longer than the old one. Standard scopes are not passed on: they are between the user and the client
-// they signed in to, and open userinfo.
-func (s *Service) passOn(is *Issue, t presented, form url.Values) error {
+// limitToSubject sets what the new token allows: for the targets of the request, what the old token allows there and
+// the client may have, and no longer than the old one. Standard scopes are not passed on: they are between the user and
+// the client they signed in to, and open userinfo.
+func (s *Service) limitToSubject(is *Issue, t presented, form url.Values) error {
 	f := idp.Family{Details: t.details, Assurance: t.family.Assurance}
 	f.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(s string) bool {
 		return slices.Contains(idp.StandardScopes, s)
 	})
 	var err error
-	if f.Resources, f.Audience, err = s.aim(is.client, t, is.Wish.resources, form["audience"]); err != nil {
+	if f.Resources, f.Audience, err = s.readTargets(is.client, t, is.Narrowing.resources, form["audience"]); err != nil {
 		return err
 	}
-	is.Wish.resources = nil
-	if oauth.Beyond(is.Wish.scopes, is.client.Scopes) {
+	is.Narrowing.resources = nil
+	if oauth.Beyond(is.Narrowing.scopes, is.client.Scopes) {
 		return oauth.Refuse("invalid_scope", "the client may not have one of these scopes")
 	}
 	err = s.allow(is, f)
@@ -164,10 +164,12 @@ func (s *Service) passOn(is *Issue, t presented, form url.Values) error {
 	return nil
 }
 
-// aim reads the targets of the new token. They are either registered resources, which decide on format, lifetime and
-// scopes, or audiences of the client or of the old token. resource (already checked) and audience mean the same here
-// (RFC 8693 §2.1). Without targets, the audience is the client's, or else that of the old token.
-func (s *Service) aim(c idp.Client, t presented, resources, audiences []string) (named, general []string, err error) {
+// readTargets reads the targets of the new token. They are either registered resources, which decide on format,
+// lifetime and scopes, or audiences of the client or of the old token. resource (already checked) and audience mean the
+// same here (RFC 8693 §2.1). Without targets, the audience is the client's, or else that of the old token.
+func (s *Service) readTargets(
+	c idp.Client, t presented, resources, audiences []string,
+) (named, general []string, err error) {
 	targets := slices.Clone(resources)
 	for _, a := range audiences {
 		_, registered := s.cfg.Catalog.Policy.Resources[a]
@@ -203,7 +205,7 @@ func (s *Service) aim(c idp.Client, t presented, resources, audiences []string) 
 
 // signExchanged signs the token. sub and sid stay those of the client that the user signed in to.
 func (s *Service) signExchanged(ctx context.Context, is *Issue, t presented) (*Response, error) {
-	home, err := s.holder(ctx, t.family.ClientID)
+	home, err := s.loadHolder(ctx, t.family.ClientID)
 	if err != nil {
 		return nil, err
 	}
@@ -253,11 +255,11 @@ func (s *Service) noteExchange(ctx context.Context, is *Issue, t presented) {
 	}
 }
 
-// exchangedBy returns the client that holds an exchanged token. The token works as long as the client may use token
+// loadExchanger returns the client that holds an exchanged token. The token works as long as the client may use token
 // exchange, and until the client revokes it. Revocation ends only this token, because the family belongs to another
 // client.
-func (s *Service) exchangedBy(ctx context.Context, c AccessClaims) (idp.Client, error) {
-	registered, err := s.holder(ctx, c.ClientID)
+func (s *Service) loadExchanger(ctx context.Context, c AccessClaims) (idp.Client, error) {
+	registered, err := s.loadHolder(ctx, c.ClientID)
 	if err != nil {
 		return idp.Client{}, err
 	}

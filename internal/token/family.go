@@ -18,9 +18,9 @@ import (
 // end by itself. Before, the user may have signed out between the code and its exchange.
 const firstLook = time.Minute
 
-// Settle stores the family of an authorization in one batch and returns its first tokens. Every grant for a user ends
-// here, or refreshes a family that began here.
-func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
+// StoreFamily stores the family of an authorization in one batch and returns its first tokens. Every grant for a user
+// ends here, or refreshes a family that began here.
+func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
 	c, now := is.client, is.now
 	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
@@ -63,7 +63,7 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 	case errors.Is(err, idp.ErrNotFound):
 		return nil, oauth.InvalidGrant("the user signed out or revoked the grant, or the account or client is disabled")
 	case errors.Is(err, idp.ErrConflict):
-		return nil, ErrSettledBefore
+		return nil, ErrAlreadyStored
 	}
 	if err != nil {
 		return nil, oauth.Broken(ctx, "store family", err)
@@ -87,12 +87,12 @@ func FamilyOf(code idp.Secret) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// ErrSettledBefore: a family with this ID exists or existed.
-var ErrSettledBefore = errors.New("settled before")
+// ErrAlreadyStored: a family with this ID exists or existed.
+var ErrAlreadyStored = errors.New("family already stored")
 
-// Reused answers a code that was used a moment ago, or is in use right now. Somebody else has it, so the family it
-// produced or is about to produce is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
-func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+// AnswerReused answers a code that was used a moment ago, or is in use right now. Somebody else has it, so the family
+// it produced or is about to produce is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
+func (s *Service) AnswerReused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)
 	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
 	ev.Detail = map[string]string{"family": family}
@@ -104,9 +104,9 @@ func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now
 	return oauth.InvalidGrant("the code is invalid or expired")
 }
 
-// Unknown answers a code that is not stored: never issued, expired, or used some time ago. In the last case its family
-// is revoked.
-func (s *Service) Unknown(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+// AnswerUnknown answers a code that is not stored: never issued, expired, or used some time ago. In the last case its
+// family is revoked.
+func (s *Service) AnswerUnknown(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)
 	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
 	ev.Detail = map[string]string{"family": family}

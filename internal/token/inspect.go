@@ -88,7 +88,7 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	}
 	t, err := s.lookUp(r.Context(), call, call.Form.Get("token"), time.Now())
 	if errors.Is(err, keys.ErrToken) || err == nil && !concerns(t, c, s.cfg.Catalog.Issuer) {
-		return s.introspected(w, r, c, introspection{})
+		return s.writeIntrospection(w, r, c, introspection{})
 	}
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
@@ -97,8 +97,8 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	if !t.family.Assurance.AuthTime.IsZero() {
 		at = authTime(t.family.Assurance, t.issued)
 	}
-	scopes, details := s.seenBy(c, t)
-	return s.introspected(w, r, c, introspection{
+	scopes, details := s.visibleTo(c, t)
+	return s.writeIntrospection(w, r, c, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.client.ID,
@@ -126,9 +126,9 @@ func concerns(t presented, c idp.Client, issuer string) bool {
 	return t.client.ID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && (serves || general)
 }
 
-// seenBy returns the scopes and details that introspection shows to a client. A resource server that is one of several
-// in the audience sees its own part, not what the token allows elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
-func (s *Service) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
+// visibleTo returns the scopes and details that introspection shows to a client. A resource server that is one of
+// several in the audience sees its own part, not what the token allows elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
+func (s *Service) visibleTo(c idp.Client, t presented) (scopes []string, details idp.Details) {
 	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
 	if t.client.ID == c.ID || len(served) == 0 {
 		return t.scopes, t.details

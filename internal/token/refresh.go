@@ -40,14 +40,14 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.Wish.scopes = s.cfg.Catalog.Known(oauth.Words(r.Form.Get("scope")))
-	if len(is.Wish.scopes) == 0 && strings.TrimSpace(r.Form.Get("scope")) != "" {
+	is.Narrowing.scopes = s.cfg.Catalog.Known(oauth.Words(r.Form.Get("scope")))
+	if len(is.Narrowing.scopes) == 0 && strings.TrimSpace(r.Form.Get("scope")) != "" {
 		return nil, oauth.Refuse("invalid_scope", "no known scope")
 	}
-	if oauth.Beyond(is.Wish.scopes, c.Scopes) { // rejected before the token is used up
+	if oauth.Beyond(is.Narrowing.scopes, c.Scopes) { // rejected before the token is used up
 		return nil, oauth.Refuse("invalid_scope", "the request exceeds the grant")
 	}
 	if !handleFits(handle, is.confirmation) {
@@ -57,7 +57,7 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if c.Rules().Rotation {
 		next = s.successor(handle, secret)
 	}
-	if is.Wish.narrows() {
+	if is.Narrowing.narrows() {
 		if f, err := s.cfg.DB.FamilyByRefresh(ctx, handle.Hash(), secret.Hash(), c.ID, now, refreshGrace); err == nil {
 			if refused := s.allow(is, f); refused != nil {
 				return nil, refused

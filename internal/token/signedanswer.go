@@ -50,8 +50,8 @@ type introspectionClaims struct {
 	Answer   introspection `json:"token_introspection"`
 }
 
-// introspected writes an introspection response as JSON, or as a JWT if the client accepts that (RFC 9701 §4).
-func (s *Service) introspected(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
+// writeIntrospection writes an introspection response as JSON, or as a JWT if the client accepts that (RFC 9701 §4).
+func (s *Service) writeIntrospection(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
 	w.Header().Add("Vary", "Accept")
 	if !accepts(r.Header.Values("Accept"), mediaIntrospection) {
 		return web.WriteJSON(w, http.StatusOK, answer)

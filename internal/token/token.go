@@ -84,7 +84,7 @@ type Response struct {
 type Issue struct {
 	client       idp.Client
 	now          time.Time
-	Wish         wish
+	Narrowing    narrowing
 	scopes       []string         // of the access token
 	audience     oauth.Audience   // of the access token
 	details      idp.Details      // of the access token
@@ -305,7 +305,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
-	client, err := s.holder(ctx, f.ClientID)
+	client, err := s.loadHolder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
@@ -313,7 +313,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
-		if client, err = s.exchangedBy(ctx, c); err != nil {
+		if client, err = s.loadExchanger(ctx, c); err != nil {
 			return presented{}, err
 		}
 	}
@@ -347,7 +347,7 @@ func (s *Service) lookUpOpaque(
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	client, err := s.holder(ctx, f.ClientID)
+	client, err := s.loadHolder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
@@ -357,8 +357,8 @@ func (s *Service) lookUpOpaque(
 	}, now)
 }
 
-// holder returns the client that a token was issued to. If the client is gone, its tokens are invalid.
-func (s *Service) holder(ctx context.Context, id string) (idp.Client, error) {
+// loadHolder returns the client that a token was issued to. If the client is gone, its tokens are invalid.
+func (s *Service) loadHolder(ctx context.Context, id string) (idp.Client, error) {
 	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
 		return idp.Client{}, keys.ErrToken
