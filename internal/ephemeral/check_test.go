@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// PING is answered in each of these states but the last.
+// In each of these states but the last, PING is answered.
 func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*redis.Client, *ephemeraltest.RedisServer) error{

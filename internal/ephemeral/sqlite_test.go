@@ -27,7 +27,7 @@ func openSQLite(t *testing.T, path string) *ephemeral.SQLite {
 	return s
 }
 
-// openFile opens the database file beside the store.
+// openFile opens the database file in addition to the store.
 func openFile(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)

@@ -100,7 +100,7 @@ func TestAStepUpNeverEndsAsAnotherUser(t *testing.T) {
 	}
 }
 
-// withoutList is what a dishonest page would ask the device for.
+// withoutList returns the options that a dishonest page would use.
 func withoutList(t *testing.T, options []byte) []byte {
 	var o struct {
 		PublicKey map[string]any `json:"publicKey"`
@@ -195,7 +195,7 @@ func TestRejectionsAreOnePlainSentence(t *testing.T) {
 	}
 }
 
-// h2 is a second browser with an account of its own in the same house.
+// h2 is a second browser with its own account in the same house.
 func h2(b *browser) *browser {
 	other := b.house.browser()
 	other.enrol("somebody@example.com")

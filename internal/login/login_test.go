@@ -459,7 +459,7 @@ func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	}
 }
 
-// Two tabs show the sign-in page; the second one to answer finds the first one's session.
+// Two tabs show the sign-in page. The second one to finish finds the first one's session.
 func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
@@ -507,7 +507,7 @@ func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 	}
 }
 
-// A tab that was open when the session ended signs in anew.
+// A tab that was open when the session ended signs in again.
 func TestASecondTabAfterTheSessionEndedSignsIn(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

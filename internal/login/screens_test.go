@@ -126,7 +126,7 @@ func TestAStepUpNeverCallsARecentSignInOld(t *testing.T) {
 	})
 }
 
-// Where a step-up and consent are both due, one page asks for both.
+// If both a step-up and consent are needed, one page asks for both.
 func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

@@ -35,14 +35,14 @@ func p256(t testing.TB) crypto.Signer {
 	return key
 }
 
-// openWith is open with keys that are in an agent.
+// openWith is open with keys held by an agent.
 func openWith(t testing.TB, o *keystest.Agent, configure ...func(*Config)) *house {
 	h := open(t, append(configure, func(c *Config) { c.Keys = ringIn(t, c.DB, o) })...)
 	check(t, h.keys.Prepare(t.Context()))
 	return h
 }
 
-// ringIn is a ring whose keys are held by an agent.
+// ringIn returns a ring whose keys are held by an agent.
 func ringIn(t testing.TB, db *store.DB, o *keystest.Agent) *keys.Ring {
 	t.Helper()
 	w, err := keys.NewWrapper(bytes.Repeat([]byte{7}, 32))
@@ -189,7 +189,7 @@ func TestWithoutItsAgentTheProviderVerifiesAndDoesNotSign(t *testing.T) {
 	h.tokens(c, u)
 }
 
-// forger signs with another key than it was asked to.
+// forger signs with another key than requested.
 type forger struct {
 	agent.ExtendedAgent
 	other ssh.Signer

@@ -70,8 +70,8 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 	}
 }
 
-// badRequests are authorization requests of a client that is known to be it, and the error each gets: at the authorization
-// endpoint and where requests are pushed, which read them by the same code.
+// badRequests are authorization requests of a verified client, with the error for each. The authorization endpoint and
+// the PAR endpoint read them with the same code.
 var badRequests = []struct {
 	name   string
 	params []string
@@ -107,7 +107,7 @@ var badRequests = []struct {
 	{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
 }
 
-// narrowed is c, or for a row that needs one a client that may ask for little.
+// narrowed returns c, or for some rows a client with few permissions.
 func (h *house) narrowed(c idp.Client, code string) idp.Client {
 	if code != "invalid_scope" {
 		return c

@@ -28,7 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// A listener is where a client hears of logouts. status may change its answers.
+// A listener is the back-channel logout endpoint of a client. status may change its responses.
 type listener struct {
 	uri    string
 	status func(r *http.Request) int
@@ -52,7 +52,7 @@ func listen(t testing.TB) *listener {
 	return l
 }
 
-// tokens are the claims of what was heard.
+// tokens returns the claims of the received logout tokens.
 func (l *listener) tokens(t testing.TB) (all []map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -64,7 +64,7 @@ func (l *listener) tokens(t testing.TB) (all []map[string]any) {
 	return all
 }
 
-// listening adds a client that hears of logouts.
+// listening adds a client that receives logouts.
 func (h *house) listening(at *listener, change ...func(*idp.Client)) idp.Client {
 	return h.addClient(func(c *idp.Client) {
 		c.BackchannelLogoutURI = at.uri

@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/token"
 )
 
-// addMachine stores a client that gets tokens in its own name, and nothing else.
+// addMachine stores a client with only the client_credentials grant.
 func (h *house) addMachine(f func(*idp.Client)) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// describedClient serves a document that describes a client by its client_id and these members, and returns its address.
+// describedClient serves a metadata document with its client_id and these members, and returns its URL.
 func (h *house) describedClient(members func() string) (address string) {
 	h.t.Helper()
 	address = elsewhere(h.t, func(w http.ResponseWriter, _ *http.Request) {

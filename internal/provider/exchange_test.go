@@ -19,7 +19,7 @@ import (
 
 const typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 
-// addPasser stores an API that calls another for the person whose token it got.
+// addPasser stores an API that calls another one for the user whose token it got.
 func (h *house) addPasser(f func(*idp.Client)) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {
@@ -41,7 +41,7 @@ func (h *house) passed(c idp.Client, token any, params ...string) reply {
 	return h.post(oauth.PathToken, form, basic(c))
 }
 
-// tokenFor is an access token of the user that is meant for the API.
+// tokenFor returns an access token of the user that is meant for the API.
 func (h *house) tokenFor(api idp.Client, u idp.User, params ...string) any {
 	h.t.Helper()
 	app := h.addClient(func(c *idp.Client) { c.Audience = []string{api.ID, "https://app.example/api"} })

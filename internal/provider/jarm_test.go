@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// answerOf verifies a signed authorization response with the published keys and returns what it says.
+// answerOf verifies a signed authorization response with the published keys and returns its claims.
 func (h *house) answerOf(c idp.Client, text, alg string) map[string]any {
 	t := h.t
 	t.Helper()

@@ -68,7 +68,7 @@ func TestTheJWKSHoldsPublicKeysWithTheirThumbprints(t *testing.T) {
 	}
 }
 
-// states lists the stored keys as algorithm-free words, oldest first.
+// states lists the states of the stored keys, oldest first.
 func states(t *testing.T, db *store.DB) (out []idp.KeyState) {
 	t.Helper()
 	stored, err := db.SigningKeys(t.Context())

@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// publisher is a client's web server with its keys. It may be asked from inside a bubble.
+// publisher is a client's web server with its keys. It can be called from inside a bubble.
 type publisher struct {
 	url     string
 	fetched atomic.Int32
@@ -47,7 +47,7 @@ func newPublisher(t *testing.T, kids ...string) *publisher {
 	return pub
 }
 
-// publish replaces what is published: the same ES256 key under these names.
+// publish replaces the published keys: the same ES256 key under these key IDs.
 func (p *publisher) publish(t *testing.T, kids ...string) {
 	t.Helper()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
@@ -67,13 +67,13 @@ func (p *publisher) fails(status int) {
 	p.status = status
 }
 
-// addPublishing stores a client that authenticates itself with what it publishes.
+// addPublishing stores a client that authenticates with its published keys.
 func (h *house) addPublishing(address string) idp.Client {
 	h.t.Helper()
 	return h.addKeyClient(func(c *idp.Client) { c.JWKS, c.JWKSURI = nil, address })
 }
 
-// believesKid sends a good assertion that names this key.
+// believesKid sends a valid assertion that names this key.
 func (h *house) believesKid(c idp.Client, kid string) bool {
 	h.t.Helper()
 	w := h.goodAssertion(c)

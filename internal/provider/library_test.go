@@ -16,7 +16,8 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// What zitadel/oidc does by default, each found by running it, and what we do. A row each of the list that the design keeps.
+// Defaults of zitadel/oidc, each found by running it, and what we do instead. There is a test for each row of the list
+// in the design.
 
 func TestLibrary01AConfidentialClientMayNotOmitTheVerifier(t *testing.T) {
 	h := open(t)

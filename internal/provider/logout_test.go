@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// signIn starts a session in the house's browser and returns it with tokens that were issued in it.
+// signIn starts a session in the house's browser and returns it with tokens issued in it.
 func (h *house) signIn(c idp.Client, u idp.User) (*idp.Session, map[string]any) {
 	h.t.Helper()
 	rec := httptest.NewRecorder()
@@ -115,7 +115,7 @@ func TestADynamicClientsLogoutRedirectNeedsAnIDToken(t *testing.T) {
 	}
 }
 
-// confirm follows to the question and answers it.
+// confirm follows the redirect to the question and answers it.
 func (h *house) confirm(r reply) reply {
 	h.t.Helper()
 	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), oauth.PathLogout+"?l=") {

@@ -10,7 +10,8 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Whoever runs the provider is asked first when an application does not get in: one line of the log has to say why.
+// When an application cannot sign people in, its developers ask the operator first: one log line must contain the
+// reason.
 func TestTheLogOfACommonMistakeNamesTheClientAndWhatWasSent(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()

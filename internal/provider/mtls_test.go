@@ -81,7 +81,7 @@ func with(chain ...*x509.Certificate) func(*http.Request) {
 	return func(r *http.Request) { r.TLS = &tls.ConnectionState{PeerCertificates: chain} }
 }
 
-// openMTLS is a house whose clients may have certificates of this authority.
+// openMTLS opens a provider that accepts client certificates of this authority.
 func openMTLS(t testing.TB) (*house, *authority) {
 	h := openInBubble(t) // its transport passes the TLS state on
 	ca := newAuthority(t, "Clients", nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// addNative stores a native application as RFC 8252 §8.4 has it: public, with a redirect URI of each kind.
+// addNative stores a native application according to RFC 8252 §8.4: public, with a redirect URI of each kind.
 func (h *house) addNative() idp.Client {
 	return h.addClient(func(c *idp.Client) {
 		c.AuthMethod, c.Native = idp.AuthMethodNone, true

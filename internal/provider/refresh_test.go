@@ -287,7 +287,7 @@ func TestARequestForTooMuchDoesNotUseTheTokenUp(t *testing.T) {
 	})
 }
 
-// A client that was refused has nothing but the token it came with: no successor was given out.
+// After a rejection, a client only has the token it sent: no successor was issued.
 func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
@@ -327,8 +327,8 @@ func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 	})
 }
 
-// A thief who holds the current token sends it with a wish that is refused, to get a longer grace, and then uses it. The owner's
-// next use has to show that there are two of them (RFC 9700 §4.14.2).
+// A thief who has the current token sends it with a request that is rejected, to extend its grace, and then uses it.
+// The owner's next use must reveal that there are two of them (RFC 9700 §4.14.2).
 func TestARejectedRequestDoesNotDisableReuseDetection(t *testing.T) {
 	for name, wish := range map[string][]string{
 		"scope":                 {"scope", "openid email"},

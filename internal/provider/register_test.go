@@ -27,7 +27,7 @@ import (
 
 const statementIssuer = "https://software.example"
 
-// byToken is full, with tokens.
+// byToken is full, with registration by token.
 func byToken(c *Config) {
 	full(c)
 	c.Registration.Mode = client.RegisterByToken
@@ -45,7 +45,7 @@ func (h *house) sendJSON(method, path, body, token string) reply {
 	return h.do(req)
 }
 
-// registered registers a client that says this of itself, and returns what it is told.
+// registered registers a client with this metadata and returns the response.
 func (h *house) registered(says string) map[string]any {
 	h.t.Helper()
 	r := h.sendJSON("POST", oauth.PathRegister, says, "")
@@ -55,7 +55,7 @@ func (h *house) registered(says string) map[string]any {
 	return r.json(h.t)
 }
 
-// registrationToken makes an initial access token.
+// registrationToken creates an initial access token.
 func (h *house) registrationToken() string {
 	h.t.Helper()
 	token, now := idp.NewSecret(), time.Now()
@@ -63,7 +63,7 @@ func (h *house) registrationToken() string {
 	return token.Reveal()
 }
 
-// manage is a request to a client's own registration.
+// manage sends a request to a client's own registration.
 func (h *house) manage(method string, c map[string]any, body string) reply {
 	h.t.Helper()
 	return h.sendJSON(method, h.at(c["registration_client_uri"]), body, c["registration_access_token"].(string))
@@ -204,7 +204,7 @@ func TestForbiddenClientMetadataIsRejected(t *testing.T) {
 	}
 }
 
-// forgive forgets how often this network has registered.
+// forgive resets the limit of this network's registrations.
 func (h *house) forgive() {
 	h.t.Helper()
 	h.rebuild(func(c *Config) { c.Ephemeral = ephemeraltest.Open(h.t) })
@@ -490,7 +490,7 @@ func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
 	wantError(t, r, 400, "invalid_client_metadata")
 }
 
-// A client that has its tokens already could take them along into the sector of another, and learn the names there.
+// A client that already has tokens could take them into another sector and learn the names there.
 func TestAClientStaysInItsSector(t *testing.T) {
 	h := open(t, full)
 	list := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://victim.example/cb"]`) })

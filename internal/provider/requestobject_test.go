@@ -19,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// goodObject is the good request of request, signed: it holds for five minutes.
+// goodObject returns the valid request of request as a request object that expires in five minutes.
 func (h *house) goodObject(c idp.Client) *wording {
 	claims := map[string]any{"iss": c.ID, "aud": h.url, "exp": time.Now().Unix() + 300, "nbf": time.Now().Unix(), "jti": idp.NewID()}
 	for name, values := range request(c) {
@@ -31,7 +31,7 @@ func (h *house) goodObject(c idp.Client) *wording {
 	}
 }
 
-// signed is an authorization request by request object, with what OAuth wants beside it.
+// signed returns an authorization request with a request object and the parameters that OAuth requires outside it.
 func signed(c idp.Client, object string, params ...string) url.Values {
 	v := url.Values{"client_id": {c.ID}, "request": {object}}
 	for i := 0; i < len(params); i += 2 {
@@ -40,7 +40,7 @@ func signed(c idp.Client, object string, params ...string) url.Values {
 	return v
 }
 
-// byAddress comes with a request object that is behind an address, registered or not.
+// byAddress sends a request with a request object at a URL, registered or not.
 func (h *house) byAddress(registered bool) reply {
 	h.t.Helper()
 	var text atomic.Value

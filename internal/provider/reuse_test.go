@@ -31,7 +31,7 @@ func TestACodeThatIsUsedTwiceAtOnceLeavesNothingAlive(t *testing.T) {
 	}
 }
 
-// A store that falls back to an older state, as Redis does when a replica takes over, knows a spent code again.
+// A store that falls back to an older state, as Redis does in a failover, returns a spent code again.
 func TestARestoredSpentCodeRevokesItsFamily(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
+// wantsSigned requests a signed introspection response. do sets the Accept header of a browser.
 func wantsSigned(r *http.Request) { r.Header.Set("Accept", "application/token-introspection+jwt") }
 
 func TestUserinfoIsSignedForClientsRegisteredForIt(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// targeted is a good request for these resources.
+// targeted returns a valid request for these resources.
 func targeted(c idp.Client, scope string, resources ...string) url.Values {
 	v := request(c, "scope", scope)
 	v["resource"] = resources

@@ -1,4 +1,4 @@
-// This test is inside the package: the library gives no such answer on request.
+// This test is inside the package: the library does not give such a response on request.
 package provider
 
 import (

@@ -23,7 +23,7 @@ import (
 
 const month = 31 * 24 * time.Hour
 
-// A diary is a log that may be read while it is written.
+// A diary is a log that can be read while it is written.
 type diary struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -35,7 +35,7 @@ func (d *diary) Write(p []byte) (int, error) {
 	return d.text.Write(p)
 }
 
-// lines returns how many lines hold a text.
+// lines returns the number of lines that contain a text.
 func (d *diary) lines(text string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -49,8 +49,8 @@ func (d *diary) lines(text string) (n int) {
 
 func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
 
-// shifted returns the URL of a fresh database whose clock differs from this process's. The function stands before
-// that of pg_catalog in the search path.
+// shifted returns the URL of a fresh database whose clock differs from this process's. Its function comes before that
+// of pg_catalog in the search path.
 func shifted(t *testing.T, by string) string {
 	t.Helper()
 	u, err := url.Parse(storetest.PostgresURL(t))
@@ -99,7 +99,7 @@ func status(s *Server, path string) int {
 	return w.Code
 }
 
-// The replica is a month ahead of the database, which has rows that are alive by its own clock alone.
+// The replica is a month ahead of the database, which has rows that are only live by its own clock.
 func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), production(t, shifted(t, "-31 days"))...)

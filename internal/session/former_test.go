@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// stepUpUnheard elevates a session and loses the answer. It returns the browser as it still is, and as it should be.
+// stepUpUnheard elevates a session and loses the response. It returns the browser as it is, and as it should be.
 func stepUpUnheard(t *testing.T, s *session.Sessions) (still, told browser) {
 	t.Helper()
 	still = browser{}

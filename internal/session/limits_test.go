@@ -56,7 +56,7 @@ func TestASessionEndsAfterTwelveHoursHoweverBusy(t *testing.T) {
 	})
 }
 
-// The store's TTL enforces the limits by itself (above), and so does the record: here it lies in the store for days.
+// The TTL in the store enforces the limits (above), and so does the record: here the store keeps it for days.
 func TestTheRecordEnforcesBothLimitsByItself(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		for name, age := range map[string]func(*idp.Session){

@@ -20,10 +20,10 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// secretText stands for what a library or a driver says.
+// secretText stands for the text of a library or driver.
 const secretText = "pq: relation \"users\" at 10.0.0.7"
 
-// stage is a small house with one handler of every kind; its log is JSON.
+// stage is a small shell with one handler of every kind. Its log is JSON.
 func stage(t *testing.T, change func(*Config)) (shell *Shell, browser, protocol http.Handler, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}

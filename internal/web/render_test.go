@@ -140,7 +140,8 @@ func TestInputIsEscapedOnThePage(t *testing.T) {
 	}
 }
 
-// An application may open us in a popup and wait for its answer there; our own pages keep strangers' handles off.
+// An application may open us in a popup and wait there for the response. Our own pages must not be reachable from other
+// windows.
 func TestOnlyAccountPagesIsolateThemselvesFromTheirOpener(t *testing.T) {
 	h := house(t, newShell(t, nil))
 	for page, want := range map[string]string{"signin": "", "consent": "", "account": "same-origin"} {

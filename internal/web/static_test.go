@@ -61,7 +61,8 @@ func TestChangedContentHasAnotherName(t *testing.T) {
 	}
 }
 
-// The whole sign-in page cold: with headers at most 14 KB in 5 requests besides the client's logo; text counts as it travels.
+// The whole sign-in page without a cache: at most 14 KB including headers, in 5 requests besides the client's logo.
+// Compressed sizes count.
 func TestTheSignInPageStaysInItsBudget(t *testing.T) {
 	s := newShell(t, nil)
 	h := house(t, s)
