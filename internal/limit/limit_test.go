@@ -123,7 +123,7 @@ func TestNothingIsStoredAboveALimit(t *testing.T) {
 	}
 }
 
-func TestLargeRequestsThatWaitHaveALimitOfTheirOwn(t *testing.T) {
+func TestLargeWaitingRequestsHaveTheirOwnLimit(t *testing.T) {
 	if a, b := limit.WaitingOf("a", 4<<10).Name, limit.WaitingOf("a", 4<<10+1).Name; a != limit.Waiting.Name || b != limit.WaitingLarge.Name {
 		t.Error(a, b)
 	}

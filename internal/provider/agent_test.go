@@ -103,7 +103,7 @@ func TestTokensAreSignedByKeysThatNeverLeaveTheirAgent(t *testing.T) {
 	wantError(t, h.exchange(c, h.code(c, u)), 500, "server_error")
 }
 
-func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing.T) {
+func TestSelfRegisteredClientsGetAlgorithmsOfTheAgent(t *testing.T) {
 	h := openWith(t, keystest.NewAgent(t, p256(t)), full)
 	if m := h.registered(plainClient); m["id_token_signed_response_alg"] != keys.ES256 {
 		t.Errorf("the default: %v", m["id_token_signed_response_alg"])
@@ -117,7 +117,7 @@ func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing
 	}
 }
 
-func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
+func TestRotationUsesTheKeysOfTheAgent(t *testing.T) {
 	first, second := p256(t), p256(t)
 	o := keystest.NewAgent(t, first)
 	h := openWith(t, o)
@@ -159,7 +159,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	}
 }
 
-func TestWithoutItsAgentTheProviderVerifiesAndDoesNotSign(t *testing.T) {
+func TestWithoutItsAgentTheProviderOnlyVerifies(t *testing.T) {
 	key := p256(t)
 	o := keystest.NewAgent(t, key)
 	h := openWith(t, o)

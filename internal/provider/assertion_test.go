@@ -361,7 +361,7 @@ func TestAnAssertionIsUsedOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedAssertionUsesUpNothing(t *testing.T) {
+func TestARejectedAssertionUsesUpNothing(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
@@ -435,7 +435,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 	}
 }
 
-func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
+func TestARejectedAssertionIsExplainedOnlyInTheLog(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)

@@ -159,7 +159,7 @@ func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
 	}
 }
 
-func TestAStateTooLongIsRefusedAndNotCutShort(t *testing.T) {
+func TestATooLongStateIsRejectedNotTruncated(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	if q := h.authorize(request(c, "state", strings.Repeat("s", 8<<10+1))).query(); q.Get("error") != "invalid_request" || q.Has("state") {

@@ -163,7 +163,7 @@ func TestADescriptionIsRenewedAndHeldForADay(t *testing.T) {
 	}
 }
 
-func TestTheOperatorHasTheLastWordOnADescribedClient(t *testing.T) {
+func TestTheOperatorsSettingsOverrideADocument(t *testing.T) {
 	h := open(t, full)
 	fetched := 0
 	address := h.describedClient(func() string { fetched++; return describedAs })

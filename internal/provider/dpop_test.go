@@ -98,7 +98,7 @@ func TestAProofBindsAccessTokensToItsKey(t *testing.T) {
 	}
 }
 
-func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) {
+func TestOp45_ABoundTokenRequiresAFreshProofOfItsKey(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	token := h.boundTokens(c, u, key)["access_token"].(string)
@@ -224,7 +224,7 @@ func TestOp45_AProofWorksOnce(t *testing.T) {
 	})
 }
 
-func TestOp44_AKeyNamedAheadIsTheOneThatExchangesTheCode(t *testing.T) {
+func TestOp44_TheAnnouncedKeyMustExchangeTheCode(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	other := dpoptest.New("ES256")

@@ -51,7 +51,7 @@ func (h *house) tokenFor(api idp.Client, u idp.User, params ...string) any {
 	return h.tokens(app, u, params...)["access_token"]
 }
 
-func TestAnAPIActsForThePersonWhoseTokenItGot(t *testing.T) {
+func TestAnAPIActsForTheUserWhoseTokenItGot(t *testing.T) {
 	h := open(t)
 	u, api := h.addUser(), h.addPasser(nil)
 	for name, format := range map[string]idp.TokenFormat{"jwt": idp.FormatJWT, "opaque": idp.FormatOpaque} {
@@ -428,7 +428,7 @@ func TestABoundTokenIsNeverExchangedForABearerToken(t *testing.T) {
 	}
 }
 
-func TestAnExchangedTokenIsBoundToTheKeyOfWhoeverExchangesIt(t *testing.T) {
+func TestAnExchangedTokenIsBoundToTheExchangersKey(t *testing.T) {
 	h := open(t)
 	u, theirs, ours := h.addUser(), dpoptest.New("ES256"), dpoptest.New("ES256")
 	api := h.addPasser(func(c *idp.Client) { c.GrantTypes = append(c.GrantTypes, idp.GrantClientCredentials) })

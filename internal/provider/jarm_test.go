@@ -121,7 +121,7 @@ func TestASignedResponseIsNotAToken(t *testing.T) {
 	}
 }
 
-func TestThereIsNoFragmentToAnswerIn(t *testing.T) {
+func TestFragmentResponsesAreNotSupported(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for _, mode := range []string{"fragment.jwt", "fragment", "JWT", "jwt.query", "jwt jwt", ".jwt", "form_post.", "web_message.jwt"} {

@@ -148,7 +148,7 @@ func TestLibrary09OneCodeGivesOneTokenSetHoweverManyAsk(t *testing.T) {
 	}
 }
 
-func TestLibrary10NoCallbackGivesCodesAway(t *testing.T) {
+func TestLibrary10NoCallbackIssuesCodes(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	h.authorize(request(c))
@@ -211,7 +211,7 @@ func TestLibrary13OnlyPublicDocumentsAnswerOtherOrigins(t *testing.T) {
 	}
 }
 
-func TestLibrary14ThePlaceAndTextOfAFailureStayInside(t *testing.T) {
+func TestLibrary14ErrorsRevealNoInternals(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	tok := h.tokens(c, u, "scope", "openid offline_access")

@@ -129,7 +129,7 @@ func (h *house) confirm(r reply) reply {
 	return h.post(oauth.PathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
 }
 
-func TestWithoutProofThePersonIsAsked(t *testing.T) {
+func TestAnUnverifiedLogoutRequestAsksThePerson(t *testing.T) {
 	h := open(t)
 	c, other, u := h.addClient(nil), h.addClient(nil), h.addUser()
 	_, old := h.signIn(c, u)
@@ -239,7 +239,7 @@ func TestSigningOutWithoutASessionJustRedirects(t *testing.T) {
 	}
 }
 
-func TestThePageMayLeadBackToTheApplication(t *testing.T) {
+func TestThePageMayRedirectToTheApplication(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	h.signIn(c, u)

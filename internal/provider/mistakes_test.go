@@ -12,7 +12,7 @@ import (
 
 // When an application cannot sign people in, its developers ask the operator first: one log line must contain the
 // reason.
-func TestTheLogOfACommonMistakeNamesTheClientAndWhatWasSent(t *testing.T) {
+func TestTheLogOfACommonMistakeNamesTheClientAndTheInput(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	inForm := func(r url.Values) url.Values {

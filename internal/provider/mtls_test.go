@@ -328,7 +328,7 @@ func TestACodeIsNotBurntByAForgottenCertificate(t *testing.T) {
 	}
 }
 
-func TestMetadataNamesCertificatesWhereTheyAreAskedFor(t *testing.T) {
+func TestMetadataNamesTheMTLSEndpoints(t *testing.T) {
 	h := openInBubble(t)
 	read := func() (meta map[string]any) {
 		return h.get("/.well-known/openid-configuration").json(t)

@@ -45,7 +45,7 @@ func TestRFC8252Section7ANativeApplicationGetsItsCodeInEachOfThreeWays(t *testin
 	wantError(t, h.post(oauth.PathToken, form), 400, "invalid_grant")
 }
 
-func TestRFC8252Section8ANativeApplicationIsNotBelievedMoreThanItCanProve(t *testing.T) {
+func TestRFC8252Section8ANativeApplicationIsTrustedOnlyWithProof(t *testing.T) {
 	h := open(t)
 	c, u := h.addNative(), h.addUser()
 	const uri = "com.example.app:/cb"

@@ -163,7 +163,7 @@ func TestOp39_TheClientIsAuthenticatedAsAtTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-func TestOp39_WhatTheAuthorizationEndpointRefusesIsNotPushed(t *testing.T) {
+func TestOp39_InvalidRequestsCannotBePushed(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for _, row := range badRequests {

@@ -155,7 +155,7 @@ func TestEachCellOfThePolicyTableHolds(t *testing.T) {
 }
 
 // These rules hold for every policy.
-func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
+func TestNoPolicyAcceptsPlainPKCEOrUnprovenBoundTokens(t *testing.T) {
 	h := open(t)
 	for _, policy := range idp.Policies {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)

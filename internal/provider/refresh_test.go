@@ -86,7 +86,7 @@ func TestRefreshingKeepsTheAuthenticationAndRotatesTheToken(t *testing.T) {
 	})
 }
 
-func TestALostAnswerCanBeAskedForAgainAndGivesTheSameSuccessor(t *testing.T) {
+func TestARetriedRefreshGetsTheSameSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, u := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone }), h.addUser()
@@ -288,7 +288,7 @@ func TestARequestForTooMuchDoesNotUseTheTokenUp(t *testing.T) {
 }
 
 // After a rejection, a client only has the token it sent: no successor was issued.
-func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
+func TestARejectedRefreshLeavesTheTokenUnchanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		for _, row := range []struct {

@@ -427,7 +427,7 @@ func TestTheLimitOfRegistrationsIsASetting(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 }
 
-func TestTheUseOfADynamicClientIsNotedOnceADay(t *testing.T) {
+func TestUseOfADynamicClientIsRecordedOnceADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t, full)
 		m := h.registered(plainClient)
@@ -481,7 +481,7 @@ func TestASectorListsTheRedirectURIs(t *testing.T) {
 	}
 }
 
-func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
+func TestASectorsListMustNotBeRedirected(t *testing.T) {
 	h := open(t, full)
 	evil := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://evil.example/cb"]`) })
 	victim := elsewhere(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })

@@ -258,7 +258,7 @@ func TestInvalidRequestObjectsAreRejected(t *testing.T) {
 	}
 }
 
-func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
+func TestARejectedRequestObjectIsReportedOnlyToARegisteredURI(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	bent := h.goodObject(c)
@@ -332,7 +332,7 @@ func TestAClientThatMustPushSendsNoObjectThroughTheBrowser(t *testing.T) {
 	}
 }
 
-func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
+func TestRequestObjectsAreOnlyFetchedFromRegisteredURLs(t *testing.T) {
 	var body atomic.Value
 	var asked atomic.Int32
 	body.Store("")

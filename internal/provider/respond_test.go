@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-func TestAnAuthorizationResponseHasCodeStateAndIssuerAndNothingElse(t *testing.T) {
+func TestAnAuthorizationResponseHasOnlyCodeStateAndIssuer(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	h.authorize(request(c, "state", "a b&c=ü", "redirect_uri", "https://app.example/cb?tenant=1"))

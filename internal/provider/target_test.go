@@ -162,7 +162,7 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 	})
 }
 
-func TestTheTokenEndpointWidensNothing(t *testing.T) {
+func TestTheTokenEndpointNeverWidensAGrant(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.Audience = []string{apiFiles, "https://b.example"} }), h.addUser()
 	wantError(t, h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay), apiFiles), 400, "invalid_target")
@@ -248,7 +248,7 @@ func TestAResourceServerSeesWhatConcernsIt(t *testing.T) {
 	}
 }
 
-func TestPushedResourcesAllCount(t *testing.T) {
+func TestAllPushedResourcesCount(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	reference := h.push(c, targeted(c, "openid accounts", apiFiles, apiPay)).json(t)["request_uri"].(string)

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-func TestAnAssertionMayNameTheEndpointThatItIsSentTo(t *testing.T) { // RFC 9126 §2
+func TestTheAudienceOfAnAssertionMayBeTheEndpoint(t *testing.T) { // RFC 9126 §2
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, keys.ES256)

@@ -83,7 +83,7 @@ func TestACodeOnItsWayDoesNotOutliveItsWindow(t *testing.T) {
 	}
 }
 
-func TestClosingTakesResourcesAndDetailsAlong(t *testing.T) {
+func TestClosingAWindowEndsItsResourcesAndDetails(t *testing.T) {
 	h := open(t)
 	c, u := h.addDetailClient(nil), h.addUser()
 	v := targeted(c, "openid accounts offline_access", apiSafe, apiPay)

@@ -199,7 +199,7 @@ func TestEveryPageCarriesItsHeaders(t *testing.T) {
 	}
 }
 
-func TestAFormMayLeadToItsClientAndOnward(t *testing.T) {
+func TestAFormMayRedirectToItsClientAndOnward(t *testing.T) {
 	for target, want := range map[string]string{
 		"":                                       "",
 		"https://app.example/callback?x=1":       " https:",
@@ -372,7 +372,7 @@ func TestARequestLeavesOneRecordWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
+func TestOnlyTrustedProxiesReportTheClientsAddress(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/64")}
 	for _, c := range []struct {
 		name, peer, forwarded, want string

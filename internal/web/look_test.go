@@ -111,7 +111,7 @@ const (
 )
 
 // Checks that the measurement can fail.
-func TestABlockedStyleIsNoticed(t *testing.T) {
+func TestABlockedStyleIsDetected(t *testing.T) {
 	s := newShell(t, nil)
 	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<p style="color:red">x</p>{{end}}`)}}, "a.html")
 	if err != nil {

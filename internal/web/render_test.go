@@ -151,7 +151,7 @@ func TestOnlyAccountPagesIsolateThemselvesFromTheirOpener(t *testing.T) {
 	}
 }
 
-func TestAPageSaysWhatItIs(t *testing.T) {
+func TestPagesHaveANameAndNoInlineCode(t *testing.T) {
 	h := house(t, newShell(t, nil))
 	for name, p := range samples() {
 		r := ask(h, "GET", "/sample/"+name, "")
@@ -165,7 +165,7 @@ func TestAPageSaysWhatItIs(t *testing.T) {
 	}
 }
 
-func TestTimesAreSaidInWords(t *testing.T) {
+func TestTimesAreFormattedAsText(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for before, want := range map[time.Duration]string{
 		-time.Second: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 12 * time.Minute: "12 minutes ago", 61 * time.Minute: "1 hour ago",

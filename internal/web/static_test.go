@@ -82,7 +82,7 @@ func TestTheSignInPageStaysInItsBudget(t *testing.T) {
 	}
 }
 
-func TestTheSpriteHoldsTheVocabulary(t *testing.T) {
+func TestTheSpriteHasEveryIcon(t *testing.T) {
 	s := newShell(t, nil)
 	for _, name := range strings.Fields("key shield check plus trash pencil clock device cloud signout mail warning user copy") {
 		if _, err := s.icon(name); err != nil {
