@@ -96,7 +96,8 @@ func New(c Config) (*Provider, error) {
 	switch {
 	case err != nil || issuer.Host == "" || issuer.Path != "" || issuer.RawQuery != "" || issuer.Fragment != "":
 		return nil, fmt.Errorf("issuer %q must have the form https://host", c.Issuer)
-	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil, c.Outbound == nil:
+	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil,
+		c.Outbound == nil:
 		return nil, errors.New("provider needs stores, sessions, shell, keys, Begin and Outbound")
 	case len(c.RefreshKey) < 32, len(c.SubjectKey) < 32:
 		return nil, errors.New("the refresh key or the subject key is shorter than 32 bytes")

@@ -46,7 +46,8 @@ func ring(fraction float64) template.HTML {
 	}
 	left := math.Round(100 * min(max(fraction, 0), 1))
 	return template.HTML(fmt.Sprintf(`<svg class="ring" viewBox="0 0 36 36" aria-hidden="true" focusable="false">`+
-		`<circle cx="18" cy="18" r="15.5"/><circle class="left" cx="18" cy="18" r="15.5" pathLength="100" stroke-dasharray="%g 100"/></svg>`, left))
+		`<circle cx="18" cy="18" r="15.5"/>`+
+		`<circle class="left" cx="18" cy="18" r="15.5" pathLength="100" stroke-dasharray="%g 100"/></svg>`, left))
 }
 
 // initials returns one or two characters for a name.
