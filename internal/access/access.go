@@ -1,5 +1,5 @@
-// Package access reads what a client asks a token for: resources (RFC 8707), authorization details (RFC 9396), and claims (OIDC Core
-// §5.5).
+// Package access reads what a client requests: resources (RFC 8707), authorization details (RFC 9396), and claims (OIDC
+// Core §5.5).
 package access
 
 import (
@@ -12,35 +12,35 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Bounds of the resource parameter, the one that may come several times (RFC 8707 §2).
+// Limits of the resource parameter, the only one that may be repeated (RFC 8707 §2).
 const (
 	MaxResources = 8
 	MaxResource  = 512 // bytes
 )
 
-// A Catalog is what clients can ask for here: the operator's scopes, resources and types of authorization details.
+// A Catalog holds what clients can request: the operator's scopes, resources and types of authorization details.
 type Catalog struct {
 	Issuer string
 	Policy idp.Policy
 }
 
 // Targets reads the resource parameter: absolute URIs without fragment (RFC 8707 §2) of registered resources that the
-// client may have tokens for. The provider itself is always one, for userinfo.
+// client may use. The provider itself is always accepted, for userinfo.
 func (cat Catalog) Targets(c idp.Client, values []string) ([]string, error) {
 	var out []string
 	for _, uri := range values {
 		u, err := url.Parse(uri)
 		switch {
-		case uri == "": // as if omitted (RFC 6749 §3.1)
+		case uri == "": // counts as omitted (RFC 6749 §3.1)
 			continue
 		case len(uri) > MaxResource || err != nil || !u.IsAbs() || strings.Contains(uri, "#"):
-			return nil, oauth.Refuse("invalid_target", "resource is not an absolute URI without fragment")
+			return nil, oauth.Refuse("invalid_target", "resource must be an absolute URI without fragment")
 		case slices.Contains(out, uri):
 			continue
 		case len(out) == MaxResources:
 			return nil, oauth.Refuse("invalid_target", fmt.Sprintf("more than %d resources", MaxResources))
 		case !cat.MayTarget(c, uri):
-			return nil, oauth.Refuse("invalid_target", "a resource is not known here, or the client may not have tokens for it")
+			return nil, oauth.Refuse("invalid_target", "a resource is unknown or not allowed for the client")
 		}
 		out = append(out, uri)
 	}
@@ -53,8 +53,8 @@ func (cat Catalog) MayTarget(c idp.Client, uri string) bool {
 	return uri == cat.Issuer || registered && (len(c.Resources) == 0 || slices.Contains(c.Resources, uri))
 }
 
-// Carried filters scopes to those that tokens for these resources carry. The standard ones are about the person and are
-// for the provider's own userinfo; whether there is an ID token does not depend on them being carried.
+// Carried returns the scopes that tokens for these resources can carry. The standard scopes are about the person and
+// only for userinfo. An ID token is issued whether or not they are carried.
 func (cat Catalog) Carried(scopes, resources []string) (out []string) {
 	for _, scope := range scopes {
 		if slices.ContainsFunc(resources, func(uri string) bool {
@@ -69,7 +69,7 @@ func (cat Catalog) Carried(scopes, resources []string) (out []string) {
 	return out
 }
 
-// Known drops the words of a scope parameter that nobody here knows; they are ignored (OIDC Core §3.1.2.1).
+// Known drops unknown words from a scope parameter (OIDC Core §3.1.2.1).
 func (cat Catalog) Known(words []string) []string {
 	return slices.DeleteFunc(words, func(scope string) bool {
 		_, configured := cat.Policy.Scopes[scope]
@@ -77,8 +77,8 @@ func (cat Catalog) Known(words []string) []string {
 	})
 }
 
-// Reachable filters the scopes of a request that names resources: what no token for them would carry is not asked for, of
-// the person as little as of the authentication.
+// Reachable filters the scopes of a request that names resources. Scopes that no token for them could carry affect
+// neither consent nor the requirement.
 func (cat Catalog) Reachable(scopes, resources []string) []string {
 	if len(resources) == 0 {
 		return scopes

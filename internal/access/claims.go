@@ -10,23 +10,23 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// maxClaims bounds the claims request parameter, in bytes: it travels in a URL and is stored with the family.
+// maxClaims is the longest claims parameter, in bytes. It is sent in a URL and stored with the family.
 const maxClaims = 4096
 
-// claimsRequest is the claims request parameter (OIDC Core §5.5). Members it does not name are ignored, as §5.5 says.
+// claimsRequest is the claims request parameter (OIDC Core §5.5). Other members are ignored, as §5.5 says.
 type claimsRequest struct {
 	UserInfo map[string]*ClaimRequest `json:"userinfo,omitempty"`
 	IDToken  map[string]*ClaimRequest `json:"id_token,omitempty"`
 }
 
-// ClaimRequest is one claim asked for by name; nil stands for JSON null, the plain voluntary request.
+// ClaimRequest is one requested claim. nil stands for JSON null, a plain voluntary request.
 type ClaimRequest struct {
 	Essential bool  `json:"essential,omitempty"`
 	Value     any   `json:"value,omitempty"`
 	Values    []any `json:"values,omitempty"`
 }
 
-// Strings are those that would satisfy the request, in order of preference.
+// Strings returns the values that would satisfy the request, in order of preference.
 func (c *ClaimRequest) Strings() []string {
 	if c == nil {
 		return nil
@@ -40,8 +40,8 @@ func (c *ClaimRequest) Strings() []string {
 	return out
 }
 
-// ParseClaims reads the claims parameter strictly: one JSON object, no member twice (two readers could take different
-// ones), nothing after it, not too long.
+// ParseClaims parses the claims parameter strictly: one short JSON object without duplicate members (two parsers could
+// take different ones) and nothing after it.
 func ParseClaims(s string) (*claimsRequest, error) {
 	if s == "" {
 		return &claimsRequest{}, nil
@@ -52,7 +52,7 @@ func ParseClaims(s string) (*claimsRequest, error) {
 	if err := oauth.StrictObject([]byte(s)); err != nil {
 		return nil, err
 	}
-	// The decoder would take ID_TOKEN for id_token: so the two names that count are looked for exactly.
+	// The decoder would accept ID_TOKEN for id_token, so the two names must match exactly.
 	var members map[string]json.RawMessage
 	c := &claimsRequest{}
 	err := json.Unmarshal([]byte(s), &members)
@@ -67,7 +67,7 @@ func ParseClaims(s string) (*claimsRequest, error) {
 	return c, nil
 }
 
-// ScopeOf names the scope that carries a standard claim (OIDC Core §5.4).
+// ScopeOf maps a standard claim to its scope (OIDC Core §5.4).
 var ScopeOf = map[string]string{
 	"name": "profile", "family_name": "profile", "given_name": "profile", "middle_name": "profile", "nickname": "profile",
 	"preferred_username": "profile", "profile": "profile", "picture": "profile", "website": "profile", "gender": "profile",
@@ -77,7 +77,7 @@ var ScopeOf = map[string]string{
 	"phone_number": "phone", "phone_number_verified": "phone",
 }
 
-// Scopes are those that carry the claims asked for by name, each once, sorted.
+// Scopes returns the scopes of the requested claims, sorted and without duplicates.
 func (c *claimsRequest) Scopes() []string {
 	var out []string
 	for _, asked := range []map[string]*ClaimRequest{c.UserInfo, c.IDToken} {
@@ -91,8 +91,8 @@ func (c *claimsRequest) Scopes() []string {
 	return out
 }
 
-// Granted is what is stored with tokens: the names of the claims whose scope was allowed, as JSON; empty if none is
-// left. What the person did not see at consent is not handed out (OIDC Core §5.5 lets a claim be left out).
+// Granted returns the requested claims whose scope was granted, as JSON to store with the tokens; empty if there are
+// none. Claims that the person did not see at consent are omitted, which OIDC Core §5.5 allows.
 func (c *claimsRequest) Granted(scopes []string) string {
 	keep := func(asked map[string]*ClaimRequest) map[string]*ClaimRequest {
 		out := map[string]*ClaimRequest{}
@@ -111,7 +111,7 @@ func (c *claimsRequest) Granted(scopes []string) string {
 	return string(b)
 }
 
-// UserClaims are the standard claims of a user (OIDC Core §5.1), in the JSON of ID tokens and of userinfo.
+// UserClaims are the standard claims of a user (OIDC Core §5.1), in ID tokens and userinfo.
 type UserClaims struct {
 	Name              string       `json:"name,omitempty"`
 	GivenName         string       `json:"given_name,omitempty"`
@@ -134,7 +134,7 @@ type UserClaims struct {
 	PhoneVerified     *bool        `json:"phone_number_verified,omitempty"`
 }
 
-// ClaimsOf returns the claims of u for which wants says yes. A claim without a value is left out (OIDC Core §5.3.2).
+// ClaimsOf returns the claims of u that wants accepts. Claims without a value are omitted (OIDC Core §5.3.2).
 func ClaimsOf(u idp.User, wants func(claim string) bool) UserClaims {
 	var c UserClaims
 	text := func(dst *string, claim, value string) {
@@ -173,16 +173,16 @@ func ClaimsOf(u idp.User, wants func(claim string) bool) UserClaims {
 	return c
 }
 
-// StoredClaims reads back what granted wrote.
+// StoredClaims decodes the result of Granted.
 func StoredClaims(s string) claimsRequest {
 	var c claimsRequest
 	if s != "" {
-		_ = json.Unmarshal([]byte(s), &c) // our own JSON; broken, it asks for nothing
+		_ = json.Unmarshal([]byte(s), &c) // our own JSON; if broken, no claims are requested
 	}
 	return c
 }
 
-// SupportedClaims is claims_supported.
+// SupportedClaims returns claims_supported.
 func SupportedClaims() []string {
 	out := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
 	rest := make([]string, 0, len(ScopeOf))

@@ -11,7 +11,8 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Bounds of authorization_details: it is stored with the family and stands in the token, which stays below maxToken.
+// Limits of authorization_details. They are stored with the family and copied into the token, which stays below
+// maxToken.
 const (
 	maxDetails      = 4 << 10 // bytes
 	maxDetailCount  = 10
@@ -19,13 +20,13 @@ const (
 	maxNumber       = 32 // characters
 )
 
-// InvalidDetails is an error of RFC 9396 §5.
+// InvalidDetails returns an error of RFC 9396 §5.
 func InvalidDetails(description string) error {
 	return oauth.Refuse("invalid_authorization_details", description)
 }
 
-// Details reads the authorization_details parameter: elements of types that are registered and that the client may ask for,
-// each valid by its type's schema.
+// Details reads the authorization_details parameter. Each element must have a registered type that the client may use,
+// and match the schema of that type.
 func (cat Catalog) Details(c idp.Client, s string) (idp.Details, error) {
 	details, err := parseDetails(s)
 	if err != nil {
@@ -34,17 +35,18 @@ func (cat Catalog) Details(c idp.Client, s string) (idp.Details, error) {
 	for _, d := range details {
 		t, known := cat.Policy.DetailTypes[d.Type]
 		if !known || !slices.Contains(c.DetailTypes, d.Type) {
-			return nil, InvalidDetails("a type is not known here, or the client may not ask for it")
+			return nil, InvalidDetails("a type is unknown or not allowed for the client")
 		}
-		if err := t.Valid(d.Value()); err != nil { // whose words are about the schema, and may repeat what was sent
+		if err := t.Valid(d.Value()); err != nil { // its text is about the schema, and may repeat input
 			return nil, InvalidDetails("an element does not match the schema of its type")
 		}
 	}
 	return details, nil
 }
 
-// parseDetails reads authorization_details strictly: one JSON array of distinct objects with a type, no member twice (two
-// readers could take different ones), nothing after it, bounded in length, number and depth. Empty text is none.
+// parseDetails parses authorization_details strictly: one JSON array of distinct objects with a type, without duplicate
+// members (two parsers could take different ones) and nothing after it, limited in length, number and depth. Empty text
+// is an empty list.
 func parseDetails(s string) (idp.Details, error) {
 	if s == "" {
 		return nil, nil
@@ -71,20 +73,20 @@ func parseDetails(s string) (idp.Details, error) {
 		case detail.Type == "":
 			return nil, errors.New("an element has no type")
 		case slices.Contains(details[:i], detail):
-			return nil, errors.New("an element comes twice")
+			return nil, errors.New("an element is duplicated")
 		}
 		if err := bounded(detail.Value(), 2); err != nil { // the array is the first level
 			return nil, err
 		}
 		size += len(detail.JSON)
 	}
-	if size > maxDetails { // characters that JSON has to escape
+	if size > maxDetails { // JSON escapes some characters
 		return nil, fmt.Errorf("longer than %d bytes", maxDetails)
 	}
 	return details, nil
 }
 
-// bounded refuses what is nested too deep, and numbers that cost more to compare with a schema than to write: 1e999999.
+// bounded rejects deep nesting, and short numbers that are expensive to compare with a schema: 1e999999.
 func bounded(value any, level int) error {
 	if level > maxDetailsDepth {
 		return fmt.Errorf("nested deeper than %d levels", maxDetailsDepth)
@@ -110,7 +112,7 @@ func bounded(value any, level int) error {
 	return nil
 }
 
-// inner is bounded for what stands in an object or array.
+// inner calls bounded for the members of an object or array.
 func inner(value any, level int) error {
 	switch value.(type) {
 	case map[string]any, []any:

@@ -1,12 +1,12 @@
-// Package authorize is the authorization endpoint: it reads what an application asks for, and answers the application.
+// Package authorize is the authorization endpoint. It reads the request of an application and sends the response.
 //
-//	application ──▶ /oauth2/par ──▶ the request is kept (RFC 9126) ──▶ request_uri
+//	application ──▶ /oauth2/par ──▶ stored request (RFC 9126) ──▶ request_uri
 //	     │
-//	application ──▶ /oauth2/authorize ──▶ trusted: client and redirect URI belong together ──▶ read ──▶ Config.Begin ──▶ /login
-//	                                                                                                     (package login)
-//	application ◀── code, state, iss ◀── Respond ◀── how the interaction ended ◀──────────────────────────────┘
+//	application ──▶ /oauth2/authorize ──▶ client, redirect URI ──▶ read ──▶ Config.Begin ──▶ /login
+//	                                                                                (package login)
+//	application ◀── code, state, iss ◀── Respond ◀── outcome of the interaction ◀──────────┘
 //
-// Until client and redirect URI are known to belong together, errors are shown to the person. From then on they go to the client.
+// Until the client and its redirect URI are verified, errors are shown to the person. After that they go to the client.
 package authorize
 
 import (
@@ -37,7 +37,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// authorizeParams are the parameters this endpoint knows. Others are ignored (RFC 6749 §3.1), however often they come.
+// Params are the parameters of this endpoint. Others are ignored (RFC 6749 §3.1), even if repeated.
 var Params = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"display", "prompt", "max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "claims",
@@ -48,12 +48,12 @@ var Params = []string{
 //go:embed pages
 var files embed.FS
 
-// Config wires a Service.
+// Config configures a Service.
 type Config struct {
 	DB        *store.DB
 	Ephemeral ephemeral.Store
 	Shell     *web.Shell
-	Keys      *keys.Ring // sign answers (JARM)
+	Keys      *keys.Ring // sign responses (JARM)
 	Outbound  *outbound.Client
 	Clients   *client.Authenticator
 	Registrar *client.Registrar
@@ -61,13 +61,14 @@ type Config struct {
 	Tokens    *token.Service
 	Names     *subject.Names
 	Catalog   access.Catalog
-	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
+	// Begin stores an interaction and returns the path of its first page. If it answers the request itself, it returns ""
+	// (login.Begin).
 	Begin oauth.Begin
-	// RequirePAR refuses every authorization request that was not pushed, whatever the client's policy.
+	// RequirePAR rejects every authorization request that was not pushed, whatever the client's policy.
 	RequirePAR bool
 }
 
-// Service is the authorization endpoint and what belongs to it. It may be used by any number of goroutines.
+// Service is the authorization endpoint with pushed requests and responses. It is safe for concurrent use.
 type Service struct {
 	cfg    Config
 	pushes ephemeral.Bucket[pushed]
@@ -83,30 +84,30 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg, pushes: ephemeral.NewBucket[pushed](cfg.Ephemeral, "par", referenceTTL), pages: pages}, nil
 }
 
-// Mount adds the endpoints that browsers are sent to.
+// Mount adds the endpoints for browsers.
 func (s *Service) Mount(protocol *http.ServeMux) {
 	s.cfg.Shell.Handle(protocol, "GET "+oauth.PathAuthorize, s.authorize)
 	s.cfg.Shell.Handle(protocol, "POST "+oauth.PathAuthorize, s.authorize)
 	protocol.HandleFunc("GET "+oauth.PathFormPostJS, s.formPostScript)
 }
 
-// authorize is the authorization endpoint, by GET and POST. Until client and redirect URI are known to belong together
-// errors are shown to the person and nobody is redirected; from then on they go to the client.
+// authorize is the authorization endpoint, for GET and POST. Until the client and its redirect URI are verified, errors
+// are shown to the person, without a redirect. After that they go to the client.
 func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
 	form := r.Form
 	if r.Method == http.MethodPost {
-		form = r.PostForm // what stands in the URL of a form's target is not part of the request (OIDC Core §3.1.2.1)
+		form = r.PostForm // for a form, the query is not part of the request (OIDC Core §3.1.2.1)
 	}
-	in, err := s.trusted(r, form)
+	in, err := s.resolveClient(r, form)
 	if err != nil {
 		return s.answerOutage(w, r, form, err)
 	}
 	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
 	var need idp.Requirement
-	if err = manner(in.form, in.client, &req); err == nil {
+	if err = readResponseMode(in.form, in.client, &req); err == nil {
 		err = in.refused
 	}
 	if err == nil {
@@ -124,19 +125,19 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if silent(in.form) && outage(r.Context(), err) {
-		return s.tellOutage(w, r, req, err)
+		return s.sendOutage(w, r, req, err)
 	}
 	if err != nil {
 		return err
 	}
-	if location == "" { // answered already
+	if location == "" { // already answered
 		return nil
 	}
 	http.Redirect(w, r, location, seeOther(r))
 	return nil
 }
 
-// seeOther is 302, or 303 after a POST, so that no browser sends the form again (RFC 9700 §4.12).
+// seeOther returns 302, or 303 after a POST, so that no browser sends the form again (RFC 9700 §4.12).
 func seeOther(r *http.Request) int {
 	if r.Method == http.MethodPost {
 		return http.StatusSeeOther
@@ -144,25 +145,26 @@ func seeOther(r *http.Request) int {
 	return http.StatusFound
 }
 
-// badLink is the page for a request that cannot be answered to its client, because it is not known to be the client's.
+// badLink returns the error page for a request whose client is not verified, so that no response can be sent to it.
 func badLink(code, text string, err error) error {
 	return &web.Problem{
 		Status: http.StatusBadRequest, Code: code, Title: "This sign-in link doesn't work",
-		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.", Err: err,
+		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.",
+		Err: err,
 	}
 }
 
-// An arrival is an authorization request of which client and redirect URI are known to belong together.
+// An arrival is an authorization request with a verified client and redirect URI.
 type arrival struct {
 	client    idp.Client
 	form      url.Values
-	reference string // the hash of it, if the request was pushed
-	refused   error  // a refusal for the client, before the request is read
+	reference string // its hash, if the request was pushed
+	refused   error  // an error to send to the client before the request is read
 }
 
-// trusted finds the client, and the request if it was pushed or is in a request object, and checks that the redirect URI is the
-// client's own.
-func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
+// resolveClient loads the client, and the request if it was pushed or is in a request object, and checks that the
+// redirect URI is registered for the client.
+func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, error) {
 	refused := func(text, reason string) (arrival, error) {
 		return arrival{}, badLink("invalid_request", text, errors.New(reason))
 	}
@@ -174,7 +176,7 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 	if id == "" {
 		return refused("The application did not say who it is.", "client_id missing")
 	}
-	err := s.cfg.Registrar.Meet(r, id)
+	err := s.cfg.Registrar.RefreshDocument(r, id)
 	var client idp.Client
 	if err == nil {
 		client, err = s.cfg.DB.Client(r.Context(), id)
@@ -189,11 +191,11 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 	in := arrival{client: client, form: form}
 	switch {
 	case byReference:
-		if in.form, in.reference, err = s.pulled(r, form, client); err != nil {
+		if in.form, in.reference, err = s.loadPushed(r, form, client); err != nil {
 			return arrival{}, err
 		}
 	case client.MustPush() || s.cfg.RequirePAR:
-		in.refused = oauth.Refuse("invalid_request", "the client has to push its requests (RFC 9126)")
+		in.refused = oauth.Refuse("invalid_request", "the client must push its requests (RFC 9126)")
 	default:
 		request, err := s.unwrap(r.Context(), client, form)
 		if err == nil {
@@ -202,12 +204,12 @@ func (s *Service) trusted(r *http.Request, form url.Values) (arrival, error) {
 		in.refused = err
 	}
 	bad, isRefused := errors.AsType[*oauth.Error](in.refused)
-	err = ownRedirect(r.Context(), client, in.form)
+	err = checkRedirect(r.Context(), client, in.form)
 	if err != nil {
 		web.Note(r.Context(), slog.String("client", client.ID))
 	}
 	switch {
-	case isRefused && err != nil: // nothing says where to tell the client
+	case isRefused && err != nil: // there is no address to send the error to
 		return arrival{}, badLink(bad.Code, "The application's request cannot be used.", bad)
 	case errors.Is(err, errNoRedirect):
 		return refused("The application did not say where to send you afterwards.", err.Error())
@@ -222,8 +224,8 @@ var (
 	errForeignRedirect = oauth.Refuse("invalid_request", "redirect_uri is not registered for the client")
 )
 
-// ownRedirect checks that the request names a redirect URI, and one of the client's.
-func ownRedirect(ctx context.Context, client idp.Client, form url.Values) error {
+// checkRedirect checks that the request names a redirect URI of the client.
+func checkRedirect(ctx context.Context, client idp.Client, form url.Values) error {
 	switch uri := form.Get("redirect_uri"); {
 	case uri == "":
 		return errNoRedirect
@@ -234,11 +236,11 @@ func ownRedirect(ctx context.Context, client idp.Client, form url.Values) error 
 	return nil
 }
 
-// manner reads into req how the client wants its answer, a refusal included.
-func manner(form url.Values, client idp.Client, req *idp.Request) error {
+// readResponseMode reads into req how to send the response, including errors.
+func readResponseMode(form url.Values, client idp.Client, req *idp.Request) error {
 	req.State, req.ResponseMode = form.Get("state"), form.Get("response_mode")
 	if len(form["state"]) > 1 || len(req.State) > oauth.MaxState {
-		req.State = "" // not one to give back
+		req.State = "" // too long to send back
 	}
 	if req.ResponseMode != "" && !slices.Contains(ResponseModes, req.ResponseMode) {
 		req.ResponseMode = ""
@@ -250,7 +252,7 @@ func manner(form url.Values, client idp.Client, req *idp.Request) error {
 	return nil
 }
 
-// read validates the rest of the request into req and says what it requires. Its refusals go to the client, in the manner
+// read validates the rest of the request into req and returns its requirement. Its errors go to the client, in the way
 // that req says by then.
 func (s *Service) read(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
 	none := idp.Requirement{}
@@ -280,15 +282,16 @@ func (s *Service) read(r *http.Request, form url.Values, client idp.Client, req 
 		return none, oauth.Refuse("invalid_request", fmt.Sprintf("nonce is longer than %d bytes", oauth.MaxState))
 	}
 	if len(req.LoginHint) > oauth.MaxHint {
-		req.LoginHint = "" // a hint
+		req.LoginHint = "" // it is only a hint
 	}
 	req.UILocales = oauth.Words(form.Get("ui_locales"))
 
 	if err := pkce(form, client, req); err != nil {
 		return none, err
 	}
-	if req.DPoPKey = form.Get("dpop_jkt"); req.DPoPKey != "" && (len(req.DPoPKey) != 43 || strings.Trim(req.DPoPKey, base64URL) != "") {
-		return none, oauth.Refuse("invalid_request", "dpop_jkt is not the base64url of a SHA-256") // RFC 9449 §10
+	if req.DPoPKey = form.Get("dpop_jkt"); req.DPoPKey != "" &&
+		(len(req.DPoPKey) != 43 || strings.Trim(req.DPoPKey, base64URL) != "") {
+		return none, oauth.Refuse("invalid_request", "dpop_jkt must be a base64url-encoded SHA-256") // RFC 9449 §10
 	}
 	if err := prompts(form, req); err != nil {
 		return none, err
@@ -296,8 +299,10 @@ func (s *Service) read(r *http.Request, form url.Values, client idp.Client, req 
 	return s.ReadAccess(r, form, client, req)
 }
 
-// ReadAccess reads what a request asks for and what proof of the person it wants, into req.
-func (s *Service) ReadAccess(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (need idp.Requirement, err error) {
+// ReadAccess reads into req what a request asks for, and returns the proof of the person that it requires.
+func (s *Service) ReadAccess(
+	r *http.Request, form url.Values, client idp.Client, req *idp.Request,
+) (need idp.Requirement, err error) {
 	if req.Resources, err = s.cfg.Catalog.Targets(client, form["resource"]); err != nil {
 		return need, err
 	}
@@ -319,10 +324,10 @@ func pkce(form url.Values, client idp.Client, req *idp.Request) error {
 		return oauth.Refuse("invalid_request", "code_challenge is required (PKCE, S256)")
 	case challenge == "":
 		return nil
-	case method != "S256": // the default is plain (RFC 7636 §4.3), which proves nothing to who saw the request
+	case method != "S256": // the default is plain (RFC 7636 §4.3), which proves nothing against an observer
 		return oauth.Refuse("invalid_request", "code_challenge_method must be S256")
 	case len(challenge) != 43 || strings.Trim(challenge, base64URL) != "":
-		return oauth.Refuse("invalid_request", "code_challenge is not the base64url of a SHA-256")
+		return oauth.Refuse("invalid_request", "code_challenge must be a base64url-encoded SHA-256")
 	}
 	req.CodeChallenge = challenge
 	return nil
@@ -336,7 +341,7 @@ func prompts(form url.Values, req *idp.Request) error {
 		switch value {
 		case "none":
 			if len(req.Prompt) > 1 { // OIDC Core §3.1.2.1
-				return oauth.Refuse("invalid_request", "prompt=none goes with no other value")
+				return oauth.Refuse("invalid_request", "prompt=none excludes other values")
 			}
 		case "login", "consent", "select_account", "create":
 		default: // Initiating User Registration 1.0 §4.1
@@ -346,27 +351,31 @@ func prompts(form url.Values, req *idp.Request) error {
 	return nil
 }
 
-// scopes reads scope. One that nobody here knows is ignored (OIDC Core §3.1.2.1), one that this client may not have is
-// refused.
+// scopes reads scope. Unknown scopes are ignored (OIDC Core §3.1.2.1). Scopes that the client may not have are
+// rejected.
 func (s *Service) scopes(form url.Values, client idp.Client, req *idp.Request) error {
 	for _, scope := range s.cfg.Catalog.Known(oauth.Words(form.Get("scope"))) {
 		switch {
 		case !slices.Contains(client.Scopes, scope):
-			return oauth.Refuse("invalid_scope", "the client may not ask for one of these scopes")
-		case scope == oauth.ScopeOffline && !slices.Contains(client.GrantTypes, idp.GrantRefreshToken): // OIDC Core §11: then it is ignored
+			return oauth.Refuse("invalid_scope", "the client may not have one of these scopes")
+		// OIDC Core §11: ignored without refresh tokens
+		case scope == oauth.ScopeOffline && !slices.Contains(client.GrantTypes, idp.GrantRefreshToken):
 		default:
 			req.Scopes = append(req.Scopes, scope)
 		}
 	}
 	req.Scopes = s.cfg.Catalog.Reachable(req.Scopes, req.Resources)
-	if without := len(req.Resources)+len(req.Details) > 0 && form.Get("scope") == ""; len(req.Scopes) == 0 && !without { // RFC 9396 §3
-		return oauth.Refuse("invalid_scope", "no scope that is known here, or none that the resources take")
+	// RFC 9396 §3
+	if without := len(req.Resources)+len(req.Details) > 0 && form.Get("scope") == ""; len(req.Scopes) == 0 && !without {
+		return oauth.Refuse("invalid_scope", "no known scope, or none that the resources accept")
 	}
 	return nil
 }
 
-// readDemand reads what concerns the authentication: ages, acr values, claims, and whose it should be.
-func (s *Service) readDemand(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error) {
+// readDemand reads what concerns the authentication: ages, acr values, claims, and the requested user.
+func (s *Service) readDemand(
+	r *http.Request, form url.Values, client idp.Client, req *idp.Request,
+) (idp.Requirement, error) {
 	none := idp.Requirement{}
 	claims, err := access.ParseClaims(form.Get("claims"))
 	if err != nil {
@@ -379,13 +388,13 @@ func (s *Service) readDemand(r *http.Request, form url.Values, client idp.Client
 		Access:    idp.Access{Scopes: req.Scopes, Resources: req.Resources, Details: req.Details},
 	}
 	if len(req.Resources) == 0 {
-		d.Access.Resources = client.Audience // that is whom the tokens will be for
+		d.Access.Resources = client.Audience // the audience of the tokens
 	}
 	if text := form.Get("max_age"); text != "" {
 		if strings.Trim(text, "0123456789") != "" {
-			return none, oauth.Refuse("invalid_request", "max_age is not a number of seconds")
+			return none, oauth.Refuse("invalid_request", "max_age must be a number of seconds")
 		}
-		if seconds, err := strconv.ParseUint(text, 10, 32); err == nil { // what is more than a century bounds nothing
+		if seconds, err := strconv.ParseUint(text, 10, 32); err == nil { // more than a century is no limit
 			age := time.Duration(seconds) * time.Second
 			d.MaxAge = &age
 		}
@@ -393,31 +402,36 @@ func (s *Service) readDemand(r *http.Request, form url.Values, client idp.Client
 	if hint := form.Get("id_token_hint"); hint != "" {
 		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)
 		if errors.Is(err, keys.ErrToken) || err == nil && c.Audience != client.ID {
-			return none, oauth.Refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
+			return none, oauth.Refuse(
+				"invalid_request", "id_token_hint must be an ID token issued to the client by this provider",
+			)
 		}
 		if err != nil {
 			return none, err
 		}
 		user, ok := s.cfg.Names.User(client, c.Subject)
-		if !ok { // issued before the client changed its subject_type or its sector
-			return none, oauth.Refuse("invalid_request", "id_token_hint is no ID token that this provider issued to the client")
+		if !ok { // issued before the client's subject_type or sector changed
+			return none, oauth.Refuse(
+				"invalid_request", "id_token_hint must be an ID token issued to the client by this provider",
+			)
 		}
 		req.HintedUser = user
 	}
-	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil { // OIDC Core §5.5.1: that user or nobody
+	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil { // OIDC Core §5.5.1: that user or an error
 		named, _ := sub.Value.(string)
 		id, ok := s.cfg.Names.User(client, named)
 		switch {
 		case named == "" || ok && req.HintedUser != "" && req.HintedUser != id:
 			return none, oauth.Refuse("invalid_request", "claims and id_token_hint name different users")
-		case !ok: // before anybody signs in: what is no name of this sector is nobody's, whoever's ID it may be
-			return none, oauth.Refuse("login_required", "nobody has the sub that claims asks for")
+		case !ok: // rejected before sign-in: only names of the client's sector count, never user IDs
+			return none, oauth.Refuse("login_required", "the requested sub does not exist")
 		}
 		req.HintedUser = id
 	}
 	if form.Get("claims") != "" {
 		req.Claims = []byte(form.Get("claims"))
-		for _, scope := range claims.Scopes() { // asked for by name: consent has to show it, the scope itself is not granted
+		// for claims requested by name: consent shows the scope, but it is not granted
+		for _, scope := range claims.Scopes() {
 			if slices.Contains(client.Scopes, scope) && !slices.Contains(req.Scopes, scope) {
 				req.Scopes = append(req.Scopes, scope)
 				req.ClaimScopes = append(req.ClaimScopes, scope)

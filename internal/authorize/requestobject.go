@@ -16,28 +16,29 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Request objects (RFC 9101, OIDC Core §6): a client signs its authorization request, so that nothing on the way through the
-// browser changes it. It sends the JWT itself, or, where it registered the address, says where we find it. Encrypted ones
-// are not supported.
+// Request objects (RFC 9101, OIDC Core §6): a client signs its authorization request, so that nothing can change it on
+// the way through the browser. It sends the JWT itself, or a registered URL where we fetch it. Encryption is not
+// supported.
 //
-// Nothing is marked as used: a request object that is sent again begins another sign-in, as the first did, and ends at the
-// client's own redirect URI with the state and code_challenge that the client chose for it.
+// Request objects may be used again: a repeated one begins another sign-in like the first, which ends at the client's
+// redirect URI with the state and code_challenge that the client chose.
 
 const (
 	maxObject   = oauth.MaxRequest
 	objectTypes = "application/oauth-authz-req+jwt, application/jwt"
-	// objectSpan is how far exp may lie after nbf; so nbf lies no further back either (FAPI 2.0 Message Signing §5.3.1).
+	// objectSpan is the longest time between nbf and exp, so nbf cannot be older either (FAPI 2.0 Message Signing
+	// §5.3.1).
 	objectSpan = time.Hour
 )
 
-// requestObjectTypes are what the typ header may say, in lower case (RFC 9101 §10.8).
+// requestObjectTypes are the accepted typ headers, in lower case (RFC 9101 §10.8).
 var requestObjectTypes = []string{"oauth-authz-req+jwt", "jwt"}
 
-// A requestObject is parsed, and nothing of it checked.
+// A requestObject is parsed, but not checked.
 type requestObject struct {
 	token  *client.Signed
 	claims requestObjectClaims
-	params map[string]json.RawMessage // all members, the parameters among them
+	params map[string]json.RawMessage // all members, including the parameters
 }
 
 type requestObjectClaims struct {
@@ -55,7 +56,7 @@ func parseRequestObject(text string) (*requestObject, error) {
 	return o, err
 }
 
-// check says what is wrong with a request object of client c, apart from its signature and its parameters.
+// check checks a request object of client c, except for its signature and parameters.
 func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error {
 	policy := c.Rules()
 	if err := client.CheckHeader(o.token, requestObjectTypes, c.RequestObjectAlg, policy); err != nil {
@@ -64,15 +65,15 @@ func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error 
 	var aud oauth.Audience
 	switch err := json.Unmarshal(o.claims.Audience, &aud); {
 	case o.claims.ClientID != c.ID: // RFC 9101 §5
-		return errors.New("client_id is not that of the request")
+		return errors.New("client_id differs from the request's")
 	case o.claims.Issuer != "" && o.claims.Issuer != c.ID:
 		return errors.New("iss is not the client")
-	case o.claims.Subject == c.ID: // RFC 9101 §10.8: or it might pass for a client assertion elsewhere
-		return errors.New("sub has no place in a request object")
+	case o.claims.Subject == c.ID: // RFC 9101 §10.8: it could pass for a client assertion elsewhere
+		return errors.New("sub must not be the client")
 	case err != nil || !slices.Contains(aud, issuer):
 		return errors.New("aud is not this provider")
 	case o.params["request"] != nil || o.params["request_uri"] != nil: // RFC 9101 §4
-		return errors.New("a request object has no place in another")
+		return errors.New("a request object must not contain another")
 	}
 	if !policy.UndatedRequests {
 		switch t := o.claims.SignedTimes; {
@@ -87,7 +88,8 @@ func (o *requestObject) check(c idp.Client, issuer string, now time.Time) error 
 	return o.claims.Check(now)
 }
 
-// form returns the parameters as if they had been sent (RFC 9101 §4): strings, numbers, and for what is JSON there, JSON.
+// form returns the parameters as if they had been sent as a form (RFC 9101 §4). Strings, numbers and JSON are
+// accepted.
 func (o *requestObject) form() (url.Values, error) {
 	form := url.Values{}
 	for _, name := range Params {
@@ -100,19 +102,20 @@ func (o *requestObject) form() (url.Values, error) {
 		switch {
 		case json.Unmarshal(raw, &text) == nil:
 			form.Set(name, text)
-		case name == "max_age" && raw[0] >= '0' && raw[0] <= '9', name == "claims" && raw[0] == '{', name == "authorization_details" && raw[0] == '[':
+		case name == "max_age" && raw[0] >= '0' && raw[0] <= '9',
+			name == "claims" && raw[0] == '{', name == "authorization_details" && raw[0] == '[':
 			form.Set(name, string(raw))
 		case name == "resource" && json.Unmarshal(raw, &list) == nil: // RFC 8707 §2
 			form[name] = list
 		default:
-			return nil, errors.New("a parameter has the wrong type: " + name)
+			return nil, errors.New("wrong type of parameter " + name)
 		}
 	}
 	return form, nil
 }
 
-// unwrap returns the request that form carries in a request object, or form itself, which is what it says then. Of what
-// stands beside an object nothing counts (RFC 9101 §6.3). Every error is a refusal.
+// unwrap returns the request inside a request object, or form itself if there is no object. Parameters outside the
+// object are ignored (RFC 9101 §6.3). All errors are for the client.
 func (s *Service) unwrap(ctx context.Context, c idp.Client, form url.Values) (url.Values, error) {
 	text, address := form.Get("request"), form.Get("request_uri")
 	switch {
@@ -126,22 +129,22 @@ func (s *Service) unwrap(ctx context.Context, c idp.Client, form url.Values) (ur
 			return nil, err
 		}
 	case text == "" && c.RequireSignedRequest: // RFC 9101 §10.5
-		return nil, oauth.Refuse("invalid_request", "the client has to sign its requests (RFC 9101)")
+		return nil, oauth.Refuse("invalid_request", "the client must sign its requests (RFC 9101)")
 	case text == "":
 		return form, nil
 	}
-	request, err := s.opened(ctx, c, text)
+	request, err := s.openRequestObject(ctx, c, text)
 	if err != nil {
 		return nil, oauth.Refuse("invalid_request_object", "request object: "+err.Error())
 	}
 	if sent := form["response_type"]; len(sent) > 0 && !slices.Equal(sent, request["response_type"]) { // OIDC Core §6.1
-		return nil, oauth.Refuse("invalid_request", "response_type differs from that of the request object")
+		return nil, oauth.Refuse("invalid_request", "response_type differs from the request object's")
 	}
 	return request, nil
 }
 
-// opened verifies a request object and returns what it asks.
-func (s *Service) opened(ctx context.Context, c idp.Client, text string) (url.Values, error) {
+// openRequestObject verifies a request object and returns its parameters.
+func (s *Service) openRequestObject(ctx context.Context, c idp.Client, text string) (url.Values, error) {
 	o, err := parseRequestObject(text)
 	if err != nil {
 		return nil, err
@@ -156,9 +159,9 @@ func (s *Service) opened(ctx context.Context, c idp.Client, text string) (url.Va
 	return o.form()
 }
 
-// fetchObject returns what is at an address that the client registered, character by character: nobody else says what we
-// fetch. Its fragment, the hash by which OIDC Core §6.2 tells caches of a change, is not compared: nothing is cached, and
-// the signature holds.
+// fetchObject fetches a request object from a URL that the client registered, compared character by character, so that
+// nobody else decides what we fetch. The fragment, the hash that tells caches of a change (OIDC Core §6.2), is not
+// compared: nothing is cached, and the signature protects the content.
 func (s *Service) fetchObject(ctx context.Context, c idp.Client, address string) (string, error) {
 	if !slices.Contains(c.RequestURIs, address) {
 		return "", oauth.Refuse("invalid_request_uri", "request_uri is not registered for the client")
@@ -166,7 +169,7 @@ func (s *Service) fetchObject(ctx context.Context, c idp.Client, address string)
 	got, err := s.cfg.Outbound.Get(ctx, address, objectTypes, maxObject)
 	if err != nil {
 		web.Note(ctx, slog.Any("request_uri_error", err))
-		return "", oauth.Refuse("invalid_request_uri", "request_uri gives no request object")
+		return "", oauth.Refuse("invalid_request_uri", "request_uri does not lead to a request object")
 	}
 	return strings.TrimSpace(string(got.Body)), nil
 }

@@ -1,4 +1,4 @@
-// This test is inside the package: a request object that nobody signed gets no further from outside.
+// This test is inside the package: from outside, an unsigned request object does not get this far.
 package authorize
 
 import (
@@ -30,7 +30,7 @@ func FuzzRequestObject(f *testing.F) {
 			}
 		}
 		if err == nil && o.check(c, issuer, time.Now()) == nil && form.Get("client_id") != c.ID {
-			t.Errorf("another client's request is taken: %q", text)
+			t.Errorf("another client's request was accepted: %q", text)
 		}
 	})
 }

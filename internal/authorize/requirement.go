@@ -8,21 +8,20 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// demand is what one authorization request says about the authentication it wants.
+// demand is what an authorization request says about the authentication.
 type demand struct {
-	ACRValues []string             // acr_values: a wish, in order of preference
-	ACR       *access.ClaimRequest // claims.id_token.acr; nil: not asked for
+	ACRValues []string             // acr_values: voluntary, in order of preference
+	ACR       *access.ClaimRequest // claims.id_token.acr; nil: not requested
 	MaxAge    *time.Duration       // max_age; nil: none
 	Login     bool                 // prompt=login
 	Access    idp.Access
 }
 
-// requirement folds a request, its client and its scopes into the strictest combination (design §2).
+// requirement combines a request, its client and its scopes into the strictest requirement (design §2).
 //
-// Two choices need their reason. A registered default_max_age is a bound that a request can lower but not lift, because
-// the request travels through the browser and can be edited there. And where acr_values and the acr claim are both sent,
-// which OIDC Core §5.5.1.1 leaves open, what satisfies both is asked for, else what the claim says, being the one that
-// can be essential.
+// A registered default_max_age is an upper limit: a request can lower it but not raise it, because a request can be
+// edited in the browser. If both acr_values and the acr claim are sent, which OIDC Core §5.5.1.1 leaves open, we
+// require a value that satisfies both, or else the claim, because only the claim can be essential.
 func requirement(p idp.Policy, c idp.Client, d demand) idp.Requirement {
 	need := idp.Requirement{
 		ACRValues:     d.ACRValues,
@@ -41,7 +40,7 @@ func requirement(p idp.Policy, c idp.Client, d demand) idp.Requirement {
 	if len(need.ACRValues) == 0 {
 		need.ACRValues = c.DefaultACRValues
 	}
-	if !need.Essential { // a wish that nobody here understands is no wish
+	if !need.Essential { // unknown voluntary values are dropped
 		need.ACRValues = slices.DeleteFunc(slices.Clone(need.ACRValues), func(v string) bool {
 			_, _, known := p.Resolve(v)
 			return !known

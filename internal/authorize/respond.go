@@ -14,19 +14,19 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Respond ends a client's interaction: with a code, or with the OAuth error of the outcome. The interaction is taken with
-// it, so that of two calls (the person pressed reload) one answers the client and the other shows a page that says so. Of a
-// pushed request the reference is claimed, once for all interactions that began from it. One without an ID was never
-// stored: a silent or a faulty request, answered where it came in.
+// Respond ends a client's interaction with a code or with the OAuth error of the outcome. It takes the interaction in
+// the same step, so that only the first of two calls (the person reloaded) answers the client; the other shows an error
+// page. The reference of a pushed request is claimed too, once for all interactions that began from it. An interaction
+// without an ID was never stored: a silent or faulty request that is answered at once.
 func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
-	var once *ephemeral.Op // has one winner, who answers; never two of them: each caller might win one
+	var once *ephemeral.Op // has one winner, which sends the response; a single op, because two callers could win one each
 	var ops []*ephemeral.Op
 	if i.ID != "" {
 		once = &ephemeral.Op{Verb: ephemeral.Take, Key: idp.InteractionBucket + ":" + i.ID}
 		ops = append(ops, once)
 	}
 	if i.Request.Pushed != "" {
-		claim, remove := s.useUp(i.Request.Pushed)
+		claim, remove := s.claimReference(i.Request.Pushed)
 		once = claim
 		ops = append(ops, claim, remove)
 	}
@@ -37,8 +37,8 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 		if code, put, err = s.cfg.Tokens.NewCode(token.Allowed(i.Request, o)); err != nil {
 			return fmt.Errorf("put code: %w", err)
 		}
-		// Put before take: a store that cannot keep the code must not use up the interaction. Should somebody else have
-		// won, the code stays unsaid and expires: a round trip saved and nothing lost.
+		// Put before take: if the code cannot be stored, the interaction must not be used up. If another call wins, the code
+		// is never sent and expires.
 		ops = append([]*ephemeral.Op{put}, ops...)
 	}
 	if len(ops) > 0 {
@@ -48,9 +48,10 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 	}
 	if once != nil && !once.Found {
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has ended already",
-			Text: "You may have used the back button or reloaded the page.", Next: "Go back to the application; you are probably signed in there.",
-			Err: errors.New("interaction or pushed request already answered"),
+			Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has already ended",
+			Text: "You may have used the back button or reloaded the page.",
+			Next: "Go back to the application; you are probably signed in there.",
+			Err:  errors.New("interaction or pushed request already answered"),
 		}
 	}
 	if o.Error != "" {
@@ -68,8 +69,8 @@ func (s *Service) redirect(w http.ResponseWriter, r *http.Request, req idp.Reque
 	return s.answer(w, r, req, params)
 }
 
-// answer sends an authorization response. Every one names its issuer (RFC 9207), so that a client of several providers
-// cannot be made to take it for another's.
+// answer sends an authorization response. Each names its issuer (RFC 9207), so that a client of several providers
+// cannot mistake it for another provider's.
 func (s *Service) answer(w http.ResponseWriter, r *http.Request, req idp.Request, params url.Values) error {
 	params.Set("iss", s.cfg.Catalog.Issuer)
 	if req.State != "" {
@@ -92,8 +93,9 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, req idp.Request
 // A field is a hidden input of the form_post page.
 type field struct{ Name, Value string }
 
-// formPost answers by a form that sends itself to the client (OAuth 2.0 Form Post Response Mode). The library's page does
-// it by an inline handler, which a strict CSP blocks; ours has a script file, and a button for those without scripts.
+// formPost sends the response in a form that submits itself to the client (OAuth 2.0 Form Post Response Mode). The
+// library's page uses an inline handler, which a strict CSP blocks. Ours has a script file, and a button for browsers
+// without scripts.
 func (s *Service) formPost(w http.ResponseWriter, r *http.Request, req idp.Request, params url.Values) error {
 	var fields []field
 	for _, name := range []string{"code", "error", "error_description", "iss", "state", "response"} {

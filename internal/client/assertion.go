@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// assertionLife is how far ahead exp may lie. It bounds how long a replay mark is kept; widely used libraries set an hour.
+	// assertionLife is the longest accepted lifetime of an assertion, and so of a replay mark. Widely used libraries set
+	// an hour.
 	assertionLife = time.Hour
 	maxAssertion  = 8 << 10 // bytes
 	maxClientID   = 128     // idp.Client.Faults
 )
 
-// assertionTypes are what the typ header may say, in lower case.
+// assertionTypes are the accepted typ headers, in lower case.
 var assertionTypes = []string{"jwt", "client-authentication+jwt"}
 
-// An assertion is a JWT by which a client authenticates itself (RFC 7523 §3): parsed, and nothing of it checked.
+// An assertion is a JWT with which a client authenticates itself (RFC 7523 §3). It is parsed, but not checked.
 type assertion struct {
 	token  *Signed
 	claims assertionClaims
@@ -37,7 +38,7 @@ type assertionClaims struct {
 	SignedTimes
 }
 
-// parseAssertion reads an assertion so far that the client it speaks of can be looked up.
+// parseAssertion parses an assertion far enough to look up its client.
 func parseAssertion(text string) (*assertion, error) {
 	a := &assertion{}
 	var err error
@@ -45,14 +46,16 @@ func parseAssertion(text string) (*assertion, error) {
 		return nil, err
 	}
 	if a.claims.Subject == "" || len(a.claims.Subject) > maxClientID || a.claims.Issuer != a.claims.Subject {
-		return nil, errors.New("iss and sub are not one client_id")
+		return nil, errors.New("iss and sub must be the same client_id")
 	}
 	return a, nil
 }
 
-// checkAssertion says what is wrong with an assertion of client c that came to the endpoint at path, apart from its having been used before. The texts are for
-// the log and repeat nothing of what was sent.
-func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.Client, path string, now time.Time) error {
+// checkAssertion checks an assertion of client c at the endpoint at path, except for replay. Its errors are for the log
+// and repeat no input.
+func (s *Authenticator) checkAssertion(
+	ctx context.Context, a *assertion, c idp.Client, path string, now time.Time,
+) error {
 	policy := c.Rules()
 	if err := CheckHeader(a.token, assertionTypes, c.AuthAlg, policy); err != nil {
 		return err
@@ -62,11 +65,11 @@ func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.
 	}
 	ours := []string{s.cfg.Issuer}
 	if policy.AudienceLists {
-		ours = append(ours, s.cfg.Issuer+oauth.PathToken, s.cfg.Issuer+path) // RFC 9126 §2, and alike elsewhere
+		ours = append(ours, s.cfg.Issuer+oauth.PathToken, s.cfg.Issuer+path) // RFC 9126 §2, and for the other endpoints
 	}
 	var aud oauth.Audience
 	if err := json.Unmarshal(a.claims.Audience, &aud); err != nil || len(aud) == 0 || oauth.Beyond(aud, ours) {
-		return errors.New("aud is not this provider alone")
+		return errors.New("aud must be this provider alone")
 	}
 	if a.claims.Audience[0] == '[' && !policy.AudienceLists {
 		return errors.New("aud is an array")
@@ -74,7 +77,7 @@ func (s *Authenticator) checkAssertion(ctx context.Context, a *assertion, c idp.
 	if err := a.claims.checkTimes(now); err != nil {
 		return err
 	}
-	return s.SignedBy(ctx, c, a.token) // last: it may have to ask for the keys
+	return s.SignedBy(ctx, c, a.token) // last: it may have to fetch keys
 }
 
 func (c assertionClaims) checkTimes(now time.Time) error {
@@ -89,13 +92,13 @@ func (c assertionClaims) checkTimes(now time.Time) error {
 	return c.Check(now)
 }
 
-// markUsed marks an assertion that passed its checks as used until it expires, and reports whether it was new. One use wins,
-// on whichever replica (RFC 7523 §3 item 7).
+// markUsed marks a checked assertion as used until it expires, and reports whether it was new. Only one use succeeds
+// across all replicas (RFC 7523 §3 item 7).
 func (s *Authenticator) markUsed(ctx context.Context, a *assertion, now time.Time) (fresh bool, err error) {
-	sum := sha256.Sum256([]byte(a.claims.Subject + "\x00" + a.claims.ID)) // any jti, in a key of fixed length
+	sum := sha256.Sum256([]byte(a.claims.Subject + "\x00" + a.claims.ID)) // a key of fixed length for any jti
 	mark := &ephemeral.Op{
 		Verb: ephemeral.Claim, Key: "assertion:" + base64.RawURLEncoding.EncodeToString(sum[:]), Value: []byte("1"),
-		// To the second after exp, which may have a fraction; and a replica whose clock is behind takes it longer.
+		// Until the second after exp, which may have a fraction. A replica with a slow clock accepts the assertion longer.
 		TTL: time.Unix(int64(*a.claims.Expires)+1, 0).Sub(now) + signedSkew,
 	}
 	err = s.cfg.Ephemeral.Do(ctx, mark)

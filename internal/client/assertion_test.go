@@ -38,7 +38,7 @@ func authenticator(t testing.TB, key crypto.Signer) (*Authenticator, idp.Client)
 	}
 }
 
-func TestAnAssertionIsRememberedForReplicasWhoseClocksAreBehind(t *testing.T) {
+func TestAnAssertionIsRememberedForReplicasWithSlowClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := keystest.NewKey(t, "ES256")
 		s, c := authenticator(t, key)

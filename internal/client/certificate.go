@@ -13,8 +13,8 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// checkCertificate says why the certificate of the request does not authenticate client c (RFC 8705 §2). The texts are for
-// the log and repeat nothing of what was sent.
+// checkCertificate checks that the certificate of the request authenticates client c (RFC 8705 §2). Its errors are for
+// the log and repeat no input.
 func (s *Authenticator) checkCertificate(ctx context.Context, sender oauth.Sender, c idp.Client, now time.Time) error {
 	chain := sender.Certificates
 	switch {
@@ -32,11 +32,11 @@ func (s *Authenticator) checkCertificate(ctx context.Context, sender oauth.Sende
 	return err
 }
 
-// issuedFor checks that one of the CAs issued a certificate for clients to this name (RFC 8705 §2.1). chain is what the peer
-// sent, its own certificate first.
+// issuedFor checks that one of the CAs issued a client certificate to this name (RFC 8705 §2.1). chain is the peer's,
+// leaf first.
 func issuedFor(name idp.CertificateName, chain []*x509.Certificate, cas *x509.CertPool, now time.Time) error {
 	if cas == nil {
-		return errors.New("there is no CA for clients: client-ca-path")
+		return errors.New("no CA for client certificates: client-ca-path is not set")
 	}
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {
@@ -47,15 +47,15 @@ func issuedFor(name idp.CertificateName, chain []*x509.Certificate, cas *x509.Ce
 	})
 	switch {
 	case err != nil:
-		return errors.New("the client certificate is not one for clients from a CA of client-ca-path")
+		return errors.New("the certificate is not a client certificate from a CA in client-ca-path")
 	case !name.Matches(chain[0]):
-		return errors.New("the client certificate bears another name than the registered one")
+		return errors.New("the name in the client certificate is not the registered one")
 	}
 	return nil
 }
 
-// isOf reports whether a registered key is the certificate's (RFC 8705 §2.2). Who signed the certificate does not matter then:
-// the handshake has proven the key.
+// isOf reports whether a registered key is the certificate's (RFC 8705 §2.2). The issuer does not matter, because the
+// handshake has proven the key.
 func isOf(registered jose.JSONWebKey, cert *x509.Certificate) bool {
 	key, ok := cert.PublicKey.(interface{ Equal(x crypto.PublicKey) bool })
 	return ok && key.Equal(registered.Key)

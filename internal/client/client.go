@@ -1,8 +1,8 @@
-// Package client knows who a client is: how it authenticates itself (Authenticator), and how it describes itself (Registrar).
+// Package client authenticates clients (Authenticator) and registers clients that describe themselves (Registrar).
 //
 //	secret, assertion, certificate ──▶ Authenticator ──▶ idp.Client
-//	                                        └── key sets, fetched and remembered
-//	registration (RFC 7591, 7592), client ID metadata document ──▶ Registrar ──▶ metadata ──▶ idp.Client
+//	                                        └── key sets, fetched and cached
+//	registration (RFC 7591, 7592), metadata document ──▶ Registrar ──▶ metadata ──▶ idp.Client
 package client
 
 import (
@@ -21,16 +21,16 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// AuthenticatorConfig wires an Authenticator.
+// AuthenticatorConfig configures an Authenticator.
 type AuthenticatorConfig struct {
 	Issuer    string
 	DB        *store.DB
 	Ephemeral ephemeral.Store
-	Outbound  *outbound.Client // fetches the keys of clients
-	CAs       *x509.CertPool   // of clients with tls_client_auth; nil: there are no such clients
+	Outbound  *outbound.Client // fetches client keys
+	CAs       *x509.CertPool   // for tls_client_auth; nil disables the method
 }
 
-// An Authenticator authenticates clients. It may be used by any number of goroutines.
+// An Authenticator authenticates clients. It is safe for concurrent use.
 type Authenticator struct {
 	cfg     AuthenticatorConfig
 	keySets keySets
@@ -41,8 +41,9 @@ func NewAuthenticator(cfg AuthenticatorConfig) *Authenticator {
 	return &Authenticator{cfg: cfg, keySets: keySets{outbound: cfg.Outbound, sets: map[string]*keySet{}}}
 }
 
-// Authenticate returns the client that a call comes from. The client must use the method it is registered for (OIDC Core §9); a
-// secret may come either way if it is registered so. The reason for a failure goes into the log alone. Its errors are *Error.
+// Authenticate returns the client that made a call. The client must use its registered method (OIDC Core §9); if it is
+// registered for either way of sending a secret, both are accepted. The reason for a failure appears only in the log.
+// All errors are *Error.
 func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp.Client, error) {
 	now, id, method := time.Now(), call.Credentials.ClientID, idp.AuthMethodNone
 	var a *assertion
@@ -51,7 +52,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		var err error
 		a, err = parseAssertion(call.Credentials.Assertion)
 		if err == nil && id != "" && id != a.claims.Subject { // RFC 7521 §4.2
-			err = errors.New("client_id is not that of the assertion")
+			err = errors.New("client_id differs from the assertion's")
 		}
 		if err != nil {
 			return idp.Client{}, notClient(ctx, err)
@@ -70,7 +71,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	if err != nil {
 		return idp.Client{}, oauth.Broken(ctx, "load client", err)
 	}
-	if method == idp.AuthMethodNone && c.ByCertificate() { // it sends its client_id and nothing else (RFC 8705 §2)
+	if method == idp.AuthMethodNone && c.ByCertificate() { // such a client sends nothing but its client_id (RFC 8705 §2)
 		method = c.AuthMethod
 	}
 	switch {
@@ -81,7 +82,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	case c.ByCertificate():
 		err = s.checkCertificate(ctx, call.Sender, c, now)
 	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(call.Credentials.Secret), now):
-		err = errors.New("not its secret")
+		err = errors.New("wrong secret")
 	}
 	if err == nil && a != nil {
 		fresh, failed := s.markUsed(ctx, a, now)
@@ -89,7 +90,7 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 			return idp.Client{}, oauth.Broken(ctx, "mark assertion", failed)
 		}
 		if !fresh {
-			err = errors.New("the assertion was used before")
+			err = errors.New("the assertion was already used")
 		}
 	}
 	if err != nil {
@@ -103,14 +104,14 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	return c, nil
 }
 
-// notClient returns the one answer to every failed authentication; reason is ours and stays in the log.
+// notClient returns the same error for every failed authentication. The reason appears only in the log.
 func notClient(ctx context.Context, reason error) error {
 	web.Note(ctx, slog.String("client_refused", reason.Error()))
 	return oauth.InvalidClient()
 }
 
-// noteRefused records that a client failed to authenticate: once a minute for each client, because anybody who
-// knows a client_id can cause it at will.
+// noteRefused records that a client failed to authenticate, at most once a minute for each client, because anybody who
+// knows a client_id can cause failures.
 func (s *Authenticator) noteRefused(ctx context.Context, c idp.Client) {
 	now := time.Now()
 	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "client-refused:" + c.ID, Value: []byte("1"), TTL: time.Minute}
@@ -122,10 +123,10 @@ func (s *Authenticator) noteRefused(ctx context.Context, c idp.Client) {
 	}
 }
 
-// useMark is how exact UsedAt is: one write a day for each client in use.
+// useMark is the precision of UsedAt: one write a day for each client in use.
 const useMark = 24 * time.Hour
 
-// noteUse records once a day that a dynamic client is in use. Those that are not are removed.
+// noteUse records once a day that a dynamic client is in use. Unused ones are removed.
 func (s *Authenticator) noteUse(ctx context.Context, c idp.Client, now time.Time) {
 	if c.UsedAt.IsZero() || now.Sub(c.UsedAt) < useMark {
 		return

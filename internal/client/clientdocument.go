@@ -18,41 +18,43 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Client ID Metadata Documents (draft-ietf-oauth-client-id-metadata-document): a client_id that is an https URL is the address
-// at which the client describes itself, so nobody has to register it. Where such a client first comes, at the authorization
-// and PAR endpoints, its description is fetched and stored like the registration of a dynamic client; everything else
-// finds it there.
+// Client ID Metadata Documents (draft-ietf-oauth-client-id-metadata-document): if a client_id is an https URL, the
+// client describes itself at that URL and needs no registration. The authorization and PAR endpoints fetch the
+// description and store it like the registration of a dynamic client; all other endpoints read it from the store.
 const (
 	maxDocument = 16 << 10 // bytes
-	// A description is taken for current as long as its server says, within these bounds, and is kept in use for documentHold
-	// longer when it cannot be fetched again.
+	// A description stays current for as long as its server says, within these bounds. If it cannot be fetched again, it
+	// stays in use for documentHold longer.
 	minCurrent, usualCurrent, maxCurrent = 5 * time.Minute, time.Hour, 24 * time.Hour
 	documentHold                         = 24 * time.Hour
 )
 
-// isDocument reports whether a client ID is an address at which a client may describe itself (§3 of the draft).
+// isDocument reports whether a client ID is the URL of a metadata document (§3 of the draft).
 func isDocument(id string) bool {
 	u, err := url.Parse(id)
-	if err != nil || len(id) > maxClientID || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || strings.ContainsAny(id, "#?") {
+	if err != nil || len(id) > maxClientID || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		strings.ContainsAny(id, "#?") {
 		return false
 	}
-	return len(u.Path) > 1 && !slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." })
+	return len(u.Path) > 1 &&
+		!slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." })
 }
 
-// Meet fetches the description of a client whose ID is the URL of its metadata document, unless it is current. idp.ErrNotFound:
-// there is no usable description. It does nothing for other IDs.
-func (s *Registrar) Meet(r *http.Request, id string) error {
+// RefreshDocument fetches the client's metadata document if its ID is a URL, unless the stored copy is current. For
+// other IDs it does nothing. Without a usable description it returns idp.ErrNotFound.
+func (s *Registrar) RefreshDocument(r *http.Request, id string) error {
 	if !s.cfg.Documents || !isDocument(id) {
 		return nil
 	}
 	ctx, now := r.Context(), time.Now()
-	current := func(c idp.Client) bool { return c.DocumentUntil.IsZero() || now.Before(c.DocumentUntil) } // zero: the operator's own
+	// zero: registered by the operator
+	current := func(c idp.Client) bool { return c.DocumentUntil.IsZero() || now.Before(c.DocumentUntil) }
 	if c, err := s.cfg.DB.Client(ctx, id); err == nil && current(c) {
 		return nil
 	}
 	c, err := s.cfg.DB.StoredClient(ctx, id)
 	switch {
-	case err == nil && (!c.DisabledAt.IsZero() || current(c)): // what the operator has closed stays closed
+	case err == nil && (!c.DisabledAt.IsZero() || current(c)): // a client disabled by the operator stays disabled
 		return nil
 	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return fmt.Errorf("load client: %w", err)
@@ -76,7 +78,7 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 	if known {
 		err = s.cfg.DB.PutDescribed(ctx, c, fresh)
 	} else if err = s.cfg.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
-		return nil // another request was faster, and what it has read counts
+		return nil // another request stored its description first
 	}
 	if err != nil {
 		return fmt.Errorf("store client: %w", err)
@@ -84,9 +86,9 @@ func (s *Registrar) Meet(r *http.Request, id string) error {
 	return nil
 }
 
-// Requester authenticates the client of a call, after fetching its description if that is due.
+// Requester authenticates the client of a call. If its description is due, it fetches that first.
 func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, error) {
-	if err := s.Meet(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
+	if err := s.RefreshDocument(r, call.Credentials.ClientID); errors.Is(err, idp.ErrNotFound) {
 		web.Note(r.Context(), oauth.Sent("client_id_sent", call.Credentials.ClientID))
 		return idp.Client{}, notClient(r.Context(), errors.New("no such client"))
 	} else if err != nil {
@@ -95,7 +97,7 @@ func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, er
 	return s.cfg.Clients.Authenticate(r.Context(), call)
 }
 
-// describe fetches the client's document and returns the client as it says it is. Its errors are for the log.
+// describe fetches the client's document and returns the client with that metadata. Its errors are for the log.
 func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) {
 	ctx := r.Context()
 	if err := s.mayFetch(ctx, web.ClientNetwork(r)); err != nil {
@@ -105,18 +107,19 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	if err != nil {
 		return c, err
 	}
-	if got.Type != "application/json" && !(strings.HasPrefix(got.Type, "application/") && strings.HasSuffix(got.Type, "+json")) {
-		return c, errors.New("the document is not JSON by its type")
+	if got.Type != "application/json" &&
+		!(strings.HasPrefix(got.Type, "application/") && strings.HasSuffix(got.Type, "+json")) {
+		return c, errors.New("the content type of the document is not JSON")
 	}
 	members, err := oauth.Members(got.Body)
 	if err != nil {
 		return c, err
 	}
 	switch {
-	case members["client_id"] != c.ID: // else a document could speak for another address
+	case members["client_id"] != c.ID: // else a document could speak for another client
 		return c, errors.New("the document describes another client")
 	case members["client_secret"] != nil || members["client_secret_expires_at"] != nil:
-		return c, errors.New("the document has a secret in it")
+		return c, errors.New("the document contains a secret")
 	}
 	delete(members, "software_statement")
 	m, err := decodeMetadata(members)
@@ -125,7 +128,7 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	}
 	m.AuthMethod = cmp.Or(m.AuthMethod, idp.AuthMethodNone)
 	if m.AuthMethod != idp.AuthMethodNone && m.AuthMethod != idp.AuthMethodPrivateKey {
-		return c, errors.New("the document names a way to authenticate that needs more than a document")
+		return c, errors.New("the document names an authentication method that needs registration")
 	}
 	before := c
 	m = m.usable(func(grant string) bool { return !slices.Contains(vettedGrants, grant) })
@@ -133,18 +136,18 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 		return c, err
 	}
 	if slices.ContainsFunc(c.GrantTypes, func(grant string) bool { return slices.Contains(vettedGrants, grant) }) {
-		return c, errors.New("the document names a grant that nobody gives themselves")
+		return c, errors.New("the document names a grant that only the operator can allow")
 	}
-	if err := acceptable(c, s.cfg.Policy); err != nil {
+	if err := checkClient(c, s.cfg.Policy); err != nil {
 		return c, err
 	}
-	if err := sameSector(before, c); err != nil {
+	if err := checkSameSector(before, c); err != nil {
 		return c, err
 	}
-	if err := small(before, c); err != nil {
+	if err := checkSize(before, c); err != nil {
 		return c, err
 	}
-	if err := s.ownSector(ctx, c); err != nil {
+	if err := s.checkOwnSector(ctx, c); err != nil {
 		return c, err
 	}
 	now := time.Now()
@@ -152,7 +155,7 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	return c, nil
 }
 
-// mayFetch counts fetches, of one network and of all: anybody can make up addresses.
+// mayFetch limits fetches per network and in total, because anybody can invent URLs.
 func (s *Registrar) mayFetch(ctx context.Context, network string) error {
 	over, err := limit.Exceeded(ctx, s.cfg.Ephemeral, limit.Documents.Of(network), limit.AllDocuments.Of("all"))
 	if err == nil && over {

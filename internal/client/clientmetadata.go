@@ -16,8 +16,8 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// clientMetadata is what a client says of itself (RFC 7591 §2, OIDC Dynamic Client Registration 1.0 §2), as far as it is
-// understood here; and what it is told that was registered.
+// clientMetadata is the supported metadata of a client, in requests and responses (RFC 7591 §2, OIDC Dynamic Client
+// Registration 1.0 §2).
 type clientMetadata struct {
 	RedirectURIs           []string            `json:"redirect_uris,omitempty"`
 	ResponseTypes          []string            `json:"response_types,omitempty"`
@@ -59,19 +59,22 @@ type clientMetadata struct {
 	SoftwareStatement      string              `json:"software_statement,omitempty"`
 }
 
-// unencrypted are members that ask for encryption, which there is not. To ignore them would be to send in clear what a
-// client expects to be hidden.
-var unencrypted = []string{"id_token_encrypted_response_alg", "userinfo_encrypted_response_alg", "request_object_encryption_alg", "authorization_encrypted_response_alg", "introspection_encrypted_response_alg"}
+// unencrypted lists members that ask for encryption, which is not supported. If we ignored them, we would send in clear
+// what a client expects to be encrypted.
+var unencrypted = []string{
+	"id_token_encrypted_response_alg", "userinfo_encrypted_response_alg", "request_object_encryption_alg",
+	"authorization_encrypted_response_alg", "introspection_encrypted_response_alg",
+}
 
 func badMetadata(description string) error {
 	return oauth.Refuse("invalid_client_metadata", description)
 }
 
-// decodeMetadata makes metadata of members.
+// decodeMetadata converts members to metadata.
 func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 	for _, name := range unencrypted {
 		if members[name] != nil {
-			return m, badMetadata(name + " is not supported: nothing is encrypted")
+			return m, badMetadata(name + " is not supported: encryption is not available")
 		}
 	}
 	jwks := members["jwks"]
@@ -99,28 +102,33 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 		m.JWKS, err = idp.RegisteredKeys(text)
 	}
 	if err != nil {
-		return m, badMetadata("jwks is not a JWK set with keys that can be used here")
+		return m, badMetadata("jwks is not a JWK set with supported keys")
 	}
 	return m, nil
 }
 
-// usable returns m without the redirect URIs, grants and response types that no such client can have, as long as something is
-// left: many clients list all that they can do, and the answer tells them what they got (RFC 7591 §3.2.1). may says which
-// grants it can have at all.
+// usable returns m without the redirect URIs, grants and response types that such a client cannot have, as long as some
+// are left: many clients list all that they support, and the response tells them what they got (RFC 7591 §3.2.1). may
+// reports whether a grant is possible.
 func (m clientMetadata) usable(may func(grant string) bool) clientMetadata {
-	m.RedirectURIs = some(m.RedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, true) })
+	m.RedirectURIs = usableOrAll(m.RedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, true) })
 	native := m.native()
-	m.PostLogoutRedirectURIs = some(m.PostLogoutRedirectURIs, func(uri string) bool { return idp.UsableRedirect(uri, native) })
-	m.ResponseTypes = some(m.ResponseTypes, func(v string) bool { return v == "code" })
-	grants := some(m.GrantTypes, func(grant string) bool { return slices.Contains(idp.GrantTypes, grant) && may(grant) })
-	if slices.ContainsFunc(grants, func(grant string) bool { return grant != idp.GrantRefreshToken }) { // which begins nothing
+	m.PostLogoutRedirectURIs = usableOrAll(m.PostLogoutRedirectURIs, func(uri string) bool {
+		return idp.UsableRedirect(uri, native)
+	})
+	m.ResponseTypes = usableOrAll(m.ResponseTypes, func(v string) bool { return v == "code" })
+	grants := usableOrAll(m.GrantTypes, func(grant string) bool {
+		return slices.Contains(idp.GrantTypes, grant) && may(grant)
+	})
+	// a refresh token cannot start a flow
+	if slices.ContainsFunc(grants, func(grant string) bool { return grant != idp.GrantRefreshToken }) {
 		m.GrantTypes = grants
 	}
 	return m
 }
 
-// some returns the values that are ok; all of them if none is, so that what is wrong with them is told.
-func some(values []string, ok func(v string) bool) []string {
+// usableOrAll returns the values that are ok. If none is, it returns all of them, so that the error names them.
+func usableOrAll(values []string, ok func(v string) bool) []string {
 	kept := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !ok(v) })
 	if len(kept) == 0 {
 		return values
@@ -128,28 +136,29 @@ func some(values []string, ok func(v string) bool) []string {
 	return kept
 }
 
-// native reports whether the care for native applications is due: whoever is on this machine may receive what is sent to an
-// address without https.
+// native reports whether the rules for native applications apply: on a redirect URI without https, any program on the
+// machine may receive the response.
 func (m clientMetadata) native() bool {
 	local := slices.ContainsFunc(m.RedirectURIs, func(uri string) bool { return !strings.HasPrefix(uri, "https://") })
 	return m.ApplicationType == "native" || local
 }
 
-// apply makes the client that m describes of c, which says all that no client has a say in. scopes are those that the client
-// may have.
+// apply returns c with the client-controlled fields replaced by m. scopes are those the client may have.
 func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error) {
 	c.RedirectURIs, c.PostLogoutRedirectURIs, c.Contacts = m.RedirectURIs, m.PostLogoutRedirectURIs, m.Contacts
-	c.URI, c.LogoURI, c.PolicyURI, c.TOSURI, c.InitiateLoginURI = m.URI, m.LogoURI, m.PolicyURI, m.TOSURI, m.InitiateLoginURI
+	c.URI, c.LogoURI, c.PolicyURI, c.TOSURI = m.URI, m.LogoURI, m.PolicyURI, m.TOSURI
+	c.InitiateLoginURI = m.InitiateLoginURI
 	c.JWKS, c.JWKSURI, c.AuthMethod, c.AuthAlg = m.JWKS, m.JWKSURI, m.AuthMethod, m.AuthAlg
 	c.SubjectType, c.SectorIdentifierURI, c.IDTokenAlg = m.SubjectType, m.SectorIdentifierURI, m.IDTokenAlg
 	c.UserInfoAlg, c.IntrospectionAlg = m.UserInfoAlg, m.IntrospectionAlg
 	c.BackchannelLogoutURI, c.BackchannelLogoutSessionRequired = m.BackchannelLogoutURI, m.BackchannelSession
 	c.FrontchannelLogoutURI, c.FrontchannelLogoutSessionRequired = m.FrontchannelLogoutURI, m.FrontchannelSession
-	c.GrantTypes, c.DefaultACRValues, c.RequirePAR, c.DPoPBound = m.GrantTypes, m.DefaultACRValues, m.RequirePAR, m.DPoPBound
-	c.RequireSignedRequest, c.RequestObjectAlg, c.RequestURIs, c.ResponseAlg = m.RequireSignedRequest, m.RequestObjectAlg, m.RequestURIs, m.ResponseAlg
+	c.GrantTypes, c.DefaultACRValues = m.GrantTypes, m.DefaultACRValues
+	c.RequirePAR, c.DPoPBound, c.ResponseAlg = m.RequirePAR, m.DPoPBound, m.ResponseAlg
+	c.RequireSignedRequest, c.RequestObjectAlg, c.RequestURIs = m.RequireSignedRequest, m.RequestObjectAlg, m.RequestURIs
 	c.SoftwareID, c.SoftwareVersion, c.SoftwareStatement = m.SoftwareID, m.SoftwareVersion, m.SoftwareStatement
 
-	// The defaults are those of the specifications, which are not always our own.
+	// The defaults are those of the specifications, which can differ from ours.
 	c.AnySecretMethod = c.AuthMethod == ""
 	if c.AuthMethod == "" {
 		c.AuthMethod = idp.AuthMethodBasic
@@ -166,7 +175,7 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 	c.DefaultMaxAge = nil
 	if m.DefaultMaxAge != nil {
 		if *m.DefaultMaxAge < 0 || *m.DefaultMaxAge > 1<<31 {
-			return c, badMetadata("default_max_age is not a number of seconds")
+			return c, badMetadata("default_max_age must be a number of seconds")
 		}
 		age := time.Duration(*m.DefaultMaxAge) * time.Second
 		c.DefaultMaxAge = &age
@@ -175,34 +184,36 @@ func (m clientMetadata) apply(c idp.Client, scopes []string) (idp.Client, error)
 		return c, badMetadata("application_type must be web or native")
 	}
 	c.Native = m.native()
-	if c.Policy == idp.PolicyCompatible && (c.Native || c.Public()) { // it is for confidential clients on a server
+	if c.Policy == idp.PolicyCompatible && (c.Native || c.Public()) { // only confidential clients on a server can have it
 		c.Policy = idp.PolicyStandard
 	}
 	if slices.ContainsFunc(m.ResponseTypes, func(v string) bool { return v != "code" }) ||
 		len(m.ResponseTypes) > 0 && !slices.Contains(c.GrantTypes, idp.GrantAuthorizationCode) { // RFC 7591 §2.1
-		return c, badMetadata("response_types can be code alone, with the authorization_code grant")
+		return c, badMetadata("response_types must be code, with the authorization_code grant")
 	}
 	c.Scopes = slices.Clone(scopes)
-	if m.Scope != "" { // what it may not have it does not get, and is told so by the answer
-		c.Scopes = slices.DeleteFunc(c.Scopes, func(scope string) bool { return !slices.Contains(strings.Fields(m.Scope), scope) })
+	if m.Scope != "" { // other scopes are dropped, and the response says so
+		c.Scopes = slices.DeleteFunc(c.Scopes, func(scope string) bool {
+			return !slices.Contains(strings.Fields(m.Scope), scope)
+		})
 		if len(c.Scopes) == 0 {
-			return c, badMetadata("scope has none that such a client may have")
+			return c, badMetadata("scope contains no scope that this client may have")
 		}
 	}
 	name, ok := idp.NormalizeClientName(m.Name)
 	switch {
 	case m.Name == "":
-		c.Name = nameless(c)
+		c.Name = defaultName(c)
 	case !ok:
-		return c, badMetadata("client_name must be 1 to 80 characters for people to read")
+		return c, badMetadata("client_name must be 1 to 80 readable characters")
 	default:
 		c.Name = name
 	}
 	return c, nil
 }
 
-// nameless is what people read of a client without a name: where it sends them, which is all that is known.
-func nameless(c idp.Client) string {
+// defaultName returns the display name of a client without a name: the host it sends people to.
+func defaultName(c idp.Client) string {
 	for _, uri := range c.RedirectURIs {
 		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
 			if name, ok := idp.NormalizeClientName(u.Hostname()); ok {
@@ -213,7 +224,7 @@ func nameless(c idp.Client) string {
 	return "An application without a name"
 }
 
-// metadataOf is a client as it is told what was registered.
+// metadataOf returns the registered metadata of a client.
 func metadataOf(c idp.Client) clientMetadata {
 	m := clientMetadata{
 		RedirectURIs: c.RedirectURIs, GrantTypes: c.GrantTypes, ApplicationType: "web", Contacts: c.Contacts,
@@ -221,12 +232,15 @@ func metadataOf(c idp.Client) clientMetadata {
 		Scope: strings.Join(c.Scopes, " "), JWKS: c.JWKS, JWKSURI: c.JWKSURI, AuthMethod: c.AuthMethod, AuthAlg: c.AuthAlg,
 		SubjectType: c.SubjectType, SectorIdentifierURI: c.SectorIdentifierURI, IDTokenAlg: c.IDTokenAlg,
 		UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.IntrospectionAlg,
-		RequireAuthTime:  true, // auth_time is always there
-		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
-		BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelSession: c.BackchannelLogoutSessionRequired,
+		RequireAuthTime:  true, // auth_time is always included
+		DefaultACRValues: c.DefaultACRValues, InitiateLoginURI: c.InitiateLoginURI,
+		PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
+		BackchannelLogoutURI:   c.BackchannelLogoutURI, BackchannelSession: c.BackchannelLogoutSessionRequired,
 		FrontchannelLogoutURI: c.FrontchannelLogoutURI, FrontchannelSession: c.FrontchannelLogoutSessionRequired,
-		RequireSignedRequest: c.RequireSignedRequest, RequestObjectAlg: c.RequestObjectAlg, RequestURIs: c.RequestURIs, ResponseAlg: c.ResponseAlg,
-		RequirePAR: c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion, SoftwareStatement: c.SoftwareStatement,
+		RequireSignedRequest: c.RequireSignedRequest, RequestObjectAlg: c.RequestObjectAlg, RequestURIs: c.RequestURIs,
+		ResponseAlg: c.ResponseAlg,
+		RequirePAR:  c.RequirePAR, DPoPBound: c.DPoPBound, SoftwareID: c.SoftwareID, SoftwareVersion: c.SoftwareVersion,
+		SoftwareStatement: c.SoftwareStatement,
 	}
 	if slices.Contains(c.GrantTypes, idp.GrantAuthorizationCode) {
 		m.ResponseTypes = []string{"code"}
@@ -241,8 +255,9 @@ func metadataOf(c idp.Client) clientMetadata {
 	return m
 }
 
-// acceptable passes a client that described itself through the gate of all registrations, in the errors of RFC 7591 §3.2.2.
-func acceptable(c idp.Client, policy idp.Policy) error {
+// checkClient applies the checks of all registrations to a client that described itself. The errors are those of RFC
+// 7591 §3.2.2.
+func checkClient(c idp.Client, policy idp.Policy) error {
 	faults := c.Faults(policy)
 	if len(faults) == 0 {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsNoAddressOfADocumentIsNotFetched(t *testing.T) {
+func TestInvalidDocumentURLsAreNotFetched(t *testing.T) {
 	for id, want := range map[string]bool{
 		"https://app.example/client.json":                 true,
 		"https://app.example:8443/a/b":                    true,

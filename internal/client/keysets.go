@@ -19,41 +19,43 @@ import (
 )
 
 const (
-	// A key set is taken for current as long as its server says, within these bounds.
+	// A key set stays current for as long as its server says, within these bounds.
 	minFresh, usualFresh, maxFresh = time.Minute, 10 * time.Minute, time.Hour
-	// A key that is not in the set is a reason to fetch it again once a minute: anybody can make up a kid.
+	// A key that is not in the set triggers a new fetch at most once a minute, because anybody can invent a kid.
 	refetchAfter = time.Minute
-	// retryAfter is how long nothing is fetched after a fetch that failed.
+	// retryAfter is the pause after a failed fetch.
 	retryAfter = 10 * time.Second
-	// keysHold is how long keys that cannot be fetched again go on working.
+	// keysHold is how long keys stay in use that cannot be fetched again.
 	keysHold    = 6 * time.Hour
 	maxKeySet   = 64 << 10 // bytes
 	maxKeySets  = 1024
 	jwkSetTypes = "application/jwk-set+json, application/json"
 )
 
-// keySets remembers what clients publish at their jwks_uri. Two clients with the same address share what is there.
+// keySets caches the key sets at jwks_uri. Clients with the same jwks_uri share an entry.
 type keySets struct {
 	outbound *outbound.Client
-	flights  singleflight.Group // by address
+	flights  singleflight.Group // by URI
 	mu       sync.Mutex
-	sets     map[string]*keySet // by address
+	sets     map[string]*keySet // by URI
 }
 
 type keySet struct {
 	keys     []jose.JSONWebKey
-	used     time.Time // when somebody asked last
-	loaded   time.Time // when keys were fetched; zero: never
-	stale    time.Time // from then on they are to be fetched again
-	retry    time.Time // before that nothing is fetched
-	anew     time.Time // before that nothing is fetched because of an unknown key
-	fetching int       // how many callers wait for a fetch
+	used     time.Time // last use
+	loaded   time.Time // last successful fetch; zero: never
+	stale    time.Time // when the keys are to be fetched again
+	retry    time.Time // no fetch before this time
+	anew     time.Time // no fetch for an unknown key before this time
+	fetching int       // number of callers that wait for a fetch
 }
 
-// keys returns the keys at an address, and whether they were fetched just now. anew says that those returned before did not do:
-// a client that has rotated its keys names one that we have not seen (OIDC Core §10.1.1). However many callers wait for a
-// fetch, there is one.
-func (s *keySets) keys(ctx context.Context, address string, anew bool) (keys []jose.JSONWebKey, fetched bool, err error) {
+// keys returns the keys at an address, and whether they were fetched just now. With anew, the keys returned before did
+// not fit: after a rotation, a client names a key that we have not seen yet (OIDC Core §10.1.1). Concurrent callers
+// share one fetch.
+func (s *keySets) keys(
+	ctx context.Context, address string, anew bool,
+) (keys []jose.JSONWebKey, fetched bool, err error) {
 	now := time.Now()
 	s.mu.Lock()
 	set := s.set(address)
@@ -81,35 +83,36 @@ func (s *keySets) keys(ctx context.Context, address string, anew bool) (keys []j
 		set.fetching--
 	}
 	if set.loaded.IsZero() || now.After(set.loaded.Add(keysHold)) {
-		return nil, fetched, cmp.Or(err, errors.New("jwks_uri gave no keys a moment ago"))
+		return nil, fetched, cmp.Or(err, errors.New("jwks_uri failed a moment ago"))
 	}
-	return set.keys, fetched, nil // of before, if the fetch failed
+	return set.keys, fetched, nil // the previous keys, if the fetch failed
 }
 
-// set returns the entry of an address. The caller holds s.mu.
+// set returns the entry of an address. The caller must hold s.mu.
 func (s *keySets) set(address string) *keySet {
 	if set := s.sets[address]; set != nil {
 		return set
 	}
 	if len(s.sets) >= maxKeySets {
 		var idle string
-		for other, set := range s.sets { // a fetch costs more than this
+		for other, set := range s.sets { // cheap compared to a fetch
 			if idle == "" || set.used.Before(s.sets[idle].used) {
 				idle = other
 			}
 		}
-		delete(s.sets, idle) // whoever waits for it holds the entry itself
+		delete(s.sets, idle) // callers waiting for it keep their pointer
 	}
 	set := &keySet{}
 	s.sets[address] = set
 	return set
 }
 
-// fetch waits for the one fetch of an address. The fetch goes on when its caller goes away, because others may wait.
+// fetch waits for the fetch of an address, shared by all callers. It continues when this caller goes away, because
+// others may wait.
 func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error {
 	done := s.flights.DoChan(address, func() (_ any, err error) {
 		defer func() {
-			if p := recover(); p != nil { // it has a goroutine of its own, where it would end the process
+			if p := recover(); p != nil { // it runs in its own goroutine, where a panic would end the process
 				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			}
 		}()
@@ -127,7 +130,7 @@ func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error 
 	}
 }
 
-// load fetches the keys and remembers them, or that they cannot be had.
+// load fetches the keys and stores them, or the failure.
 func (s *keySets) load(ctx context.Context, address string, set *keySet) error {
 	var keys []jose.JSONWebKey
 	got, err := s.outbound.Get(ctx, address, jwkSetTypes, maxKeySet)

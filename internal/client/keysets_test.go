@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestAFetchOfKeysThatPanicsIsAnErrorForAllWhoWait(t *testing.T) {
+func TestAPanicDuringAKeyFetchIsAnErrorForAllCallers(t *testing.T) {
 	s := &keySets{sets: map[string]*keySet{}} // without anything to fetch with
 	var all sync.WaitGroup
 	for range 20 {
@@ -23,7 +23,7 @@ func TestAFetchOfKeysThatPanicsIsAnErrorForAllWhoWait(t *testing.T) {
 	all.Wait()
 }
 
-func TestTheMemoryOfKeySetsIsBounded(t *testing.T) {
+func TestTheKeySetCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := keySets{sets: map[string]*keySet{}}
 		ask := func(address string) *keySet {

@@ -33,7 +33,7 @@ func FuzzClientMetadata(f *testing.F) {
 			return
 		}
 		c, err := m.apply(idp.Client{ID: "x", Policy: idp.PolicyStandard, Dynamic: true}, []string{"openid"})
-		if err != nil || acceptable(c, idp.Policy{Decay: idp.DefaultDecay()}) != nil {
+		if err != nil || checkClient(c, idp.Policy{Decay: idp.DefaultDecay()}) != nil {
 			return
 		}
 		if c.FirstParty || c.ResourceServer || !slices.Equal(c.Scopes, []string{"openid"}) {

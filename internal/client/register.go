@@ -27,34 +27,35 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Registration says whether and how clients register themselves (RFC 7591) and look after their registration (RFC 7592).
-// Its zero value: not at all.
+// Registration configures whether and how clients register themselves (RFC 7591) and manage their registration (RFC
+// 7592). The zero value disables it.
 type Registration struct {
 	Mode   RegistrationMode
-	Scopes []string // those that such a client may have
-	// Policy is that of confidential clients that register themselves; empty: standard. All others get standard.
+	Scopes []string // the scopes such a client may have
+	// Policy applies to confidential clients that register themselves; empty: standard. All others get standard.
 	Policy idp.ClientPolicy
-	// Most is how many may register in an hour from one network without a token; 25 times as many may from all. Zero: 20.
+	// Most is the number of registrations an hour from one network without a token; 25 times as many are allowed in total.
+	// Zero: 20.
 	Most       int64
 	Statements Statements
 }
 
-// RegistrationMode says who may register.
+// RegistrationMode controls access to registration.
 type RegistrationMode string
 
 const (
-	RegisterByToken RegistrationMode = "token" // whoever has an initial access token of the operator's
-	RegisterOpen    RegistrationMode = "open"  // anybody
+	RegisterByToken RegistrationMode = "token" // with an initial access token from the operator
+	RegisterOpen    RegistrationMode = "open"  // for anybody
 )
 
-// Bounds of registration.
+// Limits of a registration.
 const (
 	maxRegistration = 32 << 10 // bytes
-	// maxUnvetted bounds what is kept of a client that anybody may make, in bytes without a software statement.
+	// maxUnvetted limits the stored size of a client registered without a token, in bytes without the software statement.
 	maxUnvetted = 4 << 10
 )
 
-// RegistrarConfig wires a Registrar.
+// RegistrarConfig configures a Registrar.
 type RegistrarConfig struct {
 	Door         oauth.Door
 	Clients      *Authenticator
@@ -62,33 +63,33 @@ type RegistrarConfig struct {
 	Ephemeral    ephemeral.Store
 	Outbound     *outbound.Client
 	Policy       idp.Policy
-	Algorithms   func() []string // with which tokens can be signed here
+	Algorithms   func() []string // available for signing tokens
 	Registration Registration
 	Documents    bool // a client_id may be the URL of a metadata document
 }
 
-// A Registrar keeps the registrations of clients that describe themselves.
+// A Registrar registers clients that describe themselves.
 type Registrar struct{ cfg RegistrarConfig }
 
 // NewRegistrar returns a Registrar.
 func NewRegistrar(cfg RegistrarConfig) *Registrar { return &Registrar{cfg} }
 
-// Mount adds the endpoints, if there are any.
+// Mount adds the endpoints, unless registration is disabled.
 func (s *Registrar) Mount(protocol *http.ServeMux) {
 	if s.cfg.Registration.Mode == "" {
 		return
 	}
-	protocol.HandleFunc("POST "+oauth.PathRegister, s.registering(s.register))
-	protocol.HandleFunc("GET "+oauth.PathRegister+"/{client}", s.registering(s.showRegistration))
-	protocol.HandleFunc("PUT "+oauth.PathRegister+"/{client}", s.registering(s.changeRegistration))
-	protocol.HandleFunc("DELETE "+oauth.PathRegister+"/{client}", s.registering(s.removeRegistration))
+	protocol.HandleFunc("POST "+oauth.PathRegister, s.handle(s.register))
+	protocol.HandleFunc("GET "+oauth.PathRegister+"/{client}", s.handle(s.showRegistration))
+	protocol.HandleFunc("PUT "+oauth.PathRegister+"/{client}", s.handle(s.changeRegistration))
+	protocol.HandleFunc("DELETE "+oauth.PathRegister+"/{client}", s.handle(s.removeRegistration))
 }
 
-// clientInformation is the answer of RFC 7591 §3.2.1 and RFC 7592 §3.
+// clientInformation is the response of RFC 7591 §3.2.1 and RFC 7592 §3.
 type clientInformation struct {
 	ID       string `json:"client_id"`
 	IssuedAt int64  `json:"client_id_issued_at"`
-	// Secret is shown once, when it is made: what is kept is its hash. It does not expire, which is 0.
+	// Secret is sent only when it is created: we store its hash. It does not expire, so SecretExpires is 0.
 	Secret        string `json:"client_secret,omitempty"`
 	SecretExpires *int64 `json:"client_secret_expires_at,omitempty"`
 	URI           string `json:"registration_client_uri"`
@@ -96,8 +97,8 @@ type clientInformation struct {
 	clientMetadata
 }
 
-// registering answers what a handler returns as an error.
-func (s *Registrar) registering(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// handle writes the error that a handler returns.
+func (s *Registrar) handle(do func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		oauth.NoStore(w)
 		bad := oauth.RefuseInAddress(r.URL)
@@ -123,7 +124,7 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("look for initial access token: %w", err)
 		}
 	}
-	if !live { // the token of somebody who has one says itself how often it may be used
+	if !live { // a live token has its own number of uses
 		if err := s.mayRegister(w, r); err != nil {
 			return err
 		}
@@ -135,8 +136,11 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := idp.Client{ID: idp.NewID(), Policy: cmp.Or(s.cfg.Registration.Policy, idp.PolicyStandard), Dynamic: true, CreatedAt: now, UsedAt: now}
-	secret, token, err := s.described(ctx, &c, m, sent)
+	c := idp.Client{
+		ID: idp.NewID(), Policy: cmp.Or(s.cfg.Registration.Policy, idp.PolicyStandard), Dynamic: true, CreatedAt: now,
+		UsedAt: now,
+	}
+	secret, token, err := s.updateClient(ctx, &c, m, sent)
 	if err != nil {
 		return err
 	}
@@ -147,28 +151,28 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	ev := web.Event(r, idp.EventClientAdded, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration", "name": c.Name}
 	err = s.cfg.DB.RegisterClient(ctx, c, tokenHash, now, ev)
-	if errors.Is(err, idp.ErrNotFound) { // somebody was faster with its last use
+	if errors.Is(err, idp.ErrNotFound) { // another request took the last use of the token
 		return notRegistrar(true)
 	}
 	if err != nil {
 		return fmt.Errorf("store client: %w", err)
 	}
-	return s.inform(w, http.StatusCreated, c, secret, token)
+	return s.sendRegistration(w, http.StatusCreated, c, secret, token)
 }
 
 // showRegistration is the read of RFC 7592 §2.1.
 func (s *Registrar) showRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := s.managed(r)
+	c, token, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
-	return s.inform(w, http.StatusOK, c, "", token)
+	return s.sendRegistration(w, http.StatusOK, c, "", token)
 }
 
-// changeRegistration is the update of RFC 7592 §2.2: what is left out goes back to its default. The token that it came with
-// is replaced.
+// changeRegistration is the update of RFC 7592 §2.2: omitted members return to their defaults. The response has a new
+// registration token, and the old one no longer works.
 func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, token, err := s.managed(r)
+	c, token, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
@@ -177,40 +181,43 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 		return err
 	}
 	if members["client_id"] != c.ID {
-		return badMetadata("client_id must be that of the address")
+		return badMetadata("client_id must match the URL")
 	}
 	if sent := members["client_secret"]; sent != nil {
 		if text, ok := sent.(string); !ok || !c.HasSecret(idp.Secret(text), time.Now()) {
-			return badMetadata("client_secret is not the client's, and no client chooses its own")
+			return badMetadata("client_secret does not match; clients cannot choose their secret")
 		}
 	}
 	m, err := s.metadataFrom(members)
 	if err != nil {
 		return err
 	}
-	if c.SoftwareStatement != "" && m.SoftwareStatement == "" { // else what it vouches for could be changed without it
-		return oauth.Refuse("invalid_software_statement", "the client was registered with a software statement and needs one here too")
+	// else the client could change what the statement vouches for
+	if c.SoftwareStatement != "" && m.SoftwareStatement == "" {
+		return oauth.Refuse(
+			"invalid_software_statement", "a client registered with a software statement needs one for changes",
+		)
 	}
 	was := c
-	secret, next, err := s.described(r.Context(), &c, m, false)
+	secret, next, err := s.updateClient(r.Context(), &c, m, false)
 	if err != nil {
 		return err
 	}
 	ev := web.Event(r, idp.EventClientChanged, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration"}
 	err = s.cfg.DB.ChangeRegistration(r.Context(), was, c, token.Hash(), ev)
-	if errors.Is(err, idp.ErrNotFound) { // another request was faster, and has the next token
+	if errors.Is(err, idp.ErrNotFound) { // another request was faster and has the next token
 		return notRegistrar(true)
 	}
 	if err != nil {
 		return fmt.Errorf("change client: %w", err)
 	}
-	return s.inform(w, http.StatusOK, c, secret, next)
+	return s.sendRegistration(w, http.StatusOK, c, secret, next)
 }
 
-// removeRegistration is the delete of RFC 7592 §2.3. All that the client was given ends with it.
+// removeRegistration is the delete of RFC 7592 §2.3. It also ends all that the client was granted.
 func (s *Registrar) removeRegistration(w http.ResponseWriter, r *http.Request) error {
-	c, _, err := s.managed(r)
+	c, _, err := s.loadManaged(r)
 	if err != nil {
 		return err
 	}
@@ -223,9 +230,9 @@ func (s *Registrar) removeRegistration(w http.ResponseWriter, r *http.Request) e
 	return nil
 }
 
-// managed finds the client whose registration token the request carries. An unknown client and a wrong token get the same
-// answer (RFC 7592 §2.1).
-func (s *Registrar) managed(r *http.Request) (idp.Client, idp.Secret, error) {
+// loadManaged returns the client whose registration token is in the request. An unknown client and a wrong token get
+// the same answer (RFC 7592 §2.1).
+func (s *Registrar) loadManaged(r *http.Request) (idp.Client, idp.Secret, error) {
 	token, sent := bearerToken(r)
 	if !sent {
 		return idp.Client{}, "", notRegistrar(false)
@@ -240,7 +247,7 @@ func (s *Registrar) managed(r *http.Request) (idp.Client, idp.Secret, error) {
 	return c, token, nil
 }
 
-// bearerToken is the token of the Authorization header; false if there is none.
+// bearerToken returns the token of the Authorization header. It reports false if there is no such header.
 func bearerToken(r *http.Request) (idp.Secret, bool) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
@@ -259,7 +266,7 @@ func notRegistrar(sent bool) error {
 	return bad
 }
 
-// mayRegister counts registrations without a live token, refused ones too: anybody can send them.
+// mayRegister counts registrations without a live token, including rejected ones, because anybody can send them.
 func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
 	one, all := limit.Registrations, limit.AllRegistrations
 	if most := s.cfg.Registration.Most; most > 0 {
@@ -271,7 +278,9 @@ func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	if over {
 		w.Header().Set("Retry-After", strconv.Itoa(int(limit.Registrations.Window.Seconds())))
-		return oauth.Refuse("temporarily_unavailable", "too many registrations, try again in an hour").With(http.StatusTooManyRequests)
+		return oauth.Refuse(
+			"temporarily_unavailable", "too many registrations, try again in an hour",
+		).With(http.StatusTooManyRequests)
 	}
 	return nil
 }
@@ -284,26 +293,29 @@ func (s *Registrar) readRegistration(r *http.Request) (clientMetadata, error) {
 	return s.metadataFrom(members)
 }
 
-// readBody reads the JSON object that a request carries.
+// readBody reads the JSON object in the body of a request.
 func readBody(r *http.Request) (map[string]any, error) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, badMetadata("the body must be application/json")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRegistration+1))
 	if err != nil {
-		return nil, badMetadata("the body broke off")
+		return nil, badMetadata("the body is incomplete")
 	}
 	if len(body) > maxRegistration {
-		return nil, oauth.Refuse("invalid_client_metadata", fmt.Sprintf("the body is longer than %d bytes", maxRegistration)).With(http.StatusRequestEntityTooLarge)
+		return nil, oauth.Refuse(
+			"invalid_client_metadata", fmt.Sprintf("the body is longer than %d bytes", maxRegistration),
+		).With(http.StatusRequestEntityTooLarge)
 	}
 	members, err := oauth.Members(body)
 	if err != nil {
-		return nil, badMetadata("the body is refused: " + err.Error())
+		return nil, badMetadata("invalid body: " + err.Error())
 	}
 	return members, nil
 }
 
-// metadataFrom makes metadata of members, those of a software statement before the client's own (RFC 7591 §2.3).
+// metadataFrom converts members to metadata. Members of a software statement override the client's own (RFC 7591
+// §2.3).
 func (s *Registrar) metadataFrom(members map[string]any) (clientMetadata, error) {
 	statement := members["software_statement"]
 	if statement != nil {
@@ -318,13 +330,15 @@ func (s *Registrar) metadataFrom(members map[string]any) (clientMetadata, error)
 	return decodeMetadata(members)
 }
 
-// vettedGrants are those that nobody gives themselves: tokens in one's own name and of other clients' users, and a flow in
-// which a person is easily led to answer for a stranger (RFC 8628 §5.4).
+// vettedGrants need the operator's approval: tokens for the client itself or for users of other clients, and a flow in
+// which a person is easily tricked into approving a stranger's request (RFC 8628 §5.4).
 var vettedGrants = []string{idp.GrantClientCredentials, idp.GrantTokenExchange, idp.GrantDeviceCode}
 
-// described turns c into what m describes, and gives it a registration token, and a secret if it needs one and has none.
-// vetted: somebody whom the operator gave a token sent m.
-func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetadata, vetted bool) (secret, token idp.Secret, err error) {
+// updateClient replaces the metadata of c with m. It creates a registration token, and a secret if c needs one and has
+// none. vetted means that the request had a token of the operator's.
+func (s *Registrar) updateClient(
+	ctx context.Context, c *idp.Client, m clientMetadata, vetted bool,
+) (secret, token idp.Secret, err error) {
 	now, before := time.Now(), *c
 	may := func(grant string) bool {
 		return vetted || !slices.Contains(vettedGrants, grant) || slices.Contains(before.GrantTypes, grant)
@@ -334,7 +348,7 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	}
 	for _, grant := range c.GrantTypes {
 		if !may(grant) {
-			return "", "", badMetadata("grant_types " + grant + " is not for clients that anybody may register")
+			return "", "", badMetadata("grant_types " + grant + " needs an initial access token")
 		}
 	}
 	if c.AuthMethod != idp.AuthMethodBasic && c.AuthMethod != idp.AuthMethodPost {
@@ -342,18 +356,18 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	} else if len(c.Secrets) == 0 {
 		secret = c.AddSecret(now)
 	}
-	if err := acceptable(*c, s.cfg.Policy); err != nil {
+	if err := checkClient(*c, s.cfg.Policy); err != nil {
 		return "", "", err
 	}
-	if err := sameSector(before, *c); err != nil {
+	if err := checkSameSector(before, *c); err != nil {
 		return "", "", err
 	}
 	if !vetted {
-		if err := small(before, *c); err != nil {
+		if err := checkSize(before, *c); err != nil {
 			return "", "", err
 		}
 	}
-	if err := s.ownSector(ctx, *c); err != nil {
+	if err := s.checkOwnSector(ctx, *c); err != nil {
 		return "", "", err
 	}
 	token = idp.NewLongSecret()
@@ -361,27 +375,27 @@ func (s *Registrar) described(ctx context.Context, c *idp.Client, m clientMetada
 	return secret, token, nil
 }
 
-// small refuses a client that anybody may make and that takes much to keep; what it took before, it may.
-func small(before, c idp.Client) error {
+// checkSize rejects a client registered without a token that is too large. A client may stay as large as it was before.
+func checkSize(before, c idp.Client) error {
 	size := func(c idp.Client) int {
-		c.SoftwareStatement = ""     // vouched for
-		text, err := json.Marshal(c) // as it is stored
+		c.SoftwareStatement = ""     // the operator trusts its issuer
+		text, err := json.Marshal(c) // as stored
 		if err != nil {
 			return math.MaxInt
 		}
 		return len(text)
 	}
 	if most := max(maxUnvetted, size(before)); size(c) > most {
-		return badMetadata(fmt.Sprintf("this is more than the %d bytes that are kept of a client without a token of the operator's", most))
+		return badMetadata(fmt.Sprintf("without an initial access token, a client is limited to %d bytes", most))
 	}
 	return nil
 }
 
-// apply is clientMetadata.apply with what this server can do: with a key agent there may be no key for an algorithm.
+// apply is clientMetadata.apply, limited to the algorithms of this server: with a key agent some may have no key.
 func (s *Registrar) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 	algs := s.cfg.Algorithms()
 	if m.IDTokenAlg == "" && !slices.Contains(algs, keys.RS256) {
-		m.IDTokenAlg = keys.ES256 // which there always is
+		m.IDTokenAlg = keys.ES256 // always available
 	}
 	for _, alg := range []struct{ name, value string }{
 		{"id_token_signed_response_alg", m.IDTokenAlg},
@@ -390,15 +404,15 @@ func (s *Registrar) apply(m clientMetadata, c idp.Client) (idp.Client, error) {
 		{"authorization_signed_response_alg", m.ResponseAlg},
 	} {
 		if alg.value != "" && !slices.Contains(algs, alg.value) {
-			return c, badMetadata(alg.name + " is one that nothing is signed with here")
+			return c, badMetadata(alg.name + " is not available on this server")
 		}
 	}
 	return m.apply(c, s.cfg.Registration.Scopes)
 }
 
-// ownSector checks the client's sector_identifier_uri. What came of fetching it goes into the log: the client is not to learn
-// what there is inside this network.
-func (s *Registrar) ownSector(ctx context.Context, c idp.Client) error {
+// checkOwnSector checks the client's sector_identifier_uri. The result of the fetch appears only in the log: it could
+// tell the client what exists inside this network.
+func (s *Registrar) checkOwnSector(ctx context.Context, c idp.Client) error {
 	err := CheckSector(ctx, s.cfg.Outbound, c)
 	if err == nil {
 		return nil
@@ -410,10 +424,11 @@ func (s *Registrar) ownSector(ctx context.Context, c idp.Client) error {
 	return badMetadata("sector_identifier_uri cannot be fetched")
 }
 
-// inform answers with what is registered.
-func (s *Registrar) inform(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
+// sendRegistration sends the registered metadata.
+func (s *Registrar) sendRegistration(w http.ResponseWriter, status int, c idp.Client, secret, token idp.Secret) error {
 	info := clientInformation{
-		ID: c.ID, IssuedAt: c.CreatedAt.Unix(), Secret: secret.Reveal(), URI: s.cfg.Door.Issuer + oauth.PathRegister + "/" + c.ID, Token: token.Reveal(),
+		ID: c.ID, IssuedAt: c.CreatedAt.Unix(), Secret: secret.Reveal(),
+		URI: s.cfg.Door.Issuer + oauth.PathRegister + "/" + c.ID, Token: token.Reveal(),
 		clientMetadata: metadataOf(c),
 	}
 	if secret != "" {

@@ -18,13 +18,13 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// What clients sign: assertions and request objects. Both are JWTs with one of the client's keys, told apart by their type
-// (RFC 8725 §3.11) and their claims. The texts of errors repeat nothing of what was sent.
+// Clients sign assertions and request objects. Both are JWTs signed with a client key. Their types (RFC 8725 §3.11)
+// and claims tell them apart. The errors repeat no input.
 
-// signedSkew is how far ahead of ours a client's clock may be (FAPI 2.0 §5.3.2.1: 10 s yes, 60 s no).
+// signedSkew is how far a client's clock may be ahead of ours (FAPI 2.0 §5.3.2.1: accept 10 s, reject 60 s).
 const signedSkew = 10 * time.Second
 
-// signingAlgorithms are those that clients may sign with.
+// signingAlgorithms are the algorithms that clients may sign with.
 var signingAlgorithms = func() (algs []jose.SignatureAlgorithm) {
 	for _, alg := range idp.AssertionAlgorithms {
 		algs = append(algs, jose.SignatureAlgorithm(alg))
@@ -32,30 +32,30 @@ var signingAlgorithms = func() (algs []jose.SignatureAlgorithm) {
 	return algs
 }()
 
-// A Signed is a JWT that a client signed: parsed, and nothing of it checked.
+// A Signed is a JWT signed by a client. It is parsed, but not checked.
 type Signed struct {
 	*jwt.JSONWebToken
 	text string
 }
 
-// ParseSigned reads a JWT of at most limit bytes into claims and checks nothing of it. go-jose's decoder takes no name twice,
-// and no other spelling of one.
+// ParseSigned parses a JWT of at most limit bytes into claims and checks nothing. go-jose's decoder rejects duplicate
+// names and other spellings of a name.
 func ParseSigned(text string, limit int, claims ...any) (*Signed, error) {
-	if len(text) > limit || strings.ContainsAny(text, "\r\n") { // which the decoder would skip
-		return nil, errors.New("the JWT is too long, or broken into lines")
+	if len(text) > limit || strings.ContainsAny(text, "\r\n") { // the decoder would skip line breaks
+		return nil, errors.New("the JWT is too long or has line breaks")
 	}
 	token, err := jwt.ParseSigned(text, signingAlgorithms)
 	if err != nil {
-		return nil, errors.New("not a signed JWT, or of an algorithm that is not accepted")
+		return nil, errors.New("not a signed JWT, or unsupported algorithm")
 	}
 	if err := token.UnsafeClaimsWithoutVerification(claims...); err != nil {
-		return nil, errors.New("a claim has the wrong type, or comes twice")
+		return nil, errors.New("a claim has the wrong type or is duplicated")
 	}
 	return &Signed{token, text}, nil
 }
 
-// CheckHeader says what is wrong with a header: its typ, if there is one, must be one of types (in lower case), and its
-// algorithm the registered one, if there is one.
+// CheckHeader checks the header of a JWT. A typ, if present, must be one of types (in lower case). The algorithm must
+// be the registered one, if there is one.
 func CheckHeader(token *Signed, types []string, registered string, policy idp.Rules) error {
 	header := token.Headers[0]
 	if raw, has := header.ExtraHeaders[jose.HeaderType]; has {
@@ -63,25 +63,26 @@ func CheckHeader(token *Signed, types []string, registered string, policy idp.Ru
 			return errors.New("typ is that of another kind of JWT")
 		}
 	}
-	for _, name := range []jose.HeaderKey{"crit", "b64"} { // RFC 7797 §7: not in a JWT; and we understand no other extension
+	// b64 is not for JWTs (RFC 7797 §7), and we support no extension
+	for _, name := range []jose.HeaderKey{"crit", "b64"} {
 		if _, has := header.ExtraHeaders[name]; has {
-			return errors.New("an extension is demanded")
+			return errors.New("unsupported critical extension")
 		}
 	}
 	if registered != "" && header.Algorithm != registered || header.Algorithm == keys.RS256 && !policy.RS256 {
-		return errors.New("the algorithm is not the client's")
+		return errors.New("the algorithm is not allowed for the client")
 	}
 	return nil
 }
 
-// SignedTimes are seconds and may have a fraction (RFC 7519 §2).
+// SignedTimes holds the times of a JWT in seconds, possibly with a fraction (RFC 7519 §2).
 type SignedTimes struct {
 	Expires   *float64 `json:"exp"`
 	NotBefore *float64 `json:"nbf"`
 	Issued    *float64 `json:"iat"`
 }
 
-// Check says whether a JWT holds now, as far as it says when.
+// Check checks that a JWT is valid now. Missing times are not checked.
 func (t SignedTimes) Check(now time.Time) error {
 	switch {
 	case t.Expires != nil && ahead(t.Expires, now) <= 0:
@@ -94,7 +95,7 @@ func (t SignedTimes) Check(now time.Time) error {
 	return nil
 }
 
-// ahead is how far a time lies in the future, a century at the most.
+// ahead returns how far t is in the future, at most a century.
 func ahead(t *float64, now time.Time) time.Duration {
 	const century = 100 * 365 * 24 * 3600
 	return time.Duration(min(max(*t-float64(now.UnixMilli())/1000, -century), century) * float64(time.Second))
@@ -109,8 +110,8 @@ func (s *Authenticator) SignedBy(ctx context.Context, c idp.Client, token *Signe
 	return err
 }
 
-// anyKey reports whether a key of the client fits. Those behind a jwks_uri are asked for again if none does, because the client
-// may have new ones.
+// anyKey reports whether a key of the client fits. If none does, it fetches the jwks_uri again, because the client may
+// have new keys.
 func (s *Authenticator) anyKey(ctx context.Context, c idp.Client, fits func(jose.JSONWebKey) bool) (bool, error) {
 	if c.JWKSURI == "" {
 		return c.JWKS != nil && slices.ContainsFunc(c.JWKS.Keys, fits), nil
@@ -133,7 +134,7 @@ func verifies(key jose.JSONWebKey, token *Signed) bool {
 	return token.Claims(key.Key) == nil
 }
 
-// verifiesPSS verifies a PS256 signature. Its salt is as long as the hash (RFC 7518 §3.5); go-jose takes any.
+// verifiesPSS verifies a PS256 signature. RFC 7518 §3.5 requires a salt as long as the hash; go-jose accepts any.
 func (t *Signed) verifiesPSS(key *rsa.PublicKey) bool {
 	end := strings.LastIndexByte(t.text, '.')
 	if end < 0 {
@@ -144,5 +145,7 @@ func (t *Signed) verifiesPSS(key *rsa.PublicKey) bool {
 		return false
 	}
 	sum := sha256.Sum256([]byte(t.text[:end]))
-	return rsa.VerifyPSS(key, crypto.SHA256, sum[:], signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	return rsa.VerifyPSS(
+		key, crypto.SHA256, sum[:], signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+	) == nil
 }

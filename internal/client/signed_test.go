@@ -19,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/keys/keystest"
 )
 
-func TestTheSaltOfPS256IsAsLongAsItsHash(t *testing.T) { // RFC 7518 §3.5
+func TestPS256RequiresASaltAsLongAsTheHash(t *testing.T) { // RFC 7518 §3.5
 	private := keystest.NewKey(t, keys.PS256).(*rsa.PrivateKey)
 	key := jose.JSONWebKey{Key: private.Public(), KeyID: "1"}
 	enc := base64.RawURLEncoding.EncodeToString
@@ -43,8 +43,8 @@ func TestTheSaltOfPS256IsAsLongAsItsHash(t *testing.T) { // RFC 7518 §3.5
 	}
 }
 
-// Whatever a header carries is bounded by the whole, and counts for nothing.
-func TestCertificatesInAHeaderCostNothingAndProveNothing(t *testing.T) {
+// The length limit bounds what a header costs, and nothing in it is trusted.
+func TestCertificatesInAHeaderAreIgnored(t *testing.T) {
 	key := keystest.NewKey(t, "ES256")
 	private := keystest.NewKey(t, "RS256").(*rsa.PrivateKey)
 	huge := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Set(private.N), 40_000, 1), E: 1<<31 - 1}

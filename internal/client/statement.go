@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Statements says whose software statements count (RFC 7591 §2.3). Its zero value: nobody's.
+// Statements configures which software statements are accepted (RFC 7591 §2.3). The zero value accepts none.
 type Statements struct {
 	Issuer string
 	Keys   []jose.JSONWebKey // public
@@ -19,16 +19,18 @@ type Statements struct {
 
 const maxStatement = 8 << 10 // bytes
 
-// statementTypes are what the typ header of a software statement may say, in lower case.
+// statementTypes are the accepted typ headers of a software statement, in lower case.
 var statementTypes = []string{"jwt", "software-statement+jwt"}
 
-// open verifies a software statement and returns what it says of the client.
+// open verifies a software statement and returns its members about the client.
 func (s Statements) open(text string, now time.Time) (members map[string]any, err error) {
 	if s.Issuer == "" {
 		return nil, oauth.Refuse("unapproved_software_statement", "software statements are not accepted here")
 	}
 	invalid := func() (map[string]any, error) {
-		return nil, oauth.Refuse("invalid_software_statement", "the software statement is no JWT that is valid now and signed by a key of its issuer")
+		return nil, oauth.Refuse(
+			"invalid_software_statement", "the software statement is not a valid JWT signed by its issuer",
+		)
 	}
 	token, err := ParseSigned(text, maxStatement, &members)
 	if err != nil {
@@ -42,7 +44,7 @@ func (s Statements) open(text string, now time.Time) (members map[string]any, er
 		return invalid()
 	}
 	if claims.Issuer != s.Issuer {
-		return nil, oauth.Refuse("unapproved_software_statement", "the software statement is of an issuer that does not count here")
+		return nil, oauth.Refuse("unapproved_software_statement", "the issuer of the software statement is not trusted")
 	}
 	err = CheckHeader(token, statementTypes, "", idp.Rules{RS256: true})
 	if err == nil && !slices.ContainsFunc(s.Keys, func(key jose.JSONWebKey) bool { return verifies(key, token) }) {

@@ -2,7 +2,7 @@
 //
 //	device ──▶ Authorize ──▶ user code, device code
 //	person ──▶ /device, types the user code ──▶ Config.Begin ──▶ package login ──▶ Respond: allowed or denied
-//	device ──▶ Redeem, again and again ──▶ tokens
+//	device ──▶ Redeem, polling ──▶ tokens
 package device
 
 import (
@@ -27,23 +27,22 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Devices without a browser (RFC 8628): the device asks here and shows a code, a person types it at /device
-// (devicepage.go) and goes through an interaction as any other, and meanwhile the device asks the token endpoint again and
-// again (devicetoken.go).
+// Devices without a browser (RFC 8628): the device gets a code here and shows it. A person types the code at /device
+// (devicepage.go) and goes through a normal interaction, while the device polls the token endpoint (devicetoken.go).
 //
-// All of it is one record, under the hash of the device code, and every change of it is a swap: a request is answered once,
-// and polls are counted together, however many tabs, devices and replicas are at it.
+// All state is one record, stored under the hash of the device code, and every change is a swap. So a request is
+// answered once and its polls are counted together, however many tabs, devices and replicas are involved.
 const (
 	deviceTTL    = 10 * time.Minute
-	deviceKept   = 2 * deviceTTL // a late poll learns that the code has expired, and not that there never was one
+	deviceKept   = 2 * deviceTTL // tells a late poll that the code has expired, rather than that it is unknown
 	pollInterval = 5 * time.Second
-	codeDraws    = 5 // user codes are drawn anew if one is taken; of five, one is free
+	codeDraws    = 5 // a user code that is taken is drawn again; of five, one is free
 )
 
 //go:embed pages
 var files embed.FS
 
-// Config wires a Service.
+// Config configures a Service.
 type Config struct {
 	DB        *store.DB
 	Ephemeral ephemeral.Store
@@ -57,7 +56,7 @@ type Config struct {
 	Read func(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error)
 }
 
-// Service connects devices. It may be used by any number of goroutines.
+// Service connects devices. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	devices ephemeral.Bucket[device]
@@ -86,9 +85,9 @@ func (s *Service) Mount(browser *http.ServeMux) {
 type device struct {
 	ClientID string `json:"client"`
 	UserCode string `json:"user_code"`
-	// Form is what was asked for, of deviceParams. It is read again when the person comes, as a pushed request is.
+	// Form holds the requested deviceParams. It is read again when the person comes, like a pushed request.
 	Form string `json:"form"`
-	// Address and Agent are those of the device, or of whatever asked for it.
+	// Address and Agent describe the device, or whatever sent the request.
 	Address   string    `json:"addr,omitempty"`
 	Agent     string    `json:"agent,omitempty"`
 	CreatedAt time.Time `json:"created"`
@@ -96,19 +95,21 @@ type device struct {
 	Interval time.Duration `json:"interval"`
 	PolledAt time.Time     `json:"polled,omitzero"`
 
-	// How it was answered: at most one of both.
+	// The answer: at most one of these is set.
 	Allowed *token.Authorization `json:"allowed,omitempty"`
 	Denied  bool                 `json:"denied,omitempty"`
 }
 
 func (d device) expired(now time.Time) bool { return !now.Before(d.CreatedAt.Add(deviceTTL)) }
 
-// deviceParams are the parameters of a device authorization request: what an authorization request says about what it
-// wants, and about the proof. There is nothing to redirect to and no nonce: the ID token goes to whoever asked.
+// deviceParams are the parameters of a device authorization request: those of an authorization request about access and
+// proof. There is no redirect URI and no nonce: the ID token goes to the device that polls.
 var deviceParams = []string{"scope", "resource", "authorization_details", "acr_values", "claims"}
 
 // Guard guards the device authorization endpoint.
-var Guard = oauth.Guard{Methods: []string{http.MethodPost}, Credentials: true, Several: []string{"resource"}, Check: oauth.NotTooLong}
+var Guard = oauth.Guard{
+	Methods: []string{http.MethodPost}, Credentials: true, Several: []string{"resource"}, Check: oauth.NotTooLong,
+}
 
 // Authorize is the device authorization endpoint (RFC 8628 §3.1).
 func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.Call) error {
@@ -120,40 +121,44 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 	if _, _, err := s.readDevice(r, form, c); err != nil {
 		return err
 	}
-	code := idp.NewLongSecret() // RFC 8628 §5.2: the one who polls is not slowed down by a person
+	code := idp.NewLongSecret() // RFC 8628 §5.2: high entropy, since nobody types it
 	d := device{
 		ClientID: c.ID, Form: form.Encode(), Interval: pollInterval, CreatedAt: time.Now(),
 		Address: web.ClientAddress(r), Agent: web.Agent(r.UserAgent()),
 	}
 	var count *limit.Count
-	if c.Public() { // anybody can begin in its name
+	if c.Public() { // anybody can use its client_id
 		count = limit.WaitingOf(web.ClientNetwork(r), len(d.Form))
 	}
 	if err := s.keepDevice(r.Context(), code.Hash(), &d, count); errors.Is(err, errCrowded) {
 		return oauth.TooMany(w, count.Window)
 	} else if err != nil {
-		return fmt.Errorf("keep device request: %w", err)
+		return fmt.Errorf("store device request: %w", err)
 	}
 	shown := groupedUserCode(d.UserCode)
 	return web.WriteJSON(w, http.StatusOK, map[string]any{
 		"device_code": code.Reveal(), "user_code": shown, "verification_uri": s.cfg.Catalog.Issuer + oauth.PathDevice,
-		"verification_uri_complete": s.cfg.Catalog.Issuer + oauth.PathDevice + "?" + url.Values{"user_code": {shown}}.Encode(),
-		"expires_in":                int(deviceTTL.Seconds()), "interval": int(pollInterval.Seconds()),
+		"verification_uri_complete": s.cfg.Catalog.Issuer + oauth.PathDevice + "?" + url.Values{
+			"user_code": {shown},
+		}.Encode(),
+		"expires_in": int(deviceTTL.Seconds()), "interval": int(pollInterval.Seconds()),
 	})
 }
 
-// readDevice validates a request of a device into one that package login leads a person through. The ceremony is always a
-// new one, and consent is always asked for: whoever holds the device may be somebody else (RFC 8628 §5.4).
+// readDevice validates the request of a device and prepares it for package login. It always requires a new ceremony and
+// consent, because the device may belong to somebody else (RFC 8628 §5.4).
 func (s *Service) readDevice(r *http.Request, form url.Values, c idp.Client) (idp.Request, idp.Requirement, error) {
 	req := idp.Request{ClientID: c.ID, Prompt: []string{"login", "consent"}}
 	if !slices.Contains(c.GrantTypes, idp.GrantDeviceCode) || !c.Rules().Devices {
-		return req, idp.Requirement{}, oauth.Refuse("unauthorized_client", "the client is not registered for the device grant")
+		return req, idp.Requirement{}, oauth.Refuse(
+			"unauthorized_client", "the client is not registered for the device grant",
+		)
 	}
 	need, err := s.cfg.Read(r, form, c, &req)
 	return req, need, err
 }
 
-// keepDevice stores a new request and finds it a user code that no other has.
+// keepDevice stores a new request under a free user code.
 func (s *Service) keepDevice(ctx context.Context, hash string, d *device, count *limit.Count) error {
 	for range codeDraws {
 		d.UserCode = newUserCode()
@@ -172,7 +177,7 @@ func (s *Service) keepDevice(ctx context.Context, hash string, d *device, count 
 		}
 		if count != nil && count.Over() {
 			drop := []*ephemeral.Op{s.devices.DeleteOp(hash)}
-			if claim.Found { // else it is somebody else's
+			if claim.Found { // else the code is taken
 				drop = append(drop, userCodeOp(ephemeral.Delete, d.UserCode))
 			}
 			return errors.Join(errCrowded, s.cfg.Ephemeral.Do(ctx, drop...))
@@ -184,20 +189,20 @@ func (s *Service) keepDevice(ctx context.Context, hash string, d *device, count 
 	return fmt.Errorf("user code: %w", idp.ErrConflict)
 }
 
-// userCodeOp is an operation on the entry by which a user code finds its request. The code is short enough to be tried out
-// against its hash, but it opens nothing: it only says which device a person means.
+// userCodeOp returns an operation on the entry that leads from a user code to its request. The code is short enough to
+// be found from its hash by trying all, but it opens nothing: it only identifies a device.
 func userCodeOp(verb ephemeral.Verb, code string) *ephemeral.Op {
 	return &ephemeral.Op{Verb: verb, Key: "user-code:" + idp.Secret(code).Hash()}
 }
 
-// Reasons why a device request is not to be answered (any more).
+// Reasons why a device request cannot be answered.
 var (
-	errCrowded        = errors.New("too many requests wait for this network")
+	errCrowded        = errors.New("too many requests are waiting for this network")
 	errDeviceExpired  = errors.New("device request expired")
-	errDeviceAnswered = errors.New("device request answered already")
+	errDeviceAnswered = errors.New("device request already answered")
 )
 
-// answerDevice lets one answer through, and forgets the user code with it.
+// answerDevice stores the first answer and deletes the user code.
 func (s *Service) answerDevice(ctx context.Context, hash string, answer func(*device)) error {
 	d, err := s.devices.Update(ctx, hash, 0, func(d *device) error {
 		switch {

@@ -8,14 +8,16 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// guessers lists whom a wrong user code is counted for.
-func guessers(r *http.Request, browser idp.Secret) []limit.Source {
-	return []limit.Source{{Limit: limit.UserCodeNetwork, Key: web.ClientNetwork(r)}, {Limit: limit.UserCodeBrowser, Key: browser.Hash()}}
+// guessSources returns the sources that a wrong user code is counted for.
+func guessSources(r *http.Request, browser idp.Secret) []limit.Source {
+	return []limit.Source{
+		{Limit: limit.UserCodeNetwork, Key: web.ClientNetwork(r)}, {Limit: limit.UserCodeBrowser, Key: browser.Hash()},
+	}
 }
 
 func tooManyGuesses(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many tries",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many attempts",
 		Text: "There were too many wrong codes from here in a short time. Wait ten minutes, then start again on the device.",
 	}
 }

@@ -17,28 +17,28 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// What a person sees of a device that wants to be connected:
+// The pages for a person who connects a device:
 //
-//	GET /device[?user_code=…] ─► the code, typed or filled in ─► POST /device ─► what asks, and from where ─► POST /device/confirm
-//	                                                                                                          │ Config.Begin
-//	     /device/connected, /device/refused ◄── Respond ◄── sign in anew, consent (package login) ◄──────────────┘
+//	GET /device[?user_code=…] ─▶ code, typed or filled in ─▶ POST /device ─▶ client and address ─▶ POST /device/confirm
+//	                                                                                                   │ Config.Begin
+//	     /device/connected, /device/refused ◀── Respond ◀── new ceremony, consent (package login) ◀─────┘
 
-// errWrongCode: no device that can be connected shows this code.
+// errWrongCode: no waiting device shows this code.
 var errWrongCode = errors.New("no such user code")
 
-// showDevice is the page for the code. A code in the address (RFC 8628 §3.3.1) only fills the field: if a GET looked it up,
-// images on a foreign page could use up the guesses of a whole network.
+// showDevice is the page for the code. A code in the URL (RFC 8628 §3.3.1) only fills in the field: if a GET looked it
+// up, images on another site could use up the guesses of a whole network.
 func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 	s.cfg.Sessions.EnsureBrowser(w, r)
 	return s.askForCode(w, r, http.StatusOK, r.URL.Query().Get("user_code"), "")
 }
 
-// findDevice takes the code that was typed.
+// findDevice reads the typed code.
 func (s *Service) findDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	return s.showAsking(w, r, r.PostFormValue("user_code"))
+	return s.showRequest(w, r, r.PostFormValue("user_code"))
 }
 
 func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int, typed, fault string) error {
@@ -53,21 +53,25 @@ func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int,
 // An asking is the data of device_confirm.html.
 type asking struct {
 	App, Code      string
-	Scopes         []string // in words
+	Scopes         []string // as descriptions
 	At             time.Time
-	Agent, Address string // of the device, as far as it can be told
+	Agent, Address string // of the device, as far as known
 }
 
-// showAsking shows who asks and from where, because the one who typed the code may have it from a stranger (RFC 8628 §5.4).
-func (s *Service) showAsking(w http.ResponseWriter, r *http.Request, typed string) error {
-	_, d, err := s.deviceShowing(w, r, typed)
+// showRequest shows the client and the address of the device, because a stranger may have given the code to the person
+// (RFC 8628 §5.4).
+func (s *Service) showRequest(w http.ResponseWriter, r *http.Request, typed string) error {
+	_, d, err := s.findWaiting(w, r, typed)
 	if errors.Is(err, errWrongCode) {
-		return s.askForCode(w, r, http.StatusBadRequest, typed, "That isn’t a code we are waiting for. Check it, or start again on the device.")
+		return s.askForCode(
+			w, r, http.StatusBadRequest, typed,
+			"That isn’t a code we are waiting for. Check it, or start again on the device.",
+		)
 	}
 	if err != nil {
 		return err
 	}
-	c, req, _, err := s.wants(r, d)
+	c, req, _, err := s.readRequest(r, d)
 	if err != nil {
 		return err
 	}
@@ -81,16 +85,18 @@ func (s *Service) showAsking(w http.ResponseWriter, r *http.Request, typed strin
 	}
 	return s.cfg.Shell.Render(w, r, s.pages, "device_confirm", web.Page{
 		Name: "device", Title: "Connect a device", Data: data,
-		Client: &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "on another device"},
+		Client: &web.ClientChip{
+			Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "on another device",
+		},
 	})
 }
 
-// confirmDevice leads into the interaction that answers the device, or refuses it.
+// confirmDevice starts the interaction that answers the device, or refuses the request.
 func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	hash, d, err := s.deviceShowing(w, r, r.PostFormValue("user_code"))
+	hash, d, err := s.findWaiting(w, r, r.PostFormValue("user_code"))
 	if errors.Is(err, errWrongCode) {
 		return s.askForCode(w, r, http.StatusBadRequest, "", "That code is no longer valid. Start again on the device.")
 	}
@@ -106,9 +112,9 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
 		return nil
 	default:
-		return s.showAsking(w, r, d.UserCode)
+		return s.showRequest(w, r, d.UserCode)
 	}
-	_, req, need, err := s.wants(r, d)
+	_, req, need, err := s.readRequest(r, d)
 	if err != nil {
 		return err
 	}
@@ -121,21 +127,21 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// deviceShowing finds the request whose device shows this code, and the hash it is kept under; errWrongCode if there is
-// none that waits for an answer.
-func (s *Service) deviceShowing(w http.ResponseWriter, r *http.Request, typed string) (hash string, d device, err error) {
+// findWaiting finds the waiting request with this user code, and the hash it is stored under. Without one it returns
+// errWrongCode.
+func (s *Service) findWaiting(w http.ResponseWriter, r *http.Request, typed string) (hash string, d device, err error) {
 	code, ok := readUserCode(typed)
 	if !ok {
-		return "", device{}, errWrongCode // and no guess either: no device shows such a thing
+		return "", device{}, errWrongCode // not counted as a guess: it cannot be a user code
 	}
-	guessers := guessers(r, s.cfg.Sessions.EnsureBrowser(w, r))
+	guessers := guessSources(r, s.cfg.Sessions.EnsureBrowser(w, r))
 	get := userCodeOp(ephemeral.Get, code)
 	ops := []*ephemeral.Op{get}
 	for _, g := range guessers {
 		ops = append(ops, g.Closed(g.Key))
 	}
 	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
-		return "", device{}, fmt.Errorf("look for user code: %w", err)
+		return "", device{}, fmt.Errorf("look up user code: %w", err)
 	}
 	for i, closed := range ops[1:] {
 		if closed.Found {
@@ -158,11 +164,11 @@ func (s *Service) deviceShowing(w http.ResponseWriter, r *http.Request, typed st
 	return hash, d, nil
 }
 
-// wants reads what a device asked for, as it is to be taken now.
-func (s *Service) wants(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
+// readRequest reads what a device requested, by the rules of now.
+func (s *Service) readRequest(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
 	refused := &web.Problem{
 		Status: http.StatusBadRequest, Code: "invalid_request", Title: "This device can’t be connected",
-		Text: "What it asks for isn’t allowed here any more.", Next: "Ask the people behind the application.",
+		Text: "Its request is no longer allowed.", Next: "Ask the people behind the application.",
 	}
 	c, err := s.cfg.DB.Client(r.Context(), d.ClientID)
 	if errors.Is(err, idp.ErrNotFound) {
@@ -184,9 +190,9 @@ func (s *Service) wants(r *http.Request, d device) (idp.Client, idp.Request, idp
 	return c, req, need, err
 }
 
-// Respond ends the interaction of a device: what the outcome allows waits for its next poll.
+// Respond ends the interaction of a device. It stores the outcome for the device's next poll.
 func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
-	ctx := context.WithoutCancel(r.Context()) // half an answer would let the person come back to an interaction that has none
+	ctx := context.WithoutCancel(r.Context()) // stopping halfway would leave an interaction without an answer
 	err := s.answerDevice(ctx, i.Request.Device, func(d *device) {
 		if o.Error != "" {
 			d.Denied = true
@@ -198,8 +204,10 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 	if err != nil {
 		return deviceProblem(err)
 	}
-	if err := s.cfg.Ephemeral.Do(ctx, &ephemeral.Op{Verb: ephemeral.Delete, Key: idp.InteractionBucket + ":" + i.ID}); err != nil {
-		web.Note(ctx, slog.Any("forget_interaction", err)) // it has been answered, and expires
+	if err := s.cfg.Ephemeral.Do(
+		ctx, &ephemeral.Op{Verb: ephemeral.Delete, Key: idp.InteractionBucket + ":" + i.ID},
+	); err != nil {
+		web.Note(ctx, slog.Any("forget_interaction", err)) // it is answered, and expires
 	}
 	switch o.Error {
 	case "":
@@ -215,27 +223,35 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 	return nil
 }
 
-// deviceProblem is what a person reads when their answer came too late.
+// deviceProblem returns the error page for an answer that came too late.
 func deviceProblem(err error) error {
 	switch {
 	case errors.Is(err, errDeviceAnswered):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "interaction_ended", Title: "This device was answered already",
-			Text: "You may have used the back button, reloaded the page, or answered in another tab.", Next: "Go back to your device.", Err: err,
+			Status: http.StatusConflict, Code: "interaction_ended", Title: "This device was already answered",
+			Text: "You may have used the back button, reloaded the page, or answered in another tab.",
+			Next: "Go back to your device.", Err: err,
 		}
 	case errors.Is(err, errDeviceExpired), errors.Is(err, idp.ErrNotFound):
 		return &web.Problem{
 			Status: http.StatusBadRequest, Code: "expired", Title: "That took too long",
-			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code", NextURL: oauth.PathDevice, Err: err,
+			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code",
+			NextURL: oauth.PathDevice, Err: err,
 		}
 	}
 	return fmt.Errorf("answer device: %w", err)
 }
 
 func (s *Service) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
-	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}})
+	return s.cfg.Shell.Render(
+		w, r, s.pages, "device_done",
+		web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}},
+	)
 }
 
 func (s *Service) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
-	return s.cfg.Shell.Render(w, r, s.pages, "device_done", web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}})
+	return s.cfg.Shell.Render(
+		w, r, s.pages, "device_done",
+		web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}},
+	)
 }

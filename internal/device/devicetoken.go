@@ -12,25 +12,26 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// pollLeeway forgives a poll that is early because the one before took longer on its way.
+// pollLeeway accepts a poll that seems early because the previous one took longer to arrive.
 const pollLeeway = time.Second
 
-// What a poll may find, besides errDeviceExpired.
+// Results of a poll, besides errDeviceExpired.
 var (
-	errDeviceForeign = errors.New("device code of another client")
-	errDevicePending = errors.New("nobody has answered yet")
+	errDeviceForeign = errors.New("the device code belongs to another client")
+	errDevicePending = errors.New("not answered yet")
 	errDeviceEarly   = errors.New("polled too early")
 )
 
-// Redeem is the device_code grant (RFC 8628 §3.4). The code works once, for the client that asked for it. What comes
-// of it is a family as of an authorization code: of the ceremony that the person went through, whenever the device asks.
+// Redeem is the device_code grant (RFC 8628 §3.4). The code works once, for the client that requested it. The result
+// is a family like that of an authorization code, with the ceremony that the person completed, whenever the device
+// polls.
 func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response, error) {
 	c, now := r.Client, time.Now()
 	is, err := s.cfg.Tokens.Prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.cfg.Tokens.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.cfg.Tokens.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
 	code := idp.Secret(r.Form.Get("device_code"))
@@ -38,26 +39,26 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	switch {
 	case err == nil:
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, s.cfg.Tokens.Unknown(ctx, c, code, now)
+		return nil, s.cfg.Tokens.AnswerUnknown(ctx, c, code, now)
 	case errors.Is(err, errDeviceForeign):
 		return nil, oauth.InvalidGrant("the device code was issued to another client")
 	case errors.Is(err, errDeviceExpired):
-		return nil, oauth.Refuse("expired_token", "the device code has expired; ask for another one")
+		return nil, oauth.Refuse("expired_token", "the device code has expired; request a new one")
 	case errors.Is(err, errDevicePending):
-		return nil, oauth.Refuse("authorization_pending", "nobody has answered yet")
+		return nil, oauth.Refuse("authorization_pending", "the user has not answered yet")
 	case errors.Is(err, errDeviceEarly):
-		return nil, oauth.Refuse("slow_down", "wait 5 seconds longer from now on")
+		return nil, oauth.Refuse("slow_down", "wait 5 seconds longer between polls")
 	default:
 		return nil, oauth.Broken(ctx, "poll", err)
 	}
 	if d.Denied {
-		return nil, oauth.Refuse("access_denied", "the user did not allow it")
+		return nil, oauth.Refuse("access_denied", "the user denied the request")
 	}
-	resp, err := s.cfg.Tokens.Settle(ctx, is, *d.Allowed, token.FamilyOf(code))
-	if errors.Is(err, token.ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
-		return nil, s.cfg.Tokens.Reused(ctx, c, code, now)
+	resp, err := s.cfg.Tokens.StoreFamily(ctx, is, *d.Allowed, token.FamilyOf(code))
+	if errors.Is(err, token.ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
+		return nil, s.cfg.Tokens.AnswerReused(ctx, c, code, now)
 	}
-	if token.Unsettled(ctx, err) { // the device polls again: let it find its answer, as with an authorization code
+	if token.MayBeStored(ctx, err) { // the device polls again and must find its answer, as with an authorization code
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := s.devices.Put(again, code.Hash(), d); err != nil {
@@ -67,8 +68,8 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	return resp, err
 }
 
-// poll looks whether a request was answered. What was allowed is taken: of two polls one gets it. Until then a poll counts:
-// each that is too early makes the interval longer (RFC 8628 §3.5), for all pollers of the code together.
+// poll checks whether a request was answered. An allowed one is taken, so only one of two polls gets it. Otherwise the
+// poll is counted: each one that is too early makes the interval longer (RFC 8628 §3.5), for all pollers of the code.
 func (s *Service) poll(ctx context.Context, hash, clientID string, now time.Time) (device, error) {
 	early := false
 	answered := device{}
@@ -93,7 +94,7 @@ func (s *Service) poll(ctx context.Context, hash, clientID string, now time.Time
 		return answered, nil
 	case errors.Is(err, errDeviceAnswered):
 		return s.devices.Take(ctx, hash)
-	case errors.Is(err, idp.ErrConflict): // others polled in between, again and again
+	case errors.Is(err, idp.ErrConflict): // other polls won every attempt
 		return device{}, errDeviceEarly
 	case err != nil:
 		return device{}, err

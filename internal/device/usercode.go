@@ -6,29 +6,30 @@ import (
 	"unicode"
 )
 
-// A user code is what a person reads off a device and types here (RFC 8628 §6.1): eight letters of an alphabet without
-// vowels, so that it spells nothing, and without digits, so that no two characters look or sound alike. Of 20⁸ codes, or
-// 34 bits, a few thousand live at a time; guesses are counted (devicelimit.go).
+// A user code is read off a device and typed here (RFC 8628 §6.1). It has eight letters without vowels, so that it
+// spells no words, and no digits, so that no two characters look or sound alike. Of 20⁸ codes (34 bits) a few
+// thousand exist at a time. Guesses are limited (devicelimit.go).
 const (
 	userCodeAlphabet = "BCDFGHJKLMNPQRSTVWXZ"
 	userCodeLen      = 8
-	maxUserCode      = 64 // bytes of what was typed
+	maxUserCode      = 64 // of input
 )
 
-// newUserCode draws a code, each letter with the same probability.
+// newUserCode draws a code. All letters are equally likely.
 func newUserCode() string {
 	code := make([]byte, 0, userCodeLen)
 	for random := [1]byte{}; len(code) < userCodeLen; {
-		_, _ = rand.Read(random[:])                                                   // never fails
-		if n := int(random[0]); n < 256/len(userCodeAlphabet)*len(userCodeAlphabet) { // the rest would favour some letters
+		_, _ = rand.Read(random[:]) // never fails
+		// else some letters would be more likely
+		if n := int(random[0]); n < 256/len(userCodeAlphabet)*len(userCodeAlphabet) {
 			code = append(code, userCodeAlphabet[n%len(userCodeAlphabet)])
 		}
 	}
 	return string(code)
 }
 
-// readUserCode returns the code that a person typed, whatever the case, and whatever blanks, dashes or dots they put
-// between the letters; false if it cannot be one.
+// readUserCode normalizes a typed code: it ignores case and any spaces, dashes or dots between the letters. ok is false
+// if it cannot be a code.
 func readUserCode(typed string) (string, bool) {
 	if len(typed) > maxUserCode {
 		return "", false
@@ -44,5 +45,5 @@ func readUserCode(typed string) (string, bool) {
 	return code, len(code) == userCodeLen && strings.Trim(code, userCodeAlphabet) == ""
 }
 
-// groupedUserCode is a code as people see it.
+// groupedUserCode formats a code for people.
 func groupedUserCode(code string) string { return code[:userCodeLen/2] + "-" + code[userCodeLen/2:] }

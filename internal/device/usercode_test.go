@@ -5,16 +5,16 @@ import (
 	"testing"
 )
 
-func TestAUserCodeIsReadHoweverItIsTyped(t *testing.T) {
+func TestUserCodesAreReadInAnySpelling(t *testing.T) {
 	for typed, want := range map[string]string{
 		"WDJBMJHT":                            "WDJBMJHT",
 		"WDJB-MJHT":                           "WDJBMJHT",
 		"wdjb-mjht":                           "WDJBMJHT",
 		"  wd jb — mj\tht\n":                  "WDJBMJHT",
 		"w.d.j.b_mjht":                        "WDJBMJHT",
-		"WDJB‑MJHT":                           "WDJBMJHT", // the hyphen that does not break
+		"WDJB‑MJHT":                           "WDJBMJHT", // non-breaking hyphen
 		"WDJB−MJHT":                           "WDJBMJHT", // minus
-		"\u200eWDJB-MJHT\u200f":               "WDJBMJHT", // copied out of text of two directions
+		"\u200eWDJB-MJHT\u200f":               "WDJBMJHT", // copied from bidirectional text
 		"":                                    "",
 		"--------":                            "",
 		"WDJBMJH":                             "",
@@ -32,7 +32,7 @@ func TestAUserCodeIsReadHoweverItIsTyped(t *testing.T) {
 	}
 }
 
-func TestAUserCodeCanBeReadAloudAndFollowsFromNothing(t *testing.T) {
+func TestUserCodesAreUnambiguousAndRandom(t *testing.T) {
 	seen, letters := map[string]bool{}, map[rune]int{}
 	for range 2000 {
 		code := newUserCode()

@@ -9,23 +9,23 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// updateTries bounds Bucket.Update: one key is fought over by a few tabs of one browser, not by a crowd.
+// updateTries limits the attempts of Bucket.Update. A few tabs of one browser compete for a key, not a crowd.
 const updateTries = 8
 
-// A Bucket is a typed corner of a Store. Values travel as JSON, so T must survive it; an idp.Secret does not, on purpose.
-// A key that is a secret is given as its hash.
+// A Bucket is a typed part of a Store. Values are stored as JSON, so T must survive encoding; an idp.Secret does not,
+// on purpose. If a key is a secret, its hash is used.
 type Bucket[T any] struct {
 	store Store
 	name  string
 	ttl   time.Duration
 }
 
-// NewBucket returns the bucket of this name, whose entries live ttl unless said otherwise.
+// NewBucket returns the bucket with this name. Its entries live for ttl by default.
 func NewBucket[T any](s Store, name string, ttl time.Duration) Bucket[T] {
 	return Bucket[T]{store: s, name: name, ttl: ttl}
 }
 
-// Put stores v, over whatever was there.
+// Put stores v and replaces any entry.
 func (b Bucket[T]) Put(ctx context.Context, key string, v T) error {
 	op, err := b.PutOp(key, v, 0)
 	if err != nil {
@@ -34,10 +34,10 @@ func (b Bucket[T]) Put(ctx context.Context, key string, v T) error {
 	return b.store.Do(ctx, op)
 }
 
-// Get returns the value; idp.ErrNotFound if there is none.
+// Get returns the value, or idp.ErrNotFound.
 func (b Bucket[T]) Get(ctx context.Context, key string) (T, error) { return b.read(ctx, b.GetOp(key)) }
 
-// Take returns the value and removes it: of concurrent callers one gets it, the others idp.ErrNotFound.
+// Take returns the value and deletes it. Of concurrent callers, one gets it, the others idp.ErrNotFound.
 func (b Bucket[T]) Take(ctx context.Context, key string) (T, error) {
 	return b.read(ctx, b.TakeOp(key))
 }
@@ -50,16 +50,18 @@ func (b Bucket[T]) read(ctx context.Context, op *Op) (T, error) {
 	return b.Decode(op)
 }
 
-// Update changes a value in place and returns it as stored; it lives ttl from then on (0: the bucket's). f may run more
-// than once, each time on a fresh copy, because somebody else's change in between is never overwritten; its error ends
-// the update. idp.ErrNotFound if there is no value (any more), idp.ErrConflict if others were faster again and again.
+// Update changes a value and returns it as stored. It then lives for ttl (0: the bucket's). f may run more than once,
+// each time on a fresh copy, because concurrent changes are never overwritten. An error from f ends the update. Update
+// returns idp.ErrNotFound without a value, and idp.ErrConflict if others won every attempt.
 func (b Bucket[T]) Update(ctx context.Context, key string, ttl time.Duration, f func(*T) error) (T, error) {
 	return b.UpdateFrom(ctx, nil, key, ttl, f)
 }
 
-// UpdateFrom is Update by a caller who has read the value before, as these bytes; nil: has not. Unless somebody has
-// written since, that saves the read.
-func (b Bucket[T]) UpdateFrom(ctx context.Context, seen []byte, key string, ttl time.Duration, f func(*T) error) (T, error) {
+// UpdateFrom is Update for a caller that may have read the value before, as these bytes; nil if not. If the value is
+// unchanged, that saves the read.
+func (b Bucket[T]) UpdateFrom(
+	ctx context.Context, seen []byte, key string, ttl time.Duration, f func(*T) error,
+) (T, error) {
 	var zero T
 	for range updateTries {
 		old := b.GetOp(key)
@@ -90,12 +92,12 @@ func (b Bucket[T]) UpdateFrom(ctx context.Context, seen []byte, key string, ttl 
 	return zero, fmt.Errorf("update %s: %w", b.name, idp.ErrConflict)
 }
 
-// Delete removes the value, if there is one.
+// Delete deletes the value, if there is one.
 func (b Bucket[T]) Delete(ctx context.Context, key string) error {
 	return b.store.Do(ctx, b.DeleteOp(key))
 }
 
-// PutOp is Put as an op, to be batched. A ttl of 0 is the bucket's.
+// PutOp is Put as an op. With ttl 0, the bucket's ttl applies.
 func (b Bucket[T]) PutOp(key string, v T, ttl time.Duration) (*Op, error) {
 	value, err := json.Marshal(v)
 	if err != nil {
@@ -107,17 +109,17 @@ func (b Bucket[T]) PutOp(key string, v T, ttl time.Duration) (*Op, error) {
 	return &Op{Verb: Put, Key: b.name + ":" + key, Value: value, TTL: ttl}, nil
 }
 
-// GetOp is Get as an op; read its answer with Decode.
+// GetOp is Get as an op. Read its result with Decode.
 func (b Bucket[T]) GetOp(key string) *Op { return &Op{Verb: Get, Key: b.name + ":" + key} }
 
-// TakeOp is Take as an op; read its answer with Decode.
+// TakeOp is Take as an op. Read its result with Decode.
 func (b Bucket[T]) TakeOp(key string) *Op { return &Op{Verb: Take, Key: b.name + ":" + key} }
 
 // DeleteOp is Delete as an op.
 func (b Bucket[T]) DeleteOp(key string) *Op { return &Op{Verb: Delete, Key: b.name + ":" + key} }
 
-// Decode reads what a GetOp or TakeOp found; idp.ErrNotFound if nothing. Bytes that are no T (a rolled-back release, a
-// damaged file) are as good as nothing, and logged: whoever asks begins anew.
+// Decode returns the result of a GetOp or TakeOp, or idp.ErrNotFound. Bytes that are not a T (after a rollback, in a
+// damaged file) count as not found and are logged, so the caller starts again.
 func (b Bucket[T]) Decode(op *Op) (T, error) {
 	var v, zero T
 	if !op.Found {

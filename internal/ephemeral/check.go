@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Check writes an entry and reads it back, because a server that answers PING may still take no writes. It returns nil,
-// or an *idp.StoreFault that says what is wrong.
+// Check writes an entry and reads it back, because a server that answers PING may still reject writes. It returns nil,
+// or an *idp.StoreFault with the reason.
 func Check(ctx context.Context, s Store) error {
 	value := rand.Text()
 	put := &Op{Verb: Put, Key: "check:" + value, Value: []byte(value), TTL: 10 * time.Second}
@@ -25,27 +25,27 @@ func Check(ctx context.Context, s Store) error {
 	case err != nil:
 		return faultOf(err)
 	case string(get.Result) != value:
-		return &idp.StoreFault{Word: "wrong", Text: "what was written was not read back"}
+		return &idp.StoreFault{Word: "wrong", Text: "an entry could not be read back"}
 	}
 	return nil
 }
 
-// redisFaults are what Redis says first in an error, and what it means.
+// redisFaults maps the first word of a Redis error to its meaning.
 var redisFaults = map[string]idp.StoreFault{
-	"READONLY":    {Word: "standby", Text: "a replica of Redis answers; redis-url must name the primary"},
-	"MASTERDOWN":  {Word: "standby", Text: "a replica of Redis answers that has lost its primary"},
+	"READONLY":    {Word: "standby", Text: "this is a replica of Redis; redis-url must name the primary"},
+	"MASTERDOWN":  {Word: "standby", Text: "this is a replica of Redis that has lost its primary"},
 	"OOM":         {Word: "full", Text: "Redis has used its maxmemory"},
-	"MISCONF":     {Word: "read_only", Text: "Redis cannot save to its disk and takes no writes"},
-	"NOREPLICAS":  {Word: "read_only", Text: "Redis has too few replicas and takes no writes (min-replicas-to-write)"},
+	"MISCONF":     {Word: "read_only", Text: "Redis cannot save to its disk and rejects writes"},
+	"NOREPLICAS":  {Word: "read_only", Text: "Redis has too few replicas and rejects writes (min-replicas-to-write)"},
 	"MOVED":       cluster,
 	"ASK":         cluster,
 	"CROSSSLOT":   cluster,
 	"CLUSTERDOWN": cluster,
 	"LOADING":     {Word: "down", Text: "Redis is loading its data"},
-	"BUSY":        {Word: "down", Text: "Redis is busy with somebody's script"},
-	"NOAUTH":      {Word: "refused", Text: "Redis asks for a password"},
-	"WRONGPASS":   {Word: "refused", Text: "Redis refuses the user or password of redis-url"},
-	"NOPERM":      {Word: "refused", Text: "Redis forbids its user a command that is needed"},
+	"BUSY":        {Word: "down", Text: "Redis is busy with a script"},
+	"NOAUTH":      {Word: "refused", Text: "Redis requires a password"},
+	"WRONGPASS":   {Word: "refused", Text: "Redis rejects the user or password in redis-url"},
+	"NOPERM":      {Word: "refused", Text: "the user in redis-url lacks permission for a required command"},
 }
 
 var cluster = idp.StoreFault{
@@ -58,7 +58,7 @@ func faultOf(err error) *idp.StoreFault {
 	fault := idp.StoreFault{Word: "down", Text: "it does not answer"}
 	if said, ok := errors.AsType[redis.Error](err); ok {
 		word, _, _ := strings.Cut(strings.TrimPrefix(said.Error(), "ERR "), " ")
-		fault = idp.StoreFault{Word: "wrong", Text: "Redis answers with an error"}
+		fault = idp.StoreFault{Word: "wrong", Text: "Redis returned an error"}
 		if known, ok := redisFaults[word]; ok {
 			fault = known
 		}
@@ -76,8 +76,8 @@ func faultOf(err error) *idp.StoreFault {
 	return &fault
 }
 
-// checkCluster refuses a node of a Redis Cluster: its answers would be MOVED for most keys. Where INFO is forbidden,
-// the first entry that lies elsewhere says so (see Check).
+// checkCluster rejects a node of a Redis Cluster, which would answer MOVED for most keys. Where INFO is forbidden, the
+// first entry on another node reports it (see Check).
 func (s *Redis) checkCluster(ctx context.Context) error {
 	info, err := s.client.Info(ctx, "cluster").Result()
 	if err == nil && strings.Contains(info, "cluster_enabled:1") {

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// PING is answered in each of these states but the last.
-func TestAStoreThatTakesNoWritesIsFoundOutAndSaysWhy(t *testing.T) {
+// In each of these states but the last, PING is answered.
+func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*redis.Client, *ephemeraltest.RedisServer) error{
 		"full": func(c *redis.Client, _ *ephemeraltest.RedisServer) error {
@@ -73,14 +73,14 @@ func TestTheEmbeddedStoreIsCheckedByAWrite(t *testing.T) {
 	}
 }
 
-func TestRedisClusterIsRefusedInWords(t *testing.T) {
+func TestRedisClusterIsRejectedWithAnExplanation(t *testing.T) {
 	url := ephemeraltest.StartRedis(t, "--cluster-enabled", "yes", "--port", fmt.Sprint(20000+time.Now().UnixNano()%20000)).URL
 	if _, err := ephemeral.OpenRedis(t.Context(), url, nil); err == nil || !strings.Contains(err.Error(), "Redis Cluster") {
 		t.Errorf("a cluster: %v", err)
 	}
 }
 
-func TestNothingIsUsedUpForAnAnswerThatCannotBeKept(t *testing.T) {
+func TestNothingIsUsedUpIfTheResultCannotBeStored(t *testing.T) {
 	t.Parallel()
 	server := ephemeraltest.StartRedis(t)
 	s := openRedis(t, server.URL)

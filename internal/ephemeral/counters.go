@@ -2,10 +2,10 @@ package ephemeral
 
 import "time"
 
-// maxCounters bounds the memory of the embedded store's counters, about 20 MB.
+// maxCounters limits the memory of the embedded store's counters to about 20 MB.
 const maxCounters = 100_000
 
-// counters are the fixed windows of Count. They begin anew with the process.
+// counters are the fixed windows of Count. They start from zero with the process.
 type counters map[string]*window
 
 type window struct {
@@ -13,7 +13,7 @@ type window struct {
 	ends time.Time
 }
 
-// add counts one in the window of this key.
+// add adds one to the window of this key.
 func (c counters) add(key string, ttl time.Duration, now time.Time) int64 {
 	w := c[key]
 	if w == nil || !now.Before(w.ends) {
@@ -27,8 +27,8 @@ func (c counters) add(key string, ttl time.Duration, now time.Time) int64 {
 	return w.n
 }
 
-// trim makes room for an eighth: windows that have ended, and if these are too few, those that counted least. Whoever
-// makes us count many keys makes each of them count little, and so cannot wash away the one that has counted much.
+// trim frees an eighth: expired windows first, then those with the lowest counts. An attacker who creates many keys
+// gets low counts for each, and so cannot push out a high count.
 func (c counters) trim(now time.Time) {
 	for key, w := range c {
 		if !now.Before(w.ends) {

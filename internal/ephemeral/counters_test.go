@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestCountersAreBoundedAndAFloodDoesNotWashAwayWhatCountedMuch(t *testing.T) {
+func TestCountersAreLimitedAndAFloodKeepsHighCounts(t *testing.T) {
 	c, now := counters{}, time.Now()
 	for range 5 {
 		c.add("attacked", time.Hour, now)
@@ -22,7 +22,7 @@ func TestCountersAreBoundedAndAFloodDoesNotWashAwayWhatCountedMuch(t *testing.T)
 	}
 }
 
-func TestCountersMakeRoomFirstByWhatHasEnded(t *testing.T) {
+func TestExpiredCountersAreRemovedFirst(t *testing.T) {
 	c, now := counters{}, time.Now()
 	c.add("lives", time.Hour, now)
 	for i := range maxCounters - 1 {

@@ -19,29 +19,30 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 )
 
-// redisPrefix keeps our keys apart from those of others on the same server.
+// redisPrefix separates our keys from others on the same server.
 const redisPrefix = "stepward:"
 
-// The scripts, where no single command is atomic enough. Each touches one key, so Redis Cluster can run it. They are sent
-// with EVAL and not EVALSHA: hashing 200 bytes costs the server less than a microsecond, while a NOSCRIPT in the middle of
-// a pipeline could only be repeated out of order. Times are the server's, so the clocks of replicas need not agree.
+// Scripts, where no single command is atomic enough. Each uses one key, so Redis Cluster could run it. They are sent
+// with EVAL rather than EVALSHA: hashing 200 bytes costs the server less than a microsecond, and after a NOSCRIPT in
+// the middle of a pipeline, a retry would run out of order. Times are the server's, so the clocks of replicas need not
+// agree.
 const (
 	swapScript = `if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
 redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1`
 
-	// INCR alone would count for ever if the window ended between it and a PEXPIRE of ours.
+	// INCR alone would count forever if the window ended before our PEXPIRE.
 	countScript = `local n=redis.call('INCR',KEYS[1]) if n==1 then redis.call('PEXPIRE',KEYS[1],ARGV[1]) end return n`
 
 	clock = `local t=redis.call('TIME') local now=t[1]*1000+math.floor(t[2]/1000) `
 
-	// An index is a sorted set by expiry, which itself goes with its last member.
+	// An index is a sorted set by expiry. The whole set expires with its last member.
 	addScript = clock + `redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf',now) redis.call('ZADD',KEYS[1],now+ARGV[2],ARGV[1])
 redis.call('PEXPIREAT',KEYS[1],redis.call('ZREVRANGE',KEYS[1],0,0,'WITHSCORES')[2]) return 1`
 
 	membersScript = clock + `return redis.call('ZRANGEBYSCORE',KEYS[1],'('..now,'+inf')`
 )
 
-// Redis is the Store of the production profile: any number of replicas share one server.
+// Redis is the Store of the production profile. Any number of replicas share one server.
 type Redis struct {
 	client *redis.Client
 	trips  atomic.Int64
@@ -54,9 +55,9 @@ func (s *Redis) Log() *slog.Logger { return s.log }
 
 var _ Store = (*Redis)(nil)
 
-// OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1. It refuses a server that would evict entries when
-// its memory is full: an evicted replay mark or counter lets through what it was there to stop. Where CONFIG is forbidden,
-// as on many hosted servers, that cannot be checked and a warning is logged.
+// OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1. It rejects a server that evicts entries when
+// its memory is full, because without an evicted replay mark or counter, an attack succeeds. Where CONFIG is forbidden,
+// as on many hosted servers, this cannot be checked and a warning is logged.
 func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, error) {
 	opt, err := parseURL(rawURL)
 	if err != nil {
@@ -91,10 +92,10 @@ func parseURL(rawURL string) (*redis.Options, error) {
 	return nil, fmt.Errorf("not a URL like redis://user:password@host:6379/0: %s", reason)
 }
 
-// silence keeps go-redis from printing lines of its own about errors that it returns anyway.
+// silence stops go-redis from printing errors that it returns anyway.
 var silence = sync.OnceFunc(logging.Disable)
 
-// tune sets what the URL leaves open, and what it may not change.
+// tune sets defaults for options missing in the URL, and overrides some that must not be changed.
 func tune(opt *redis.Options) {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -105,9 +106,9 @@ func tune(opt *redis.Options) {
 	set(&opt.ReadTimeout, time.Second)
 	set(&opt.WriteTimeout, time.Second)
 	if opt.PipelinePoolSize == 0 {
-		opt.PipelinePoolSize = -1 // our pipelines are a handful of commands: no second pool with buffers of half a megabyte
+		opt.PipelinePoolSize = -1 // no second pool with half-megabyte buffers: our pipelines are short
 	}
-	opt.MaxRetries = -1 // a lost answer may hide a Take or Claim that won; repeating it would make two losers or count twice
+	opt.MaxRetries = -1 // a lost response may hide a Take or Claim that won; a retry would lose it or count twice
 	opt.DialerRetries = 1
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true
@@ -131,7 +132,7 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 		return unavailable(err)
 	case policy != "noeviction":
 		return fmt.Errorf("redis evicts entries when memory is full (maxmemory-policy is %q): set it to noeviction, "+
-			"or give stepward a server of its own", policy)
+			"or use a separate server for stepward", policy)
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (s *Redis) Do(ctx context.Context, ops ...*Op) error {
 	return s.note(ctx, begin, s.send(ctx, ops))
 }
 
-// note notes whether the server answered a call that began at a time, and returns its error as it is.
+// note reports to the watch whether the server answered a call started at begin, and returns err unchanged.
 func (s *Redis) note(ctx context.Context, begin time.Time, err error) error {
 	if err == nil {
 		s.watch.Answered(begin)
@@ -159,7 +160,7 @@ func (s *Redis) note(ctx context.Context, begin time.Time, err error) error {
 func (s *Redis) send(ctx context.Context, ops []*Op) error {
 	if len(ops) == 1 {
 		cmd := command(ctx, ops[0])
-		_ = s.client.Process(ctx, cmd) // the command carries its error
+		_ = s.client.Process(ctx, cmd) // the command has its error
 		return answer(ops[0], cmd)
 	}
 	pipe, cmds := s.client.Pipeline(), make([]redis.Cmder, len(ops))
@@ -170,19 +171,19 @@ func (s *Redis) send(ctx context.Context, ops []*Op) error {
 		cmds[i] = command(ctx, op)
 		_ = pipe.Process(ctx, cmds[i])
 	}
-	_, _ = pipe.Exec(ctx) // each command carries its own
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	var failed error
 	for i, op := range ops {
 		err := answer(op, cmds[i])
-		if failed == nil || err != nil && redis.HasErrorPrefix(failed, "EXECABORT") { // says nothing of the reason
+		if failed == nil || err != nil && redis.HasErrorPrefix(failed, "EXECABORT") { // it does not contain the reason
 			failed = err
 		}
 	}
 	return failed
 }
 
-// usesUp reports whether ops take something away and store something else. Those become a MULTI: a server that is full,
-// or takes no writes for another reason, refuses the one that stores when it is queued, and with it all of them.
+// usesUp reports whether ops remove something and also store something. These run as a MULTI: a server that is full or
+// rejects writes refuses the storing command when it is queued, and so runs none of them.
 func usesUp(ops []*Op) bool {
 	takes, stores := 0, 0
 	for _, op := range ops {
@@ -199,7 +200,7 @@ func usesUp(ops []*Op) bool {
 	return takes > 0 && stores > 0 && takes+stores > 1
 }
 
-// command is the one command that does an op.
+// command returns the command that runs an op.
 func command(ctx context.Context, op *Op) redis.Cmder {
 	key, ttl := redisPrefix+op.Key, op.TTL.Milliseconds()
 	switch op.Verb {
@@ -224,14 +225,14 @@ func command(ctx context.Context, op *Op) redis.Cmder {
 	case Remove:
 		return redis.NewIntCmd(ctx, "zrem", key, op.Member)
 	}
-	panic("ephemeral: verb that check let through")
+	panic("ephemeral: verb missed by check")
 }
 
-// answer fills in the results of an op.
+// answer sets the results of an op.
 func answer(op *Op, cmd redis.Cmder) error {
 	err := cmd.Err()
 	if errors.Is(err, redis.Nil) {
-		return nil // nothing there, or a claim lost
+		return nil // no entry, or a lost claim
 	}
 	if err != nil {
 		return unavailable(err)

@@ -35,7 +35,7 @@ func TestRedisKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestRedisThatDiesInTheMiddleIsUnavailable(t *testing.T) {
+func TestRedisThatCrashesIsUnavailable(t *testing.T) {
 	server := ephemeraltest.StartRedis(t)
 	s := openRedis(t, server.URL)
 	b := ephemeral.NewBucket[string](s, "x", time.Minute)
@@ -88,8 +88,8 @@ func TestEverythingInRedisExpires(t *testing.T) {
 	}
 }
 
-// A command whose answer was lost may have been run. Repeating it would turn a Take that won into one that found nothing.
-func TestRedisIsNotAskedAgainWhenAnAnswerIsLost(t *testing.T) {
+// A command whose response was lost may have run. A retry would turn a Take that won into one that found nothing.
+func TestLostRedisResponsesAreNotRetried(t *testing.T) {
 	server := ephemeraltest.RedisURL(t)
 	proxy, lose := lossyProxy(t, strings.TrimPrefix(server, "unix://"))
 	s, direct := openRedis(t, proxy), openRedis(t, server)
@@ -110,8 +110,8 @@ func TestRedisIsNotAskedAgainWhenAnAnswerIsLost(t *testing.T) {
 	}
 }
 
-// lossyProxy stands before the server at socket. While lose is set it hangs up instead of delivering the answer to a
-// script.
+// lossyProxy forwards to the server at socket. While lose is set, it closes the connection instead of returning the
+// response to a script.
 func lossyProxy(t *testing.T, socket string) (url string, lose *atomic.Bool) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,7 +142,7 @@ func lossyProxy(t *testing.T, socket string) (url string, lose *atomic.Bool) {
 	return "redis://" + listener.Addr().String(), lose
 }
 
-// relay copies until pass says no or one side hangs up, and then hangs up on both.
+// relay copies until pass returns false or one side closes, then closes both.
 func relay(to, from net.Conn, pass func([]byte) bool) {
 	defer to.Close()
 	defer from.Close()
@@ -165,7 +165,7 @@ func TestRedisThatEvictsIsRefused(t *testing.T) {
 	}
 }
 
-func TestRedisThatHidesItsConfigIsTaken(t *testing.T) {
+func TestRedisWithoutCONFIGIsAccepted(t *testing.T) {
 	openRedis(t, ephemeraltest.StartRedis(t, "--rename-command", "CONFIG", "").URL)
 }
 
@@ -178,7 +178,7 @@ func TestRedisURLErrorsShowNoPassword(t *testing.T) {
 	}
 }
 
-func TestRedisThatIsNotThereIsUnavailable(t *testing.T) {
+func TestUnreachableRedisIsUnavailable(t *testing.T) {
 	began := time.Now()
 	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket", nil); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("nobody there: %v", err)

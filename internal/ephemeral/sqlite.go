@@ -19,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 )
 
-// Every statement asks for expires itself: a row is gone when its time has come, not when the sweeper has.
+// Every statement checks expiry itself, so an expired row is invisible even before it is swept.
 const (
 	sqliteSchema = `
 CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -46,20 +46,20 @@ CREATE INDEX IF NOT EXISTS members_expires ON members (expires);`
 
 const (
 	sweepEvery = time.Minute
-	sweepBite  = 500 // rows in one statement, so that nobody waits long for the connection
+	sweepBite  = 500 // rows per statement, so that nobody waits long for the connection
 )
 
-// SQLite is the Store of the embedded profile: one file, one process. Sessions survive a restart in it; counters do not.
+// SQLite is the Store of the embedded profile: one file, one process. Sessions survive a restart; counters do not.
 //
-// It writes with synchronous=NORMAL: a crash of the process loses nothing, a power cut may undo the last moments, as a
-// Redis that syncs every second would. FULL would pay a disk flush for every challenge; OFF saves little more and may
-// leave a damaged file, and with it a provider that does not start.
+// It writes with synchronous=NORMAL. A crash of the process loses nothing; a power cut may undo the last moments, like
+// a Redis that syncs every second. FULL would cost a disk flush for every challenge. OFF saves little more and may
+// damage the file, so that the provider does not start.
 type SQLite struct {
 	db       *sql.DB
 	conn     *sql.Conn     // the only one
-	turn     chan struct{} // held by whoever uses conn or counters; Close never gives it back
+	turn     chan struct{} // held while using conn or counters; Close never releases it
 	closed   chan struct{}
-	swept    chan struct{} // the sweeper has returned
+	swept    chan struct{} // closed when the sweeper returns
 	counters counters
 	prepared map[string]*sql.Stmt
 	trips    atomic.Int64
@@ -72,12 +72,15 @@ func (s *SQLite) Log() *slog.Logger { return s.log }
 
 var _ Store = (*SQLite)(nil)
 
-// OpenSQLite opens or creates the file, readable by its owner alone, and starts its sweeper, which Close stops.
-// log hears of what happens behind; nil: slog.Default.
+// OpenSQLite opens or creates the file, readable only by its owner, and starts the sweeper, which Close stops. log is
+// for background work; nil: slog.Default.
 func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
 	s, err := openSQLite(ctx, path)
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == sqlite3.SQLITE_NOTADB || e.Code()&0xff == sqlite3.SQLITE_CORRUPT) {
-		return nil, fmt.Errorf("open %s: %w; remove it to start afresh: everyone has to sign in again, nothing else is lost", path, err)
+	if e, ok := errors.AsType[*sqlite.Error](err); ok &&
+		(e.Code()&0xff == sqlite3.SQLITE_NOTADB || e.Code()&0xff == sqlite3.SQLITE_CORRUPT) {
+		return nil, fmt.Errorf(
+			"open %s: %w; remove it to start again: everyone must sign in again, and nothing else is lost", path, err,
+		)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -131,8 +134,8 @@ func openSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 	return s, nil
 }
 
-// take waits for the turn. A cancelled caller gives up here and nowhere later: a statement takes microseconds, and
-// watching it would cost more.
+// take waits for the turn. This is the only point where a cancelled caller gives up: a statement takes microseconds,
+// and watching ctx would cost more.
 func (s *SQLite) take(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -160,7 +163,7 @@ func (s *SQLite) Do(ctx context.Context, ops ...*Op) error {
 	}
 	defer s.give()
 	begin := time.Now()
-	if err := s.transact(ops); err != nil { // a full disk, say
+	if err := s.transact(ops); err != nil { // a full disk, for example
 		err = unavailable(err)
 		s.watch.Failed(begin, err)
 		return err
@@ -169,7 +172,7 @@ func (s *SQLite) Do(ctx context.Context, ops ...*Op) error {
 	return nil
 }
 
-// transact runs ops in one transaction if more than one of them goes to the file; a single statement is one by itself.
+// transact runs ops in one transaction if more than one uses the file. A single statement is a transaction by itself.
 func (s *SQLite) transact(ops []*Op) (err error) {
 	onDisk := 0
 	for _, op := range ops {
@@ -186,7 +189,7 @@ func (s *SQLite) transact(ops []*Op) (err error) {
 				_, err = s.exec("COMMIT")
 			}
 			if err != nil {
-				_, _ = s.exec("ROLLBACK") // fails if SQLite has done so itself
+				_, _ = s.exec("ROLLBACK") // fails if SQLite has already rolled back
 			}
 		}()
 	}
@@ -226,7 +229,7 @@ func (s *SQLite) run(op *Op, at time.Time) (err error) {
 	return err
 }
 
-// blob keeps nil from becoming NULL.
+// blob prevents nil from becoming NULL.
 func blob(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -244,7 +247,7 @@ func (s *SQLite) exec(text string, args ...any) (bool, error) {
 	return n > 0, err
 }
 
-// value runs a statement that yields at most one value. It reads to the end: only then a DELETE is committed.
+// value runs a statement that returns at most one value. It reads to the end, because only then is a DELETE committed.
 func (s *SQLite) value(text string, args ...any) (found bool, value []byte, err error) {
 	rows, err := s.prepared[text].Query(args...)
 	if err != nil {
@@ -276,7 +279,7 @@ func (s *SQLite) members(key string, now int64) (members []string, err error) {
 	return members, rows.Err()
 }
 
-// Now implements Store: the file has no clock but this process's.
+// Now implements Store. The only clock is this process's.
 func (s *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
 // RoundTrips implements Store.
@@ -297,7 +300,7 @@ func (s *SQLite) Ping(ctx context.Context) error {
 // Close implements Store.
 func (s *SQLite) Close() error {
 	if err := s.take(context.Background()); err != nil {
-		return nil // closed before
+		return nil // already closed
 	}
 	close(s.closed)
 	<-s.swept

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// sweep deletes what has expired, every minute until Close.
+// sweep deletes expired rows every minute until Close.
 func (s *SQLite) sweep() {
 	defer close(s.swept)
 	tick := time.NewTicker(sweepEvery)
@@ -23,7 +23,7 @@ func (s *SQLite) sweep() {
 	}
 }
 
-// bite deletes up to sweepBite rows and reports whether there may be more. It takes its turn like everybody.
+// bite deletes up to sweepBite rows and reports whether there may be more. It waits for its turn like any caller.
 func (s *SQLite) bite(text string) bool {
 	if s.take(context.Background()) != nil {
 		return false // closing
@@ -31,7 +31,7 @@ func (s *SQLite) bite(text string) bool {
 	defer s.give()
 	result, err := s.prepared[text].Exec(time.Now().UnixMilli(), sweepBite)
 	if err != nil {
-		s.log.Warn("sweep ephemeral store", "error", err) // next minute again
+		s.log.Warn("sweep ephemeral store", "error", err) // retry in a minute
 		return false
 	}
 	n, err := result.RowsAffected()

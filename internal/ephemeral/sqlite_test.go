@@ -27,7 +27,7 @@ func openSQLite(t *testing.T, path string) *ephemeral.SQLite {
 	return s
 }
 
-// openFile opens the database file beside the store.
+// openFile opens the database file in addition to the store.
 func openFile(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -42,7 +42,7 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 	ephemeraltest.RunInBubble(t, func(t *testing.T) ephemeral.Store { return ephemeraltest.Open(t) })
 }
 
-func TestSQLiteKeepsEntriesOverARestart(t *testing.T) {
+func TestSQLiteKeepsEntriesAcrossARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a folder?with #odd %41 name.db")
 	first := openSQLite(t, path)
 	if err := first.Do(t.Context(),
@@ -65,7 +65,7 @@ func TestSQLiteKeepsEntriesOverARestart(t *testing.T) {
 	}
 }
 
-func TestSQLiteSweepsWhatHasExpiredAndNothingElse(t *testing.T) {
+func TestSQLiteSweepsOnlyExpiredEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "ephemeral.db")
 		s := openSQLite(t, path)
@@ -92,7 +92,7 @@ func TestSQLiteSweepsWhatHasExpiredAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestSQLiteThatFailsInTheMiddleDoesNothingByHalves(t *testing.T) {
+func TestSQLiteRollsBackWhenAnOpFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ephemeral.db")
 	s := openSQLite(t, path)
 	if _, err := openFile(t, path).Exec(`CREATE TRIGGER boom BEFORE INSERT ON entries WHEN new.key = 'x:boom'
@@ -118,7 +118,7 @@ func TestSQLiteThatFailsInTheMiddleDoesNothingByHalves(t *testing.T) {
 	}
 }
 
-func TestSQLiteFileThatIsDamagedSaysWhatToDo(t *testing.T) {
+func TestADamagedSQLiteFileSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ephemeral.db")
 	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
 		t.Fatal(err)

@@ -23,41 +23,42 @@ import (
 
 const (
 	agentTimeout = 5 * time.Second // for one question
-	agentIdle    = 8               // connections kept for the next
+	agentIdle    = 8               // idle connections kept
 )
 
-// A KeyAgent signs with keys that never come into this process. It is an ssh-agent behind a unix socket
-// (draft-ietf-sshm-ssh-agent), because that is what there is for every kind of key: PKCS #11 modules (ssh-add -s), TPMs, key
-// management services. See docs/decisions/0027. It may be used by any number of goroutines.
+// An Agent signs with keys that never enter this process. It is an ssh-agent behind a unix socket
+// (draft-ietf-sshm-ssh-agent), because there is one for every kind of key store: PKCS #11 modules (ssh-add -s), TPMs,
+// key management services. See docs/decisions/0027. It is safe for concurrent use.
 type Agent struct {
 	socket string
 	idle   chan agentLine
 }
 
-// An agentLine is one connection. An agent answers what comes over one line in its order, so each question has a line to itself.
+// An agentLine is one connection. An agent answers the questions on a connection in order, so each question has its own
+// connection.
 type agentLine struct {
 	conn   net.Conn
 	client agent.ExtendedAgent
 }
 
-// NewKeyAgent returns the agent at a socket; it asks nothing yet.
+// NewAgent returns the agent at a socket. It does not connect yet.
 func NewAgent(socket string) *Agent {
 	return &Agent{socket: socket, idle: make(chan agentLine, agentIdle)}
 }
 
-// ask puts a question, over a kept line or a new one. A kept one may be of an agent that has been started anew since, so if it
-// fails, a new one is tried.
+// ask runs question on a pooled connection. If that fails, it retries once on a new one, because the agent may have
+// been restarted.
 func (a *Agent) ask(question func(agent.ExtendedAgent) error) error {
 	select {
 	case kept := <-a.idle:
-		if a.over(kept, question) == nil {
+		if a.askOver(kept, question) == nil {
 			return nil
 		}
 	default:
 	}
 	conn, err := net.DialTimeout("unix", a.socket, agentTimeout)
 	if err == nil {
-		err = a.over(agentLine{conn, agent.NewClient(conn)}, question)
+		err = a.askOver(agentLine{conn, agent.NewClient(conn)}, question)
 	}
 	if err != nil {
 		return fmt.Errorf("key agent: %w", err)
@@ -65,9 +66,10 @@ func (a *Agent) ask(question func(agent.ExtendedAgent) error) error {
 	return nil
 }
 
-// over puts the question over a line, and keeps the line if it was answered.
-func (a *Agent) over(line agentLine, question func(agent.ExtendedAgent) error) error {
-	late := time.AfterFunc(agentTimeout, func() { _ = line.conn.Close() }) // not a deadline: the client reads all the time
+// askOver runs the question on a connection, and returns the connection to the pool if it was answered.
+func (a *Agent) askOver(line agentLine, question func(agent.ExtendedAgent) error) error {
+	// not a deadline, because the client always reads
+	late := time.AfterFunc(agentTimeout, func() { _ = line.conn.Close() })
 	err := question(line.client)
 	if !late.Stop() || err != nil {
 		_ = line.conn.Close()
@@ -81,9 +83,9 @@ func (a *Agent) over(line agentLine, question func(agent.ExtendedAgent) error) e
 	return nil
 }
 
-// An agentKey is a key of an agent. Agents hash by themselves, so it signs messages and no digests.
+// An agentKey is a key of an agent. Agents do the hashing, so it signs messages, not digests.
 type agentKey struct {
-	agent  *Agent // nil: there is none any more, and what was signed can be verified still
+	agent  *Agent // nil: no agent is configured any more, and the key only verifies
 	public crypto.PublicKey
 	ssh    ssh.PublicKey
 }
@@ -96,7 +98,7 @@ func newAgentKey(a *Agent, public crypto.PublicKey) (*agentKey, error) {
 	return &agentKey{a, public, key}, nil
 }
 
-// agentAlgorithm is what an agent's key can sign for; "" if nothing of ours. PS256 is no signature of the agent's protocol.
+// agentAlgorithm returns the algorithm that an agent's key can sign for, or "". The agent protocol has no PS256.
 func agentAlgorithm(public crypto.PublicKey) string {
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
@@ -113,13 +115,13 @@ func agentAlgorithm(public crypto.PublicKey) string {
 	return ""
 }
 
-// Ping reports whether the agent answers.
+// Ping reports whether the agent responds.
 func (a *Agent) Ping() error {
 	_, err := a.keys()
 	return err
 }
 
-// keys are the keys that the agent holds and that can sign for us, in its order.
+// keys returns the agent's keys that can sign for us, in its order.
 func (a *Agent) keys() (found []*agentKey, err error) {
 	var listed []*agent.Key
 	if err := a.ask(func(c agent.ExtendedAgent) (err error) {
@@ -131,7 +133,7 @@ func (a *Agent) keys() (found []*agentKey, err error) {
 	for _, l := range listed {
 		key, err := ssh.ParsePublicKey(l.Marshal())
 		if err != nil {
-			continue // a kind that we do not know
+			continue // an unknown type
 		}
 		if c, ok := key.(ssh.CryptoPublicKey); ok && agentAlgorithm(c.CryptoPublicKey()) != "" && key.Type() == l.Type() {
 			found = append(found, &agentKey{a, c.CryptoPublicKey(), key})
@@ -155,7 +157,7 @@ func (k *agentKey) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts)
 	}
 	var flags agent.SignatureFlags
 	if k.ssh.Type() == ssh.KeyAlgoRSA {
-		flags = agent.SignatureFlagRsaSha256 // else it would be SHA-1
+		flags = agent.SignatureFlagRsaSha256 // the default is SHA-1
 	}
 	var signed *ssh.Signature
 	if err := k.agent.ask(func(c agent.ExtendedAgent) (err error) {
@@ -165,9 +167,10 @@ func (k *agentKey) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts)
 		return nil, err
 	}
 	switch key := k.public.(type) {
-	case *ecdsa.PublicKey: // RFC 5656 §3.1.2; crypto.Signer wants ASN.1
+	case *ecdsa.PublicKey: // RFC 5656 §3.1.2; crypto.Signer returns ASN.1
 		var sig struct{ R, S *big.Int }
-		if err := ssh.Unmarshal(signed.Blob, &sig); err != nil || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
+		if err := ssh.Unmarshal(signed.Blob, &sig); err != nil || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 ||
+			sig.R.BitLen() > 256 || sig.S.BitLen() > 256 {
 			return nil, errors.New("key agent: not an ECDSA signature")
 		}
 		return asn1.Marshal(sig)
@@ -175,13 +178,14 @@ func (k *agentKey) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts)
 		if len(signed.Blob) > key.Size() || signed.Format != ssh.KeyAlgoRSASHA256 {
 			return nil, errors.New("key agent: not an RSA signature with SHA-256")
 		}
-		return append(make([]byte, key.Size()-len(signed.Blob)), signed.Blob...), nil // some leave out leading zeros
+		return append(make([]byte, key.Size()-len(signed.Blob)), signed.Blob...), nil // some agents omit leading zeros
 	default:
 		return signed.Blob, nil
 	}
 }
 
-// Algorithms are those that tokens may be signed with: all of ours, or with an agent those that there were keys for at the start.
+// Algorithms returns the algorithms available for signing tokens: all of ours, or with an agent those it had keys for
+// at the start.
 func (k *Ring) Algorithms() []string {
 	if offered := k.offered.Load(); offered != nil {
 		return *offered
@@ -189,8 +193,8 @@ func (k *Ring) Algorithms() []string {
 	return Algorithms
 }
 
-// lookAtAgent finds out what the agent can sign for.
-func (k *Ring) lookAtAgent(ctx context.Context) error {
+// loadAgentAlgorithms loads the algorithms that the agent can sign for.
+func (k *Ring) loadAgentAlgorithms(ctx context.Context) error {
 	if k.cfg.Agent == nil {
 		return nil
 	}
@@ -213,7 +217,7 @@ func (k *Ring) lookAtAgent(ctx context.Context) error {
 	return nil
 }
 
-// fromAgent picks a key of the agent that has not been used.
+// fromAgent returns a key of the agent that was never used.
 func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 	held, err := k.cfg.Agent.keys()
 	if err != nil {
@@ -226,10 +230,10 @@ func (k *Ring) fromAgent(ctx context.Context, alg string) (*agentKey, error) {
 	return unused(stored, held, alg)
 }
 
-// errNotHeld: the agent holds no key of the algorithm at all.
+// errNotHeld: the agent has no key of the algorithm.
 var errNotHeld = errors.New("the key agent holds no key of this algorithm")
 
-// unused is the first key of the agent for an algorithm that was never stored.
+// unused returns the agent's first key for an algorithm that was never stored.
 func unused(stored []idp.SigningKey, held []*agentKey, alg string) (*agentKey, error) {
 	used := map[string]bool{}
 	for _, key := range stored {
@@ -252,5 +256,5 @@ func unused(stored []idp.SigningKey, held []*agentKey, alg string) (*agentKey, e
 	if !found {
 		return nil, fmt.Errorf("%w: %s", errNotHeld, alg)
 	}
-	return nil, fmt.Errorf("the key agent holds no %s key that has not been used: add one", alg)
+	return nil, fmt.Errorf("the key agent has no unused %s key: add one", alg)
 }

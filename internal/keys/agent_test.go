@@ -27,13 +27,13 @@ func p256(t testing.TB) crypto.Signer {
 	return key
 }
 
-func TestAnAgentThatSaysNothingIsNotWaitedForLong(t *testing.T) {
+func TestASilentAgentTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
 		go func() { _, _ = io.Copy(io.Discard, theirs) }()
 		start := time.Now()
-		err := NewAgent("").over(agentLine{ours, agent.NewClient(ours)}, func(c agent.ExtendedAgent) error {
+		err := NewAgent("").askOver(agentLine{ours, agent.NewClient(ours)}, func(c agent.ExtendedAgent) error {
 			_, err := c.List()
 			return err
 		})
@@ -43,7 +43,7 @@ func TestAnAgentThatSaysNothingIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
-func TestWhoWritesToTheStoreCannotPublishAKey(t *testing.T) {
+func TestWriteAccessToTheStoreCannotPublishAKey(t *testing.T) {
 	db := storetest.Open(t)
 	check(t, newKeys(t, db, wrapper(t, 7)).Prepare(t.Context()))
 	key := p256(t)
@@ -57,7 +57,7 @@ func TestWhoWritesToTheStoreCannotPublishAKey(t *testing.T) {
 	}
 }
 
-func TestKeysOfTheTimeBeforeTheAgentAreUsedUntilTheyAreRotated(t *testing.T) {
+func TestKeysFromBeforeTheAgentStayInUseUntilRotated(t *testing.T) {
 	db := storetest.Open(t)
 	check(t, newKeys(t, db, wrapper(t, 7)).Prepare(t.Context()))
 	ring := newKeys(t, db, wrapper(t, 7))

@@ -21,13 +21,13 @@ func jwkOf(alg string, public crypto.PublicKey) (jose.JSONWebKey, error) {
 		return jose.JSONWebKey{}, err
 	}
 	k := jose.JSONWebKey{Key: public, Use: "sig", Algorithm: alg, KeyID: kid}
-	if !k.IsPublic() { // a private part must not leave
-		return jose.JSONWebKey{}, fmt.Errorf("no public key: %T", public)
+	if !k.IsPublic() { // never publish a private key
+		return jose.JSONWebKey{}, fmt.Errorf("not a public key: %T", public)
 	}
 	return k, nil
 }
 
-// newPrivateKey makes a key for an algorithm of ours.
+// newPrivateKey creates a key for one of our algorithms.
 func newPrivateKey(alg string) (crypto.Signer, error) {
 	switch alg {
 	case ES256:

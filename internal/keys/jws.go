@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Algorithms that Stepward signs with (RFC 7518 §3.1, RFC 8037).
+// The algorithms that Stepward signs with (RFC 7518 §3.1, RFC 8037).
 const (
 	ES256 = idp.ES256
 	EdDSA = idp.EdDSA
@@ -28,10 +28,10 @@ const (
 	RS256 = idp.RS256
 )
 
-// Algorithms is the order in which metadata lists them.
+// Algorithms lists them in the order of the metadata.
 var Algorithms = []string{ES256, EdDSA, PS256, RS256}
 
-// Token types (the typ header), which keep one kind of token from passing for another (RFC 8725 §3.11).
+// Token types (the typ header) keep one kind of token from passing for another (RFC 8725 §3.11).
 const (
 	TypeIDToken       = "JWT"
 	TypeAccessToken   = "at+jwt"                  // RFC 9068 §2.1
@@ -39,16 +39,16 @@ const (
 	TypeIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
-// ErrToken says that a token is not one that a published key signed as this type.
+// ErrToken means that no published key signed the token as this type.
 var ErrToken = errors.New("not a token of this provider")
 
-// A Signer makes and checks compact JWS with one key. It is written out because a general library costs twice the
-// signature itself (281 allocations against 10): everything that does not change is computed once.
+// A Signer signs and verifies compact JWS with one key. A general library would cost twice as much as the signature
+// itself (281 allocations against 10), so this is our own code, with everything constant computed once.
 type Signer struct {
 	KeyID, alg string
 	key        crypto.Signer
 	public     crypto.PublicKey
-	headers    map[string]string // by typ: the encoded header and its dot
+	headers    map[string]string // by typ: the encoded header with its dot
 }
 
 func newSigner(alg, kid string, key crypto.Signer) *Signer {
@@ -104,7 +104,8 @@ func (s *Signer) signature(input []byte) ([]byte, error) {
 	return raw, nil
 }
 
-// rawSignature is as crypto.Signer makes it. A key that is elsewhere gets the whole message, as it hashes by itself.
+// rawSignature returns the output of crypto.Signer. A key in an agent gets the whole message, because the agent does
+// the hashing.
 func (s *Signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if elsewhere, ok := s.key.(crypto.MessageSigner); ok {
 		return elsewhere.SignMessage(rand.Reader, input, opts)
@@ -116,7 +117,7 @@ func (s *Signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, err
 	return s.key.Sign(rand.Reader, digest[:], opts)
 }
 
-// verify reports whether sig is this key's signature of input. The algorithm is the key's own: a header names none.
+// verify reports whether sig is this key's signature of input. The algorithm comes from the key, never from a header.
 func (s *Signer) verify(input, sig []byte) bool {
 	digest := sha256.Sum256(input)
 	switch key := s.public.(type) {
@@ -138,9 +139,10 @@ func (s *Signer) verify(input, sig []byte) bool {
 	}
 }
 
-// AtHash is the at_hash claim: the left half of the hash that belongs to the signature's algorithm (OIDC Core §3.1.3.6).
+// AtHash returns the at_hash claim: the left half of a hash that depends on the signature algorithm (OIDC Core
+// §3.1.3.6).
 func (s *Signer) AtHash(accessToken string) string {
-	if s.alg == EdDSA { // Ed25519 is made of SHA-512
+	if s.alg == EdDSA { // Ed25519 uses SHA-512
 		sum := sha512.Sum512([]byte(accessToken))
 		return base64.RawURLEncoding.EncodeToString(sum[:32])
 	}
@@ -148,12 +150,12 @@ func (s *Signer) AtHash(accessToken string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// Open checks a token that one of our keys signed as this typ and reads its claims into v. The encoded header has to be,
-// byte for byte, one that we write: that fixes algorithm, key and type, and no header of a stranger is ever parsed.
-// Expiry, issuer and audience are the caller's to check.
+// Open checks a token that one of our keys signed as this typ, and decodes its claims into v. The encoded header must
+// be, byte for byte, one that we write. That fixes algorithm, key and type, and no foreign header is ever parsed. The
+// caller must check expiry, issuer and audience.
 func (r *Set) Open(typ, token string, v any) error {
 	header, rest, ok := strings.Cut(token, ".")
-	if !ok || strings.ContainsAny(token, "\r\n") { // which the decoder would skip
+	if !ok || strings.ContainsAny(token, "\r\n") { // the decoder would skip line breaks
 		return ErrToken
 	}
 	payload, sig, ok := strings.Cut(rest, ".")
@@ -164,7 +166,7 @@ func (r *Set) Open(typ, token string, v any) error {
 	if s == nil {
 		return ErrToken
 	}
-	strict := base64.RawURLEncoding.Strict() // one spelling for each token
+	strict := base64.RawURLEncoding.Strict() // one spelling per token
 	raw, err := strict.DecodeString(sig)
 	if err != nil || !s.verify([]byte(token[:len(header)+1+len(payload)]), raw) {
 		return ErrToken

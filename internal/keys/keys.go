@@ -1,10 +1,10 @@
-// Package keys holds the keys that sign tokens: it makes, seals, rotates and publishes them, and signs and verifies JWS.
+// Package keys creates, encrypts, rotates and publishes the keys that sign tokens, and signs and verifies JWS.
 //
-//	made ──▶ next ──▶ active ──▶ retired ──▶ gone
-//	          └── published in the JWKS ──┘
+//	created ──▶ next ──▶ active ──▶ retired ──▶ gone
+//	             └── published in the JWKS ──┘
 //
-// All replicas share one [Ring] through the store. Each reads it again every few seconds into a [Set], which never changes.
-// The private keys are sealed under the operator's key ([Wrapper]), or held by an ssh-agent ([Agent]).
+// All replicas share one [Ring] through the store. Each reads it again every few seconds into an immutable [Set]. The
+// private keys are encrypted under the operator's key ([Wrapper]), or held by an ssh-agent ([Agent]).
 package keys
 
 import (
@@ -25,48 +25,49 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// PublishedFor is how long clients may keep the JWKS (its Cache-Control). While the store cannot be reached, the set
-// that was read last is published for as long: it holds what clients have anyway.
+// PublishedFor is how long clients may cache the JWKS (its Cache-Control). If the store is unavailable, the last set is
+// published for as long, because clients have it anyway.
 const PublishedFor = 15 * time.Minute
 
-// publishWait is how long publishing waits for a new reading if there is a known one.
+// publishWait is how long publishing waits for a reload if there is a cached set.
 const publishWait = time.Second
 
-// keyCacheTTL is how long a replica may not know of a change to the keys; the design allows 5 seconds.
+// keyCacheTTL is how long a replica may miss a change of the keys; the design allows 5 seconds.
 const keyCacheTTL = 4 * time.Second
 
-// KeysConfig says where signing keys are kept and how they age. Zero durations mean the defaults.
+// Config says where signing keys are kept and how they age. Zero durations mean the defaults.
 type Config struct {
 	DB      *store.DB
 	Wrapper *Wrapper
-	// Agent holds the private keys, so that they never come into this process; nil: they are made here and sealed by Wrapper.
-	// Keys of the time before it are used on until they are rotated.
+	// Agent holds the private keys, which never enter this process. If nil, keys are created here and encrypted by
+	// Wrapper. Keys created before the agent was configured stay in use until rotated.
 	Agent *Agent
 	// Every is how long a key signs: 90 days.
 	Every time.Duration
-	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days, or a quarter of
-	// Every if that is less.
+	// Ahead is how long the next key is published before it signs, so that every client has seen it: 7 days, or a quarter
+	// of Every if that is less.
 	Ahead time.Duration
-	// Keep is how long a retired key stays published. It must be at least the longest life of a token; it is also how
-	// long an expired ID token still works as a hint: 30 days.
+	// Keep is how long a retired key stays published: 30 days. It must be at least the longest lifetime of a token. It is
+	// also how long an expired ID token still works as a hint.
 	Keep time.Duration
 }
 
-// Keys is the ring of signing keys that all replicas share through the store: per algorithm one that signs (active), at
-// times one that will (next), and those that did (retired). The first keys are made by Prepare, or when needed without it.
+// Ring is the ring of signing keys that all replicas share through the store. Each algorithm has one key that signs
+// (active), perhaps one that will sign (next), and those that did (retired). Prepare creates the first keys; without
+// it, they are created on first use.
 type Ring struct {
 	cfg     Config
-	loading chan struct{} // holds a token while nobody reloads
+	loading chan struct{} // contains a token while nobody reloads
 	ring    atomic.Pointer[Set]
 	offered atomic.Pointer[[]string]
 
 	// Guarded by loading:
-	opened   map[string]*Signer // by kid: unsealed once
-	failed   error              // of the last reload; nil: it succeeded, or its caller left
+	opened   map[string]*Signer // by kid: each is decrypted once
+	failed   error              // of the last reload; nil if it succeeded or its caller left
 	failedAt time.Time
 }
 
-// NewKeys returns the ring; it reads nothing yet.
+// New returns the ring. It reads nothing yet.
 func New(cfg Config) (*Ring, error) {
 	if cfg.DB == nil || cfg.Wrapper == nil {
 		return nil, errors.New("keys need a store and a key wrapper")
@@ -75,14 +76,14 @@ func New(cfg Config) (*Ring, error) {
 	cfg.Ahead = cmp.Or(cfg.Ahead, min(7*24*time.Hour, cfg.Every/4))
 	cfg.Keep = cmp.Or(cfg.Keep, 30*24*time.Hour)
 	if cfg.Ahead >= cfg.Every {
-		return nil, errors.New("keys must sign longer than they are announced ahead")
+		return nil, errors.New("keys must sign for longer than they are announced ahead")
 	}
 	k := &Ring{cfg: cfg, opened: map[string]*Signer{}, loading: make(chan struct{}, 1)}
 	k.unlock()
 	return k, nil
 }
 
-// lock waits until nobody else reloads, or until ctx ends. The caller unlocks.
+// lock waits until nobody else reloads, or until ctx ends. The caller must unlock.
 func (k *Ring) lock(ctx context.Context) error {
 	select {
 	case <-k.loading:
@@ -99,7 +100,7 @@ func (k *Ring) lock(ctx context.Context) error {
 
 func (k *Ring) unlock() { k.loading <- struct{}{} }
 
-// ring is one reading of the keys. It never changes.
+// Set is the ring as read at one time. It is immutable.
 type Set struct {
 	at       time.Time
 	active   map[string]*Signer            // by algorithm
@@ -107,8 +108,8 @@ type Set struct {
 	jwks     []byte
 }
 
-// Signer returns the key that signs for an algorithm now, and makes the first one. Of replicas that make a first key at
-// the same moment one is heard by the store (idp.ErrConflict for the others), and all go on with its key.
+// Signer returns the active key of an algorithm, and creates the first one. If several replicas create a first key at
+// once, the store accepts one (idp.ErrConflict for the others), and all use it.
 func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 	r, err := k.Current(ctx)
 	if err != nil {
@@ -121,7 +122,7 @@ func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 		return nil, err
 	}
 	defer k.unlock()
-	if r, err = k.load(ctx); err != nil { // another replica, or another request, may have made it
+	if r, err = k.load(ctx); err != nil { // another replica or request may have created it
 		return nil, err
 	}
 	if r.active[alg] == nil {
@@ -130,7 +131,8 @@ func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil && !errors.Is(err, idp.ErrConflict) {
+		if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil &&
+			!errors.Is(err, idp.ErrConflict) {
 			return nil, fmt.Errorf("add signing key: %w", err)
 		}
 		if r, err = k.load(ctx); err != nil {
@@ -143,13 +145,13 @@ func (k *Ring) Signer(ctx context.Context, alg string) (*Signer, error) {
 	return nil, fmt.Errorf("no active %s key after making one", alg)
 }
 
-// Prepare makes the first key of each algorithm that is announced. A client that keeps the JWKS, as all do, must find the key
-// of the first token in it.
+// Prepare creates the first key of each announced algorithm. Clients cache the JWKS, so it must contain the key of the
+// first token.
 func (k *Ring) Prepare(ctx context.Context) error {
-	if err := k.lookAtAgent(ctx); err != nil {
+	if err := k.loadAgentAlgorithms(ctx); err != nil {
 		return err
 	}
-	if _, err := k.Signer(ctx, ES256); err != nil { // which everything needs, whatever the agent holds
+	if _, err := k.Signer(ctx, ES256); err != nil { // always needed, whatever the agent has
 		return err
 	}
 	for _, alg := range k.Algorithms() {
@@ -160,8 +162,8 @@ func (k *Ring) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// JWKS returns the published keys as a JWK Set. While the store cannot be reached these are the keys that were
-// published last, until PublishedFor has passed.
+// JWKS returns the published keys as a JWK Set. While the store is unavailable, it returns the last published keys for
+// at most PublishedFor.
 func (k *Ring) JWKS(ctx context.Context) ([]byte, error) {
 	known := k.ring.Load()
 	if known == nil || time.Since(known.at) >= PublishedFor {
@@ -187,7 +189,7 @@ func (k *Ring) jwks(ctx context.Context) ([]byte, error) {
 	return r.jwks, nil
 }
 
-// Current is the cached ring, read again when it is older than keyCacheTTL.
+// Current returns the cached set. If it is older than keyCacheTTL, it is read again.
 func (k *Ring) Current(ctx context.Context) (*Set, error) {
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil
@@ -200,17 +202,18 @@ func (k *Ring) Current(ctx context.Context) (*Set, error) {
 	if r := k.ring.Load(); r != nil && time.Since(r.at) < keyCacheTTL {
 		return r, nil
 	}
-	if k.failed != nil && k.failedAt.After(asked) { // or those who wait would each wait for the store, one after the other
+	// else all waiting callers would time out on the store, one after another
+	if k.failed != nil && k.failedAt.After(asked) {
 		return nil, k.failed
 	}
 	return k.load(ctx)
 }
 
-// load reads the ring from the store. The caller holds the lock.
+// load reads the ring from the store. The caller must hold the lock.
 func (k *Ring) load(ctx context.Context) (*Set, error) {
 	r, err := k.read(ctx)
 	k.failed, k.failedAt = err, time.Now()
-	if ctx.Err() != nil { // says nothing about the store
+	if ctx.Err() != nil { // no evidence about the store
 		k.failed = nil
 	}
 	return r, err
@@ -260,14 +263,14 @@ func (k *Ring) read(ctx context.Context) (*Set, error) {
 	return r, nil
 }
 
-// published are the keys of the JWKS: all that have not left it.
+// published returns the keys of the JWKS: all that have not left it.
 func published(stored []idp.SigningKey, now time.Time) []idp.SigningKey {
 	return slices.DeleteFunc(slices.Clone(stored), func(key idp.SigningKey) bool {
 		return key.State == idp.KeyRetired && !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt)
 	})
 }
 
-// activeOf is the key that signs; the store admits one of an algorithm.
+// activeOf returns the key that signs. The store allows one for each algorithm.
 func activeOf(stored []idp.SigningKey, alg string) (idp.SigningKey, bool) {
 	return oldest(stored, alg, idp.KeyActive)
 }
@@ -284,8 +287,8 @@ func oldest(stored []idp.SigningKey, alg string, state idp.KeyState) (found idp.
 	return found, ok
 }
 
-// make returns a new key: one of our own, or one that the agent holds. Either is sealed, the agent's with nothing but its public
-// half: whoever can write to the store must not be able to publish keys.
+// make returns a new key: our own, or one of the agent's. Both are stored encrypted, the agent's only with its public
+// key: write access to the store must not be enough to publish keys.
 func (k *Ring) make(ctx context.Context, alg string, state idp.KeyState, now time.Time) (idp.SigningKey, error) {
 	var private crypto.Signer
 	var content []byte
@@ -304,14 +307,17 @@ func (k *Ring) make(ctx context.Context, alg string, state idp.KeyState, now tim
 	if err != nil {
 		return idp.SigningKey{}, err
 	}
-	key := idp.SigningKey{ID: public.KeyID, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(content, sealContext(public.KeyID, alg)), CreatedAt: now}
+	key := idp.SigningKey{
+		ID: public.KeyID, Algorithm: alg, State: state, Sealed: k.cfg.Wrapper.Seal(content, sealContext(public.KeyID, alg)),
+		CreatedAt: now,
+	}
 	if state == idp.KeyActive {
 		key.ActiveAt = now
 	}
 	return key, nil
 }
 
-// open unseals a stored key.
+// open decrypts a stored key.
 func (k *Ring) open(key idp.SigningKey) (*Signer, error) {
 	content, err := k.cfg.Wrapper.Open(key.Sealed, sealContext(key.ID, key.Algorithm))
 	if err != nil {
@@ -326,7 +332,7 @@ func (k *Ring) open(key idp.SigningKey) (*Signer, error) {
 	}
 	private, err := x509.ParsePKCS8PrivateKey(content)
 	if err != nil {
-		return nil, errors.New("not a PKCS #8 key") // the parser's text could quote the key
+		return nil, errors.New("not a PKCS #8 key") // the parser's error could quote the key
 	}
 	s, ok := private.(crypto.Signer)
 	if !ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-func TestTheJWKSOutlivesTheStoreForItsPromisedAge(t *testing.T) {
+func TestTheJWKSIsServedFromMemoryDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir()})
 		check(t, err)
@@ -43,7 +43,7 @@ func TestTheJWKSOutlivesTheStoreForItsPromisedAge(t *testing.T) {
 	})
 }
 
-// stuck returns a ring whose store takes a second to fail, and who reads it at once.
+// stuck returns a ring whose store takes a second to fail, and a func that many callers use at once.
 func stuck(t *testing.T) *Ring {
 	address := storetest.PostgresURL(t)
 	db, err := store.Open(t.Context(), store.Config{URL: address, StatementTimeout: time.Second})
@@ -63,7 +63,7 @@ func stuck(t *testing.T) *Ring {
 	return ring
 }
 
-func TestThoseWhoWaitForKeysShareOneFailure(t *testing.T) {
+func TestWaitingCallersShareOneFailure(t *testing.T) {
 	ring := stuck(t)
 	begin := time.Now()
 	var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func TestThoseWhoWaitForKeysShareOneFailure(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsForKeysMayLeave(t *testing.T) {
+func TestACallerCanStopWaitingForKeys(t *testing.T) {
 	ring := stuck(t)
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = ring.Current(t.Context()) })
@@ -101,7 +101,7 @@ func TestWhoWaitsForKeysMayLeave(t *testing.T) {
 	wg.Wait()
 }
 
-func TestWhoLeavesTellsNothingAboutTheStore(t *testing.T) {
+func TestACancelledLoadIsNotAStoreFailure(t *testing.T) {
 	db := storetest.Open(t)
 	ring := newKeys(t, db, wrapper(t, 1))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,4 +1,4 @@
-// These tests are inside the package: they look at signers and sealed keys, which nobody outside may.
+// These tests are inside the package: they need signers and encrypted keys, which are not exported.
 package keys
 
 import (
@@ -96,7 +96,7 @@ func algorithmsOf(t testing.TB, k *Ring) (algs []string) {
 	return algs
 }
 
-// A client keeps the JWKS for a while: a key that is made with the first token it signs is not in there.
+// Clients cache the JWKS, so a key created together with its first token would be missing there.
 func TestEveryAnnouncedAlgorithmHasAPublishedKeyFromTheStart(t *testing.T) {
 	db := storetest.Open(t)
 	ring := newKeys(t, db, wrapper(t, 1))
@@ -252,7 +252,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// states lists the stored ring as algorithm-free words, oldest first.
+// states lists the states of the stored keys, oldest first.
 func states(t *testing.T, db *store.DB) (out []idp.KeyState) {
 	t.Helper()
 	stored, err := db.SigningKeys(t.Context())

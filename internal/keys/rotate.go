@@ -9,14 +9,14 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Rotate moves every algorithm's keys on by what is due at now. It may be run as often as one likes and by several
-// replicas at once: what two of them do twice, the next run mends.
+// Rotate does what is due at now for the keys of every algorithm. It may run at any time and on several replicas at
+// once: the next run repairs what two of them did twice.
 //
-//	made ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone from the JWKS
+//	created ──▶ next ──(published for Ahead, active one Every old)──▶ active ──▶ retired ──(Keep)──▶ gone
 func (k *Ring) Rotate(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, false) }
 
-// RotateNow replaces every active key at once, announced or not. The old ones stay published for what they signed; clients
-// fetch the JWKS again when they meet a key they do not know.
+// RotateNow replaces every active key at once, even if its successor was not announced. The old keys stay published for
+// verification. Clients fetch the JWKS again when they see an unknown key.
 func (k *Ring) RotateNow(ctx context.Context, now time.Time) error { return k.rotate(ctx, now, true) }
 
 func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
@@ -44,10 +44,10 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 			}
 		}
 		if force && !announced {
-			if next, err = k.announce(ctx, alg, now); signsOn(alg, err) {
+			if next, err = k.announce(ctx, alg, now); mayStayActive(alg, err) {
 				continue
 			} else if err != nil {
-				failed = append(failed, err) // the others need not wait for a key that an agent lacks
+				failed = append(failed, err) // other algorithms do not wait for a key that the agent lacks
 				continue
 			}
 		}
@@ -58,7 +58,7 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 			changed = append(changed, next)
 			retire(active, k.cfg.Keep)
 		case age >= k.cfg.Every-k.cfg.Ahead && !announced:
-			if _, err := k.announce(ctx, alg, now); err != nil && !signsOn(alg, err) {
+			if _, err := k.announce(ctx, alg, now); err != nil && !mayStayActive(alg, err) {
 				failed = append(failed, err)
 			}
 		}
@@ -76,18 +76,19 @@ func (k *Ring) rotate(ctx context.Context, now time.Time, force bool) error {
 	return errors.Join(append(failed, err)...)
 }
 
-// signsOn reports whether a key may stay because there is no other to replace it: the one of the time before the agent, of an
-// algorithm that the agent holds no key of. Nobody may be using it, and an error with each run would hide those that matter.
-func signsOn(alg string, err error) bool { return alg != ES256 && errors.Is(err, errNotHeld) }
+// mayStayActive reports whether a key may stay in use because nothing can replace it: a key from before the agent, of
+// an algorithm that the agent has no key for. It may be unused, and an error in every run would hide those that matter.
+func mayStayActive(alg string, err error) bool { return alg != ES256 && errors.Is(err, errNotHeld) }
 
-// announce makes and publishes the key that will sign next.
+// announce creates and publishes the key that will sign next.
 func (k *Ring) announce(ctx context.Context, alg string, now time.Time) (idp.SigningKey, error) {
 	fresh, err := k.make(ctx, alg, idp.KeyNext, now)
 	if err != nil {
 		return idp.SigningKey{}, err
 	}
-	// A conflict: another replica has announced the same key of the agent.
-	if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil && !errors.Is(err, idp.ErrConflict) {
+	// A conflict means that another replica has announced the same key of the agent.
+	if err := k.cfg.DB.AddSigningKey(ctx, fresh, keyEvent(idp.EventKeyAdded, fresh, now)); err != nil &&
+		!errors.Is(err, idp.ErrConflict) {
 		return idp.SigningKey{}, fmt.Errorf("add signing key: %w", err)
 	}
 	return fresh, nil

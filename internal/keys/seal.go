@@ -10,23 +10,24 @@ import (
 	"fmt"
 )
 
-// A sealed blob is: version (1 octet), id of the operator's key (8), nonce (12), AES-256-GCM ciphertext and tag.
+// A sealed blob is: version (1 octet), ID of the operator's key (8), nonce (12), AES-256-GCM ciphertext and tag.
 const (
 	sealVersion = 1
 	sealIDLen   = 8
 )
 
-// ErrOperatorKey says that a signing key was sealed under an operator's key that this process does not have.
-var ErrOperatorKey = errors.New("sealed under an unknown operator key")
+// ErrOperatorKey means that a signing key is encrypted under an operator's key that this process does not have.
+var ErrOperatorKey = errors.New("encrypted under an unknown operator key")
 
-// A KeyWrapper seals private keys under the operator's key. It knows older keys of the operator too, so that the
-// operator's key can be changed: what is new is sealed under the first, what is old still opens.
+// A Wrapper encrypts private keys under the operator's key. It also knows older keys, so that the operator's key can be
+// changed: it encrypts under the current one and decrypts under all.
 type Wrapper struct {
-	current []byte // id
+	current []byte // key ID
 	ciphers map[string]cipher.AEAD
 }
 
-// NewKeyWrapper returns a wrapper that seals under key and opens under key and the older ones. All are 32 random bytes.
+// NewWrapper returns a wrapper that encrypts under key and decrypts under key and the older ones. All are 32 random
+// bytes.
 func NewWrapper(key []byte, older ...[]byte) (*Wrapper, error) {
 	w := &Wrapper{ciphers: map[string]cipher.AEAD{}}
 	for i, k := range append([][]byte{key}, older...) {
@@ -57,7 +58,7 @@ func NewWrapper(key []byte, older ...[]byte) (*Wrapper, error) {
 	return w, nil
 }
 
-// Seal encrypts plain. context is authenticated with it, so that a blob opens only in its own place.
+// Seal encrypts plain. context is authenticated, so that a blob only opens in its own place.
 func (w *Wrapper) Seal(plain []byte, context string) []byte {
 	aead := w.ciphers[string(w.current)]
 	blob := make([]byte, 1+sealIDLen+aead.NonceSize(), 1+sealIDLen+aead.NonceSize()+len(plain)+aead.Overhead())
@@ -68,11 +69,11 @@ func (w *Wrapper) Seal(plain []byte, context string) []byte {
 	return aead.Seal(blob, nonce, plain, []byte(context))
 }
 
-// Open decrypts what Seal made in the same context. ErrOperatorKey: another operator's key made it.
+// Open decrypts the result of Seal in the same context. It returns ErrOperatorKey if another operator's key was used.
 func (w *Wrapper) Open(blob []byte, context string) ([]byte, error) {
 	const head = 1 + sealIDLen
 	if len(blob) < head+12 || blob[0] != sealVersion {
-		return nil, errors.New("not a sealed key")
+		return nil, errors.New("not an encrypted key")
 	}
 	aead, ok := w.ciphers[string(blob[1:head])]
 	if !ok {
@@ -80,7 +81,7 @@ func (w *Wrapper) Open(blob []byte, context string) ([]byte, error) {
 	}
 	plain, err := aead.Open(nil, blob[head:head+12], blob[head+12:], []byte(context))
 	if err != nil {
-		return nil, fmt.Errorf("open sealed key: %w", err)
+		return nil, fmt.Errorf("decrypt key: %w", err)
 	}
 	return plain, nil
 }

@@ -1,5 +1,4 @@
-// Package limit bounds how often one source may try something. The table of all limits is data: docs/limits.md is
-// generated from it.
+// Package limit limits how often one source may do something. docs/limits.md is generated from its table.
 package limit
 
 import (
@@ -10,47 +9,47 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// A Limit is how often something may happen for one source within a fixed window, which begins with the first time.
+// A Limit is how often something may happen for one source within a fixed window that starts with the first event.
 type Limit struct {
-	Name   string // in the key of the counter
+	Name   string // part of the counter's key
 	What   string // what is counted, for the documentation
-	Per    string // for whom it is counted: "network" is an IPv4 address or an IPv6 /64
+	Per    string // the kind of source: "network" is an IPv4 address or an IPv6 /64
 	Most   int64
 	Window time.Duration
-	Beyond string // what happens beyond Most, for the documentation
+	Beyond string // what happens above Most, for the documentation
 }
 
-// A Count adds one to the counter of a limit and a source, as part of a round trip.
+// A Count adds one to the counter of a limit and a source. Its Op is part of a round trip.
 type Count struct {
 	Limit
 	Op ephemeral.Op
 }
 
-// Of returns the count of one more event for a source. Put its Op into a round trip, then ask [Count.Over].
+// Of returns the count of one more event for a source. Run its Op, then ask [Count.Over].
 func (l Limit) Of(source string) *Count {
 	return &Count{l, ephemeral.Op{Verb: ephemeral.Count, Key: l.key(source), TTL: l.Window}}
 }
 
-// Over reports whether this event was one too many.
+// Over reports whether this event exceeded the limit.
 func (c *Count) Over() bool { return c.Op.N > c.Most }
 
 func (l Limit) key(source string) string { return "limit-" + l.Name + ":" + source }
 
-// Closed returns the op that reads whether a source has used up the limit: Found says so. It serves limits of what failed:
-// a try reads the mark in the round trip it needs anyway, and only a failure pays for counting ([Fail]).
+// Closed returns the op that checks whether a source has used up the limit; if so, Found is set. It is for limits of
+// failures: an attempt reads the mark in a round trip it makes anyway, and only a failure pays for counting ([Fail]).
 func (l Limit) Closed(source string) *ephemeral.Op {
 	return &ephemeral.Op{Verb: ephemeral.Get, Key: l.closedKey(source)}
 }
 
 func (l Limit) closedKey(source string) string { return "limit-" + l.Name + "-closed:" + source }
 
-// A Source is whom a failure is counted for.
+// A Source is a source that failures are counted for.
 type Source struct {
 	Limit
 	Key string
 }
 
-// Fail counts a failure for each source. A source that reaches its limit is closed for one window from now.
+// Fail counts a failure for each source. When a source reaches its limit, it is closed for one window from now.
 func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	var ops, marks []*ephemeral.Op
 	for _, s := range sources {
@@ -67,8 +66,8 @@ func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	return store.Do(ctx, marks...)
 }
 
-// Keep stores something for a source and counts it, in one round trip. Over the limit it is deleted again, and Keep
-// reports false.
+// Keep stores something for a source and counts it, in one round trip. If the limit is exceeded, it deletes it again
+// and returns false.
 func (c *Count) Keep(ctx context.Context, store ephemeral.Store, puts ...*ephemeral.Op) (bool, error) {
 	if err := store.Do(ctx, append(puts, &c.Op)...); err != nil || !c.Over() {
 		return err == nil, err
@@ -80,8 +79,8 @@ func (c *Count) Keep(ctx context.Context, store ephemeral.Store, puts ...*epheme
 	return false, store.Do(ctx, deletes...)
 }
 
-// Exceeded counts one event for each source, one round trip each, and stops at the first that is over its limit: what is
-// refused to one source uses up nothing of the wider limits behind it.
+// Exceeded counts one event for each source, one round trip each, and stops at the first that exceeds its limit, so
+// that a rejected event does not use up the wider limits after it.
 func Exceeded(ctx context.Context, store ephemeral.Store, counts ...*Count) (bool, error) {
 	for _, c := range counts {
 		if err := store.Do(ctx, &c.Op); err != nil {
@@ -94,5 +93,5 @@ func Exceeded(ctx context.Context, store ephemeral.Store, counts ...*Count) (boo
 	return false, nil
 }
 
-// Hashed is the source for what the counters must not hold in clear, such as an e-mail address.
+// Hashed returns the source for a text that the counters must not contain in clear, such as an e-mail address.
 func Hashed(text string) string { return idp.Secret(text).Hash() }

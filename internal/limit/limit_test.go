@@ -101,7 +101,7 @@ func TestASourceThatFailsTooOftenIsClosedForAWindow(t *testing.T) {
 	})
 }
 
-func TestWhatIsBeyondALimitIsNotKept(t *testing.T) {
+func TestNothingIsStoredAboveALimit(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	l := limit.Limit{Name: "x", Most: 2, Window: time.Minute}
 	put := func(key string) *ephemeral.Op {
@@ -123,7 +123,7 @@ func TestWhatIsBeyondALimitIsNotKept(t *testing.T) {
 	}
 }
 
-func TestLargeRequestsThatWaitHaveALimitOfTheirOwn(t *testing.T) {
+func TestLargeWaitingRequestsHaveTheirOwnLimit(t *testing.T) {
 	if a, b := limit.WaitingOf("a", 4<<10).Name, limit.WaitingOf("a", 4<<10+1).Name; a != limit.Waiting.Name || b != limit.WaitingLarge.Name {
 		t.Error(a, b)
 	}

@@ -6,80 +6,106 @@ import (
 	"time"
 )
 
-// Limits of the ceremonies. They are generous: a whole office may share one address, and an assertion cannot be guessed.
-// They bound work, audit records, and how fast somebody can try out names. A sign-in with the page's own ceremony, as most
-// are, is counted nowhere.
+// Limits of ceremonies. They are generous, because a whole office may share one address and an assertion cannot be
+// guessed. They limit work, audit records, and how fast somebody can try names. A sign-in with the page's first
+// ceremony, the usual case, is not counted.
 var (
 	CeremonyBegin = Limit{
-		Name: "begin", What: "ceremonies begun by a script: retries, typed names, pages that were open for long",
+		Name: "begin", What: "ceremonies begun by a script: retries, typed names, pages open for a long time",
 		Per: "network", Most: 1000, Window: 5 * time.Minute, Beyond: "429",
 	}
 	CeremonyFailed = Limit{
 		Name: "failed", What: "failed ceremonies", Per: "network", Most: 300, Window: 5 * time.Minute,
-		Beyond: "a right answer still signs in; a wrong one gets 429 and writes no event",
+		Beyond: "a valid assertion still signs in; an invalid one gets 429 and writes no event",
 	}
 	CeremonyFailedBrowser = Limit{
-		Name: "failed-browser", What: "failed ceremonies", Per: "browser", Most: 100, Window: 5 * time.Minute, Beyond: "as above",
+		Name: "failed-browser", What: "failed ceremonies", Per: "browser", Most: 100, Window: 5 * time.Minute,
+		Beyond: "as above",
 	}
 	CeremonyFailedPasskey = Limit{
-		Name: "failed-passkey", What: "failed ceremonies", Per: "passkey", Most: 30, Window: 5 * time.Minute, Beyond: "as above",
+		Name: "failed-passkey", What: "failed ceremonies", Per: "passkey", Most: 30, Window: 5 * time.Minute,
+		Beyond: "as above",
 	}
-	NamesFrom = Limit{Name: "names-from", What: "names typed at sign-in", Per: "network", Most: 300, Window: 5 * time.Minute, Beyond: "429"}
+	NamesFrom = Limit{
+		Name: "names-from", What: "names typed at sign-in", Per: "network", Most: 300, Window: 5 * time.Minute,
+		Beyond: "429",
+	}
 	NameTyped = Limit{
 		Name: "name", What: "the same name typed at sign-in, from anywhere", Per: "name", Most: 60, Window: 5 * time.Minute,
-		Beyond: "429; the button and autofill go on working",
+		Beyond: "429; the button and autofill still work",
 	}
 )
 
-// Limits of sign-up mails. Each network has a share of its own for an address, so that a stranger elsewhere cannot use up
-// what the owner of the address needs.
+// Limits of sign-up e-mails. Each network has its own limit for an address, so that a stranger elsewhere cannot block
+// the owner of the address.
 var (
-	MailsFromTo = Limit{Name: "mails-from-to", What: "sign-up mails to one address", Per: "network and address", Most: 6, Window: time.Hour, Beyond: "429"}
-	MailsTo     = Limit{Name: "mails-to", What: "sign-up mails to one address, from anywhere", Per: "address", Most: 30, Window: time.Hour, Beyond: "429"}
-	MailsFrom   = Limit{Name: "mails-from", What: "sign-up mails: a school behind one address gets by", Per: "network", Most: 30, Window: time.Hour, Beyond: "429"}
+	MailsFromTo = Limit{
+		Name: "mails-from-to", What: "sign-up e-mails to one address", Per: "network and address", Most: 6,
+		Window: time.Hour, Beyond: "429",
+	}
+	MailsTo = Limit{
+		Name: "mails-to", What: "sign-up e-mails to one address, from anywhere", Per: "address", Most: 30,
+		Window: time.Hour, Beyond: "429",
+	}
+	MailsFrom = Limit{
+		Name: "mails-from", What: "sign-up e-mails (enough for a school behind one address)", Per: "network", Most: 30,
+		Window: time.Hour, Beyond: "429",
+	}
 )
 
-// Limits of wrong user codes of devices. Right ones are not counted: a whole office may connect its devices from one
-// address. RFC 8628 §5.1: with a thousand codes alive, an address needs 25 million tries for a likely hit. At this pace
-// that takes eight hundred years, and then it knows which device somebody else began to connect.
+// Limits of wrong user codes of devices. Right ones are not counted, because a whole office may connect its devices
+// from one address. RFC 8628 §5.1: with a thousand codes in use, an address needs 25 million attempts for a likely
+// hit. At this rate that takes eight hundred years, and only reveals which device somebody else is connecting.
 var (
-	UserCodeNetwork = Limit{Name: "user-code", What: "wrong device codes", Per: "network", Most: 60, Window: 10 * time.Minute, Beyond: "429"}
-	UserCodeBrowser = Limit{Name: "user-code-browser", What: "wrong device codes", Per: "browser", Most: 20, Window: 10 * time.Minute, Beyond: "429"}
+	UserCodeNetwork = Limit{
+		Name: "user-code", What: "wrong device codes", Per: "network", Most: 60, Window: 10 * time.Minute, Beyond: "429",
+	}
+	UserCodeBrowser = Limit{
+		Name: "user-code-browser", What: "wrong device codes", Per: "browser", Most: 20, Window: 10 * time.Minute,
+		Beyond: "429",
+	}
 )
 
-// Limits of clients that introduce themselves.
+// Limits of clients that register or describe themselves.
 var (
-	Registrations    = Limit{Name: "register", What: "dynamic registrations without a live initial access token", Per: "network", Most: 20, Window: time.Hour, Beyond: "429; `registration-limit` changes both"}
+	Registrations = Limit{
+		Name: "register", What: "dynamic registrations without a live initial access token", Per: "network", Most: 20,
+		Window: time.Hour, Beyond: "429; `registration-limit` changes both",
+	}
 	AllRegistrations = Limit{
-		Name: "register-all", What: "dynamic registrations without a live initial access token", Per: "everybody", Most: 500, Window: time.Hour,
+		Name: "register-all", What: "dynamic registrations without a live initial access token", Per: "everybody",
+		Most: 500, Window: time.Hour,
 		Beyond: "429",
 	}
 	Documents = Limit{
 		Name: "document", What: "client metadata documents fetched", Per: "network", Most: 60, Window: time.Hour,
-		Beyond: "what was read before is used; an unknown client is refused",
+		Beyond: "the last document is used; an unknown client is rejected",
 	}
-	AllDocuments = Limit{Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour, Beyond: "as above"}
+	AllDocuments = Limit{
+		Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour,
+		Beyond: "as above",
+	}
 )
 
-// Limits of what strangers may leave in the ephemeral store: authorization requests and pages of ours that wait for a
-// sign-in, and requests that public clients push or begin for a device. Each is kept for half an hour at most. The
-// work of a large office fits; what one network can occupy is some 40 MB.
+// Limits of what strangers may store in the ephemeral store: authorization requests and our own pages waiting for a
+// sign-in, and requests that public clients push or begin for a device. Each is kept for at most half an hour. This is
+// enough for a large office; one network can occupy about 40 MB.
 var (
 	Waiting = Limit{
 		Name: "waiting",
-		What: "requests that wait for a person: at the authorization endpoint, of devices, pushed ones of public clients",
+		What: "requests waiting for a person: authorization requests, device requests, pushed requests of public clients",
 		Per:  "network", Most: 20_000, Window: 30 * time.Minute, Beyond: "429",
 	}
 	WaitingLarge = Limit{
-		Name: "waiting-large", What: "those of them above 4 KiB", Per: "network", Most: 1000, Window: 30 * time.Minute,
+		Name: "waiting-large", What: "such requests above 4 KiB", Per: "network", Most: 1000, Window: 30 * time.Minute,
 		Beyond: "429",
 	}
 )
 
-// large is from how many bytes on a waiting request counts as a large one.
+// large is the size in bytes above which a waiting request counts as large.
 const large = 4 << 10
 
-// WaitingOf returns the count of one more waiting request, of so many bytes.
+// WaitingOf returns the count of one more waiting request of this size in bytes.
 func WaitingOf(source string, bytes int) *Count {
 	if bytes > large {
 		return WaitingLarge.Of(source)
@@ -87,7 +113,7 @@ func WaitingOf(source string, bytes int) *Count {
 	return Waiting.Of(source)
 }
 
-// All lists every limit, in the order of the documentation.
+// All returns every limit, in the order of the documentation.
 func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
@@ -96,17 +122,18 @@ func All() []Limit {
 	}
 }
 
-// Markdown is docs/limits.md.
+// Markdown returns docs/limits.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString(`# Limits
 
 <!-- Generated from internal/limit by "go test ./internal/limit -update". Do not edit. -->
 
-What one source may do within a window. A network is an IPv4 address or an IPv6 /64. A 429 always says in ` + "`Retry-After`" + ` when the window ends
-at the latest. Other bounds, such as the size of a request, are in [operate.md](operate.md#health-logs-and-limits).
+How often one source may do something within a window. A network is an IPv4 address or an IPv6 /64. The
+` + "`Retry-After`" + ` of a 429 says when the window ends at the latest. Other limits, such as the size of a request, are in
+[operate.md](operate.md#health-logs-and-limits).
 
-| what is counted | for each | as many | in | beyond that |
+| event | counted per | limit | window | above the limit |
 |-|-|-|-|-|
 `)
 	for _, l := range All() {

@@ -7,8 +7,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// cancel is the quiet way out of every screen: back to the application, which is told so, or for a page of our own to one
-// that asks for nothing.
+// cancel leaves any screen without an answer: it sends the error to the application, or for a page of our own shows a
+// page that requires nothing.
 func (l *Login) cancel(w http.ResponseWriter, r *http.Request) error {
 	v, err := l.posted(w, r)
 	if err != nil {

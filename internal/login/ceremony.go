@@ -18,14 +18,14 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// begun answers POST /login/passkey/begin.
+// begun is the response of POST /login/passkey/begin.
 type begun struct {
 	Ceremony  string          `json:"ceremony"`
 	PublicKey json.RawMessage `json:"publicKey"`
 }
 
-// begin starts the ceremony that the interaction needs now: a step-up with the passkeys that can do it, a sign-in with
-// whichever passkey the person picks, or one with those of a typed name.
+// begin starts the ceremony that the interaction needs now: a step-up with the passkeys that can satisfy it, a sign-in
+// with any passkey, or one with the passkeys of a typed address.
 func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		I     string `json:"i"`
@@ -40,7 +40,7 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 		if email, ok = idp.NormalizeEmail(in.Email); !ok {
 			return &web.Problem{
 				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn’t an e-mail address",
-				Text: "That doesn’t look like an e-mail address. Check it, or leave it out and use the button.",
+				Text: "Check the address, or leave it out and use the button.",
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 	case step.Kind == SignIn:
 		cer, options, err = l.newSignIn(r.Context(), v)
 	default:
-		return movedOn(v.interaction.ID)
+		return outdatedPage(v.interaction.ID)
 	}
 	if err != nil {
 		return err
@@ -96,20 +96,20 @@ func (l *Login) newSignIn(ctx context.Context, v visit) (passkey.Ceremony, json.
 	return cer, l.Ceremonies.SignInOptions(cer.Challenge), nil
 }
 
-// newTypedSignIn does the same for an address that has an account and for one that has none: one read, one write, a list
-// of the same shape. Which passkeys an address has is thereby public, as it is wherever names are typed (WebAuthn L3 §14.6.3).
+// newTypedSignIn does the same for an address with an account and for one without: one read, one write, a list of the
+// same shape. So the passkeys of an address are public, as wherever names are typed (WebAuthn L3 §14.6.3).
 func (l *Login) newTypedSignIn(ctx context.Context, v visit, email string) (passkey.Ceremony, json.RawMessage, error) {
 	keys, model, err := l.DB.PasskeysByEmail(ctx, email, l.Ceremonies.Pivot(email))
 	if err != nil {
 		return passkey.Ceremony{}, nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	if decoys := l.Ceremonies.Decoys(email, model); len(keys) == 0 { // made either way, so that time tells nothing
+	if decoys := l.Ceremonies.Decoys(email, model); len(keys) == 0 { // created in either case, so that the time reveals nothing
 		keys = decoys
 	}
 	return l.newAssertion(ctx, v, idp.PurposeSignIn, "", keys, nil)
 }
 
-// newStepUp is for all classes of the requirement at once, since one authentication has to meet all of it.
+// newStepUp is for all action classes of the requirement at once, because one authentication must satisfy all of it.
 func (l *Login) newStepUp(ctx context.Context, v visit, step Step) (passkey.Ceremony, json.RawMessage, error) {
 	var classes []string
 	for _, class := range v.interaction.Requirement.ActionClasses {
@@ -118,9 +118,9 @@ func (l *Login) newStepUp(ctx context.Context, v visit, step Step) (passkey.Cere
 	return l.newAssertion(ctx, v, idp.PurposeStepUp, v.session.UserID, step.Passkeys, classes)
 }
 
-func (l *Login) newAssertion(ctx context.Context, v visit, p idp.Purpose, userID string, keys []idp.Passkey, classes []string) (
-	passkey.Ceremony, json.RawMessage, error,
-) {
+func (l *Login) newAssertion(
+	ctx context.Context, v visit, p idp.Purpose, userID string, keys []idp.Passkey, classes []string,
+) (passkey.Ceremony, json.RawMessage, error) {
 	cer, options, op, err := l.Ceremonies.NewAssertion(p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
 	if err == nil {
 		err = l.Ephemeral.Do(ctx, op)
@@ -131,23 +131,23 @@ func (l *Login) newAssertion(ctx context.Context, v visit, p idp.Purpose, userID
 	return cer, options, nil
 }
 
-// An attempt is one answer to a ceremony on its way through finish.
+// An attempt is one response to a ceremony while finish handles it.
 type attempt struct {
 	visit
 	ceremony passkey.Ceremony
-	allow    string // the user who allows with it what the page said
-	// passkey and user are whose credential was presented, once it was found: for the record, proven or not.
+	allow    string // the user who agrees to what the page said by responding
+	// passkey and user belong to the presented credential, once it was found, proven or not. They are for the record.
 	passkey idp.Passkey
 	user    idp.User
 }
 
-// finish takes the ceremony, verifies the answer, records the authentication, and starts or elevates the session.
+// finish takes the ceremony, verifies the response, records the authentication, and starts or elevates the session.
 func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		I          string          `json:"i"`
 		Ceremony   string          `json:"ceremony"`
 		Credential json.RawMessage `json:"credential"`
-		// Allow is the user whom the page of a step-up told what they allow with it; empty: it did not.
+		// Allow is the user whom the step-up page told what they agree to; empty: it told nothing.
 		Allow string `json:"allow"`
 	}
 	if err := web.ReadJSON(r, &in); err != nil {
@@ -171,13 +171,15 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 		err = l.refused(r, a, err)
 	}
 	if err != nil {
-		l.spent(r, a, in.Ceremony, err)
+		l.useUp(r, a, in.Ceremony, err)
 		return err
 	}
 	return web.WriteJSON(w, http.StatusOK, map[string]string{"next": next})
 }
 
-func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt, response []byte) (next string, err error) {
+func (l *Login) authenticate(
+	w http.ResponseWriter, r *http.Request, a *attempt, response []byte,
+) (next string, err error) {
 	ctx, now, stepUp := r.Context(), time.Now(), a.ceremony.Purpose == idp.PurposeStepUp
 	if a.ceremony.Interaction != a.interaction.ID {
 		return "", errForeignCeremony
@@ -197,9 +199,9 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 			if len(a.ceremony.Allowed) > 0 || found && bytes.Equal(handle, a.user.Handle) {
 				return a.passkey, a.user, err
 			}
-			// The browser deletes a passkey that is called unknown. So only one is that is not stored, and that knows the handle of
-			// a user: nobody else does. A made-up answer gets the same words and the same work for an ID that is stored and for
-			// one that is a decoy of a typed name.
+			// The browser deletes a passkey that is reported unknown. So we only report one that is not stored and whose
+			// response has the handle of a user, which nobody else knows. A made-up response gets the same text and the same
+			// work for a stored ID and for a decoy of a typed name.
 			ours, failed := l.DB.HasHandle(ctx, handle)
 			switch {
 			case failed != nil:
@@ -213,7 +215,7 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 		return "", err
 	}
 	if len(proof.Authentication.ActionClasses) > 0 {
-		if err := l.nameClient(ctx, a.interaction, &proof.Authentication); err != nil {
+		if err := l.setClient(ctx, a.interaction, &proof.Authentication); err != nil {
 			return "", err
 		}
 	}
@@ -250,7 +252,7 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 		var elevated *idp.Session
 		elevated, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
 		if err == nil && a.allow == a.session.UserID {
-			// Only if nothing but consent is left. The proof stands in any case; what is not allowed by it is asked next.
+			// Only if nothing but consent is left. The proof counts in any case; whatever it does not allow is asked next.
 			v := visit{a.interaction, elevated}
 			f, step, err := l.decide(ctx, v)
 			if err == nil && step.Kind == Consent {
@@ -269,8 +271,8 @@ func (l *Login) authenticate(w http.ResponseWriter, r *http.Request, a *attempt,
 	return address(a.interaction.ID), err
 }
 
-// nameClient says in an authentication whose windows it opens.
-func (l *Login) nameClient(ctx context.Context, i idp.Interaction, a *idp.Authentication) error {
+// setClient records in an authentication which client its windows are for.
+func (l *Login) setClient(ctx context.Context, i idp.Interaction, a *idp.Authentication) error {
 	if i.Local != nil {
 		return nil
 	}
@@ -282,15 +284,15 @@ func (l *Login) nameClient(ctx context.Context, i idp.Interaction, a *idp.Authen
 	return nil
 }
 
-// signedIn starts a session with the authentication of a sign-in. If the browser has one of the same person, because
-// another tab was faster, that one goes on: ending it would sign the other tab's applications out.
+// signedIn starts a session with the authentication of a sign-in. If another tab was faster and the browser already has
+// a session of the same user, it uses that one: ending it would sign out the other tab's applications.
 func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
 	ctx, before := r.Context(), a.session
 	if before != nil && before.UserID == proof.UserID && before.ID != a.interaction.SwitchedFrom {
 		if _, err := l.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
 			return err
 		}
-		before = nil // it ended meanwhile
+		before = nil // it has ended
 	}
 	if _, err := l.Sessions.Start(ctx, w, r, proof); err != nil {
 		return err
@@ -304,10 +306,12 @@ func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proo
 	return err
 }
 
-// event describes an attempt for the audit record.
+// event returns an audit event about an attempt.
 func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event {
 	e := web.Event(r, kind, a.user.ID)
-	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{"purpose": string(a.ceremony.Purpose)}
+	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{
+		"purpose": string(a.ceremony.Purpose),
+	}
 	if classes := a.ceremony.ActionClasses; len(classes) > 0 {
 		e.Detail["class"] = strings.Join(classes, " ")
 	}
@@ -317,7 +321,7 @@ func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event 
 	return e
 }
 
-// userHandle reads the user handle of a response; nil if there is none.
+// userHandle returns the user handle of a response, or nil.
 func userHandle(response []byte) []byte {
 	var in struct {
 		Response struct {
@@ -327,7 +331,7 @@ func userHandle(response []byte) []byte {
 	if json.Unmarshal(response, &in) != nil {
 		return nil
 	}
-	// As leniently as the library: managers pad it, or write it in the standard alphabet.
+	// As lenient as the library: some password managers add padding or use the standard alphabet.
 	text := strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(in.Response.UserHandle), "=")
 	handle, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {

@@ -35,7 +35,7 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	h.expect(b.answerWith(d, response), http.StatusBadRequest, "ceremony_gone")
 }
 
-func TestACeremonyServesItsOwnInteractionAlone(t *testing.T) {
+func TestACeremonyWorksOnlyForItsInteraction(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("alice@example.com")
@@ -100,7 +100,7 @@ func TestAStepUpNeverEndsAsAnotherUser(t *testing.T) {
 	}
 }
 
-// withoutList is what a dishonest page would ask the device for.
+// withoutList returns the options that a dishonest page would use.
 func withoutList(t *testing.T, options []byte) []byte {
 	var o struct {
 		PublicKey map[string]any `json:"publicKey"`
@@ -116,7 +116,7 @@ func withoutList(t *testing.T, options []byte) []byte {
 	return out
 }
 
-func TestOneHintedUserIsSignedInOrNobody(t *testing.T) {
+func TestOnlyTheHintedUserCanSignIn(t *testing.T) {
 	h := newHouse(t)
 	b, other := h.browser(), h.browser()
 	alice := b.enrol("alice@example.com")
@@ -138,7 +138,7 @@ func TestOneHintedUserIsSignedInOrNobody(t *testing.T) {
 	}
 }
 
-func TestARefusalSaysOnePlainSentence(t *testing.T) {
+func TestRejectionsAreOnePlainSentence(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		bend func(*house, *browser)
@@ -195,14 +195,14 @@ func TestARefusalSaysOnePlainSentence(t *testing.T) {
 	}
 }
 
-// h2 is a second browser with an account of its own in the same house.
+// h2 is a second browser with its own account in the same house.
 func h2(b *browser) *browser {
 	other := b.house.browser()
 	other.enrol("somebody@example.com")
 	return other
 }
 
-func TestACounterThatGoesBackwardsIsRefusedRecordedAndTold(t *testing.T) {
+func TestACounterThatGoesBackwardsIsRejectedRecordedAndReported(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.device.CountBy = 5
@@ -226,7 +226,7 @@ func TestACounterThatGoesBackwardsIsRefusedRecordedAndTold(t *testing.T) {
 	}
 }
 
-func TestACounterThatASyncedPasskeyResetsIsAcceptedRecordedAndTold(t *testing.T) {
+func TestAResetCounterOfASyncedPasskeyIsAcceptedRecordedAndReported(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.device.Flags |= idp.FlagBackupEligible | idp.FlagBackedUp
@@ -277,7 +277,7 @@ func TestAGoodPasskeyIsNeverCalledUnknown(t *testing.T) {
 	}
 }
 
-func TestATypedNameDoesNotTellWhetherItHasAnAccount(t *testing.T) {
+func TestATypedNameDoesNotRevealWhetherItHasAnAccount(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("alice@example.com")
@@ -359,7 +359,7 @@ func firstID(t *testing.T, options []byte) string {
 	return publicKey(t, options)["allowCredentials"].([]any)[0].(map[string]any)["id"].(string)
 }
 
-func TestTriesAreLimited(t *testing.T) {
+func TestAttemptsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()
@@ -472,7 +472,7 @@ func TestBrokenBodiesAreRefusedPlainly(t *testing.T) {
 	h.expect(b.confirm(d), http.StatusOK, "/login?i="+i) // nothing of all that did any harm
 }
 
-func TestBeginsAndTypingsOfOneNameAreLimited(t *testing.T) {
+func TestCeremoniesAndTypedNamesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()

@@ -14,19 +14,20 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// asks is what a page says of what an application asks to be allowed: parts of consent.html and stepup.html.
+// asks is what a page shows of the access that an application requests: parts of consent.html and stepup.html.
 type asks struct {
 	screen
-	Stranger  string   // where an application leads that nobody here has checked; empty: it was checked
-	Describes string   // the host where such an application describes itself; empty: it registered
+	Stranger  string   // the host that an unvetted application redirects to; empty: vetted
+	Describes string   // the host of its metadata document; empty: it registered
 	UserID    string   // whom the page was shown to
-	Details   []string // in words: what is asked for, and allowed for this once
-	New       []string // in words: what is asked for
+	Details   []string // descriptions of what is allowed only once
+	New       []string // descriptions of what is requested
 	Allowed   []string // what was allowed before
 }
 
-// asking puts what a step asks for into words; false if there are none for a part of it, which nobody can agree to then.
-func asking(v visit, f Facts, step Step) (asks, bool) {
+// describeAccess describes the requested access of a step. ok is false if a part of it has no description, because then
+// nobody can agree to it.
+func describeAccess(v visit, f Facts, step Step) (asks, bool) {
 	d := asks{screen: screenOf(v, f), UserID: v.session.UserID}
 	if f.Client.Dynamic {
 		if u, err := url.Parse(f.Client.ID); err == nil {
@@ -43,7 +44,7 @@ func asking(v visit, f Facts, step Step) (asks, bool) {
 	}
 	for _, detail := range v.interaction.Request.Details {
 		t, known := f.Policy.DetailTypes[detail.Type]
-		if !known { // configured differently since
+		if !known { // the configuration has changed since
 			return d, false
 		}
 		d.Details = append(d.Details, t.Words(detail))
@@ -52,21 +53,21 @@ func asking(v visit, f Facts, step Step) (asks, bool) {
 }
 
 func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
-	user, err := l.person(w, r, v)
+	user, err := l.loadPerson(w, r, v)
 	if user == nil {
 		return err
 	}
-	d, known := asking(v, f, step)
+	d, known := describeAccess(v, f, step)
 	if !known {
-		return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "a type is not known here"})
+		return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "unknown type"})
 	}
-	p := frame(v, f, "consent", "Allow "+f.Client.Name+"?", d)
+	p := newPage(v, f, "consent", "Allow "+f.Client.Name+"?", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "consent", p)
 }
 
-// consent keeps the person's answer: what was allowed as a grant, so that it is not asked again; a refusal goes to the
-// application at once.
+// consent saves the user's answer. Allowed access is stored as a grant, so that it is not requested again. A refusal
+// goes to the application at once.
 func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	v, err := l.posted(w, r)
 	if err != nil {
@@ -76,13 +77,13 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Another tab may have signed somebody else in, or the sign-in may be too old by now: then this is no answer.
+	// If another tab has signed in somebody else, or the sign-in is too old by now, this answer does not count.
 	if step.Kind != Consent || r.PostFormValue("user") != v.session.UserID {
 		return again(w, r, v.interaction.ID)
 	}
 	switch r.PostFormValue("answer") {
 	case "deny":
-		return l.end(w, r, v.interaction, idp.Outcome{Error: errAccessDenied, Description: "the user did not allow it"})
+		return l.end(w, r, v.interaction, idp.Outcome{Error: errAccessDenied, Description: "the user denied the request"})
 	case "allow":
 	default:
 		return &web.Problem{
@@ -96,12 +97,13 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	return again(w, r, v.interaction.ID)
 }
 
-// allow keeps that the person who is signed in allows all that the interaction asks for.
+// allow records that the signed-in user allows everything that the interaction requests.
 func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
-		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.GrantEntries(v.interaction.Request), CreatedAt: f.Now, UpdatedAt: f.Now,
+		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.GrantEntries(v.interaction.Request),
+		CreatedAt: f.Now, UpdatedAt: f.Now,
 	}
 	if err := l.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)
@@ -109,8 +111,8 @@ func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	return l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true })
 }
 
-// consentAfter returns what a page for a step-up asks to be allowed, because consent will be due when it is done; nil if
-// none will.
+// consentAfter returns the access to show on a step-up page, because consent will be needed after it; nil if it will
+// not.
 func consentAfter(ctx context.Context, db *store.DB, v visit, f Facts) (*asks, error) {
 	if f.Interaction.Local != nil {
 		return nil, nil
@@ -127,7 +129,7 @@ func consentAfter(ctx context.Context, db *store.DB, v visit, f Facts) (*asks, e
 	}
 	proven := *f.Session
 	proven.Authentications = slices.Clone(proven.Authentications)
-	proven.AddAuthentication(idp.Authentication{ // the best that a step-up can bring: whatever else is asked for is not about the proof
+	proven.AddAuthentication(idp.Authentication{ // the strongest result of a step-up: what is left is not about the proof
 		UserID: proven.UserID, At: f.Now, Purpose: idp.PurposeStepUp, Interaction: f.Interaction.ID, ActionClasses: classes,
 		ClientID: f.Interaction.Request.ClientID, FirstParty: f.Client.FirstParty,
 		UserVerified: true, HardwareBound: true,
@@ -137,8 +139,8 @@ func consentAfter(ctx context.Context, db *store.DB, v visit, f Facts) (*asks, e
 	if step.Kind != Consent {
 		return nil, nil
 	}
-	if d, known := asking(v, f, step); known {
+	if d, known := describeAccess(v, f, step); known {
 		return &d, nil
 	}
-	return nil, nil // the consent page refuses it
+	return nil, nil // the consent page rejects it
 }

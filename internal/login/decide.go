@@ -8,13 +8,14 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Facts are all that [Decide] looks at.
+// Facts is the complete input of [Decide].
 type Facts struct {
 	Interaction idp.Interaction
-	Session     *idp.Session // nil: nobody is signed in here
+	Session     *idp.Session // nil: not signed in
 	Client      idp.Client   // zero for an interaction of our own
-	// Grant and Passkeys cost a look-up that most requests do not need. Decide answers without them as if there were no
-	// grant and as if some passkey could do; whoever gets a step For StepUp or Consent looks them up and asks again.
+	// Grant and Passkeys need a look-up that most requests can do without. Without them, Decide assumes that there is no
+	// grant and that some passkey is strong enough. If the step is For StepUp or Consent, the caller looks them up and
+	// calls Decide again.
 	Grant    *idp.Grant    // nil: none known
 	Passkeys []idp.Passkey // of the session's user; nil: not looked up
 	Policy   idp.Policy
@@ -22,7 +23,7 @@ type Facts struct {
 	Now      time.Time
 }
 
-// Kind says which way an interaction goes next.
+// Kind is the kind of an interaction's next step.
 type Kind string
 
 const (
@@ -38,17 +39,17 @@ const (
 // A Step is what an interaction needs next.
 type Step struct {
 	Kind Kind
-	// For is Kind, except that a refusal says here which step would have helped if the request allowed pages.
+	// For is Kind, except for a refusal: there it is the step that would have helped if the request allowed pages.
 	For   Kind
-	Check string // the check that decided, for the record and the page; empty on Finish
+	Check string // the deciding check, for the log and the page; empty on Finish
 	// Error and Description are the OAuth error of a refusal.
 	Error, Description string
-	Assurance          idp.Assurance // Finish: what tokens will claim
-	Passkeys           []idp.Passkey // StepUp, once they were looked up: those that can do it
-	Scopes             []string      // Consent: what is new to ask for
+	Assurance          idp.Assurance // Finish: the claims of the tokens
+	Passkeys           []idp.Passkey // StepUp, after the look-up: those that satisfy the requirement
+	Scopes             []string      // Consent: new scopes
 }
 
-// OAuth errors an interaction can end with (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6, OIDC Unmet Authentication
+// The OAuth errors an interaction can end with (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6, OIDC Unmet Authentication
 // Requirements 1.0).
 const (
 	errAccessDenied      = "access_denied"
@@ -60,8 +61,8 @@ const (
 	errUnmet             = "unmet_authentication_requirements"
 )
 
-// A check is one demand that may still be open, the step that meets it, and the error that names it to a client which
-// allows no page (prompt=none, OIDC Core §3.1.2.1) or for which there is no such step (Refuse).
+// A check is one condition of a request, the step that satisfies it, and the error for a client that allows no page
+// (prompt=none, OIDC Core §3.1.2.1) or if there is no such step (Refuse).
 type check struct {
 	name  string
 	step  Kind
@@ -70,31 +71,31 @@ type check struct {
 	open  func(question) bool
 }
 
-// checks stand in the order in which a person meets them: first who they are, then how well they proved it, then what
-// they allow. The first that is open decides; those after no_session have a session.
+// checks are in the order in which a person meets them: who they are, how well they proved it, what they allow. The
+// first one that is not satisfied decides. Those after no_session have a session.
 var checks = []check{
 	{"create_unsupported", Refuse, errInvalidRequest, "prompt=create is not supported", question.createUnsupported},
-	{"prompt_create", CreateAccount, errInteraction, "creating an account needs the person", question.create},
-	{"no_session", SignIn, errLoginRequired, "nobody is signed in", question.noSession},
-	{"switched", SignIn, errLoginRequired, "another account was asked for", question.switched},
-	{"other_than_hinted", Refuse, errLoginRequired, "another user than the one of id_token_hint signed in", question.otherThanHinted},
+	{"prompt_create", CreateAccount, errInteraction, "creating an account needs user interaction", question.create},
+	{"no_session", SignIn, errLoginRequired, "the user is not signed in", question.noSession},
+	{"switched", SignIn, errLoginRequired, "the user chose another account", question.switched},
+	{"other_than_hinted", Refuse, errLoginRequired, "the user is not that of id_token_hint", question.otherThanHinted},
 	{"hint_mismatch", SignIn, errLoginRequired, "the user of id_token_hint is not signed in", question.hintMismatch},
-	{"select_account", SelectAccount, errSelectionRequired, "an account has to be selected", question.selectAccount},
+	{"select_account", SelectAccount, errSelectionRequired, "the user must select an account", question.selectAccount},
 
-	{string(idp.CheckLive), StepUp, errLoginRequired, "the last sign-in is too long ago", unmet(idp.CheckLive)},
-	{string(idp.CheckFresh), StepUp, errLoginRequired, "a new sign-in was asked for", unmet(idp.CheckFresh)},
+	{string(idp.CheckLive), StepUp, errLoginRequired, "the last sign-in is too old", unmet(idp.CheckLive)},
+	{string(idp.CheckFresh), StepUp, errLoginRequired, "a new sign-in is required", unmet(idp.CheckFresh)},
 	{string(idp.CheckMaxAge), StepUp, errLoginRequired, "the last sign-in is older than max_age", unmet(idp.CheckMaxAge)},
-	{string(idp.CheckMinimumACR), StepUp, errLoginRequired, "the client's minimum acr is not met", unmet(idp.CheckMinimumACR)},
-	{string(idp.CheckActionClass), StepUp, errLoginRequired, "a requested scope needs a new confirmation", unmet(idp.CheckActionClass)},
-	{string(idp.CheckACR), StepUp, errLoginRequired, "the requested acr is not met", unmet(idp.CheckACR)},
+	{string(idp.CheckMinimumACR), StepUp, errLoginRequired, "below the client's minimum acr", unmet(idp.CheckMinimumACR)},
+	{string(idp.CheckActionClass), StepUp, errLoginRequired, "a scope needs confirmation", unmet(idp.CheckActionClass)},
+	{string(idp.CheckACR), StepUp, errLoginRequired, "the requested acr is not satisfied", unmet(idp.CheckACR)},
 
-	{"prompt_consent", Consent, errConsentRequired, "consent was asked for", question.promptConsent},
-	{"authorization_details", Consent, errConsentRequired, "authorization_details are allowed one request at a time", question.details},
+	{"prompt_consent", Consent, errConsentRequired, "consent is required", question.promptConsent},
+	{"authorization_details", Consent, errConsentRequired, "authorization_details need consent", question.details},
 	{"scopes", Consent, errConsentRequired, "the user has not allowed these scopes", question.scopes},
-	{"native_client", Consent, errInteraction, "this client cannot be identified without the person", question.nativeClient},
+	{"native_client", Consent, errInteraction, "this client requires user interaction", question.nativeClient},
 }
 
-// Decide says what an interaction needs next, or that it can end. It is pure: the same facts give the same step.
+// Decide returns the next step of an interaction, which may be its end. It is pure: the same facts give the same step.
 func Decide(f Facts) Step {
 	q := ask(f)
 	i := slices.IndexFunc(checks, func(c check) bool { return c.open(q) })
@@ -108,7 +109,7 @@ func Decide(f Facts) Step {
 	}
 	if c.step == StepUp && f.Passkeys != nil {
 		if step.Passkeys = q.capable; len(step.Passkeys) == 0 {
-			return refuse(errUnmet, "no passkey of this user can meet the requirement")
+			return refuse(errUnmet, "no passkey of this user satisfies the requirement")
 		}
 	}
 	if c.step == Refuse || f.Interaction.Request.Prompts("none") {
@@ -120,14 +121,14 @@ func Decide(f Facts) Step {
 	return step
 }
 
-// A question is the facts and what follows from them.
+// A question is the facts and conclusions from them.
 type question struct {
 	Facts
 	here      bool          // an authentication of the session was made in this interaction
-	capable   []idp.Passkey // of Facts.Passkeys: those a step-up may use
+	capable   []idp.Passkey // of Facts.Passkeys: usable for the step-up
 	assurance idp.Assurance
-	unmet     idp.Check // the first demand on an authentication that the session does not meet
-	missing   []string  // scopes and resources the user has not allowed this client
+	unmet     idp.Check // the first requirement that the session does not satisfy
+	missing   []string  // scopes and resources without consent
 }
 
 func ask(f Facts) question {
@@ -139,14 +140,14 @@ func ask(f Facts) question {
 			return a.Interaction == f.Interaction.ID
 		})
 	}
-	// Voluntary acr values are a wish (OIDC Core §5.5.1.1): one ceremony is worth trying for them, if a page may be shown
-	// and a passkey could do it. After that the answer is what there is, and the token says so.
+	// Voluntary acr values (OIDC Core §5.5.1.1) are worth one ceremony, if a page may be shown and a passkey could
+	// satisfy them. After that, the token states what was reached.
 	relaxed := q.here || f.Interaction.Request.Prompts("none")
-	q.capable = reaching(f.Policy, f.Passkeys, need)
+	q.capable = filterCapable(f.Policy, f.Passkeys, need)
 	if len(q.capable) == 0 && !need.Essential {
 		floor := need
 		floor.ACRValues = nil
-		q.capable = reaching(f.Policy, f.Passkeys, floor)
+		q.capable = filterCapable(f.Policy, f.Passkeys, floor)
 		relaxed = relaxed || f.Passkeys != nil
 	}
 	q.assurance, q.unmet = f.Policy.Choose(f.Session, f.Interaction.ID, need, relaxed, f.Now)
@@ -158,15 +159,16 @@ func ask(f Facts) question {
 	return q
 }
 
-func reaching(p idp.Policy, keys []idp.Passkey, need idp.Requirement) []idp.Passkey {
+func filterCapable(p idp.Policy, keys []idp.Passkey, need idp.Requirement) []idp.Passkey {
 	return slices.DeleteFunc(slices.Clone(keys), func(k idp.Passkey) bool { return !p.Reaches(k, need) })
 }
 
-// answered reports whether what the screens saved was said by the user who is signed in now.
+// answered reports whether the saved answers come from the user who is signed in now.
 func (q question) answered() bool { return q.Interaction.AnsweredBy == q.Session.UserID }
 
-// wantsAccount: prompt=create asks for the sign-up page instead of the login, once (Initiating User Registration via
-// OpenID Connect 1.0 §4). Whoever returns from it, signs in here or asks for another account has answered.
+// wantsAccount reports whether prompt=create still asks for the sign-up page. It is shown once instead of the login
+// (Initiating User Registration via OpenID Connect 1.0 §4): returning from it, signing in or choosing another account
+// is an answer.
 func (q question) wantsAccount() bool {
 	i := q.Interaction
 	return i.Request.Prompts("create") && !i.SignUpOffered && !i.SignedUp && !i.Switched && !q.here
@@ -185,7 +187,8 @@ func (q question) hintMismatch() bool {
 	return hinted != "" && hinted != q.Session.UserID
 }
 
-// otherThanHinted: the request got its chance and brought somebody else; then the answer MUST be an error (OIDC Core §3.1.2.1).
+// otherThanHinted: the user signed in in this interaction, but as somebody else. Then the response MUST be an error
+// (OIDC Core §3.1.2.1).
 func (q question) otherThanHinted() bool { return q.here && q.hintMismatch() }
 
 func (q question) selectAccount() bool {
@@ -197,7 +200,7 @@ func unmet(c idp.Check) func(question) bool {
 	return func(q question) bool { return q.unmet == c }
 }
 
-// consented reports whether nothing is left to consent to: allowed in this interaction, or a page of our own.
+// consented reports whether no consent is needed: it was given in this interaction, or the page is our own.
 func (q question) consented() bool {
 	return q.Interaction.Local != nil || q.Interaction.Consented && q.answered()
 }
@@ -210,14 +213,14 @@ func (q question) scopes() bool {
 	return !q.Client.FirstParty && !q.consented() && (q.Grant == nil || len(q.missing) > 0)
 }
 
-// details: what a person allowed once is that, and not the next of its kind: such a request is shown each time, whoever
-// asks (RFC 9396 §12).
+// details: consent covers only the request it was given for, so such a request is always shown, for any client (RFC
+// 9396 §12).
 func (q question) details() bool {
 	return len(q.Interaction.Request.Details) > 0 && !q.consented()
 }
 
-// nativeClient: whoever listens on a private-use scheme or a loopback port can claim to be the client, so a person has
-// to see the request before it is answered (RFC 8252 §8.6). A ceremony in this interaction is such a look.
+// nativeClient: any program that listens on a private-use scheme or a loopback port can claim to be the client, so a
+// loadPerson must see the request before it is answered (RFC 8252 §8.6). A ceremony in this interaction is enough.
 func (q question) nativeClient() bool {
 	assured := strings.HasPrefix(q.Interaction.Request.RedirectURI, "https://")
 	return q.Client.Native && !assured && !q.here && !q.consented()

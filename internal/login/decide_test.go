@@ -47,7 +47,7 @@ func of(client string) func(*idp.Authentication) {
 	return func(a *idp.Authentication) { a.ClientID = client }
 }
 
-func ofTheHouse(a *idp.Authentication) { a.FirstParty = true }
+func byFirstParty(a *idp.Authentication) { a.FirstParty = true }
 
 func need(r idp.Requirement) change { return func(f *Facts) { f.Interaction.Requirement = r } }
 func maxAge(seconds int) change {
@@ -227,10 +227,10 @@ func TestDecide(t *testing.T) {
 		{"class: its step-up does", with(class("payments"), signedIn(4*minute, stepUpFor("payments")), allowed), "finish"},
 		{"class: until the window closes", with(class("payments"), signedIn(5*minute, stepUpFor("payments")), allowed), "step-up action_class"},
 		{"class: for the client that asked only", with(class("payments"), signedIn(0, stepUpFor("payments"), of("other")), allowed), "step-up action_class"},
-		{"class: no first party shares what is not shared", with(class("payments"), firstParty, signedIn(0, stepUpFor("payments"), of("other"), ofTheHouse)), "step-up action_class"},
-		{"class: a shared one is the house's", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"), ofTheHouse)), "finish"},
-		{"class: a shared one is no stranger's", with(class("shared"), signedIn(0, stepUpFor("shared"), of("other"), ofTheHouse), allowed), "step-up action_class"},
-		{"class: nor opened by a stranger for the house", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"))), "step-up action_class"},
+		{"class: no first party shares what is not shared", with(class("payments"), firstParty, signedIn(0, stepUpFor("payments"), of("other"), byFirstParty)), "step-up action_class"},
+		{"class: a shared one is for all first-party clients", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"), byFirstParty)), "finish"},
+		{"class: a shared one is no stranger's", with(class("shared"), signedIn(0, stepUpFor("shared"), of("other"), byFirstParty), allowed), "step-up action_class"},
+		{"class: nor opened by a third-party client for first-party ones", with(class("shared"), firstParty, signedIn(0, stepUpFor("shared"), of("other"))), "step-up action_class"},
 		{"class: one of our own pages opens nothing for a client", with(class("payments"), signedIn(0, stepUpFor("payments"), of("-")), allowed), "step-up action_class"},
 		{"local: what a client opened opens nothing here", with(local, class("payments"), signedIn(0, stepUpFor("payments"), of("app"))), "step-up action_class"},
 		{"class: for that class only", with(class("limits"), signedIn(0, stepUpFor("payments")), allowed), "step-up action_class"},

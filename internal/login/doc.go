@@ -1,5 +1,5 @@
-// Package login leads a person through an interaction: it signs them in, asks for a fresher or stronger proof, for
-// consent or for an account, and hands the outcome back to whoever asked.
+// Package login guides a person through an interaction. It signs them in, asks for a fresher or stronger proof, for
+// consent or for an account, and returns the outcome to the requester.
 //
 //	provider: GET /oauth2/authorize          account, admin: a page that needs a proof
 //	        │ Begin                                  │ Require
@@ -17,10 +17,10 @@
 //	                             └─ Finish ───┴─► interaction taken, once: Config.Respond (provider: code or OAuth error)
 //	                                                                       or Local.ReturnTo (a page of our own)
 //
-// A screen never sends the person to another screen. It saves what it learned, in the session or in the interaction,
-// and returns to GET /login, where [Decide] looks at everything again. So there is one place that says what a request
-// still lacks, no screen can be skipped by knowing its address, and two tabs cannot disagree.
+// A screen never sends the person to another screen. It saves its result in the session or the interaction and returns
+// to GET /login, where [Decide] checks everything again. So one place decides what a request still needs, no screen can
+// be skipped by opening its URL, and two tabs cannot disagree.
 //
-// An interaction may be seen by one browser only: the one whose browser cookie began it. What a screen saved counts for
-// the user it was shown to and for nobody who signs in after.
+// Only the browser that began an interaction can see it, by its browser cookie. A saved answer counts for the user it
+// was shown to, and not for anybody who signs in later.
 package login

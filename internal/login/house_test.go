@@ -30,8 +30,8 @@ import (
 
 const origin = "https://login.example.com"
 
-// A house is package login with real neighbours on both sides. Where the provider would be stands a page that begins an
-// interaction and a Respond that keeps the outcome.
+// A house is package login with real neighbours. Instead of the provider, a page begins an interaction and Respond
+// stores the outcome.
 type house struct {
 	*testing.T
 	*Login
@@ -105,7 +105,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// respond does what provider.Respond does of the contract: it takes the interaction, and goes to the redirect URI.
+// respond behaves like provider.Respond: it takes the interaction and redirects to the redirect URI.
 func (h *house) respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	if i.ID == "" { // a silent request, answered where it came in
 	} else if _, err := h.interactions.Take(r.Context(), i.ID); err != nil {
@@ -123,7 +123,7 @@ func (h *house) must(err error) {
 	}
 }
 
-// last is the outcome that came last.
+// last returns the last outcome.
 func (h *house) last() idp.Outcome {
 	h.Helper()
 	if len(h.outcomes) == 0 {
@@ -132,7 +132,7 @@ func (h *house) last() idp.Outcome {
 	return h.outcomes[len(h.outcomes)-1]
 }
 
-// kinds lists the audit record, oldest first.
+// kinds lists the kinds of all audit events, oldest first.
 func (h *house) kinds() (kinds []idp.EventKind) {
 	h.Helper()
 	events, err := h.DB.Events(h.Context(), "", 1000)
@@ -156,7 +156,7 @@ func (h *house) browser() *browser {
 	return &browser{house: h, jar: jar, device: passkeytest.New(origin), headers: http.Header{}}
 }
 
-// enrol makes an account whose passkey is on this browser's device.
+// enrol creates an account with a passkey on this browser's device.
 func (b *browser) enrol(email string) idp.User {
 	b.Helper()
 	u := idp.NewUser(email, "", time.Now())
@@ -181,12 +181,12 @@ func (b *browser) addPasskey(u idp.User, change ...func(*idp.Passkey)) idp.Passk
 	return k
 }
 
-// proven makes a passkey one whose attestation was verified.
+// proven marks a passkey as one with a verified attestation.
 func provenHardware(k *idp.Passkey) {
 	k.KeyProtection, k.AttestationVerifiedAt = idp.KeyProtectionHardware, time.Now()
 }
 
-// An answer is what a browser got.
+// An answer is a response to a browser.
 type answer struct {
 	status   int
 	location string
@@ -251,7 +251,7 @@ func (b *browser) interaction(a answer) string {
 
 func (b *browser) show(i string) answer { b.Helper(); return b.get("/login?i=" + i) }
 
-// A dialog is what a page hands to navigator.credentials.get.
+// A dialog is what a page passes to navigator.credentials.get.
 type dialog struct {
 	I, Ceremony string
 	Options     []byte
@@ -279,7 +279,7 @@ func (b *browser) answerWith(d dialog, response []byte) answer {
 	return b.post("/login/passkey/finish", map[string]any{"i": d.I, "ceremony": d.Ceremony, "credential": json.RawMessage(response)})
 }
 
-// confirm lets the device answer the dialog.
+// confirm confirms the dialog on the device.
 func (b *browser) confirm(d dialog) answer {
 	b.Helper()
 	response, err := b.device.Get(d.Options)
@@ -303,7 +303,7 @@ func (b *browser) offered(i, email string) dialog {
 	return dialog{I: i, Ceremony: a.json["ceremony"].(string), Options: options}
 }
 
-// signIn goes from a new interaction to signed in and allowed.
+// signIn runs a new interaction until the user is signed in and has allowed everything.
 func (b *browser) signIn() idp.Outcome {
 	b.Helper()
 	i := b.begin()
@@ -363,7 +363,7 @@ func decode(t *testing.T, id string) []byte {
 	return b
 }
 
-// visitor is a request of this browser, as another package's handler would have it.
+// visitor is a request of this browser, as another package's handler would get it.
 func (b *browser) visitor() *http.Request {
 	r := httptest.NewRequest("GET", origin+"/signup", nil)
 	for _, c := range b.jar.Cookies(r.URL) {

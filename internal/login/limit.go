@@ -9,24 +9,25 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// tooMany refuses what is over a limit.
+// tooMany returns the error for an exceeded limit.
 func tooMany(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many tries",
-		Text: "There were too many tries from here in a short time. Wait five minutes, then try again.",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many attempts",
+		Text: "There were too many attempts from here in a short time. Wait five minutes, then try again.",
 	}
 }
 
-// crowded refuses a request while too many from the same network wait.
+// crowded returns the error for a network with too many waiting requests.
 func crowded(l limit.Limit) error {
 	return &web.Problem{
 		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests",
 		Title: "Too many sign-ins",
-		Text:  "Too many sign-ins were started from your network and not finished.", Next: "Please try again in half an hour.",
+		Text:  "Too many sign-ins were started from your network and not finished.",
+		Next:  "Please try again in half an hour.",
 	}
 }
 
-// begins counts the begin of a ceremony. A name is kept as its hash: it is nobody's business.
+// begins returns the counts for the begin of a ceremony. A typed name is stored as a hash, for privacy.
 func begins(r *http.Request, email string) []*limit.Count {
 	network := web.ClientNetwork(r)
 	counts := []*limit.Count{limit.CeremonyBegin.Of(network)}
@@ -36,8 +37,8 @@ func begins(r *http.Request, email string) []*limit.Count {
 	return counts
 }
 
-// closed reports whether one of those for whom this failure counts has used up its limit. Then the failure is not
-// recorded. A right answer is never refused for the failures of others.
+// closed reports whether a source of this failure has used up its limit. Then the failure is not recorded. A valid
+// response is never rejected because of others' failures.
 func (l *Login) closed(ctx context.Context, r *http.Request, a attempt) (bool, error) {
 	var ops []*ephemeral.Op
 	for _, s := range sources(r, a) {
@@ -54,7 +55,7 @@ func (l *Login) closed(ctx context.Context, r *http.Request, a attempt) (bool, e
 	return false, nil
 }
 
-// sources lists whom a failed ceremony is counted for.
+// sources returns the sources that a failed ceremony is counted for.
 func sources(r *http.Request, a attempt) []limit.Source {
 	sources := []limit.Source{{Limit: limit.CeremonyFailed, Key: web.ClientNetwork(r)}}
 	if a.interaction.Browser != "" {

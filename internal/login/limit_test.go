@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/limit"
 )
 
-func TestWhatOneNetworkLeavesWaitingIsBounded(t *testing.T) {
+func TestWaitingRequestsOfANetworkAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()

@@ -23,7 +23,7 @@ import (
 //go:embed pages/*.html
 var files embed.FS
 
-// Config is what interactions are made of. All but Notify is required.
+// Config configures a Login. Everything but Notify is required.
 type Config struct {
 	Shell      *web.Shell
 	Sessions   *session.Sessions
@@ -32,11 +32,11 @@ type Config struct {
 	Ephemeral  ephemeral.Store
 	Policy     idp.Policy
 	SignUp     bool // whether people may create accounts
-	// Respond ends an interaction of a client: it issues the code, or sends the OAuth error. It takes the interaction from
-	// the store in the same round trip, so that each is answered once; who comes second reads a page that says so.
+	// Respond ends an interaction of a client: it issues the code or sends the OAuth error. It takes the interaction from
+	// the store in the same round trip, so that it is answered once; a second caller gets an error page.
 	Respond func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error
-	// Notify tells a user of something they should know: kind is an idp.EventKind, data what the letter says besides. It
-	// must not block for long. Nil: nobody is told.
+	// Notify tells a user about an event: kind is an idp.EventKind, data the details for the e-mail. It must return
+	// quickly. Nil disables it.
 	Notify func(ctx context.Context, u idp.User, kind string, data map[string]string)
 }
 
@@ -53,10 +53,12 @@ func New(c Config) (*Login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("login pages: %w", err)
 	}
-	return &Login{c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL)}, nil
+	return &Login{
+		c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL),
+	}, nil
 }
 
-// Mount adds the screens to the browser's mux, the one behind the cross-origin check.
+// Mount adds the screens to the browser mux, behind the cross-origin check.
 func (l *Login) Mount(mux *http.ServeMux) {
 	l.Shell.Handle(mux, "GET /login", l.show)
 	l.Shell.Handle(mux, "POST /login/passkey/begin", l.begin)
@@ -67,12 +69,14 @@ func (l *Login) Mount(mux *http.ServeMux) {
 	l.Shell.Handle(mux, "POST /login/cancel", l.cancel)
 }
 
-// Begin stores a new interaction, together with the sign-in that its first page will probably offer, in one round trip,
-// binds it to the browser and returns where to send it. A silent request that came with its cookies is answered at once
-// instead, without an interaction being stored: then the location is empty and the response is written.
-func (l *Login) Begin(ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement) (string, error) {
-	// A POST without the cookie comes from another site, which is no reason to think that this browser has none:
-	// SameSite=Lax keeps it back. A new one would cut off the other tabs, so GET /login binds instead.
+// Begin stores a new interaction in one round trip, together with the sign-in that its first page will probably offer.
+// It binds the interaction to the browser and returns the path of its first page. A silent request whose cookies are
+// present is answered at once without storing anything: then the path is empty and the response is written.
+func (l *Login) Begin(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement,
+) (string, error) {
+	// A POST from another site lacks the cookie because of SameSite=Lax, so the browser may still have one. A new cookie
+	// would cut off its other tabs, so GET /login binds the interaction instead.
 	i := idp.NewInteraction(req, need, time.Now())
 	if silent(i) && r.Method == http.MethodGet {
 		return "", l.answerSilently(ctx, w, r, i)
@@ -84,7 +88,7 @@ func (l *Login) Begin(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	return l.create(ctx, r, browser, i)
 }
 
-// answerSilently decides a request that may show no page (prompt=none): it ends where it began.
+// answerSilently answers a request that must not show a page (prompt=none) without an interaction.
 func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *http.Request, i idp.Interaction) error {
 	i.ID = "" // nothing is stored under it
 	v := visit{interaction: i}
@@ -98,24 +102,26 @@ func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *ht
 	if err != nil {
 		return err
 	}
-	web.Note(ctx, slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
+	web.Note(
+		ctx, slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID),
+	)
 	switch step.Kind {
 	case Finish:
 		return l.end(w, r, i, finished(v, f, step))
 	case Refuse:
 		return l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
-	default: // Decide's table holds that it asks for no page here
-		return fmt.Errorf("a silent request was to show %s", step.Kind)
+	default: // Decide's table test ensures that no page is needed
+		return fmt.Errorf("a silent request needs %s", step.Kind)
 	}
 }
 
-// finished is the outcome of a visit that has all it needs.
+// finished returns the outcome of a visit that has everything it needs.
 func finished(v visit, f Facts, step Step) idp.Outcome {
 	i := v.interaction
 	agreed := !f.Client.FirstParty || i.Consented && i.AnsweredBy == v.session.UserID
 	return idp.Outcome{
 		UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: i.Request.Scopes,
-		Granted: agreed && len(f.Policy.GrantEntries(i.Request)) > 0, // a grant of nothing is none
+		Granted: agreed && len(f.Policy.GrantEntries(i.Request)) > 0, // an empty grant does not count
 	}
 }
 
@@ -143,14 +149,14 @@ func (l *Login) create(ctx context.Context, r *http.Request, browser idp.Secret,
 	return address(i.ID), nil
 }
 
-// silent: no page will be shown, so there is no browser to bind to, and no need: a code or an error goes to the client's
-// redirect URI, as it would for anybody who opened the client's own link. Frames, where cookies are kept back, get their
-// login_required this way.
+// silent reports whether no page will be shown. Then no browser needs to be bound: the code or error goes to the
+// client's redirect URI, as for anybody who follows the client's own link. This is how frames without cookies get
+// login_required.
 func silent(i idp.Interaction) bool { return i.Request.Prompts("none") }
 
 func address(id string) string { return "/login?i=" + url.QueryEscape(id) }
 
-// show is the dispatcher: whatever happened, everybody comes back here.
+// show is the dispatcher: every screen returns here.
 func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	v, err := l.visit(w, r, r.URL.Query().Get("i"))
 	if err != nil {
@@ -160,7 +166,10 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	web.Note(r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID))
+	web.Note(
+		r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check),
+		slog.String("client", f.Client.ID),
+	)
 	switch step.Kind {
 	case Finish:
 		return l.end(w, r, v.interaction, finished(v, f, step))
@@ -183,15 +192,16 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// decide gathers the facts for Decide: passkeys and grant are looked up only when the answer hangs on them.
+// decide collects the facts for Decide. Passkeys and the grant are only looked up if the result depends on them.
 func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	f := Facts{Interaction: v.interaction, Session: v.session, Policy: l.Policy, SignUp: l.SignUp, Now: time.Now()}
 	var err error
 	if v.interaction.Local == nil {
 		if f.Client, err = l.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
 			return f, Step{}, &web.Problem{
-				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application isn’t known here any more",
-				Text: "Whoever runs this service has removed it or switched it off.", Next: "Ask the people behind the application.", Err: err,
+				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application is no longer available",
+				Text: "The people who run this service have removed or disabled it.",
+				Next: "Ask the people behind the application.", Err: err,
 			}
 		} else if err != nil {
 			return f, Step{}, fmt.Errorf("load client: %w", err)
@@ -205,7 +215,7 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 			if err != nil {
 				return f, Step{}, fmt.Errorf("load passkeys: %w", err)
 			}
-			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even if there are none
+			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even without passkeys
 		case step.For == Consent && !asked:
 			asked = true
 			grant, err := l.DB.Grant(ctx, v.session.UserID, f.Client.ID)
@@ -220,7 +230,7 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	}
 }
 
-// end answers an interaction, once however many tabs and reloads ask.
+// end answers an interaction once, however many tabs and reloads request it.
 func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	if i.Local == nil {
 		return l.Respond(w, r, i, o)
@@ -234,7 +244,8 @@ func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o
 	case o.Error == errUnmet:
 		return &web.Problem{
 			Status: http.StatusForbidden, Code: o.Error, Title: "This needs a stronger passkey",
-			Text: "None of your passkeys can prove what is asked for here.", Next: "See your passkeys", NextURL: "/account/passkeys",
+			Text: "None of your passkeys is strong enough for this request.", Next: "See your passkeys",
+			NextURL: "/account/passkeys",
 		}
 	case o.Error != "":
 		return &web.Problem{
@@ -246,7 +257,7 @@ func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o
 	return nil
 }
 
-// SignedUp notes that the account of this interaction was just created in this browser.
+// SignedUp records that the account of this interaction was just created in this browser.
 func (l *Login) SignedUp(ctx context.Context, r *http.Request, id string) error {
 	v, err := l.visit(nil, r.WithContext(ctx), id)
 	if err != nil {
@@ -255,7 +266,8 @@ func (l *Login) SignedUp(ctx context.Context, r *http.Request, id string) error 
 	return l.save(ctx, v, func(i *idp.Interaction) { i.SignedUp = true })
 }
 
-// Asking returns whose interaction this browser is in; nil if nobody's: of a page of our own, ended, or another browser's.
+// Asking returns the client of this browser's interaction. It returns nil for a page of our own, an ended interaction,
+// or another browser's.
 func (l *Login) Asking(r *http.Request, id string) *web.ClientChip {
 	v, err := l.visit(nil, r, id)
 	if err != nil || v.interaction.Local != nil {
@@ -268,7 +280,7 @@ func (l *Login) Asking(r *http.Request, id string) *web.ClientChip {
 	return chip(client, v.interaction.Request)
 }
 
-// localPath reports whether s leads to a page of our own and nowhere else, in the eyes of every browser.
+// localPath reports whether every browser resolves s to a page of our own.
 func localPath(s string) bool {
 	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsAny(s, "\\\r\n\t")
 }

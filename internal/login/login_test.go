@@ -118,7 +118,7 @@ func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
 	}
 }
 
-func TestAStepUpOpensTheWindowOfItsClassAndNoOther(t *testing.T) {
+func TestAStepUpOpensOnlyTheWindowOfItsClass(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
@@ -265,7 +265,7 @@ func TestAnInteractionEndsOnce(t *testing.T) {
 	}
 }
 
-func TestAnInteractionAndItsPageGrowOld(t *testing.T) {
+func TestInteractionsAndTheirPagesExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()
@@ -287,7 +287,7 @@ func TestAnInteractionAndItsPageGrowOld(t *testing.T) {
 	})
 }
 
-func TestOneAskedForAgainAfterMaxAgeIsAnsweredAtOnceAfterwards(t *testing.T) {
+func TestAStepUpForMaxAgeIsNotRequiredTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()
@@ -334,7 +334,7 @@ func TestTwoTabsDoNotDisagree(t *testing.T) {
 	b.device.Passkeys = mine
 }
 
-func TestWhatOneSaidDoesNotCountForAnother(t *testing.T) {
+func TestAnswersCountOnlyForTheirUser(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
@@ -357,7 +357,7 @@ func TestWhatOneSaidDoesNotCountForAnother(t *testing.T) {
 	}
 }
 
-func TestAClientThatIsGoneGetsNoAnswer(t *testing.T) {
+func TestARemovedClientGetsNoResponse(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	i := b.begin()
@@ -396,7 +396,7 @@ func TestWithoutTheEphemeralStoreThereIsAPage(t *testing.T) {
 	h.expect(b.confirm(d), http.StatusServiceUnavailable, "service_unavailable")
 }
 
-func TestOnlyWhatAPersonAgreedToHangsFromAGrant(t *testing.T) {
+func TestOnlyConsentedTokensDependOnAGrant(t *testing.T) {
 	h := newHouse(t)
 	app, err := h.DB.Client(t.Context(), "app")
 	h.must(err)
@@ -415,7 +415,7 @@ func TestOnlyWhatAPersonAgreedToHangsFromAGrant(t *testing.T) {
 	}
 }
 
-func TestAWindowIsOfTheClientThatAskedForIt(t *testing.T) {
+func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	h := newHouse(t)
 	class := h.Policy.ActionClasses["payments"]
 	shared := class
@@ -437,7 +437,7 @@ func TestAWindowIsOfTheClientThatAskedForIt(t *testing.T) {
 	for _, c := range []idp.ActionClass{class, shared} {
 		page := ask("one", c)
 		h.expect(page, http.StatusOK, "stepup")
-		if says := strings.Contains(page.body, "other applications of this house"); says != c.Shared {
+		if says := strings.Contains(page.body, "here and in other Stepward applications"); says != c.Shared {
 			t.Errorf("%s: the page says that it is shared: %v", c.Name, says)
 		}
 		d := page.dialog()
@@ -459,7 +459,7 @@ func TestAWindowIsOfTheClientThatAskedForIt(t *testing.T) {
 	}
 }
 
-// Two tabs show the sign-in page; the second one to answer finds the first one's session.
+// Two tabs show the sign-in page. The second one to finish finds the first one's session.
 func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
@@ -507,7 +507,7 @@ func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 	}
 }
 
-// A tab that was open when the session ended signs in anew.
+// A tab that was open when the session ended signs in again.
 func TestASecondTabAfterTheSessionEndedSignsIn(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-func TestAStepUpWhoseAnswerIsLostGoesOnWithAReload(t *testing.T) {
+func TestAReloadContinuesAfterALostStepUpResponse(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("ada@example.com")

@@ -15,16 +15,16 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Refusals of our own, beside those of package passkey.
+// Errors of our own, besides those of package passkey.
 var (
 	errForeignCeremony = errors.New("ceremony of another interaction")
 	errSessionChanged  = errors.New("session changed during the step-up")
 	errWrongHandle     = errors.New("user handle of another user")
-	errOtherThanHinted = errors.New("another user than the one of id_token_hint")
+	errOtherThanHinted = errors.New("the user is not the user of id_token_hint")
 )
 
-// refused records why an attempt failed and returns the sentence for the person. It says no more than they need: which of
-// the many checks refused is for the record.
+// refused records why an attempt failed and returns the error for the person. It tells them only what they need; the
+// exact check is in the record.
 func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	ctx := r.Context()
 	problem := &web.Problem{
@@ -37,29 +37,35 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	switch {
 	case regressed:
 		kind = idp.EventPasskeyRegressed
-		problem.Text = "This passkey gave an answer it should not give, as a copy of it would. To be safe we didn't accept it. Use another passkey."
+		problem.Text = "This passkey may have been copied, so we didn't accept it. Use another passkey."
 	case notKnown && len(a.ceremony.Allowed) == 0:
-		problem.Code, problem.Text = "unknown_credential", "This passkey isn't known here any more. Use another one; you can delete this one from your device."
+		problem.Code = "unknown_credential"
+		problem.Text = "This passkey is no longer registered here. Use another one; you can delete this one from your device."
 		problem.Fields = map[string]string{"rp_id": unknown.RPID, "credential_id": unknown.EncodedID()}
-	case notKnown: // as for any other wrong passkey: typed names must not be tried out here
+	case notKnown: // as for any wrong passkey, so that names cannot be tried out
 	case errors.Is(err, passkey.ErrNotVerified):
-		problem.Text = "Your device didn't check that it's you. Set up a screen lock or a PIN for this passkey, or use another one."
+		problem.Text = "Your device didn't check that it's you. Set up a screen lock or a PIN for this passkey, or use " +
+			"another one."
 	case errors.Is(err, passkey.ErrWrongUser):
-		problem.Code, problem.Text = "other_account", "That passkey belongs to another account. Use one of the account shown above, or choose “Not you?”."
+		problem.Code = "other_account"
+		problem.Text = "That passkey belongs to another account. Use one of the account shown above, or choose “Not " +
+			"you?”."
 	case errors.Is(err, errOtherThanHinted):
-		problem.Code, problem.Text = "other_account", "The application asked for another account than that passkey's. Use a passkey of that account, or go back."
+		problem.Code = "other_account"
+		problem.Text = "The application asked for another account. Use a passkey of that account, or go back."
 	case errors.Is(err, passkey.ErrDisabled):
-		problem.Code, problem.Text = "account_closed", "This account is closed. If you think this is a mistake, ask whoever runs this service."
+		problem.Code = "account_closed"
+		problem.Text = "This account is closed. If you think this is a mistake, ask the people who run this service."
 	case errors.Is(err, errSessionChanged):
-		return movedOn(a.interaction.ID)
+		return outdatedPage(a.interaction.ID)
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony), errors.Is(err, errWrongHandle):
 	default:
-		return err // ours to mend: nothing about the passkey
+		return err // a fault of ours, not of the passkey
 	}
-	if !regressed { // that one needs a genuine signature, and is always recorded
+	if !regressed { // a regressed counter needs a genuine signature, and is always recorded
 		closed, failed := l.closed(ctx, r, a)
 		if failed != nil {
-			return fmt.Errorf("look for limits: %w", failed)
+			return fmt.Errorf("look up limits: %w", failed)
 		}
 		if closed {
 			return tooMany(limit.CeremonyFailed)
@@ -90,11 +96,11 @@ func (l *Login) notifyRegressed(r *http.Request, a attempt, e idp.Event) {
 	}
 }
 
-// spent cleans up after a finish that failed, for whatever reason: it counts as a failure unless the fault is ours,
-// and the page's own ceremony is used up. Should the person reload, the page begins a new one instead of offering that.
-// What cannot be done now is for the record only: the answer stays what it is.
-func (l *Login) spent(r *http.Request, a attempt, ceremony string, fault error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second) // the deadline may be what failed
+// useUp cleans up after a failed finish. It counts the failure unless the fault is ours, and removes the page's
+// ceremony, so that a reload begins a new one. Errors here are only recorded: the response stays the same.
+func (l *Login) useUp(r *http.Request, a attempt, ceremony string, fault error) {
+	// the request may have failed because of its deadline
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
 	defer cancel()
 	if p, theirs := errors.AsType[*web.Problem](fault); theirs && p.Status != http.StatusTooManyRequests {
 		if err := limit.Fail(ctx, l.Ephemeral, sources(r, a)...); err != nil {
@@ -110,10 +116,11 @@ func (l *Login) spent(r *http.Request, a attempt, ceremony string, fault error) 
 
 func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }
 
-// reason is one of a few words: an audit record is no place for text that came with a request.
+// reason returns one of a few fixed words: audit events contain no text from a request.
 func reason(err error) string {
 	reasons := []error{
-		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, errOtherThanHinted, errForeignCeremony,
+		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled,
+		errOtherThanHinted, errForeignCeremony,
 	}
 	if i := slices.IndexFunc(reasons, func(known error) bool { return errors.Is(err, known) }); i >= 0 {
 		return reasons[i].Error()
@@ -121,7 +128,7 @@ func reason(err error) string {
 	return passkey.ErrRefused.Error()
 }
 
-// stale says that the ceremony was used or has expired; the page begins a new one by itself.
+// stale returns the error for a used or expired ceremony. The page begins a new one by itself.
 func stale(err error) *web.Problem {
 	return &web.Problem{
 		Status: http.StatusBadRequest, Code: "ceremony_gone", Title: "That took too long",
@@ -129,8 +136,8 @@ func stale(err error) *web.Problem {
 	}
 }
 
-// movedOn sends a page that is no longer up to date back to the dispatcher.
-func movedOn(id string) *web.Problem {
+// outdatedPage sends an outdated page back to the dispatcher.
+func outdatedPage(id string) *web.Problem {
 	return &web.Problem{
 		Status: http.StatusConflict, Code: "moved_on", Title: "This page is out of date",
 		Text: "Something changed in another tab. Reload the page to go on.", Next: "Continue", NextURL: address(id),

@@ -11,12 +11,13 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// defaultWindow is the window of a class of our own pages that the policy does not describe.
+// defaultWindow is the window of our own action classes that the policy does not define.
 const defaultWindow = 5 * time.Minute
 
-// Require reports whether the browser's session may see a page of our own: with a class, one that was stepped up for it
-// within its window; without, any live one. If not it has answered: a page is led through a local interaction and back to
-// returnTo (303), a script gets 403 {"error":"step_up_required","location":…}. The reason completes "Confirm it's you to …".
+// Require reports whether this browser's session may see a page of our own: with a class, after a step-up for it within
+// its window; without, any live session. If not, the response is written: a page is redirected through a local
+// interaction and back to returnTo (303), a script gets 403 {"error":"step_up_required","location":…}. The reason
+// completes "Confirm it's you to …".
 func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool) {
 	need := idp.Requirement{}
 	if class != "" {
@@ -43,14 +44,14 @@ func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, r
 	return nil, false
 }
 
-// ask begins a local interaction and leads there.
+// ask begins a local interaction and redirects to it.
 func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement, reason, returnTo string) error {
 	if !localPath(returnTo) {
-		return fmt.Errorf("return to %q: not a page of ours", returnTo)
+		return fmt.Errorf("return to %q: not a local page", returnTo)
 	}
 	i := idp.NewInteraction(idp.Request{}, need, time.Now())
 	i.Local = &idp.Local{ReturnTo: returnTo, Reason: reason}
-	// Also for a POST: it passed the cross-origin check, so a missing cookie is missing for good.
+	// Even for a POST: it passed the cross-origin check, so the cookie really does not exist.
 	location, err := l.create(r.Context(), r, l.Sessions.EnsureBrowser(w, r), i)
 	if err != nil {
 		return err
@@ -58,7 +59,8 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
 		return &web.Problem{
 			Status: http.StatusForbidden, Code: "step_up_required", Title: "Confirm it’s you",
-			Text: "Please confirm it’s you first.", Next: "Continue", NextURL: location, Fields: map[string]string{"location": location},
+			Text: "Please confirm it’s you first.", Next: "Continue", NextURL: location,
+			Fields: map[string]string{"location": location},
 		}
 	}
 	http.Redirect(w, r, location, http.StatusSeeOther)

@@ -13,21 +13,23 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// screen is what every page of an interaction knows.
+// screen is the common data of all pages of an interaction.
 type screen struct {
 	I     string // the interaction
-	App   string // who asks; empty: a page of our own
+	App   string // the application; empty: a page of our own
 	Local *idp.Local
-	// Device: the application runs on another device, and nobody goes back to it from here (RFC 8628).
+	// Device: the application runs on another device, so no page can return to it (RFC 8628).
 	Device bool
 }
 
 func screenOf(v visit, f Facts) screen {
-	return screen{I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local, Device: v.interaction.Request.Device != ""}
+	return screen{
+		I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local, Device: v.interaction.Request.Device != "",
+	}
 }
 
-// frame is the page around a screen. A form on it may end at the client: that is where cancel and consent lead.
-func frame(v visit, f Facts, name, title string, data any) web.Page {
+// newPage returns the page around a screen. Its forms may end at the client, because cancel and consent redirect there.
+func newPage(v visit, f Facts, name, title string, data any) web.Page {
 	p := web.Page{Name: name, Title: title, Data: data}
 	if v.interaction.Local == nil {
 		p.Client, p.FormAction = chip(f.Client, v.interaction.Request), v.interaction.Request.RedirectURI
@@ -35,9 +37,11 @@ func frame(v visit, f Facts, name, title string, data any) web.Page {
 	return p
 }
 
-// chip shows who asks: by name, and by the host that the answer goes to, which is what was verified.
+// chip shows the client: its name, and the host that gets the response, which was verified.
 func chip(c idp.Client, r idp.Request) *web.ClientChip {
-	chip := &web.ClientChip{Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "an app on this device"}
+	chip := &web.ClientChip{
+		Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "an app on this device",
+	}
 	if chip.Name == "" {
 		chip.Name = c.ID
 	}
@@ -49,9 +53,9 @@ func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	return chip
 }
 
-// person loads who is signed in, for a page that shows it. If the account is gone or closed the session ends, and
-// GET /login starts over; then it has answered.
-func (l *Login) person(w http.ResponseWriter, r *http.Request, v visit) (*web.Chip, error) {
+// loadPerson returns the signed-in user for display. If the account is gone or disabled, it ends the session and
+// redirects to GET /login; then the response is written.
+func (l *Login) loadPerson(w http.ResponseWriter, r *http.Request, v visit) (*web.Chip, error) {
 	u, err := l.DB.UserByID(r.Context(), v.session.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return nil, fmt.Errorf("load user: %w", err)
@@ -64,7 +68,7 @@ func (l *Login) person(w http.ResponseWriter, r *http.Request, v visit) (*web.Ch
 		return nil, nil
 	}
 	chip := &web.Chip{Name: u.Name, Email: u.Email}
-	if v.interaction.Request.HintedUser == "" { // else nobody but this one will do
+	if v.interaction.Request.HintedUser == "" { // otherwise only this user will do
 		chip.SwitchURL, chip.Interaction = "/login/switch", v.interaction.ID
 	}
 	return chip, nil
@@ -76,7 +80,7 @@ func again(w http.ResponseWriter, r *http.Request, id string) error {
 	return nil
 }
 
-// posted reads the form of a screen and visits its interaction.
+// posted parses the form of a screen and loads its interaction.
 func (l *Login) posted(w http.ResponseWriter, r *http.Request) (visit, error) {
 	if err := web.ReadForm(r); err != nil {
 		return visit{}, err
@@ -84,10 +88,10 @@ func (l *Login) posted(w http.ResponseWriter, r *http.Request) (visit, error) {
 	return l.visit(w, r, r.PostFormValue("i"))
 }
 
-// answer saves what the person who is signed in said.
+// answer saves an answer of the signed-in user.
 func (l *Login) answer(ctx context.Context, v visit, change func(*idp.Interaction)) error {
 	return l.save(ctx, v, func(i *idp.Interaction) {
-		if i.AnsweredBy != v.session.UserID { // what somebody else said does not count for this one
+		if i.AnsweredBy != v.session.UserID { // another user's answers do not count
 			i.Consented, i.Selected = false, false
 		}
 		i.AnsweredBy = v.session.UserID

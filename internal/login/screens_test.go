@@ -62,7 +62,7 @@ func TestResourcesAreAllowedLikeScopes(t *testing.T) {
 	}
 }
 
-func TestDetailsAreReadInWordsEachTime(t *testing.T) {
+func TestDetailsAreDescribedEachTime(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
@@ -126,7 +126,7 @@ func TestAStepUpNeverCallsARecentSignInOld(t *testing.T) {
 	})
 }
 
-// Where a step-up and consent are both due, one page asks for both.
+// If both a step-up and consent are needed, one page asks for both.
 func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
@@ -186,7 +186,7 @@ func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	h.expect(other.show(i), http.StatusOK, "consent")
 }
 
-func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
+func TestConsentMarksUnvettedApplications(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("alice@example.com")
@@ -212,7 +212,7 @@ func TestConsentSaysThatNobodyHasCheckedAnApplication(t *testing.T) {
 	}
 }
 
-func TestWhoDoesNotAllowItIsSentBack(t *testing.T) {
+func TestADenialReturnsToTheApplication(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
@@ -225,7 +225,7 @@ func TestWhoDoesNotAllowItIsSentBack(t *testing.T) {
 	h.expect(b.show(i), http.StatusGone, "error")
 }
 
-func TestConsentIsNoWayAroundTheProof(t *testing.T) {
+func TestConsentCannotBypassTheProof(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
@@ -377,7 +377,7 @@ func TestAWindowOfOurOwnPagesCloses(t *testing.T) {
 	})
 }
 
-func TestCancellingOnAPageOfOurOwnLeadsToASafePlace(t *testing.T) {
+func TestCancellingOnALocalPageLeadsToASafePage(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("alice@example.com")
@@ -386,7 +386,7 @@ func TestCancellingOnAPageOfOurOwnLeadsToASafePlace(t *testing.T) {
 	h.expect(b.form("/login/cancel", "i", b.interaction(b.get("/own/account"))), http.StatusSeeOther, "/account")
 }
 
-func TestNobodyIsSentElsewhereByOurOwnPages(t *testing.T) {
+func TestLocalPagesNeverRedirectElsewhere(t *testing.T) {
 	h, w := newHouse(t), httptest.NewRecorder()
 	if _, ok := h.Require(w, h.browser().visitor(), "", "see it", "//evil.example"); ok || w.Code != http.StatusInternalServerError {
 		t.Errorf("a way out was stored: %d %s", w.Code, w.Header().Get("Location"))

@@ -6,23 +6,23 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// A selection is the data of select.html: a browser is signed in to one account at a time, so the choice is between it
-// and another one.
+// A selection is the data of select.html. A browser is signed in to one account at a time, so the choice is between
+// that account and another one.
 type selection struct {
 	screen
 	UserID, Name, Email string
 }
 
 func (l *Login) showSelect(w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
-	user, err := l.person(w, r, v)
+	user, err := l.loadPerson(w, r, v)
 	if user == nil {
 		return err
 	}
 	d := selection{screen: screenOf(v, f), UserID: v.session.UserID, Name: user.Name, Email: user.Email}
-	return l.Shell.Render(w, r, l.pages, "select", frame(v, f, "login", "Choose an account", d))
+	return l.Shell.Render(w, r, l.pages, "select", newPage(v, f, "login", "Choose an account", d))
 }
 
-// selectAccount keeps that the person wants to go on as who is signed in.
+// selectAccount saves that the person wants to continue with the signed-in account.
 func (l *Login) selectAccount(w http.ResponseWriter, r *http.Request) error {
 	v, err := l.posted(w, r)
 	if err != nil {
@@ -36,8 +36,8 @@ func (l *Login) selectAccount(w http.ResponseWriter, r *http.Request) error {
 	return again(w, r, v.interaction.ID)
 }
 
-// switchAccount keeps that the present session is not to be used here, nor a new account made. The session itself goes on
-// until somebody signs in: who changes their mind has lost nothing.
+// switchAccount saves that the current session must not be used here, and that no new account is wanted. The session
+// lasts until somebody signs in, so a change of mind costs nothing.
 func (l *Login) switchAccount(w http.ResponseWriter, r *http.Request) error {
 	v, err := l.posted(w, r)
 	if err != nil {
@@ -45,7 +45,7 @@ func (l *Login) switchAccount(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = l.save(r.Context(), v, func(i *idp.Interaction) {
 		i.Switched = true
-		forgetCeremony(i) // who signs in as somebody else here has used it
+		forgetCeremony(i) // a sign-in as somebody else may have used it
 		if v.session != nil {
 			i.SwitchedFrom = v.session.ID
 		}

@@ -8,7 +8,8 @@ import (
 	"github.com/stepward/stepward/internal/passkey"
 )
 
-// pageCeremonyAge is how old the interaction's own sign-in may be for a page to offer it still. An older page begins anew.
+// pageCeremonyAge is the greatest age at which a page still offers the interaction's own sign-in. After that it begins
+// a new one.
 const pageCeremonyAge = passkey.CeremonyTTL / 2
 
 // A signIn is the data of signin.html.
@@ -19,7 +20,7 @@ type signIn struct {
 	SignUpURL         string // empty: not offered
 }
 
-// showSignIn costs no read: challenge and hint live in the interaction.
+// showSignIn needs no read: challenge and hint are in the interaction.
 func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
 	i := v.interaction
 	d := signIn{screen: screenOf(v, f)}
@@ -32,5 +33,5 @@ func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if l.SignUp && i.Request.HintedUser == "" {
 		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
 	}
-	return l.Shell.Render(w, r, l.pages, "signin", frame(v, f, "login", "Sign in", d))
+	return l.Shell.Render(w, r, l.pages, "signin", newPage(v, f, "login", "Sign in", d))
 }

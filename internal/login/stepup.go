@@ -14,14 +14,14 @@ type stepUp struct {
 	screen
 	Ceremony, Options string
 	Why               string        // one sentence
-	Last              string        // "12 minutes"; empty: not worth saying
+	Last              string        // "12 minutes"; empty: not shown
 	Window            time.Duration // of the action class; zero: none
-	Shared            bool          // the window is open for the other applications of the house too
-	Asks              *asks         // what the person allows with it; nil: nothing
+	Shared            bool          // the window is also open for other first-party applications
+	Asks              *asks         // access that the person allows with it; nil: none
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
-	user, err := l.person(w, r, v)
+	user, err := l.loadPerson(w, r, v)
 	if user == nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if d.Asks, err = consentAfter(r.Context(), l.DB, v, f); err != nil {
 		return err
 	}
-	p := frame(v, f, "stepup", "Confirm it’s you", d)
+	p := newPage(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user
 	return l.Shell.Render(w, r, l.pages, "stepup", p)
 }
 
-// why says in one sentence what the ceremony is for.
+// why returns the purpose of the ceremony in one sentence.
 func why(f Facts, step Step) string {
 	if local := f.Interaction.Local; local != nil {
 		return "Confirm it’s you to " + local.Reason + "."
@@ -62,13 +62,13 @@ func why(f Facts, step Step) string {
 			actions = append(actions, class.Description)
 		}
 	}
-	if len(actions) > 0 { // one ceremony opens all of them, so it names all of them
+	if len(actions) > 0 { // one ceremony opens all of them, so name all
 		return asks + " before you " + strings.Join(actions, " and ") + "."
 	}
 	switch idp.Check(step.Check) {
 	case idp.CheckLive:
 		return asks + ", because your last sign-in was a while ago."
-	case idp.CheckMaxAge: // which may be seconds ago
+	case idp.CheckMaxAge: // possibly seconds ago
 		return asks + ", because it wants a more recent sign-in."
 	case idp.CheckMinimumACR, idp.CheckACR:
 		return asks + " with a passkey that offers more protection."
@@ -76,7 +76,7 @@ func why(f Facts, step Step) string {
 	return asks + " again."
 }
 
-// inWords rounds down, so that nothing is said to be older than it is; under a minute is not worth saying.
+// inWords formats a duration. It rounds down, so that nothing looks older than it is. Under a minute it returns "".
 func inWords(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration
@@ -92,7 +92,7 @@ func inWords(d time.Duration) string {
 	return ""
 }
 
-// WindowInWords is for the page.
+// WindowInWords formats the window for the page.
 func (s stepUp) WindowInWords() string {
 	if s.Window < time.Minute {
 		return fmt.Sprintf("%d seconds", int(s.Window/time.Second))

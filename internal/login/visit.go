@@ -12,14 +12,14 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// A visit is one request to an interaction by the browser it belongs to, and who is signed in there.
+// A visit is a request to an interaction from the browser it belongs to, with its session.
 type visit struct {
 	interaction idp.Interaction
-	session     *idp.Session // nil: nobody
+	session     *idp.Session // nil: not signed in
 }
 
-// visit loads interaction and session in one round trip, together with further ops. It refuses another browser than the
-// one that began the interaction. w may be nil where no page is shown; then an unbound interaction is nobody's.
+// visit loads the interaction and the session in one round trip, together with ops. It rejects any browser but the one
+// that began the interaction. w may be nil where no page is shown; then an unbound interaction is rejected too.
 func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...*ephemeral.Op) (visit, error) {
 	if id == "" || len(id) > 64 {
 		return visit{}, gone(errors.New("no interaction"))
@@ -55,7 +55,8 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 	return v, nil
 }
 
-// bind gives an interaction that began without the browser cookie (a cross-site POST) to the first browser that shows it.
+// bind gives an interaction that began without the browser cookie (a cross-site POST) to the first browser that shows
+// it.
 func (l *Login) bind(w http.ResponseWriter, r *http.Request, i idp.Interaction) (idp.Interaction, error) {
 	browser := l.Sessions.EnsureBrowser(w, r)
 	i, err := l.interactions.Update(r.Context(), i.ID, lifetime(i), func(i *idp.Interaction) error {
@@ -71,7 +72,7 @@ func (l *Login) bind(w http.ResponseWriter, r *http.Request, i idp.Interaction) 
 	return i, err
 }
 
-// save keeps what a screen learned.
+// save saves the result of a screen.
 func (l *Login) save(ctx context.Context, v visit, change func(*idp.Interaction)) error {
 	_, err := l.interactions.Update(ctx, v.interaction.ID, lifetime(v.interaction), func(i *idp.Interaction) error {
 		change(i)
@@ -85,23 +86,24 @@ func (l *Login) save(ctx context.Context, v visit, change func(*idp.Interaction)
 	return nil
 }
 
-// lifetime is what is left of an interaction: saving something does not prolong it.
+// lifetime returns the remaining life of an interaction. Saving does not extend it.
 func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.ExpiresAt), time.Second) }
 
-// gone is what a person reads who comes back to an interaction that has ended, expired or never was.
+// gone returns the error for an interaction that has ended, expired or never existed.
 func gone(err error) *web.Problem {
 	return &web.Problem{
 		Status: http.StatusGone, Code: "interaction_gone", Title: "This link has expired or was already used",
-		Text: "Its page was answered already, or was open for too long. Nothing was changed.",
+		Text: "Its page was already answered, or was open for too long. Nothing was changed.",
 		Next: "Start again from the application you came from.", Err: err,
 	}
 }
 
-// foreign is what a person reads who opened somebody else's link, or the link in another browser than they began in.
+// foreign returns the error for a person who opened somebody else's link, or opened a link in another browser.
 func foreign() *web.Problem {
 	return &web.Problem{
 		Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
-		Text: "For your safety, a sign-in can only be finished in the browser where it was started. If somebody sent you this link, don’t use it.",
+		Text: "For your safety, a sign-in can only be finished in the browser where it was started. " +
+			"If somebody sent you this link, don’t use it.",
 		Next: "Start again from the application you want to use.",
 	}
 }

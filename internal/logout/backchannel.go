@@ -18,22 +18,22 @@ import (
 
 const (
 	logoutEvent    = "http://schemas.openid.net/event/backchannel-logout"
-	logoutTokenTTL = 2 * time.Minute // §2.4: at most
+	logoutTokenTTL = 2 * time.Minute // the limit of §2.4
 
-	logoutPause   = 5 * time.Second  // between two looks into the outbox: what another replica has put there waits so long
-	logoutLease   = 30 * time.Second // longer than any delivery: a replica that dies with a logout gives it back after this
-	logoutsAtOnce = 16               // clients that one replica tells at a time
-	logoutsInARow = 50               // that one client is told before it is another's turn
+	logoutPause   = 5 * time.Second  // between looks into the outbox; logouts from other replicas wait so long
+	logoutLease   = 30 * time.Second // longer than any delivery; then the logouts of a crashed replica are free again
+	logoutsAtOnce = 16               // clients notified at a time by one replica
+	logoutsInARow = 50               // deliveries to one client before another client's turn
 )
 
-// logoutBackoff is how long to wait after the first, second, … failed delivery, and its last for all that follow. What has
-// not been delivered after logoutPatience is given up: a client that was away for a day has forgotten its sessions by itself.
+// Backoff is the wait after the first, second, … failed delivery; the last value repeats. A logout not delivered
+// after logoutPatience is dropped: after a day, the client's own sessions have expired.
 var Backoff = []time.Duration{15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
 
 const logoutPatience = 24 * time.Hour
 
-// logoutClaims are those of a logout token (Back-Channel Logout §2.4). There is no field for a nonce: none may be in it, so
-// that it cannot pass for an ID token.
+// logoutClaims are the claims of a logout token (Back-Channel Logout §2.4). It must not contain a nonce, so that it
+// cannot pass for an ID token.
 type logoutClaims struct {
 	Issuer   string              `json:"iss"`
 	Subject  string              `json:"sub"`
@@ -45,7 +45,7 @@ type logoutClaims struct {
 	Session  string              `json:"sid"`
 }
 
-// logoutToken makes the token when it is to be delivered, so that it is fresh however long the client could not be reached.
+// logoutToken creates the token at the time of delivery, so that it is fresh however long the client was unreachable.
 func (s *Service) logoutToken(ctx context.Context, c idp.Client, l store.Logout, now time.Time) (string, error) {
 	alg := c.IDTokenAlg
 	if alg == "" {
@@ -67,10 +67,10 @@ func (s *Service) logoutToken(ctx context.Context, c idp.Client, l store.Logout,
 	})
 }
 
-// Deliver tells clients of ended sessions until ctx ends. Every replica runs it: the outbox gives each logout to one
-// at a time. A client is told one thing after the other, so that a slow one takes no more than one of the places.
+// Deliver notifies clients of ended sessions until ctx ends. It runs on every replica: the outbox gives each logout to
+// one at a time. Deliveries to one client are sequential, so that a slow client takes only one slot.
 func (s *Service) Deliver(ctx context.Context) {
-	var told sync.Map // clients whose turn it is
+	var told sync.Map // clients being notified
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	places, freed := make(chan struct{}, logoutsAtOnce), make(chan struct{}, 1)
@@ -79,9 +79,10 @@ func (s *Service) Deliver(ctx context.Context) {
 	for {
 		clients, err := s.cfg.DB.ClientsToTell(ctx, time.Now())
 		if err != nil && ctx.Err() == nil {
-			s.warn(ctx, err) // the store's trouble: look again at the next tick
+			s.warn(ctx, err) // try again at the next tick
 		}
-		rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] }) // nobody is always last
+		// so that no client is always last
+		rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] })
 		for _, id := range clients {
 			if _, busy := told.LoadOrStore(id, true); busy {
 				continue
@@ -113,7 +114,7 @@ func (s *Service) Deliver(ctx context.Context) {
 	}
 }
 
-// Tell delivers what is due for a client, until there is no more, the client cannot be reached, or its turn is over.
+// Tell delivers what is due for a client until nothing is left, the client cannot be reached, or its turn is over.
 func (s *Service) Tell(ctx context.Context, clientID string) error {
 	for range logoutsInARow {
 		l, err := s.cfg.DB.ClaimLogout(ctx, clientID, time.Now(), logoutLease)
@@ -130,11 +131,11 @@ func (s *Service) Tell(ctx context.Context, clientID string) error {
 	return nil
 }
 
-// DeliverOne makes one attempt. Trouble of our own is an error, and the lease runs out by itself.
+// DeliverOne makes one attempt. It returns an error only for problems of our own; then the lease expires.
 func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool, err error) {
 	c, err := s.cfg.DB.Client(ctx, l.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && c.BackchannelLogoutURI == "" {
-		return true, s.cfg.DB.FinishLogout(ctx, l) // it does not want to hear any more, or only by way of the browser
+		return true, s.cfg.DB.FinishLogout(ctx, l) // the client no longer wants logout tokens, or only uses the front channel
 	}
 	if err != nil {
 		return false, fmt.Errorf("load client: %w", err)
@@ -147,9 +148,9 @@ func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool,
 	body := url.Values{"logout_token": {token}}.Encode()
 	status, err := s.cfg.Outbound.Post(ctx, c.BackchannelLogoutURI, "application/x-www-form-urlencoded", []byte(body))
 	if ctx.Err() != nil && err != nil {
-		return false, nil // we are being stopped: no fault of the client
+		return false, nil // the server is stopping; not the client's fault
 	}
-	// What the client has heard must be noted even if we are stopped in this moment.
+	// Record what the client has received even if the server is stopping.
 	ctx = context.WithoutCancel(ctx)
 	if err == nil && status >= 200 && status <= 299 {
 		return true, s.cfg.DB.FinishLogout(ctx, l)
@@ -158,7 +159,7 @@ func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool,
 	if err != nil {
 		failure = err.Error()
 	}
-	// A 400 is about this one token (§2.8); everything else says that the client cannot be told anything now.
+	// A 400 is about this one token (§2.8). Any other failure means that the client cannot be notified now.
 	reached = err == nil && status == http.StatusBadRequest
 	next := now.Add(Backoff[min(l.Attempts, len(Backoff))-1])
 	s.cfg.Logger.WarnContext(ctx, "logout not delivered", "client", l.ClientID, "attempt", l.Attempts, "error", failure)
@@ -166,12 +167,12 @@ func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool,
 }
 
 const (
-	sessionsAtOnce = 100 // looked for in one round trip
-	logoutRounds   = 50  // in one run of SettleLogouts; a backlog is left for the next
+	sessionsAtOnce = 100 // checked in one round trip
+	logoutRounds   = 50  // in one run of Settle; the next run continues
 )
 
-// Settle finds the sessions that have ended by themselves, and those whose end nobody wrote down: they are gone from
-// the ephemeral store, which tells nobody. It also gives up what could not be delivered. One replica at a time runs it.
+// Settle finds sessions that ended by themselves, or whose end was not recorded: they are gone from the ephemeral store
+// without a notice. It also drops logouts that could not be delivered. It runs on one replica at a time.
 func (s *Service) Settle(ctx context.Context) error {
 	for range logoutRounds {
 		now := time.Now()
@@ -212,7 +213,7 @@ func (s *Service) giveUpLogouts(ctx context.Context) error {
 	return nil
 }
 
-// warn logs trouble with the outbox, but not that the store is away: that tells the store, once.
+// warn logs problems with the outbox. Outages of the store are logged once, by the store.
 func (s *Service) warn(ctx context.Context, err error) {
 	if !errors.Is(err, idp.ErrUnavailable) {
 		s.cfg.Logger.WarnContext(ctx, "logout outbox", "error", err)

@@ -12,18 +12,21 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// maxFrames bounds how many clients one page tells.
+// maxFrames is the number of clients that one page notifies.
 const maxFrames = 20
 
-// logoutFrames are the addresses by which the clients of a session hear of its end in the person's own browser (OpenID Connect
-// Front-Channel Logout 1.0 §3). iss and sid are always there.
+// logoutFrames returns the URLs that notify clients of the end of a session through the user's browser (OpenID Connect
+// Front-Channel Logout 1.0 §3). iss and sid are always included.
 func (s *Service) logoutFrames(ctx context.Context, clientIDs []string, sessionID string) (frames []string) {
 	for _, id := range clientIDs {
 		c, err := s.cfg.DB.Client(ctx, id)
 		if err != nil || c.FrontchannelLogoutURI == "" {
-			continue // whatever is wrong with this client: the others are told
+			continue // a failure with one client must not affect the others
 		}
-		frames = append(frames, oauth.WithParams(c.FrontchannelLogoutURI, url.Values{"iss": {s.cfg.Issuer}, "sid": {s.cfg.Names.SID(c, sessionID)}}))
+		frames = append(
+			frames,
+			oauth.WithParams(c.FrontchannelLogoutURI, url.Values{"iss": {s.cfg.Issuer}, "sid": {s.cfg.Names.SID(c, sessionID)}}),
+		)
 		if len(frames) == maxFrames {
 			break
 		}
@@ -31,8 +34,8 @@ func (s *Service) logoutFrames(ctx context.Context, clientIDs []string, sessionI
 	return frames
 }
 
-// showLoggedOut says that one is signed out. With frames to show it goes on when they have loaded; without script there is a
-// link. It may be loaded again: that ends nothing that has not ended.
+// showLoggedOut shows that the user is signed out. With frames, it continues when they have loaded; without scripts
+// there is a link. Loading it again changes nothing.
 func (s *Service) showLoggedOut(w http.ResponseWriter, r *http.Request) error {
 	page := web.Page{Name: "logged-out", Title: "Signed out"}
 	l, err := s.logouts.Get(r.Context(), idp.Secret(r.FormValue("l")).Hash())

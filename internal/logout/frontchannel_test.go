@@ -16,7 +16,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-func TestFramesAreBoundedAndOneBadClientSpoilsNothing(t *testing.T) {
+func TestFramesAreLimitedAndOneBadClientDoesNotAffectOthers(t *testing.T) {
 	names, err := subject.NewNames(make([]byte, 32))
 	check(t, err)
 	s := &Service{cfg: Config{Issuer: "https://id.example", DB: storetest.Open(t), Names: names}}

@@ -1,8 +1,8 @@
-// Package logout ends sessions and tells applications.
+// Package logout ends sessions and notifies applications.
 //
-//	application ──▶ /oauth2/end_session ──▶ /logout asks ──▶ the session and its families end ──▶ back, or /logged-out
+//	application ──▶ /oauth2/end_session ──▶ /logout asks ──▶ session and families end ──▶ back, or /logged-out
 //	                                                               │
-//	application ◀── logout token ◀── Deliver ◀── outbox ◀── whatever ends a session, in its transaction
+//	application ◀── logout token ◀── Deliver ◀── outbox ◀── anything that ends a session, in its transaction
 package logout
 
 import (
@@ -28,13 +28,13 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// logoutTTL is how long a person may think about signing out.
+// logoutTTL is how long the user may take to confirm.
 const logoutTTL = 10 * time.Minute
 
 //go:embed pages
 var files embed.FS
 
-// Config wires a Service.
+// Config configures a Service.
 type Config struct {
 	Issuer    string
 	DB        *store.DB
@@ -44,11 +44,11 @@ type Config struct {
 	Keys      *keys.Ring // sign logout tokens
 	Names     *subject.Names
 	Tokens    *token.Service
-	Outbound  *outbound.Client // tells clients
-	Logger    *slog.Logger     // of deliveries
+	Outbound  *outbound.Client // notifies clients
+	Logger    *slog.Logger     // logs deliveries
 }
 
-// Service ends sessions and tells clients. It may be used by any number of goroutines.
+// Service ends sessions and notifies clients. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	logouts ephemeral.Bucket[logout]
@@ -64,7 +64,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg, logouts: ephemeral.NewBucket[logout](cfg.Ephemeral, "logout", logoutTTL), pages: pages}, nil
 }
 
-// Mount adds the endpoint that applications send browsers to, and the pages.
+// Mount adds the endpoint for applications and the pages.
 func (s *Service) Mount(protocol, browser *http.ServeMux) {
 	s.cfg.Shell.Handle(protocol, "GET "+oauth.PathEndSession, s.endSession)
 	s.cfg.Shell.Handle(protocol, "POST "+oauth.PathEndSession, s.endSession)
@@ -74,23 +74,23 @@ func (s *Service) Mount(protocol, browser *http.ServeMux) {
 	s.cfg.Shell.Handle(browser, "GET "+oauth.PathLoggedOut, s.showLoggedOut)
 }
 
-// A logout is a validated request to sign out (OpenID Connect RP-Initiated Logout 1.0). It waits in the ephemeral store
-// while the person is asked, and because a cross-site POST arrives without our cookies: only the page it is sent to
-// knows whose browser this is.
+// A logout is a validated request to sign out (OpenID Connect RP-Initiated Logout 1.0). It is kept in the ephemeral
+// store while the user is asked. It is needed also because a cross-site POST arrives without our cookies: the browser's
+// session is known only on the page that follows.
 type logout struct {
 	ClientID    string `json:"client,omitempty"`
 	RedirectURI string `json:"redirect_uri,omitempty"` // registered for the client
 	State       string `json:"state,omitempty"`
-	// SessionID is the session that a verified id_token_hint was issued in; it proves that the request comes from a client
-	// of that session.
+	// SessionID is the session of a verified id_token_hint. It proves that the request comes from a client of that
+	// session.
 	SessionID string `json:"sid,omitempty"`
-	// Frames are the addresses that the page of a finished logout shows, so that their clients end their sessions too.
+	// Frames are URLs that the page shown after the logout loads, so that clients end their sessions too.
 	Frames []string `json:"frames,omitempty"`
 }
 
 var Params = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 
-// endSession is the end_session endpoint, by GET and POST.
+// endSession is the end_session endpoint, for GET and POST.
 func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if l.settled(sess) {
+		if l.needsNoQuestion(sess) {
 			return s.finishLogout(w, r, l, sess)
 		}
 	}
@@ -121,8 +121,8 @@ func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readLogout validates the request. A hint that is not ours counts as none, so the person is asked and stays here; a
-// redirect URI that is not registered is an error that a person sees, never a redirect (op-requirements 34).
+// readLogout validates the request. A hint that is not ours is ignored, so the user is asked and stays here. An
+// unregistered redirect URI is an error page, never a redirect (op-requirements 34).
 func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 	problem := func(text string, err error) error {
 		return &web.Problem{
@@ -140,11 +140,13 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 		c, err := s.cfg.Tokens.VerifyHint(r.Context(), hint)
 		switch {
 		case errors.Is(err, keys.ErrToken):
-			return logout{}, nil // who sent it is anybody's guess: ask, and lead nowhere
+			return logout{}, nil // the client is unknown: ask, and do not redirect
 		case err != nil:
 			return logout{}, err
 		case l.ClientID != "" && l.ClientID != c.Audience: // RP-Initiated Logout §2
-			return logout{}, problem("The application contradicts itself about who it is.", errors.New("client_id is not the hint's audience"))
+			return logout{}, problem(
+				"The application sent two different client IDs.", errors.New("client_id differs from the hint's audience"),
+			)
 		}
 		l.ClientID, sid = c.Audience, c.Session
 	}
@@ -155,7 +157,7 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return logout{}, fmt.Errorf("load client: %w", err)
 	}
-	l.ClientID = client.ID // empty if there is none
+	l.ClientID = client.ID // empty without a client
 	l.SessionID, _ = s.cfg.Names.Session(client, sid)
 	uri := form.Get("post_logout_redirect_uri")
 	switch {
@@ -163,23 +165,26 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 		return l, nil
 	case !slices.Contains(client.PostLogoutRedirectURIs, uri):
 		web.Note(r.Context(), slog.String("client", client.ID), oauth.SentURI("post_logout_redirect_uri_sent", uri))
-		return logout{}, problem("The application asked us to send you to an address that is not registered for it.", errors.New("post_logout_redirect_uri not registered"))
-	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has confirmed where that leads
+		return logout{}, problem(
+			"The application asked us to send you to an address that is not registered for it.",
+			errors.New("post_logout_redirect_uri not registered"),
+		)
+	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has vetted the redirect URI
 		return l, nil
 	case len(form.Get("state")) > oauth.MaxState:
-		return logout{}, problem("The application sent more than we can carry.", errors.New("state too long"))
+		return logout{}, problem("The application sent too much data.", errors.New("state too long"))
 	}
 	l.RedirectURI, l.State = uri, form.Get("state")
 	return l, nil
 }
 
-// settled reports whether there is nothing to ask: nobody is signed in, or a client of this very session says so. An
-// unverified request must not sign people out unasked: any page could send it.
-func (l logout) settled(sess *idp.Session) bool {
+// needsNoQuestion reports whether the user need not be asked: nobody is signed in, or a client of this session sent the
+// request. An unverified request must not sign people out without a question, because any page could send it.
+func (l logout) needsNoQuestion(sess *idp.Session) bool {
 	return sess == nil || l.SessionID != "" && l.SessionID == sess.ID
 }
 
-// session is this browser's, or nil.
+// session returns this browser's session, or nil.
 func (s *Service) session(r *http.Request) (*idp.Session, error) {
 	sess, err := s.cfg.Sessions.Current(r.Context(), r)
 	if errors.Is(err, idp.ErrNotFound) {
@@ -191,11 +196,11 @@ func (s *Service) session(r *http.Request) (*idp.Session, error) {
 	return sess, nil
 }
 
-// showLogout asks, or ends what needs no question.
+// showLogout asks the user, or ends the session if no question is needed.
 func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
 	id := idp.Secret(r.FormValue("l"))
 	l, err := s.logouts.Get(r.Context(), id.Hash())
-	if errors.Is(err, idp.ErrNotFound) { // expired, or our own pages sent the person: then there is nowhere to return to
+	if errors.Is(err, idp.ErrNotFound) { // expired, or the user came from our own pages: there is no redirect URI
 		l, err = logout{}, nil
 	}
 	if err != nil {
@@ -205,14 +210,16 @@ func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if l.settled(sess) {
+	if l.needsNoQuestion(sess) {
 		return s.finishLogout(w, r, l, sess)
 	}
 	user, err := s.cfg.DB.UserByID(r.Context(), sess.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("load user: %w", err)
 	}
-	page := web.Page{Name: "logout-confirm", Title: "Sign out", Data: struct{ ID string }{id.Reveal()}, FormAction: l.RedirectURI}
+	page := web.Page{
+		Name: "logout-confirm", Title: "Sign out", Data: struct{ ID string }{id.Reveal()}, FormAction: l.RedirectURI,
+	}
 	if err == nil {
 		page.User = &web.Chip{Name: user.Name, Email: user.Email}
 	}
@@ -224,7 +231,7 @@ func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
 	return s.cfg.Shell.Render(w, r, s.pages, "logout", page)
 }
 
-// confirmLogout ends the session. It stands behind the browser chain, which refuses forms of other origins.
+// confirmLogout ends the session. The browser chain has rejected forms of other origins.
 func (s *Service) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
@@ -240,17 +247,18 @@ func (s *Service) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	return s.finishLogout(w, r, l, sess)
 }
 
-// finishLogout ends the session and what lives by it, and sends the person back or to the page that says so.
+// finishLogout ends the session and everything that depends on it. Then it redirects to the client or to the page that
+// confirms it.
 func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout, sess *idp.Session) error {
 	target := l.target()
 	if sess != nil {
-		ctx := context.WithoutCancel(r.Context()) // half a sign-out would be none
+		ctx := context.WithoutCancel(r.Context()) // finish even if the browser leaves
 		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
 		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
-		// What hangs from it first: should the second step fail, the person is still signed in, sees so, and tries again.
+		// End the dependent grants first: if the second step fails, the user is still signed in, sees it, and tries again.
 		clients, err := s.cfg.DB.EndSession(ctx, sess.ID, time.Now(), ev)
 		if err != nil {
-			return fmt.Errorf("end what hangs from the session: %w", err)
+			return fmt.Errorf("end grants of the session: %w", err)
 		}
 		if err := s.cfg.Sessions.End(ctx, w, r); err != nil {
 			return fmt.Errorf("end session: %w", err)
@@ -258,7 +266,7 @@ func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout,
 		if l.Frames = s.logoutFrames(ctx, clients, sess.ID); len(l.Frames) > 0 {
 			id := idp.NewSecret()
 			if err := s.logouts.Put(ctx, id.Hash(), l); err != nil {
-				web.Note(ctx, slog.Any("frontchannel_error", err)) // the person is signed out, and that is what counts
+				web.Note(ctx, slog.Any("frontchannel_error", err)) // the user is signed out, which matters most
 			} else {
 				target = oauth.PathLoggedOut + "?l=" + id.Reveal()
 			}
@@ -269,7 +277,7 @@ func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout,
 	return nil
 }
 
-// target is where the person goes in the end.
+// target returns where the user goes in the end.
 func (l logout) target() string {
 	if l.RedirectURI == "" {
 		return oauth.PathLoggedOut

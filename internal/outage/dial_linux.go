@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// tcpUserTimeout is TCP_USER_TIMEOUT of linux/tcp.h, which package syscall does not name.
+// tcpUserTimeout is TCP_USER_TIMEOUT of linux/tcp.h, which package syscall lacks.
 const tcpUserTimeout = 0x12
 
-// Dialer returns a dialer whose connections break when sent data is not acknowledged within a time. Without that the
-// kernel sends it again for a quarter of an hour to a server that is gone.
+// Dialer returns a dialer whose connections break when sent data is not acknowledged in time. Otherwise the kernel
+// keeps retrying for a quarter of an hour after the server is gone.
 func Dialer(unacknowledged time.Duration) *net.Dialer {
 	milliseconds := int(unacknowledged.Milliseconds())
 	control := func(network, _ string, c syscall.RawConn) error {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Dialer returns a dialer whose connections break when the server is gone: where there is no TCP_USER_TIMEOUT, by
-// keepalive alone.
+// Dialer returns a dialer whose connections break when the server is gone. Without TCP_USER_TIMEOUT, it relies on
+// keepalive.
 func Dialer(unacknowledged time.Duration) *net.Dialer {
 	return &net.Dialer{Timeout: unacknowledged, KeepAliveConfig: keepAlive}
 }

@@ -1,5 +1,5 @@
-// Package outage notices that a store goes away: on its connections, and for the log, which gets a line then and one
-// when the store is back, however many requests meet it.
+// Package outage detects that a store is unavailable, on its connections, and logs it: one line at the start and one
+// when the store is back, however many requests fail.
 package outage
 
 import (
@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// calm is how long after a failure an answer means that the store is back. While some calls fail and some succeed it
-// is not.
+// calm is the time after the last failure when a response means that the store is back. While some calls fail and some
+// succeed, it is not.
 const calm = time.Second
 
-// keepAlive notices within half a minute that the server of an idle connection is gone.
+// keepAlive detects within half a minute that the server of an idle connection is gone.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// A Watch follows one store. It may be used by any number of goroutines.
+// A Watch follows one store. It is safe for concurrent use.
 type Watch struct {
 	log   *slog.Logger
 	store string
 	away  atomic.Bool
 
 	mu       sync.Mutex
-	since    time.Time // away since
-	failed   time.Time // the last failure
-	back     time.Time // came back
-	failures int64     // while away
+	since    time.Time // start of the outage
+	failed   time.Time // last failure
+	back     time.Time // end of the last outage
+	failures int64     // during the outage
 }
 
-// New returns the watch of a store that answers so far.
+// New returns the watch of a store that is available so far.
 func New(log *slog.Logger, store string) *Watch { return &Watch{log: log, store: store} }
 
-// Answered notes that the store answered a call that began at a time.
+// Answered records that the store answered a call started at begin.
 func (w *Watch) Answered(begin time.Time) {
 	if !w.away.Load() {
 		return
@@ -48,7 +48,7 @@ func (w *Watch) Answered(begin time.Time) {
 	w.log.Warn("store is back", "store", w.store, "away", w.back.Sub(w.since).Round(time.Second), "failed", w.failures)
 }
 
-// Failed notes that the store did not answer a call that began at a time.
+// Failed records that the store did not answer a call started at begin.
 func (w *Watch) Failed(begin time.Time, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,7 +58,7 @@ func (w *Watch) Failed(begin time.Time, err error) {
 		w.failures++
 		return
 	}
-	if begin.Before(w.back) { // asked while the store was away, and heard of it late
+	if begin.Before(w.back) { // a late failure from before the store was back
 		return
 	}
 	w.since, w.failed, w.failures = now, now, 1

@@ -33,8 +33,8 @@ func TestUnknownParametersInTheAddressAreIgnored(t *testing.T) {
 	}
 }
 
-// Dashboards put the whole address of a page, with its filters, into state.
-func TestALongStateAndNonceComeBackWhole(t *testing.T) {
+// Dashboards put the whole URL of a page, including its filters, into state.
+func TestALongStateAndNonceAreReturnedUnchanged(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	long := strings.Repeat("s%2F", 2<<10)

@@ -35,14 +35,14 @@ func p256(t testing.TB) crypto.Signer {
 	return key
 }
 
-// openWith is open with keys that are in an agent.
+// openWith is open with keys held by an agent.
 func openWith(t testing.TB, o *keystest.Agent, configure ...func(*Config)) *house {
 	h := open(t, append(configure, func(c *Config) { c.Keys = ringIn(t, c.DB, o) })...)
 	check(t, h.keys.Prepare(t.Context()))
 	return h
 }
 
-// ringIn is a ring whose keys are held by an agent.
+// ringIn returns a ring whose keys are held by an agent.
 func ringIn(t testing.TB, db *store.DB, o *keystest.Agent) *keys.Ring {
 	t.Helper()
 	w, err := keys.NewWrapper(bytes.Repeat([]byte{7}, 32))
@@ -103,7 +103,7 @@ func TestTokensAreSignedByKeysThatNeverLeaveTheirAgent(t *testing.T) {
 	wantError(t, h.exchange(c, h.code(c, u)), 500, "server_error")
 }
 
-func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing.T) {
+func TestSelfRegisteredClientsGetAlgorithmsOfTheAgent(t *testing.T) {
 	h := openWith(t, keystest.NewAgent(t, p256(t)), full)
 	if m := h.registered(plainClient); m["id_token_signed_response_alg"] != keys.ES256 {
 		t.Errorf("the default: %v", m["id_token_signed_response_alg"])
@@ -117,7 +117,7 @@ func TestClientsThatDescribeThemselvesAreSignedForByWhatTheAgentHolds(t *testing
 	}
 }
 
-func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
+func TestRotationUsesTheKeysOfTheAgent(t *testing.T) {
 	first, second := p256(t), p256(t)
 	o := keystest.NewAgent(t, first)
 	h := openWith(t, o)
@@ -134,7 +134,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	}
 	c, u := h.addClient(nil), h.addUser()
 	old := h.tokens(c, u)
-	if err := h.keys.RotateNow(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "no ES256 key that has not been used") || kid() != thumbprint(first) {
+	if err := h.keys.RotateNow(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "no unused ES256 key") || kid() != thumbprint(first) {
 		t.Fatalf("without a further key: %v", err)
 	}
 	o.Hold(second)
@@ -159,7 +159,7 @@ func TestKeysRotateIntoWhatTheAgentHolds(t *testing.T) {
 	}
 }
 
-func TestWithoutItsAgentTheProviderVerifiesAndDoesNotSign(t *testing.T) {
+func TestWithoutItsAgentTheProviderOnlyVerifies(t *testing.T) {
 	key := p256(t)
 	o := keystest.NewAgent(t, key)
 	h := openWith(t, o)
@@ -189,7 +189,7 @@ func TestWithoutItsAgentTheProviderVerifiesAndDoesNotSign(t *testing.T) {
 	h.tokens(c, u)
 }
 
-// forger signs with another key than it was asked to.
+// forger signs with another key than requested.
 type forger struct {
 	agent.ExtendedAgent
 	other ssh.Signer
@@ -199,7 +199,7 @@ func (f forger) SignWithFlags(_ ssh.PublicKey, data []byte, _ agent.SignatureFla
 	return f.other.Sign(rand.Reader, data)
 }
 
-func TestAnAgentIsNotBelievedItsSignature(t *testing.T) {
+func TestSignaturesOfTheAgentAreVerified(t *testing.T) {
 	o := keystest.NewAgent(t, p256(t))
 	other, err := ssh.NewSignerFromSigner(p256(t))
 	check(t, err)

@@ -23,7 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// clientKeys are private keys of clients, by algorithm. No test learns anything from having its own.
+// clientKeys are private keys of clients, by algorithm, shared by all tests.
 var clientKeys = sync.OnceValue(func() map[string]crypto.Signer {
 	made := map[string]crypto.Signer{}
 	for _, alg := range idp.AssertionAlgorithms {
@@ -32,12 +32,12 @@ var clientKeys = sync.OnceValue(func() map[string]crypto.Signer {
 	return made
 })
 
-// nobody stands for a test where there is none yet: keys are made once for all tests.
+// nobody stands in for a test, because the keys are created once for all tests.
 type nobody struct{ testing.TB }
 
 func (nobody) Helper() {}
 
-// addKeyClient stores a client that authenticates itself with the keys of these algorithms.
+// addKeyClient stores a client that authenticates with keys of these algorithms.
 func (h *house) addKeyClient(f func(*idp.Client), algs ...string) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {
@@ -51,8 +51,8 @@ func (h *house) addKeyClient(f func(*idp.Client), algs ...string) idp.Client {
 	})
 }
 
-// A wording is an assertion in the making: header and claims as a test wants them, signed as alg says whatever the header
-// says.
+// A wording is an assertion under construction: header and claims chosen by the test, signed with alg whatever the
+// header says.
 type wording struct {
 	key    any // private; []byte: HMAC
 	alg    string
@@ -61,7 +61,7 @@ type wording struct {
 	raw    string // the payload instead of claims
 }
 
-// goodAssertion is what a client of good manners sends.
+// goodAssertion returns a valid assertion.
 func (h *house) goodAssertion(c idp.Client) *wording {
 	return &wording{
 		key: clientKeys()[keys.ES256], alg: keys.ES256, header: map[string]any{"alg": keys.ES256, "kid": "kid-ES256"},
@@ -106,8 +106,8 @@ func withAssertion(form url.Values, text string) url.Values {
 	return form
 }
 
-// believes sends an assertion with a token request that fails in nothing else: its code is none, which is said only to a
-// client that is known. It reports whether the client was believed.
+// believes sends an assertion with a token request that is otherwise valid, except that its code does not exist; only
+// an authenticated client is told that. It reports whether the client was authenticated.
 func (h *house) believes(text string, params ...string) (bool, reply) {
 	h.t.Helper()
 	form := withAssertion(exchangeForm("no-such-code"), text)
@@ -174,7 +174,7 @@ func TestAClientAuthenticatesWithItsKeyAtEveryEndpoint(t *testing.T) {
 	}
 }
 
-func TestABentAssertionIsRefused(t *testing.T) {
+func TestInvalidAssertionsAreRejected(t *testing.T) {
 	h := open(t)
 	mine := h.addKeyClient(nil, keys.ES256, keys.RS256, keys.PS256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = "" }, keys.ES256, keys.RS256) // a policy that waives nothing
@@ -327,7 +327,7 @@ func TestABentAssertionIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
+func TestAnAssertionIsUsedOnce(t *testing.T) {
 	h := open(t)
 	c, d := h.addKeyClient(nil, keys.ES256), h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
@@ -361,7 +361,7 @@ func TestAnAssertionIsUsedOnceHoweverManyAsk(t *testing.T) {
 	}
 }
 
-func TestARefusedAssertionUsesUpNothing(t *testing.T) {
+func TestARejectedAssertionUsesUpNothing(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
@@ -435,7 +435,7 @@ func TestTheRegisteredMethodIsTheOnlyOneForKeysToo(t *testing.T) {
 	}
 }
 
-func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
+func TestARejectedAssertionIsExplainedOnlyInTheLog(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodAssertion(c)
@@ -445,7 +445,7 @@ func TestARefusedAssertionIsExplainedInTheLogAlone(t *testing.T) {
 		t.Errorf("believed %v, %s", ok, r.body)
 	}
 	log := h.log.String()
-	if !strings.Contains(log, `client_refused="the assertion was used before"`) || strings.Contains(log, text) || strings.Contains(log, w.claims["jti"].(string)) {
+	if !strings.Contains(log, `client_refused="the assertion was already used"`) || strings.Contains(log, text) || strings.Contains(log, w.claims["jti"].(string)) {
 		t.Errorf("log: %s", log)
 	}
 	check(t, h.eph.Close())

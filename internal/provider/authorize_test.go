@@ -70,8 +70,8 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 	}
 }
 
-// badRequests are authorization requests of a client that is known to be it, and the error each gets: at the authorization
-// endpoint and where requests are pushed, which read them by the same code.
+// badRequests are authorization requests of a verified client, with the error for each. The authorization endpoint and
+// the PAR endpoint read them with the same code.
 var badRequests = []struct {
 	name   string
 	params []string
@@ -107,7 +107,7 @@ var badRequests = []struct {
 	{"a response mode we don't have", []string{"response_mode", "fragment"}, "invalid_request"},
 }
 
-// narrowed is c, or for a row that needs one a client that may ask for little.
+// narrowed returns c, or for some rows a client with few permissions.
 func (h *house) narrowed(c idp.Client, code string) idp.Client {
 	if code != "invalid_scope" {
 		return c
@@ -159,7 +159,7 @@ func TestAuthorizeRefusesRepeatedParameters(t *testing.T) {
 	}
 }
 
-func TestAStateTooLongIsRefusedAndNotCutShort(t *testing.T) {
+func TestATooLongStateIsRejectedNotTruncated(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	if q := h.authorize(request(c, "state", strings.Repeat("s", 8<<10+1))).query(); q.Get("error") != "invalid_request" || q.Has("state") {

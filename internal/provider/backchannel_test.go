@@ -28,7 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// A listener is where a client hears of logouts. status may change its answers.
+// A listener is the back-channel logout endpoint of a client. status may change its responses.
 type listener struct {
 	uri    string
 	status func(r *http.Request) int
@@ -52,7 +52,7 @@ func listen(t testing.TB) *listener {
 	return l
 }
 
-// tokens are the claims of what was heard.
+// tokens returns the claims of the received logout tokens.
 func (l *listener) tokens(t testing.TB) (all []map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -64,7 +64,7 @@ func (l *listener) tokens(t testing.TB) (all []map[string]any) {
 	return all
 }
 
-// listening adds a client that hears of logouts.
+// listening adds a client that receives logouts.
 func (h *house) listening(at *listener, change ...func(*idp.Client)) idp.Client {
 	return h.addClient(func(c *idp.Client) {
 		c.BackchannelLogoutURI = at.uri
@@ -80,7 +80,7 @@ func (h *house) tell(c idp.Client) {
 	check(h.t, h.provider.logouts.Tell(context.Background(), c.ID))
 }
 
-func TestInDevelopmentAnApplicationOnThisMachineHearsOfALogout(t *testing.T) {
+func TestLocalApplicationsGetLogoutsInDevelopment(t *testing.T) {
 	heard := 0
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard++ }))
 	t.Cleanup(app.Close)
@@ -98,7 +98,7 @@ func TestInDevelopmentAnApplicationOnThisMachineHearsOfALogout(t *testing.T) {
 	}
 }
 
-func TestALogoutTokenIsByTheBook(t *testing.T) {
+func TestALogoutTokenFollowsTheSpecification(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for name, change := range map[string]func(*idp.Client){
@@ -150,7 +150,7 @@ func TestALogoutTokenIsByTheBook(t *testing.T) {
 	}
 }
 
-func TestAClientThatRegisteredItselfHearsOfLogouts(t *testing.T) {
+func TestASelfRegisteredClientGetsLogouts(t *testing.T) {
 	h := open(t, full)
 	at := listen(t)
 	says := map[string]any{
@@ -194,7 +194,7 @@ func TestALogoutTokenPassesForNothingElse(t *testing.T) {
 	}
 }
 
-func TestWhateverEndsASessionIsTold(t *testing.T) {
+func TestClientsAreNotifiedHoweverASessionEnds(t *testing.T) {
 	h := open(t)
 	at := listen(t)
 	c, u := h.listening(at), h.addUser()
@@ -235,7 +235,7 @@ func TestWhateverEndsASessionIsTold(t *testing.T) {
 	}
 }
 
-func TestASessionThatEndsByItselfIsToldWithinMinutes(t *testing.T) {
+func TestClientsAreNotifiedOfExpiredSessionsWithinMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, u := h.addClient(func(c *idp.Client) { c.BackchannelLogoutURI = "https://app.example/logout" }), h.addUser()
@@ -288,7 +288,7 @@ func TestASessionThatEndsByItselfIsToldWithinMinutes(t *testing.T) {
 	})
 }
 
-func TestWhenTheEphemeralStoreDoesNotAnswerNobodyIsToldAnything(t *testing.T) {
+func TestNoLogoutIsSentDuringAnEphemeralOutage(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.BackchannelLogoutURI = "https://app.example/logout" }), h.addUser()
 	sess, _ := h.signIn(c, u)
@@ -302,7 +302,7 @@ func TestWhenTheEphemeralStoreDoesNotAnswerNobodyIsToldAnything(t *testing.T) {
 	}
 }
 
-func TestWhatAClientAnswersDecidesWhatHappensNext(t *testing.T) {
+func TestAClientsResponseToALogoutDecidesTheNextStep(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for name, row := range map[string]struct {
@@ -355,7 +355,7 @@ func TestWhatAClientAnswersDecidesWhatHappensNext(t *testing.T) {
 	}
 }
 
-func TestRetriesAreFreshAndGoOnForADay(t *testing.T) {
+func TestLogoutRetriesUseFreshTokensForADay(t *testing.T) {
 	h := open(t)
 	at := listen(t)
 	at.status = func(*http.Request) int { return 500 }
@@ -397,7 +397,7 @@ func TestRetriesAreFreshAndGoOnForADay(t *testing.T) {
 	}
 }
 
-func TestASlowClientHoldsUpNobody(t *testing.T) {
+func TestASlowClientDoesNotDelayOthers(t *testing.T) {
 	h := open(t)
 	slow, quick := listen(t), listen(t)
 	waiting, release, heard := make(chan bool, 1), make(chan bool), make(chan bool, 8)
@@ -439,7 +439,7 @@ func TestASlowClientHoldsUpNobody(t *testing.T) {
 	}
 }
 
-func TestAClientThatNeedNotHearAnyMoreIsLeftAlone(t *testing.T) {
+func TestRemovedOrDisabledClientsGetNoLogouts(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for name, change := range map[string]func(idp.Client){

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-// openOn is open on this store: each takes other texts, Postgres no zero byte and nothing but UTF-8.
+// openOn is open with this store. Each store accepts different texts: Postgres accepts only UTF-8 without zero bytes.
 func openOn(t testing.TB, db *store.DB) *house {
 	h := openInBubble(t)
 	h.db = db
@@ -22,18 +22,18 @@ func openOn(t testing.TB, db *store.DB) *house {
 	return h
 }
 
-// odd are values that no parameter expects. The last but one is longer than any that is kept, the last is no text.
+// odd are values that no parameter expects. The second to last is longer than any stored value, the last is not text.
 var odd = []string{"\x00", "\xff\xfe", "ü\"\\\r\n<script>", "{}", "[]", "null", "-1", "true", "canary' OR 1=1--", "%00", strings.Repeat("x", 20<<10), " "}
 
-// insides are words of stores, libraries and the language, in lower case: none is anybody's business who calls an endpoint.
+// insides are words of stores, libraries and the language, in lower case, that no response may contain.
 var insides = []string{
 	"sql", "redis", "pgx", "postgres", "zitadel", "jose", "schema:", "strconv", "unmarshal", "marshal", "goroutine", "panic",
 	"runtime error", ".go:", "nil pointer", "*url.", "*errors.", "idp.", "oidc.", "op.", "invalid character", "unexpected end", "illegal",
 	"invalid url", "x509:", "asn1", "constraint", "ephemeral", "canary", "<script>", "\\u0000",
 }
 
-// sound checks what holds for every answer: nothing of our insides or of what was sent is in it, and a description is in the
-// characters of RFC 6749 §5.2.
+// sound checks what holds for every response: it contains neither internal words nor input, and a description only has
+// the characters of RFC 6749 §5.2.
 func sound(t *testing.T, what string, r reply) {
 	t.Helper()
 	if r.StatusCode >= 500 || r.StatusCode < 200 {
@@ -66,7 +66,7 @@ func sound(t *testing.T, what string, r reply) {
 	}
 }
 
-// refused checks status and error of a machine endpoint's answer; code "" is for an answer without error.
+// refused checks status and error of a machine endpoint's response; an empty code means no error.
 func refused(t *testing.T, what string, r reply, status int, code string) {
 	t.Helper()
 	sound(t, what, r)
@@ -79,7 +79,8 @@ func refused(t *testing.T, what string, r reply, status int, code string) {
 	}
 }
 
-// An endpoint is a request that succeeds, or would with another token, and what becomes of an odd value of each parameter.
+// An endpoint is a request that succeeds, or would with another token, and the expected result of an odd value for each
+// parameter.
 type endpoint struct {
 	name, path string
 	good       func() url.Values
@@ -87,7 +88,7 @@ type endpoint struct {
 	odd        map[string]string // the error; "": none
 }
 
-// machineEndpoints are all that take forms, with every grant.
+// machineEndpoints are all endpoints with forms, with every grant.
 func (h *house) machineEndpoints() []endpoint {
 	u, c, machine, tele := h.addUser(), h.addClient(nil), h.addMachine(func(c *idp.Client) { c.Scopes = []string{"accounts"} }), h.addDevice(nil)
 	tok := h.tokens(c, u, "scope", "openid offline_access")
@@ -139,13 +140,13 @@ func (h *house) machineEndpoints() []endpoint {
 	}
 }
 
-// valid are odd values that a parameter takes all the same: space is no value, JSON is JSON, and what is longer than the
-// whole request may be is told so.
+// valid are odd values that a parameter accepts: a space counts as omitted, JSON is JSON, and a value longer than the
+// whole request may be gets an error about its length.
 var valid = map[string]bool{
 	"claims {}": true, "authorization_details []": true, "claims  ": true, "prompt  ": true, "resource  ": true,
 }
 
-func TestOddValuesAreRefusedByTheBookAtEveryEndpointOfMachines(t *testing.T) {
+func TestOddValuesAreRejectedAtEveryMachineEndpoint(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { oddValuesForMachines(t, openOn(t, db)) })
 }
 
@@ -178,7 +179,7 @@ func oddValuesForMachines(t *testing.T, h *house) {
 	}
 }
 
-func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testing.T) {
+func TestMalformedRequestsAreRejectedAtEveryMachineEndpoint(t *testing.T) {
 	h := open(t)
 	for _, e := range h.machineEndpoints() {
 		send := func(what string, status int, code string, form url.Values, edit ...func(*http.Request)) {
@@ -273,7 +274,7 @@ func TestMalformedRequestsAreRefusedByTheBookAtEveryEndpointOfMachines(t *testin
 	}
 }
 
-func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
+func TestForeignAndUsedCredentialsAreRejected(t *testing.T) {
 	h := open(t)
 	u, mine, theirs := h.addUser(), h.addClient(nil), h.addClient(nil)
 	tele, telly := h.addDevice(nil), h.addDevice(nil)
@@ -338,9 +339,9 @@ func TestWhatIsAnotherClientsOrWasUsedIsRefusedByTheBook(t *testing.T) {
 	}
 }
 
-// Where the browser comes along, what is wrong goes to the client if client and redirect URI are known, else to the person; never
+// In the browser, an error goes to the client if client and redirect URI are verified, else to the person, and never
 // anywhere else.
-func TestOddValuesInFrontOfPeopleLeadNowhereElse(t *testing.T) {
+func TestOddValuesNeverRedirectElsewhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { oddValuesForPeople(t, openOn(t, db)) })
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// bound returns an access token that is bound to what cnf names, as if it had been proven.
+// bound returns an access token bound to cnf, as if the key had been proven.
 func (h *house) bound(c idp.Client, u idp.User, cnf idp.Confirmation) string {
 	h.t.Helper()
 	ctx, now := h.t.(*testing.T).Context(), time.Now()
@@ -39,7 +39,7 @@ func (h *house) bound(c idp.Client, u idp.User, cnf idp.Confirmation) string {
 	return token
 }
 
-func TestABoundTokenSaysWhatItIsBoundToAndOpensNothingWithoutIt(t *testing.T) {
+func TestABoundTokenNamesItsKeyAndRequiresItsProof(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, format := range []idp.TokenFormat{idp.FormatJWT, idp.FormatOpaque} {

@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/token"
 )
 
-// The design §7: round trips are the budget. Clients and keys come from the process once they are warm.
+// Design §7: round trips are the budget. Clients and keys are cached after warming up.
 func TestRoundTripsStayWithinTheBudget(t *testing.T) {
 	h := open(t)
 	u := h.addUser()

@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/token"
 )
 
-// addMachine stores a client that gets tokens in its own name, and nothing else.
+// addMachine stores a client with only the client_credentials grant.
 func (h *house) addMachine(f func(*idp.Client)) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {
@@ -78,7 +78,7 @@ func TestAKeyAuthenticatesAMachineToo(t *testing.T) {
 	wantError(t, h.post(oauth.PathToken, form), 401, "invalid_client")
 }
 
-func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
+func TestAMachineTokenIsNeverAUserToken(t *testing.T) {
 	h := open(t)
 	c := h.addMachine(nil)
 	for _, scope := range []string{"openid", "profile", "email", "address", "phone", "offline_access", "payments", "accounts openid", "accounts payments", "unheard-of"} {
@@ -104,7 +104,7 @@ func TestATokenOfAMachineIsNeverOneOfAPerson(t *testing.T) {
 	}
 }
 
-func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
+func TestIntrospectionOfAMachineToken(t *testing.T) {
 	h := open(t)
 	api := h.addClient(func(c *idp.Client) { c.ResourceServer = true })
 	c := h.addMachine(func(c *idp.Client) { c.Audience = []string{api.ID} })
@@ -148,7 +148,7 @@ func TestIntrospectionOfATokenOfAMachine(t *testing.T) {
 	}
 }
 
-func TestATokenOfAMachineIsRevokedByItsClientUntilItExpires(t *testing.T) {
+func TestAMachineTokenCanBeRevokedByItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, other := h.addMachine(nil), h.addMachine(nil)

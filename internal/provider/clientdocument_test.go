@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// describedClient serves a document that describes a client by its client_id and these members, and returns its address.
+// describedClient serves a metadata document with its client_id and these members, and returns its URL.
 func (h *house) describedClient(members func() string) (address string) {
 	h.t.Helper()
 	address = elsewhere(h.t, func(w http.ResponseWriter, _ *http.Request) {
@@ -60,7 +60,7 @@ func TestAClientDescribesItselfAtItsID(t *testing.T) {
 	}
 }
 
-func TestADocumentThatWillNotDoMakesNoClient(t *testing.T) {
+func TestAnInvalidDocumentCreatesNoClient(t *testing.T) {
 	var address, body, kind string
 	status := http.StatusOK
 	server := elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
@@ -163,7 +163,7 @@ func TestADescriptionIsRenewedAndHeldForADay(t *testing.T) {
 	}
 }
 
-func TestTheOperatorHasTheLastWordOnADescribedClient(t *testing.T) {
+func TestTheOperatorsSettingsOverrideADocument(t *testing.T) {
 	h := open(t, full)
 	fetched := 0
 	address := h.describedClient(func() string { fetched++; return describedAs })

@@ -17,7 +17,7 @@ func from(origin string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Origin", origin) }
 }
 
-func TestAScriptReadsTheAnswersOfItsOwnClientAlone(t *testing.T) {
+func TestAScriptReadsOnlyTheResponsesOfItsClient(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	spa := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })

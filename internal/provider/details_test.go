@@ -58,7 +58,7 @@ func TestDetailsNeedNoScope(t *testing.T) {
 	}
 }
 
-func TestDetailsAreNarrowedByElements(t *testing.T) {
+func TestDetailsAreNarrowedByElement(t *testing.T) {
 	h := open(t)
 	c, u := h.addDetailClient(nil), h.addUser()
 	account := `[{ "type" : "account", "account" : "7" }]`

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// addDevice stores a public client that runs where nobody can sign in.
+// addDevice stores a public client for devices without a browser.
 func (h *house) addDevice(f func(*idp.Client)) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {
@@ -32,7 +32,7 @@ func (h *house) addDevice(f func(*idp.Client)) idp.Client {
 	})
 }
 
-// ask is a device authorization request; params are its parameters.
+// ask sends a device authorization request with these parameters.
 func (h *house) ask(c idp.Client, params ...string) reply {
 	h.t.Helper()
 	form := url.Values{"scope": {"openid"}}
@@ -46,7 +46,7 @@ func (h *house) ask(c idp.Client, params ...string) reply {
 	return h.post(oauth.PathDeviceAuthorization, form, basic(c))
 }
 
-// asked are the device code and the user code of a good request.
+// asked returns the device code and the user code of a valid request.
 func (h *house) asked(c idp.Client, params ...string) (deviceCode, userCode string) {
 	h.t.Helper()
 	r := h.ask(c, params...)
@@ -67,7 +67,7 @@ func (h *house) poll(c idp.Client, deviceCode string) reply {
 	return h.post(oauth.PathToken, form, basic(c))
 }
 
-// goOn lets a person go on to the interaction.
+// goOn continues to the interaction as the person.
 func (h *house) goOn(userCode string) {
 	h.t.Helper()
 	r := h.post("/device/confirm", url.Values{"user_code": {userCode}, "answer": {"go"}})
@@ -76,7 +76,7 @@ func (h *house) goOn(userCode string) {
 	}
 }
 
-// allowed lets a person allow all of it.
+// allowed allows everything as the person.
 func (h *house) allowed(u idp.User, userCode string) {
 	h.t.Helper()
 	h.goOn(userCode)
@@ -110,7 +110,7 @@ func TestADeviceIsToldWhatToShow(t *testing.T) {
 	}
 }
 
-func TestADeviceGetsTokensOfTheCeremonyThatAPersonWentThrough(t *testing.T) {
+func TestADeviceGetsTokensOfThePersonsCeremony(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		u := h.addUser()
@@ -232,7 +232,7 @@ func TestADeviceMayAskNoMoreThanItsClient(t *testing.T) {
 	}
 }
 
-func TestAPollThatFitsNothingIsRefused(t *testing.T) {
+func TestAnInvalidPollIsRejected(t *testing.T) {
 	h := open(t)
 	u, c, twin := h.addUser(), h.addDevice(nil), h.addDevice(nil)
 	code, shown := h.asked(c)
@@ -337,7 +337,7 @@ func TestADeviceCodeExpires(t *testing.T) {
 	})
 }
 
-func TestWhatAPersonRefusesStaysRefused(t *testing.T) {
+func TestADeniedDeviceStaysDenied(t *testing.T) {
 	h := open(t)
 	c := h.addDevice(nil)
 	before, shown := h.asked(c)
@@ -390,7 +390,7 @@ func TestADeviceIsAnsweredOnce(t *testing.T) {
 	}
 }
 
-func TestOfManyPollsOneGetsTokens(t *testing.T) {
+func TestOnlyOneOfManyPollsGetsTokens(t *testing.T) {
 	h := open(t)
 	u, c := h.addUser(), h.addDevice(nil)
 	code, shown := h.asked(c)
@@ -433,7 +433,7 @@ func TestManyPollsAtOnceAreCountedTogether(t *testing.T) {
 	}
 }
 
-func TestALinkWithTheCodeStillTakesAPerson(t *testing.T) {
+func TestACodeInTheLinkStillNeedsAPerson(t *testing.T) {
 	h := open(t)
 	c := h.addDevice(nil)
 	_, shown := h.asked(c, "scope", "openid accounts")
@@ -591,7 +591,7 @@ func TestTheTokensOfADeviceAreBoundToTheKeyThatItProves(t *testing.T) {
 	wantError(t, h.refreshWith(c, tok["refresh_token"], proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken)), 400, "invalid_grant")
 }
 
-func TestOddCodesAtThePageAreAskedForAgain(t *testing.T) {
+func TestInvalidUserCodesAreAskedForAgain(t *testing.T) {
 	h := open(t)
 	_, shown := h.asked(h.addDevice(nil))
 	script := `"><script>alert(1)</script>`

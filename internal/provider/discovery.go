@@ -16,8 +16,8 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// describe returns the document of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. It says what is true and nothing else: the
-// library's own announces implicit and jwt-bearer whatever is configured.
+// describe returns the metadata of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. The library's own document
+// announces implicit and jwt-bearer whatever is configured; ours lists only what works.
 func (p *Provider) describe() ([]byte, error) {
 	scopes := slices.Clone(idp.StandardScopes)
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Policy.Scopes)) {
@@ -25,17 +25,22 @@ func (p *Provider) describe() ([]byte, error) {
 			scopes = append(scopes, name)
 		}
 	}
-	acrs := append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware}, slices.Sorted(maps.Keys(p.cfg.Policy.Aliases))...)
+	acrs := append(
+		[]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware},
+		slices.Sorted(maps.Keys(p.cfg.Policy.Aliases))...,
+	)
 	confidential := []string{idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodPrivateKey}
 	confidential = append(confidential, p.mtlsMethods()...)
 	methods := append(slices.Clone(confidential), idp.AuthMethodNone)
 	said := map[string]any{
-		"issuer":                                                   p.cfg.Issuer,
-		"authorization_endpoint":                                   p.cfg.Issuer + oauth.PathAuthorize,
-		"pushed_authorization_request_endpoint":                    p.cfg.Issuer + oauth.PathPAR,
-		"require_pushed_authorization_requests":                    p.cfg.RequirePAR, // of everybody; single clients may have to
-		"token_endpoint":                                           p.cfg.Issuer + oauth.PathToken,
-		"device_authorization_endpoint":                            p.cfg.Issuer + oauth.PathDeviceAuthorization, // RFC 8628 §4
+		"issuer":                                p.cfg.Issuer,
+		"authorization_endpoint":                p.cfg.Issuer + oauth.PathAuthorize,
+		"pushed_authorization_request_endpoint": p.cfg.Issuer + oauth.PathPAR,
+		// for all clients; a single client may still have to
+		"require_pushed_authorization_requests": p.cfg.RequirePAR,
+		"token_endpoint":                        p.cfg.Issuer + oauth.PathToken,
+		// RFC 8628 §4
+		"device_authorization_endpoint":                            p.cfg.Issuer + oauth.PathDeviceAuthorization,
 		"userinfo_endpoint":                                        p.cfg.Issuer + oauth.PathUserInfo,
 		"jwks_uri":                                                 p.cfg.Issuer + oauth.PathJWKS,
 		"introspection_endpoint":                                   p.cfg.Issuer + oauth.PathIntrospect,
@@ -69,11 +74,14 @@ func (p *Provider) describe() ([]byte, error) {
 		"request_uri_parameter_supported":                          true,
 		"require_request_uri_registration":                         true,
 		"request_object_signing_alg_values_supported":              idp.AssertionAlgorithms,
-		"require_signed_request_object":                            false, // of everybody; single clients may have to
-		"code_challenge_methods_supported":                         []string{"S256"},
-		"prompt_values_supported":                                  []string{"none", "login", "consent", "select_account", "create"},
-		"dpop_signing_alg_values_supported":                        dpop.Algorithms,
-		"authorization_response_iss_parameter_supported":           true, // RFC 9207 §3
+		// for all clients; a single client may still have to
+		"require_signed_request_object":    false,
+		"code_challenge_methods_supported": []string{"S256"},
+		"prompt_values_supported": []string{
+			"none", "login", "consent", "select_account", "create",
+		},
+		"dpop_signing_alg_values_supported":              dpop.Algorithms,
+		"authorization_response_iss_parameter_supported": true, // RFC 9207 §3
 	}
 	if types := slices.Sorted(maps.Keys(p.cfg.Policy.DetailTypes)); len(types) > 0 { // RFC 9396 §10
 		said["authorization_details_types_supported"] = types
@@ -88,12 +96,12 @@ func (p *Provider) describe() ([]byte, error) {
 	return json.Marshal(said)
 }
 
-// discovery serves the metadata at both well-known places.
+// discovery serves the metadata at both well-known paths.
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) error {
 	return publish(w, p.metadata)
 }
 
-// jwks serves the public keys. Clients may keep them for a quarter of an hour: a new key is announced days ahead.
+// jwks serves the public keys. Clients may cache them for a quarter of an hour: new keys are announced days ahead.
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 	set, err := p.cfg.Keys.JWKS(r.Context())
 	if err != nil {
@@ -102,13 +110,13 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 	return publish(w, set)
 }
 
-// publish writes a document that anybody may read, scripts of any origin included. It is the same for everyone and says
-// nothing about anybody. Other endpoints answer the origins of their client alone (cors).
+// publish writes a public document, readable by scripts of any origin. It is the same for everyone and about nobody.
+// Other endpoints only allow the origins of their client (oauth.Door).
 func publish(w http.ResponseWriter, document []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", keys.PublishedFor/time.Second))
 	h.Set("Access-Control-Allow-Origin", "*")
-	_, _ = w.Write(document) // the reader may have gone
+	_, _ = w.Write(document) // the client may be gone
 	return nil
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// A truth tries one member of the metadata: what it says is compared with what the provider does.
+// A truth tests one member of the metadata: it compares the claim with the provider's behaviour.
 type truth func(t *testing.T, h *house, said any)
 
-// truths has a row for every member. Whoever announces something adds one: let it use what is announced, as a client would
-// that had read nothing else, and also try what is not announced. For lists of values there is only; the path of an endpoint
-// is h.at(said).
+// truths has a row for every member. If you announce something new, add a row: use it as a client would that knows only
+// the metadata, and also test what is not announced. For lists of values there is only; for the path of an endpoint,
+// h.at(said).
 var truths = map[string]truth{
 	"issuer": func(t *testing.T, h *house, said any) {
 		if _, id := claims(t, h.tokens(h.addClient(nil), h.addUser())["id_token"]); id["iss"] != said {
@@ -318,7 +318,7 @@ func TestEveryMemberOfTheMetadataIsTrue(t *testing.T) {
 
 const everyScope = "openid profile email address phone"
 
-// heardOf tries that a client hears of a logout, and of which session.
+// heardOf checks that a client receives a logout, and for which session.
 func heardOf(t *testing.T, h *house, said any) {
 	at := listen(t)
 	c := h.listening(at)
@@ -330,7 +330,7 @@ func heardOf(t *testing.T, h *house, said any) {
 	}
 }
 
-// framed tries that a client is shown in a frame, with the session that ended.
+// framed checks that a client is shown in a frame, with the ended session.
 func framed(t *testing.T, h *house, said any) {
 	c := h.addClient(func(c *idp.Client) { c.FrontchannelLogoutURI = "https://app.example/out" })
 	sess, tok := h.signIn(c, h.addUser())
@@ -340,10 +340,10 @@ func framed(t *testing.T, h *house, said any) {
 	}
 }
 
-// interacts reports whether a request got as far as the screens.
+// interacts reports whether a request reached the login screens.
 func interacts(r reply) bool { return strings.HasPrefix(r.Header.Get("Location"), "/login?i=") }
 
-// registrable reports whether a client passes the gate of every registration.
+// registrable reports whether a client passes the checks of every registration.
 func registrable(c idp.Client) bool {
 	return len(c.Faults(fullPolicy())) == 0
 }
@@ -357,13 +357,13 @@ func fullPolicy() idp.Policy {
 	return policy
 }
 
-// full has all that settings can switch on.
+// full enables everything that settings can enable.
 func full(c *Config) {
 	c.Policy, c.ClientDocuments = fullPolicy(), true
 	c.Registration = client.Registration{Mode: client.RegisterOpen, Scopes: []string{"openid", "profile", "offline_access", "accounts"}}
 }
 
-// at is the path of an endpoint that the metadata names.
+// at returns the path of an endpoint named in the metadata.
 func (h *house) at(said any) string {
 	h.t.Helper()
 	path, ours := strings.CutPrefix(said.(string), h.url)
@@ -373,7 +373,7 @@ func (h *house) at(said any) string {
 	return path
 }
 
-// listed is a member that is a list.
+// listed returns a member that is a list.
 func listed(t *testing.T, said any) (list []string) {
 	t.Helper()
 	raw, err := json.Marshal(said)
@@ -385,7 +385,7 @@ func listed(t *testing.T, said any) (list []string) {
 	return list
 }
 
-// only checks that what is said works, and that of the others nothing does that is not said.
+// only checks that the announced values work and that no other value does.
 func only(t *testing.T, said any, works func(string) bool, others ...string) {
 	t.Helper()
 	list := listed(t, said)
@@ -401,8 +401,8 @@ func only(t *testing.T, said any, works func(string) bool, others ...string) {
 	}
 }
 
-// authenticating are the methods of client authentication that there are (OIDC Core §9, RFC 8705 §2): each adds a client
-// and its proof of who it is to a request. One that nobody here knows how to send has none.
+// authenticating are all methods of client authentication (OIDC Core §9, RFC 8705 §2). Each adds a client and its
+// credentials to a request. Methods that we cannot send have none.
 var authenticating = map[string]func(h *house, form url.Values) (edit func(*http.Request)){
 	"client_secret_basic": func(h *house, _ url.Values) func(*http.Request) { return basic(h.addClient(nil)) },
 	"client_secret_post": func(h *house, form url.Values) func(*http.Request) {
@@ -425,7 +425,7 @@ var authenticating = map[string]func(h *house, form url.Values) (edit func(*http
 	"self_signed_tls_client_auth": nil,
 }
 
-// authenticatesAt tries every method at an endpoint, with a form that is refused for other reasons later.
+// authenticatesAt tests every method at an endpoint, with a form that is rejected later for other reasons.
 func authenticatesAt(path string, form url.Values) truth {
 	return func(t *testing.T, h *house, said any) {
 		only(t, said, func(method string) bool {
@@ -443,7 +443,7 @@ func authenticatesAt(path string, form url.Values) truth {
 	}
 }
 
-// signsAssertionsAt tries every algorithm of client assertions at an endpoint.
+// signsAssertionsAt tests every algorithm of client assertions at an endpoint.
 func signsAssertionsAt(path string, form url.Values) truth {
 	return func(t *testing.T, h *house, said any) {
 		only(t, said, func(alg string) bool {

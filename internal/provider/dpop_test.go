@@ -98,7 +98,7 @@ func TestAProofBindsAccessTokensToItsKey(t *testing.T) {
 	}
 }
 
-func TestOp45_ABoundTokenIsWorthNothingWithoutAFreshProofOfItsKey(t *testing.T) {
+func TestOp45_ABoundTokenRequiresAFreshProofOfItsKey(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	token := h.boundTokens(c, u, key)["access_token"].(string)
@@ -224,7 +224,7 @@ func TestOp45_AProofWorksOnce(t *testing.T) {
 	})
 }
 
-func TestOp44_AKeyNamedAheadIsTheOneThatExchangesTheCode(t *testing.T) {
+func TestOp44_TheAnnouncedKeyMustExchangeTheCode(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	other := dpoptest.New("ES256")
@@ -269,7 +269,7 @@ func TestOp44_AKeyNamedAheadIsTheOneThatExchangesTheCode(t *testing.T) {
 	}
 }
 
-func TestARefreshTokenOfAPublicClientIsWorthNothingWithoutItsKey(t *testing.T) {
+func TestAPublicClientsRefreshTokenRequiresItsKey(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(publicClient), h.addUser(), dpoptest.New("ES256")
 	refresh := h.boundTokens(c, u, key, "scope", "openid offline_access")["refresh_token"]
@@ -296,7 +296,7 @@ func TestARefreshTokenOfAPublicClientIsWorthNothingWithoutItsKey(t *testing.T) {
 }
 
 // RFC 9449 §5: bound to the client, whose access tokens follow the key it has by then.
-func TestARefreshTokenOfAConfidentialClientLivesThroughAChangeOfKeys(t *testing.T) {
+func TestAConfidentialClientsRefreshTokenSurvivesAKeyChange(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")
 	refresh := h.boundTokens(c, u, dpoptest.New("ES256"), "scope", "openid offline_access")["refresh_token"]
@@ -307,7 +307,7 @@ func TestARefreshTokenOfAConfidentialClientLivesThroughAChangeOfKeys(t *testing.
 	}
 }
 
-func TestAClientThatIsToBindItsTokensGetsNoOthers(t *testing.T) {
+func TestAClientWithBoundTokensGetsNoOthers(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	c := h.addClient(func(c *idp.Client) { c.DPoPBound = true })
@@ -321,7 +321,7 @@ func TestAClientThatIsToBindItsTokensGetsNoOthers(t *testing.T) {
 	}
 }
 
-func TestADevicesTokensAreBoundToTheKeyOfTheOneThatPolls(t *testing.T) {
+func TestADevicesTokensAreBoundToThePollingKey(t *testing.T) {
 	h := open(t)
 	c, u, key := h.addDevice(publicClient), h.addUser(), dpoptest.New("ES256")
 	code, shown := h.asked(c, "scope", "openid offline_access")
@@ -350,7 +350,7 @@ func TestADynamicClientMayDemandBoundTokensOfItself(t *testing.T) {
 	}
 }
 
-func TestNoncesAreGivenAndTakenOnEveryReplicaForTheirTime(t *testing.T) {
+func TestNoncesAreValidOnEveryReplicaForTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, u, key := h.addClient(nil), h.addUser(), dpoptest.New("ES256")

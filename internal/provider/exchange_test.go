@@ -19,7 +19,7 @@ import (
 
 const typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 
-// addPasser stores an API that calls another for the person whose token it got.
+// addPasser stores an API that calls another one for the user whose token it got.
 func (h *house) addPasser(f func(*idp.Client)) idp.Client {
 	h.t.Helper()
 	return h.addClient(func(c *idp.Client) {
@@ -41,7 +41,7 @@ func (h *house) passed(c idp.Client, token any, params ...string) reply {
 	return h.post(oauth.PathToken, form, basic(c))
 }
 
-// tokenFor is an access token of the user that is meant for the API.
+// tokenFor returns an access token of the user that is meant for the API.
 func (h *house) tokenFor(api idp.Client, u idp.User, params ...string) any {
 	h.t.Helper()
 	app := h.addClient(func(c *idp.Client) { c.Audience = []string{api.ID, "https://app.example/api"} })
@@ -51,7 +51,7 @@ func (h *house) tokenFor(api idp.Client, u idp.User, params ...string) any {
 	return h.tokens(app, u, params...)["access_token"]
 }
 
-func TestAnAPIActsForThePersonWhoseTokenItGot(t *testing.T) {
+func TestAnAPIActsForTheUserWhoseTokenItGot(t *testing.T) {
 	h := open(t)
 	u, api := h.addUser(), h.addPasser(nil)
 	for name, format := range map[string]idp.TokenFormat{"jwt": idp.FormatJWT, "opaque": idp.FormatOpaque} {
@@ -88,7 +88,7 @@ func TestAnAPIActsForThePersonWhoseTokenItGot(t *testing.T) {
 	}
 }
 
-func TestAnExchangeIsRefusedByTheBook(t *testing.T) {
+func TestInvalidExchangesAreRejected(t *testing.T) {
 	h := open(t)
 	u, api := h.addUser(), h.addPasser(nil)
 	token := h.tokenFor(api, u).(string)
@@ -214,7 +214,7 @@ func TestAnExchangeOnlyNarrows(t *testing.T) {
 	wantError(t, h.passed(plain, h.tokens(app, u, "scope", "accounts")["access_token"], "resource", h.url), 400, "invalid_target")
 }
 
-func TestAnExchangedTokenEndsWithWhatItCameFrom(t *testing.T) {
+func TestAnExchangedTokenEndsWithItsSubjectToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		u, api := h.addUser(), h.addPasser(func(c *idp.Client) { c.AccessTTL = time.Hour })
@@ -315,7 +315,7 @@ func TestAClientRevokesWhatItExchangedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestATokenIsPassedOnFromHandToHand(t *testing.T) {
+func TestATokenIsExchangedAlongAChain(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	hands := make([]idp.Client, 4+1)
@@ -428,7 +428,7 @@ func TestABoundTokenIsNeverExchangedForABearerToken(t *testing.T) {
 	}
 }
 
-func TestAnExchangedTokenIsBoundToTheKeyOfWhoeverExchangesIt(t *testing.T) {
+func TestAnExchangedTokenIsBoundToTheExchangersKey(t *testing.T) {
 	h := open(t)
 	u, theirs, ours := h.addUser(), dpoptest.New("ES256"), dpoptest.New("ES256")
 	api := h.addPasser(func(c *idp.Client) { c.GrantTypes = append(c.GrantTypes, idp.GrantClientCredentials) })

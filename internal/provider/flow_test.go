@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-func TestACodeBecomesTokensThatSayHowAndWhen(t *testing.T) {
+func TestACodeIsExchangedForTokensWithAssuranceClaims(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.Audience = []string{"https://api.example"} }), h.addUser()
 	tok := h.tokens(c, u, "scope", "openid profile accounts")

@@ -23,7 +23,7 @@ func frames(page reply) (all []string) {
 	return all
 }
 
-func TestTheSignedOutPageShowsTheClientsOfTheSessionAndLeadsBack(t *testing.T) {
+func TestTheSignedOutPageShowsTheClientsFramesAndRedirects(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	c := h.addClient(func(c *idp.Client) { c.FrontchannelLogoutURI = "https://app.example/out?tenant=1" })

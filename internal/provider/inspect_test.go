@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/token"
 )
 
-func TestUserInfoHasWhatTheScopesCarry(t *testing.T) {
+func TestUserInfoHasTheClaimsOfTheScopes(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	for scope, want := range map[string][]string{
@@ -56,7 +56,7 @@ func TestUserInfoHasWhatTheScopesCarry(t *testing.T) {
 	}
 }
 
-func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
+func TestUserInfoAcceptsATokenInThreeWays(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	token := h.tokens(c, u)["access_token"].(string)
@@ -95,7 +95,7 @@ func TestUserInfoIsAskedInThreeWaysAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheClaimsParameterGivesWhatWasConsentedToAndNoMore(t *testing.T) {
+func TestTheClaimsParameterGivesOnlyConsentedClaims(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	ask := `{"userinfo":{"name":{"essential":true},"email":null},"id_token":{"given_name":null,"email":null,"auth_time":{"essential":true}}}`
@@ -128,7 +128,7 @@ func TestTheClaimsParameterGivesWhatWasConsentedToAndNoMore(t *testing.T) {
 	}
 }
 
-func TestIntrospectionAnswersThoseItConcerns(t *testing.T) {
+func TestIntrospectionAnswersOnlyConcernedClients(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	api := h.addClient(func(c *idp.Client) { c.ResourceServer = true })

@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// answerOf verifies a signed authorization response with the published keys and returns what it says.
+// answerOf verifies a signed authorization response with the published keys and returns its claims.
 func (h *house) answerOf(c idp.Client, text, alg string) map[string]any {
 	t := h.t
 	t.Helper()
@@ -37,7 +37,7 @@ func (h *house) answerOf(c idp.Client, text, alg string) map[string]any {
 	return said
 }
 
-func TestASignedAnswerIsOneParameter(t *testing.T) {
+func TestASignedResponseIsOneParameter(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, row := range []struct{ mode, registered, alg string }{
@@ -60,7 +60,7 @@ func TestASignedAnswerIsOneParameter(t *testing.T) {
 	}
 }
 
-func TestASignedAnswerIsPosted(t *testing.T) {
+func TestASignedResponseCanBePosted(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	h.authorize(request(c, "response_mode", "form_post.jwt"))
@@ -103,7 +103,7 @@ func TestErrorsAreSignedToo(t *testing.T) {
 	}
 }
 
-func TestASignedAnswerIsNoToken(t *testing.T) {
+func TestASignedResponseIsNotAToken(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	h.authorize(request(c, "response_mode", "jwt"))
@@ -121,7 +121,7 @@ func TestASignedAnswerIsNoToken(t *testing.T) {
 	}
 }
 
-func TestThereIsNoFragmentToAnswerIn(t *testing.T) {
+func TestFragmentResponsesAreNotSupported(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for _, mode := range []string{"fragment.jwt", "fragment", "JWT", "jwt.query", "jwt jwt", ".jwt", "form_post.", "web_message.jwt"} {

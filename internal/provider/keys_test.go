@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-func TestAnApplicationOfAnotherHouseVerifiesOurTokens(t *testing.T) {
+func TestAThirdPartyLibraryVerifiesOurTokens(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, alg := range keys.Algorithms {
@@ -68,7 +68,7 @@ func TestTheJWKSHoldsPublicKeysWithTheirThumbprints(t *testing.T) {
 	}
 }
 
-// states lists the stored keys as algorithm-free words, oldest first.
+// states lists the states of the stored keys, oldest first.
 func states(t *testing.T, db *store.DB) (out []idp.KeyState) {
 	t.Helper()
 	stored, err := db.SigningKeys(t.Context())

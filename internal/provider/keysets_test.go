@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// publisher is a client's web server with its keys. It may be asked from inside a bubble.
+// publisher is a client's web server with its keys. It can be called from inside a bubble.
 type publisher struct {
 	url     string
 	fetched atomic.Int32
@@ -47,7 +47,7 @@ func newPublisher(t *testing.T, kids ...string) *publisher {
 	return pub
 }
 
-// publish replaces what is published: the same ES256 key under these names.
+// publish replaces the published keys: the same ES256 key under these key IDs.
 func (p *publisher) publish(t *testing.T, kids ...string) {
 	t.Helper()
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
@@ -67,13 +67,13 @@ func (p *publisher) fails(status int) {
 	p.status = status
 }
 
-// addPublishing stores a client that authenticates itself with what it publishes.
+// addPublishing stores a client that authenticates with its published keys.
 func (h *house) addPublishing(address string) idp.Client {
 	h.t.Helper()
 	return h.addKeyClient(func(c *idp.Client) { c.JWKS, c.JWKSURI = nil, address })
 }
 
-// believesKid sends a good assertion that names this key.
+// believesKid sends a valid assertion that names this key.
 func (h *house) believesKid(c idp.Client, kid string) bool {
 	h.t.Helper()
 	w := h.goodAssertion(c)
@@ -99,7 +99,7 @@ func TestKeysAreFetchedFromTheClientsAddress(t *testing.T) {
 	}
 }
 
-func TestAnUnknownKeyIsAskedForOnceAMinute(t *testing.T) {
+func TestAnUnknownKeyIsFetchedOnceAMinute(t *testing.T) {
 	pub := newPublisher(t, "a")
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
@@ -196,7 +196,7 @@ func TestKeysWorkOnForSixHoursIfTheyCannotBeFetched(t *testing.T) {
 	})
 }
 
-func TestManyWhoNeedTheSameKeysCauseOneFetch(t *testing.T) {
+func TestConcurrentCallersShareOneKeyFetch(t *testing.T) {
 	pub := newPublisher(t, "a")
 	pub.held = make(chan struct{})
 	h := open(t)
@@ -217,7 +217,7 @@ func TestManyWhoNeedTheSameKeysCauseOneFetch(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeHadAuthenticateNobody(t *testing.T) {
+func TestUnavailableKeysAuthenticateNobody(t *testing.T) {
 	good := newPublisher(t, "a")
 	for name, address := range map[string]string{
 		"no such page":       elsewhere(t, http.NotFound),

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// lists are the lists of a registration that a client may see shortened.
+// lists are the lists of a registration that the response may shorten.
 func lists(m map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, name := range []string{"redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types"} {
@@ -22,8 +22,8 @@ func lists(m map[string]any) map[string]any {
 	return out
 }
 
-// One address, grant or response type that is not for here must not refuse the whole client: many list all that they can do.
-func TestWhatIsNotUsableIsLeftOutOfARegistration(t *testing.T) {
+// One unusable URI, grant or response type must not reject the whole client: many clients list all that they support.
+func TestUnusableMetadataIsDroppedFromARegistration(t *testing.T) {
 	h := open(t, full)
 	for _, row := range []struct {
 		name, says string
@@ -128,7 +128,7 @@ func TestADynamicClientGetsThePolicyThatTheOperatorChose(t *testing.T) {
 	}
 }
 
-// Whoever may register without asking could fill the database: 500 an hour, kept for a month.
+// With open registration, anybody could fill the database: 500 clients an hour, kept for a month.
 func TestAnOpenRegistrationIsSmall(t *testing.T) {
 	h := open(t, full)
 	uris := func(n int) string {
@@ -154,7 +154,7 @@ func TestAnOpenRegistrationIsSmall(t *testing.T) {
 	}
 }
 
-func TestOfTheKeysOfARegistrationThoseThatSignAreKept(t *testing.T) {
+func TestOnlySigningKeysOfARegistrationAreKept(t *testing.T) {
 	h := open(t, full)
 	const key = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"`
 	says := func(keys string) string {

@@ -16,7 +16,8 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// What zitadel/oidc does by default, each found by running it, and what we do. A row each of the list that the design keeps.
+// Defaults of zitadel/oidc, each found by running it, and what we do instead. There is a test for each row of the list
+// in the design.
 
 func TestLibrary01AConfidentialClientMayNotOmitTheVerifier(t *testing.T) {
 	h := open(t)
@@ -147,7 +148,7 @@ func TestLibrary09OneCodeGivesOneTokenSetHoweverManyAsk(t *testing.T) {
 	}
 }
 
-func TestLibrary10NoCallbackGivesCodesAway(t *testing.T) {
+func TestLibrary10NoCallbackIssuesCodes(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	h.authorize(request(c))
@@ -210,7 +211,7 @@ func TestLibrary13OnlyPublicDocumentsAnswerOtherOrigins(t *testing.T) {
 	}
 }
 
-func TestLibrary14ThePlaceAndTextOfAFailureStayInside(t *testing.T) {
+func TestLibrary14ErrorsRevealNoInternals(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	tok := h.tokens(c, u, "scope", "openid offline_access")

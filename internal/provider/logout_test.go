@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// signIn starts a session in the house's browser and returns it with tokens that were issued in it.
+// signIn starts a session in the house's browser and returns it with tokens issued in it.
 func (h *house) signIn(c idp.Client, u idp.User) (*idp.Session, map[string]any) {
 	h.t.Helper()
 	rec := httptest.NewRecorder()
@@ -101,7 +101,7 @@ func TestARefreshTokenOutlivesTheSession(t *testing.T) {
 	}
 }
 
-func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
+func TestADynamicClientsLogoutRedirectNeedsAnIDToken(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.Dynamic = true }), h.addUser()
 	_, tok := h.signIn(c, u)
@@ -115,7 +115,7 @@ func TestAStrangersPlaceToReturnToNeedsAnIDToken(t *testing.T) {
 	}
 }
 
-// confirm follows to the question and answers it.
+// confirm follows the redirect to the question and answers it.
 func (h *house) confirm(r reply) reply {
 	h.t.Helper()
 	if r.StatusCode != 303 || !strings.HasPrefix(r.Header.Get("Location"), oauth.PathLogout+"?l=") {
@@ -129,7 +129,7 @@ func (h *house) confirm(r reply) reply {
 	return h.post(oauth.PathLogout, url.Values{"l": {id}}, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
 }
 
-func TestWithoutProofThePersonIsAsked(t *testing.T) {
+func TestAnUnverifiedLogoutRequestAsksThePerson(t *testing.T) {
 	h := open(t)
 	c, other, u := h.addClient(nil), h.addClient(nil), h.addUser()
 	_, old := h.signIn(c, u)
@@ -190,7 +190,7 @@ func TestAPostedSignOutFindsTheBrowserAgain(t *testing.T) {
 	}
 }
 
-func TestAnUnregisteredPlaceToReturnToIsAnErrorPage(t *testing.T) {
+func TestAnUnregisteredLogoutRedirectIsAnErrorPage(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	sess, tok := h.signIn(c, u)
@@ -228,7 +228,7 @@ func TestOnlyOurOwnPageConfirmsASignOut(t *testing.T) {
 	}
 }
 
-func TestSigningOutWhenNobodyIsSignedInJustGoesOn(t *testing.T) {
+func TestSigningOutWithoutASessionJustRedirects(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	if r := h.endSession(); r.Header.Get("Location") != oauth.PathLoggedOut {
@@ -239,7 +239,7 @@ func TestSigningOutWhenNobodyIsSignedInJustGoesOn(t *testing.T) {
 	}
 }
 
-func TestThePageMayLeadBackToTheApplication(t *testing.T) {
+func TestThePageMayRedirectToTheApplication(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	h.signIn(c, u)

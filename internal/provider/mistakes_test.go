@@ -10,8 +10,9 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Whoever runs the provider is asked first when an application does not get in: one line of the log has to say why.
-func TestTheLogOfACommonMistakeNamesTheClientAndWhatWasSent(t *testing.T) {
+// When an application cannot sign people in, its developers ask the operator first: one log line must contain the
+// reason.
+func TestTheLogOfACommonMistakeNamesTheClientAndTheInput(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	inForm := func(r url.Values) url.Values {
@@ -58,7 +59,7 @@ func TestTheLogOfACommonMistakeNamesTheClientAndWhatWasSent(t *testing.T) {
 		},
 		"a wrong secret": {
 			func() reply { return h.post(oauth.PathToken, exchangeForm("x"), wrongSecret) },
-			[]string{"client=" + c.ID, "not its secret"},
+			[]string{"client=" + c.ID, "wrong secret"},
 		},
 		"a wrong address after sign-out": {
 			func() reply {

@@ -5,7 +5,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// mtlsMetadata adds what RFC 8705 §3.3 and §5 say of the endpoints at MTLSOrigin.
+// mtlsMetadata adds the metadata of RFC 8705 §3.3 and §5 about the endpoints at MTLSOrigin.
 func (p *Provider) mtlsMetadata(meta map[string]any) {
 	if p.cfg.MTLSOrigin == "" {
 		return
@@ -21,7 +21,7 @@ func (p *Provider) mtlsMetadata(meta map[string]any) {
 	}
 }
 
-// mtlsMethods are the authentication methods that need a certificate, as far as they can succeed here.
+// mtlsMethods returns the authentication methods with a certificate that are available.
 func (p *Provider) mtlsMethods() []string {
 	switch {
 	case p.cfg.MTLSOrigin == "":

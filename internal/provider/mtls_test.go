@@ -81,7 +81,7 @@ func with(chain ...*x509.Certificate) func(*http.Request) {
 	return func(r *http.Request) { r.TLS = &tls.ConnectionState{PeerCertificates: chain} }
 }
 
-// openMTLS is a house whose clients may have certificates of this authority.
+// openMTLS opens a provider that accepts client certificates of this authority.
 func openMTLS(t testing.TB) (*house, *authority) {
 	h := openInBubble(t) // its transport passes the TLS state on
 	ca := newAuthority(t, "Clients", nil)
@@ -159,7 +159,7 @@ func TestAClientAuthenticatesWithItsCertificateAtEveryEndpoint(t *testing.T) {
 	}
 }
 
-func TestABentCertificateIsRefused(t *testing.T) {
+func TestInvalidCertificatesAreRejected(t *testing.T) {
 	h, ca := openMTLS(t)
 	other := newAuthority(t, "Clients", nil) // of the same name
 	below := newAuthority(t, "Clients below", ca)
@@ -328,7 +328,7 @@ func TestACodeIsNotBurntByAForgottenCertificate(t *testing.T) {
 	}
 }
 
-func TestMetadataNamesCertificatesWhereTheyAreAskedFor(t *testing.T) {
+func TestMetadataNamesTheMTLSEndpoints(t *testing.T) {
 	h := openInBubble(t)
 	read := func() (meta map[string]any) {
 		return h.get("/.well-known/openid-configuration").json(t)

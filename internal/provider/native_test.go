@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// addNative stores a native application as RFC 8252 §8.4 has it: public, with a redirect URI of each kind.
+// addNative stores a native application according to RFC 8252 §8.4: public, with a redirect URI of each kind.
 func (h *house) addNative() idp.Client {
 	return h.addClient(func(c *idp.Client) {
 		c.AuthMethod, c.Native = idp.AuthMethodNone, true
@@ -45,7 +45,7 @@ func TestRFC8252Section7ANativeApplicationGetsItsCodeInEachOfThreeWays(t *testin
 	wantError(t, h.post(oauth.PathToken, form), 400, "invalid_grant")
 }
 
-func TestRFC8252Section8ANativeApplicationIsNotBelievedMoreThanItCanProve(t *testing.T) {
+func TestRFC8252Section8ANativeApplicationIsTrustedOnlyWithProof(t *testing.T) {
 	h := open(t)
 	c, u := h.addNative(), h.addUser()
 	const uri = "com.example.app:/cb"

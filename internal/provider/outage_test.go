@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 )
 
-// onRedis is a provider whose ephemeral store is a Redis, with a client to change that server by.
+// onRedis opens a provider with Redis as its ephemeral store, and returns a client to control that server.
 func onRedis(t *testing.T) (h *house, direct *redis.Client) {
 	t.Helper()
 	server := ephemeraltest.StartRedis(t)

@@ -17,7 +17,7 @@ func pairwiseOn(host string) func(*idp.Client) {
 	}
 }
 
-// seen is every sub and sid that a client gets to see of a user in one flow, by where.
+// seen returns every sub and sid that a client sees of a user in one flow, by place.
 func (h *house) seen(c idp.Client, u idp.User) (subs, sids map[string]string) {
 	h.t.Helper()
 	subs, sids = map[string]string{}, map[string]string{}

@@ -21,7 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// push sends a request to the PAR endpoint, authenticated as the client is registered for.
+// push sends a request to the PAR endpoint with the client's registered authentication.
 func (h *house) push(c idp.Client, form url.Values) reply {
 	h.t.Helper()
 	switch c.AuthMethod {
@@ -43,7 +43,7 @@ func (h *house) pushed(c idp.Client, params ...string) string {
 	return r.json(h.t)["request_uri"].(string)
 }
 
-// visit comes to the authorization endpoint with a reference and nothing else; params add to that.
+// visit requests the authorization endpoint with only a reference, plus params.
 func (h *house) visit(c idp.Client, reference string, params ...string) reply {
 	h.t.Helper()
 	h.last = idp.Interaction{}
@@ -63,7 +63,7 @@ func (h *house) begun(c idp.Client, reference string, params ...string) idp.Inte
 	return h.last
 }
 
-// wantPage checks that a person reads an error page and is sent nowhere.
+// wantPage checks that the response is an error page without a redirect.
 func (h *house) wantPage(name string, r reply) {
 	h.t.Helper()
 	if r.StatusCode != 400 || r.Header.Get("Location") != "" || !strings.Contains(r.body, `data-page="error"`) || h.last.ID != "" {
@@ -163,7 +163,7 @@ func TestOp39_TheClientIsAuthenticatedAsAtTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-func TestOp39_WhatTheAuthorizationEndpointRefusesIsNotPushed(t *testing.T) {
+func TestOp39_InvalidRequestsCannotBePushed(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for _, row := range badRequests {
@@ -418,7 +418,7 @@ func TestOp41_ARefusalOfAPushedRequestHasItsState(t *testing.T) {
 	}
 }
 
-// RFC 9126 §4: what changed between push and use counts.
+// RFC 9126 §4: changes between push and use count.
 func TestAPushedRequestIsReadAgainWhenItIsUsed(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)

@@ -13,10 +13,10 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// A trial finds out whether a policy permits what a field of idp.Rules is about, from what the provider does.
+// A trial tests by the provider's behaviour whether a policy permits what a field of idp.Rules is about.
 type trial func(h *house, u idp.User, policy idp.ClientPolicy) bool
 
-// strictly asks for tokens as every policy permits it, changed by edits of the authorization and of the token request.
+// strictly requests tokens in a way that every policy permits, after edits of the authorization and token request.
 func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), params ...string) reply {
 	h.t.Helper()
 	pushed := h.post(oauth.PathPAR, withAssertion(request(c, params...), h.goodAssertion(c).text(h.t)))
@@ -29,12 +29,12 @@ func (h *house) strictly(c idp.Client, u idp.User, proof func(*http.Request), pa
 	return h.exchangeWith(c, done.query().Get("code"), proof)
 }
 
-// goodProof is one with our nonce.
+// goodProof is a proof with our nonce.
 func (h *house) goodProof(path string) func(*http.Request) {
 	return proof(h, dpoptest.New("ES256"), "POST", path, dpoptest.Claims{"nonce": h.nonce()})
 }
 
-// nonce is the current one, which every answer to a proof tells.
+// nonce returns the current nonce, which every response to a proof contains.
 func (h *house) nonce() string {
 	return h.post(oauth.PathToken, url.Values{}, func(r *http.Request) { r.Header.Set("DPoP", "x") }).Header.Get("DPoP-Nonce")
 }
@@ -154,8 +154,8 @@ func TestEachCellOfThePolicyTableHolds(t *testing.T) {
 	}
 }
 
-// What holds whatever the policy.
-func TestNoPolicyTakesPlainOrABearerTokenForABoundOne(t *testing.T) {
+// These rules hold for every policy.
+func TestNoPolicyAcceptsPlainPKCEOrUnprovenBoundTokens(t *testing.T) {
 	h := open(t)
 	for _, policy := range idp.Policies {
 		c := h.addKeyClient(func(c *idp.Client) { c.Policy = policy }, keys.ES256)

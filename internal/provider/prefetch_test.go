@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// ahead gets a page as a browser does that only guesses that somebody will come.
+// ahead prefetches a page like a browser.
 func (h *house) ahead(path string) reply {
 	h.t.Helper()
 	req, err := http.NewRequest("GET", h.url+path, nil)

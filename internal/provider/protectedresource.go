@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// mountResources publishes what our own APIs say of themselves.
+// mountResources publishes the metadata of our own APIs.
 func (p *Provider) mountResources(protocol *http.ServeMux) {
 	for _, path := range []string{"", oauth.PathUserInfo} {
 		p.cfg.Shell.Handle(protocol, "GET "+oauth.PathResource+path, func(w http.ResponseWriter, _ *http.Request) error {
@@ -18,7 +18,7 @@ func (p *Provider) mountResources(protocol *http.ServeMux) {
 				"scopes_supported":                           []string{oauth.ScopeOpenID, "profile", "email", "address", "phone"},
 				"bearer_methods_supported":                   []string{"header", "body"},
 				"dpop_signing_alg_values_supported":          dpop.Algorithms,
-				"dpop_bound_access_tokens_required":          false, // of everybody; a token that is bound needs its proof
+				"dpop_bound_access_tokens_required":          false, // for all tokens; a bound token needs its proof
 				"tls_client_certificate_bound_access_tokens": p.cfg.MTLSOrigin != "",
 			})
 			if err != nil {

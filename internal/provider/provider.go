@@ -1,4 +1,4 @@
-// Package provider puts the protocol endpoints together, publishes the metadata, and is the only one that knows zitadel/oidc.
+// Package provider assembles the protocol endpoints and publishes the metadata. Only this package uses zitadel/oidc.
 //
 //	application ──▶ /oauth2/authorize, par ─────────────▶ authorize ──▶ login ──▶ Respond
 //	application ──▶ /oauth2/token, userinfo, revoke ────▶ zitadel.go ──▶ token, device
@@ -40,7 +40,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Config wires a Provider. Durations of zero mean the defaults.
+// Config configures a Provider. Zero durations mean the defaults.
 type Config struct {
 	Issuer    string // https://host, without a path; http for localhost only
 	DB        *store.DB
@@ -49,31 +49,33 @@ type Config struct {
 	Shell     *web.Shell
 	Policy    idp.Policy
 	Keys      *keys.Ring
-	// Begin stores an interaction and returns the path that shows it, or answers it at once and returns "" (login.Begin).
+	// Begin stores an interaction and returns the path of its first page. If it answers the request itself, it returns ""
+	// (login.Begin).
 	Begin oauth.Begin
-	// Lifetimes of tokens; zero durations mean the defaults.
+	// Lifetimes are the lifetimes of tokens; zero durations mean the defaults.
 	Lifetimes token.Lifetimes
-	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens and the nonces of DPoP proofs.
+	// RefreshKey derives the successors of refresh tokens and the nonces of DPoP proofs: 32 random bytes shared by all
+	// replicas.
 	RefreshKey []byte
-	// MTLSOrigin is the origin at which clients are asked for a certificate (RFC 8705 §5); empty: nowhere.
+	// MTLSOrigin is the origin where clients are asked for a certificate (RFC 8705 §5); empty: none.
 	MTLSOrigin string
-	// ClientCAs issue the certificates of clients with tls_client_auth; nil: there are no such clients.
+	// ClientCAs issue the certificates for tls_client_auth; nil disables the method.
 	ClientCAs *x509.CertPool
-	// RequirePAR refuses every authorization request that was not pushed, whatever the client's policy.
+	// RequirePAR rejects every authorization request that was not pushed, whatever the client's policy.
 	RequirePAR bool
-	// Outbound fetches what clients name, keys and request objects, and tells them of logouts.
+	// Outbound fetches keys and request objects of clients, and delivers logouts.
 	Outbound *outbound.Client
-	Logger   *slog.Logger // of what happens outside of requests; nil: slog.Default
-	// SubjectKey, 32 random bytes shared by all replicas, derives the names that pairwise clients know users by. Another key
-	// gives every user another sub at all of them.
+	Logger   *slog.Logger // for work outside of requests; nil: slog.Default
+	// SubjectKey derives the names by which pairwise clients know users: 32 random bytes shared by all replicas. With
+	// another key, every user gets a new sub at all of these clients.
 	SubjectKey []byte
-	// Registration lets clients register themselves, ClientDocuments those that need not: their ID is where they describe
-	// themselves. These get the scopes of Registration, too.
+	// Registration lets clients register themselves. ClientDocuments also accepts client IDs that are URLs of a metadata
+	// document; such clients get the scopes of Registration too.
 	Registration    client.Registration
 	ClientDocuments bool
 }
 
-// Provider answers the protocol endpoints. It may be used by any number of goroutines.
+// Provider serves the protocol endpoints. It is safe for concurrent use.
 type Provider struct {
 	cfg          Config
 	door         oauth.Door
@@ -85,16 +87,17 @@ type Provider struct {
 	devices      *device.Service
 	logouts      *logout.Service
 	libraryCalls sync.Pool
-	metadata     []byte // both discovery documents
+	metadata     []byte // served at both discovery paths
 }
 
-// New checks the configuration, and puts the parts together.
+// New checks the configuration and assembles the parts.
 func New(c Config) (*Provider, error) {
 	issuer, err := url.Parse(c.Issuer)
 	switch {
 	case err != nil || issuer.Host == "" || issuer.Path != "" || issuer.RawQuery != "" || issuer.Fragment != "":
-		return nil, fmt.Errorf("issuer %q is not of the form https://host", c.Issuer)
-	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil, c.Outbound == nil:
+		return nil, fmt.Errorf("issuer %q must have the form https://host", c.Issuer)
+	case c.DB == nil, c.Ephemeral == nil, c.Sessions == nil, c.Shell == nil, c.Keys == nil, c.Begin == nil,
+		c.Outbound == nil:
 		return nil, errors.New("provider needs stores, sessions, shell, keys, Begin and Outbound")
 	case len(c.RefreshKey) < 32, len(c.SubjectKey) < 32:
 		return nil, errors.New("the refresh key or the subject key is shorter than 32 bytes")
@@ -104,7 +107,9 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subject key: %w", err)
 	}
-	binder := sender.NewBinder(sender.BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey})
+	binder := sender.NewBinder(
+		sender.BinderConfig{Issuer: c.Issuer, MTLSOrigin: c.MTLSOrigin, Ephemeral: c.Ephemeral, Secret: c.RefreshKey},
+	)
 	p := &Provider{cfg: c, catalog: access.Catalog{Issuer: c.Issuer, Policy: c.Policy}}
 	p.libraryCalls.New = func() any { return p.newLibraryCall() }
 	p.door = oauth.Door{Issuer: c.Issuer, Nonce: binder.Nonce, OwnsOrigin: p.runs}
@@ -116,12 +121,14 @@ func New(c Config) (*Provider, error) {
 		Algorithms: c.Keys.Algorithms, Registration: c.Registration, Documents: c.ClientDocuments,
 	})
 	p.tokens = token.New(token.Config{
-		DB: c.DB, Ephemeral: c.Ephemeral, Keys: c.Keys, Names: names, Catalog: p.catalog, Binder: binder, Clients: p.registrar,
+		DB: c.DB, Ephemeral: c.Ephemeral, Keys: c.Keys, Names: names, Catalog: p.catalog, Binder: binder,
+		Clients:   p.registrar,
 		Lifetimes: c.Lifetimes, RefreshKey: c.RefreshKey,
 	})
 	p.authorize, err = authorize.New(authorize.Config{
-		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients, Registrar: p.registrar,
-		Binder: binder, Tokens: p.tokens, Names: names, Catalog: p.catalog, Begin: c.Begin, RequirePAR: c.RequirePAR,
+		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients,
+		Registrar: p.registrar,
+		Binder:    binder, Tokens: p.tokens, Names: names, Catalog: p.catalog, Begin: c.Begin, RequirePAR: c.RequirePAR,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("authorize: %w", err)
@@ -146,15 +153,15 @@ func New(c Config) (*Provider, error) {
 	return p, nil
 }
 
-// runs reports whether a script of this origin is the client's own. The client is in the cache: the call looked it up a moment
-// ago.
+// runs reports whether scripts of this origin belong to the client. The client is cached, because the call has just
+// looked it up.
 func (p *Provider) runs(ctx context.Context, clientID, origin string) bool {
 	c, err := p.cfg.DB.Client(ctx, clientID)
 	return err == nil && c.OwnsOrigin(origin)
 }
 
-// Mount adds the endpoints: those that applications call, or send browsers to from outside, to protocol; the pages that
-// people see to browser.
+// Mount adds the endpoints for applications, and for browsers that they redirect, to protocol, and the pages to
+// browser.
 func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.authorize.Mount(protocol)
 	p.devices.Mount(browser)
@@ -167,11 +174,11 @@ func (p *Provider) Mount(protocol, browser *http.ServeMux) {
 	p.cfg.Shell.Handle(protocol, "GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414 §3
 }
 
-// MountMTLS adds the endpoints at which clients are asked for a certificate (RFC 8705 §5). There is nothing else at that
-// origin: a page there would make browsers ask people to choose a certificate.
+// MountMTLS adds the endpoints where clients are asked for a certificate (RFC 8705 §5). Nothing else may be at that
+// origin: on a page there, browsers would ask people to choose a certificate.
 func (p *Provider) MountMTLS(protocol *http.ServeMux) { p.mountMachines(protocol, false) }
 
-// mountMachines adds the endpoints that applications call. scripts: browsers may, too.
+// mountMachines adds the endpoints for applications. With scripts, browsers may call them too.
 func (p *Provider) mountMachines(protocol *http.ServeMux, scripts bool) {
 	post := []string{http.MethodPost}
 	for _, e := range []struct {
@@ -181,10 +188,21 @@ func (p *Provider) mountMachines(protocol *http.ServeMux, scripts bool) {
 	}{
 		{oauth.PathPAR, authorize.PushGuard, p.authorize.Push},
 		{oauth.PathDeviceAuthorization, device.Guard, p.devices.Authorize},
-		{oauth.PathToken, oauth.Guard{Methods: post, Credentials: true, Scripts: true, Several: []string{"resource", "audience"}, Check: knownGrant}, p.throughLibrary}, // RFC 8707 §2, RFC 8693 §2.1
+		// RFC 8707 §2, RFC 8693 §2.1
+		{
+			oauth.PathToken,
+			oauth.Guard{
+				Methods: post, Credentials: true, Scripts: true, Several: []string{"resource", "audience"}, Check: knownGrant,
+			},
+			p.throughLibrary,
+		},
 		{oauth.PathIntrospect, oauth.Guard{Methods: post, Credentials: true, Check: hasToken}, p.tokens.Introspect},
 		{oauth.PathRevoke, oauth.Guard{Methods: post, Credentials: true, Scripts: true, Check: hasToken}, p.throughLibrary},
-		{oauth.PathUserInfo, oauth.Guard{Methods: []string{http.MethodGet, http.MethodPost}, Bearer: true, Scripts: true}, p.throughLibrary},
+		{
+			oauth.PathUserInfo,
+			oauth.Guard{Methods: []string{http.MethodGet, http.MethodPost}, Bearer: true, Scripts: true},
+			p.throughLibrary,
+		},
 	} {
 		e.guard.Scripts = e.guard.Scripts && scripts
 		protocol.HandleFunc(e.path, p.door.Handle(e.guard, e.endpoint))
@@ -209,7 +227,7 @@ func hasToken(form url.Values) *oauth.Error {
 	return nil
 }
 
-// Respond ends a client's interaction and answers the client, or lets the device that waits have its answer.
+// Respond ends a client's interaction: it answers the client, or stores the answer for the waiting device.
 func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	if i.Request.Device != "" {
 		return p.devices.Respond(w, r, i, o)
@@ -217,8 +235,8 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 	return p.authorize.Respond(w, r, i, o)
 }
 
-// DeliverLogouts tells clients of ended sessions until ctx ends (logout.Service.Deliver).
+// DeliverLogouts notifies clients of ended sessions until ctx ends (logout.Service.Deliver).
 func (p *Provider) DeliverLogouts(ctx context.Context) { p.logouts.Deliver(ctx) }
 
-// SettleLogouts finds the sessions that have ended by themselves (logout.Service.Settle).
+// SettleLogouts finds sessions that ended by themselves (logout.Service.Settle).
 func (p *Provider) SettleLogouts(ctx context.Context) error { return p.logouts.Settle(ctx) }

@@ -32,8 +32,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// house is a provider on real stores. Package login is played by Begin, which stores the interaction and remembers it,
-// and by respond, which ends it as the test likes.
+// house is a provider on real stores. Instead of package login, Begin stores the interaction and remembers it, and
+// respond ends it as the test chooses.
 type house struct {
 	t        testing.TB
 	db       *store.DB
@@ -56,7 +56,7 @@ func challenge() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// testPolicy knows one risky scope, payments, whose window is five minutes, and an alias.
+// testPolicy has one risky scope, payments, with a window of five minutes, and an alias.
 func testPolicy() idp.Policy {
 	return idp.Policy{
 		Scopes: map[string]idp.Scope{
@@ -158,7 +158,7 @@ func (h *house) build(configure ...func(*Config)) {
 	h.rebuild()
 }
 
-// rebuild makes the provider anew, with its configuration changed.
+// rebuild creates the provider again with a changed configuration.
 func (h *house) rebuild(configure ...func(*Config)) {
 	h.t.Helper()
 	for _, f := range configure {
@@ -176,12 +176,12 @@ func (h *house) rebuild(configure ...func(*Config)) {
 	h.handler = outer
 }
 
-// neighbours is an outbound client that reaches the servers of elsewhere, and nothing else on this machine's networks.
+// neighbours is an outbound client that can only reach the servers of elsewhere.
 func neighbours() *outbound.Client {
 	return outbound.New(outbound.Config{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Roots: neighbourhood()})
 }
 
-// neighbourhood trusts the certificate that all servers of httptest have.
+// neighbourhood trusts the certificate of all httptest servers.
 var neighbourhood = sync.OnceValue(func() *x509.CertPool {
 	srv := httptest.NewTLSServer(nil)
 	defer srv.Close()
@@ -190,8 +190,8 @@ var neighbourhood = sync.OnceValue(func() *x509.CertPool {
 	return roots
 })
 
-// elsewhere starts an https server that neighbours reaches, and returns its address. A bubble needs one
-// from outside, or its clock stands still.
+// elsewhere starts an https server that neighbours can reach, and returns its URL. In a bubble it must be started from
+// outside, or the bubble's clock stands still.
 func elsewhere(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	srv := httptest.NewTLSServer(handler)
@@ -246,7 +246,7 @@ func (h *house) addClient(f func(*idp.Client)) idp.Client {
 	return c
 }
 
-// request is a good authorization request; params replace its own, an empty value removes one.
+// request returns a valid authorization request. params replace its own; an empty value removes one.
 func request(c idp.Client, params ...string) url.Values {
 	v := url.Values{
 		"client_id": {c.ID}, "redirect_uri": {"https://app.example/cb"}, "response_type": {"code"}, "scope": {"openid"},
@@ -261,7 +261,7 @@ func request(c idp.Client, params ...string) url.Values {
 	return v
 }
 
-// An answer read whole.
+// A reply is a response with its body.
 type reply struct {
 	*http.Response
 	body string
@@ -327,7 +327,7 @@ func basic(c idp.Client) func(*http.Request) {
 	}
 }
 
-// outcome is a sign-in that just happened, with all the scopes that were asked for.
+// outcome is a sign-in that just happened, with all requested scopes.
 func (h *house) outcome(u idp.User) idp.Outcome {
 	return idp.Outcome{UserID: u.ID, SessionID: "sid-1", Scopes: h.last.Request.Scopes, Assurance: idp.Assurance{
 		AuthenticationID: "auth-1", ACR: "phr", AMR: []string{"pop", "user", "mfa"}, AuthTime: time.Now().Truncate(time.Second),

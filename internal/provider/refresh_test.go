@@ -86,7 +86,7 @@ func TestRefreshingKeepsTheAuthenticationAndRotatesTheToken(t *testing.T) {
 	})
 }
 
-func TestALostAnswerCanBeAskedForAgainAndGivesTheSameSuccessor(t *testing.T) {
+func TestARetriedRefreshGetsTheSameSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		c, u := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone }), h.addUser()
@@ -170,7 +170,7 @@ func TestARefreshCanNarrowScopesAndNeverWidenThem(t *testing.T) {
 	}
 }
 
-func TestWhatAClientMayNoLongerHaveItDoesNotGetByRefreshing(t *testing.T) {
+func TestARefreshDropsScopesTheClientLost(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	tok := h.tokens(c, u, "scope", "openid email offline_access")
@@ -287,8 +287,8 @@ func TestARequestForTooMuchDoesNotUseTheTokenUp(t *testing.T) {
 	})
 }
 
-// A client that was refused has nothing but the token it came with: no successor was given out.
-func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
+// After a rejection, a client only has the token it sent: no successor was issued.
+func TestARejectedRefreshLeavesTheTokenUnchanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		for _, row := range []struct {
@@ -327,9 +327,9 @@ func TestARefusedRefreshLeavesTheTokenAsItWas(t *testing.T) {
 	})
 }
 
-// A thief who holds the current token sends it with a wish that is refused, to get a longer grace, and then uses it. The owner's
-// next use has to show that there are two of them (RFC 9700 §4.14.2).
-func TestARefusedWishDoesNotSwitchReuseDetectionOff(t *testing.T) {
+// A thief who has the current token sends it with a request that is rejected, to extend its grace, and then uses it.
+// The owner's next use must reveal that there are two of them (RFC 9700 §4.14.2).
+func TestARejectedRequestDoesNotDisableReuseDetection(t *testing.T) {
 	for name, wish := range map[string][]string{
 		"scope":                 {"scope", "openid email"},
 		"resource":              {"resource", apiPay},

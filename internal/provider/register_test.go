@@ -27,7 +27,7 @@ import (
 
 const statementIssuer = "https://software.example"
 
-// byToken is full, with tokens.
+// byToken is full, with registration by token.
 func byToken(c *Config) {
 	full(c)
 	c.Registration.Mode = client.RegisterByToken
@@ -45,7 +45,7 @@ func (h *house) sendJSON(method, path, body, token string) reply {
 	return h.do(req)
 }
 
-// registered registers a client that says this of itself, and returns what it is told.
+// registered registers a client with this metadata and returns the response.
 func (h *house) registered(says string) map[string]any {
 	h.t.Helper()
 	r := h.sendJSON("POST", oauth.PathRegister, says, "")
@@ -55,7 +55,7 @@ func (h *house) registered(says string) map[string]any {
 	return r.json(h.t)
 }
 
-// registrationToken makes an initial access token.
+// registrationToken creates an initial access token.
 func (h *house) registrationToken() string {
 	h.t.Helper()
 	token, now := idp.NewSecret(), time.Now()
@@ -63,7 +63,7 @@ func (h *house) registrationToken() string {
 	return token.Reveal()
 }
 
-// manage is a request to a client's own registration.
+// manage sends a request to a client's own registration.
 func (h *house) manage(method string, c map[string]any, body string) reply {
 	h.t.Helper()
 	return h.sendJSON(method, h.at(c["registration_client_uri"]), body, c["registration_access_token"].(string))
@@ -116,7 +116,7 @@ func TestAClientRegistersItselfAndSignsPeopleIn(t *testing.T) {
 	}
 }
 
-func TestAClientChoosesHowItIsSpokenTo(t *testing.T) {
+func TestARegistrationKeepsAllSupportedMetadata(t *testing.T) {
 	h := open(t, full)
 	says := map[string]any{
 		"redirect_uris": []any{"https://app.example/cb"}, "request_uris": []any{"https://app.example/request"}, "request_object_signing_alg": "ES256",
@@ -136,7 +136,7 @@ func TestAClientChoosesHowItIsSpokenTo(t *testing.T) {
 	}
 }
 
-func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
+func TestForbiddenClientMetadataIsRejected(t *testing.T) {
 	h := open(t, full, func(c *Config) { c.Registration.Scopes = []string{"openid", "accounts"} })
 	const uri, meta = "invalid_redirect_uri", "invalid_client_metadata"
 	with := func(members string) string { return `{"redirect_uris":["https://app.example/cb"],` + members + `}` }
@@ -204,13 +204,13 @@ func TestWhatAClientMayNotSayOfItselfIsRefused(t *testing.T) {
 	}
 }
 
-// forgive forgets how often this network has registered.
+// forgive resets the limit of this network's registrations.
 func (h *house) forgive() {
 	h.t.Helper()
 	h.rebuild(func(c *Config) { c.Ephemeral = ephemeraltest.Open(h.t) })
 }
 
-func TestWithATokenOfTheOperatorsAndNoOther(t *testing.T) {
+func TestRegistrationRequiresAnOperatorsToken(t *testing.T) {
 	h := open(t, byToken)
 	token, now := idp.NewSecret(), time.Now()
 	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 2, now, now.Add(time.Hour)))
@@ -244,7 +244,7 @@ func TestWhereEverybodyMayRegisterATokenIsStillLookedAt(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, "made-up"), 401, "invalid_token")
 }
 
-func TestOffMeansOff(t *testing.T) {
+func TestDisabledRegistrationHasNoEndpoint(t *testing.T) {
 	h := open(t)
 	for _, r := range []reply{h.sendJSON("POST", oauth.PathRegister, plainClient, ""), h.sendJSON("GET", oauth.PathRegister+"/x", "", "y")} {
 		if r.StatusCode != 404 {
@@ -256,7 +256,7 @@ func TestOffMeansOff(t *testing.T) {
 	}
 }
 
-func TestAClientLooksAfterItsRegistration(t *testing.T) {
+func TestAClientManagesItsRegistration(t *testing.T) {
 	h := open(t, full)
 	m := h.registered(plainClient)
 	shown := h.manage("GET", m, "").json(t)
@@ -316,7 +316,7 @@ func TestAClientLooksAfterItsRegistration(t *testing.T) {
 	}
 }
 
-func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
+func TestAClientCannotManageOtherRegistrations(t *testing.T) {
 	h := open(t, full)
 	mine, other, operators := h.registered(plainClient), h.registered(plainClient), h.addClient(nil)
 	token := mine["registration_access_token"].(string)
@@ -344,7 +344,7 @@ func TestNobodyLooksAfterTheRegistrationsOfOthers(t *testing.T) {
 	wantError(t, h.do(req), 401, "invalid_token")
 }
 
-func TestASoftwareStatementWinsOverWhatTheClientSays(t *testing.T) {
+func TestASoftwareStatementOverridesTheClientsMetadata(t *testing.T) {
 	h := open(t, full, func(c *Config) {
 		c.Registration.Statements = client.Statements{Issuer: statementIssuer, Keys: []jose.JSONWebKey{{Key: clientKeys()[keys.ES256].Public(), KeyID: "s1"}}}
 	})
@@ -427,7 +427,7 @@ func TestTheLimitOfRegistrationsIsASetting(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, ""), 429, "temporarily_unavailable")
 }
 
-func TestTheUseOfADynamicClientIsNotedOnceADay(t *testing.T) {
+func TestUseOfADynamicClientIsRecordedOnceADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t, full)
 		m := h.registered(plainClient)
@@ -481,7 +481,7 @@ func TestASectorListsTheRedirectURIs(t *testing.T) {
 	}
 }
 
-func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
+func TestASectorsListMustNotBeRedirected(t *testing.T) {
 	h := open(t, full)
 	evil := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://evil.example/cb"]`) })
 	victim := elsewhere(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.FormValue("to"), http.StatusFound) })
@@ -490,7 +490,7 @@ func TestASectorsListCountsOnlyWhereItIs(t *testing.T) {
 	wantError(t, r, 400, "invalid_client_metadata")
 }
 
-// A client that has its tokens already could take them along into the sector of another, and learn the names there.
+// A client that already has tokens could take them into another sector and learn the names there.
 func TestAClientStaysInItsSector(t *testing.T) {
 	h := open(t, full)
 	list := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `["https://victim.example/cb"]`) })
@@ -517,7 +517,7 @@ func TestAClientStaysInItsSector(t *testing.T) {
 	}
 }
 
-func TestStrangersDoNotShutOutWhoHasARegistrationToken(t *testing.T) {
+func TestStrangersCannotBlockHoldersOfARegistrationToken(t *testing.T) {
 	h := open(t, full)
 	now, token := time.Now(), idp.NewSecret()
 	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 1, now, now.Add(time.Hour)))

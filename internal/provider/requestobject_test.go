@@ -19,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// goodObject is the good request of request, signed: it holds for five minutes.
+// goodObject returns the valid request of request as a request object that expires in five minutes.
 func (h *house) goodObject(c idp.Client) *wording {
 	claims := map[string]any{"iss": c.ID, "aud": h.url, "exp": time.Now().Unix() + 300, "nbf": time.Now().Unix(), "jti": idp.NewID()}
 	for name, values := range request(c) {
@@ -31,7 +31,7 @@ func (h *house) goodObject(c idp.Client) *wording {
 	}
 }
 
-// signed is an authorization request by request object, with what OAuth wants beside it.
+// signed returns an authorization request with a request object and the parameters that OAuth requires outside it.
 func signed(c idp.Client, object string, params ...string) url.Values {
 	v := url.Values{"client_id": {c.ID}, "request": {object}}
 	for i := 0; i < len(params); i += 2 {
@@ -40,7 +40,7 @@ func signed(c idp.Client, object string, params ...string) url.Values {
 	return v
 }
 
-// byAddress comes with a request object that is behind an address, registered or not.
+// byAddress sends a request with a request object at a URL, registered or not.
 func (h *house) byAddress(registered bool) reply {
 	h.t.Helper()
 	var text atomic.Value
@@ -54,7 +54,7 @@ func (h *house) byAddress(registered bool) reply {
 	return h.authorize(url.Values{"client_id": {c.ID}, "request_uri": {address}})
 }
 
-func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
+func TestOnlyParametersOfTheRequestObjectCount(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	w := h.goodObject(c)
@@ -97,7 +97,7 @@ func TestARequestObjectSaysAllOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
+func TestRequestObjectsOfEachAlgorithmAreAccepted(t *testing.T) {
 	h := open(t)
 	for _, alg := range []string{keys.ES256, keys.EdDSA, keys.PS256, keys.RS256} {
 		c := h.addKeyClient(nil, alg)
@@ -109,7 +109,7 @@ func TestARequestObjectOfEachAlgorithmIsTaken(t *testing.T) {
 	}
 }
 
-func TestABentRequestObjectIsRefused(t *testing.T) {
+func TestInvalidRequestObjectsAreRejected(t *testing.T) {
 	h := open(t)
 	mine := h.addKeyClient(nil, keys.ES256, keys.RS256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, keys.ES256, keys.RS256)
@@ -258,7 +258,7 @@ func TestABentRequestObjectIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
+func TestARejectedRequestObjectIsReportedOnlyToARegisteredURI(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	bent := h.goodObject(c)
@@ -276,7 +276,7 @@ func TestARefusedObjectIsToldToTheClientOnlyWhereItIsKnown(t *testing.T) {
 	h.wantPage("a foreign one inside", h.authorize(signed(c, foreign.text(t), "redirect_uri", "https://app.example/cb")))
 }
 
-func TestWhatStandsBesideARequestObjectMustNotContradictIt(t *testing.T) {
+func TestParametersOutsideARequestObjectMustNotContradictIt(t *testing.T) {
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	text := func() string { return h.goodObject(c).text(t) }
@@ -332,7 +332,7 @@ func TestAClientThatMustPushSendsNoObjectThroughTheBrowser(t *testing.T) {
 	}
 }
 
-func TestARequestObjectIsFetchedFromARegisteredAddressAlone(t *testing.T) {
+func TestRequestObjectsAreOnlyFetchedFromRegisteredURLs(t *testing.T) {
 	var body atomic.Value
 	var asked atomic.Int32
 	body.Store("")

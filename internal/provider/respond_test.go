@@ -18,7 +18,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-func TestAnAuthorizationResponseHasCodeStateAndIssuerAndNothingElse(t *testing.T) {
+func TestAnAuthorizationResponseHasOnlyCodeStateAndIssuer(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	h.authorize(request(c, "state", "a b&c=ü", "redirect_uri", "https://app.example/cb?tenant=1"))
@@ -91,7 +91,7 @@ func TestFormPostIsAPageForCodesAndForErrors(t *testing.T) {
 	}
 }
 
-func TestFormPostReachesANativeAppButNoScript(t *testing.T) {
+func TestFormPostReachesANativeAppWithoutScripts(t *testing.T) {
 	h := open(t)
 	for uri, want := range map[string]string{"com.example.app:/cb": `action="com.example.app:/cb"`, "javascript:alert(1)": `action="#ZgotmplZ"`} {
 		c := h.addClient(func(c *idp.Client) { c.Native = true; c.RedirectURIs = []string{uri} })

@@ -31,8 +31,8 @@ func TestACodeThatIsUsedTwiceAtOnceLeavesNothingAlive(t *testing.T) {
 	}
 }
 
-// A store that falls back to an older state, as Redis does when a replica takes over, knows a spent code again.
-func TestASpentCodeThatIsBackRevokesWhatItProduced(t *testing.T) {
+// A store that falls back to an older state, as Redis does in a failover, returns a spent code again.
+func TestARestoredSpentCodeRevokesItsFamily(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	code := idp.Secret(h.code(c, u, "scope", "openid offline_access"))
@@ -50,7 +50,7 @@ func TestASpentCodeThatIsBackRevokesWhatItProduced(t *testing.T) {
 	}
 }
 
-func TestACodeIsWorthNothingAfterItsSessionHasEnded(t *testing.T) {
+func TestACodeIsRejectedAfterItsSessionHasEnded(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(nil), h.addUser()
 	codes := []string{h.code(c, u, "scope", "openid"), h.code(c, u, "scope", "openid offline_access")}

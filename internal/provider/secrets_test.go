@@ -50,7 +50,7 @@ func TestASecretMayComeEitherWayUnlessTheClientIsRegisteredForOne(t *testing.T) 
 	wantError(t, h.post(oauth.PathToken, form), 401, "invalid_client")
 }
 
-// Some libraries send "Basic base64(client_id:)" for a public client, and empty parameters for what they have not.
+// Some libraries send "Basic base64(client_id:)" for a public client, and empty parameters for missing values.
 func TestAnEmptyPasswordIsNoSecret(t *testing.T) {
 	h := open(t)
 	u := h.addUser()

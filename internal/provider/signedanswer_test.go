@@ -12,10 +12,10 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// wantsSigned asks for a signed introspection response. The Accept header that do sets is that of a browser.
+// wantsSigned requests a signed introspection response. do sets the Accept header of a browser.
 func wantsSigned(r *http.Request) { r.Header.Set("Accept", "application/token-introspection+jwt") }
 
-func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
+func TestUserinfoIsSignedForClientsRegisteredForIt(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	for _, alg := range keys.Algorithms {
@@ -48,7 +48,7 @@ func TestUserinfoIsSignedForWhomItIsRegistered(t *testing.T) {
 	}
 }
 
-func TestIntrospectionIsSignedForWhomAcceptsIt(t *testing.T) {
+func TestIntrospectionIsSignedIfTheClientAcceptsIt(t *testing.T) {
 	h := open(t)
 	u := h.addUser()
 	c := h.addClient(nil)

@@ -7,7 +7,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// The replica that saw the authentication is two seconds ahead of the one that issues the tokens.
+// The clock of the replica that saw the authentication is two seconds ahead of the one that issues the tokens.
 func TestNoTokenIsIssuedBeforeItsAuthentication(t *testing.T) {
 	h := open(t)
 	u := h.addUser()

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// targeted is a good request for these resources.
+// targeted returns a valid request for these resources.
 func targeted(c idp.Client, scope string, resources ...string) url.Values {
 	v := request(c, "scope", scope)
 	v["resource"] = resources
@@ -162,7 +162,7 @@ func TestEveryBadResourceIsRefused(t *testing.T) {
 	})
 }
 
-func TestTheTokenEndpointWidensNothing(t *testing.T) {
+func TestTheTokenEndpointNeverWidensAGrant(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.Audience = []string{apiFiles, "https://b.example"} }), h.addUser()
 	wantError(t, h.exchangeFor(c, u, targeted(c, "openid accounts", apiPay), apiFiles), 400, "invalid_target")
@@ -248,7 +248,7 @@ func TestAResourceServerSeesWhatConcernsIt(t *testing.T) {
 	}
 }
 
-func TestPushedResourcesAllCount(t *testing.T) {
+func TestAllPushedResourcesCount(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	reference := h.push(c, targeted(c, "openid accounts", apiFiles, apiPay)).json(t)["request_uri"].(string)

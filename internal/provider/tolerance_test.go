@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-func TestAnAssertionMayNameTheEndpointThatItIsSentTo(t *testing.T) { // RFC 9126 §2
+func TestTheAudienceOfAnAssertionMayBeTheEndpoint(t *testing.T) { // RFC 9126 §2
 	h := open(t)
 	c := h.addKeyClient(nil, keys.ES256)
 	strict := h.addKeyClient(func(c *idp.Client) { c.Policy = idp.PolicyFAPI2 }, keys.ES256)
@@ -108,7 +108,7 @@ func TestAPreflightAllowsTheHeadersThatAScriptNames(t *testing.T) {
 	}
 }
 
-func TestAMaxAgeOfAnySizeIsTaken(t *testing.T) {
+func TestAMaxAgeOfAnySizeIsAccepted(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	for text, want := range map[string]time.Duration{"2147483648": 1 << 31 * time.Second, "3000000000": 3e9 * time.Second} {

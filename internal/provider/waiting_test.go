@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/limit"
 )
 
-func TestStrangersDoNotFillTheStoreThroughPublicClients(t *testing.T) {
+func TestStrangersCannotFillTheStoreThroughPublicClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := openInBubble(t)
 		app, server, tele := h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone }), h.addClient(nil), h.addDevice(nil)

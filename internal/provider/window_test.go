@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// closes closes the window of payments that outcome says it was opened.
+// closes closes the payments window that outcome opened.
 func (h *house) closes(u idp.User) {
 	h.t.Helper()
 	check(h.t, h.db.CloseWindow(h.t.(*testing.T).Context(), u.ID, "auth-1", "payments", time.Now()))
@@ -83,7 +83,7 @@ func TestACodeOnItsWayDoesNotOutliveItsWindow(t *testing.T) {
 	}
 }
 
-func TestClosingTakesResourcesAndDetailsAlong(t *testing.T) {
+func TestClosingAWindowEndsItsResourcesAndDetails(t *testing.T) {
 	h := open(t)
 	c, u := h.addDetailClient(nil), h.addUser()
 	v := targeted(c, "openid accounts offline_access", apiSafe, apiPay)
@@ -138,9 +138,9 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 	})
 }
 
-// The application is removed between the answer and its collection, for which a device has ten minutes: what comes then
-// would hang from no grant, and nothing on the account pages could take it back.
-func TestWhatIsTakenBackBeforeItIsFetchedIsNotGivenOut(t *testing.T) {
+// The application is removed after the person's answer and before the device fetches it, which may take ten minutes.
+// Tokens issued then would depend on no grant, and nobody could revoke them on the account pages.
+func TestAGrantRevokedBeforeTheExchangeIssuesNoTokens(t *testing.T) {
 	h := open(t)
 	for name, kept := range map[string]bool{"taken back": false, "kept": true} {
 		t.Run(name, func(t *testing.T) {

@@ -18,24 +18,24 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// This file is the seam to zitadel/oidc and the only one that knows the library. The library routes and parses the token,
-// userinfo and revocation endpoints, and its own checks are a second opinion. Every decision is ours:
+// This file is the only one that uses zitadel/oidc. The library routes and parses the token, userinfo and revocation
+// endpoints, and its own checks are a second opinion. Every decision is ours:
 //
-//	Door ──▶ throughLibrary ──▶ library: routing, parsing, its checks ──▶ libraryCall.CodeExchange, … ──▶ token.ExchangeCode, …
-//	             ▲                        └── its refusal ──▶ held ─┐                   │
-//	             └── *oauth.Error, or our answer ◀─────────────────┴──────────────────┘
+//	Door ──▶ throughLibrary ──▶ library: routing, parsing, checks ──▶ libraryCall.CodeExchange, … ──▶ token.ExchangeCode
+//	             ▲                        └── its error ──▶ held ──┐                   │
+//	             └── *oauth.Error, or our response ◀──────────────┴───────────────────┘
 //
-// A libraryCall carries one request through the library, which hands on neither connection nor response. Each has a router of
-// its own and is used by one request at a time (sync.Pool), so nothing travels in a context.
+// A libraryCall carries one request through the library, which passes on neither the connection nor the response. Each
+// has its own router and serves one request at a time (sync.Pool), so nothing travels in a context.
 type libraryCall struct {
-	op.UnimplementedServer // what is not overridden stays closed, whatever an update of the library adds
+	op.UnimplementedServer // methods that we do not override stay disabled, whatever an update of the library adds
 	p                      *Provider
 	router                 http.Handler
 
 	call   *oauth.Call
 	client idp.Client
-	answer func(w http.ResponseWriter, r *http.Request) error // nil: the library refused
-	err    error                                              // ours
+	answer func(w http.ResponseWriter, r *http.Request) error // nil: the library rejected the request
+	err    error                                              // our own error
 }
 
 func (p *Provider) newLibraryCall() *libraryCall {
@@ -48,13 +48,13 @@ func (p *Provider) newLibraryCall() *libraryCall {
 	return l
 }
 
-// throughLibrary answers a call by way of the library.
+// throughLibrary answers a call with the help of the library.
 func (p *Provider) throughLibrary(w http.ResponseWriter, r *http.Request, call *oauth.Call) error {
 	l := p.libraryCalls.Get().(*libraryCall)
 	l.call, l.client, l.answer, l.err = call, idp.Client{}, nil, nil
 	library := held{header: http.Header{}}
 	in := r
-	if call.Sender.Scheme == "dpop" { // the library knows one scheme; the call knows which it was
+	if call.Sender.Scheme == "dpop" { // the library knows only bearer; the call has the real scheme
 		in = r.Clone(r.Context())
 		in.Header.Set("Authorization", "Bearer"+r.Header.Get("Authorization")[len(call.Sender.Scheme):])
 	}
@@ -72,7 +72,7 @@ func (p *Provider) throughLibrary(w http.ResponseWriter, r *http.Request, call *
 	}
 }
 
-// refused keeps our error for throughLibrary. What the library makes of it is never sent.
+// refused keeps our error for throughLibrary. The library's version of it is never sent.
 func (l *libraryCall) refused(err error) error {
 	l.err = err
 	return oidc.ErrInvalidRequest()
@@ -100,32 +100,44 @@ func (l *libraryCall) issue(ctx context.Context, redeem grant) (*op.Response, er
 }
 
 // CodeExchange is the authorization_code grant.
-func (l *libraryCall) CodeExchange(ctx context.Context, _ *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
+func (l *libraryCall) CodeExchange(
+	ctx context.Context, _ *op.ClientRequest[oidc.AccessTokenRequest],
+) (*op.Response, error) {
 	return l.issue(ctx, l.p.tokens.ExchangeCode)
 }
 
 // RefreshToken is the refresh_token grant.
-func (l *libraryCall) RefreshToken(ctx context.Context, _ *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
+func (l *libraryCall) RefreshToken(
+	ctx context.Context, _ *op.ClientRequest[oidc.RefreshTokenRequest],
+) (*op.Response, error) {
 	return l.issue(ctx, l.p.tokens.Refresh)
 }
 
 // ClientCredentialsExchange is the client_credentials grant.
-func (l *libraryCall) ClientCredentialsExchange(ctx context.Context, _ *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+func (l *libraryCall) ClientCredentialsExchange(
+	ctx context.Context, _ *op.ClientRequest[oidc.ClientCredentialsRequest],
+) (*op.Response, error) {
 	return l.issue(ctx, l.p.tokens.ClientCredentials)
 }
 
 // TokenExchange is the token-exchange grant.
-func (l *libraryCall) TokenExchange(ctx context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
+func (l *libraryCall) TokenExchange(
+	ctx context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest],
+) (*op.Response, error) {
 	return l.issue(ctx, l.p.tokens.Exchange)
 }
 
 // DeviceToken is the device_code grant.
-func (l *libraryCall) DeviceToken(ctx context.Context, _ *op.ClientRequest[oidc.DeviceAccessTokenRequest]) (*op.Response, error) {
+func (l *libraryCall) DeviceToken(
+	ctx context.Context, _ *op.ClientRequest[oidc.DeviceAccessTokenRequest],
+) (*op.Response, error) {
 	return l.issue(ctx, l.p.devices.Redeem)
 }
 
 // Revocation is the revocation endpoint.
-func (l *libraryCall) Revocation(ctx context.Context, _ *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
+func (l *libraryCall) Revocation(
+	ctx context.Context, _ *op.ClientRequest[oidc.RevocationRequest],
+) (*op.Response, error) {
 	if err := l.p.tokens.Revoke(ctx, &token.Request{Call: l.call, Client: l.client}); err != nil {
 		return nil, l.refused(err)
 	}
@@ -143,8 +155,8 @@ func (l *libraryCall) UserInfo(_ context.Context, r *op.Request[oidc.UserInfoReq
 	return op.NewResponse(nil), nil
 }
 
-// libraryClient shows the library the three things it asks of a client. The embedded interface is nil: the rest belongs to
-// parts of the library that are not routed.
+// libraryClient gives the library the three properties of a client that it needs. The embedded interface is nil: only
+// unused parts of the library call the rest.
 type libraryClient struct {
 	op.Client
 	registered idp.Client
@@ -161,8 +173,8 @@ func (c libraryClient) GrantTypes() []oidc.GrantType {
 	return out
 }
 
-// DropLibraryRecords returns a log handler that drops what the library logs: it writes to the process's default logger, redirect
-// URIs with their state among it. We log what we want of the same requests.
+// DropLibraryRecords returns a log handler that drops the library's records. It writes to the default logger, including
+// redirect URIs with their state. We log the same requests ourselves.
 func DropLibraryRecords(next slog.Handler) slog.Handler { return libraryFilter{next} }
 
 type libraryFilter struct{ slog.Handler }
@@ -186,7 +198,7 @@ func (f libraryFilter) WithGroup(name string) slog.Handler {
 	return libraryFilter{f.Handler.WithGroup(name)}
 }
 
-// held is what the library would have answered.
+// held records the library's response.
 type held struct {
 	header http.Header
 	body   bytes.Buffer
@@ -202,8 +214,8 @@ func (h *held) WriteHeader(status int) { h.status = status }
 // Write implements http.ResponseWriter.
 func (h *held) Write(b []byte) (int, error) { return h.body.Write(b) }
 
-// refusal returns the library's second opinion as our error. It gives errors neither headers nor always the right status, and
-// describes a server_error by whatever text it met.
+// refusal converts the library's error response to our error. The library sets no headers and not always the right
+// status, and may describe a server_error with internal text.
 func (h *held) refusal() error {
 	bad := &oauth.Error{Status: h.status}
 	if err := json.Unmarshal(h.body.Bytes(), bad); err != nil || bad.Code == "" || bad.Code == "server_error" {

@@ -1,4 +1,4 @@
-// This test is inside the package: the library gives no such answer on request.
+// This test is inside the package: the library does not give such a response on request.
 package provider
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-func TestTheLibraryLogsNothingAndWeDo(t *testing.T) {
+func TestOnlyOurOwnRecordsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) })
@@ -23,7 +23,7 @@ func TestTheLibraryLogsNothingAndWeDo(t *testing.T) {
 	}
 }
 
-func TestAForeignErrorOfTheLibraryIsNotRepeated(t *testing.T) {
+func TestUnknownLibraryErrorsAreNotRepeated(t *testing.T) {
 	for body, want := range map[string]oauth.Error{
 		`{"error":"server_error","error_description":"dial tcp 10.0.0.7:6379: refused"}`: {Code: "server_error", Status: 500},
 		`{"error":"invalid_client","error_description":"no such client"}`:                {Code: "invalid_client", Description: "client authentication failed", Status: 401},

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// Replicas share times through the stores, so their clocks have to agree with those of the stores.
+// Replicas exchange times through the stores, so their clocks must agree with the stores'.
 const (
-	skewWarn  = 2 * time.Second  // NTP does better by far
+	skewWarn  = 2 * time.Second  // NTP is far better than this
 	skewWrong = 10 * time.Second // no jobs, not ready
 	skewEvery = time.Minute
 )
 
-// A clock is a store that tells the time.
+// A clock is a store with a clock.
 type clock struct {
 	name string
 	now  func(context.Context) (time.Time, error)
 }
 
-// clocks compares this replica's clock with those of the stores.
+// clocks compares this replica's clock with the stores'.
 type clocks struct {
 	stores []clock
 	log    *slog.Logger
 
 	mu      sync.Mutex
 	worst   time.Duration // of the last comparison
-	changed chan struct{} // closed when wrong begins or ends
+	changed chan struct{} // closed when wrong changes
 }
 
 func newClocks(log *slog.Logger, stores ...clock) *clocks {
 	return &clocks{stores: stores, log: log, changed: make(chan struct{})}
 }
 
-// run compares every minute until ctx ends.
+// run compares the clocks every minute until ctx ends.
 func (c *clocks) run(ctx context.Context) {
 	tick := time.NewTicker(skewEvery)
 	defer tick.Stop()
@@ -48,8 +48,7 @@ func (c *clocks) run(ctx context.Context) {
 	}
 }
 
-// compare asks the stores for the time, and logs when the answer is another than before. A store that does not answer
-// changes nothing.
+// compare asks the stores for the time, and logs a changed result. A store that does not answer is ignored.
 func (c *clocks) compare(ctx context.Context) {
 	var worst time.Duration
 	var store string
@@ -85,8 +84,8 @@ func (c *clocks) compare(ctx context.Context) {
 	}
 }
 
-// ahead returns how far this replica's clock is ahead of a store's that said theirs between begin and end; 0 if the
-// time of the question may account for it. Wall clocks are compared: begin and end must not be monotonic differences.
+// ahead returns how far this replica's clock is ahead of a store's, which read theirs between begin and end; 0 if the
+// time of the call may explain the difference. It compares wall clocks: begin and end must have no monotonic reading.
 func ahead(begin, end, theirs time.Time) time.Duration {
 	begin, end = begin.Round(0), end.Round(0)
 	theirs = theirs.Round(0)
@@ -100,7 +99,7 @@ func ahead(begin, end, theirs time.Time) time.Duration {
 	return 0
 }
 
-// grade is 0 for a good clock, 1 for one to be warned of, 2 for a wrong one.
+// grade returns 0 for a good clock, 1 for a warning, 2 for a wrong clock.
 func grade(skew time.Duration) int {
 	switch skew = skew.Abs(); {
 	case skew >= skewWrong:
@@ -111,7 +110,7 @@ func grade(skew time.Duration) int {
 	return 0
 }
 
-// state reports whether the clock is wrong, and returns a channel that is closed when that changes.
+// state reports whether the clock is wrong, and returns a channel that is closed when this changes.
 func (c *clocks) state() (wrong bool, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

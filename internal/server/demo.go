@@ -17,7 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 )
 
-// Demo is a provider on throw-away stores, and an application that uses it.
+// Demo is a provider on temporary stores, with an application that uses it.
 type Demo struct {
 	*Server
 	provider, app net.Listener
@@ -25,24 +25,27 @@ type Demo struct {
 	AppURL        string
 }
 
-// DemoPolicy adds the scope and the action class that the sample application's payouts need.
+// DemoPolicy adds the scope and the action class for the payouts of the sample application.
 func DemoPolicy(p idp.Policy) idp.Policy {
-	p.ActionClasses["payments"] = idp.ActionClass{Name: "payments", Description: "pay out money", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute}
+	p.ActionClasses["payments"] = idp.ActionClass{
+		Name: "payments", Description: "pay out money", ACR: idp.ACRPhishingResistant, Window: 5 * time.Minute,
+	}
 	if p.DetailTypes == nil {
 		p.DetailTypes = map[string]idp.DetailType{}
 	}
 	p.DetailTypes[sample.DetailPayout] = idp.DetailType{
-		Name: sample.DetailPayout, Description: "Pay out {currency} {amount} to {creditor}’s account", ActionClass: "payments", Valid: validPayout,
+		Name: sample.DetailPayout, Description: "Pay out {currency} {amount} to {creditor}’s account",
+		ActionClass: "payments", Valid: validPayout,
 	}
 	p.Scopes["payouts"] = idp.Scope{Name: "payouts", Description: "Pay out money on your behalf", ActionClass: "payments"}
 	return p
 }
 
-// validPayout is the schema of what the sample application asks to be confirmed: three texts, and nothing else.
+// validPayout is the schema of the sample application's payouts: exactly three texts.
 func validPayout(detail any) error {
 	members, _ := detail.(map[string]any)
-	if len(members) != 4 { // with the type
-		return errors.New("want currency, amount and creditor")
+	if len(members) != 4 { // including the type
+		return errors.New("currency, amount and creditor are required")
 	}
 	for name, pattern := range payoutMembers {
 		if text, ok := members[name].(string); !ok || !pattern.MatchString(text) {

@@ -15,29 +15,30 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// drain is how a server stops:
+// drain is the state of a stopping server:
 //
-//	signal ──► /readyz 503, Connection: close ── shutdown-delay ──► no new connections ──► requests cancelled ──► gone
-//	└───────────────────────────────── shutdown-timeout ─────────────────────────────────────────────────────────────┘
+//	signal ──▶ /readyz 503, Connection: close ── shutdown-delay ──▶ no new connections ──▶ requests cancelled ──▶ gone
+//	└───────────────────────────────── shutdown-timeout ─────────────────────────────────────────────────────────┘
 type drain struct {
 	begun atomic.Bool
-	by    time.Time // when the process has to be gone; zero: it serves, or never did
+	by    time.Time // when the process must be gone; zero: not stopping
 }
 
-// errCut says that requests were still running when the promised time was over.
-var errCut = errors.New("requests were cut off: shutdown-timeout is over")
+// errCut means that requests were still running at the end of shutdown-timeout.
+var errCut = errors.New("requests were cut off at the end of shutdown-timeout")
 
-// Serve answers until ctx ends, then stops within shutdown-timeout. Its error then says that requests had to be cut
-// off.
+// Serve answers requests until ctx ends, then stops within shutdown-timeout. If requests had to be cut off, it returns
+// errCut.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	fronts, err := s.fronts(listener)
 	if err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the live heap is some megabytes: rarer collections cost little memory and save a tenth of the work
+		// the live heap is some megabytes: fewer collections cost little memory and save a tenth of the work
+		debug.SetGCPercent(400)
 	}
-	go debug.FreeOSMemory() // what migrating and parsing pages needed is not needed again
+	go debug.FreeOSMemory() // free what migrating and parsing pages needed
 
 	jobsCtx, stopJobs := context.WithCancel(ctx)
 	defer stopJobs()
@@ -61,15 +62,15 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return s.stop(fronts, cut, jobs)
 }
 
-// stop ends what Serve began.
+// stop ends what Serve started.
 func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan struct{}) error {
 	delay, timeout := s.Config.ShutdownDelay, s.Config.ShutdownTimeout
 	s.drain.by = time.Now().Add(timeout)
 	s.drain.begun.Store(true)
 	s.log.Info("stopping", "delay", delay, "timeout", timeout)
-	time.Sleep(delay) // still answering: the balancer has not noticed yet
+	time.Sleep(delay) // still answering, because the balancer has not noticed yet
 
-	end := min(timeout/10, time.Second) // what cancelled requests, jobs and the stores get to finish in
+	end := min(timeout/10, time.Second) // time for cancelled requests, jobs and stores to finish
 	cancelling := time.AfterFunc(time.Until(s.drain.by.Add(-end)), func() { cut(web.ErrStopping) })
 	defer cancelling.Stop()
 	closing, cancel := context.WithDeadline(context.Background(), s.drain.by.Add(-end/2))
@@ -93,9 +94,9 @@ func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan s
 	return errors.Join(errs...)
 }
 
-// lastAnswers asks clients to come back over another connection, once the server is stopping (RFC 9112 §9.6). In HTTP/2
-// it becomes a GOAWAY. Idle connections are left open until the delay is over: closing one could meet a request half
-// way.
+// lastAnswers asks clients to open another connection for their next request once the server is stopping (RFC 9112
+// §9.6). In HTTP/2 this becomes a GOAWAY. Idle connections stay open until the delay is over, because closing one
+// could hit a request on its way.
 func (s *Server) lastAnswers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.drain.begun.Load() {
@@ -105,8 +106,8 @@ func (s *Server) lastAnswers(h http.Handler) http.Handler {
 	})
 }
 
-// Close closes what New opened. After Serve it waits no longer than was promised: a pool whose connection hangs would
-// wait for ever.
+// Close closes what New opened. After Serve it keeps to shutdown-timeout: a pool with a hanging connection would wait
+// forever.
 func (s *Server) Close() {
 	closed := make(chan struct{})
 	go func() {

@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 )
 
-// house is a server on embedded stores that has begun to serve.
+// house is a running server on embedded stores.
 type house struct {
 	*Server
 	origin string
@@ -20,7 +20,7 @@ type house struct {
 	ended  chan error
 }
 
-// open serves with these settings. mount adds routes beside the server's own.
+// open starts a server with these settings. mount adds routes to the server's own.
 func open(t *testing.T, mount func(*Server, *http.ServeMux), settings ...string) *house {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{Environ: append(settings, "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_LISTEN=127.0.0.1:0")})
@@ -66,7 +66,7 @@ func (h *house) get(client *http.Client, path string) (*http.Response, string, e
 	return resp, string(body), err
 }
 
-// slow mounts /test/slow, which tells began and takes this long, whatever happens to its context.
+// slow mounts /test/slow, which signals began and takes this long, whatever happens to its context.
 func slow(began chan<- struct{}, takes time.Duration) func(*Server, *http.ServeMux) {
 	return func(s *Server, mux *http.ServeMux) {
 		s.shell.Handle(mux, "GET /test/slow", func(w http.ResponseWriter, _ *http.Request) error {
@@ -78,7 +78,7 @@ func slow(began chan<- struct{}, takes time.Duration) func(*Server, *http.ServeM
 	}
 }
 
-func TestStoppingIsToldFirstAndFinishesWhatIsUnderWay(t *testing.T) {
+func TestStoppingIsAnnouncedAndFinishesRunningRequests(t *testing.T) {
 	t.Parallel()
 	began := make(chan struct{}, 1)
 	h := open(t, slow(began, 900*time.Millisecond), "STEPWARD_SHUTDOWN_DELAY=500ms", "STEPWARD_SHUTDOWN_TIMEOUT=5s")

@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// checkTime is in which a store has to pass. A balancer that asks each second and hears nothing for a second would
-	// take this replica out, and for a store that is silent all others with it.
+	// checkTime is the time limit for checking a store. A balancer that asks every second and waits one second for an
+	// answer would take this replica out, and with a silent store all other replicas too.
 	checkTime = 700 * time.Millisecond
-	checkHold = time.Second // how long the result holds: anybody may ask
+	checkHold = time.Second // how long a result is cached, because anybody may ask
 )
 
-// healthz says that the process answers.
+// healthz answers while the process runs.
 func healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz says whether a balancer should send requests here. It answers 503 for what another replica would do better. A
-// store that is down is not that, because replicas share it: without it much still works, and the rest gets an answer
-// of ours. Then the status is degraded, and only ?stores=required makes it 503, for a balancer that prefers replicas
-// that reach their stores.
+// readyz reports whether a balancer should send requests here. It returns 503 only for a problem that another replica
+// would not have. A store that is down is not such a problem, because replicas share it: much still works without it,
+// and the rest gets our own error page. Then the status is degraded, and only ?stores=required returns 503, for a
+// balancer that prefers replicas that reach their stores.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	answer, status := map[string]string{"status": "ready"}, http.StatusOK
 	var faults map[string]*idp.StoreFault
-	if reason := s.unfit(); reason != "" { // whatever the stores are like
+	if reason := s.unfit(); reason != "" { // whatever the state of the stores
 		answer["status"], status = reason, http.StatusServiceUnavailable
 	} else {
 		faults = s.health.look(r.Context(), s)
@@ -54,7 +54,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	_ = web.WriteJSON(w, status, answer)
 }
 
-// unfit says why any other replica would do better than this one; "" if none would.
+// unfit returns why other replicas would do better than this one, or "".
 func (s *Server) unfit() string {
 	if s.drain.begun.Load() {
 		return "stopping"
@@ -65,21 +65,21 @@ func (s *Server) unfit() string {
 	return ""
 }
 
-// health remembers how the stores were when they were last looked at.
+// health caches the last state of the stores.
 type health struct {
 	mu     sync.Mutex
 	looked time.Time
-	faults map[string]*idp.StoreFault // by store; nil: it is well
+	faults map[string]*idp.StoreFault // by store; nil: no fault
 }
 
-// look returns what is wrong with each store, and logs when that changes. Results hold for checkHold.
+// look returns the fault of each store, and logs changes. Results are cached for checkHold.
 func (h *health) look(ctx context.Context, s *Server) map[string]*idp.StoreFault {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.faults != nil && time.Since(h.looked) < checkHold {
 		return h.faults
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime) // the result is for others too
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime) // the result is shared with other callers
 	defer cancel()
 	now := map[string]*idp.StoreFault{}
 	var both sync.WaitGroup
@@ -90,7 +90,7 @@ func (h *health) look(ctx context.Context, s *Server) map[string]*idp.StoreFault
 	for name, err := range map[string]error{"database": database, "ephemeral": entries} {
 		fault, ok := errors.AsType[*idp.StoreFault](err)
 		if err != nil && !ok {
-			fault = &idp.StoreFault{Word: "wrong", Text: "it cannot be used", Err: err}
+			fault = &idp.StoreFault{Word: "wrong", Text: "unusable", Err: err}
 		}
 		now[name] = fault
 		before := h.faults[name]

@@ -10,14 +10,14 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// A job is housekeeping that one replica at a time does; the lease says which. now is the database's clock.
+// A job is housekeeping done by one replica at a time, the one with the lease. now is the database's time.
 type job struct {
 	name  string
 	every time.Duration
 	run   func(ctx context.Context, now time.Time) error
 }
 
-// RunJobs runs the jobs until ctx ends, as long as this replica's clock agrees with the stores'.
+// RunJobs runs the jobs until ctx ends, while this replica's clock agrees with the stores'.
 func (s *Server) RunJobs(ctx context.Context) {
 	s.clocks.compare(ctx)
 	holder := idp.NewID()
@@ -30,19 +30,18 @@ func (s *Server) RunJobs(ctx context.Context) {
 	} {
 		wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { s.repeat(ctx, j, holder) }) })
 	}
-	// These two claim piece by piece and need no lease; both return when ctx ends.
+	// These two claim work item by item and need no lease. Both return when ctx ends.
 	wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { _ = s.mailer.Run(ctx) }) })
 	wg.Go(func() { s.clocks.whileRight(ctx, s.op.DeliverLogouts) })
 	wg.Wait()
 }
 
-// repeat runs a job now and every so often, when this replica holds its lease. A replica that dies leaves the lease to
-// expire.
+// repeat runs a job now and at every interval, if this replica holds its lease. The lease of a crashed replica expires.
 func (s *Server) repeat(ctx context.Context, j job, holder string) {
 	tick := time.NewTicker(j.every)
 	defer tick.Stop()
 	for {
-		// That a store is away is told once, by the store.
+		// An unavailable store is logged once, by the store.
 		if err := s.once(ctx, j, holder); err != nil && ctx.Err() == nil && !errors.Is(err, idp.ErrUnavailable) {
 			s.log.Error("job", "name", j.name, "error", err)
 		}
@@ -75,7 +74,7 @@ func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	return errors.Join(unlessTold(err), unlessTold(clientsErr))
 }
 
-// unlessTold drops the error of a sweep that is held as it was a minute ago: one line says it.
+// unlessTold drops the error of a sweep that is still held; it was logged the first time.
 func unlessTold(err error) error {
 	if held, ok := errors.AsType[*store.SweepHeld](err); ok && !held.First {
 		return nil

@@ -24,7 +24,7 @@ import (
 
 const month = 31 * 24 * time.Hour
 
-// A diary is a log that may be read while it is written.
+// A diary is a log that can be read while it is written.
 type diary struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -36,7 +36,7 @@ func (d *diary) Write(p []byte) (int, error) {
 	return d.text.Write(p)
 }
 
-// lines returns how many lines hold a text.
+// lines returns the number of lines that contain a text.
 func (d *diary) lines(text string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,8 +50,8 @@ func (d *diary) lines(text string) (n int) {
 
 func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
 
-// shifted returns the URL of a fresh database whose clock differs from this process's. The function stands before
-// that of pg_catalog in the search path.
+// shifted returns the URL of a fresh database whose clock differs from this process's. Its function comes before that
+// of pg_catalog in the search path.
 func shifted(t *testing.T, by string) string {
 	t.Helper()
 	u, err := url.Parse(storetest.PostgresURL(t))
@@ -100,7 +100,7 @@ func status(s *Server, path string) int {
 	return w.Code
 }
 
-// The replica is a month ahead of the database, which has rows that are alive by its own clock alone.
+// The replica is a month ahead of the database, which has rows that are only live by its own clock.
 func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), production(t, shifted(t, "-31 days"))...)
@@ -133,7 +133,7 @@ func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	}
 }
 
-func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
+func TestASmallClockDifferenceIsAWarning(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), production(t, shifted(t, "4 seconds"))...)
 	if got := status(s, "/readyz"); got != http.StatusOK {
@@ -145,7 +145,7 @@ func TestASmallDifferenceOfClocksIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
+func TestAWrongClockStopsRunningJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var skew, runs atomic.Int64
 		var running atomic.Bool
@@ -176,7 +176,7 @@ func TestAClockThatGoesWrongStopsWhatRuns(t *testing.T) {
 	})
 }
 
-func TestASlowAnswerIsNoWrongClock(t *testing.T) {
+func TestASlowResponseIsNotAWrongClock(t *testing.T) {
 	begin := time.Now()
 	for _, c := range []struct{ begin, end, theirs, want time.Duration }{
 		{0, 30 * time.Second, 29 * time.Second, 0},
@@ -189,7 +189,7 @@ func TestASlowAnswerIsNoWrongClock(t *testing.T) {
 	}
 }
 
-func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
+func TestAHeldSweepIsLoggedOnce(t *testing.T) {
 	var log diary
 	s := newServer(t, log.logger(), "STEPWARD_DATA_DIR="+t.TempDir())
 	var events []idp.Event
@@ -215,7 +215,7 @@ func TestASweepThatIsHeldIsSaidOnce(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
+func TestAnOutageIsLoggedOnce(t *testing.T) {
 	var log diary
 	redis := ephemeraltest.StartRedis(t)
 	s := newServer(t, log.logger(), "STEPWARD_DATABASE_URL="+storetest.PostgresURL(t), "STEPWARD_REDIS_URL="+redis.URL,
@@ -234,7 +234,7 @@ func TestAStoreThatIsAwayIsOneLineHoweverManyAsk(t *testing.T) {
 	}
 }
 
-func TestEventsAreKeptAsLongAsTheSettingSays(t *testing.T) {
+func TestEventsAreKeptAsConfigured(t *testing.T) {
 	s := newServer(t, slog.New(slog.DiscardHandler), "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_EVENT_RETENTION=48h")
 	now := time.Now()
 	for _, age := range []time.Duration{47 * time.Hour, 49 * time.Hour} {

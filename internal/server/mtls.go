@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// A front is a server and where it listens.
+// A front is a server with its listener.
 type front struct {
 	*http.Server
 	listener net.Listener
@@ -23,7 +23,7 @@ func (f front) serve() error {
 	return f.Serve(f.listener)
 }
 
-// fronts are the server that everybody uses and, with mtls-listen, the one that asks for client certificates.
+// fronts returns the main server and, with mtls-listen, the one that asks for client certificates.
 func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	all := []front{{s.shell.Server(s.Handler), listener}}
 	if s.Config.TLSCertPath == "" {
@@ -41,14 +41,17 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
 		return nil, cannotListen(s.Config, "mtls-listen", s.Config.MTLSListen, err)
 	}
-	// Asked for and not demanded: whose certificate it has to be, and whether anybody's, the endpoint knows (RFC 8705 §2, §3).
+	// Request a certificate but do not require one: the endpoint decides whether it needs one and whose (RFC 8705 §2,
+	// §3).
 	mtls.TLSConfig = tlsCfg.Clone()
 	mtls.TLSConfig.ClientAuth = tls.RequestClientCert
-	s.log.Info("asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String())
+	s.log.Info(
+		"asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String(),
+	)
 	return append(all, mtls), nil
 }
 
-// ReadClientCAs reads the CAs of clients; nil if there are none.
+// ReadClientCAs reads the CAs of client certificates; nil if there are none.
 func ReadClientCAs(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
@@ -70,7 +73,7 @@ func ReadClientCAs(path string) (*x509.CertPool, error) {
 		if err != nil || block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("block %d of %q is not a certificate", n+1, path)
 		}
-		if !cert.IsCA { // it would be an anchor all the same: for itself
+		if !cert.IsCA { // otherwise a leaf certificate would be trusted as its own root
 			return nil, fmt.Errorf("certificate %d of %q is not that of a CA", n+1, path)
 		}
 		pool.AddCert(cert)

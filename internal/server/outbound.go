@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/outbound"
 )
 
-// OutboundOf is the one way by which we fetch what clients name, and tell them of logouts.
+// OutboundOf returns the client for all requests to addresses that clients name: fetches and logout deliveries.
 func OutboundOf(cfg *config.Config) (*outbound.Client, error) {
 	roots, err := outboundRoots(cfg.OutboundCAPath)
 	if err != nil {
@@ -21,7 +21,8 @@ func OutboundOf(cfg *config.Config) (*outbound.Client, error) {
 	}), nil
 }
 
-// outboundRoots are the system's roots and those of a file; nil without a file: the system's.
+// outboundRoots returns the system's roots plus those in a file. Without a file it returns nil, which means the
+// system's.
 func outboundRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
@@ -31,7 +32,7 @@ func outboundRoots(path string) (*x509.CertPool, error) {
 		return nil, err
 	}
 	roots, err := x509.SystemCertPool()
-	if err != nil { // there are none
+	if err != nil { // no system roots
 		roots = x509.NewCertPool()
 	}
 	for n := 0; ; n++ {

@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 )
 
-func TestACAOfTheOperatorsIsTrustedWhereStepwardFetches(t *testing.T) {
+func TestAnOperatorCAIsTrustedForOutboundRequests(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
 	t.Cleanup(srv.Close)
 	path := filepath.Join(t.TempDir(), "ca.pem")

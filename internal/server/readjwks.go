@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// ReadJWKS reads the public keys of a client. What they are good for is for idp.Client.Faults to say.
+// ReadJWKS reads the public keys of a client. idp.Client.Faults checks their use.
 func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -17,7 +17,7 @@ func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	}
 	set, err := idp.RegisteredKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf(`%q is not a JWK set, {"keys": […]}, with keys that can be used here: %w`, path, err)
+		return nil, fmt.Errorf(`%q is not a JWK set, {"keys": […]}, with supported keys: %w`, path, err)
 	}
 	return set, nil
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/stepward/stepward/internal/config"
 )
 
-// registrationOf is what the settings say about applications that register themselves.
+// registrationOf returns the settings for applications that register themselves.
 func registrationOf(cfg *config.Config) (client.Registration, error) {
 	r := client.Registration{
-		Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes, Policy: cfg.RegistrationPolicy, Most: cfg.RegistrationLimit,
+		Mode: client.RegistrationMode(cfg.Registration), Scopes: cfg.RegistrationScopes, Policy: cfg.RegistrationPolicy,
+		Most: cfg.RegistrationLimit,
 	}
 	if cfg.StatementJWKSPath == "" {
 		return r, nil

@@ -19,9 +19,9 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// OpenStore opens the database of these settings. An operator's command may look into an embedded database beside the
-// server that runs on it; only serve takes the folder for itself (exclusive), and only its statements are limited:
-// nobody waits for those of a command, which may remove a client with a million tokens.
+// OpenStore opens the configured database. An operator's command may open an embedded database while the server uses
+// it. Only serve locks the folder (exclusive), and only its statements have a time limit: no user waits for a command,
+// which may remove a client with a million tokens.
 func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
 	c := store.Config{
 		URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive, EventRetention: cfg.EventRetention,
@@ -47,7 +47,7 @@ func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.
 func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {
 	if cfg.Embedded() {
 		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath(), log)
-		if err != nil { // not a nil *SQLite in a Store that is not nil
+		if err != nil { // avoid a non-nil Store that contains a nil *SQLite
 			return nil, config.Faults{cfg.Fault("data-dir", err.Error(), err)}
 		}
 		return s, nil
@@ -66,8 +66,8 @@ func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (e
 	return s, nil
 }
 
-// OperatorKey returns the 32 bytes under which everything at rest is sealed. An embedded installation makes its own on
-// the first start, readable by its user alone.
+// OperatorKey returns the 32-byte key that encrypts everything at rest. An embedded installation creates it on the
+// first start, readable only by its user.
 func OperatorKey(cfg *config.Config) ([]byte, error) {
 	text := cfg.Key
 	if text == "" {
@@ -87,7 +87,7 @@ func OperatorKey(cfg *config.Config) ([]byte, error) {
 	return key, nil
 }
 
-// makeKey writes a new key. O_EXCL: if two processes race, the second reads what the first wrote.
+// makeKey writes a new key. O_EXCL: if two processes race, the second reads the first one's key.
 func makeKey(path string) ([]byte, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -105,11 +105,11 @@ func makeKey(path string) ([]byte, error) {
 	return content, errors.Join(file.Sync(), file.Close())
 }
 
-// derive makes a key for one purpose from the operator's (RFC 5869).
+// derive derives a key for one purpose from the operator's key (RFC 5869).
 func derive(key []byte, purpose string) []byte {
 	derived, err := hkdf.Key(sha256.New, key, nil, "stepward/"+purpose, 32)
 	if err != nil {
-		panic(err) // only for lengths that HKDF cannot make
+		panic(err) // only for lengths that HKDF does not support
 	}
 	return derived
 }

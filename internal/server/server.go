@@ -1,5 +1,5 @@
-// Package server is the assembled program: it opens the stores, wires every feature by hand, and serves until it is told to stop.
-// The commands of cmd/stepward and the tests start it.
+// Package server is the assembled program: it opens the stores, wires every feature by hand, and serves until it is
+// stopped. The commands of cmd/stepward and the tests use it.
 package server
 
 import (
@@ -39,13 +39,13 @@ type Server struct {
 	mailer    *mail.Mailer
 	shell     *web.Shell
 	Handler   http.Handler
-	mtls      http.Handler // of mtls-listen
+	mtls      http.Handler // for mtls-listen
 	drain     drain
 	health    health
 }
 
-// New opens the stores, migrates, and wires every feature. mailbox, if given, receives the mail instead of a mail
-// server (the demo).
+// New opens and migrates the stores and wires every feature. If mailbox is set, it receives the e-mails instead of a
+// mail server (the demo).
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mail.Mailbox) (_ *Server, err error) {
 	slog.SetDefault(slog.New(provider.DropLibraryRecords(log.Handler())))
 	s := &Server{Config: cfg, log: log}
@@ -59,8 +59,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, err
 	}
 	if cfg.Issuer.Scheme == "https" && cfg.TLSCertPath == "" && len(cfg.TrustedProxies) == 0 {
-		log.Warn("the issuer is https and this process speaks http, so a proxy is in front of it: name it in trusted-proxies, " +
-			"or all limits count for its one address")
+		log.Warn("the issuer is https but this process serves http, so there must be a proxy: add it to trusted-proxies, " +
+			"or all limits count for its address")
 	}
 	if s.DB, err = OpenStore(ctx, cfg, true); err != nil {
 		return nil, err
@@ -83,7 +83,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 
 	shell, err := web.New(web.Config{
 		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
-		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log, Insecure: cfg.Insecure(),
+		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log,
+		Insecure: cfg.Insecure(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
@@ -112,10 +113,11 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 
-	// login and provider never import each other: each gets the other's one func. They meet in the stored interaction.
+	// login and provider never import each other. Each gets one func of the other, and they share the stored interaction.
 	var op *provider.Provider
 	logins, err := login.New(login.Config{
-		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy, SignUp: cfg.SignUp,
+		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
+		SignUp: cfg.SignUp,
 		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 			return op.Respond(w, r, i, o)
 		},
@@ -129,8 +131,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		mtlsOrigin = cfg.MTLSOrigin.String()
 	}
 	op, err = provider.New(provider.Config{
-		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy, Keys: s.Keys,
-		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL}, RefreshKey: derive(key, "refresh"),
+		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy,
+		Keys:  s.Keys,
+		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL},
+		RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   p.outbound, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs, Logger: log, Registration: p.registration,
 		ClientDocuments: cfg.ClientDocuments,
@@ -140,8 +144,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	}
 	accounts, err := account.New(account.Config{
 		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Mailer: s.mailer,
-		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp, Insecure: cfg.Insecure(),
-		Require: logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
+		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
+		Insecure: cfg.Insecure(),
+		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
@@ -160,7 +165,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	outer := http.NewServeMux()
 	ours := func(h http.Handler) http.Handler { return shell.OnlyFor(h, cfg.Issuer, cfg.MTLSOrigin) }
 	outer.Handle("/", ours(shell.Browser(browser)))
-	for _, path := range []string{"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/"} {
+	for _, path := range []string{
+		"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+		"/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/",
+	} {
 		outer.Handle(path, ours(shell.Protocol(protocol)))
 	}
 	outer.HandleFunc("GET /healthz", healthz)
@@ -171,15 +179,16 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	return s, nil
 }
 
-// notify sends the letter that an event of a sign-in deserves.
+// notify sends the e-mail for an event of a sign-in.
 func (s *Server) notify(ctx context.Context, user idp.User, kind string, data map[string]string) {
 	if idp.EventKind(kind) != idp.EventPasskeyRegressed {
 		return
 	}
-	letter := s.mailer.CounterWarning(user.Email, mail.Notice{
-		Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: data["agent"], Link: s.Config.Issuer.String() + "/account/passkeys",
+	email := s.mailer.CounterWarning(user.Email, mail.Notice{
+		Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: data["agent"],
+		Link: s.Config.Issuer.String() + "/account/passkeys",
 	})
-	if err := s.mailer.Send(ctx, letter); err != nil {
+	if err := s.mailer.Send(ctx, email); err != nil {
 		s.log.Error("notice not queued", "kind", kind, "error", err)
 	}
 }
@@ -204,7 +213,7 @@ func footer(cfg *config.Config) []web.Link {
 	return []web.Link{{Text: "Help", URL: cfg.HelpURL}}
 }
 
-// mailTransport is the mailbox of the demo, the mail server, or nil: then no mail is sent, and nothing needs any.
+// mailTransport returns the demo's mailbox, the mail server, or nil, which disables e-mail.
 func mailTransport(cfg *config.Config, mailbox *mail.Mailbox) (mail.Transport, error) {
 	switch {
 	case mailbox != nil:

@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// SigningKeys is the ring of keys, those of the key agent if there is one.
+// SigningKeys returns the key ring, with the key agent if one is configured.
 func SigningKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {
 	wrapper, err := keys.NewWrapper(key)
 	if err != nil {

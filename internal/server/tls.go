@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// tlsConfig serves the certificate in these files, and the new one within a second of the files changing. TLS 1.3, and 1.2
-// with ECDHE and AEAD only: Go's own default still takes CBC suites there, which FAPI 2.0 §5.2.1 (BCP 195) refuses.
+// tlsConfig serves the certificate in these files, and a changed one within a second. It allows TLS 1.3, and 1.2 with
+// ECDHE and AEAD: Go's default for 1.2 still accepts CBC suites, which FAPI 2.0 §5.2.1 (BCP 195) forbids.
 func tlsConfig(certPath, keyPath string, log *slog.Logger) (*tls.Config, error) {
 	r := &certificate{certPath: certPath, keyPath: keyPath, log: log}
 	if err := r.load(); err != nil {
@@ -27,8 +27,8 @@ func tlsConfig(certPath, keyPath string, log *slog.Logger) (*tls.Config, error) 
 	}, nil
 }
 
-// certificate is a key pair on disk, read again when either file's time changes. A pair that does not load (half
-// written, mismatched) leaves the present one in use.
+// certificate is a key pair on disk. It is read again when the time of either file changes. If the new pair does not
+// load (partly written, mismatched), the current one stays in use.
 type certificate struct {
 	certPath, keyPath string
 	log               *slog.Logger

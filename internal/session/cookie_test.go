@@ -29,7 +29,7 @@ func FuzzCookie(f *testing.F) {
 	})
 }
 
-func TestTheBrowserCookieIsSetOnceAndNotTakenFromAnything(t *testing.T) {
+func TestTheBrowserCookieIsSetOnceAndInvalidOnesAreReplaced(t *testing.T) {
 	s := New(Config{})
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
 	if got := s.Browser(r); got != "" {

@@ -98,7 +98,7 @@ func TestTwoTabsMayElevateAtOnce(t *testing.T) {
 	})
 }
 
-// read is the first half of a request that is slow: it has read the record and not touched it yet.
+// read is the first half of a slow request: it has read the record, but not touched it yet.
 func read(t *testing.T, store ephemeral.Store, s *session.Sessions, b browser) (finish func() (*idp.Session, error)) {
 	t.Helper()
 	r := b.request()
@@ -143,7 +143,7 @@ func TestATouchNeverLosesAConcurrentElevate(t *testing.T) {
 	})
 }
 
-func TestOfTwoTouchesBothAreInTheSession(t *testing.T) {
+func TestConcurrentTouchesAreBothKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		b.start(t, s, "u")

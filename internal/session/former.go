@@ -12,12 +12,12 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// formerTTL is how long the secret before a step-up leads to the new one: long enough to reload a page whose answer was
-// lost.
+// formerTTL is how long the secret from before a step-up leads to the new one: long enough to reload a page whose
+// response was lost.
 const formerTTL = 10 * time.Second
 
-// renew gives the session a new secret, and remembers for formerTTL which one this browser had. A request without the
-// browser cookie, or with another secret, leaves nothing to remember: then a lost answer signs out.
+// renew gives the session a new secret, and remembers this browser's previous one for formerTTL. Without the browser
+// cookie, or with another secret, there is nothing to remember, and a lost response signs the user out.
 func (s *Sessions) renew(sess *idp.Session, r *http.Request, now time.Time) idp.Secret {
 	_, old, ok := s.cookies.session(r)
 	browser := s.Browser(r)
@@ -33,16 +33,16 @@ func (s *Sessions) renew(sess *idp.Session, r *http.Request, now time.Time) idp.
 	return secret
 }
 
-// successor derives the secret after old. Whoever has no old secret gains nothing by the salt.
+// successor derives the next secret. The salt is useless without the old secret.
 func successor(old idp.Secret, salt string) idp.Secret {
 	mac := hmac.New(sha256.New, []byte(old.Reveal()))
 	mac.Write([]byte("stepward/session/" + salt))
 	return idp.Secret(base32.StdEncoding.EncodeToString(mac.Sum(nil)[:20]))
 }
 
-// overtaken returns what tells this browser its new secret, if it sent the one from just before a step-up; nil if not.
-// It opens nothing by itself: the page is asked for again, with the new secret. A form is not, because it would be sent
-// twice.
+// overtaken returns a *web.Again with the new secret if this browser sent the one from just before a step-up, else nil.
+// The old secret itself gives no access: the browser requests the page again with the new one. A form is not repeated,
+// because it would be sent twice.
 func (s *Sessions) overtaken(r *http.Request, sess idp.Session, secret idp.Secret, now time.Time) error {
 	f := sess.Former
 	if f == nil || !now.Before(f.Until) || !secret.Matches(f.Hash) || !s.Browser(r).Matches(f.Browser) {

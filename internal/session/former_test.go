@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// stepUpUnheard elevates a session and loses the answer. It returns the browser as it still is, and as it should be.
+// stepUpUnheard elevates a session and loses the response. It returns the browser as it is, and as it should be.
 func stepUpUnheard(t *testing.T, s *session.Sessions) (still, told browser) {
 	t.Helper()
 	still = browser{}
@@ -28,7 +28,7 @@ func stepUpUnheard(t *testing.T, s *session.Sessions) (still, told browser) {
 	return still, told
 }
 
-func TestAStepUpWhoseAnswerWasLostDoesNotSignOut(t *testing.T) {
+func TestALostStepUpResponseDoesNotSignOut(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		still, told := stepUpUnheard(t, s)
 		for range 2 { // however often it asks, it is told the same
@@ -48,7 +48,7 @@ func TestAStepUpWhoseAnswerWasLostDoesNotSignOut(t *testing.T) {
 	})
 }
 
-func TestAFormerSecretIsGoodForNothingElse(t *testing.T) {
+func TestAFormerSecretGivesNoAccess(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		refused := func(what string, r *http.Request) {
 			t.Helper()

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 )
 
-func TestASessionEndsAfterAnHourOfSilence(t *testing.T) {
+func TestASessionEndsAfterAnIdleHour(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		sess := b.start(t, s, "u")
@@ -56,7 +56,7 @@ func TestASessionEndsAfterTwelveHoursHoweverBusy(t *testing.T) {
 	})
 }
 
-// The store's TTL enforces the limits by itself (above), and so does the record: here it lies in the store for days.
+// The TTL in the store enforces the limits (above), and so does the record: here the store keeps it for days.
 func TestTheRecordEnforcesBothLimitsByItself(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		for name, age := range map[string]func(*idp.Session){
@@ -93,7 +93,7 @@ func TestTheRecordEnforcesBothLimitsByItself(t *testing.T) {
 	})
 }
 
-func TestTheSilenceThatEndsIsRememberedWithEveryAuthentication(t *testing.T) {
+func TestIdleTimeIsRecordedForEveryAuthentication(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		b.start(t, s, "u")

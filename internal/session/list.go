@@ -10,15 +10,15 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// index is the key under which a user's sids are found.
+// index returns the key of a user's index of sids.
 func index(userID string) string { return "user-sessions:" + userID }
 
-// endOps delete a session and its place in its user's index.
+// endOps returns the ops that delete a session and its index entry.
 func (s *Sessions) endOps(userID, sid string) []*ephemeral.Op {
 	return []*ephemeral.Op{s.records.DeleteOp(sid), {Verb: ephemeral.Remove, Key: index(userID), Member: sid}}
 }
 
-// sids returns what is in the user's index: every live session, and some that their silence has ended.
+// sids returns the sids in the user's index: every live session, and some that have timed out.
 func (s *Sessions) sids(ctx context.Context, userID string) ([]string, error) {
 	op := &ephemeral.Op{Verb: ephemeral.Members, Key: index(userID)}
 	if err := s.store.Do(ctx, op); err != nil {
@@ -52,7 +52,7 @@ func (s *Sessions) List(ctx context.Context, userID string) ([]idp.Session, erro
 	return list, nil
 }
 
-// Revoke ends one session of the user; idp.ErrNotFound if there is none or it is somebody else's.
+// Revoke ends one session of the user. If there is none, or it belongs to another user, it returns idp.ErrNotFound.
 func (s *Sessions) Revoke(ctx context.Context, userID, sid string) error {
 	sess, err := s.records.Get(ctx, sid)
 	if err == nil && (userID == "" || sess.UserID != userID) {
@@ -61,15 +61,15 @@ func (s *Sessions) Revoke(ctx context.Context, userID, sid string) error {
 	if err != nil {
 		return fmt.Errorf("revoke session: %w", err)
 	}
-	// A sid never changes its user, so nothing can come between.
+	// A sid never changes its user, so this needs no atomicity.
 	if err := s.store.Do(ctx, s.endOps(userID, sid)...); err != nil {
 		return fmt.Errorf("revoke session: %w", err)
 	}
 	return nil
 }
 
-// RevokeAll ends the user's sessions but the one given ("": every one) and returns the sids of those it ended. A session
-// that starts meanwhile may escape; whoever closes an account does that first.
+// RevokeAll ends the user's sessions except exceptSID ("": all) and returns the sids of those it ended. A session
+// started at the same time may survive, so disable an account before calling it.
 func (s *Sessions) RevokeAll(ctx context.Context, userID, exceptSID string) ([]string, error) {
 	sids, err := s.sids(ctx, userID)
 	if err != nil {
@@ -92,15 +92,15 @@ func (s *Sessions) RevokeAll(ctx context.Context, userID, exceptSID string) ([]s
 	return ended, nil
 }
 
-// Alive returns those of the sessions that live, each with the time at which it ends if the browser stays silent: one round
-// trip. Who is not in it has no session any more.
+// Alive returns which of the sessions are live, each with the time it ends if the browser stays idle. It takes one
+// round trip.
 func (s *Sessions) Alive(ctx context.Context, sids []string) (map[string]time.Time, error) {
 	ops := make([]*ephemeral.Op, len(sids))
 	for i, sid := range sids {
 		ops[i] = s.records.GetOp(sid)
 	}
 	if err := s.store.Do(ctx, ops...); err != nil {
-		return nil, fmt.Errorf("look for sessions: %w", err)
+		return nil, fmt.Errorf("look up sessions: %w", err)
 	}
 	alive, now := map[string]time.Time{}, time.Now()
 	for i, op := range ops {
@@ -111,5 +111,5 @@ func (s *Sessions) Alive(ctx context.Context, sids []string) (map[string]time.Ti
 	return alive, nil
 }
 
-// Idle is the longest silence that a session survives.
+// Idle returns how long a session lives without a request.
 func (s *Sessions) Idle() time.Duration { return s.idle }

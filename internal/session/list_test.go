@@ -54,7 +54,7 @@ func TestRevokeEndsOneSessionOfThatUserOnly(t *testing.T) {
 	})
 }
 
-func TestRevokeAllSparesOneAndNamesTheEnded(t *testing.T) {
+func TestRevokeAllKeepsOneAndReturnsTheOthers(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		silent, a, b, other := browser{}, browser{}, browser{}, browser{}
 		silent.start(t, s, "u")

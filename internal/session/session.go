@@ -1,16 +1,16 @@
-// Package session is the browser's signed-in state at the provider.
+// Package session manages the browser's signed-in state at the provider.
 //
-// A session is a record in the ephemeral store under its sid, which is public. The browser holds the sid and a secret;
-// the record holds the secret's hash. The sid stays from sign-in to sign-out, because clients know it; the secret changes
-// whenever the browser gains an authentication, so a cookie seen before is worth nothing after (session fixation).
+// A session is a record in the ephemeral store under its sid, which is public. The browser has the sid and a secret;
+// the record has the hash of the secret. The sid stays the same from sign-in to sign-out, because clients know it. The
+// secret changes whenever the browser gains an authentication, so an earlier cookie no longer works (session fixation).
 //
-//	Start ──► record {sid, hash, user, authentications}, sid in the user's index, cookie sid.secret
-//	Current ─► cookie ─► record ─► hash matches? limits kept? ─► session      (anything else: idp.ErrNotFound, untouched)
-//	Elevate ─► same sid, new secret, one more authentication; for 10 s the old secret leads to the new one
-//	End, Revoke, RevokeAll ──► record and index entry deleted; no write brings a record back, they all Swap
+//	Start ──▶ record {sid, hash, user, authentications}, sid in the user's index, cookie sid.secret
+//	Current ─▶ cookie ─▶ record ─▶ hash matches? within limits? ─▶ session      (otherwise idp.ErrNotFound, no change)
+//	Elevate ─▶ same sid, new secret, one more authentication; for 10 s the old secret leads to the new one
+//	End, Revoke, RevokeAll ──▶ record and index entry deleted; nothing restores a record, because all writes Swap
 //
-// Two limits end it: silence (Idle) and age (Absolute). The record carries both times and the store's TTL follows them, so
-// either alone would do.
+// Two limits end a session: Idle and Absolute. The record has both times and the TTL in the store follows them, so
+// either would be enough.
 package session
 
 import (
@@ -25,27 +25,27 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// MaxPerUser is how many sessions a user may have. One more ends the oldest: whoever can sign in could otherwise fill
-// the store.
+// MaxPerUser is the number of sessions a user may have. One more ends the oldest. Otherwise anybody who can sign in
+// could fill the store.
 const MaxPerUser = 50
 
-// ErrOtherUser says that an authentication is not of the session's user: a step-up never ends as somebody else.
+// ErrOtherUser means that an authentication is not of the session's user: a step-up never changes the user.
 var ErrOtherUser = errors.New("authentication of another user")
 
-// Config says where and how long sessions live. Zero values but that of Store are sound.
+// Config configures Sessions. All zero values but Store are sound.
 type Config struct {
 	Store    ephemeral.Store
-	Idle     time.Duration // longest silence; 0: 1 hour
+	Idle     time.Duration // longest time without a request; 0: 1 hour
 	Absolute time.Duration // longest life; 0: 12 hours
 	// Insecure is for http on localhost: plain cookie names, no Secure.
 	Insecure bool
-	// Agent names a User-Agent header for people ("Firefox on macOS"); nil: sessions carry no such name.
+	// Agent describes a User-Agent header for people ("Firefox on macOS"); nil: sessions have no description.
 	Agent func(userAgent string) string
-	// Address tells the client's address; nil: sessions carry none.
+	// Address returns the client's address; nil: sessions have no address.
 	Address func(r *http.Request) string
 }
 
-// Sessions holds the sessions of all browsers. It may be used by any number of goroutines.
+// Sessions manages the sessions of all browsers. It is safe for concurrent use.
 //
 // Every method that takes a context returns idp.ErrUnavailable, wrapped, if the store cannot be reached.
 type Sessions struct {
@@ -59,7 +59,7 @@ type Sessions struct {
 	address  func(*http.Request) string
 }
 
-// New returns the sessions that are kept in c.Store.
+// New returns the sessions in c.Store.
 func New(c Config) *Sessions {
 	s := &Sessions{
 		store: c.Store, idle: cmp.Or(c.Idle, time.Hour), absolute: cmp.Or(c.Absolute, 12*time.Hour),
@@ -76,8 +76,8 @@ func New(c Config) *Sessions {
 	return s
 }
 
-// CurrentOp reads the record of this browser's session, to be batched with other ops; nil if the browser sent no session
-// cookie, or none that could be ours.
+// CurrentOp returns the op that reads the record of this browser's session, or nil if the browser sent no valid session
+// cookie.
 func (s *Sessions) CurrentOp(r *http.Request) *ephemeral.Op {
 	sid, _, ok := s.cookies.session(r)
 	if !ok {
@@ -86,13 +86,13 @@ func (s *Sessions) CurrentOp(r *http.Request) *ephemeral.Op {
 	return s.records.GetOp(sid)
 }
 
-// FromOp returns the session that an op of CurrentOp has found for this request; idp.ErrNotFound if there is none: no or
-// a nil op, no record, another secret, a limit passed. Such a request changes nothing.
+// FromOp returns the session found by an op of CurrentOp for this request. It returns idp.ErrNotFound if there is none:
+// the op is nil or found no record, the secret is wrong, or a limit has passed. Such a request changes nothing.
 //
-// A GET with the secret from just before a step-up whose answer was lost gets a *web.Again, which Shell.Fail answers.
+// A GET with the secret from just before a step-up whose response was lost gets a *web.Again, which Shell.Fail handles.
 //
-// The session's SeenAt is now, and the silence that ends with this request is in every LongestIdle. That is written down
-// at most once a minute, so a session may end for its silence up to a minute early, never late.
+// The session's SeenAt is now, and LongestIdle includes the idle time that this request ends. Both are stored at most
+// once a minute, so a session may time out up to a minute early, but never late.
 func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op) (*idp.Session, error) {
 	sid, secret, ok := s.cookies.session(r)
 	if !ok || op == nil {
@@ -119,7 +119,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 		if sess.Former != nil && now.After(sess.Former.Until) {
 			sess.Former = nil
 		}
-		// Swap, so that neither a session revoked since the read comes back nor an Elevate since then is undone.
+		// Swap, so that this neither restores a session revoked since the read nor undoes an Elevate.
 		swap, err := s.records.PutOp(sid, sess, s.ttl(sess, now))
 		if err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 			sess.Stored = swap.Value
 			return &sess, nil
 		}
-		// Whoever was faster ended the session, saw it (then nothing is due any more), or elevated it: look again.
+		// Another request ended the session, refreshed it (then nothing is left to do), or elevated it: read again.
 		op = s.records.GetOp(sid)
 		if err := s.store.Do(ctx, op); err != nil {
 			return nil, err
@@ -140,7 +140,7 @@ func (s *Sessions) FromOp(ctx context.Context, r *http.Request, op *ephemeral.Op
 	}
 }
 
-// Current returns this browser's session; idp.ErrNotFound if there is none. See FromOp.
+// Current returns this browser's session, or idp.ErrNotFound. See FromOp.
 func (s *Sessions) Current(ctx context.Context, r *http.Request) (*idp.Session, error) {
 	op := s.CurrentOp(r)
 	if op == nil {
@@ -152,9 +152,11 @@ func (s *Sessions) Current(ctx context.Context, r *http.Request) (*idp.Session, 
 	return s.FromOp(ctx, r, op)
 }
 
-// Start begins a session with its first authentication, under a new sid and secret, and sets the cookie. A session that
-// this browser was in ends, which costs a second round trip, as do the oldest of more than MaxPerUser.
-func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Request, a idp.Authentication) (*idp.Session, error) {
+// Start begins a session with its first authentication, under a new sid and secret, and sets the cookie. It ends the
+// previous session of this browser, which costs a second round trip, and the oldest sessions beyond MaxPerUser.
+func (s *Sessions) Start(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, a idp.Authentication,
+) (*idp.Session, error) {
 	now, secret := time.Now().UTC(), idp.NewSecret()
 	sess := idp.Session{
 		ID: idp.NewID(), SecretHash: secret.Hash(), UserID: a.UserID,
@@ -185,12 +187,14 @@ func (s *Sessions) Start(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return &sess, nil
 }
 
-// Elevate adds an authentication to the session that this request came with, and gives the browser a new secret for it;
-// the sid stays. ErrOtherUser if the authentication is somebody else's, idp.ErrNotFound if the session has ended since.
+// Elevate adds an authentication to the session of this request and gives the browser a new secret; the sid stays the
+// same. It returns ErrOtherUser for an authentication of another user, and idp.ErrNotFound if the session has ended.
 //
-// If two tabs elevate one session at once, both authentications are kept, and the first tab's secret is the new one for
-// both: a second new secret would sign the browser out if its cookie arrived first.
-func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.Request, sess *idp.Session, a idp.Authentication) (*idp.Session, error) {
+// If two tabs elevate one session at once, both authentications are kept and both tabs get the first one's new secret:
+// a second new secret would sign the browser out if its cookie arrived first.
+func (s *Sessions) Elevate(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, sess *idp.Session, a idp.Authentication,
+) (*idp.Session, error) {
 	var secret idp.Secret
 	now := time.Now().UTC()
 	ttl := s.ttl(*sess, now)
@@ -221,7 +225,7 @@ func (s *Sessions) Elevate(ctx context.Context, w http.ResponseWriter, r *http.R
 	return &elevated, nil
 }
 
-// End ends this browser's session, if it is in one, and removes the cookie in any case.
+// End ends this browser's session, if there is one, and always removes the cookie.
 func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	s.ClearCookie(w)
 	op := s.CurrentOp(r)
@@ -237,8 +241,8 @@ func (s *Sessions) End(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return nil
 }
 
-// end deletes the session that op has read for this request, if the request holds its secret: who only knows a sid ends
-// nothing. A nil op is no session.
+// end deletes the session that op has read for this request, if the request has its secret: knowing the sid is not
+// enough. A nil op means no session.
 func (s *Sessions) end(ctx context.Context, r *http.Request, op *ephemeral.Op) error {
 	if op == nil {
 		return nil
@@ -254,12 +258,12 @@ func (s *Sessions) end(ctx context.Context, r *http.Request, op *ephemeral.Op) e
 	return s.store.Do(ctx, s.endOps(sess.UserID, sid)...)
 }
 
-// endOldest ends the sessions of a user beyond MaxPerUser, but not the one that has just begun. sids are in the order
-// in which their absolute age ends, which is that of their beginnings.
+// endOldest ends the sessions of a user beyond MaxPerUser, but not the new one. sids are sorted by the end of their
+// absolute age, which is the order in which they began.
 func (s *Sessions) endOldest(ctx context.Context, userID, begun string, sids []string) error {
 	var ops []*ephemeral.Op
 	for _, sid := range sids[:max(0, len(sids)-MaxPerUser)] {
-		if sid != begun { // of two within a millisecond
+		if sid != begun { // it may not be last within a millisecond
 			ops = append(ops, s.endOps(userID, sid)...)
 		}
 	}
@@ -269,12 +273,12 @@ func (s *Sessions) endOldest(ctx context.Context, userID, begun string, sids []s
 // ClearCookie removes the session cookie from the browser.
 func (s *Sessions) ClearCookie(w http.ResponseWriter) { s.cookies.clearSession(w) }
 
-// live reports whether a session is within both limits. What is left of it must be enough for a TTL.
+// live reports whether a session is within both limits. The rest must be enough for a TTL.
 func (s *Sessions) live(sess idp.Session, now time.Time) bool {
 	return now.Sub(sess.SeenAt) < s.idle && sess.ExpiresAt.Sub(now) >= time.Millisecond
 }
 
-// ttl is how long the record may stay in the store if the browser is silent from now on.
+// ttl returns how long the record may stay in the store if no request follows.
 func (s *Sessions) ttl(sess idp.Session, now time.Time) time.Duration {
 	return min(s.idle, sess.ExpiresAt.Sub(now))
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 )
 
-// A browser keeps cookies as browsers do, as far as we need.
+// A browser keeps cookies like a real one, as far as we need.
 type browser map[string]string
 
 func (b browser) request() *http.Request {
@@ -42,7 +42,7 @@ func (b browser) receive(w *httptest.ResponseRecorder) {
 
 const cookieName = "__Host-stepward"
 
-// asStored leaves aside what a session remembers of its own record.
+// asStored ignores what a session remembers of its own record.
 var asStored = cmpopts.IgnoreFields(idp.Session{}, "Stored")
 
 func authentication(user string) idp.Authentication {
@@ -61,7 +61,7 @@ func (b browser) start(t *testing.T, s *session.Sessions, user string) *idp.Sess
 	return sess
 }
 
-// current returns the browser's session, nil if it is in none.
+// current returns the browser's session, or nil.
 func (b browser) current(t *testing.T, s *session.Sessions) *idp.Session {
 	t.Helper()
 	sess, err := s.Current(context.Background(), b.request())
@@ -95,7 +95,7 @@ func list(t *testing.T, s *session.Sessions, user string) []string {
 	return sids
 }
 
-// stored returns the record as it lies in the store, nil if there is none.
+// stored returns the record in the store, or nil.
 func stored(t *testing.T, store ephemeral.Store, sid string) []byte {
 	t.Helper()
 	op := &ephemeral.Op{Verb: ephemeral.Get, Key: "session:" + sid}
@@ -105,7 +105,7 @@ func stored(t *testing.T, store ephemeral.Store, sid string) []byte {
 	return op.Result
 }
 
-// inBubble runs a test where hours pass at once.
+// inBubble runs a test in a bubble, where hours pass at once.
 func inBubble(t *testing.T, f func(t *testing.T, store ephemeral.Store, s *session.Sessions)) {
 	synctest.Test(t, func(t *testing.T) {
 		store := ephemeraltest.Open(t)
@@ -113,7 +113,7 @@ func inBubble(t *testing.T, f func(t *testing.T, store ephemeral.Store, s *sessi
 	})
 }
 
-func TestAStartedSessionIsCurrentInItsBrowserAlone(t *testing.T) {
+func TestAStartedSessionIsCurrentOnlyInItsBrowser(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, _ *session.Sessions) {
 		s := session.New(session.Config{
 			Store:   store,
@@ -198,7 +198,7 @@ func TestCookiesAreHostBoundLaxAndOutOfReachOfScripts(t *testing.T) {
 	}
 }
 
-func TestAWrongSecretNeitherEndsNorSeesNorExtendsTheSession(t *testing.T) {
+func TestAWrongSecretCannotReadEndOrExtendTheSession(t *testing.T) {
 	inBubble(t, func(t *testing.T, store ephemeral.Store, s *session.Sessions) {
 		b := browser{}
 		sess := b.start(t, s, "u")
@@ -227,7 +227,7 @@ func TestAWrongSecretNeitherEndsNorSeesNorExtendsTheSession(t *testing.T) {
 	})
 }
 
-func TestAnythingButOneWellFormedCookieIsNoSession(t *testing.T) {
+func TestMalformedOrDuplicateCookiesAreNoSession(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	s := session.New(session.Config{Store: store})
 	b := browser{}
@@ -319,7 +319,7 @@ func TestEndEndsThisBrowsersSession(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsAwayIsNotASignedOutBrowser(t *testing.T) {
+func TestAnOutageIsNotReportedAsSignedOut(t *testing.T) {
 	store := ephemeraltest.Open(t)
 	s := session.New(session.Config{Store: store})
 	b := browser{}

@@ -9,13 +9,16 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Forget takes what a passkey proved out of a session, and ends the session if nothing is left of it: then false.
+// Forget removes everything that a passkey proved from a session. If nothing is left, it ends the session and returns
+// false.
 func (s *Sessions) Forget(ctx context.Context, userID, sid, passkeyID string) (stays bool, err error) {
 	_, err = s.records.Update(ctx, sid, s.idle, func(stored *idp.Session) error {
 		if stored.UserID != userID {
 			return idp.ErrNotFound
 		}
-		stored.Authentications = slices.DeleteFunc(stored.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == passkeyID })
+		stored.Authentications = slices.DeleteFunc(stored.Authentications, func(h idp.HeldAuthentication) bool {
+			return h.PasskeyID == passkeyID
+		})
 		if stays = len(stored.Authentications) > 0; !stays {
 			return errNothingLeft
 		}
@@ -34,10 +37,10 @@ func (s *Sessions) Forget(ctx context.Context, userID, sid, passkeyID string) (s
 
 var errNothingLeft = errors.New("nothing left of the session")
 
-// CloseWindow closes the window that an authentication of the user opened for an action class, in the session that holds it;
-// from then on no browser of it gets anything for the class without another step-up. It is no error if the session has ended.
+// CloseWindow closes the window that an authentication of the user opened for an action class, in the session that
+// contains it. From then on, the class needs another step-up. If the session has already ended, that is not an error.
 func (s *Sessions) CloseWindow(ctx context.Context, userID, sid, authenticationID, class string) error {
-	// The record may stay as long as if its browser had just been here; the times in it end the session all the same.
+	// Keep the record as long as if its browser had just been here; its own times still end the session.
 	_, err := s.records.Update(ctx, sid, s.idle, func(stored *idp.Session) error {
 		if stored.UserID != userID {
 			return idp.ErrNotFound

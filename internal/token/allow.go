@@ -11,18 +11,18 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// A wish is what a request at the token endpoint wants of what was granted; what it leaves empty it wants all of.
-type wish struct {
+// A narrowing is the part of a grant that a request at the token endpoint asks for. Empty fields ask for everything.
+type narrowing struct {
 	scopes, resources []string
 	details           idp.Details
 }
 
-// narrows reports whether a request wants less than everything.
-func (w wish) narrows() bool { return len(w.scopes)+len(w.resources)+len(w.details) > 0 }
+// narrows reports whether a request asks for less than everything.
+func (w narrowing) narrows() bool { return len(w.scopes)+len(w.resources)+len(w.details) > 0 }
 
-// Wish reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). Whether they were
-// granted is for allow to say.
-func (s *Service) Wish(c idp.Client, form url.Values) (w wish, err error) {
+// ReadNarrowing reads resource and authorization_details at the token endpoint (RFC 8707 §2.2, RFC 9396 §6). allow
+// checks whether they were granted.
+func (s *Service) ReadNarrowing(c idp.Client, form url.Values) (w narrowing, err error) {
 	if w.resources, err = s.cfg.Catalog.Targets(c, form["resource"]); err != nil {
 		return w, err
 	}
@@ -32,18 +32,20 @@ func (s *Service) Wish(c idp.Client, form url.Values) (w wish, err error) {
 	return w, nil
 }
 
-// errClosed: what was granted was granted for a time (design §2), or is the client's no longer.
-var errClosed = oauth.Refuse("invalid_scope", "the time for this action has passed; ask for it again at the authorization endpoint")
+// errClosed: the grant was for a limited time (design §2), or the client may no longer have it.
+var errClosed = oauth.Refuse(
+	"invalid_scope", "the time for this action has passed; ask for it again at the authorization endpoint",
+)
 
-// allow settles what one answer gives of what a family was granted: what was wished for of it, which the client may still
-// have, and which is open. Whatever names an action class lasts as long as its window, and so does a token that carries it.
-// Narrowing is all that a wish can do.
+// allow sets the scopes, resources, details and lifetime of one response: the requested part of the grant, limited to
+// what the client may still have and to action classes whose window is open. A scope or detail with an action class,
+// and a token that carries one, last as long as the window. A request can only narrow the grant.
 //
-// A family that was granted for resources gets tokens for resources: their audience is those and nobody else, and they
-// carry the scopes that those take. Its other tokens are for the client's own audience. What one token would have to be in
-// two forms, opaque for one resource and a JWT for another, it is not: the client asks for one at a time.
+// A family granted for resources gets tokens for resources: their audience is exactly those resources, and they carry
+// the scopes that the resources accept. Its other tokens are for the client's own audience. One token cannot be both
+// opaque and a JWT, so resources with different formats need separate requests.
 func (s *Service) allow(is *Issue, f idp.Family) error {
-	c, w := is.client, is.Wish
+	c, w := is.client, is.Narrowing
 	named := f.Resources
 	if len(w.resources) > 0 {
 		granted := f.Resources
@@ -51,38 +53,42 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 			granted = s.audience(f.Audience, f.Scopes)
 		}
 		if oauth.Beyond(w.resources, granted) {
-			return oauth.Refuse("invalid_target", "more was asked for than was granted")
+			return oauth.Refuse("invalid_target", "the request exceeds the grant")
 		}
 		named = w.resources
 	}
 	scopes, details := f.Scopes, f.Details
 	if len(w.scopes) > 0 {
-		wanted := s.cfg.Catalog.Reachable(w.scopes, f.Resources) // as authorize did
+		wanted := s.cfg.Catalog.Reachable(w.scopes, f.Resources) // as in authorize
 		if len(wanted) == 0 || oauth.Beyond(wanted, scopes) {
-			return oauth.Refuse("invalid_scope", "more was asked for than was granted")
+			return oauth.Refuse("invalid_scope", "the request exceeds the grant")
 		}
 		scopes = wanted
 	}
 	if len(w.details) > 0 {
 		if !w.details.Within(details) {
-			return access.InvalidDetails("more was asked for than was granted")
+			return access.InvalidDetails("the request exceeds the grant")
 		}
 		details = w.details
 	}
-	// What the client may no longer have, it does not get because it once could.
+	// What the client may no longer have is dropped, although it was granted.
 	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(c.Scopes, s) })
-	details = slices.DeleteFunc(slices.Clone(details), func(d idp.Detail) bool { return !slices.Contains(c.DetailTypes, d.Type) })
+	details = slices.DeleteFunc(slices.Clone(details), func(d idp.Detail) bool {
+		return !slices.Contains(c.DetailTypes, d.Type)
+	})
 	asked := idp.Access{Scopes: scopes, Resources: f.Audience, Details: details}
 	if len(named) > 0 {
-		asked.Resources = slices.DeleteFunc(slices.Clone(named), func(uri string) bool { return !s.cfg.Catalog.MayTarget(c, uri) })
+		asked.Resources = slices.DeleteFunc(slices.Clone(named), func(uri string) bool {
+			return !s.cfg.Catalog.MayTarget(c, uri)
+		})
 		if len(asked.Resources) == 0 {
-			return oauth.Refuse("invalid_target", "the client may not have tokens for these resources any longer")
+			return oauth.Refuse("invalid_target", "the client may no longer have tokens for these resources")
 		}
 		asked.Scopes, asked.Details = s.cfg.Catalog.Carried(scopes, asked.Resources), details.At(asked.Resources)
 	}
 	open, until := s.cfg.Catalog.Policy.Open(asked, f.Assurance, is.now)
 	something := len(open.Scopes)+len(open.Details) > 0
-	nothingAsked := len(asked.Scopes)+len(asked.Details) == 0 && len(named) > 0 // the resource alone
+	nothingAsked := len(asked.Scopes)+len(asked.Details) == 0 && len(named) > 0 // only the resource
 	if !something && !nothingAsked || len(asked.Resources) > 0 && len(open.Resources) == 0 {
 		return errClosed
 	}
@@ -117,14 +123,18 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 	return nil
 }
 
-// formOf is the form and lifetime of one token for all of these resources; format and ttl are the client's.
-func (s *Service) formOf(resources []string, format idp.TokenFormat, ttl time.Duration) (idp.TokenFormat, time.Duration, error) {
+// formOf returns the format and lifetime of a token for these resources; format and ttl are the client's.
+func (s *Service) formOf(
+	resources []string, format idp.TokenFormat, ttl time.Duration,
+) (idp.TokenFormat, time.Duration, error) {
 	var one idp.TokenFormat
 	for _, uri := range resources {
 		r := s.cfg.Catalog.Policy.Resources[uri]
 		of := cmp.Or(r.Format, format)
 		if one != "" && of != one {
-			return "", 0, oauth.Refuse("invalid_target", "the tokens of these resources differ in form; ask for one resource at a time")
+			return "", 0, oauth.Refuse(
+				"invalid_target", "tokens for these resources have different formats; request one resource at a time",
+			)
 		}
 		one = of
 		if r.TTL > 0 && (ttl <= 0 || r.TTL < ttl) {

@@ -9,10 +9,10 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// codeTTL is how long an authorization code lives (FAPI 2.0 §5.3.2.1: at most 60 s).
+// codeTTL is the lifetime of an authorization code (FAPI 2.0 §5.3.2.1: at most 60 s).
 const codeTTL = time.Minute
 
-// An Authorization is what a code stands for. It is stored under the code's hash and taken once.
+// An Authorization is stored under the hash of a code and taken once.
 type Authorization struct {
 	ClientID      string        `json:"client"`
 	RedirectURI   string        `json:"redirect_uri"`
@@ -26,12 +26,12 @@ type Authorization struct {
 	Claims        string        `json:"claims,omitempty"`
 	Assurance     idp.Assurance `json:"assurance"`
 	Granted       bool          `json:"granted,omitempty"` // idp.Outcome
-	ExpiresAt     time.Time     `json:"exp,omitzero"`      // of the code
-	// Confirmation is the key that has to be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
+	ExpiresAt     time.Time     `json:"exp,omitzero"`      // when the code expires
+	// Confirmation is the key that must be proven when the code is exchanged (RFC 9449 §10); zero: any, or none.
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
 
-// NewCode returns a new code, and the operation that stores what it stands for.
+// NewCode returns a new code, and the operation that stores its authorization.
 func (s *Service) NewCode(a Authorization) (idp.Secret, *ephemeral.Op, error) {
 	code := idp.NewLongSecret()
 	a.ExpiresAt = time.Now().Add(codeTTL)
@@ -60,7 +60,7 @@ func Allowed(req idp.Request, o idp.Outcome) Authorization {
 		}
 	}
 	if len(req.Claims) > 0 {
-		if claims, err := access.ParseClaims(string(req.Claims)); err == nil { // it was checked at the authorization endpoint
+		if claims, err := access.ParseClaims(string(req.Claims)); err == nil { // checked at the authorization endpoint
 			a.Claims = claims.Granted(o.Scopes)
 		}
 	}

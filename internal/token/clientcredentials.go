@@ -16,21 +16,25 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// ClientCredentials is the client_credentials grant (RFC 6749 §4.4): a token of the client's own, with nobody
-// behind it. Such a token has no family and no row anywhere: issuing it asks no store. It is told from those of people by
-// its sub, which is the client_id (RFC 9068 §2.2), and by the jti, which names no family; it has no acr, amr or auth_time,
-// so it meets no requirement of a step-up.
+// ClientCredentials is the client_credentials grant (RFC 6749 §4.4): a token for the client itself, not for a user.
+// Such a token has no family and is not stored: issuing it needs no round trip. Two things tell it from users' tokens:
+// sub is the client_id (RFC 9068 §2.2), and the jti names no family. It has no acr, amr or auth_time, so it satisfies
+// no step-up.
 func (s *Service) ClientCredentials(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
-	own := slices.DeleteFunc(slices.Clone(c.Scopes), func(scope string) bool { return !s.cfg.Catalog.Policy.ForMachines(scope) })
+	own := slices.DeleteFunc(slices.Clone(c.Scopes), func(scope string) bool {
+		return !s.cfg.Catalog.Policy.ForMachines(scope)
+	})
 	wanted := oauth.Words(r.Form.Get("scope"))
 	if len(wanted) == 0 {
 		wanted = own
 	}
 	if len(wanted) == 0 || oauth.Beyond(wanted, own) {
-		return nil, oauth.Refuse("invalid_scope", "a client may ask in its own name for scopes that are its own, have no action class and are not about a user")
+		return nil, oauth.Refuse(
+			"invalid_scope", "only scopes of the client without an action class, and not about a user, are allowed here",
+		)
 	}
-	w, err := s.Wish(c, r.Form)
+	w, err := s.ReadNarrowing(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
@@ -38,18 +42,21 @@ func (s *Service) ClientCredentials(ctx context.Context, r *Request) (*Response,
 	if err != nil {
 		return nil, err
 	}
-	// Nobody confirmed anything: resources and types of an action class are closed to it, as its scopes are.
+	// Nobody confirmed anything, so resources and types with an action class are refused, like such scopes.
 	err = s.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})
 	switch {
 	case errors.Is(err, errClosed):
-		return nil, oauth.Refuse("invalid_target", "what was asked for has to be confirmed by a person")
+		return nil, oauth.Refuse("invalid_target", "a person must confirm this request")
 	case err != nil:
 		return nil, err
 	case is.opaque != "":
-		return nil, oauth.Refuse("invalid_target", "tokens for this resource are opaque, and a client's own token is stored nowhere")
+		return nil, oauth.Refuse(
+			"invalid_target", "tokens for this resource are opaque, and this grant cannot issue opaque tokens",
+		)
 	}
 	resp := &Response{
-		TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(), Scope: strings.Join(is.scopes, " "), Details: is.details,
+		TokenType: is.confirmation.TokenType(), ExpiresIn: is.expires.Unix() - now.Unix(),
+		Scope: strings.Join(is.scopes, " "), Details: is.details,
 	}
 	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, AccessClaims{
 		Issuer:       s.cfg.Catalog.Issuer,
@@ -69,13 +76,13 @@ func (s *Service) ClientCredentials(ctx context.Context, r *Request) (*Response,
 	return resp, nil
 }
 
-// lookUpMachine looks up a client's own token, which is signed and has not expired: in one round trip, if the client is
-// in the cache.
+// lookUpMachine looks up a token issued to the client itself. It is signed and has not expired. If the client is
+// cached, this takes one round trip.
 func (s *Service) lookUpMachine(ctx context.Context, c AccessClaims) (presented, error) {
 	if c.Subject != c.ClientID {
 		return presented{}, keys.ErrToken
 	}
-	registered, err := s.holder(ctx, c.ClientID)
+	registered, err := s.loadHolder(ctx, c.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
@@ -86,16 +93,18 @@ func (s *Service) lookUpMachine(ctx context.Context, c AccessClaims) (presented,
 		return presented{}, err
 	}
 	return presented{
-		client: registered, family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
-		audience: c.Audience, details: c.Details, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0), expires: time.Unix(c.Expires, 0),
+		client: registered, family: idp.Family{ClientID: c.ClientID}, subject: c.Subject, id: c.ID,
+		scopes:   strings.Fields(c.Scope),
+		audience: c.Audience, details: c.Details, confirmation: c.Confirmation, issued: time.Unix(c.Issued, 0),
+		expires: time.Unix(c.Expires, 0),
 	}, nil
 }
 
-// notRevoked returns errToken for a token that was revoked alone.
+// notRevoked returns errToken if this single token was revoked.
 func (s *Service) notRevoked(ctx context.Context, jti string) error {
 	mark := &ephemeral.Op{Verb: ephemeral.Get, Key: revokedKey(jti)}
 	if err := s.cfg.Ephemeral.Do(ctx, mark); err != nil {
-		return fmt.Errorf("look for revocation: %w", err)
+		return fmt.Errorf("look up revocation: %w", err)
 	}
 	if mark.Found {
 		return keys.ErrToken
@@ -103,8 +112,8 @@ func (s *Service) notRevoked(ctx context.Context, jti string) error {
 	return nil
 }
 
-// revokeAlone marks a token that is a client's own, or that it exchanged, as revoked until it expires. The mark stands in
-// the ephemeral store; whoever verifies the signature alone does not see it, as with every JWT.
+// revokeAlone revokes a single token, issued to a client itself or exchanged, until it expires. The mark is kept in the
+// ephemeral store. As with every JWT, a resource server that only verifies the signature does not see it.
 func (s *Service) revokeAlone(ctx context.Context, c AccessClaims, clientID string, now time.Time, ev idp.Event) error {
 	left := time.Unix(c.Expires, 0).Sub(now)
 	if c.ClientID != clientID || left < time.Millisecond {
@@ -114,7 +123,7 @@ func (s *Service) revokeAlone(ctx context.Context, c AccessClaims, clientID stri
 	if err := s.cfg.Ephemeral.Do(ctx, mark); err != nil || !mark.Found {
 		return err
 	}
-	if err := s.cfg.DB.RecordEvents(ctx, ev); err != nil { // the token is revoked, whatever becomes of the event
+	if err := s.cfg.DB.RecordEvents(ctx, ev); err != nil { // the token is revoked even if the event is lost
 		web.Note(ctx, slog.Any("record_error", err))
 	}
 	return nil

@@ -15,65 +15,65 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). The code is taken first: whatever is wrong with the
-// rest of the request, it does not work again. It does if nothing is wrong but the database is out of order.
+// ExchangeCode is the authorization_code grant (RFC 6749 §4.1.3). It takes the code first: if anything else is wrong
+// with the request, the code cannot be used again. If only the database fails, it can.
 func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
-	w, err := s.Wish(c, r.Form)
+	w, err := s.ReadNarrowing(c, r.Form)
 	if err != nil {
 		return nil, err
 	}
 	code := idp.Secret(r.Form.Get("code"))
-	// The mark tells a code that is being used a second time from one that never was.
+	// The mark tells a code that is used a second time from one that never existed.
 	mark := &ephemeral.Op{Verb: ephemeral.Claim, Key: "code-used:" + code.Hash(), Value: []byte("1"), TTL: codeTTL}
 	take := s.codes.TakeOp(code.Hash())
 	is, err := s.Prepare(ctx, r, now, mark, take)
 	if err != nil {
 		return nil, err
 	}
-	is.Wish = w
+	is.Narrowing = w
 	a, err := s.codes.Decode(take)
 	switch {
 	case err != nil && !errors.Is(err, idp.ErrNotFound):
 		return nil, oauth.Broken(ctx, "take code", err)
-	case !mark.Found: // also if the code is there: two requests at once, and the other one marked it first
-		return nil, s.Reused(ctx, c, code, now)
+	case !mark.Found: // even if the code is there: a concurrent request marked it first
+		return nil, s.AnswerReused(ctx, c, code, now)
 	case err != nil:
-		return nil, s.Unknown(ctx, c, code, now)
+		return nil, s.AnswerUnknown(ctx, c, code, now)
 	}
 	switch {
 	case a.ClientID != c.ID, a.RedirectURI != r.Form.Get("redirect_uri"):
 		web.Note(ctx, oauth.SentURI("redirect_uri_sent", r.Form.Get("redirect_uri")))
 		return nil, oauth.InvalidGrant("the code was issued to another client or for another redirect_uri")
-	case !proves(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
-		return nil, oauth.InvalidGrant("code_verifier does not fit code_challenge")
+	case !verifierMatches(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
+		return nil, oauth.InvalidGrant("code_verifier does not match code_challenge")
 	}
-	resp, err := s.Settle(ctx, is, a, FamilyOf(code))
-	if errors.Is(err, ErrSettledBefore) { // a store that fell back to an older state knew a spent code again
-		return nil, s.Reused(ctx, c, code, now)
+	resp, err := s.StoreFamily(ctx, is, a, FamilyOf(code))
+	if errors.Is(err, ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
+		return nil, s.AnswerReused(ctx, c, code, now)
 	}
-	if Unsettled(ctx, err) {
+	if MayBeStored(ctx, err) {
 		s.putBack(ctx, code, a)
 	}
 	return resp, err
 }
 
-// Unsettled reports whether an error of Settle says nothing against what was to be settled: the database did not
-// answer, or the request was cut. It may have been stored all the same.
-func Unsettled(ctx context.Context, err error) bool {
+// MayBeStored reports whether an error of StoreFamily leaves open whether the grant was stored: the database did not
+// answer, or the request was cancelled.
+func MayBeStored(ctx context.Context, err error) bool {
 	bad, ok := errors.AsType[*oauth.Error](err)
 	return ok && bad.Code == "temporarily_unavailable" || err != nil && ctx.Err() != nil
 }
 
-// putBack lets a code be used again whose exchange failed for no fault of the request, until the time it would have
-// expired at anyway. If the tokens were stored and only the answer of the database was lost, their family has the ID
-// that follows from the code (decision 0008), so the next exchange conflicts with it: there is one winner at most.
+// putBack stores a code again whose exchange failed through no fault of the request. The code keeps its expiry. If the
+// tokens were stored and only the response of the database was lost, the ID of their family follows from the code
+// (decision 0008), so the next exchange conflicts with it: at most one succeeds.
 func (s *Service) putBack(ctx context.Context, code idp.Secret, a Authorization) {
 	left := time.Until(a.ExpiresAt)
 	if left < time.Millisecond {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // what was cancelled is the exchange
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // the exchange was cancelled, not this
 	defer cancel()
 	put, err := s.codes.PutOp(code.Hash(), a, left)
 	if err == nil {
@@ -85,9 +85,10 @@ func (s *Service) putBack(ctx context.Context, code idp.Secret, a Authorization)
 	}
 }
 
-// proves reports whether the verifier belongs to the challenge (RFC 7636 §4.6). A challenge is never waived, and a
-// verifier without one is refused: somebody took the challenge out of the request on its way (RFC 9700 §4.8.2).
-func proves(challenge, verifier string, needed bool) bool {
+// verifierMatches reports whether the verifier matches the challenge (RFC 7636 §4.6). A challenge is never waived. A
+// verifier without a challenge is rejected: somebody may have removed the challenge from the request (RFC 9700
+// §4.8.2).
+func verifierMatches(challenge, verifier string, needed bool) bool {
 	if challenge == "" {
 		return verifier == "" && !needed
 	}

@@ -18,15 +18,15 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// typeAccess is the one type of token that can be exchanged (RFC 8693 §3).
+// typeAccess is the only type of token that can be exchanged (RFC 8693 §3).
 const typeAccess = "urn:ietf:params:oauth:token-type:access_token"
 
-// maxActors bounds through how many hands a token may have gone.
+// maxActors is the longest chain of actors.
 const maxActors = 4
 
-// An actor is who acts for the subject of a token: the last one, and inside it those before (RFC 8693 §4.1).
+// An actor is the party that acts for the subject of a token. It contains the previous actor (RFC 8693 §4.1).
 type actor struct {
-	Subject string `json:"sub"` // the client, as in its own tokens
+	Subject string `json:"sub"` // the client, as in tokens of its own
 	Before  *actor `json:"act,omitempty"`
 }
 
@@ -37,25 +37,25 @@ func (a *actor) count() (n int) {
 	return n
 }
 
-// Exchange is the token-exchange grant (RFC 8693): an API that was called with a person's token gets one with which
-// it calls the next API for that person. It is delegation and never impersonation: act always says who holds the token.
+// Exchange is the token-exchange grant (RFC 8693). An API that was called with a user's token gets a token to call the
+// next API for that user. This is delegation, never impersonation: act always names the client that holds the token.
 //
-// The new token is of the family of the old one, so it is the ceremony that says acr, amr and auth_time, and whatever ends
-// the family, the session, the grant or a window ends it too. It is stored nowhere, never refreshed, and in all but its
-// audience it is at the most what the old one is.
+// The new token belongs to the family of the old one. So acr, amr and auth_time come from the same ceremony, and the
+// token ends with the family, session, grant or window. It is neither stored nor refreshed, and except for its audience
+// it allows at most what the old one does.
 func (s *Service) Exchange(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
-	if c.Public() { // whoever has somebody's client_id and a token would be that client
+	if c.Public() { // otherwise anybody with a client_id and a token could be that client
 		return nil, oauth.InvalidClient()
 	}
 	is, err := s.Prepare(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.Wish.scopes = oauth.Words(r.Form.Get("scope"))
+	is.Narrowing.scopes = oauth.Words(r.Form.Get("scope"))
 	t, err := s.subjectToken(ctx, r, now)
 	if err != nil {
 		return nil, err
@@ -64,9 +64,9 @@ func (s *Service) Exchange(ctx context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	if t.confirmation.Bound() && !is.confirmation.Bound() {
-		return nil, invalidExchange("the subject token is bound to a key, so the new one has to be bound to one of yours")
+		return nil, invalidExchange("the subject token is bound to a key, so prove a key of yours for the new one")
 	}
-	if err := s.passOn(is, t, r.Form); err != nil {
+	if err := s.limitToSubject(is, t, r.Form); err != nil {
 		return nil, err
 	}
 	resp, err := s.signExchanged(ctx, is, t)
@@ -77,20 +77,20 @@ func (s *Service) Exchange(ctx context.Context, r *Request) (*Response, error) {
 	return resp, nil
 }
 
-// invalidExchange says that a token cannot be taken for what it was sent as (RFC 8693 §2.2.2).
+// invalidExchange returns the error for an unsuitable token (RFC 8693 §2.2.2).
 func invalidExchange(description string) error {
 	return oauth.InvalidRequest(description)
 }
 
-// subjectToken looks up the token to exchange: of a person, and meant for the client. A client's own token has no person
-// to act for, and whoever has the credentials gets a token in its own name.
+// subjectToken looks up the token to exchange. It must be a user's token and meant for the client. A token issued to a
+// client itself has no user to act for; such a client can request one of its own.
 func (s *Service) subjectToken(ctx context.Context, r *Request, now time.Time) (presented, error) {
 	c, wanted := r.Client, r.Form.Get("requested_token_type")
 	switch {
 	case r.Form.Get("subject_token_type") != typeAccess:
-		return presented{}, invalidExchange("subject_token_type must be that of an access token")
+		return presented{}, invalidExchange("subject_token_type must be the type of an access token")
 	case wanted != "" && wanted != typeAccess:
-		return presented{}, invalidExchange("requested_token_type must be that of an access token")
+		return presented{}, invalidExchange("requested_token_type must be the type of an access token")
 	}
 	t, err := s.lookUp(ctx, r.Call, r.Form.Get("subject_token"), now)
 	if err != nil && !errors.Is(err, keys.ErrToken) {
@@ -98,25 +98,25 @@ func (s *Service) subjectToken(ctx context.Context, r *Request, now time.Time) (
 	}
 	meant := slices.ContainsFunc(t.audience, func(a string) bool { return a == c.ID || slices.Contains(c.Serves, a) })
 	switch {
-	case err != nil || !meant: // which of the two is nobody's business
-		return presented{}, invalidExchange("the subject token is not valid (any longer), or not meant for the client")
+	case err != nil || !meant: // both get the same answer
+		return presented{}, invalidExchange("the subject token is invalid, expired or not meant for the client")
 	case t.user.ID == "":
-		return presented{}, invalidExchange("the subject token is a client's own, with nobody behind it")
+		return presented{}, invalidExchange("the subject token was issued to a client, not for a user")
 	case t.actor.count() >= maxActors:
-		return presented{}, invalidExchange(fmt.Sprintf("the subject token was passed on %d times already", maxActors))
+		return presented{}, invalidExchange(fmt.Sprintf("the subject token was already exchanged %d times", maxActors))
 	}
 	return t, nil
 }
 
-// actorToken checks an actor token, which only repeats what authenticating the client has shown: it has to be the
-// client's own.
+// actorToken checks the actor token, if there is one. It must be the client's own, so it only repeats what client
+// authentication has shown.
 func (s *Service) actorToken(ctx context.Context, r *Request, is *Issue) error {
 	token, kind := r.Form.Get("actor_token"), r.Form.Get("actor_token_type")
 	switch {
 	case token == "" && kind == "":
 		return nil
 	case token == "" || kind != typeAccess: // RFC 8693 §2.1
-		return invalidExchange("actor_token goes with an actor_token_type, that of an access token")
+		return invalidExchange("actor_token requires the actor_token_type of an access token")
 	}
 	t, err := s.lookUp(ctx, r.Call, token, is.now)
 	if err != nil && !errors.Is(err, keys.ErrToken) {
@@ -124,23 +124,25 @@ func (s *Service) actorToken(ctx context.Context, r *Request, is *Issue) error {
 	}
 	proven := !t.confirmation.Bound() || t.confirmation == is.confirmation
 	if err != nil || t.user.ID != "" || t.client.ID != is.client.ID || !proven {
-		return invalidExchange("the actor token is not a valid one of the client's own")
+		return invalidExchange("the actor token is not a valid token of the client")
 	}
 	return nil
 }
 
-// passOn settles what the new token is: for the targets of the request, what the old one gives there and the client may
-// have, no longer than the old one. Standard scopes are not passed on: they are between the person and the client they
-// signed in to, and open userinfo.
-func (s *Service) passOn(is *Issue, t presented, form url.Values) error {
+// limitToSubject sets what the new token allows: for the targets of the request, what the old token allows there and
+// the client may have, and no longer than the old one. Standard scopes are not passed on: they are between the user and
+// the client they signed in to, and open userinfo.
+func (s *Service) limitToSubject(is *Issue, t presented, form url.Values) error {
 	f := idp.Family{Details: t.details, Assurance: t.family.Assurance}
-	f.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(s string) bool { return slices.Contains(idp.StandardScopes, s) })
+	f.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(s string) bool {
+		return slices.Contains(idp.StandardScopes, s)
+	})
 	var err error
-	if f.Resources, f.Audience, err = s.aim(is.client, t, is.Wish.resources, form["audience"]); err != nil {
+	if f.Resources, f.Audience, err = s.readTargets(is.client, t, is.Narrowing.resources, form["audience"]); err != nil {
 		return err
 	}
-	is.Wish.resources = nil
-	if oauth.Beyond(is.Wish.scopes, is.client.Scopes) {
+	is.Narrowing.resources = nil
+	if oauth.Beyond(is.Narrowing.scopes, is.client.Scopes) {
 		return oauth.Refuse("invalid_scope", "the client may not have one of these scopes")
 	}
 	err = s.allow(is, f)
@@ -148,9 +150,13 @@ func (s *Service) passOn(is *Issue, t presented, form url.Values) error {
 	case err != nil && !nothing:
 		return err
 	case nothing || len(is.scopes)+len(is.details) == 0:
-		return oauth.Refuse("invalid_scope", "nothing is left: the client or the target may have none of it, or its time has passed")
+		return oauth.Refuse(
+			"invalid_scope", "no scope is left: the client or the target may not have it, or its time has passed",
+		)
 	case is.opaque != "":
-		return oauth.Refuse("invalid_target", "tokens for this resource are opaque, and an exchanged token is stored nowhere")
+		return oauth.Refuse(
+			"invalid_target", "tokens for this resource are opaque, and this grant cannot issue opaque tokens",
+		)
 	}
 	if t.expires.Before(is.expires) {
 		is.expires = t.expires
@@ -158,21 +164,23 @@ func (s *Service) passOn(is *Issue, t presented, form url.Values) error {
 	return nil
 }
 
-// aim reads whom the new token is for: registered resources, which settle form, lifetime and scopes, or else audiences of
-// the client's own or of the old token. resource (checked already) and audience mean the same here (RFC 8693 §2.1).
-// Without either it is the client's own audience, if it has one, else that of the old token.
-func (s *Service) aim(c idp.Client, t presented, resources, audiences []string) (named, general []string, err error) {
+// readTargets reads the targets of the new token. They are either registered resources, which decide on format,
+// lifetime and scopes, or audiences of the client or of the old token. resource (already checked) and audience mean the
+// same here (RFC 8693 §2.1). Without targets, the audience is the client's, or else that of the old token.
+func (s *Service) readTargets(
+	c idp.Client, t presented, resources, audiences []string,
+) (named, general []string, err error) {
 	targets := slices.Clone(resources)
 	for _, a := range audiences {
 		_, registered := s.cfg.Catalog.Policy.Resources[a]
 		switch {
 		case a == "" || slices.Contains(targets, a):
 		case len(a) > access.MaxResource || len(targets) == access.MaxResources:
-			return nil, nil, oauth.Refuse("invalid_target", "too many targets, or one that is too long")
+			return nil, nil, oauth.Refuse("invalid_target", "too many targets, or a target is too long")
 		case slices.Contains(t.audience, a) || slices.Contains(c.Audience, a) || registered && s.cfg.Catalog.MayTarget(c, a):
 			targets = append(targets, a)
 		default:
-			return nil, nil, oauth.Refuse("invalid_target", "a target is not known here, or the client may not have tokens for it")
+			return nil, nil, oauth.Refuse("invalid_target", "a target is unknown or not allowed for the client")
 		}
 	}
 	if slices.Contains(targets, s.cfg.Catalog.Issuer) && !slices.Contains(t.audience, s.cfg.Catalog.Issuer) {
@@ -187,20 +195,23 @@ func (s *Service) aim(c idp.Client, t presented, resources, audiences []string) 
 	if !slices.ContainsFunc(targets, func(a string) bool { return !s.cfg.Catalog.MayTarget(c, a) }) {
 		return targets, nil, nil
 	}
-	if slices.ContainsFunc(targets, func(a string) bool { _, registered := s.cfg.Catalog.Policy.Resources[a]; return registered }) {
-		return nil, nil, oauth.Refuse("invalid_target", "registered resources and other audiences do not go into one token")
+	if slices.ContainsFunc(
+		targets, func(a string) bool { _, registered := s.cfg.Catalog.Policy.Resources[a]; return registered },
+	) {
+		return nil, nil, oauth.Refuse("invalid_target", "one token cannot be for registered resources and other audiences")
 	}
 	return nil, targets, nil
 }
 
-// signExchanged makes the token. sub and sid stay those of the client that the person signed in to.
+// signExchanged signs the token. sub and sid stay those of the client that the user signed in to.
 func (s *Service) signExchanged(ctx context.Context, is *Issue, t presented) (*Response, error) {
-	home, err := s.holder(ctx, t.family.ClientID)
+	home, err := s.loadHolder(ctx, t.family.ClientID)
 	if err != nil {
 		return nil, err
 	}
 	resp := &Response{
-		IssuedTokenType: typeAccess, TokenType: is.confirmation.TokenType(), ExpiresIn: max(0, is.expires.Unix()-is.now.Unix()), Scope: strings.Join(is.scopes, " "), Details: is.details,
+		IssuedTokenType: typeAccess, TokenType: is.confirmation.TokenType(),
+		ExpiresIn: max(0, is.expires.Unix()-is.now.Unix()), Scope: strings.Join(is.scopes, " "), Details: is.details,
 	}
 	resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, AccessClaims{
 		Issuer:       s.cfg.Catalog.Issuer,
@@ -225,14 +236,18 @@ func (s *Service) signExchanged(ctx context.Context, is *Issue, t presented) (*R
 	return resp, nil
 }
 
-// noteExchange records who began to act for whom: once an hour for each client and family, because an API may exchange a
-// token with every call.
+// noteExchange records that a client acts for a user, at most once an hour for each client and family, because an API
+// may exchange a token with every call.
 func (s *Service) noteExchange(ctx context.Context, is *Issue, t presented) {
-	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: "exchanged:" + t.family.ID + ":" + is.client.ID, Value: []byte("1"), TTL: time.Hour}
+	claim := &ephemeral.Op{
+		Verb: ephemeral.Claim, Key: "exchanged:" + t.family.ID + ":" + is.client.ID, Value: []byte("1"), TTL: time.Hour,
+	}
 	err := s.cfg.Ephemeral.Do(ctx, claim)
 	if err == nil && claim.Found {
 		ev := oauth.ClientEvent(ctx, idp.EventTokensExchanged, t.user.ID, is.client.ID, is.now)
-		ev.SessionID, ev.Detail = t.family.SessionID, map[string]string{"from": t.client.ID, "aud": strings.Join(is.audience, " ")}
+		ev.SessionID, ev.Detail = t.family.SessionID, map[string]string{
+			"from": t.client.ID, "aud": strings.Join(is.audience, " "),
+		}
 		err = s.cfg.DB.RecordEvents(ctx, ev)
 	}
 	if err != nil {
@@ -240,10 +255,11 @@ func (s *Service) noteExchange(ctx context.Context, is *Issue, t presented) {
 	}
 }
 
-// exchangedBy is the client that holds an exchanged token. It holds as long as the client may exchange any, and until the
-// client revokes it: that ends this one token, for the family is another's.
-func (s *Service) exchangedBy(ctx context.Context, c AccessClaims) (idp.Client, error) {
-	registered, err := s.holder(ctx, c.ClientID)
+// loadExchanger returns the client that holds an exchanged token. The token works as long as the client may use token
+// exchange, and until the client revokes it. Revocation ends only this token, because the family belongs to another
+// client.
+func (s *Service) loadExchanger(ctx context.Context, c AccessClaims) (idp.Client, error) {
+	registered, err := s.loadHolder(ctx, c.ClientID)
 	if err != nil {
 		return idp.Client{}, err
 	}

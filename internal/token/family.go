@@ -14,13 +14,13 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// firstLook is how soon after a client's first tokens its session is looked up. From then on we know when the session may end
-// by itself; until then we do not, and the person may have signed out while the code was on its way.
+// firstLook is how soon after a client's first tokens its session is looked up. After that we know when the session may
+// end by itself. Before, the user may have signed out between the code and its exchange.
 const firstLook = time.Minute
 
-// Settle stores the family that an authorization produces, in one batch, and answers with its first tokens. Every grant
-// with a person behind it ends here, or in the family that this began.
-func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
+// StoreFamily stores the family of an authorization in one batch and returns its first tokens. Every grant for a user
+// ends here, or refreshes a family that began here.
+func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
 	c, now := is.client, is.now
 	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
@@ -41,11 +41,11 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 		Granted:      a.Granted,
 	}
 	if err := s.allow(is, f); errors.Is(err, errClosed) {
-		return nil, oauth.InvalidGrant("nothing that was allowed is allowed any longer")
+		return nil, oauth.InvalidGrant("nothing of the grant is allowed any longer")
 	} else if err != nil {
 		return nil, err
 	}
-	f.ExpiresAt = is.expires // nothing of it outlives its only access token
+	f.ExpiresAt = is.expires // the access token is the only one of the family
 	var refresh idp.Secret
 	if slices.Contains(a.Scopes, oauth.ScopeOffline) && slices.Contains(c.GrantTypes, idp.GrantRefreshToken) {
 		handle, secret := boundHandle(c, is.confirmation), idp.NewSecret()
@@ -61,15 +61,17 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 	f, u, err := s.cfg.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, oauth.InvalidGrant("the user has signed out or has taken back what was allowed, or account or client are closed")
+		return nil, oauth.InvalidGrant("the user signed out or revoked the grant, or the account or client is disabled")
 	case errors.Is(err, idp.ErrConflict):
-		return nil, ErrSettledBefore
+		return nil, ErrAlreadyStored
 	}
 	if err != nil {
 		return nil, oauth.Broken(ctx, "store family", err)
 	}
-	if !s.cfg.Catalog.Policy.Holds(idp.Access{Scopes: is.scopes, Resources: is.audience, Details: is.details}, f.Assurance, now) {
-		return nil, oauth.InvalidGrant("the user has taken back what was confirmed")
+	if !s.cfg.Catalog.Policy.Holds(
+		idp.Access{Scopes: is.scopes, Resources: is.audience, Details: is.details}, f.Assurance, now,
+	) {
+		return nil, oauth.InvalidGrant("the user revoked the confirmation")
 	}
 	resp, err := s.sign(is, f, u, a.Nonce, refresh)
 	if err != nil {
@@ -78,19 +80,19 @@ func (s *Service) Settle(ctx context.Context, is *Issue, a Authorization, family
 	return resp, nil
 }
 
-// FamilyOf names the family that a code produces. It follows from the code, so that a code that comes again finds what
-// it produced without any record of used codes.
+// FamilyOf returns the ID of the family that a code produces. It is derived from the code, so that a reused code leads
+// to its family without a record of used codes.
 func FamilyOf(code idp.Secret) string {
 	sum := sha256.Sum256([]byte("family" + code.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// ErrSettledBefore: there is or was a family of this ID.
-var ErrSettledBefore = errors.New("settled before")
+// ErrAlreadyStored: a family with this ID exists or existed.
+var ErrAlreadyStored = errors.New("family already stored")
 
-// Reused answers a code that was used a moment ago, or is being used right now: somebody else has it, and what it produced
-// or is about to produce is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
-func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+// AnswerReused answers a code that was used a moment ago, or is in use right now. Somebody else has it, so the family
+// it produced or is about to produce is revoked (RFC 6749 §4.1.2, RFC 9700 §4.5).
+func (s *Service) AnswerReused(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)
 	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
 	ev.Detail = map[string]string{"family": family}
@@ -99,11 +101,12 @@ func (s *Service) Reused(ctx context.Context, c idp.Client, code idp.Secret, now
 		return oauth.Broken(ctx, "revoke family of a reused code", err)
 	}
 	web.Note(ctx, slog.Bool("code_reused", true), slog.Bool("family_revoked", found))
-	return oauth.InvalidGrant("the code is not valid (any longer)")
+	return oauth.InvalidGrant("the code is invalid or expired")
 }
 
-// Unknown answers a code that is not there: never issued, expired, or used some time ago, and then what it produced is revoked.
-func (s *Service) Unknown(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
+// AnswerUnknown answers a code that is not stored: never issued, expired, or used some time ago. In the last case its
+// family is revoked.
+func (s *Service) AnswerUnknown(ctx context.Context, c idp.Client, code idp.Secret, now time.Time) error {
 	family := FamilyOf(code)
 	ev := oauth.ClientEvent(ctx, idp.EventCodeReused, "", c.ID, now)
 	ev.Detail = map[string]string{"family": family}
@@ -114,5 +117,5 @@ func (s *Service) Unknown(ctx context.Context, c idp.Client, code idp.Secret, no
 	case !errors.Is(err, idp.ErrNotFound):
 		return oauth.Broken(ctx, "revoke family of a reused code", err)
 	}
-	return oauth.InvalidGrant("the code is not valid (any longer)")
+	return oauth.InvalidGrant("the code is invalid or expired")
 }

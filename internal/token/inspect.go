@@ -16,13 +16,13 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// userInfo is the answer of the userinfo endpoint (OIDC Core §5.3.2).
+// userInfo is the response of the userinfo endpoint (OIDC Core §5.3.2).
 type userInfo struct {
 	Subject string `json:"sub"`
 	access.UserClaims
 }
 
-// UserInfo answers with the claims of the token's scopes and of the claims parameter, as the user is now.
+// UserInfo sends the current claims of the user that the token's scopes and the claims parameter name.
 func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.Call, token string) error {
 	ctx, now := r.Context(), time.Now()
 	t, err := s.lookUp(ctx, call, token, now)
@@ -33,13 +33,15 @@ func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.C
 		err = s.cfg.Binder.Prove(ctx, call.Sender, t.client, token, t.confirmation, now)
 	}
 	if errors.Is(err, keys.ErrToken) || errors.Is(err, sender.ErrNotHeld) {
-		return oauth.InvalidToken("the access token is not valid (any longer)")
+		return oauth.InvalidToken("the access token is invalid or expired")
 	}
 	if err != nil {
 		return oauth.ErrorOf(ctx, "look up access token", err)
 	}
 	if !slices.Contains(t.scopes, oauth.ScopeOpenID) {
-		return oauth.Refuse("insufficient_scope", "the access token was issued without the scope openid").With(http.StatusForbidden)
+		return oauth.Refuse(
+			"insufficient_scope", "the access token was issued without the scope openid",
+		).With(http.StatusForbidden)
 	}
 	asked := access.StoredClaims(t.family.Claims).UserInfo
 	info := userInfo{t.subject, access.ClaimsOf(t.user, func(claim string) bool {
@@ -52,40 +54,41 @@ func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.C
 	return web.WriteJSON(w, http.StatusOK, info)
 }
 
-// introspection is an answer of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
+// introspection is the response of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
 type introspection struct {
-	Active       bool             `json:"active"`
-	Scope        string           `json:"scope,omitempty"`
-	ClientID     string           `json:"client_id,omitempty"`
-	TokenType    string           `json:"token_type,omitempty"`
-	Expires      int64            `json:"exp,omitempty"`
-	Issued       int64            `json:"iat,omitempty"`
-	Subject      string           `json:"sub,omitempty"`
-	Audience     oauth.Audience   `json:"aud,omitempty"`
-	Issuer       string           `json:"iss,omitempty"`
-	ID           string           `json:"jti,omitempty"`
-	ACR          string           `json:"acr,omitempty"`
-	AMR          []string         `json:"amr,omitempty"`
-	AuthTime     int64            `json:"auth_time,omitempty"`
-	Actor        *actor           `json:"act,omitempty"`                   // RFC 8693 §4.1
-	Details      idp.Details      `json:"authorization_details,omitempty"` // RFC 9396 §9.2
-	Confirmation idp.Confirmation `json:"cnf,omitzero"`                    // the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
+	Active    bool           `json:"active"`
+	Scope     string         `json:"scope,omitempty"`
+	ClientID  string         `json:"client_id,omitempty"`
+	TokenType string         `json:"token_type,omitempty"`
+	Expires   int64          `json:"exp,omitempty"`
+	Issued    int64          `json:"iat,omitempty"`
+	Subject   string         `json:"sub,omitempty"`
+	Audience  oauth.Audience `json:"aud,omitempty"`
+	Issuer    string         `json:"iss,omitempty"`
+	ID        string         `json:"jti,omitempty"`
+	ACR       string         `json:"acr,omitempty"`
+	AMR       []string       `json:"amr,omitempty"`
+	AuthTime  int64          `json:"auth_time,omitempty"`
+	Actor     *actor         `json:"act,omitempty"`                   // RFC 8693 §4.1
+	Details   idp.Details    `json:"authorization_details,omitempty"` // RFC 9396 §9.2
+	// the resource server checks it (RFC 9449 §6.2, RFC 8705 §3.2)
+	Confirmation idp.Confirmation `json:"cnf,omitzero"`
 }
 
-// Introspect says whether an access token holds and what it says, to those it concerns. To everybody else, and of every other
-// kind of token, it says that it is not active (RFC 7662 §2.2, §4). It does not go through the library, which would refuse a
-// client that has nothing but its certificate to authenticate with.
+// Introspect tells a client whether an access token is active and what it allows, if the token concerns the client. For
+// other clients and other tokens, the answer is that it is not active (RFC 7662 §2.2, §4). It does not use the
+// library, which would reject a client that authenticates with its certificate alone.
 func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth.Call) error {
 	c, err := s.cfg.Clients.Requester(r, call)
 	if err != nil {
 		return err
 	}
-	if c.Public() { // whoever asks has to be known: else the answers tell a stranger which tokens work (RFC 7662 §2.1)
+	if c.Public() { // without authentication, the answers would tell a stranger which tokens work (RFC 7662 §2.1)
 		return oauth.InvalidClient()
 	}
 	t, err := s.lookUp(r.Context(), call, call.Form.Get("token"), time.Now())
 	if errors.Is(err, keys.ErrToken) || err == nil && !concerns(t, c, s.cfg.Catalog.Issuer) {
-		return s.introspected(w, r, c, introspection{})
+		return s.writeIntrospection(w, r, c, introspection{})
 	}
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
@@ -94,8 +97,8 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	if !t.family.Assurance.AuthTime.IsZero() {
 		at = authTime(t.family.Assurance, t.issued)
 	}
-	scopes, details := s.seenBy(c, t)
-	return s.introspected(w, r, c, introspection{
+	scopes, details := s.visibleTo(c, t)
+	return s.writeIntrospection(w, r, c, introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.client.ID,
@@ -115,17 +118,17 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	})
 }
 
-// concerns reports whether a client may know about a token: it is its own, it is meant for it, or it is meant for nobody
-// in particular and the client is a resource server.
+// concerns reports whether a client may know about a token: the token is its own or meant for it, or it has no
+// particular audience and the client is a resource server.
 func concerns(t presented, c idp.Client, issuer string) bool {
 	general := !slices.ContainsFunc(t.audience, func(a string) bool { return a != issuer })
 	serves := slices.ContainsFunc(t.audience, func(a string) bool { return slices.Contains(c.Serves, a) })
 	return t.client.ID == c.ID || slices.Contains(t.audience, c.ID) || c.ResourceServer && (serves || general)
 }
 
-// seenBy is what introspection tells a client of the token's scopes and details: a resource server that is one of several
-// in the audience learns what concerns it, not what the token does elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
-func (s *Service) seenBy(c idp.Client, t presented) (scopes []string, details idp.Details) {
+// visibleTo returns the scopes and details that introspection shows to a client. A resource server that is one of
+// several in the audience sees its own part, not what the token allows elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
+func (s *Service) visibleTo(c idp.Client, t presented) (scopes []string, details idp.Details) {
 	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
 	if t.client.ID == c.ID || len(served) == 0 {
 		return t.scopes, t.details

@@ -15,20 +15,21 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// refreshGrace is how long a refresh token that was used still works: an answer may get lost on its way, and two tabs may
-// refresh at once. A client whose request took as long as it could has half a minute left to try again.
+// refreshGrace is how long a used refresh token still works, because a response may be lost and two tabs may refresh at
+// once. After a request of maximal length, a client has half a minute left to try again.
 const refreshGrace = web.MaxTime + 30*time.Second
 
-// Refresh is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token is a handle, which finds its
-// family and never changes, and a secret, which every use replaces.
+// Refresh is the refresh_token grant (RFC 6749 §6, RFC 9700 §4.14.2). A refresh token consists of a handle, which
+// finds its family and never changes, and a secret, which every use replaces.
 //
-// The next secret is derived from the present one. So a request that comes again within the grace gets the very same
-// successor, on any replica, and the store keeps two hashes and nothing that could be given out. A used secret that comes
-// later is in the wrong hands, or its successor is: the family ends.
+// The next secret is derived from the current one. So a request repeated within the grace gets the same successor, on
+// any replica, and the store only keeps two hashes. If a used secret comes later, then it or its successor was stolen,
+// and the family ends.
 //
-// A refused request changes nothing, or a thief could keep a used token alive by asking for what is refused. So a request that wants
-// less than everything is checked against the family before the token is replaced. One that wants everything, as nearly all do, is
-// refused only for what has happened to the family, the same for everybody; then the rotation is taken back.
+// A rejected request changes nothing. Otherwise a thief could keep a used token alive with requests that are rejected.
+// So a request for less than everything is checked against the family before the token is replaced. A request for
+// everything, the usual case, can only be rejected because of the state of the family, the same for every caller; then
+// the rotation is undone.
 func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	c, now := r.Client, time.Now()
 	handle, secret, ok := splitRefresh(r.Form.Get("refresh_token"))
@@ -39,15 +40,15 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if is.Wish, err = s.Wish(c, r.Form); err != nil {
+	if is.Narrowing, err = s.ReadNarrowing(c, r.Form); err != nil {
 		return nil, err
 	}
-	is.Wish.scopes = s.cfg.Catalog.Known(oauth.Words(r.Form.Get("scope")))
-	if len(is.Wish.scopes) == 0 && strings.TrimSpace(r.Form.Get("scope")) != "" {
-		return nil, oauth.Refuse("invalid_scope", "no scope that is known here")
+	is.Narrowing.scopes = s.cfg.Catalog.Known(oauth.Words(r.Form.Get("scope")))
+	if len(is.Narrowing.scopes) == 0 && strings.TrimSpace(r.Form.Get("scope")) != "" {
+		return nil, oauth.Refuse("invalid_scope", "no known scope")
 	}
-	if oauth.Beyond(is.Wish.scopes, c.Scopes) { // told before the token is used up
-		return nil, oauth.Refuse("invalid_scope", "more was asked for than was granted")
+	if oauth.Beyond(is.Narrowing.scopes, c.Scopes) { // rejected before the token is used up
+		return nil, oauth.Refuse("invalid_scope", "the request exceeds the grant")
 	}
 	if !handleFits(handle, is.confirmation) {
 		return nil, oauth.InvalidGrant("the refresh token is bound to a key that was not proven")
@@ -56,12 +57,12 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if c.Rules().Rotation {
 		next = s.successor(handle, secret)
 	}
-	if is.Wish.narrows() {
+	if is.Narrowing.narrows() {
 		if f, err := s.cfg.DB.FamilyByRefresh(ctx, handle.Hash(), secret.Hash(), c.ID, now, refreshGrace); err == nil {
 			if refused := s.allow(is, f); refused != nil {
 				return nil, refused
 			}
-		} else if !errors.Is(err, idp.ErrNotFound) { // of a token that is not there, RotateFamily says why
+		} else if !errors.Is(err, idp.ErrNotFound) { // for a missing token, RotateFamily returns the reason
 			return nil, oauth.Broken(ctx, "load family", err)
 		}
 	}
@@ -92,11 +93,10 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	return resp, nil
 }
 
-// boundHandle makes the handle of a new family. What has to be proven with its refresh tokens stands in it, since the handle
-// finds the family only whole: nothing after a tilde, and any key will do (a confidential client's tokens are bound to the
-// client, RFC 9449 §5); a key, and it has to be that one. So who has a token without its key is told apart before anything
-// is rotated or looked up, and nothing ends because he tried. All he can do with the token is revoke it (RFC 7009 asks for no
-// proof), which is what its owner wants.
+// boundHandle creates the handle of a new family. The handle contains what must be proven with its refresh tokens: a
+// key after a tilde, or nothing, if any key will do (a confidential client's tokens are bound to the client, RFC 9449
+// §5). So a stolen token is rejected before any lookup or rotation, and the attempt ends nothing; the thief can only
+// revoke it (RFC 7009 requires no proof), which is what its owner wants.
 func boundHandle(c idp.Client, of idp.Confirmation) idp.Secret {
 	handle := idp.NewSecret()
 	switch {
@@ -109,34 +109,36 @@ func boundHandle(c idp.Client, of idp.Confirmation) idp.Secret {
 	}
 }
 
-// handleFits reports whether what was proven is what the handle of a refresh token demands.
+// handleFits reports whether the proven key is the one that the handle of a refresh token requires.
 func handleFits(handle idp.Secret, proven idp.Confirmation) bool {
 	_, key, bound := strings.Cut(handle.Reveal(), "~")
 	return !bound || proven.Bound() && (key == "" || key == proven.JKT+proven.X5T)
 }
 
-// splitRefresh takes a refresh token apart; false if it cannot be one.
+// splitRefresh splits a refresh token; ok is false if it cannot be one.
 func splitRefresh(token string) (handle, secret idp.Secret, ok bool) {
 	h, s, ok := strings.Cut(token, ".")
 	return idp.Secret(h), idp.Secret(s), ok && h != "" && s != "" && len(token) <= 256 && !strings.Contains(s, ".")
 }
 
-// successor is the secret that follows one.
+// successor derives the next secret.
 func (s *Service) successor(handle, secret idp.Secret) idp.Secret {
 	mac := hmac.New(sha256.New, s.cfg.RefreshKey)
 	mac.Write([]byte(handle.Reveal() + "." + secret.Reveal()))
 	return idp.Secret(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// refreshReused answers a refresh token that may not be used: it was used before, or it is another client's. Either way
-// it leaked from its family, which ends.
+// refreshReused answers a refresh token that was used before or belongs to another client. Either way it was stolen or
+// leaked, so its family ends.
 func (s *Service) refreshReused(ctx context.Context, c idp.Client, handle idp.Secret, now time.Time) error {
-	_, err := s.cfg.DB.ReuseOfFamily(ctx, handle.Hash(), now, oauth.ClientEvent(ctx, idp.EventRefreshReused, "", c.ID, now))
+	_, err := s.cfg.DB.ReuseOfFamily(
+		ctx, handle.Hash(), now, oauth.ClientEvent(ctx, idp.EventRefreshReused, "", c.ID, now),
+	)
 	switch {
 	case err == nil:
 		web.Note(ctx, slog.Bool("refresh_reused", true))
 	case !errors.Is(err, idp.ErrNotFound):
 		return oauth.Broken(ctx, "revoke family of a reused refresh token", err)
 	}
-	return oauth.InvalidGrant("the refresh token is not valid (any longer)")
+	return oauth.InvalidGrant("the refresh token is invalid or expired")
 }

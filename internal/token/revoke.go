@@ -11,9 +11,9 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 )
 
-// Revoke ends a token of the client's own (RFC 7009), and with it its whole family: a JWT cannot be called back alone,
-// and who revokes a token means the access. What is not known, or not this client's, is answered in the same way: it does
-// not work for the client afterwards, as it did not before.
+// Revoke ends a token of the client (RFC 7009) together with its whole family: a JWT cannot be revoked alone, and a
+// client that revokes a token wants to end the access. An unknown token, or one of another client, gets the same
+// answer: either way, the client cannot use it afterwards.
 func (s *Service) Revoke(ctx context.Context, r *Request) error {
 	c, token, now := r.Client, r.Form.Get("token"), time.Now()
 	if len(token) > maxToken {

@@ -15,18 +15,18 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Answers that are signed because whoever asks wants to prove later what was answered.
+// Signed responses let the caller prove later what was answered.
 const mediaIntrospection = "application/" + keys.TypeIntrospection
 
-// signedUserInfo is the claims of userinfo for a client that registered for them to be signed (OIDC Core §5.3.2). It has no
-// exp, so it never passes for an ID token (verifyHint).
+// signedUserInfo holds the userinfo claims for a client that registered for signed responses (OIDC Core §5.3.2). It
+// has no exp, so it never passes for an ID token (VerifyHint).
 type signedUserInfo struct {
 	Issuer   string `json:"iss"`
 	Audience string `json:"aud"`
 	userInfo
 }
 
-// writeSignedUserInfo writes the answer of the userinfo endpoint as a JWT.
+// writeSignedUserInfo writes the userinfo response as a JWT.
 func (s *Service) writeSignedUserInfo(ctx context.Context, w http.ResponseWriter, c idp.Client, info userInfo) error {
 	signer, err := s.cfg.Keys.Signer(ctx, c.UserInfoAlg)
 	if err != nil {
@@ -37,12 +37,12 @@ func (s *Service) writeSignedUserInfo(ctx context.Context, w http.ResponseWriter
 		return fmt.Errorf("userinfo: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/jwt")
-	_, _ = w.Write([]byte(text)) // the reader may have gone
+	_, _ = w.Write([]byte(text)) // the client may be gone
 	return nil
 }
 
-// introspectionClaims is a signed introspection response (RFC 9701 §5). Whom the token is for stands inside; aud is who asked,
-// so that the answer for one is worth nothing to another, and there is no sub or exp, so that it is no token itself.
+// introspectionClaims is a signed introspection response (RFC 9701 §5). The token's audience is inside; aud is the
+// client that asked, so another client cannot use the response. It has no sub or exp, so it never passes for a token.
 type introspectionClaims struct {
 	Issuer   string        `json:"iss"`
 	Audience string        `json:"aud"`
@@ -50,8 +50,8 @@ type introspectionClaims struct {
 	Answer   introspection `json:"token_introspection"`
 }
 
-// introspected writes an introspection response, as JSON or, to whom accepts that, as a JWT (RFC 9701 §4).
-func (s *Service) introspected(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
+// writeIntrospection writes an introspection response as JSON, or as a JWT if the client accepts that (RFC 9701 §4).
+func (s *Service) writeIntrospection(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
 	w.Header().Add("Vary", "Accept")
 	if !accepts(r.Header.Values("Accept"), mediaIntrospection) {
 		return web.WriteJSON(w, http.StatusOK, answer)
@@ -60,16 +60,18 @@ func (s *Service) introspected(w http.ResponseWriter, r *http.Request, c idp.Cli
 	if err != nil {
 		return fmt.Errorf("key for introspection: %w", err)
 	}
-	text, err := signer.Sign(keys.TypeIntrospection, introspectionClaims{s.cfg.Catalog.Issuer, c.ID, time.Now().Unix(), answer})
+	text, err := signer.Sign(
+		keys.TypeIntrospection, introspectionClaims{s.cfg.Catalog.Issuer, c.ID, time.Now().Unix(), answer},
+	)
 	if err != nil {
 		return fmt.Errorf("introspection response: %w", err)
 	}
 	w.Header().Set("Content-Type", mediaIntrospection)
-	_, _ = w.Write([]byte(text)) // the reader may have gone
+	_, _ = w.Write([]byte(text)) // the client may be gone
 	return nil
 }
 
-// accepts reports whether Accept headers name a media type itself, and do not rule it out (RFC 9110 §12.5.1).
+// accepts reports whether Accept headers name a media type explicitly and do not exclude it (RFC 9110 §12.5.1).
 func accepts(headers []string, media string) bool {
 	for entry := range strings.SplitSeq(strings.Join(headers, ","), ",") {
 		t, params, err := mime.ParseMediaType(entry)

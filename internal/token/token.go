@@ -1,11 +1,11 @@
-// Package token issues tokens and says what they mean.
+// Package token issues, looks up and revokes tokens.
 //
 //	code, device code, refresh token ──▶ family (store) ──▶ access, ID and refresh token
-//	a client in its own name ──▶ access token, of no family
+//	client credentials ──▶ access token without a family
 //	access token ──▶ UserInfo, Introspect, Exchange;  any token ──▶ Revoke: its family ends
 //
-// Every token of a person is derived from one [idp.Family], which one authorization code produced and which is revoked as a
-// whole. A JWT access token names its family in its jti, so that userinfo and introspection need one read.
+// Every token for a user is derived from one [idp.Family], which one grant produced and which is revoked as a whole. A
+// JWT access token names its family in its jti, so that userinfo and introspection need one read.
 package token
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/subject"
 )
 
-// AccessClaims are those of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
+// AccessClaims are the claims of a JWT access token (RFC 9068 §2.2, RFC 9470 §6.1).
 type AccessClaims struct {
 	Issuer   string         `json:"iss"`
 	Subject  string         `json:"sub"`
@@ -36,21 +36,21 @@ type AccessClaims struct {
 	ClientID string         `json:"client_id"`
 	Expires  int64          `json:"exp"`
 	Issued   int64          `json:"iat"`
-	ID       string         `json:"jti"` // the family's id, a dot, and what tells its tokens apart; without a dot: of no family
+	ID       string         `json:"jti"` // the family's ID, a dot, and a unique part; without a dot: no family
 	Scope    string         `json:"scope"`
 	ACR      string         `json:"acr,omitempty"`
 	AMR      []string       `json:"amr,omitempty"`
-	AuthTime int64          `json:"auth_time,omitempty"` // 0: nobody is behind it (clientcredentials.go)
+	AuthTime int64          `json:"auth_time,omitempty"` // 0: not for a user (clientcredentials.go)
 	Session  string         `json:"sid,omitempty"`
-	// Details are what it may be used for beyond its scope (RFC 9396 §9.1).
+	// Details are what the token allows beyond its scope (RFC 9396 §9.1).
 	Details idp.Details `json:"authorization_details,omitempty"`
-	// Confirmation is the key that whoever presents the token has to prove (RFC 9449 §6.1, RFC 8705 §3.1).
+	// Confirmation is the key that the presenter must prove (RFC 9449 §6.1, RFC 8705 §3.1).
 	Confirmation idp.Confirmation `json:"cnf,omitzero"`
-	// Actor is who acts for the subject, in an exchanged token (exchange.go).
+	// Actor is the client that acts for the subject of an exchanged token (exchange.go).
 	Actor *actor `json:"act,omitempty"`
 }
 
-// idClaims are those of an ID token (OIDC Core §2).
+// IDClaims are the claims of an ID token (OIDC Core §2).
 type IDClaims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -66,7 +66,7 @@ type IDClaims struct {
 	access.UserClaims
 }
 
-// Response is RFC 6749 §5.1 with OIDC Core §3.1.3.3.
+// Response is the response of RFC 6749 §5.1 and OIDC Core §3.1.3.3.
 type Response struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
@@ -74,38 +74,38 @@ type Response struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope"`
-	// IssuedTokenType is set by the token-exchange grant alone (RFC 8693 §2.2.1).
+	// IssuedTokenType is set only by the token-exchange grant (RFC 8693 §2.2.1).
 	IssuedTokenType string `json:"issued_token_type,omitempty"`
 
 	Details idp.Details `json:"authorization_details,omitempty"` // RFC 9396 §7
 }
 
-// An Issue is one answer of the token endpoint in the making: what one family gives out at one moment.
+// An Issue is a response of the token endpoint under construction: what one family issues at one time.
 type Issue struct {
 	client       idp.Client
 	now          time.Time
-	Wish         wish
+	Narrowing    narrowing
 	scopes       []string         // of the access token
-	audience     oauth.Audience   // likewise
-	details      idp.Details      // likewise
-	openID       bool             // there is an ID token
-	inID         []string         // scopes whose claims stand in it
+	audience     oauth.Audience   // of the access token
+	details      idp.Details      // of the access token
+	openID       bool             // with an ID token
+	inID         []string         // scopes whose claims the ID token contains
 	expires      time.Time        // of the access token
-	confirmation idp.Confirmation // what the access token is bound to
-	opaque       idp.Secret       // the access token itself, if it is opaque
+	confirmation idp.Confirmation // the key that the access token is bound to
+	opaque       idp.Secret       // the access token, if it is opaque
 	id           *keys.Signer     // for the ID token; nil without openid
 	access       *keys.Signer     // for a JWT access token
 }
 
-// Lifetimes say how long tokens live.
+// Lifetimes configures how long tokens live.
 type Lifetimes struct {
 	// Access and ID tokens: 10 minutes each by default. A client may have its own for access tokens.
 	Access, ID time.Duration
-	// Refresh is how long a family with refresh tokens lives, however often it is refreshed: 30 days by default.
+	// Refresh is the lifetime of a family with refresh tokens, however often it is refreshed: 30 days by default.
 	Refresh time.Duration
 }
 
-// Config wires a Service.
+// Config configures a Service.
 type Config struct {
 	DB        *store.DB
 	Ephemeral ephemeral.Store
@@ -115,11 +115,11 @@ type Config struct {
 	Binder    *sender.Binder
 	Clients   *client.Registrar
 	Lifetimes Lifetimes
-	// RefreshKey, 32 random bytes shared by all replicas, derives the successors of refresh tokens.
+	// RefreshKey derives the successors of refresh tokens: 32 random bytes shared by all replicas.
 	RefreshKey []byte
 }
 
-// Service issues tokens and says what they mean. It may be used by any number of goroutines.
+// Service issues, looks up and revokes tokens. It is safe for concurrent use.
 type Service struct {
 	cfg      Config
 	codes    ephemeral.Bucket[Authorization]
@@ -134,15 +134,15 @@ func New(cfg Config) *Service {
 	return &Service{cfg: cfg, codes: ephemeral.NewBucket[Authorization](cfg.Ephemeral, "code", codeTTL)}
 }
 
-// A Request is a request at the token endpoint of a client that has authenticated itself.
+// A Request is a request of an authenticated client at the token endpoint.
 type Request struct {
 	*oauth.Call
 	Client idp.Client
 }
 
-// Prepare loads what issuing needs before anything is used up: a code is not burnt because a key cannot be read, or
-// because the client forgot its proof or its certificate. It runs with, which may use something up, in the round trip that a
-// DPoP proof costs. Its errors are answers.
+// Prepare loads what issuing needs before anything is used up, so that an unreadable key or a missing proof or
+// certificate does not cost the client its code. It adds the operations in with, which may use something up, to the
+// round trip that checks a DPoP proof. Its errors can be sent to the client.
 func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with ...*ephemeral.Op) (*Issue, error) {
 	c := req.Client
 	is := &Issue{client: c, now: now}
@@ -167,15 +167,18 @@ func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with
 	return is, b.CheckReplay()
 }
 
-// row is the opaque access token as it is stored; nil if it is a JWT.
+// row returns the opaque access token to store; nil for a JWT.
 func (is *Issue) row(familyID string) *store.OpaqueToken {
 	if is.opaque == "" {
 		return nil
 	}
-	return &store.OpaqueToken{Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Audience: is.audience, Details: is.details, Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires}
+	return &store.OpaqueToken{
+		Hash: is.opaque.Hash(), FamilyID: familyID, Scopes: is.scopes, Audience: is.audience, Details: is.details,
+		Confirmation: is.confirmation, IssuedAt: is.now, ExpiresAt: is.expires,
+	}
 }
 
-// sign makes the tokens of a family that is stored. refresh is the refresh token to give along.
+// sign creates the tokens of a stored family. refresh is the refresh token to include.
 func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refresh idp.Secret) (*Response, error) {
 	resp := &Response{
 		AccessToken:  is.opaque.Reveal(),
@@ -214,7 +217,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, IDClaims{
 		Issuer:   s.cfg.Catalog.Issuer,
 		Subject:  s.cfg.Names.Sub(is.client, u.ID),
-		Audience: f.ClientID, // never the resources of the access token: this one is for the client alone
+		Audience: f.ClientID, // never the resources of the access token: the ID token is only for the client
 		Expires:  is.now.Add(s.cfg.Lifetimes.ID).Unix(),
 		Issued:   is.now.Unix(),
 		AuthTime: authTime(f.Assurance, is.now),
@@ -234,14 +237,14 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	return resp, nil
 }
 
-// authTime returns the auth_time claim of what is issued at a time. The replica that saw the authentication may be
-// some seconds ahead of the one that issues (clocks differ by less than ten, see server/clocks.go). auth_time is then
-// the time of issue: a token that was issued before its authentication is refused by applications, and an earlier
-// auth_time only makes them ask sooner.
+// authTime returns the auth_time claim for tokens issued at a time. The clock of the replica that saw the
+// authentication may be ahead of the issuing one (by less than ten seconds, see server/clocks.go). auth_time is then
+// the time of issue: applications reject a token issued before its authentication, and an earlier auth_time only makes
+// them ask sooner.
 func authTime(a idp.Assurance, issued time.Time) int64 { return min(a.AuthTime.Unix(), issued.Unix()) }
 
-// audience is whom an access token is for that was asked for without resources: the client's APIs, else the provider itself, which it is for in any case when
-// it opens userinfo.
+// audience returns the aud of a token requested without resources: the client's APIs, or the issuer if it has none. The
+// issuer is always included if the token opens userinfo.
 func (s *Service) audience(of, scopes []string) oauth.Audience {
 	a := oauth.Audience(slices.Clone(of))
 	if (len(a) == 0 || slices.Contains(scopes, oauth.ScopeOpenID)) && !slices.Contains(a, s.cfg.Catalog.Issuer) {
@@ -250,27 +253,27 @@ func (s *Service) audience(of, scopes []string) oauth.Audience {
 	return a
 }
 
-// A presented token is an access token that holds: signed or stored by us, not expired, its family alive, its user not
-// disabled. A client's own token has of a family only the client, and no user.
+// A presented token is a valid access token: signed or stored by us, not expired, of a live family and an enabled user.
+// A token issued to a client itself has only the client: no family and no user.
 type presented struct {
-	client          idp.Client // whose token it is
+	client          idp.Client // the client that holds the token
 	family          idp.Family
 	user            idp.User
-	subject         string // the user as the client knows them, or the client if the token is its own
-	id              string // jti; empty for an opaque one
+	subject         string // the user's sub, or the client_id of a client's own token
+	id              string // jti; empty for an opaque token
 	scopes          []string
 	audience        oauth.Audience
 	details         idp.Details
-	confirmation    idp.Confirmation // presenting it does not prove it: see holds
-	actor           *actor           // who acts for the subject; nil: the client that they signed in to
+	confirmation    idp.Confirmation // not proven yet: see holds
+	actor           *actor           // acts for the subject; nil: the client they signed in to
 	issued, expires time.Time
 }
 
-// maxToken bounds what is taken for a token, in bytes.
+// maxToken is the longest accepted token, in bytes.
 const maxToken = 8 << 10
 
-// lookUp looks an access token up, in one round trip if its client is in the cache. errToken: it does not hold, for
-// whatever reason.
+// lookUp looks up an access token, in one round trip if its client is cached. It returns errToken for any token that is
+// not valid.
 func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, now time.Time) (presented, error) {
 	if len(token) > maxToken {
 		return presented{}, keys.ErrToken
@@ -302,7 +305,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, fmt.Errorf("load family: %w", err)
 	}
-	client, err := s.holder(ctx, f.ClientID)
+	client, err := s.loadHolder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
@@ -310,27 +313,32 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
-		if client, err = s.exchangedBy(ctx, c); err != nil {
+		if client, err = s.loadExchanger(ctx, c); err != nil {
 			return presented{}, err
 		}
 	}
 	return s.open(presented{
-		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope), audience: c.Audience,
-		details: c.Details, confirmation: c.Confirmation, actor: c.Actor,
+		client: client, family: f, user: u, subject: c.Subject, id: c.ID, scopes: strings.Fields(c.Scope),
+		audience: c.Audience,
+		details:  c.Details, confirmation: c.Confirmation, actor: c.Actor,
 		issued: time.Unix(c.Issued, 0), expires: expires,
 	}, now)
 }
 
-// open returns a token whose windows are all open. One that carries an action class ends with the window: when its time has
-// passed, and at once when the user closes it.
+// open returns a token only if all its windows are open. A token with an action class ends with the window: when its
+// time has passed, or when the user closes it.
 func (s *Service) open(t presented, now time.Time) (presented, error) {
-	if !s.cfg.Catalog.Policy.Holds(idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now) {
+	if !s.cfg.Catalog.Policy.Holds(
+		idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now,
+	) {
 		return presented{}, keys.ErrToken
 	}
 	return t, nil
 }
 
-func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.Secret, now time.Time) (presented, error) {
+func (s *Service) lookUpOpaque(
+	ctx context.Context, call *oauth.Call, token idp.Secret, now time.Time,
+) (presented, error) {
 	t, f, u, err := s.cfg.DB.FamilyByOpaque(ctx, token.Hash())
 	call.NoteClient(f.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !now.Before(t.ExpiresAt) {
@@ -339,7 +347,7 @@ func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.
 	if err != nil {
 		return presented{}, fmt.Errorf("load opaque token: %w", err)
 	}
-	client, err := s.holder(ctx, f.ClientID)
+	client, err := s.loadHolder(ctx, f.ClientID)
 	if err != nil {
 		return presented{}, err
 	}
@@ -349,8 +357,8 @@ func (s *Service) lookUpOpaque(ctx context.Context, call *oauth.Call, token idp.
 	}, now)
 }
 
-// holder is the client that a token was issued to. Without the client no token of its holds.
-func (s *Service) holder(ctx context.Context, id string) (idp.Client, error) {
+// loadHolder returns the client that a token was issued to. If the client is gone, its tokens are invalid.
+func (s *Service) loadHolder(ctx context.Context, id string) (idp.Client, error) {
 	c, err := s.cfg.DB.Client(ctx, id)
 	if errors.Is(err, idp.ErrNotFound) {
 		return idp.Client{}, keys.ErrToken
@@ -361,7 +369,7 @@ func (s *Service) holder(ctx context.Context, id string) (idp.Client, error) {
 	return c, nil
 }
 
-// VerifyHint checks an ID token that comes back as a hint. It may have expired (OIDC Core §3.1.2.1); it must be ours.
+// VerifyHint checks an ID token sent as a hint. It must be ours, but may have expired (OIDC Core §3.1.2.1).
 func (s *Service) VerifyHint(ctx context.Context, token string) (IDClaims, error) {
 	if len(token) > maxToken {
 		return IDClaims{}, keys.ErrToken

@@ -7,20 +7,20 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// maxVerified bounds how many tokens are remembered for one reading of the keys; beyond it, tokens are verified each time.
+// maxVerified is the number of tokens cached for one set of keys. Beyond it, tokens are verified each time.
 const maxVerified = 8192
 
-// verified remembers the claims of access tokens whose signature was checked against one reading of the keys. A resource
-// server asks about the same token many times, and the signature is most of what an answer costs. It is emptied with the next
-// reading (a few seconds later), so a key that leaves the ring takes its tokens along. Expiry, revocation and the user's
-// state are never remembered.
+// verified caches the claims of access tokens whose signature was verified with one set of keys. A resource server asks
+// about the same token many times, and most of the cost is the signature. The cache is emptied when the keys are read
+// again (every few seconds), so tokens of a withdrawn key stop working. Expiry, revocation and the state of the user
+// are never cached.
 type verified struct {
 	mu     sync.RWMutex
 	set    *keys.Set
 	claims map[[sha256.Size]byte]AccessClaims
 }
 
-// open returns the claims of an access token that set verifies. They are shared: read them only.
+// open returns the claims of an access token that set verifies. They are shared, so callers must not change them.
 func (v *verified) open(set *keys.Set, token string) (AccessClaims, error) {
 	sum := sha256.Sum256([]byte(token))
 	v.mu.RLock()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The wash of app.css on paper and on ink: of the grounds an accent stands on, the ones nearest to it.
+// The wash of app.css on paper and on ink: the backgrounds with the least contrast to an accent.
 var (
 	paper = rgb{0xe9, 0xef, 0xeb}
 	ink   = rgb{0x20, 0x30, 0x2f}
@@ -17,8 +17,8 @@ const accentContrast = 7 // WCAG 2.2 §1.4.6
 
 type rgb [3]float64 // 0 to 255
 
-// accentCSS returns the rule that puts the operator's colour in place of ours; "" for none. The colour is darkened on
-// paper and brightened on ink until it has the contrast of text, so no choice of it makes a page hard to read.
+// accentCSS returns the CSS rule for the operator's colour; "" for none. The colour is darkened on paper and brightened
+// on ink until text in it has enough contrast, so every colour gives readable pages.
 func accentCSS(accent string) (string, error) {
 	if accent == "" {
 		return "", nil
@@ -36,12 +36,12 @@ func parseColour(s string) (rgb, error) {
 	hex, ok := strings.CutPrefix(s, "#")
 	n, err := strconv.ParseUint(hex, 16, 32)
 	if !ok || len(hex) != 6 || err != nil {
-		return rgb{}, fmt.Errorf("accent %q: want a colour like #0b5f63", s)
+		return rgb{}, fmt.Errorf("accent %q: must be a colour like #0b5f63", s)
 	}
 	return rgb{float64(n >> 16), float64(n >> 8 & 0xff), float64(n & 0xff)}, nil
 }
 
-// towards mixes c with the goal, in hundredths, until it stands out from the ground.
+// towards mixes c with goal in steps of a hundredth until it has enough contrast to ground.
 func (c rgb) towards(goal, ground rgb) rgb {
 	for i := range 101 {
 		mixed := c
@@ -55,13 +55,13 @@ func (c rgb) towards(goal, ground rgb) rgb {
 	return goal
 }
 
-// contrast is the contrast ratio of WCAG 2.2.
+// contrast returns the contrast ratio of WCAG 2.2.
 func contrast(a, b rgb) float64 {
 	la, lb := a.luminance(), b.luminance()
 	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
 }
 
-// luminance is the relative luminance of WCAG 2.2.
+// luminance returns the relative luminance of WCAG 2.2.
 func (c rgb) luminance() float64 {
 	var l [3]float64
 	for i, v := range c {

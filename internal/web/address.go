@@ -14,9 +14,9 @@ import (
 
 const forwardedFor = "X-Forwarded-For"
 
-// clientAddress returns the middleware that finds the client behind trusted proxies. Anybody else can write what they like
-// into X-Forwarded-For, so it is not looked at; but it may come from a proxy that the operator forgot to name, and then all
-// limits count for that one address. The log says so once an hour.
+// clientAddress returns the middleware that finds the client behind trusted proxies. X-Forwarded-For from any other
+// peer is ignored, because anybody can write it. If it comes from a proxy that the operator forgot to name, all limits
+// count for the proxy's address, so a warning is logged once an hour.
 func clientAddress(trusted []netip.Prefix, log *slog.Logger) func(http.Handler) http.Handler {
 	find := func(h http.Handler) http.Handler { return h }
 	if len(trusted) > 0 {
@@ -37,8 +37,8 @@ func clientAddress(trusted []netip.Prefix, log *slog.Logger) func(http.Handler) 
 			default:
 				now, last := time.Now().Unix(), warned.Load()
 				if now-last >= 3600 && warned.CompareAndSwap(last, now) {
-					log.Warn("X-Forwarded-For from a peer that is not trusted: if it is your proxy, name it in trusted-proxies, "+
-						"or all limits count for its one address", slog.String("peer", r.RemoteAddr))
+					log.Warn("X-Forwarded-For from an untrusted peer: if it is your proxy, add it to trusted-proxies, "+
+						"or all limits count for its address", slog.String("peer", r.RemoteAddr))
 				}
 			}
 			found.ServeHTTP(w, r)
@@ -49,10 +49,11 @@ func clientAddress(trusted []netip.Prefix, log *slog.Logger) func(http.Handler) 
 // isTrusted reports whether the peer of a request is a trusted proxy.
 func isTrusted(trusted []netip.Prefix, r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
+	return err == nil &&
+		slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) })
 }
 
-// withoutPorts removes the ports that some proxies write behind the addresses of X-Forwarded-For ("1.2.3.4:567").
+// withoutPorts removes the ports that some proxies append to addresses in X-Forwarded-For ("1.2.3.4:567").
 func withoutPorts(r *http.Request) *http.Request {
 	values := r.Header[forwardedFor]
 	if !slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, ":") }) {
@@ -77,8 +78,8 @@ func withoutPorts(r *http.Request) *http.Request {
 	return r
 }
 
-// ClientAddress returns the address of the client, as told by trusted proxies, else of the peer itself; "" if there is
-// none (a unix socket).
+// ClientAddress returns the client's address as reported by trusted proxies, or else the peer's; "" without one (a unix
+// socket).
 func ClientAddress(r *http.Request) string {
 	if rec, ok := recordOf(r.Context()); ok {
 		return rec.address
@@ -97,8 +98,8 @@ func addressOf(r *http.Request) string {
 	return peer.Addr().Unmap().WithZone("").String()
 }
 
-// ClientNetwork returns whom a request is counted for: the client's address, or the network of an IPv6 one, of which
-// everybody has 2⁶⁴ addresses.
+// ClientNetwork returns the source that a request is counted for: the client's address, or the /64 network of an IPv6
+// address, because everybody has 2⁶⁴ of those.
 func ClientNetwork(r *http.Request) string {
 	addr, err := netip.ParseAddr(ClientAddress(r))
 	if err != nil {

@@ -2,8 +2,8 @@ package web
 
 import "strings"
 
-// Agent says in a few words which browser a User-Agent header speaks of: "Firefox on macOS". It knows what people use and
-// calls the rest "a browser"; its answer is one of a fixed set of words, whatever the header holds.
+// Agent describes the browser of a User-Agent header in a few words: "Firefox on macOS". Unknown browsers are "a
+// browser". The result is one of a fixed set of texts, whatever the header contains.
 func Agent(userAgent string) string {
 	if userAgent == "" {
 		return "unknown browser"
@@ -16,7 +16,7 @@ func Agent(userAgent string) string {
 	return browser
 }
 
-// The order matters: nearly everybody also claims to be Chrome, Safari and Mozilla.
+// The order matters, because most browsers also claim to be Chrome, Safari and Mozilla.
 var browsers = [][2]string{
 	{"Edg", "Edge"},
 	{"OPR/", "Opera"},
@@ -37,7 +37,7 @@ var browsers = [][2]string{
 	{"python-", "a Python program"},
 }
 
-// iPadOS says Macintosh unless asked for the mobile page, which nobody can tell apart.
+// iPadOS says Macintosh unless asked for the mobile page; the two cannot be distinguished.
 var systems = [][2]string{
 	{"iPhone", "iPhone"},
 	{"iPad", "iPad"},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAgentSaysWhatPeopleCallTheirBrowser(t *testing.T) {
+func TestAgentReturnsFamiliarBrowserNames(t *testing.T) {
 	for userAgent, want := range map[string]string{
 		"": "unknown browser",
 		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:145.0) Gecko/20100101 Firefox/145.0":                                                       "Firefox on macOS",

@@ -17,7 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser starts the machine's own Chromium; each test has one, with a profile of its own.
+// browser starts the Chromium of this machine. Each test has its own, with its own profile.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	var path string
@@ -44,7 +44,7 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// onLocalhost serves h under a name that browsers hold for secure without https.
+// onLocalhost serves h under a name that browsers treat as secure without https.
 func onLocalhost(t *testing.T, h http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -72,7 +72,7 @@ func eval[T any](t *testing.T, ctx context.Context, script string) T {
 	return v
 }
 
-// screen gives the page a width in pixels and a colour scheme.
+// screen sets the width of a page in pixels, and its colour scheme.
 func screen(t *testing.T, ctx context.Context, width int64, scheme string) {
 	t.Helper()
 	do(t, ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {

@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// counterpart is the server's side of passkey.js: it answers with new challenges, keeps what was posted, and refuses when
-// told to.
+// counterpart is the server side of passkey.js: it answers with new challenges, records what was posted, and rejects
+// requests on demand.
 type counterpart struct {
 	mu     sync.Mutex
 	posts  []string // "begin {…}" or "finish {…}", credentials cut to their members
@@ -153,7 +153,7 @@ func ceremonies(t *testing.T) (string, *counterpart) {
 	return onLocalhost(t, s.Browser(mux)), c
 }
 
-// authenticator gives the tab a platform authenticator; present says whether somebody touches it when asked.
+// authenticator gives the tab a platform authenticator; present simulates a touch when asked.
 func authenticator(t *testing.T, ctx context.Context, present bool) (setPresent func(bool)) {
 	t.Helper()
 	var id webauthn.AuthenticatorID
@@ -187,7 +187,7 @@ func before(t *testing.T, ctx context.Context, script string) {
 	}))
 }
 
-// until waits for a condition, through navigations, which end a poll.
+// until waits for a condition, across navigations, which interrupt a poll.
 func until(t *testing.T, ctx context.Context, condition string) {
 	t.Helper()
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -203,7 +203,7 @@ func until(t *testing.T, ctx context.Context, condition string) {
 	}
 }
 
-// press clicks from inside the page: what is clicked may lead away before a click from outside has found its node again.
+// press clicks from inside the page, because the page may be left before a click from outside finds its node again.
 func press(t *testing.T, ctx context.Context, selector string) {
 	t.Helper()
 	eval[chromedp.Void](t, ctx, `document.querySelector("`+selector+`").click()`)
@@ -226,11 +226,11 @@ func expect(t *testing.T, c *counterpart, want ...string) {
 	}
 }
 
-// countCalls lists in window.calls how the page asked the browser for a passkey, as soon as it has.
+// countCalls lists in window.calls how the page asked the browser for a passkey.
 const countCalls = `window.calls = []; { const get = navigator.credentials.get.bind(navigator.credentials);
 	navigator.credentials.get = (o) => { const p = get(o); calls.push(o.mediation || "modal"); return p; }; }`
 
-// enrolled is a browser whose authenticator holds a passkey for the site.
+// enrolled returns a browser whose authenticator has a passkey for the site.
 func enrolled(t *testing.T) (ctx context.Context, base string, c *counterpart, setPresent func(bool)) {
 	t.Helper()
 	base, c = ceremonies(t)
@@ -275,7 +275,7 @@ func TestTheButtonInterruptsAutofillAndCancelReturnsToIt(t *testing.T) {
 	expect(t, c, "finish i1 c1 "+finishGet)
 }
 
-func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
+func TestARejectionIsAnnouncedAndTheNextTryHasANewChallenge(t *testing.T) {
 	ctx, base, c, setPresent := enrolled(t)
 	before(t, ctx, `window.signals = []; PublicKeyCredential.signalUnknownCredential = async (d) => { signals.push(d); };`)
 	setPresent(true)
@@ -294,7 +294,7 @@ func TestARefusalIsReadOutAndTheNextTryHasANewChallenge(t *testing.T) {
 	expect(t, c, "finish i1 c0 "+finishGet, "begin i1", "finish i1 c1 "+finishGet)
 }
 
-// Autofill opens at the field that has the focus. Enter there, with nothing typed, is the button.
+// Autofill opens at the focused field. Enter there, with nothing typed, presses the button.
 func TestTheFocusIsWhereAutofillOpens(t *testing.T) {
 	const focused = `document.activeElement === document.querySelector("[data-passkey-email]")`
 	ctx, base, c, setPresent := enrolled(t)
@@ -332,7 +332,7 @@ func TestATypedNameBeginsItsOwnCeremony(t *testing.T) {
 	expect(t, c, "begin i1 ada@example.org", "finish i1 c1 "+finishGet)
 }
 
-func TestOptionsAreRenewedBeforeTheyDie(t *testing.T) {
+func TestOptionsAreRenewedBeforeTheyExpire(t *testing.T) {
 	ctx, base, c, setPresent := enrolled(t)
 	setPresent(false)
 	before(t, ctx, countCalls+`window.setInterval = (f, ms) => { window.tick = f; window.every = ms; };`)
@@ -423,12 +423,12 @@ func TestBrowsersWithoutTheJSONFormsSpeakTheSameProtocol(t *testing.T) {
 	expect(t, c, "finish i1 c0 "+finishNew, "finish i1 c0 "+finishGet)
 }
 
-// deaf makes calls for a passkey ignore their signal, as some password managers do. Each ends when the test says so.
+// deaf makes passkey calls ignore their signal, like some password managers. Each ends when the test says so.
 const deaf = `window.calls = []; for (const name of ["get", "create"]) { const own = navigator.credentials[name].bind(navigator.credentials);
 	navigator.credentials[name] = (o) => { calls.push(o.mediation || "modal"); const { signal, ...rest } = o;
 		return window.hear ? own(rest) : new Promise((answer, stop) => { (window.late ||= []).push({answer, stop}); }); }; }`
 
-func TestAManagerThatIgnoresTheSignalIsNotWaitedForLong(t *testing.T) {
+func TestASlowPasswordManagerIsNotWaitedForLong(t *testing.T) {
 	ctx, base, c, _ := enrolled(t)
 	before(t, ctx, deaf)
 	for _, kind := range []string{"get", "create"} {

@@ -33,7 +33,7 @@ func selfSigned(t testing.TB, serial int64) *x509.Certificate {
 	return cert
 }
 
-func TestAClientCertificateIsBelievedFromOurHandshakeOrATrustedProxyAlone(t *testing.T) {
+func TestClientCertificatesComeFromOurHandshakeOrATrustedProxy(t *testing.T) {
 	theirs, handshake := selfSigned(t, 1), selfSigned(t, 2)
 	good := ":" + base64.StdEncoding.EncodeToString(theirs.Raw) + ":"
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}

@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// contentPolicy needs no nonce: scripts and styles are files. Logos of clients and operators come from anywhere on https.
+// contentPolicy needs no nonce, because scripts and styles are files. Logos may come from any https host.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; " +
 	"connect-src 'self'; form-action 'self'%s; frame-ancestors 'none'; base-uri 'none'"
 
 var pagePolicy = fmt.Sprintf(contentPolicy, "")
 
-// headersFor returns what every answer carries.
+// headersFor returns the headers of every response.
 func headersFor(c Config) http.Header {
 	h := http.Header{}
 	h.Set("X-Content-Type-Options", "nosniff")
-	// Not no-referrer: under it a browser sends "Origin: null" with our own forms, and the cross-origin check of browsers
-	// without Sec-Fetch-Site has nothing to go by. Other origins learn nothing under either.
+	// Not no-referrer: browsers would send "Origin: null" with our own forms, and the cross-origin check of browsers
+	// without Sec-Fetch-Site would have nothing to check. Either value hides the referrer from other origins.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 	if c.Issuer.Scheme == "https" && !c.Insecure {
@@ -31,7 +31,7 @@ func headersFor(c Config) http.Header {
 	return h
 }
 
-// Browser is the chain for pages.
+// Browser returns the chain for pages.
 func (s *Shell) Browser(mux *http.ServeMux) http.Handler {
 	routed := s.origins.Handler(s.routed(mux))
 	return s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +44,7 @@ func (s *Shell) Browser(mux *http.ServeMux) http.Handler {
 	}), false)
 }
 
-// Protocol is the chain for OAuth endpoints and well-known documents.
+// Protocol returns the chain for OAuth endpoints and well-known documents.
 func (s *Shell) Protocol(h http.Handler) http.Handler {
 	return s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer noteRoute(r)
@@ -52,7 +52,7 @@ func (s *Shell) Protocol(h http.Handler) http.Handler {
 	}), true)
 }
 
-// chain is what both have in common.
+// chain returns the common part of both chains.
 func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 	limited := http.MaxBytesHandler(next, maxBody)
 	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +67,7 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		w.Header().Set("X-Request-Id", rec.id)
 		defer rec.write(ctx, s.log, r)
 		defer s.recover(rec, r)
-		if r.ContentLength > maxBody { // said so itself: no need to read it
+		if r.ContentLength > maxBody { // as declared: no need to read it
 			s.Fail(rec, r, tooLarge(nil))
 			return
 		}
@@ -75,7 +75,7 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 	}))
 }
 
-// recover turns a panic into the plain page; its text and stack go to the record alone.
+// recover turns a panic into the plain error page. Its text and stack only go to the log.
 func (s *Shell) recover(rec *record, r *http.Request) {
 	v := recover()
 	switch {
@@ -88,7 +88,7 @@ func (s *Shell) recover(rec *record, r *http.Request) {
 	s.Fail(rec, r, fmt.Errorf("panic: %v", v))
 }
 
-// routed answers what no pattern of the mux matches with our page instead of the mux's own line.
+// routed answers requests that no pattern of the mux matches with our error page instead of the mux's.
 func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer noteRoute(r)
@@ -97,13 +97,13 @@ func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		probe := &probe{header: http.Header{}} // the mux's answer, to tell 405 from 404
+		probe := &probe{header: http.Header{}} // the mux's response, to tell 405 from 404
 		h.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
 			s.Fail(w, r, &Problem{
 				Status: probe.status, Code: "method_not_allowed", Title: "That can’t be done here",
-				Text: "The address is right, but it doesn’t take this kind of request.",
+				Text: "The address is right, but it doesn’t accept this kind of request.",
 			})
 			return
 		}
@@ -114,17 +114,17 @@ func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// originCheck refuses state-changing requests that another site makes a browser send.
+// originCheck rejects state-changing requests that another site causes a browser to send.
 func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
 	check := http.NewCrossOriginProtection()
-	// The check compares Origin with Host, which a proxy may have rewritten; our own origin is right in any case.
+	// The check compares Origin with Host, which a proxy may rewrite, so our own origin is always trusted.
 	own := url.URL{Scheme: s.config.Issuer.Scheme, Host: s.config.Issuer.Host}
 	if err := check.AddTrustedOrigin(own.String()); err != nil {
 		return nil, fmt.Errorf("issuer as origin: %w", err)
 	}
 	check.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, &Problem{
-			Status: http.StatusForbidden, Code: "cross_origin", Title: "That came from another site",
+			Status: http.StatusForbidden, Code: "cross_origin", Title: "This request came from another site",
 			Text: "To keep your account safe, we only accept this from our own pages. Nothing was changed.",
 			Next: "Go to your account", NextURL: "/account", Err: errors.New("cross-origin request"),
 		})
@@ -132,10 +132,10 @@ func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
 	return check, nil
 }
 
-// formSource returns the CSP sources to add to form-action for the place a form's answer will redirect to. Chromium applies
-// form-action to every redirect that follows, also to those of the client, whose callback may well send the browser on to
-// another host of theirs: hence the scheme and not the origin, and on loopback every port (docs/decisions). It returns ""
-// for whatever is not plainly an origin or a scheme.
+// formSource returns the CSP sources to add to form-action for the redirect target of a form. Chromium applies
+// form-action to every redirect that follows, including those of the client, whose callback may redirect to another of
+// its hosts. So it allows the scheme rather than the origin, and on loopback every port (docs/decisions). It returns ""
+// for anything that is not clearly an origin or a scheme.
 func formSource(target string) string {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme == "" {
@@ -154,12 +154,13 @@ func formSource(target string) string {
 	return source
 }
 
-// frameSources returns the CSP sources of what a page shows in frames: the origins, and no more. What is not plainly an origin of
-// the web is left out, and does not load.
+// frameSources returns the CSP sources for the frames of a page: their origins only. Anything that is not clearly a web
+// origin is left out, and does not load.
 func frameSources(frames []string) (sources string) {
 	for _, frame := range frames {
 		u, err := url.Parse(frame)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool { return !isHostRune(r) }) {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
+			strings.ContainsFunc(u.Host, func(r rune) bool { return !isHostRune(r) }) {
 			continue
 		}
 		if source := " " + u.Scheme + "://" + u.Host; !strings.Contains(sources+" ", source+" ") {
@@ -173,7 +174,7 @@ func isHostRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:[]", r)
 }
 
-// probe is a ResponseWriter that keeps the status and drops the rest.
+// probe is a ResponseWriter that records the status and drops everything else.
 type probe struct {
 	header http.Header
 	status int

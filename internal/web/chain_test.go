@@ -20,10 +20,10 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// secretText stands for what a library or a driver says.
+// secretText stands for the text of a library or driver.
 const secretText = "pq: relation \"users\" at 10.0.0.7"
 
-// stage is a small house with one handler of every kind; its log is JSON.
+// stage is a small shell with one handler of every kind. Its log is JSON.
 func stage(t *testing.T, change func(*Config)) (shell *Shell, browser, protocol http.Handler, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
@@ -199,7 +199,7 @@ func TestEveryPageCarriesItsHeaders(t *testing.T) {
 	}
 }
 
-func TestAFormMayLeadToItsClientAndOnward(t *testing.T) {
+func TestAFormMayRedirectToItsClientAndOnward(t *testing.T) {
 	for target, want := range map[string]string{
 		"":                                       "",
 		"https://app.example/callback?x=1":       " https:",
@@ -221,7 +221,7 @@ func TestAFormMayLeadToItsClientAndOnward(t *testing.T) {
 	}
 }
 
-func TestWhatFailsBecomesAPlainPage(t *testing.T) {
+func TestErrorsBecomeAPlainPage(t *testing.T) {
 	_, browser, protocol, log := stage(t, nil)
 	for _, c := range []struct {
 		path     string
@@ -279,7 +279,7 @@ func TestWhatFailsBecomesAPlainPage(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatBrokeHalfwayIsCutOff(t *testing.T) {
+func TestAnIncompleteResponseIsAborted(t *testing.T) {
 	_, browser, _, log := stage(t, nil)
 	server := httptest.NewServer(browser)
 	defer server.Close()
@@ -372,7 +372,7 @@ func TestARequestLeavesOneRecordWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
+func TestOnlyTrustedProxiesReportTheClientsAddress(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/64")}
 	for _, c := range []struct {
 		name, peer, forwarded, want string
@@ -410,7 +410,7 @@ func TestOnlyTrustedProxiesAreBelievedAboutTheClient(t *testing.T) {
 	}
 }
 
-func TestAProxyThatNobodyNamedIsWarnedOfOnceAnHour(t *testing.T) {
+func TestAnUntrustedProxyIsAWarningOnceAnHour(t *testing.T) {
 	_, browser, _, log := stage(t, func(config *Config) { config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	synctest.Test(t, func(t *testing.T) {
 		warnings := func(peer string) int {
@@ -496,7 +496,7 @@ func TestPasswordManagersFindTheAccountPages(t *testing.T) {
 	}
 }
 
-func TestARequestCutByItsClientIsNoError(t *testing.T) {
+func TestARequestCancelledByItsClientIsNotAnError(t *testing.T) {
 	for name, cut := range map[string]bool{"cut by its client": true, "our own trouble": false} {
 		var log bytes.Buffer
 		s := newShell(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })

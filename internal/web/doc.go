@@ -1,10 +1,10 @@
-// Package web is the shell around every page and endpoint: the chains a request passes, the one record it leaves in the
-// log, what a person reads when something fails, the layout, and the static files.
+// Package web surrounds every page and endpoint: the middleware chains, the log record of each request, the error
+// pages, the layout, and the static files.
 //
 //	browser chain   record → recover → deadline → body limit → CSP, no-store → cross-origin check → mux
 //	protocol chain  record → recover → deadline → body limit → handler
 //
-// The cross-origin check stands on the browser chain only: OAuth endpoints are called from other origins by design.
+// Only the browser chain has the cross-origin check, because OAuth endpoints are meant to be called from other origins.
 //
 // # Ceremonies
 //
@@ -18,19 +18,20 @@
 //	  <button class="secondary" data-passkey-cancel hidden>Cancel</button>
 //	</div>
 //
-// data-allow="USER" is posted along as allow: what else the person agrees to on this page.
+// data-allow="USER" is posted as allow: what else the person agrees to on this page.
 //
-// "signin" offers autofill at load and a dialog on the button, "get" the dialog alone, "create" registers. begin is
-// posted {i, email?} and answers {ceremony, publicKey}: when there are no data-options, after every failure, and when
-// they are older than four minutes. finish is posted {i, ceremony, credential} and answers {next}. Without data-begin
-// the options are used again. A form with an <input data-passkey-email autocomplete="username webauthn"> begins with what
-// was typed. Errors are {error, message, request_id}; location sends the person there, and unknown_credential with rp_id
-// and credential_id tells the password manager. data-signal="{rpId, userId, allAcceptedCredentialIds, name, displayName}"
-// on any element does so after a change.
+// "signin" offers autofill on load and a dialog for the button, "get" only the dialog, and "create" registers a
+// passkey. begin receives {i, email?} and responds with {ceremony, publicKey}. It is called if there are no
+// data-options, after every failure, and when they are older than four minutes. finish receives {i, ceremony,
+// credential} and responds with {next}. Without data-begin, the options are used again. A form with an <input
+// data-passkey-email autocomplete="username webauthn"> begins with the typed address. Errors are {error, message,
+// request_id}; location redirects, and unknown_credential with rp_id and credential_id is reported to the password
+// manager. data-signal="{rpId, userId, allAcceptedCredentialIds, name, displayName}" on any element reports a change to
+// it.
 //
 // # Other scripts
 //
-// A page that wants one of these ends its content with <script src="{{asset "enrol.js"}}" defer></script>: enrol.js moves
-// the token behind the # of the address into the field token of the form [data-fragment-token]; copy.js gives buttons
-// with data-copy their work.
+// A page that uses one of these scripts ends its content with <script src="{{asset "enrol.js"}}" defer></script>.
+// enrol.js moves the token from the fragment of the URL into the field token of the form [data-fragment-token]. copy.js
+// makes buttons with data-copy work.
 package web

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// funcs is what templates can call.
+// funcs returns the functions for templates.
 func (s *Shell) funcs() template.FuncMap {
 	return template.FuncMap{
 		"asset":    s.static.url,
@@ -25,7 +25,7 @@ func (s *Shell) funcs() template.FuncMap {
 	}
 }
 
-// icon returns a symbol of the sprite. It is ornament: the words beside it say the same.
+// icon returns an icon of the sprite. It is decoration: the text beside it says the same.
 func (s *Shell) icon(name string) (template.HTML, error) {
 	href, err := s.static.url("icons.svg")
 	if err != nil {
@@ -34,20 +34,23 @@ func (s *Shell) icon(name string) (template.HTML, error) {
 	if !strings.Contains(string(s.static.sprite), `id="`+name+`"`) {
 		return "", fmt.Errorf("no icon %q", name)
 	}
-	return template.HTML(`<svg class="icon" aria-hidden="true" focusable="false"><use href="` + href + `#` + name + `"/></svg>`), nil
+	return template.HTML(
+		`<svg class="icon" aria-hidden="true" focusable="false"><use href="` + href + `#` + name + `"/></svg>`,
+	), nil
 }
 
-// ring draws how much of a window is left, 0 to 1.
+// ring draws the remaining part of a window, 0 to 1.
 func ring(fraction float64) template.HTML {
 	if math.IsNaN(fraction) {
 		fraction = 0
 	}
 	left := math.Round(100 * min(max(fraction, 0), 1))
 	return template.HTML(fmt.Sprintf(`<svg class="ring" viewBox="0 0 36 36" aria-hidden="true" focusable="false">`+
-		`<circle cx="18" cy="18" r="15.5"/><circle class="left" cx="18" cy="18" r="15.5" pathLength="100" stroke-dasharray="%g 100"/></svg>`, left))
+		`<circle cx="18" cy="18" r="15.5"/>`+
+		`<circle class="left" cx="18" cy="18" r="15.5" pathLength="100" stroke-dasharray="%g 100"/></svg>`, left))
 }
 
-// initials returns one or two characters that stand for a name.
+// initials returns one or two characters for a name.
 func initials(name string) string {
 	words := strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || r == '@' })
 	first := func(word string) string {
@@ -70,7 +73,7 @@ func initials(name string) string {
 	return first(words[0]) + first(words[len(words)-1])
 }
 
-// ago says in words how long before now t was.
+// ago describes how long before now t was.
 func ago(t, now time.Time) template.HTML {
 	if t.IsZero() {
 		return "never"
@@ -94,13 +97,13 @@ func ago(t, now time.Time) template.HTML {
 	return timeElement(t, text)
 }
 
-// exactly is the minute at which something was, with how long ago that is beside it.
+// exactly formats t to the minute, with the time since then.
 func exactly(t, now time.Time) template.HTML {
 	if t.IsZero() {
 		return "never"
 	}
 	text := t.UTC().Format("2 January 2006, 15:04 UTC")
-	if now.Sub(t) >= 14*24*time.Hour { // ago would only repeat the day
+	if now.Sub(t) >= 14*24*time.Hour { // ago would only repeat the date
 		return timeElement(t, text)
 	}
 	return timeElement(t, text) + " · " + ago(t, now)
@@ -113,10 +116,11 @@ func date(t time.Time) template.HTML {
 	return timeElement(t, t.UTC().Format("2 January 2006"))
 }
 
-// timeElement never sees outside text: both arguments come from the clock.
+// timeElement never contains outside text: both arguments come from the clock.
 func timeElement(t time.Time, text string) template.HTML {
 	t = t.UTC()
-	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2 January 2006, 15:04 UTC") + `">` + text + `</time>`)
+	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) +
+		`" title="` + t.Format("2 January 2006, 15:04 UTC") + `">` + text + `</time>`)
 }
 
 func plural(n int, unit string) string {
@@ -126,7 +130,7 @@ func plural(n int, unit string) string {
 	return fmt.Sprintf("%d %ss", n, unit)
 }
 
-// toJSON is for data attributes; the template escapes it for where it stands.
+// toJSON is for data attributes. The template escapes its result.
 func toJSON(v any) (string, error) {
 	b, err := json.Marshal(v)
 	return string(b), err

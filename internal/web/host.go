@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// OnlyFor answers requests that were sent to another host than those of the origins with 421 (RFC 9110 §7.4): an answer to
-// another name could be cached under it, or be what a page under that name was waiting for. A nil origin is none.
+// OnlyFor rejects requests for hosts other than those of the origins with 421 (RFC 9110 §7.4). Otherwise a response
+// could be cached under another name, or be read by a page under that name (DNS rebinding). A nil origin is ignored.
 func (s *Shell) OnlyFor(next http.Handler, origins ...*url.URL) http.Handler {
 	var hosts []string
 	for _, origin := range origins {
@@ -29,7 +29,7 @@ func (s *Shell) OnlyFor(next http.Handler, origins ...*url.URL) http.Handler {
 	})
 }
 
-// hostsOf lists the spellings of an origin's host in the header Host: the port may be left out where it is the scheme's own.
+// hostsOf returns the spellings of an origin's host in the Host header: the default port may be left out.
 func hostsOf(origin *url.URL) []string {
 	if origin == nil {
 		return nil

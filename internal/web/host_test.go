@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestAnotherHostIsNotAnswered(t *testing.T) {
+func TestRequestsForAnotherHostAreRejected(t *testing.T) {
 	shell, browser, _, _ := stage(t, nil)
 	parse := func(text string) *url.URL {
 		u, err := url.Parse(text)

@@ -24,7 +24,7 @@ type sampleEvent struct {
 	What, Where string
 }
 
-// samples are the pages of the house with what people really put into them.
+// samples are all pages with realistic content.
 func samples() map[string]Page {
 	now := time.Now()
 	bank := &ClientChip{Name: "Acme Bank", Host: "bank.example", PolicyURI: "https://bank.example/privacy", TOSURI: "https://bank.example/terms"}
@@ -65,7 +65,7 @@ func samples() map[string]Page {
 	}
 }
 
-// house serves every sample at /sample/NAME, beside an error page and a few logos.
+// house serves every sample at /sample/NAME, together with an error page and some logos.
 func house(t *testing.T, s *Shell) http.Handler {
 	t.Helper()
 	own := os.DirFS("testdata")
@@ -110,8 +110,8 @@ const (
 		return o.takeRecords().reduce((sum, e) => sum + e.value, 0); })()`
 )
 
-// The measure itself must be able to fail.
-func TestABlockedStyleIsNoticed(t *testing.T) {
+// Checks that the measurement can fail.
+func TestABlockedStyleIsDetected(t *testing.T) {
 	s := newShell(t, nil)
 	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<p style="color:red">x</p>{{end}}`)}}, "a.html")
 	if err != nil {

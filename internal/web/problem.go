@@ -18,27 +18,27 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// ErrStopping is the cause of a request's context that ended because the server stops: the client is still there, and
-// is told to come back.
+// ErrStopping is the cause of a request context that ended because the server stops. The client is still there, and is
+// told to try again.
 var ErrStopping = errors.New("the server is stopping")
 
-// Again, as the error of a GET, has the browser keep a cookie and ask for the same page with it.
+// Again is an error of a GET handler: the browser stores the cookie and requests the same page with it.
 type Again struct{ Cookie *http.Cookie }
 
-func (*Again) Error() string { return "to be asked again with another cookie" }
+func (*Again) Error() string { return "request again with another cookie" }
 
-// A Problem is an error that a person may read. Only its words reach them; Err goes to the record.
+// A Problem is an error for people. They only see its texts; Err goes to the log.
 type Problem struct {
 	Status  int
 	Code    string // stable word for scripts; empty: derived from Status
 	Title   string
 	Text    string // what happened
-	Next    string // what to do about it, in a sentence; with NextURL, the label of the button that leads there
+	Next    string // what to do, in a sentence; with NextURL, the label of its button
 	NextURL string
-	// RetryAfter goes with status 429, and is a minute if it is zero.
+	// RetryAfter is for status 429; zero means a minute.
 	RetryAfter time.Duration
-	Fields     map[string]string // further members of the JSON answer, such as location
-	Err        error             // for the record
+	Fields     map[string]string // more members of the JSON response, such as location
+	Err        error             // for the log
 }
 
 func (p *Problem) Error() string {
@@ -48,7 +48,7 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%d %s", p.Status, p.code())
 }
 
-// Unwrap serves errors.Is and errors.As.
+// Unwrap supports errors.Is and errors.As.
 func (p *Problem) Unwrap() error { return p.Err }
 
 func (p *Problem) code() string {
@@ -58,7 +58,7 @@ func (p *Problem) code() string {
 	return strings.ReplaceAll(strings.ToLower(http.StatusText(p.Status)), " ", "_")
 }
 
-// message is the whole of it in one or two sentences, for a line beside a button.
+// message returns the whole text in one or two sentences, for a line beside a button.
 func (p *Problem) message() string {
 	text := p.Text
 	if text == "" {
@@ -70,7 +70,7 @@ func (p *Problem) message() string {
 	return text
 }
 
-// Fail answers with err: as a page, or as JSON if the caller is a script.
+// Fail sends err as a page, or as JSON if the caller is a script.
 func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if again, ok := errors.AsType[*Again](err); ok {
 		http.SetCookie(w, again.Cookie)
@@ -78,13 +78,14 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
 		return
 	}
-	p := curled(problemOf(r, err))
+	p := withCurlyApostrophes(problemOf(r, err))
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
 	}
 	if rec, ok := recordOf(r.Context()); ok && rec.status != 0 {
-		panic(http.ErrAbortHandler) // half an answer is on its way: cut it off rather than let it pass for a whole one
+		// part of the response is already sent: break the connection, so that it does not look complete
+		panic(http.ErrAbortHandler)
 	}
 	switch {
 	case p.Status == http.StatusServiceUnavailable:
@@ -102,26 +103,26 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		return
 	}
-	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: wayOn(r, p)}
+	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: errorPageFor(r, p)}
 	if err := s.Render(w, r, s.errors, "error", page); err != nil {
 		Note(r.Context(), slog.Any("answer", err))
 	}
 }
 
-// An errorPage is the data of error.html: a problem, and one way on.
+// An errorPage is the data of error.html: a problem and one link.
 type errorPage struct {
 	*Problem
 	Advice     string // a sentence
 	Label, URL string
-	Quiet      bool // the link is no remedy, only a way out
+	Quiet      bool // the link does not solve the problem
 }
 
-// maxLabel is how many characters a button has at most.
+// maxLabel is the longest label of a button, in characters.
 const maxLabel = 40
 
-// wayOn finds the one link of an error page. Where the problem names none, a fault of ours can be tried again and
-// everything else leads to the account.
-func wayOn(r *http.Request, p *Problem) errorPage {
+// errorPageFor returns the data of an error page, with one link. If the problem names none, a fault of ours can be
+// tried again and everything else leads to the account.
+func errorPageFor(r *http.Request, p *Problem) errorPage {
 	e := errorPage{Problem: p, Label: p.Next, URL: p.NextURL}
 	sentence := len(p.Next) > maxLabel || strings.HasSuffix(p.Next, ".")
 	here := r.URL.RequestURI()
@@ -139,8 +140,8 @@ func wayOn(r *http.Request, p *Problem) errorPage {
 	return e
 }
 
-// curled returns p with the apostrophes of print, whichever its author typed.
-func curled(p *Problem) *Problem {
+// withCurlyApostrophes returns p with typographic apostrophes.
+func withCurlyApostrophes(p *Problem) *Problem {
 	curl := func(s string) string {
 		runes := []rune(s)
 		for i := 1; i < len(runes); i++ {
@@ -155,7 +156,7 @@ func curled(p *Problem) *Problem {
 	return &q
 }
 
-// problemOf is the one place that decides which words a person sees for an error.
+// problemOf decides what a person reads about an error. Nothing else does.
 func problemOf(r *http.Request, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -171,19 +172,21 @@ func problemOf(r *http.Request, err error) *Problem {
 		errors.Is(err, context.Canceled) && stopping:
 		return &Problem{
 			Status: http.StatusServiceUnavailable, Title: "One moment, please",
-			Text: "We can’t reach what we need to answer you. Nothing was changed.", Next: "Please try again in a moment.", Err: err,
+			Text: "A service we depend on isn’t responding. Nothing was changed.", Next: "Please try again in a moment.",
+			Err: err,
 		}
 	}
 	return &Problem{
 		Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn’t your fault, and trying again may help.", Next: "If it keeps happening, tell whoever runs this service and give them the reference below.", Err: err,
+		Text: "It isn’t your fault, and trying again may help.",
+		Next: "If it keeps happening, tell the people who run this service and give them the reference below.", Err: err,
 	}
 }
 
 func tooLarge(err *http.MaxBytesError) *Problem {
 	p := &Problem{
-		Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "That was too much",
-		Text: "What was sent is larger than anything we ask for.", Next: "Go back and shorten what you entered.",
+		Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "Request too large",
+		Text: "The request is larger than we accept.", Next: "Go back and shorten what you entered.",
 	}
 	if err != nil {
 		p.Err = err
@@ -191,8 +194,8 @@ func tooLarge(err *http.MaxBytesError) *Problem {
 	return p
 }
 
-// wantsJSON reports whether the caller is a script: it sent JSON, or accepts that and no page. On the protocol chain
-// everybody is one who does not ask for a page.
+// wantsJSON reports whether the caller is a script: it sent JSON, or accepts JSON but no page. On the protocol chain,
+// every caller is a script unless it asks for a page.
 func wantsJSON(r *http.Request) bool {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
 		return true
@@ -204,7 +207,7 @@ func wantsJSON(r *http.Request) bool {
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
-// WriteJSON answers with v.
+// WriteJSON responds with v.
 func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -212,6 +215,6 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // the browser may have gone; there is nobody left to tell
+	_, _ = w.Write(b) // the browser may be gone
 	return nil
 }

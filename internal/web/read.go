@@ -11,11 +11,14 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// ReadJSON decodes the request's body into v: one JSON value, no unknown members, nothing after it. It returns a
-// *[Problem]: 415 for another content type, 413 above the chain's limit, 400 for everything else.
+// ReadJSON decodes the body of a request into v: one JSON value without unknown members and nothing after it. It
+// returns a *[Problem]: 415 for another content type, 413 above the limit of the chain, 400 for everything else.
 func ReadJSON(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return &Problem{Status: http.StatusUnsupportedMediaType, Title: "That didn’t work", Text: "This address takes JSON.", Err: err}
+		return &Problem{
+			Status: http.StatusUnsupportedMediaType, Title: "That didn’t work", Text: "This address only accepts JSON.",
+			Err: err,
+		}
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -30,8 +33,8 @@ func ReadJSON(r *http.Request, v any) error {
 	return malformed(err)
 }
 
-// ReadForm parses the form of a POST, so that r.PostFormValue holds its fields. Use it instead of letting PostFormValue
-// parse, which drops the error of a body that is too large. It returns a *[Problem] as ReadJSON does.
+// ReadForm parses the form of a POST for r.PostFormValue. PostFormValue could parse it too, but drops the error of a
+// body that is too large. It returns a *[Problem] like ReadJSON.
 func ReadForm(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return malformed(err)
@@ -49,7 +52,7 @@ func malformed(err error) error {
 	}
 }
 
-// Event returns an event of this kind that the request r causes now.
+// Event returns an event caused by the request r now.
 func Event(r *http.Request, kind idp.EventKind, userID string) idp.Event {
 	e := idp.NewEvent(kind, userID, time.Now())
 	e.Address, e.Agent, e.RequestID = ClientAddress(r), Agent(r.UserAgent()), RequestID(r.Context())

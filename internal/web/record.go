@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A record is the one line a request leaves in the log. It holds the path and the route, never the query, cookies or
-// bodies: those carry codes, tokens and names.
+// A record is the log line of a request. It contains the path and the route, but never the query, cookies or bodies,
+// which contain codes, tokens and names.
 type record struct {
 	http.ResponseWriter
 	id      string
@@ -20,7 +20,7 @@ type record struct {
 	begin   time.Time
 	status  int
 	bytes   int64
-	machine bool // on the protocol chain: answered in JSON unless a page is asked for
+	machine bool // on the protocol chain: errors are JSON unless a page is requested
 
 	mu    sync.Mutex
 	route string
@@ -30,7 +30,7 @@ type record struct {
 type recordKey struct{}
 
 func newRecord(w http.ResponseWriter, r *http.Request, machine bool) *record {
-	// 80 random bits: short enough to read out on the telephone, too many to meet twice.
+	// 80 random bits: short enough to read out on the phone, and unique in practice.
 	id := strings.ToLower(rand.Text()[:16])
 	return &record{ResponseWriter: w, id: id, address: addressOf(r), begin: time.Now(), machine: machine}
 }
@@ -40,7 +40,7 @@ func recordOf(ctx context.Context) (*record, bool) {
 	return rec, ok
 }
 
-// Note adds attributes to the record of the request in ctx; without one it does nothing.
+// Note adds attributes to the log record of the request in ctx, if there is one.
 func Note(ctx context.Context, attrs ...slog.Attr) {
 	if rec, ok := recordOf(ctx); ok {
 		rec.mu.Lock()
@@ -49,7 +49,7 @@ func Note(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
-// RequestID returns the id of the request in ctx; "" outside of one.
+// RequestID returns the ID of the request in ctx, or "".
 func RequestID(ctx context.Context) string {
 	if rec, ok := recordOf(ctx); ok {
 		return rec.id
@@ -57,8 +57,8 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// noteRoute keeps the pattern the innermost mux found. It reads it from the very request that was passed on: any copy
-// made on the way hides it.
+// noteRoute records the pattern found by the innermost mux. It must get the very request that was passed on, because a
+// copy hides the pattern.
 func noteRoute(r *http.Request) {
 	if rec, ok := recordOf(r.Context()); ok {
 		rec.mu.Lock()
@@ -70,10 +70,11 @@ func noteRoute(r *http.Request) {
 func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	status := max(rec.status, http.StatusOK) // net/http says 200 for a handler that says nothing
+	status := max(rec.status, http.StatusOK) // net/http sends 200 if the handler sets no status
 	level := slog.LevelInfo
-	// A 503 is a store that is away, which the store tells once.
-	if status >= 500 && status != http.StatusServiceUnavailable && !errors.Is(ctx.Err(), context.Canceled) { // the client has gone, and took what we were doing with it
+	// A 503 means that a store is unavailable, which is logged once for the store.
+	// the client is gone, and its cancellation stopped our work
+	if status >= 500 && status != http.StatusServiceUnavailable && !errors.Is(ctx.Err(), context.Canceled) {
 		level = slog.LevelError
 	}
 	attrs := append([]slog.Attr{
@@ -91,7 +92,7 @@ func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request)
 
 func stackAttr(stack []byte) slog.Attr { return slog.String("stack", bounded(string(stack), 4<<10)) }
 
-// bounded cuts s to at most n bytes of valid UTF-8.
+// bounded truncates s to at most n bytes of valid UTF-8.
 func bounded(s string, n int) string {
 	if len(s) > n {
 		s = s[:n]
@@ -101,7 +102,7 @@ func bounded(s string, n int) string {
 
 // WriteHeader implements http.ResponseWriter.
 func (rec *record) WriteHeader(status int) {
-	if rec.status == 0 && status >= 200 { // 1xx are not the answer yet
+	if rec.status == 0 && status >= 200 { // 1xx is not the final response
 		rec.status = status
 	}
 	rec.ResponseWriter.WriteHeader(status)
@@ -117,5 +118,5 @@ func (rec *record) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap lets http.ResponseController find the ResponseWriter.
 func (rec *record) Unwrap() http.ResponseWriter { return rec.ResponseWriter }

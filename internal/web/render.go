@@ -14,13 +14,13 @@ import (
 //go:embed pages
 var ownPages embed.FS
 
-// The two layouts: one door, and the rooms behind it.
+// The two layouts: one for sign-in pages, one for account pages.
 const (
 	LayoutThreshold = "threshold"
 	LayoutHouse     = "house"
 )
 
-// A Page is what the layout needs to know; Data is for the page's own template, which sees it as .Data.
+// A Page is the input of the layout. Templates of the page see Data as .Data.
 type Page struct {
 	Name   string // body data-page, one of DESIGN.md §6
 	Title  string // without the product's name
@@ -29,30 +29,30 @@ type Page struct {
 	User   *Chip
 	Client *ClientChip
 	Data   any
-	// FormAction is where a form on this page may lead in the end besides our own origin: the client's redirect URI.
+	// FormAction is where a form on this page may redirect to besides our own origin: the client's redirect URI.
 	FormAction string
-	// Frames are the addresses of other sites that the page shows in frames.
+	// Frames are URLs on other sites that the page shows in frames.
 	Frames []string
 
-	Rail       []Link // house: at most seven words
-	Nav        string // house: the Text of the active one
+	Rail       []Link // house: at most seven links
+	Nav        string // house: the Text of the active link
 	SignOutURL string // house: POST target; empty: no sign-out button
 
 	Lang string // BCP 47; empty: en
 	Dir  string // empty: ltr
 }
 
-// A Chip says who is signed in.
+// A Chip shows who is signed in.
 type Chip struct {
 	Name, Email string
-	SwitchURL   string // where "Not you?" posts to; empty: it is not offered
-	Interaction string // sent along as field i
+	SwitchURL   string // where "Not you?" posts to; empty: not shown
+	Interaction string // posted as field i
 }
 
-// A ClientChip says which application is asking.
+// A ClientChip shows the requesting application.
 type ClientChip struct{ Name, LogoURL, Host, PolicyURI, TOSURI string }
 
-// Mixed reports whether the name may be meant to look like another.
+// Mixed reports whether the name may imitate another.
 func (c ClientChip) Mixed() bool { return mixesScripts(c.Name) }
 
 // Pages are the parsed page templates of one feature.
@@ -68,9 +68,9 @@ func newLayout(s *Shell) (*layout, error) {
 	return &layout{base: base}, nil
 }
 
-// Parse reads page templates, each over its own copy of the layout; each defines "content" and is rendered under its
-// file's name without the extension. Names may be patterns (pages/*.html). A file whose name begins with "_" is not a
-// page but parsed into all of them.
+// Parse parses page templates, each with its own copy of the layout. Each defines "content" and is rendered under the
+// name of its file without the extension. Names may be patterns (pages/*.html). A file whose name begins with "_" is
+// not a page; it is parsed into all pages.
 func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
 	var files, partials []string
 	for _, name := range names {
@@ -100,7 +100,7 @@ func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
 	return pages, nil
 }
 
-// view is what templates see: the Page, and the house around it.
+// view is the data of a template: the Page and the configuration.
 type view struct {
 	Page
 	Product   string
@@ -109,13 +109,16 @@ type view struct {
 	RequestID string
 }
 
-// Render writes a page, complete or not at all: an error means that nothing was written.
+// Render writes a page completely or not at all: on an error, nothing was written.
 func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, name string, p Page) error {
 	t, ok := pages.byName[name]
 	if !ok {
 		return fmt.Errorf("no page %q", name)
 	}
-	v := view{Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer, RequestID: RequestID(r.Context())}
+	v := view{
+		Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer,
+		RequestID: RequestID(r.Context()),
+	}
 	if v.Layout == "" {
 		v.Layout = LayoutThreshold
 	}
@@ -140,12 +143,12 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src"+sources)
 	}
 	if p.Layout == LayoutHouse {
-		// Only here: on the threshold it would cut the tie to an application that opened us in a popup and waits for it.
+		// Not on the threshold: it would cut off an application that opened us in a popup and waits for it.
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
 	if p.Status != 0 {
 		w.WriteHeader(p.Status)
 	}
-	_, _ = w.Write(body.Bytes()) // the browser may have gone; there is nobody left to tell
+	_, _ = w.Write(body.Bytes()) // the browser may be gone
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func TestProblemsAreReadWithTheApostrophesOfPrint(t *testing.T) {
+func TestProblemsUseTypographicApostrophes(t *testing.T) {
 	s := newShell(t, nil)
 	p := &Problem{Status: 400, Title: "That didn't work", Text: "It's the device's 'word'.", Next: "Don't."}
 	for accept, want := range map[string]string{"text/html": "It’s the device’s &#39;word’.", "application/json": "It’s the device’s 'word’. Don’t."} {
@@ -111,7 +111,7 @@ func TestPagesOfAFeatureDoNotSeeEachOther(t *testing.T) {
 	}
 }
 
-func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
+func TestInputIsEscapedOnThePage(t *testing.T) {
 	const evil = `"><script>alert(1)</script><a href='`
 	s := newShell(t, func(c *Config) {
 		c.ProductName = evil
@@ -140,8 +140,9 @@ func TestWhatPeopleTypeIsTextOnThePage(t *testing.T) {
 	}
 }
 
-// An application may open us in a popup and wait for its answer there; our own pages keep strangers' handles off.
-func TestOnlyTheHouseCutsTheTieToItsOpener(t *testing.T) {
+// An application may open us in a popup and wait there for the response. Our own pages must not be reachable from other
+// windows.
+func TestOnlyAccountPagesIsolateThemselvesFromTheirOpener(t *testing.T) {
 	h := house(t, newShell(t, nil))
 	for page, want := range map[string]string{"signin": "", "consent": "", "account": "same-origin"} {
 		if got := ask(h, "GET", "/sample/"+page, "").Header.Get("Cross-Origin-Opener-Policy"); got != want {
@@ -150,7 +151,7 @@ func TestOnlyTheHouseCutsTheTieToItsOpener(t *testing.T) {
 	}
 }
 
-func TestAPageSaysWhatItIs(t *testing.T) {
+func TestPagesHaveANameAndNoInlineCode(t *testing.T) {
 	h := house(t, newShell(t, nil))
 	for name, p := range samples() {
 		r := ask(h, "GET", "/sample/"+name, "")
@@ -164,7 +165,7 @@ func TestAPageSaysWhatItIs(t *testing.T) {
 	}
 }
 
-func TestTimesAreSaidInWords(t *testing.T) {
+func TestTimesAreFormattedAsText(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for before, want := range map[time.Duration]string{
 		-time.Second: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 12 * time.Minute: "12 minutes ago", 61 * time.Minute: "1 hour ago",
@@ -189,7 +190,7 @@ func TestInitialsStandForAName(t *testing.T) {
 	}
 }
 
-func TestTheRingIsNeverMoreThanFull(t *testing.T) {
+func TestTheRingNeverExceedsAFullCircle(t *testing.T) {
 	for fraction, want := range map[float64]string{-1: `"0 100"`, 0.7: `"70 100"`, 9: `"100 100"`, math.Inf(1): `"100 100"`, math.NaN(): `"0 100"`} {
 		if got := string(ring(fraction)); !strings.Contains(got, want) {
 			t.Errorf("ring(%v) = %s", fraction, got)

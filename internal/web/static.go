@@ -19,10 +19,11 @@ var staticFiles embed.FS
 //go:embed static/logo.svg
 var logoSVG string
 
-// static serves the files under static/ by names that hold a hash of their content, so that they can be kept for ever.
+// static serves the files under static/ by names that contain a hash of their content, so that they can be cached
+// forever.
 type static struct {
 	names  map[string]string // app.css -> app.0123456789ab.css
-	files  map[string]asset  // by hashed name
+	files  map[string]asset  // by name with hash
 	sprite []byte
 }
 
@@ -48,7 +49,7 @@ func newStatic(accent string) (*static, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
-		body = lean(body)
+		body = minify(body)
 		switch e.Name() {
 		case "app.css":
 			brand, err := accentCSS(accent)
@@ -64,13 +65,14 @@ func newStatic(accent string) (*static, error) {
 	return s, nil
 }
 
-// lean drops what only we read: indents, empty lines, and lines that are a comment. The files are written so that nothing
-// else begins with those characters.
-func lean(body []byte) []byte {
+// minify drops indentation, empty lines and comment lines. The files are written so that no other line begins like a
+// comment.
+func minify(body []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimSpace(line)
-		comment := bytes.HasPrefix(line, []byte("//")) || bytes.HasPrefix(line, []byte("/*")) && bytes.HasSuffix(line, []byte("*/"))
+		comment := bytes.HasPrefix(line, []byte("//")) ||
+			bytes.HasPrefix(line, []byte("/*")) && bytes.HasSuffix(line, []byte("*/"))
 		if len(line) > 0 && !comment {
 			out.Write(line)
 			out.WriteByte('\n')
@@ -104,7 +106,7 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, r.PathValue("name"), "public, max-age=31536000, immutable")
 }
 
-// favicon is for those who ask for it by its old name.
+// favicon serves the icon under its traditional name.
 func (s *static) favicon(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, s.names["favicon.svg"], "public, max-age=86400")
 }
@@ -130,7 +132,7 @@ func (s *static) serve(w http.ResponseWriter, r *http.Request, hashed, cache str
 	}
 }
 
-// acceptsGzip understands what browsers send; a refusal by "gzip;q=0" counts.
+// acceptsGzip parses Accept-Encoding as sent by browsers. "gzip;q=0" is respected.
 func acceptsGzip(accept string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		coding, q, _ := strings.Cut(strings.TrimSpace(part), ";")

@@ -53,7 +53,7 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 	}
 }
 
-func TestAnOtherContentHasAnOtherName(t *testing.T) {
+func TestChangedContentHasAnotherName(t *testing.T) {
 	ours, _ := newShell(t, nil).static.url("app.css")
 	theirs, _ := newShell(t, func(c *Config) { c.Accent = "#aa3300" }).static.url("app.css")
 	if ours == theirs {
@@ -61,7 +61,8 @@ func TestAnOtherContentHasAnOtherName(t *testing.T) {
 	}
 }
 
-// The whole sign-in page cold: with headers at most 14 KB in 5 requests besides the client's logo; text counts as it travels.
+// The whole sign-in page without a cache: at most 14 KB including headers, in 5 requests besides the client's logo.
+// Compressed sizes count.
 func TestTheSignInPageStaysInItsBudget(t *testing.T) {
 	s := newShell(t, nil)
 	h := house(t, s)
@@ -81,7 +82,7 @@ func TestTheSignInPageStaysInItsBudget(t *testing.T) {
 	}
 }
 
-func TestTheSpriteHoldsTheVocabulary(t *testing.T) {
+func TestTheSpriteHasEveryIcon(t *testing.T) {
 	s := newShell(t, nil)
 	for _, name := range strings.Fields("key shield check plus trash pencil clock device cloud signout mail warning user copy") {
 		if _, err := s.icon(name); err != nil {

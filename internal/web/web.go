@@ -11,49 +11,49 @@ import (
 )
 
 const (
-	// maxBody is far above the largest legitimate body, a registration with an attestation chain (about 12 KiB).
+	// maxBody is far above the largest legitimate body: a registration with an attestation chain (about 12 KiB).
 	maxBody = 64 << 10
-	// MaxTime is how long a request may keep its stores busy.
+	// MaxTime is the longest time that a request may occupy the stores.
 	MaxTime = 30 * time.Second
 )
 
-// Config says whose house this is and how requests reach it.
+// Config describes the operator's service and how requests reach it.
 type Config struct {
 	Issuer      *url.URL
 	ProductName string // empty: Stepward
-	LogoURL     string // of the operator, https; empty: our mark
-	Accent      string // of the operator, #rrggbb; its lightness is adjusted until text in it has contrast 7:1
+	LogoURL     string // of the operator, https; empty: our logo
+	Accent      string // of the operator, #rrggbb; its lightness is adjusted until text has a contrast of 7:1
 	Footer      []Link
-	// TrustedProxies are believed about X-Forwarded-For; nobody else is.
+	// TrustedProxies are the only peers whose X-Forwarded-For counts.
 	TrustedProxies []netip.Prefix
-	// ProxyCertificates: the trusted proxies say in Client-Cert which certificate their client proved (RFC 9440), and take
-	// that header away from everybody else.
+	// ProxyCertificates means that the trusted proxies report their client's certificate in Client-Cert (RFC 9440), and
+	// remove that header from all incoming requests.
 	ProxyCertificates bool
 	Logger            *slog.Logger // nil: slog.Default
 	// Insecure is for http on localhost: no HSTS.
 	Insecure bool
 }
 
-// A Link is a word that leads somewhere.
+// A Link is a text with a URL.
 type Link struct{ Text, URL string }
 
-// A Handler answers a request or returns what went wrong: a *[Problem] is shown as it is, idp.ErrUnavailable as "try again
-// in a moment", and anything else as one plain page with a request ID.
+// A Handler answers a request or returns an error: a *[Problem] is shown as it is, idp.ErrUnavailable as a page to try
+// again, and anything else as one plain page with a request ID.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// A Shell holds what all pages and chains share. It does not change after New.
+// A Shell holds what all pages and chains share. It is immutable.
 type Shell struct {
 	config  Config
 	log     *slog.Logger
 	static  *static
 	layout  *layout
 	errors  *Pages
-	headers http.Header // of every answer
+	headers http.Header // of every response
 	origins *http.CrossOriginProtection
 	address func(http.Handler) http.Handler
 }
 
-// New prepares a shell: it hashes and compresses the static files and parses the layout.
+// New creates a shell: it hashes and compresses the static files and parses the layout.
 func New(c Config) (*Shell, error) {
 	if c.Issuer == nil || c.Issuer.Host == "" {
 		return nil, errors.New("web: no issuer")
@@ -82,12 +82,12 @@ func New(c Config) (*Shell, error) {
 	return s, nil
 }
 
-// Handle mounts h and turns its error into a page, or into JSON for a script.
+// Handle mounts h. Its errors become pages, or JSON for scripts.
 func (s *Shell) Handle(mux *http.ServeMux, pattern string, h Handler) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		if prefetch(r) {
 			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusForbidden) // then the browser comes again when somebody follows the link
+			w.WriteHeader(http.StatusForbidden) // the browser sends the request again when somebody follows the link
 			return
 		}
 		if err := h(w, r); err != nil {
@@ -96,8 +96,8 @@ func (s *Shell) Handle(mux *http.ServeMux, pattern string, h Handler) {
 	})
 }
 
-// prefetch reports whether a browser only guesses that somebody will come. A link may sign out, or answer a request that is
-// answered once, and nobody has followed it yet.
+// prefetch reports whether a browser only expects that somebody will follow a link. A link may sign out, or answer a
+// request that is answered once, so it must not be fetched ahead.
 func prefetch(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} { // Fetch, old Chrome and Safari, old Firefox
 		if strings.HasPrefix(strings.ToLower(r.Header.Get(name)), "prefetch") {
@@ -107,7 +107,7 @@ func prefetch(r *http.Request) bool {
 	return false
 }
 
-// Mount adds the routes that belong to the house itself: static files, the icon, the way to the account pages, and where
+// Mount adds the shell's own routes: static files, the icon, the redirect to the account pages, and the URL where
 // password managers find those (W3C passkey-endpoints).
 func (s *Shell) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /static/{name}", s.static)
@@ -120,7 +120,7 @@ func (s *Shell) Mount(mux *http.ServeMux) {
 	})
 }
 
-// Server returns a server for h that gives slow and greedy peers no room.
+// Server returns a server for h with limits against slow and greedy clients.
 func (s *Shell) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -128,7 +128,7 @@ func (s *Shell) Server(h http.Handler) *http.Server {
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      MaxTime + 15*time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10, // a state of 8 KiB, each byte of it encoded, is 24
+		MaxHeaderBytes:    32 << 10, // a state of 8 KiB, percent-encoded, is 24
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }

@@ -1,4 +1,4 @@
-// Package ephemeraltest holds the suite that every ephemeral.Store passes, and throw-away stores for the tests of others.
+// Package ephemeraltest contains the test suite for every ephemeral.Store, and temporary stores for other tests.
 package ephemeraltest
 
 import (

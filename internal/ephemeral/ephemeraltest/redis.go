@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// A RedisServer is a throw-away redis-server on a unix socket of its own, which keeps nothing on disk.
+// A RedisServer is a temporary redis-server on its own unix socket. It stores nothing on disk.
 type RedisServer struct {
 	URL  string // unix://…
 	stop func()
 }
 
-// RedisURL returns the URL of a fresh throw-away server that lives as long as the test. It skips the test where there is
-// no redis-server on the PATH, and fails it if STEPWARD_TEST_NO_SKIP=1.
+// RedisURL returns the URL of a fresh server that lives as long as the test. Without redis-server on the PATH, the test
+// is skipped, or fails if STEPWARD_TEST_NO_SKIP=1.
 func RedisURL(t testing.TB) string {
 	t.Helper()
 	return StartRedis(t).URL
 }
 
-// StartRedis is RedisURL for tests that stop the server themselves. More redis-server arguments may be given.
+// StartRedis is RedisURL for tests that stop the server themselves. args are passed to redis-server.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -34,14 +34,14 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 		}
 		t.Skip("SKIPPED: no redis-server on the PATH; this test proves nothing")
 	}
-	dir, err := os.MkdirTemp("", "stepward-redis-") // t.TempDir is too long for a socket's name
+	dir, err := os.MkdirTemp("", "stepward-redis-") // t.TempDir is too long for the name of a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "s")
 
-	// The shell ends the server when its own standard input ends: when stop closes it, or when this process has died in
-	// whatever way. So no server is left behind, and no folder.
+	// The shell stops the server when its own standard input ends: when stop closes it, or when this process dies for any
+	// reason. So no server or folder is left behind.
 	cmd := exec.Command("sh", append([]string{
 		"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
 		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
@@ -76,5 +76,5 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	}
 }
 
-// Stop ends the server at once, as a power cut would.
+// Stop kills the server, like a power cut.
 func (s *RedisServer) Stop() { s.stop() }

@@ -18,8 +18,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Run holds the stores that open returns, a fresh one each time, to the contract of ephemeral.Store, by the wall clock:
-// for a server in another process.
+// Run tests the stores returned by open, a fresh one each time, against the contract of ephemeral.Store. It uses the
+// real clock, for a server in another process.
 func Run(t *testing.T, open func(t *testing.T) ephemeral.Store) {
 	for _, c := range suite {
 		t.Run(c.name, func(t *testing.T) {
@@ -29,8 +29,8 @@ func Run(t *testing.T, open func(t *testing.T) ephemeral.Store) {
 	}
 }
 
-// RunInBubble does the same in synctest bubbles, where time passes at once: for a store in this process. Its unit is short
-// beside the minute in which the embedded store sweeps, so that expiry is seen without the sweeper's help.
+// RunInBubble does the same in synctest bubbles, where time passes instantly, for a store in this process. Its unit is
+// short compared to the minute between sweeps, so expiry is tested without the sweeper.
 func RunInBubble(t *testing.T, open func(t *testing.T) ephemeral.Store) {
 	for _, c := range suite {
 		t.Run(c.name, func(t *testing.T) {
@@ -39,29 +39,29 @@ func RunInBubble(t *testing.T, open func(t *testing.T) ephemeral.Store) {
 	}
 }
 
-// suite is the contract, one sentence a case. Cases count time in units: an entry of 10 units is surely there at once,
-// even on a machine that stumbles, and surely gone after 11.
+// suite is the contract, one sentence per case. Cases count time in units: an entry of 10 units certainly exists at
+// first, even on a slow machine, and is certainly gone after 11.
 var suite = []struct {
 	name string
 	run  func(t *testing.T, s ephemeral.Store, unit time.Duration)
 }{
-	{"an entry is there until its time is up and then for no verb", entryExpires},
+	{"an entry exists until it expires, and then for no verb", entryExpires},
 	{"put replaces value and expiry", putReplaces},
 	{"values come back byte for byte", valuesAreBytes},
-	{"a take leaves nothing", takeLeavesNothing},
-	{"of parallel takes one wins", takeHasOneWinner},
-	{"of parallel claims one wins until the claim expires", claimHasOneWinner},
-	{"of parallel swaps one wins", swapHasOneWinner},
+	{"a take deletes the entry", takeLeavesNothing},
+	{"one of several parallel takes wins", takeHasOneWinner},
+	{"one of several parallel claims wins until the claim expires", claimHasOneWinner},
+	{"one of several parallel swaps wins", swapHasOneWinner},
 	{"a swap never brings an entry back", swapNeverRevives},
 	{"a swap gives the entry its own expiry", swapSetsExpiry},
 	{"count counts within a fixed window", countHasWindow},
 	{"no parallel count is lost", countLosesNothing},
 	{"members of an index expire one by one", membersExpire},
-	{"an added member lives anew and a removed one is gone", membersChange},
+	{"adding a member renews it and removing deletes it", membersChange},
 	{"ops of one do run in order in one round trip", opsRunInOrder},
-	{"an op may be used again", opsAreReusable},
-	{"oversized and malformed ops are refused before anything is sent", badOpsAreRefused},
-	{"update changes the value under the hands of others", updateRetries},
+	{"an op can be reused", opsAreReusable},
+	{"oversized and malformed ops are rejected before anything is sent", badOpsAreRefused},
+	{"update retries after a concurrent change", updateRetries},
 	{"update of nothing is not found", updateFindsNothing},
 	{"unreadable bytes in a bucket are not found", unreadableIsNotFound},
 	{"a cancelled context is an unavailable store", cancelledIsUnavailable},
@@ -116,12 +116,12 @@ func entryExpires(t *testing.T, s ephemeral.Store, unit time.Duration) {
 		{Verb: ephemeral.Delete, Key: "x:delete"},
 	} {
 		if do(t, s, op); op.Found {
-			t.Errorf("%s found what has expired", op.Key)
+			t.Errorf("%s found an expired entry", op.Key)
 		}
 	}
 	claim := one(t, s, ephemeral.Op{Verb: ephemeral.Claim, Key: "x:claim", Value: []byte("new"), TTL: 100 * unit})
 	if !claim.Found {
-		t.Error("an expired entry keeps its key from being claimed")
+		t.Error("an expired entry prevents a claim")
 	}
 	want(t, s, "x:claim", "new")
 }
@@ -144,9 +144,11 @@ func valuesAreBytes(t *testing.T, s ephemeral.Store, unit time.Duration) {
 		if !got.Found || !bytes.Equal(got.Result, value) {
 			t.Errorf("%s: found %v, %d bytes, want the %d that were put", name, got.Found, len(got.Result), len(value))
 		}
-		swapped := one(t, s, ephemeral.Op{Verb: ephemeral.Swap, Key: key, Old: value, Value: []byte("next"), TTL: 1000 * unit})
+		swapped := one(
+			t, s, ephemeral.Op{Verb: ephemeral.Swap, Key: key, Old: value, Value: []byte("next"), TTL: 1000 * unit},
+		)
 		if !swapped.Found {
-			t.Errorf("%s: swap does not know the value again", name)
+			t.Errorf("%s: swap does not recognize the value", name)
 		}
 	}
 }
@@ -163,8 +165,8 @@ func takeLeavesNothing(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	want(t, s, "x:a", "-")
 }
 
-// race runs an op 16 times at once and returns how many callers won. Each runs it after some other op in one Do, so that
-// the path of several ops is tried as well.
+// race runs an op 16 times at once and returns how many callers won. Each call runs it after another op in one Do, so
+// that the path for several ops is tested too.
 func race(t *testing.T, s ephemeral.Store, op func(i int) *ephemeral.Op) (winners int64) {
 	var wg sync.WaitGroup
 	var won atomic.Int64
@@ -211,7 +213,7 @@ func swapHasOneWinner(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	do(t, s, put("x:a", "0", 1000*unit))
 	for round := range 20 {
 		old := fmt.Sprint(round)
-		// All want to write the same, so only Old can tell them apart; the next round's Old is what they wrote.
+		// All write the same value, so only Old can tell them apart; the next round's Old is that value.
 		if n := race(t, s, func(int) *ephemeral.Op { return swap("x:a", old, fmt.Sprint(round+1), 1000*unit) }); n != 1 {
 			t.Fatalf("%d callers won one swap", n)
 		}
@@ -222,7 +224,7 @@ func swapHasOneWinner(t *testing.T, s ephemeral.Store, unit time.Duration) {
 func swapNeverRevives(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	do(t, s, put("x:a", "v", 1000*unit), &ephemeral.Op{Verb: ephemeral.Delete, Key: "x:a"})
 	for _, key := range []string{"x:a", "x:never"} {
-		for _, old := range []string{"v", ""} { // an empty Old must not mean "nothing there"
+		for _, old := range []string{"v", ""} { // an empty Old must not match a missing entry
 			if one(t, s, *swap(key, old, "w", 1000*unit)).Found {
 				t.Errorf("swap from %q won on nothing", old)
 			}
@@ -256,7 +258,7 @@ func countHasWindow(t *testing.T, s ephemeral.Store, unit time.Duration) {
 		}
 	}
 	time.Sleep(12 * unit)
-	count() // does not make the window longer
+	count() // does not extend the window
 	time.Sleep(9 * unit)
 	if n := count(); n != 1 {
 		t.Errorf("count is %d in a new window", n)
@@ -284,7 +286,7 @@ func members(t *testing.T, s ephemeral.Store, want ...string) {
 
 func membersExpire(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	members(t, s)
-	// The one that lives longest comes first: the index as a whole must outlive the later, shorter ones.
+	// The longest-lived member comes first: the index as a whole must outlive the later, shorter ones.
 	do(t, s, add("c", 1000*unit), add("b", 40*unit), add("a", 20*unit))
 	members(t, s, "a", "b", "c")
 	time.Sleep(21 * unit)
@@ -298,7 +300,7 @@ func membersChange(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	do(t, s, add("a", 3000*unit), &ephemeral.Op{Verb: ephemeral.Remove, Key: "i:u", Member: "b"})
 	time.Sleep(11 * unit)
 	members(t, s, "c", "a")
-	do(t, s, &ephemeral.Op{Verb: ephemeral.Remove, Key: "i:u", Member: "b"}) // again, without harm
+	do(t, s, &ephemeral.Op{Verb: ephemeral.Remove, Key: "i:u", Member: "b"}) // repeating it does no harm
 	do(t, s, add("a", unit), &ephemeral.Op{Verb: ephemeral.Remove, Key: "i:u", Member: "c"})
 	time.Sleep(2 * unit)
 	members(t, s)
@@ -338,7 +340,7 @@ func opsRunInOrder(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	}, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	do(t, s) // nothing to do is no round trip
+	do(t, s) // no ops, no round trip
 	if n := s.RoundTrips() - before; n != 1 {
 		t.Errorf("%d round trips after doing nothing", n)
 	}
@@ -387,7 +389,7 @@ func updateRetries(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	}
 	runs := 0
 	got, err := b.Update(t.Context(), "a", 0, func(c *counter) error {
-		if runs++; runs <= 3 { // somebody else is faster
+		if runs++; runs <= 3 { // a concurrent change
 			do(t, s, put("x:a", fmt.Sprintf(`{"N":%d}`, 10*runs), 1000*unit))
 		}
 		c.N++
@@ -442,7 +444,7 @@ func unreadableIsNotFound(t *testing.T, s ephemeral.Store, unit time.Duration) {
 func cancelledIsUnavailable(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for range 20 { // a store that asks ctx and its lock at once would take either
+	for range 20 { // a store that checks ctx and its lock at once would choose either
 		err := s.Do(ctx, put("x:a", "v", 1000*unit))
 		if !errors.Is(err, idp.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("cancelled: %v", err)

@@ -1,4 +1,4 @@
-// Buttons with data-copy put its text on the clipboard; where that is impossible they stay hidden.
+// Buttons with data-copy copy its text to the clipboard. Where that is not possible, they stay hidden.
 "use strict";
 for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
   const words = button.querySelector("span") || button;

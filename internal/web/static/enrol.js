@@ -1,5 +1,5 @@
-// An invitation carries its token behind the # so that it never reaches a server, log or Referer by itself. Here it moves
-// into the form that posts it, and out of the address bar and the history.
+// An invitation has its token in the fragment of the URL, which never reaches a server, log or Referer. This moves it
+// into the form that posts it, and removes it from the address bar and the history.
 "use strict";
 for (const place of document.querySelectorAll("[data-fragment-token]")) {
   const token = location.hash.slice(1);

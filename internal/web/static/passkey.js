@@ -1,8 +1,8 @@
-// Runs the ceremonies of a page: each element with data-passkey="signin", "get" or "create" (doc.go says how it looks).
-// A browser allows one pending call at a time, so all share one slot, and who wants it aborts what is in it.
+// Runs the ceremonies of a page: each element with data-passkey="signin", "get" or "create" (see doc.go).
+// A browser allows one pending call at a time, so all share one slot: a new call aborts the previous one.
 "use strict";
 (() => {
-  const fresh = 4 * 60 * 1000; // a ceremony lives 10 minutes, of which a dialog may take 5
+  const fresh = 4 * 60 * 1000; // a ceremony lives 10 minutes, and a dialog may take 5
   const words = {
     waiting: "Waiting for your device…",
     follow: "Your browser asks for your fingerprint, face or screen lock.",
@@ -14,7 +14,7 @@
     insecure: "Passkeys need a secure address, one that begins with https.",
     NotAllowedError: "That didn’t work – you may have cancelled, or it took too long. Try again, or use another device.",
     InvalidStateError: "This device already has a passkey for you. Use that one, or add a passkey on another device.",
-    SecurityError: "Your browser refused: this page isn’t at its usual address. Go back and start again.",
+    SecurityError: "Your browser blocked this, because this page isn’t at its usual address. Go back and start again.",
     NotSupportedError: "This device can’t make a passkey here. Set up a screen lock on it, or use another device.",
     other: "Your browser couldn’t finish. Try again, or use another device.",
   };
@@ -46,13 +46,13 @@
     throw refusal;
   }
 
-  // What we know, for password managers that listen (L3 §5.1.10).
+  // Signals for password managers that support them (WebAuthn L3 §5.1.10).
   const tell = async (method, details) => { try { await window.PublicKeyCredential?.[method]?.(details); } catch {} };
 
-  // Password managers put themselves in place of the browser's own objects, and leave out or break what they do not need.
+  // Password managers replace the browser's own objects, and may omit or break what they do not need.
   const attempt = (f) => { try { return f(); } catch {} };
 
-  // A manager may ignore that it was told to stop: after a moment its dialog counts as stopped, and a late answer is dropped.
+  // A manager may ignore an abort: after a moment its dialog counts as stopped, and a late result is dropped.
   function heed(signal, call) {
     signal.throwIfAborted();
     return Promise.race([call(), new Promise((_, stop) => {
@@ -60,7 +60,7 @@
     })]);
   }
 
-  // The JSON forms of WebAuthn L3 §5.1.8, by hand where a browser or an extension lacks them.
+  // The JSON methods of WebAuthn L3 §5.1.8, for browsers and extensions that lack them.
   const bytes = (s) => Uint8Array.from(atob(s.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   function decode(o, create) {
@@ -117,11 +117,11 @@
       status.textContent = words.done;
       const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
       location.assign(next);
-      await new Promise(() => {}); // the page is on its way out: keep the slot
+      await new Promise(() => {}); // the page is being left: keep the slot
     }
 
-    // Autofill waits in silence; until somebody picks a passkey, nothing that goes wrong concerns them. It opens at the
-    // field with the focus, so that is the e-mail field, unless somebody has gone elsewhere by now.
+    // Autofill shows no errors until somebody picks a passkey. It opens at the field with the focus, so the e-mail field
+    // gets it, unless somebody has moved it by now.
     let greeted;
     async function offer() {
       if (kind !== "signin" || !await attempt(() => PublicKeyCredential.isConditionalMediationAvailable())?.catch?.(() => {}) || busy) return;
@@ -143,7 +143,7 @@
 
     function fail(e) {
       wait(false);
-      if (begin) options = null; // only a new challenge will do
+      if (begin) options = null; // needs a new challenge
       if (e.location) return location.assign(e.location);
       if (e.name === "AbortError") {
         status.textContent = words.stopped;
@@ -172,7 +172,7 @@
         e.preventDefault();
         modal(email.value.trim());
       });
-      // Whoever has typed nothing means the button above, which had the focus before.
+      // With nothing typed, Enter means the button above, which would otherwise have the focus.
       email.addEventListener("keydown", (e) => {
         if (e.key !== "Enter" || e.isComposing || e.defaultPrevented || email.value.trim() !== email.defaultValue) return;
         e.preventDefault();
@@ -185,7 +185,7 @@
   }
 
   document.querySelectorAll("[data-passkey]").forEach(ceremony);
-  // Back from the cache of whole pages: the challenge is old, and the person may be signed in by now. Ask the server.
+  // Restored from the page cache: the challenge is old, and the person may be signed in by now. Ask the server.
   addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
 
   for (const el of document.querySelectorAll("[data-signal]")) {
