@@ -48,6 +48,9 @@ func CheckStores(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
+	if err := checkSealed(ctx, cfg, db); err != nil {
+		return err
+	}
 	if cfg.Embedded() {
 		return nil // its ephemeral store belongs to the server that may be running
 	}
@@ -56,6 +59,24 @@ func CheckStores(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	return redis.Close()
+}
+
+// checkSealed reports signing keys that the operator's key does not open.
+func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
+	key := make([]byte, 32) // of no installation: serve makes a new one if there is none, which opens nothing either
+	if _, err := os.Stat(cfg.KeyPath()); cfg.Key != "" || err == nil {
+		if key, err = OperatorKey(cfg); err != nil {
+			return err
+		}
+	}
+	ring, err := SigningKeys(cfg, db, key)
+	if err != nil {
+		return err
+	}
+	if _, err := ring.Current(ctx); err != nil {
+		return keysFault(cfg, err)
+	}
+	return nil
 }
 
 func otherRPID(cfg *config.Config, recorded store.RPID) error {
