@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/store/storetest"
 )
 
 // pair writes a self-signed certificate and its key.
@@ -132,6 +134,40 @@ func TestStoresThatServeCannotUseAreToldByTheirSetting(t *testing.T) {
 		err := run(t.Context(), strings.Fields(row.args), strings.Fields(row.environ))
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "hunter2") || strings.Count(err.Error(), "\n") > 1 {
 			t.Errorf("%s with %s: %v", row.args, row.environ, err)
+		}
+	}
+}
+
+func TestConfigCheckLooksIntoTheStoresOfProduction(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	parsed, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := *parsed
+	missing.Path = "/nosuchdatabase"
+	for _, row := range []struct{ database, redis, want string }{
+		{url, "redis://127.0.0.1:1", "redis-url (STEPWARD_REDIS_URL): Redis does not answer: connection refused"},
+		{missing.String(), "redis://127.0.0.1:1", `refuses this: database "nosuchdatabase" does not exist`},
+	} {
+		environ := []string{
+			"STEPWARD_KEY=" + strings.Repeat("A", 43) + "=", "STEPWARD_DATABASE_URL=" + row.database, "STEPWARD_REDIS_URL=" + row.redis,
+		}
+		if err := run(t.Context(), []string{"config", "check"}, environ); err != nil {
+			t.Errorf("without --stores: %v", err)
+		}
+		err := run(t.Context(), []string{"config", "check", "--stores"}, environ)
+		if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "redis-url") {
+			t.Errorf("%v\nwant %s", err, row.want)
+		}
+		if row.database == url {
+			if err := run(t.Context(), []string{"migrate"}, environ); err != nil {
+				t.Fatal(err)
+			}
+			err := run(t.Context(), []string{"config", "check", "--stores"}, environ)
+			if err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("after migrate: %v", err)
+			}
 		}
 	}
 }

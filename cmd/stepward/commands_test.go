@@ -220,9 +220,11 @@ func TestOnlyTheOwnerCanReadTheOperatorsKey(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "stepward.key"), []byte("BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB="), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := run(t.Context(), []string{"serve", "--listen", "localhost:0"}, []string{"STEPWARD_DATA_DIR=" + dir})
-	if err == nil || !strings.Contains(err.Error(), "operator's key") {
-		t.Errorf("started under another key: %v", err)
+	for _, command := range []string{"config check", "serve --listen localhost:0"} {
+		err := run(t.Context(), strings.Fields(command), []string{"STEPWARD_DATA_DIR=" + dir})
+		if err == nil || !strings.Contains(err.Error(), "key: is not the operator's key") {
+			t.Errorf("%s under another key: %v", command, err)
+		}
 	}
 }
 

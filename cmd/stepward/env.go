@@ -36,8 +36,8 @@ func (e *env) mailing(f func(*config.Config, *store.DB) error) error { return e.
 
 func (e *env) writingWith(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
 	return e.withDB(load, func(cfg *config.Config, db *store.DB) error {
-		if err := db.Migrate(e.ctx); err != nil {
-			return fmt.Errorf("migrate: %w", err)
+		if err := server.Migrate(e.ctx, cfg, db); err != nil {
+			return err
 		}
 		return f(cfg, db)
 	})

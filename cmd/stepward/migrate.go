@@ -19,8 +19,8 @@ func (migrateCmd) Run(e *env) error {
 	}
 	defer db.Close()
 	fmt.Printf("migrating the %s database …\n", db.Backend())
-	if err := db.Migrate(e.ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	if err := server.Migrate(e.ctx, cfg, db); err != nil {
+		return err
 	}
 	fmt.Println("the schema is up to date")
 	return nil

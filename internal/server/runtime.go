@@ -44,6 +44,19 @@ func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.
 	}
 }
 
+// Migrate brings the schema up to date. If the database does not allow it, the error names the setting.
+func Migrate(ctx context.Context, cfg *config.Config, db *store.DB) error {
+	err := db.Migrate(ctx)
+	switch {
+	case err == nil, errors.Is(err, store.ErrNewerSchema), errors.Is(err, context.Canceled):
+		return err
+	case cfg.Embedded():
+		return config.Faults{cfg.Fault("data-dir", fmt.Sprintf("%q: %v", cfg.DataDir, err), err)}
+	default:
+		return config.Faults{cfg.Fault("database-url", err.Error(), err)}
+	}
+}
+
 func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {
 	if cfg.Embedded() {
 		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath(), log)

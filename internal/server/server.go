@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -65,8 +64,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if s.DB, err = OpenStore(ctx, cfg, true); err != nil {
 		return nil, err
 	}
-	if err := s.DB.Migrate(ctx); err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+	if err := Migrate(ctx, cfg, s.DB); err != nil {
+		return nil, err
 	}
 	if err := claimRPID(ctx, cfg, s.DB); err != nil {
 		return nil, err
@@ -103,11 +102,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if s.Keys, err = SigningKeys(cfg, s.DB, key); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	if err := s.Keys.Prepare(ctx); errors.Is(err, keys.ErrOperatorKey) {
-		const message = "is not the operator's key that the signing keys in the database are sealed under"
-		return nil, config.Faults{cfg.Fault("key", message, err)}
-	} else if err != nil {
-		return nil, fmt.Errorf("signing keys: %w", err)
+	if err := s.Keys.Prepare(ctx); err != nil {
+		return nil, keysFault(cfg, err)
 	}
 	if s.mailer, err = mail.New(mail.Config{DB: s.DB, Transport: p.transport, From: cfg.From, Product: cfg.ProductName, Logger: log}); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)

@@ -1,12 +1,28 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/store"
 )
+
+// keysFault names the setting that keeps the signing keys from being used.
+func keysFault(cfg *config.Config, err error) error {
+	switch {
+	case errors.Is(err, keys.ErrOperatorKey):
+		const message = "is not the operator's key that the signing keys in the database are sealed under"
+		return config.Faults{cfg.Fault("key", message, err)}
+	case cfg.KeyAgent != "" && !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
+		return config.Faults{cfg.Fault("key-agent", err.Error(), err)}
+	default:
+		return fmt.Errorf("signing keys: %w", err)
+	}
+}
 
 // SigningKeys returns the key ring, with the key agent if one is configured.
 func SigningKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {

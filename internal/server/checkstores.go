@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -21,14 +23,29 @@ func claimRPID(ctx context.Context, cfg *config.Config, db *store.DB) error {
 	return otherRPID(cfg, recorded)
 }
 
-// CheckStores reports what New would refuse about the stores: that they cannot be reached, or that the passkeys in the
-// database are for another host. It changes nothing, and makes no embedded store that is not there yet.
+// CheckStores reports what New would refuse about the stores: that they cannot be reached, that the passkeys in the
+// database are for another host, or that its signing keys are sealed under another key. It changes nothing, and makes no
+// embedded store that is not there yet.
 func CheckStores(ctx context.Context, cfg *config.Config) error {
-	if cfg.Embedded() {
+	if cfg.Embedded() { // its ephemeral store belongs to the server that may be running
 		if _, err := os.Stat(filepath.Join(cfg.DataDir, "stepward.db")); err != nil {
 			return nil
 		}
+		return checkDatabase(ctx, cfg)
 	}
+	err := checkDatabase(ctx, cfg)
+	redis, redisErr := OpenEphemeral(ctx, cfg, slog.New(slog.DiscardHandler)) // the error says it
+	if redisErr == nil {
+		return errors.Join(err, redis.Close())
+	}
+	var faults, more config.Faults
+	if errors.As(err, &faults) && errors.As(redisErr, &more) {
+		return append(faults, more...)
+	}
+	return cmp.Or(err, redisErr)
+}
+
+func checkDatabase(ctx context.Context, cfg *config.Config) error {
 	db, err := OpenStore(ctx, cfg, false)
 	if err != nil {
 		return err
@@ -48,14 +65,25 @@ func CheckStores(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
-	if cfg.Embedded() {
-		return nil // its ephemeral store belongs to the server that may be running
+	return checkSealed(ctx, cfg, db)
+}
+
+// checkSealed reports signing keys that the operator's key does not open.
+func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
+	key := make([]byte, 32) // of no installation: serve makes a new one if there is none, which opens nothing either
+	if _, err := os.Stat(cfg.KeyPath()); cfg.Key != "" || err == nil {
+		if key, err = OperatorKey(cfg); err != nil {
+			return err
+		}
 	}
-	redis, err := OpenEphemeral(ctx, cfg, nil)
+	ring, err := SigningKeys(cfg, db, key)
 	if err != nil {
 		return err
 	}
-	return redis.Close()
+	if _, err := ring.Current(ctx); err != nil {
+		return keysFault(cfg, err)
+	}
+	return nil
 }
 
 func otherRPID(cfg *config.Config, recorded store.RPID) error {
