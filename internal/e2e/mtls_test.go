@@ -173,7 +173,7 @@ func TestCAsOfClientsAreCAs(t *testing.T) {
 	ca, leaf := &pem.Block{Type: "CERTIFICATE", Bytes: opCA.cert.Raw}, &pem.Block{Type: "CERTIFICATE", Bytes: opCA.issue(acme).Certificate[0]}
 	for path, want := range map[string]string{
 		file():         "has no PEM certificate",
-		file(ca, leaf): "certificate 2 is not that of a CA",
+		file(ca, leaf): "certificate 2 is not a CA certificate",
 		file(ca, &pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}): "block 2 is not a certificate",
 		file(&pem.Block{Type: "PRIVATE KEY", Bytes: opCA.cert.Raw}):   "block 1 is not a certificate",
 		filepath.Join(t.TempDir(), "nothing.pem"):                     "no such file",
