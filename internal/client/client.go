@@ -43,7 +43,7 @@ func NewAuthenticator(cfg AuthenticatorConfig) *Authenticator {
 
 // Authenticate returns the client that made a call. The client must use its registered method (OIDC Core §9); if it is
 // registered for either way of sending a secret, both are accepted. The reason for a failure appears only in the log.
-// All errors are *Error.
+// All errors are *oauth.Error.
 func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp.Client, error) {
 	now, id, method := time.Now(), call.Credentials.ClientID, idp.AuthMethodNone
 	var a *assertion

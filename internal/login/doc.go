@@ -12,7 +12,7 @@
 //	                             ├─ StepUp ────────► stepup.html ──┘    │   session starts, or gains an authentication
 //	                             ├─ SelectAccount ─► select.html ─────► POST /login/select, /login/switch
 //	                             ├─ Consent ───────► consent.html ────► POST /login/consent
-//	                             ├─ CreateAccount ─► /signup (package account)
+//	                             ├─ CreateAccount ─► /signup (package enrol)
 //	                             ├─ Refuse ───┐
 //	                             └─ Finish ───┴─► interaction taken, once: Config.Respond (provider: code or OAuth error)
 //	                                                                       or Local.ReturnTo (a page of our own)
