@@ -19,7 +19,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the newest migration of both folders; a test compares.
-const schemaVersion = 2
+const schemaVersion = 3
 
 const versionTable = "schema_version"
 

@@ -14,7 +14,8 @@ const MaxPasskeys = 20
 
 const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized, k.counter_regressed_at,
 	k.aaguid, k.attestation_type, k.attestation_format, k.attestation, k.attestation_verified_at, k.key_protection,
-	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent`
+	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent,
+	k.suspended_at, k.strong_from`
 
 // passkeyDest is where passkeyColumns go.
 func passkeyDest(k *idp.Passkey) []any {
@@ -22,6 +23,7 @@ func passkeyDest(k *idp.Passkey) []any {
 		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized, (*instant)(&k.CounterRegressedAt),
 		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt), (*string)(&k.KeyProtection),
 		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent, (*instant)(&k.LastUsedAt), &k.LastAgent,
+		(*instant)(&k.SuspendedAt), (*instant)(&k.StrongFrom),
 	}
 }
 
@@ -35,8 +37,10 @@ func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
 func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
 	b.hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
-	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1) < $2", k.UserID, MaxPasskeys)
+	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID, MaxPasskeys)
 	b.insertPasskey(k)
+	b.do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END FROM users WHERE id = $2)
+		WHERE id = $1`, k.ID, k.UserID, idp.RecoveryClosed.Milliseconds())
 	b.events(ev)
 	return db.run(ctx, "add passkey", &b)
 }
@@ -59,11 +63,11 @@ func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, err
 	return list(ctx, db, "list passkeys", scanPasskey, `SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
 }
 
-// PasskeysByEmail returns the passkeys of the enabled user with this normalised address, oldest first, in one round trip. For
+// PasskeysByEmail returns the passkeys that are not suspended of the enabled user with this normalised address, oldest first, in one round trip. For
 // nobody's address the list is empty.
 func (db *DB) PasskeysByEmail(ctx context.Context, email string) ([]idp.Passkey, error) {
 	return list(ctx, db, "list passkeys by e-mail", scanPasskey,
-		`SELECT `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 ORDER BY k.created_at, k.id`, email)
+		`SELECT `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 AND k.suspended_at = 0 ORDER BY k.created_at, k.id`, email)
 }
 
 // RenamePasskey names one of the user's passkeys; idp.ErrNotFound.
@@ -75,15 +79,16 @@ func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...
 	return db.run(ctx, "rename passkey", &b)
 }
 
-// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, or idp.ErrLastPasskey. However many removals run at once,
-// one passkey stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
+// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, idp.ErrLastPasskey, or idp.ErrClosed after a recovery.
+// However many removals run at once, one passkey that opens the account stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
 // its way to them.
 func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev ...idp.Event) error {
 	var b batch
 	b.exclusive("user:" + userID)
 	b.hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
-	b.demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
+	b.demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(time.Now()))
+	b.demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND suspended_at = 0)", userID, id)
 	b.do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
 	if end {
 		b.end(id, time.Now())
@@ -96,7 +101,7 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 
 // RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
 // verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in
-// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed meanwhile, and idp.ErrConflict if the counter of a
+// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed or suspended meanwhile, and idp.ErrConflict if the counter of a
 // device-bound passkey did not grow: of several assertions with one count, one is stored. Otherwise nothing is.
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
@@ -108,6 +113,7 @@ func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Aut
 	b.do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
 			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))
+	b.demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)", k.ID) // after the row is locked
 	b.do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
