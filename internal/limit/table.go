@@ -31,12 +31,30 @@ var (
 	}
 )
 
-// Limits of sign-up mails. Each network has a share of its own for an address, so that a stranger elsewhere cannot use up
+// Limits of mails for sign-up and recovery. Each network has a share of its own for an address, so that a stranger elsewhere cannot use up
 // what the owner of the address needs.
 var (
-	MailsFromTo = Limit{Name: "mails-from-to", What: "sign-up mails to one address", Per: "network and address", Most: 6, Window: time.Hour, Beyond: "429"}
-	MailsTo     = Limit{Name: "mails-to", What: "sign-up mails to one address, from anywhere", Per: "address", Most: 30, Window: time.Hour, Beyond: "429"}
-	MailsFrom   = Limit{Name: "mails-from", What: "sign-up mails: a school behind one address gets by", Per: "network", Most: 30, Window: time.Hour, Beyond: "429"}
+	MailsFromTo = Limit{Name: "mails-from-to", What: "mails of sign-up and recovery to one address", Per: "network and address", Most: 6, Window: time.Hour, Beyond: "429"}
+	MailsTo     = Limit{Name: "mails-to", What: "mails of sign-up and recovery to one address, from anywhere", Per: "address", Most: 30, Window: time.Hour, Beyond: "429"}
+	MailsFrom   = Limit{Name: "mails-from", What: "mails of sign-up and recovery: a school behind one address gets by", Per: "network", Most: 30, Window: time.Hour, Beyond: "429"}
+)
+
+// Limits of failed recoveries. A saved code has 120 random bits, so they are not what keeps a guesser out: they bound work and
+// records. Each network has a share of its own for an account, so that a stranger elsewhere holds its owner up for an hour
+// at most.
+var (
+	RecoveryFailedFrom = Limit{
+		Name: "recovery", What: "failed recoveries", Per: "network", Most: 60, Window: time.Hour, Longest: time.Hour,
+		Beyond: "429, for a minute at first, and twice as long with each further failure, an hour at most",
+	}
+	RecoveryFailedFromTo = Limit{
+		Name: "recovery-from-to", What: "failed recoveries of one account", Per: "network and address",
+		Most: 5, Window: 24 * time.Hour, Longest: 4 * time.Hour, Beyond: "as above, 4 hours at most",
+	}
+	RecoveryFailed = Limit{
+		Name: "recovery-to", What: "failed recoveries of one account, from anywhere", Per: "address", Most: 20, Window: 24 * time.Hour,
+		Longest: time.Hour, Beyond: "as above, an hour at most. After 100 in a row only the operator can help",
+	}
 )
 
 // Limits of wrong user codes of devices. Right ones are not counted: a whole office may connect its devices from one
@@ -91,7 +109,7 @@ func WaitingOf(source string, bytes int) *Count {
 func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
-		MailsFromTo, MailsTo, MailsFrom, UserCodeNetwork, UserCodeBrowser,
+		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed, UserCodeNetwork, UserCodeBrowser,
 		Registrations, AllRegistrations, Documents, AllDocuments, Waiting, WaitingLarge,
 	}
 }

@@ -50,6 +50,9 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 		problem.Code, problem.Text = "other_account", "The application asked for another account than that passkey's. Use a passkey of that account, or go back."
 	case errors.Is(err, passkey.ErrDisabled):
 		problem.Code, problem.Text = "account_closed", "This account is closed. If you think this is a mistake, ask whoever runs this service."
+	case errors.Is(err, passkey.ErrSuspended):
+		problem.Code = "passkey_suspended"
+		problem.Text = "This passkey is on hold, because this account was recovered with another one. Sign in with that, then look at “Your passkeys”. If it wasn’t you who recovered it, choose “Can’t sign in?”."
 	case errors.Is(err, errSessionChanged):
 		return movedOn(a.interaction.ID)
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony), errors.Is(err, errWrongHandle):
@@ -113,7 +116,7 @@ func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }
 // reason is one of a few words: an audit record is no place for text that came with a request.
 func reason(err error) string {
 	reasons := []error{
-		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, errOtherThanHinted, errForeignCeremony,
+		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, passkey.ErrSuspended, errOtherThanHinted, errForeignCeremony,
 	}
 	if i := slices.IndexFunc(reasons, func(known error) bool { return errors.Is(err, known) }); i >= 0 {
 		return reasons[i].Error()

@@ -49,14 +49,14 @@ func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	return chip
 }
 
-// person loads who is signed in, for a page that shows it. If the account is gone or closed the session ends, and
+// person loads who is signed in, for a page that shows it. If the account is gone, closed, or was recovered since, the session ends, and
 // GET /login starts over; then it has answered.
 func (l *Login) person(w http.ResponseWriter, r *http.Request, v visit) (*web.Chip, error) {
 	u, err := l.DB.UserByID(r.Context(), v.session.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return nil, fmt.Errorf("load user: %w", err)
 	}
-	if err != nil || u.Disabled() {
+	if err != nil || u.Disabled() || v.session.CreatedAt.Before(u.RecoveredAt) {
 		if err := l.Sessions.End(r.Context(), w, r); err != nil {
 			return nil, err
 		}

@@ -80,9 +80,6 @@ func (db *DB) Recover(ctx context.Context, k idp.Passkey, opened, now time.Time,
 	var b batch
 	b.exclusive("user:" + k.UserID)
 	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND recovered_at < $2", k.UserID, ms(opened))
-	// What their authentications would still bring tokens for ends as if they were removed.
-	b.do(`INSERT INTO ended (id, at) SELECT id, $2 FROM passkeys WHERE user_id = $1
-		ON CONFLICT (id) DO UPDATE SET at = excluded.at`, k.UserID, ms(now))
 	b.do(`UPDATE passkeys SET suspended_at = $2 WHERE user_id = $1 AND suspended_at = 0`, k.UserID, ms(now))
 	b.insertPasskey(k)
 	b.do(`UPDATE passkeys SET strong_from = $2 WHERE id = $1`, k.ID, ms(now.Add(idp.RecoveryClosed)))
@@ -103,7 +100,6 @@ func (db *DB) KeepPasskey(ctx context.Context, userID, id string, now time.Time,
 	b.demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(now))
 	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", userID, MaxPasskeys)
 	b.do(`UPDATE passkeys SET suspended_at = 0 WHERE id = $1`, id)
-	b.do(`DELETE FROM ended WHERE id = $1`, id)
 	b.events(ev)
 	return db.run(ctx, "keep passkey", &b)
 }
@@ -116,4 +112,20 @@ func (db *DB) ReplaceLink(ctx context.Context, l idp.Link, ev ...idp.Event) erro
 	b.do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt), ms(l.ExpiresAt))
 	b.events(ev)
 	return db.run(ctx, "replace link", &b)
+}
+
+// TakeUserLink uses up a link and returns its user: of several callers one succeeds, the others get idp.ErrNotFound. So does
+// everybody if the link has expired, or the user is disabled.
+func (db *DB) TakeUserLink(ctx context.Context, l idp.Link, now time.Time, ev ...idp.Event) (u idp.User, err error) {
+	var b batch
+	var found bool
+	b.exclusive("user:" + l.UserID)
+	b.hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", l.UserID)
+	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM links WHERE hash = $1 AND kind = $2 AND user_id = $3 AND expires_at > $4)",
+		l.Hash, l.Kind, l.UserID, ms(now))
+	b.do(`DELETE FROM links WHERE hash = $1`, l.Hash)
+	b.read(into(&u, &found, scanUser), `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, l.UserID)
+	b.events(ev)
+	err = db.run(ctx, "take link", &b)
+	return u, err
 }

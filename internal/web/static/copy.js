@@ -1,4 +1,4 @@
-// Buttons with data-copy put its text on the clipboard; where that is impossible they stay hidden.
+// Buttons with data-copy put its text on the clipboard; where that is impossible they stay hidden. Those with data-print print.
 "use strict";
 for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
   const words = button.querySelector("span") || button;
@@ -13,4 +13,8 @@ for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy
     }
     setTimeout(() => { words.textContent = before; }, 3000);
   });
+}
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
 }
