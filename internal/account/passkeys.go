@@ -188,7 +188,7 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	}
 	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := enrol.AddProblem(a.cfg.DB.AddPasskey(r.Context(), k, ev)); err != nil {
+	if err := enrol.AddProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
 		return err
 	}
 	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.About(r, k)))

@@ -1,7 +1,10 @@
 package account_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -422,4 +425,74 @@ func TestAPostToRecoverFromAnotherSiteIsRefused(t *testing.T) {
 		l.post(path, "email", l.user.Email, "token", mailed, "code", l.codes[0]).is("error", 403)
 	}
 	h.noLetter()
+}
+
+// A heldOpen is a body whose sender waits for something before the first byte.
+type heldOpen struct {
+	io.Reader
+	before func()
+}
+
+func (b *heldOpen) Read(p []byte) (int, error) {
+	if b.before != nil {
+		b.before()
+		b.before = nil
+	}
+	return b.Reader.Read(p)
+}
+
+func TestARequestHeldOpenAddsNoPasskeyAfterARecovery(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	thief := l.home // whoever has the phone, signed in and stepped up
+	thief.signIn(l.user, l.old.ID, "account")
+	p := thief.get("/account/passkeys/add").is("account", 200)
+	credential, err := thief.authenticator.Create([]byte(p.attribute("data-options")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(map[string]any{"ceremony": p.attribute("data-ceremony"), "credential": json.RawMessage(credential)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", issuer+"/account/passkeys/finish",
+		&heldOpen{bytes.NewReader(body), func() { l.recover(l.codes[0]) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := thief.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	for _, k := range h.passkeys(l.user) {
+		if k.Suspended() != (k.ID == l.old.ID) {
+			t.Errorf("passkey %+v", k)
+		}
+	}
+	if n := len(h.passkeys(l.user)); n != 2 {
+		t.Errorf("%d passkeys, want the old and the recovered one", n)
+	}
+}
+
+func TestASessionThatBeganWhileItsAccountWasRecoveredOpensNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, keys := h.user("ada@example.com", 1)
+		b := h.browser()
+		b.signIn(u, keys[0].ID, "account")
+		time.Sleep(time.Second)
+		now := time.Now()
+		if err := h.db.Recover(t.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now); err != nil {
+			t.Fatal(err)
+		}
+		if p := b.get("/account/passkeys"); p.url.Path != "/account/signed-out" {
+			t.Errorf("at %s", p.url)
+		}
+		b.get("/account").is("login", 200)
+	})
 }

@@ -302,7 +302,7 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	case recovers:
 		err = en.recover(r, e, k, events...)
 	default:
-		err = en.cfg.DB.AddPasskey(r.Context(), k, events...)
+		err = en.cfg.DB.AddPasskeyTo(r.Context(), e.User, k, events...)
 	}
 	if err := AddProblem(err); err != nil {
 		return err
@@ -401,6 +401,8 @@ func AddProblem(err error) error {
 		return nil
 	case errors.As(err, &told):
 		return err
+	case errors.Is(err, idp.ErrNotFound):
+		return overtaken(err)
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
 			Status: http.StatusConflict, Code: "too_many", Title: "That’s enough passkeys",

@@ -122,7 +122,9 @@ type attempt struct {
 
 var errSpent = errors.New("code spent")
 
-type form struct{ Interaction, Email, Error, Field string }
+// A form is the data of the pages. Field is where the fault is: email, code (the saved one), token (the mailed one), or
+// both of these. Saved and Mailed are what was typed, shown again after a typing error.
+type form struct{ Interaction, Email, Error, Field, Saved, Mailed string }
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 	interaction := enrol.InteractionID(r)
@@ -230,11 +232,12 @@ func (s *Service) showCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.codePage(w, r, a, http.StatusOK, "", "")
+	return s.codePage(w, r, a, http.StatusOK, form{})
 }
 
-func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, status int, field, fault string) error {
-	return s.page(w, r, "code", "Type your two codes", a.Interaction, status, form{Interaction: a.Interaction, Email: a.Email, Error: fault, Field: field})
+func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, status int, f form) error {
+	f.Interaction, f.Email = a.Interaction, a.Email
+	return s.page(w, r, "code", "Type your two codes", a.Interaction, status, f)
 }
 
 // finish takes both codes. Which of them was wrong is told to nobody.
@@ -249,12 +252,14 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	}
 	mailed := strings.NewReplacer(" ", "", "-", "").Replace(typed[1])
 	saved, ok := Typed(typed[0])
+	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
 	switch { // neither says anything about an account, so neither is a try
 	case !ok:
-		return s.codePage(w, r, a, http.StatusUnprocessableEntity, "code",
-			"There is a typing error in your recovery code. It has five groups of five letters and digits.")
+		again.Field, again.Error = "code", "There is a typing error in your recovery code. It has five groups of five letters and digits."
+		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	case len(mailed) != 8 || strings.Trim(mailed, "0123456789") != "":
-		return s.codePage(w, r, a, http.StatusUnprocessableEntity, "token", "The code from the e-mail has eight digits.")
+		again.Field, again.Error = "token", "The code from the e-mail has eight digits."
+		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	}
 	if err := s.pause(r, a); err != nil {
 		return err
@@ -285,7 +290,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return over()
 	case errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
-		return s.codePage(w, r, a, http.StatusTooManyRequests, "code", "That was too often. Begin again to get a new code.")
+		return s.codePage(w, r, a, http.StatusTooManyRequests, form{Field: "both", Error: "That was too often. Begin again to get a new code."})
 	case err != nil:
 		return fmt.Errorf("check codes: %w", err)
 	}
@@ -322,7 +327,7 @@ func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error
 	if a.Tries >= enrol.MaxTries {
 		fault = "That didn’t work, and it was the last try. Begin again to get a new code."
 	}
-	return s.codePage(w, r, a, http.StatusUnprocessableEntity, "code", fault)
+	return s.codePage(w, r, a, http.StatusUnprocessableEntity, form{Field: "both", Error: fault})
 }
 
 // sources lists whom a failed recovery is counted for. An address is counted whether it has an account or not.

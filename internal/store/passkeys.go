@@ -36,13 +36,17 @@ func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
 // 26), ErrTooManyPasskeys, idp.ErrNotFound without the user.
 func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
+	b.addPasskey(k)
+	b.events(ev)
+	return db.run(ctx, "add passkey", &b)
+}
+
+func (b *batch) addPasskey(k idp.Passkey) {
 	b.hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
 	b.demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID, MaxPasskeys)
 	b.insertPasskey(k)
 	b.do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END FROM users WHERE id = $2)
 		WHERE id = $1`, k.ID, k.UserID, idp.RecoveryClosed.Milliseconds())
-	b.events(ev)
-	return db.run(ctx, "add passkey", &b)
 }
 
 // PasskeyByCredentialID returns a passkey and its user, disabled or not, in one round trip; idp.ErrNotFound.

@@ -91,6 +91,17 @@ func (db *DB) Recover(ctx context.Context, k idp.Passkey, opened, now time.Time,
 	return db.runLogout(ctx, "recover user", &b)
 }
 
+// AddPasskeyTo is AddPasskey for a user as the caller has seen them: idp.ErrNotFound if the account was recovered since. A
+// request that a thief began before a recovery, and holds open, adds nothing after it.
+func (db *DB) AddPasskeyTo(ctx context.Context, u idp.User, k idp.Passkey, ev ...idp.Event) error {
+	var b batch
+	b.exclusive("user:" + u.ID)
+	b.demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND disabled_at = 0 AND recovered_at = $2)", u.ID, ms(u.RecoveredAt))
+	b.addPasskey(k)
+	b.events(ev)
+	return db.run(ctx, "add passkey", &b)
+}
+
 // KeepPasskey trusts a suspended passkey again. idp.ErrNotFound if it is not suspended or somebody else's, idp.ErrClosed while
 // the recovery is recent.
 func (db *DB) KeepPasskey(ctx context.Context, userID, id string, now time.Time, ev ...idp.Event) error {

@@ -124,6 +124,16 @@ var recoveryCases = map[string]func(*fixture){
 		f.disable(disabled)
 		f.refuses(f.Recover(f.ctx, newPasskey(disabled, f.now), f.now, f.now), idp.ErrNotFound)
 	},
+	"a request from before a recovery adds no passkey after it": func(f *fixture) {
+		before := f.confirmed("a@example.org")
+		f.must(f.AddPasskeyTo(f.ctx, before, newPasskey(before, f.now)))
+		f.must(f.Recover(f.ctx, newPasskey(before, f.now), f.now, f.now))
+		f.refuses(f.AddPasskeyTo(f.ctx, before, newPasskey(before, f.now)), idp.ErrNotFound)
+		after := must2(f.UserByID(f.ctx, before.ID))(f)
+		f.must(f.AddPasskeyTo(f.ctx, after, newPasskey(after, f.now)))
+		f.disable(after)
+		f.refuses(f.AddPasskeyTo(f.ctx, after, newPasskey(after, f.now)), idp.ErrNotFound)
+	},
 	"for a day after a recovery no passkey is removed or kept, and no codes are made": func(f *fixture) {
 		u := f.confirmed("a@example.org")
 		f.codes(u, "1")
