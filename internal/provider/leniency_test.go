@@ -33,35 +33,30 @@ func TestWhatIsNotUsableIsLeftOutOfARegistration(t *testing.T) {
 		{
 			"an editor's scheme beside a loopback address",
 			`"redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","http://127.0.0.1:3000/cb","http://app.example/cb","https://app.example/cb#x"]`,
-			map[string]any{"redirect_uris": []any{"http://127.0.0.1:3000/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}},
-			true,
+			map[string]any{"redirect_uris": []any{"http://127.0.0.1:3000/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}}, true,
 		},
 		{
 			"an editor's scheme beside a web address", `"redirect_uris":["cursor://x","https://app.example/cb"]`,
-			map[string]any{"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}},
-			false,
+			map[string]any{"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}}, false,
 		},
 		{
 			"a page for after sign-out", `"redirect_uris":["https://app.example/cb"],"post_logout_redirect_uris":["http://app.example/","https://app.example/bye"]`,
 			map[string]any{
 				"redirect_uris": []any{"https://app.example/cb"}, "post_logout_redirect_uris": []any{"https://app.example/bye"},
 				"grant_types": []any{"authorization_code"}, "response_types": []any{"code"},
-			},
-			false,
+			}, false,
 		},
 		{
 			"implicit and hybrid beside the code flow",
 			`"redirect_uris":["https://app.example/cb"],"grant_types":["implicit","authorization_code","refresh_token","password"],"response_types":["code id_token","code","token"]`,
 			map[string]any{
 				"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code", "refresh_token"}, "response_types": []any{"code"},
-			},
-			false,
+			}, false,
 		},
 		{
 			"grants that nobody gives themselves",
 			`"redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","client_credentials","` + idp.GrantDeviceCode + `","` + idp.GrantTokenExchange + `"]`,
-			map[string]any{"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}},
-			false,
+			map[string]any{"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}}, false,
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
