@@ -45,7 +45,7 @@ func TestAnotherHostDoesNotLeavePasskeysBehindUnasked(t *testing.T) {
 	defer db.Close()
 	for i, id := range []string{"k1", "k2"} {
 		if _, err := db.Exec(`INSERT INTO passkeys SELECT $1, id, CAST($1 AS BLOB), x'00', 0, 0, 0, 0, x'00000000000000000000000000000000',
-			'', '', '', 0, 0, '', '', '', '', $2, '', 0, '' FROM users WHERE email = 'ada@example.com'`, id, time.Now().UnixMilli()+int64(i)); err != nil {
+			'', '', '', 0, 0, '', '', '', '', $2, '', 0, '', 0, 0 FROM users WHERE email = 'ada@example.com'`, id, time.Now().UnixMilli()+int64(i)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,6 +22,7 @@ type userCmd struct {
 	Disable userDisableCmd `cmd:"" help:"Disable an account: its sessions end, its tokens are revoked, and applications with logout URIs are told."`
 	Enable  userEnableCmd  `cmd:"" help:"Enable a disabled account."`
 	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address), and print or e-mail a one-time link for enrolling a passkey. Inviting again makes another link."`
+	Recover userRecoverCmd `cmd:"" help:"Print a one-time link with which a user who lost all passkeys creates a new one. That suspends the old ones, and signs the user out everywhere."`
 	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
 	Show    userShowCmd    `cmd:"" help:"Show a user: profile, passkeys, applications."`
 	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role."`

@@ -1,5 +1,5 @@
 // Package account is what people do with their own account: look after its passkeys, see where it is signed in and what
-// uses it, and sign out. Package enrol is how it begins.
+// uses it, and sign out. Package enrol is how it begins, package recovery the way back into it.
 //
 //	/account  /account/passkeys  /account/sessions  /account/applications  /account/activity      (a session)
 //	          /account/passkeys/add, …/remove                            (and a fresh step-up for the class "account")
@@ -7,6 +7,7 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
@@ -44,6 +46,11 @@ type Config struct {
 	Policy     idp.Policy // scopes and action classes, in words
 	SignUp     bool       // false: only who is invited
 	Insecure   bool       // http on localhost: a plain cookie name, no Secure
+	// Recovery is how people come back who lost their passkeys; empty: recovery.ByCodes.
+	Recovery recovery.Mode
+	// RecoveryKey is what recovery codes are hashed under, shared by all replicas. Empty: a random key for the life of this
+	// process.
+	RecoveryKey []byte
 
 	// Require answers whether this browser is signed in and, for a class, has stepped up for it; if not, it has begun the
 	// interaction that gets there, and answered. Package login has it.
@@ -60,7 +67,10 @@ type Account struct {
 	pages *web.Pages
 	enrol *enrol.Service
 
+	recovery      *recovery.Service
+	codeKey       recovery.Key
 	confirmations ephemeral.Bucket[confirmation]
+	pending       ephemeral.Bucket[pendingCodes]
 }
 
 // New parses the pages.
@@ -82,6 +92,19 @@ func New(c Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(c.RecoveryKey) == 0 {
+		c.RecoveryKey = make([]byte, 32)
+		_, _ = rand.Read(c.RecoveryKey) // never fails
+	}
+	a.codeKey = recovery.NewKey(c.RecoveryKey)
+	a.pending = ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL)
+	a.recovery, err = recovery.New(recovery.Config{
+		Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer, Enrol: a.enrol,
+		Issuer: c.Issuer, Mode: c.Recovery, Key: a.codeKey, Client: c.Client,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -89,6 +112,7 @@ func New(c Config) (*Account, error) {
 func (a *Account) Mount(mux *http.ServeMux) {
 	open := func(pattern string, h web.Handler) { a.cfg.Shell.Handle(mux, pattern, h) }
 	a.enrol.Mount(mux)
+	a.recovery.Mount(mux)
 
 	// back is where a step-up for a POST returns to; a GET returns to itself.
 	mine := func(pattern, class, reason, back string, h func(http.ResponseWriter, *http.Request, visitor) error) {
@@ -107,6 +131,11 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	mine("POST /account/passkeys/finish", ActionClass, "add a passkey", "/account/passkeys/add", a.finishAdd)
 	mine("GET /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "", a.confirmRemove)
 	mine("POST /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "/account/passkeys", a.removePasskey)
+	mine("POST /account/passkeys/{id}/keep", ActionClass, "use a passkey again", "/account/passkeys", a.keepPasskey)
+	mine("GET /account/codes", "", see, "", a.showCodes)
+	mine("GET /account/codes/new", ActionClass, "make recovery codes", "", a.beginCodes)
+	mine("POST /account/codes/new", ActionClass, "make recovery codes", "/account/codes/new", a.makeCodes)
+	mine("POST /account/codes/check", "", see, "/account/codes", a.checkCodes)
 	mine("GET /account/sessions", "", see, "", a.showSessions)
 	mine("POST /account/sessions/revoke", "", see, "/account/sessions", a.revokeSession)
 	mine("POST /account/sessions/revoke-others", "", see, "/account/sessions", a.revokeOthers)
@@ -138,6 +167,13 @@ func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWrite
 		u, err := a.cfg.DB.UserByID(r.Context(), sess.UserID)
 		if err != nil && !errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("load user: %w", err)
+		}
+		// A session from before a recovery has been ended; this is for one that began while it happened.
+		if err == nil && sess.CreatedAt.Before(u.RecoveredAt) {
+			if err := a.leave(w, r, sess); err != nil {
+				return err
+			}
+			return seeOther(w, r, "/account/signed-out")
 		}
 		if err != nil || u.Disabled() {
 			if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {

@@ -34,6 +34,7 @@ var (
 	toProfile      = remedy{"See your profile", "/account"}
 	toPasskeys     = remedy{"See your passkeys", "/account/passkeys"}
 	toSessions     = remedy{"See your sessions", "/account/sessions"}
+	toCodes        = remedy{"See your recovery codes", "/account/codes"}
 	toApplications = remedy{"See your applications", "/account/applications"}
 )
 
@@ -113,6 +114,15 @@ var inWords = map[idp.EventKind]telling{
 		plain: "You confirmed it’s you", to: "You confirmed it’s you for {client}",
 		inAction: "You confirmed it’s you to {action}", remedy: toPasskeys,
 	},
+	idp.EventPasskeyKept:     {plain: "The passkey {passkey} was taken off hold", remedy: toPasskeys},
+	idp.EventCodesMade:       {plain: "You made new recovery codes", remedy: toCodes},
+	idp.EventRecoveryAsked:   {plain: "Somebody asked to recover this account", remedy: toCodes},
+	idp.EventRecoveryRefused: {plain: "Somebody typed wrong codes to recover this account", remedy: toCodes},
+	idp.EventRecoveryOpened:  {plain: "Somebody proved that they may recover this account", remedy: toPasskeys},
+	idp.EventRecoveryLinkMade: {
+		plain: "The people who run this service made a link to recover this account", remedy: toPasskeys,
+	},
+	idp.EventRecovered: {plain: "This account was recovered with the passkey {passkey}", remedy: toPasskeys},
 	idp.EventSignedOut: {plain: "You signed out", remedy: toSessions},
 	idp.EventWindowClosed: {
 		plain: "You took back that you had confirmed something", inAction: "You took back that you had confirmed it’s you to {action}", remedy: toSessions,

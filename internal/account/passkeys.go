@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -58,10 +60,13 @@ func shown(keys []idp.Passkey) []shownPasskey {
 }
 
 type passkeysPage struct {
-	Passkeys []shownPasskey
+	Passkeys []shownPasskey // those that open the account
+	OnHold   []shownPasskey // those that a recovery suspended
 	Signal   signal
 	Notice   string
-	Warned   bool // a counter went backwards
+	Warned   bool       // a counter went backwards
+	Codes    *codesPage // nil: there are no recovery codes here
+	Closed   time.Time  // until when passkeys can be neither removed nor taken off hold; zero: they can
 }
 
 // One says that the account hangs from a single passkey.
@@ -74,6 +79,7 @@ var passkeyNotices = map[string]string{
 	"added":   "Your new passkey is ready. Use it wherever you see it offered.",
 	"renamed": "The passkey has its new name.",
 	"removed": "The passkey is removed. It no longer opens your account.",
+	"kept":    "The passkey opens your account again.",
 }
 
 func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -81,8 +87,24 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 	if err != nil {
 		return fmt.Errorf("load passkeys: %w", err)
 	}
+	var onHold []idp.Passkey
+	open := slices.DeleteFunc(slices.Clone(keys), func(k idp.Passkey) bool {
+		if k.Suspended() {
+			onHold = append(onHold, k)
+		}
+		return k.Suspended()
+	})
+	var codes *codesPage
+	if a.recovery.ByCodes() {
+		of, err := a.codesOf(r, v)
+		if err != nil {
+			return err
+		}
+		codes = &of
+	}
 	return a.house(w, r, v, http.StatusOK, "passkeys", "Passkeys", "Your passkeys", passkeysPage{
-		Passkeys: shown(keys), Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
+		Passkeys: shown(open), OnHold: shown(onHold), Codes: codes, Closed: v.user.ClosedUntil(time.Now()),
+		Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
 	})
 }
@@ -127,6 +149,7 @@ func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, 
 	if err != nil {
 		return "", nil, fmt.Errorf("load passkeys: %w", err)
 	}
+	keys = slices.DeleteFunc(keys, func(k idp.Passkey) bool { return k.Suspended() }) // their devices may make a new one
 	cer, options, err := a.cfg.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
 	if err != nil {
 		return "", nil, fmt.Errorf("new registration: %w", err)
@@ -165,7 +188,7 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	}
 	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := enrol.AddProblem(a.cfg.DB.AddPasskey(r.Context(), k, ev)); err != nil {
+	if err := enrol.AddProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
 		return err
 	}
 	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.About(r, k)))
@@ -182,6 +205,9 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
+	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
+		return stillClosed(until)
+	}
 	return a.house(w, r, v, http.StatusOK, "passkey-remove", "Passkeys", "Remove a passkey", removePage{shownPasskey{k}, last})
 }
 
@@ -195,7 +221,34 @@ func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bo
 	if i < 0 {
 		return k, false, noPasskey()
 	}
-	return keys[i], len(keys) == 1, nil
+	last = !slices.ContainsFunc(keys, func(k idp.Passkey) bool { return k.ID != keys[i].ID && !k.Suspended() })
+	return keys[i], last, nil
+}
+
+// keepPasskey takes a passkey off hold: its owner has looked at it.
+func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
+	k, _, err := a.ownPasskey(r, v)
+	if err != nil {
+		return err
+	}
+	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
+		return stillClosed(until)
+	}
+	ev := web.Event(r, idp.EventPasskeyKept, v.user.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
+	err = a.cfg.DB.KeepPasskey(r.Context(), v.user.ID, k.ID, time.Now(), ev)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return noPasskey()
+	case errors.Is(err, idp.ErrClosed): // recovered this moment
+		return stillClosed(time.Now().Add(idp.RecoveryClosed))
+	case errors.Is(err, store.ErrTooManyPasskeys):
+		return enrol.AddProblem(err)
+	case err != nil:
+		return fmt.Errorf("keep passkey: %w", err)
+	}
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyKept(v.user.Email, a.enrol.About(r, k)))
+	return seeOther(w, r, "/account/passkeys?done=kept")
 }
 
 // removePasskey removes it and ends what it opened: people who remove a passkey because a device was lost mean that, too. A
@@ -215,6 +268,12 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
 	err = a.cfg.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, end, ev)
 	switch {
+	case errors.Is(err, idp.ErrClosed):
+		until := v.user.ClosedUntil(time.Now())
+		if until.IsZero() { // recovered this moment
+			until = time.Now().Add(idp.RecoveryClosed)
+		}
+		return stillClosed(until)
 	case errors.Is(err, idp.ErrLastPasskey):
 		return &web.Problem{
 			Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",

@@ -60,9 +60,10 @@ type Config struct {
 	StatementIssuer    string
 	StatementJWKSPath  string
 
-	SignUp  bool
-	SMTPURL idp.Secret
-	From    string // sender of e-mails
+	SignUp   bool
+	Recovery string // "codes" or "admin-only"
+	SMTPURL  idp.Secret
+	From     string // sender of e-mails
 
 	Attestation  string // "none" or "direct"
 	MetadataPath string // FIDO metadata BLOB; empty: no attestation is trusted

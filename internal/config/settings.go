@@ -238,6 +238,13 @@ var Settings = []Setting{
 			"invitations.",
 	},
 	{
+		Name: "recovery", Default: "codes",
+		set: choice(func(c *Config, v string) { c.Recovery = v }, "codes", "admin-only"),
+		Help: "How people come back who lost all their passkeys. `codes`: with a recovery code they saved and a code " +
+			"mailed to their confirmed address (needs smtp-url). `admin-only`: with a link of yours " +
+			"(`stepward user recover`), which works in either case.",
+	},
+	{
 		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
 		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no e-mail is sent.",
 	},

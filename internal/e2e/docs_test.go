@@ -23,7 +23,7 @@ func TestEveryThreatNamesATestThatExists(t *testing.T) {
 	}
 	rows := 0
 	for line := range strings.Lines(page) {
-		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| threat |") {
+		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| threat |") && !strings.HasPrefix(line, "| way back |") {
 			if rows++; !testName.MatchString(line) {
 				t.Errorf("without a test, and not under Known gaps: %s", line)
 			}

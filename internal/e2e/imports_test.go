@@ -18,7 +18,7 @@ const module = "github.com/stepward/stepward/"
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e"},
 	{"internal/server"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
@@ -33,9 +33,10 @@ var layers = [][]string{
 }
 
 var beside = map[string][]string{
-	"cmd/stepward":     {"cmd/stepward/sample"},
-	"internal/server":  {},
-	"internal/account": {"internal/enrol"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"cmd/stepward":      {"cmd/stepward/sample"},
+	"internal/server":   {},
+	"internal/recovery": {"internal/enrol"},
+	"internal/account":  {"internal/enrol", "internal/recovery"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.

@@ -103,7 +103,7 @@ const german = `(() => { const walk = document.createTreeWalker(document.body, N
 	return nodes.length; })()`
 
 var vocabulary = []string{
-	"login", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "admin", "recover", "error",
+	"login", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "admin", "recover", "codes", "error",
 	"continue", "mail", "app-home", "app-me", "app-payout", "app-problem",
 }
 
@@ -615,7 +615,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	if state := l.eval(`(({disabled, ariaBusy}) => disabled + " " + ariaBusy)(document.querySelector("[data-test=passkey-signin]"))`); state != "false null" && state != "false false" {
 		t.Errorf("disabled, busy: %s", state)
 	}
-	order("passkey-signin", "login-email", "login-submit", "signup-link", "cancel")
+	order("passkey-signin", "login-email", "login-submit", "signup-link", "recover-link", "cancel")
 	l.open(l.eval(`location.href`))
 	l.touch(true)
 	l.at("login", "consent")

@@ -2,7 +2,8 @@
 //
 //	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
 //	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login?i=… or /account
-//	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┘   (15 minutes, own cookie)
+//	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┤   (15 minutes, own cookie)
+//	package recovery ───────────────────────────────────────────┘
 //
 // An enrolment is no session: its one power is to register passkeys for its user, and it ends in an ordinary sign-in, so
 // that every session begins with an assertion. A new user is stored together with the first passkey, never without.
@@ -102,8 +103,10 @@ const (
 // An enrolment lets one browser register passkeys for one user, and nothing else. Its key is the hash of its cookie.
 type enrolment struct {
 	User        idp.User  `json:"user"`
-	New         bool      `json:"new,omitempty"`  // the user is stored with the first passkey; until then only here
-	Link        string    `json:"link,omitempty"` // hash of the invitation it came from
+	New         bool      `json:"new,omitempty"`      // the user is stored with the first passkey; until then only here
+	Link        string    `json:"link,omitempty"`     // hash of the invitation or recovery link it came from
+	Recovery    string    `json:"recovery,omitempty"` // the way back that opened it; empty: it is none. See Recover
+	OpenedAt    time.Time `json:"opened,omitzero"`    // of a recovery
 	Interaction string    `json:"i,omitempty"`
 	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in it
 	ExpiresAt   time.Time `json:"expires"`            // of the entry, which a change must not renew
@@ -171,6 +174,9 @@ func (en *Service) registered(ctx context.Context, e enrolment) ([]idp.Passkey, 
 	if err != nil {
 		return nil, fmt.Errorf("load passkeys: %w", err)
 	}
+	if e.Recovery != "" {
+		return e.recovered(keys)
+	}
 	if slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !slices.Contains(e.Passkeys, k.ID) }) {
 		return nil, &web.Problem{
 			Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
@@ -185,6 +191,7 @@ type enrolmentPage struct {
 	Ceremony    string
 	Options     string // {"publicKey":{…}}
 	First       bool   // no passkey yet
+	Recovery    bool   // the account is being recovered
 	Interaction string
 }
 
@@ -203,7 +210,7 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	}
 	return en.Threshold(w, r, "passkey", "enrolment", title, e.Interaction, http.StatusOK, enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
-		First: len(e.Passkeys) == 0, Interaction: e.Interaction,
+		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Interaction: e.Interaction,
 	})
 }
 
@@ -288,15 +295,21 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	added := web.Event(r, idp.EventPasskeyAdded, e.User.ID)
 	added.PasskeyID, added.Detail = k.ID, map[string]string{"name": k.Name}
 	events = append(events, added)
-	if e.New {
+	recovers := e.Recovery != "" && len(e.Passkeys) == 0
+	switch {
+	case e.New:
 		err = en.cfg.DB.EnrolUser(r.Context(), e.User, k, events...)
-	} else {
-		err = en.cfg.DB.AddPasskey(r.Context(), k, events...)
+	case recovers:
+		err = en.recover(r, e, k, events...)
+	default:
+		err = en.cfg.DB.AddPasskeyTo(r.Context(), e.User, k, events...)
 	}
 	if err := AddProblem(err); err != nil {
 		return err
 	}
-	if !e.New { // whoever has just confirmed the address needs no letter about it
+	if recovers {
+		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.About(r, k)))
+	} else if !e.New { // whoever has just confirmed the address needs no letter about it
 		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.About(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
 		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
@@ -340,6 +353,11 @@ func (en *Service) depart(w http.ResponseWriter, r *http.Request, e enrolment, k
 		return "", fmt.Errorf("end enrolment: %w", err)
 	}
 	http.SetCookie(w, en.enrolmentCookie("", -1))
+	if e.Recovery != "" && len(e.Passkeys) > 0 { // a sign-in that was on its way when the first passkey was registered
+		if err := en.endSessions(r, e.User.ID); err != nil {
+			return "", err
+		}
+	}
 	sess, err := en.cfg.Sessions.Current(r.Context(), r)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return "", fmt.Errorf("load session: %w", err)
@@ -377,9 +395,14 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 
 // AddProblem says in words why the store did not take a passkey.
 func AddProblem(err error) error {
+	var told *web.Problem
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &told):
+		return err
+	case errors.Is(err, idp.ErrNotFound):
+		return overtaken(err)
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
 			Status: http.StatusConflict, Code: "too_many", Title: "That’s enough passkeys",

@@ -21,8 +21,8 @@ func (en *Service) Threshold(w http.ResponseWriter, r *http.Request, page, name,
 	return en.cfg.Shell.Render(w, r, en.pages, name, p)
 }
 
-// interactionID reads the interaction a page was opened in; anything that cannot be one counts as none.
-func interactionID(r *http.Request) string {
+// InteractionID reads the interaction a page was opened in; anything that cannot be one counts as none.
+func InteractionID(r *http.Request) string {
 	id := r.FormValue("i")
 	if len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool {
 		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_'

@@ -47,7 +47,7 @@ func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation.",
 		}
 	}
-	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: interactionID(r)})
+	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: InteractionID(r)})
 }
 
 func (en *Service) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
@@ -62,7 +62,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := signUpForm{Interaction: interactionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
+	f := signUpForm{Interaction: InteractionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
 	email, ok := idp.NormalizeEmail(typed[0])
 	if !ok {
 		f.Error, f.Field = "That doesn’t look like an e-mail address. It should be like name@example.com.", "email"

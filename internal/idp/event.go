@@ -38,6 +38,13 @@ const (
 	EventPasskeyRemoved    EventKind = "passkey.removed"           // a passkey was removed
 	EventPasskeyRegressed  EventKind = "passkey.counter_regressed" // the signature counter of a passkey did not grow: detail accepted
 	EventPasskeyRefused    EventKind = "passkey.refused"           // an assertion was rejected: detail reason
+	EventPasskeyKept       EventKind = "passkey.kept"              // a passkey from before a recovery was taken off hold
+	EventCodesMade         EventKind = "recovery.codes_made"       // recovery codes were made
+	EventRecoveryAsked     EventKind = "recovery.asked"            // a recovery was begun
+	EventRecoveryRefused   EventKind = "recovery.refused"          // a recovery failed: detail reason
+	EventRecoveryOpened    EventKind = "recovery.opened"           // a recovery may register a passkey
+	EventRecoveryLinkMade  EventKind = "recovery.link_made"        // the operator made a recovery link
+	EventRecovered         EventKind = "recovery.finished"         // an account was recovered
 	EventSignedIn          EventKind = "session.signed_in"         // a person signed in
 	EventSteppedUp         EventKind = "session.stepped_up"        // a person confirmed in a session: detail class
 	EventSignedOut         EventKind = "session.signed_out"        // a session was ended by its browser

@@ -19,6 +19,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrLastPasskey: removing this passkey would leave its user without one.
 	ErrLastPasskey = errors.New("last passkey")
+	// ErrClosed: an account that was just recovered does not allow this yet.
+	ErrClosed = errors.New("closed after a recovery")
 	// ErrUnavailable: a store cannot be reached. The same call may succeed later.
 	ErrUnavailable = errors.New("store unavailable")
 )

@@ -54,15 +54,21 @@ type Passkey struct {
 	CreatedAgent string // "Firefox on macOS"
 	LastUsedAt   time.Time
 	LastAgent    string
+
+	// SuspendedAt is when a recovery of the account suspended this passkey; zero: it is not.
+	SuspendedAt time.Time
+	// StrongFrom is from when on a passkey that was made in or soon after a recovery can reach phrh; zero: always.
+	StrongFrom time.Time
 }
 
 // Synced reports whether the credential may be copied to other devices by its provider.
 func (p Passkey) Synced() bool { return p.Flags&FlagBackupEligible != 0 }
 
 // HardwareBound reports whether this passkey can reach phrh: device-bound, with attestation verified against metadata.
-// Attachment, transports and an unattested AAGUID are mere claims and are ignored.
+// Attachment, transports and an unattested AAGUID are mere claims and are ignored. After a recovery it takes a day.
 func (p Passkey) HardwareBound() bool {
-	return !p.Synced() && p.KeyProtection == KeyProtectionHardware && !p.AttestationVerifiedAt.IsZero()
+	return !p.Synced() && p.KeyProtection == KeyProtectionHardware && !p.AttestationVerifiedAt.IsZero() &&
+		!time.Now().Before(p.StrongFrom)
 }
 
 // ACRs returns the standard acr values that an assertion by this passkey can satisfy, strongest first.

@@ -117,6 +117,9 @@ func (p Policy) Satisfies(a HeldAuthentication, seenAt time.Time, value string, 
 
 // Reaches reports whether using the passkey now could satisfy the requirement's acr values and classes.
 func (p Policy) Reaches(k Passkey, r Requirement) bool {
+	if k.Suspended() {
+		return false
+	}
 	can := func(value string) bool {
 		acr, _, known := p.Resolve(value)
 		return known && slices.Contains(k.ACRs(), acr)

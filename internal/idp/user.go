@@ -31,6 +31,7 @@ type User struct {
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	DisabledAt    time.Time // zero: not disabled
+	RecoveredAt   time.Time // when the account was last recovered; zero: never. Only a recovery sets it
 }
 
 // Disabled reports whether an admin has disabled the account.

@@ -17,6 +17,9 @@ type Limit struct {
 	Most   int64
 	Window time.Duration
 	Beyond string // what happens above Most, for the documentation
+	// Longest makes the delay after failures grow: a source that reaches Most waits a minute, and with each further
+	// failure within Window twice as long as before, at most this long. Zero: always one Window.
+	Longest time.Duration
 }
 
 // A Count adds one to the counter of a limit and a source. Its Op is part of a round trip.
@@ -49,7 +52,16 @@ type Source struct {
 	Key string
 }
 
-// Fail counts a failure for each source. When a source reaches its limit, it is closed for one window from now.
+// closure returns how long a source is closed after the n-th failure.
+func (l Limit) closure(n int64) time.Duration {
+	if l.Longest == 0 {
+		return l.Window
+	}
+	return min(time.Minute<<min(n-l.Most, 20), l.Longest)
+}
+
+// Fail counts a failure for each source. When a source reaches its limit, it is closed from now: for one window, or for a
+// delay that grows.
 func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	var ops, marks []*ephemeral.Op
 	for _, s := range sources {
@@ -60,7 +72,7 @@ func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	}
 	for i, s := range sources {
 		if ops[i].N >= s.Most {
-			marks = append(marks, &ephemeral.Op{Verb: ephemeral.Put, Key: s.closedKey(s.Key), Value: []byte("1"), TTL: s.Window})
+			marks = append(marks, &ephemeral.Op{Verb: ephemeral.Put, Key: s.closedKey(s.Key), Value: []byte("1"), TTL: s.closure(ops[i].N)})
 		}
 	}
 	return store.Do(ctx, marks...)

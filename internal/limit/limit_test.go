@@ -128,3 +128,33 @@ func TestLargeWaitingRequestsHaveTheirOwnLimit(t *testing.T) {
 		t.Error(a, b)
 	}
 }
+
+func TestADelayGrowsWithEachFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ephemeraltest.Open(t)
+		l := limit.Limit{Name: "x", Most: 2, Window: 24 * time.Hour, Longest: 3 * time.Minute}
+		closed := func() bool {
+			t.Helper()
+			op := l.Closed("a")
+			if err := store.Do(t.Context(), op); err != nil {
+				t.Fatal(err)
+			}
+			return op.Found
+		}
+		for n, want := range []time.Duration{0, time.Minute, 2 * time.Minute, 3 * time.Minute, 3 * time.Minute} {
+			if err := limit.Fail(t.Context(), store, limit.Source{Limit: l, Key: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			if want > 0 {
+				time.Sleep(want - time.Second)
+				if !closed() {
+					t.Errorf("failure %d: open before %v", n+1, want)
+				}
+				time.Sleep(time.Second)
+			}
+			if closed() {
+				t.Errorf("failure %d: closed after %v", n+1, want)
+			}
+		}
+	})
+}

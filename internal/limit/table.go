@@ -36,20 +36,38 @@ var (
 	}
 )
 
-// Limits of sign-up e-mails. Each network has its own limit for an address, so that a stranger elsewhere cannot block
+// Limits of e-mails for sign-up and recovery. Each network has its own limit for an address, so that a stranger elsewhere cannot block
 // the owner of the address.
 var (
 	MailsFromTo = Limit{
-		Name: "mails-from-to", What: "sign-up e-mails to one address", Per: "network and address", Most: 6,
+		Name: "mails-from-to", What: "e-mails of sign-up and recovery to one address", Per: "network and address", Most: 6,
 		Window: time.Hour, Beyond: "429",
 	}
 	MailsTo = Limit{
-		Name: "mails-to", What: "sign-up e-mails to one address, from anywhere", Per: "address", Most: 30,
+		Name: "mails-to", What: "e-mails of sign-up and recovery to one address, from anywhere", Per: "address", Most: 30,
 		Window: time.Hour, Beyond: "429",
 	}
 	MailsFrom = Limit{
-		Name: "mails-from", What: "sign-up e-mails (enough for a school behind one address)", Per: "network", Most: 30,
+		Name: "mails-from", What: "e-mails of sign-up and recovery (enough for a school behind one address)", Per: "network", Most: 30,
 		Window: time.Hour, Beyond: "429",
+	}
+)
+
+// Limits of failed recoveries. A saved code has 120 random bits, so these limits do not keep a guesser out: they bound
+// work and records. Each network has its own limit for an account, so that a stranger elsewhere delays its owner for at
+// most an hour.
+var (
+	RecoveryFailedFrom = Limit{
+		Name: "recovery", What: "failed recoveries", Per: "network", Most: 60, Window: time.Hour, Longest: time.Hour,
+		Beyond: "429, for a minute at first, and twice as long with each further failure, an hour at most",
+	}
+	RecoveryFailedFromTo = Limit{
+		Name: "recovery-from-to", What: "failed recoveries of one account", Per: "network and address",
+		Most: 5, Window: 24 * time.Hour, Longest: 4 * time.Hour, Beyond: "as above, 4 hours at most",
+	}
+	RecoveryFailed = Limit{
+		Name: "recovery-to", What: "failed recoveries of one account, from anywhere", Per: "address", Most: 20, Window: 24 * time.Hour,
+		Longest: time.Hour, Beyond: "as above, an hour at most. After 100 in a row only the operator can help",
 	}
 )
 
@@ -117,7 +135,7 @@ func WaitingOf(source string, bytes int) *Count {
 func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
-		MailsFromTo, MailsTo, MailsFrom, UserCodeNetwork, UserCodeBrowser,
+		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed, UserCodeNetwork, UserCodeBrowser,
 		Registrations, AllRegistrations, Documents, AllDocuments, Waiting, WaitingLarge,
 	}
 }

@@ -168,6 +168,12 @@ func TestRejectionsAreOnePlainSentence(t *testing.T) {
 			u.DisabledAt = time.Now()
 			h.must(h.DB.UpdateUser(h.Context(), u))
 		}, "account_closed", idp.EventPasskeyRefused},
+		{"a passkey from before a recovery", func(h *house, b *browser) {
+			_, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			h.must(err)
+			now := time.Now()
+			h.must(h.DB.Recover(h.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now))
+		}, "passkey_suspended", idp.EventPasskeyRefused},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHouse(t)

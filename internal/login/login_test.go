@@ -99,7 +99,7 @@ func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
 	}
 	i := b.begin()
 	page := b.show(i)
-	check("sign-in", page, "login", []string{"passkey-signin", "error", "login-email", "login-submit", "signup-link", "cancel"},
+	check("sign-in", page, "login", []string{"passkey-signin", "error", "login-email", "login-submit", "signup-link", "recover-link", "cancel"},
 		`value="alice@example.com"`, `href="/signup?i=`+i+`"`, `autocomplete="username webauthn"`)
 	b.confirm(page.dialog())
 	check("consent", b.show(i), "consent", []string{"consent-allow", "consent-deny"}, "alice@example.com", "See your e-mail address", "Not you?")

@@ -56,6 +56,10 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	case errors.Is(err, passkey.ErrDisabled):
 		problem.Code = "account_closed"
 		problem.Text = "This account is closed. If you think this is a mistake, ask the people who run this service."
+	case errors.Is(err, passkey.ErrSuspended):
+		problem.Code = "passkey_suspended"
+		problem.Text = "This passkey is on hold, because this account was recovered with another one. Sign in with that, " +
+			"then look at “Your passkeys”. If it wasn’t you who recovered it, choose “Can’t sign in?”."
 	case errors.Is(err, errSessionChanged):
 		return outdatedPage(a.interaction.ID)
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony), errors.Is(err, errWrongHandle):
@@ -119,7 +123,7 @@ func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }
 // reason returns one of a few fixed words: audit events contain no text from a request.
 func reason(err error) string {
 	reasons := []error{
-		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled,
+		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, passkey.ErrSuspended,
 		errOtherThanHinted, errForeignCeremony,
 	}
 	if i := slices.IndexFunc(reasons, func(known error) bool { return errors.Is(err, known) }); i >= 0 {

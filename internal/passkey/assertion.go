@@ -165,6 +165,9 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	if u.Disabled() { // told only after proof of possession
 		return Assertion{}, ErrDisabled
 	}
+	if k.Suspended() {
+		return Assertion{}, ErrSuspended
+	}
 	k.Flags, k.SignCount = byte(flags), max(count, k.SignCount)
 	c.forgetBadModel(&k, now)
 	return Assertion{User: u, Passkey: k, BecameSynced: becameSynced, CounterStalled: stalled, Authentication: idp.Authentication{

@@ -23,6 +23,8 @@ var (
 	ErrWrongUser = errors.New("passkey of another user")
 	// ErrDisabled: the response is valid, but the user is disabled.
 	ErrDisabled = errors.New("user disabled")
+	// ErrSuspended: the response is valid, but a recovery suspended the passkey.
+	ErrSuspended = errors.New("passkey suspended")
 )
 
 // UnknownCredentialError is ErrUnknownCredential with the arguments of PublicKeyCredential.signalUnknownCredential,

@@ -267,6 +267,21 @@ func TestADisabledUserIsToldOnlyAfterProof(t *testing.T) {
 	}
 }
 
+func TestASuspendedPasskeyIsToldOnlyAfterProof(t *testing.T) {
+	h := newHouse(t)
+	ada, a := h.newUser("ada"), passkeytest.New(origin)
+	h.register(ada, a)
+	h.keys[0].SuspendedAt = time.Now()
+	if _, err := h.signIn(a); !errors.Is(err, passkey.ErrSuspended) {
+		t.Errorf("got %v", err)
+	}
+	cer := h.begin()
+	forged := edit(t, h.get(a, h.SignInOptions(cer.Challenge)), forgeSignature)
+	if _, err := h.finish(cer, forged); errors.Is(err, passkey.ErrSuspended) {
+		t.Error("a forged response reveals that the passkey is suspended")
+	}
+}
+
 func TestAnExpiredCeremonyIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/token"
@@ -143,6 +144,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
 		Insecure: cfg.Insecure(),
 		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
+		Recovery: recovery.Mode(cfg.Recovery), RecoveryKey: derive(key, "recovery-codes"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)

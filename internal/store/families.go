@@ -78,7 +78,7 @@ func nowMS() int64 { return ms(time.Now()) }
 // end if it does, and its events, and returns it as it is from now on, with its user: one batch. A window that its
 // authentication opened may have been closed on the way.
 //
-// idp.ErrNotFound if user or client are gone or disabled, the session has ended, the passkey was removed, or the grant of a Granted family is gone;
+// idp.ErrNotFound if user or client are gone or disabled, the session has ended, the passkey was removed or suspended, or the grant of a Granted family is gone;
 // idp.ErrConflict if there is or was a family of this ID: its code was used twice. Then nothing is stored. Whoever ends one
 // of these at the same time comes before and is seen here, or finds the family.
 func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
@@ -90,6 +90,7 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 	b.Demand(idp.ErrConflict, `NOT EXISTS (SELECT 1 FROM ended WHERE id = $1)`, f.ID)
 	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0) AND NOT EXISTS (SELECT 1 FROM ended WHERE id = $2)
 		AND NOT EXISTS (SELECT 1 FROM authentications a JOIN ended e ON e.id = a.passkey_id WHERE a.id = $5)
+		AND NOT EXISTS (SELECT 1 FROM authentications a JOIN passkeys k ON k.id = a.passkey_id WHERE a.id = $5 AND k.suspended_at > 0)
 		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
 		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID)
 	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,

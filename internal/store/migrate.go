@@ -19,7 +19,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the number of the newest migration of both folders; a test compares.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. It refuses with
 // ErrNewerSchema, and changes nothing, if a newer program has been here.

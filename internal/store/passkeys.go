@@ -14,7 +14,8 @@ const MaxPasskeys = 20
 
 const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized, k.counter_regressed_at,
 	k.aaguid, k.attestation_type, k.attestation_format, k.attestation, k.attestation_verified_at, k.key_protection,
-	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent`
+	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent,
+	k.suspended_at, k.strong_from`
 
 // passkeyDest is where passkeyColumns go.
 func passkeyDest(k *idp.Passkey) []any {
@@ -22,6 +23,7 @@ func passkeyDest(k *idp.Passkey) []any {
 		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized, (*instant)(&k.CounterRegressedAt),
 		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt), (*string)(&k.KeyProtection),
 		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent, (*instant)(&k.LastUsedAt), &k.LastAgent,
+		(*instant)(&k.SuspendedAt), (*instant)(&k.StrongFrom),
 	}
 }
 
@@ -34,11 +36,17 @@ func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
 // 26), ErrTooManyPasskeys, idp.ErrNotFound without the user.
 func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
-	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1) < $2", k.UserID, MaxPasskeys)
-	b.insertPasskey(k)
+	b.addPasskey(k)
 	b.events(ev)
 	return db.run(ctx, "add passkey", &b)
+}
+
+func (b *batch) addPasskey(k idp.Passkey) {
+	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID, MaxPasskeys)
+	b.insertPasskey(k)
+	b.Do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END FROM users WHERE id = $2)
+		WHERE id = $1`, k.ID, k.UserID, idp.RecoveryClosed.Milliseconds())
 }
 
 // PasskeyByCredentialID returns a passkey and its user, disabled or not, in one round trip; idp.ErrNotFound.
@@ -59,7 +67,7 @@ func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, err
 	return list(ctx, db, "list passkeys", scanPasskey, `SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
 }
 
-// PasskeysByEmail returns the passkeys of the enabled user with this normalised address, oldest first, and those of somebody
+// PasskeysByEmail returns the passkeys that are not suspended of the enabled user with this normalised address, oldest first, and those of somebody
 // whom pivot picks at random, always the same one: the owner of the first credential ID at or after it. What a stranger is
 // shown can take its shape from those. One round trip; either list may be empty.
 func (db *DB) PasskeysByEmail(ctx context.Context, email string, pivot []byte) (theirs, model []idp.Passkey, err error) {
@@ -70,7 +78,7 @@ func (db *DB) PasskeysByEmail(ctx context.Context, email string, pivot []byte) (
 	rows, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
 		err = from.Scan(append([]any{&r.own}, passkeyDest(&r.passkey)...)...)
 		return r, err
-	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0
+	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 AND k.suspended_at = 0
 		UNION ALL SELECT 0 AS own, `+passkeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id < $2 ORDER BY p.credential_id LIMIT 1))
@@ -94,15 +102,16 @@ func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...
 	return db.run(ctx, "rename passkey", &b)
 }
 
-// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, or idp.ErrLastPasskey. However many removals run at once,
-// one passkey stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
+// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, idp.ErrLastPasskey, or idp.ErrClosed after a recovery.
+// However many removals run at once, one passkey that opens the account stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
 // its way to them.
 func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
-	b.Demand(idp.ErrLastPasskey, "(SELECT count(*) FROM passkeys WHERE user_id = $1) > 1", userID)
+	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(time.Now()))
+	b.Demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND suspended_at = 0)", userID, id)
 	b.Do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
 	if end {
 		b.end(id, time.Now())
@@ -115,7 +124,7 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 
 // RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
 // verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in
-// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed meanwhile, and idp.ErrConflict if the counter of a
+// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed or suspended meanwhile, and idp.ErrConflict if the counter of a
 // device-bound passkey did not grow: of several assertions with one count, one is stored. Otherwise nothing is.
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
@@ -127,6 +136,7 @@ func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Aut
 	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
 			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))
+	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)", k.ID) // after the row is locked
 	b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,

@@ -8,13 +8,13 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at, u.disabled_at`
+const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at, u.disabled_at, u.recovered_at`
 
 // userDest is where userColumns go.
 func userDest(u *idp.User) []any {
 	return []any{
 		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &document{&u.Profile},
-		(*instant)(&u.CreatedAt), (*instant)(&u.UpdatedAt), (*instant)(&u.DisabledAt),
+		(*instant)(&u.CreatedAt), (*instant)(&u.UpdatedAt), (*instant)(&u.DisabledAt), (*instant)(&u.RecoveredAt),
 	}
 }
 

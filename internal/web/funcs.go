@@ -103,7 +103,7 @@ func exactly(t, now time.Time) template.HTML {
 		return "never"
 	}
 	text := t.UTC().Format("2 January 2006, 15:04 UTC")
-	if now.Sub(t) >= 14*24*time.Hour { // ago would only repeat the date
+	if now.Sub(t) >= 14*24*time.Hour || t.After(now) { // ago would only repeat the date, or has nothing to say
 		return timeElement(t, text)
 	}
 	return timeElement(t, text) + " · " + ago(t, now)

@@ -1,0 +1,498 @@
+package account_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
+)
+
+// A lost is somebody with an account, recovery codes, and another browser without any passkey.
+type lost struct {
+	*browser
+	user  idp.User
+	old   idp.Passkey
+	codes []string
+	home  *browser // where they are signed in
+}
+
+func (h *house) lost(email string) lost {
+	h.t.Helper()
+	u, keys := h.user(email, 1)
+	home := h.browser()
+	home.signIn(u, keys[0].ID, "account")
+	codes := home.saveCodes()
+	return lost{h.browser(), u, keys[0], codes, home}
+}
+
+// ask begins a recovery and returns the mailed code.
+func (b *browser) ask(email string) string {
+	b.t.Helper()
+	b.post("/recover", "email", email, "i", "I1").is("recover", 200).wants("recover-code", "recover-mailcode", "recover-finish")
+	return b.code()
+}
+
+// prove gets as far as the new passkey.
+func (l lost) prove(code string) page {
+	l.t.Helper()
+	p := l.post("/recover/code", "token", l.ask(l.user.Email), "code", code).is("passkey", 200).wants("passkey-create")
+	if m := l.letter(); m.To != l.user.Email || m.Subject != "Your account is being recovered" {
+		l.t.Errorf("letter %q", m.Subject)
+	}
+	return p
+}
+
+// recover is prove with the new passkey.
+func (l lost) recover(code string) idp.Passkey {
+	l.t.Helper()
+	l.create(l.prove(code)).member("next")
+	if m := l.letter(); m.Subject != "Your account was recovered" {
+		l.t.Errorf("letter %q", m.Subject)
+	}
+	keys := l.passkeys(l.user)
+	return keys[len(keys)-1]
+}
+
+func TestASavedAndAMailedCodeLeadToANewPasskey(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	l.get("/recover?i=I1").is("recover", 200).wants("recover-email", "recover-submit")
+	p := l.prove(l.codes[0])
+	if keys := h.passkeys(l.user); keys[0].Suspended() {
+		t.Error("suspended before there is another passkey")
+	}
+	l.home.get("/account").is("account", 200)
+	l.get("/account").is("login", 200) // an enrolment is no session
+	if next := l.create(p).member("next"); next != "/signup/passkey" {
+		t.Errorf("next %q", next)
+	}
+	m := h.letter()
+	if m.To != l.user.Email || m.Subject != "Your account was recovered" || !strings.Contains(m.Text, "Passkey on macOS") {
+		t.Errorf("letter %q: %s", m.Subject, m.Text)
+	}
+	l.home.get("/account").is("login", 200) // signed out
+	keys := h.passkeys(l.user)
+	if len(keys) != 2 || !keys[0].Suspended() || keys[1].Suspended() || !keys[1].StrongFrom.After(time.Now().Add(23*time.Hour)) {
+		t.Errorf("passkeys %+v", keys)
+	}
+	if p := l.post("/signup/passkey/done").is("login", 200); p.url.RequestURI() != "/login?i=I1" {
+		t.Errorf("at %s", p.url)
+	}
+	l.get("/signup/passkey").is("error", 403)
+	want := []idp.EventKind{
+		idp.EventCodesMade, idp.EventRecoveryAsked, idp.EventRecoveryOpened, idp.EventPasskeyAdded, idp.EventSessionRevoked, idp.EventRecovered,
+	}
+	if diff := cmp.Diff(want, h.kinds(l.user)); diff != "" {
+		t.Error(diff)
+	}
+	h.noLetter()
+	if left, err := h.db.RecoveryCodesOf(t.Context(), l.user.ID); err != nil || len(left) != 3 {
+		t.Errorf("%d codes left (%v)", len(left), err)
+	}
+	for _, secret := range append(l.codes, strings.ReplaceAll(l.codes[0], "-", "")) {
+		if strings.Contains(h.log.String(), secret) {
+			t.Error("a recovery code is in the log")
+		}
+	}
+}
+
+func TestNeitherCodeAloneRecoversAnAccount(t *testing.T) {
+	h := build(t)
+	l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
+	mailed := l.ask(l.user.Email)
+	wrong := "00000000"
+	if mailed == wrong {
+		wrong = "00000001"
+	}
+	one := l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422).wants("error")
+	two := l.post("/recover/code", "token", wrong, "code", l.codes[0]).is("recover", 422).wants("error")
+	if one.content() != two.content() {
+		t.Errorf("the page tells which code was wrong:\n%s\n%s", one.content(), two.content())
+	}
+	if keys := h.passkeys(l.user); len(keys) != 1 {
+		t.Error("a passkey was added")
+	}
+	l.get("/signup/passkey").is("error", 403)
+	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200) // nothing was used up
+}
+
+func TestARecoveryCodeAndAMailedOneWorkOnce(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	mailed := l.ask(l.user.Email)
+	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200)
+	h.letter()
+	l.post("/recover/code", "token", mailed, "code", l.codes[1]).is("error", 404)
+	again := h.browser()
+	mailed = again.ask(l.user.Email)
+	again.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
+	again.post("/recover/code", "token", mailed, "code", l.codes[1]).is("passkey", 200)
+}
+
+func TestAMailedRecoveryCodeWorksInItsBrowserForTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		l := h.lost("ada@example.com")
+		mailed, thief := l.ask(l.user.Email), h.browser()
+		thief.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 404)
+		thief.ask(l.user.Email)
+		thief.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
+		time.Sleep(10*time.Minute - time.Second)
+		l.post("/recover/code", "token", "1", "code", l.codes[0]).is("recover", 422) // a look does not prolong it
+		time.Sleep(time.Second)
+		l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 404)
+	})
+}
+
+func TestFiveWrongTriesEndAMailedRecoveryCode(t *testing.T) {
+	h := build(t)
+	l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
+	mailed := l.ask(l.user.Email)
+	for range 5 {
+		l.post("/recover/code", "token", mailed, "code", "typing error").is("recover", 422) // costs no try
+	}
+	for n := range 5 {
+		l.address = fmt.Sprintf("192.0.2.%d:1", n) // or the delay comes first
+		l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422)
+	}
+	l.address = "192.0.2.99:1"
+	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 429)
+	l.post("/recover/code", "token", l.ask(l.user.Email), "code", l.codes[0]).is("passkey", 200)
+}
+
+func TestEachFurtherWrongRecoveryWaitsLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
+		mailed := l.ask(l.user.Email)
+		for range 5 {
+			l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422)
+		}
+		mailed = l.ask(l.user.Email)
+		for _, wait := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
+			time.Sleep(wait - time.Second)
+			l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 429)
+			time.Sleep(time.Second)
+			if wait < 4*time.Minute {
+				l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422)
+			}
+		}
+		l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200)
+	})
+}
+
+var requestID = regexp.MustCompile(`(data-copy|<code data-test)="[^<]*`)
+
+func TestAnUnknownAccountCannotBeToldByRecovering(t *testing.T) {
+	h := build(t)
+	known, other := h.lost("known-user@example.com"), h.lost("bob@example.com")
+	disabled := h.lost("shutt-user@example.com")
+	disabled.user.DisabledAt = time.Now()
+	if err := h.db.UpdateUser(t.Context(), disabled.user); err != nil {
+		t.Fatal(err)
+	}
+	h.user("nokey-user@example.com", 0)
+	type seen struct {
+		Pages []string
+		Trips []int64
+	}
+	watch := func(n int, email string) (s seen) {
+		b := h.browser()
+		b.address = fmt.Sprintf("198.51.100.%d:1", n)
+		see := func(f func() page) {
+			before := h.db.RoundTrips()
+			p := f()
+			s.Trips = append(s.Trips, h.db.RoundTrips()-before)
+			body := requestID.ReplaceAllString(strings.ReplaceAll(p.body, email, "name-of-user@example.com"), "")
+			s.Pages = append(s.Pages, fmt.Sprint(p.status, p.url.Path, p.url.RawQuery), body)
+		}
+		see(func() page { return b.post("/recover", "email", email) })
+		h.letter()
+		for range 6 {
+			see(func() page { return b.post("/recover/code", "token", "12345678", "code", other.codes[0]) })
+		}
+		return s
+	}
+	want := watch(1, known.user.Email)
+	for n, email := range []string{"never-seen@example.com", disabled.user.Email, "nokey-user@example.com"} {
+		if diff := cmp.Diff(want, watch(n+2, email)); diff != "" {
+			t.Errorf("%s is told from an account that can be recovered:\n%s", email, diff)
+		}
+	}
+}
+
+func TestOnlyTheMailboxLearnsThatAnAccountCannotBeRecovered(t *testing.T) {
+	h := build(t)
+	noCodes, _ := h.user("nocodes@example.com", 1)
+	unconfirmed := h.lost("unconfirmed@example.com")
+	unconfirmed.user.EmailVerified = false
+	worn := h.lost("worn@example.com")
+	for range idp.MaxRecoveryFailures {
+		if err := h.db.FailRecovery(t.Context(), worn.user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.db.UpdateUser(t.Context(), unconfirmed.user); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"nobody@example.com", noCodes.Email, unconfirmed.user.Email, worn.user.Email} {
+		h.browser().post("/recover", "email", email).is("recover", 200)
+		if m := h.letter(); m.To != email || !strings.Contains(m.Text, "not possible with codes") || eightDigits.MatchString(m.Text) {
+			t.Errorf("letter to %s: %s", m.To, m.Text)
+		}
+	}
+}
+
+func TestForADayARecoveredAccountStaysPartlyClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		l := h.lost("ada@example.com")
+		k := l.recover(l.codes[0])
+		l.post("/signup/passkey/done")
+		l.signIn(l.user, k.ID, "account")
+		closed := func() {
+			t.Helper()
+			p := l.get("/account/passkeys").is("account", 200).wants("passkeys-on-hold", "passkey-suspended", "passkeys-closed")
+			if p.has("passkey-keep") || p.has("passkey-remove") {
+				t.Error("decisions are offered that are closed")
+			}
+			for _, path := range []string{"/account/passkeys/" + l.old.ID + "/keep", "/account/passkeys/" + l.old.ID + "/remove", "/account/codes/new"} {
+				l.post(path).is("error", 403)
+			}
+			l.get("/account/passkeys/"+l.old.ID+"/remove").is("error", 403)
+		}
+		closed()
+		time.Sleep(24*time.Hour - time.Minute)
+		l.signIn(l.user, k.ID, "account")
+		closed()
+		time.Sleep(time.Minute)
+		l.get("/account/passkeys").is("account", 200).wants("passkey-keep", "passkey-remove")
+		p := l.post("/account/passkeys/"+l.old.ID+"/keep").is("account", 200)
+		if p.url.RequestURI() != "/account/passkeys?done=kept" || p.has("passkeys-on-hold") {
+			t.Errorf("at %s\n%s", p.url, p.content())
+		}
+		if m := h.letter(); m.Subject != "A passkey can sign in to your account again" {
+			t.Errorf("letter %q", m.Subject)
+		}
+		if h.passkeys(l.user)[0].Suspended() {
+			t.Error("still suspended")
+		}
+		l.saveCodes()
+	})
+}
+
+func TestOfTwoRecoveriesTheOneThatFinishesFirstWins(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	first, second := l, l
+	second.browser = h.browser()
+	slow := second.prove(l.codes[1])
+	first.recover(l.codes[0])
+	second.create(slow).is("", http.StatusForbidden)
+	second.get("/signup/passkey").is("error", 403)
+	if keys := h.passkeys(l.user); len(keys) != 2 {
+		t.Errorf("%d passkeys", len(keys))
+	}
+	// Whoever has another code may begin again; then the first one's passkey is on hold.
+	second.browser = h.browser()
+	second.recover(l.codes[2])
+	keys := h.passkeys(l.user)
+	if len(keys) != 3 || !keys[1].Suspended() || keys[2].Suspended() {
+		t.Errorf("passkeys %+v", keys)
+	}
+	first.browser.get("/signup/passkey").is("error", 403)
+}
+
+func TestARecoveryOnADeviceThatHasAnOldPasskeyIsNotRefusedByIt(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	p := l.prove(l.codes[0])
+	if strings.Contains(p.attribute("data-options"), "excludeCredentials\":[{") {
+		t.Errorf("excludes: %s", p.attribute("data-options"))
+	}
+}
+
+func TestAnAccountThatWasClosedMeanwhileIsNotRecovered(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	mailed := l.ask(l.user.Email)
+	disable := func(at time.Time) {
+		l.user.DisabledAt = at
+		if err := h.db.UpdateUser(t.Context(), l.user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disable(time.Now())
+	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
+	disable(time.Time{})
+	p := l.prove(l.codes[0])
+	disable(time.Now())
+	if a := l.create(p); a.status != http.StatusForbidden {
+		t.Errorf("status %d", a.status)
+	}
+	if keys := h.passkeys(l.user); len(keys) != 1 || keys[0].Suspended() {
+		t.Errorf("passkeys %+v", keys)
+	}
+}
+
+// recoveryLink returns the token of a fresh link of the operator's.
+func (h *house) recoveryLink(u idp.User, ttl time.Duration) string {
+	h.t.Helper()
+	link, err := recovery.MakeLink(h.t.Context(), h.db, issuer, u, ttl, idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	token, ok := strings.CutPrefix(link.Reveal(), issuer+"/recover/link#")
+	if !ok {
+		h.t.Fatalf("link %s", link.Reveal())
+	}
+	return token
+}
+
+func TestALinkOfTheOperatorsRecoversOnceAndInTheFirstBrowser(t *testing.T) {
+	h := build(t)
+	u, old := h.user("ada@example.com", 1)
+	former := h.recoveryLink(u, time.Hour)
+	token := h.recoveryLink(u, time.Hour)
+	first, second := h.browser(), h.browser()
+	first.get("/recover/link").is("recover", 200).wants("recover-continue")
+	first.post("/recover/link", "token", former).is("error", 410) // a newer one ended it
+	first.post("/recover/link", "token", token).is("passkey", 200)
+	second.post("/recover/link", "token", token).is("error", 410)
+	second.get("/signup/passkey").is("error", 403)
+	first.create(first.post("/recover/link", "token", token).is("passkey", 200)) // opened again: one goes on
+	keys := h.passkeys(u)
+	if len(keys) != 2 || keys[0].ID != old[0].ID || !keys[0].Suspended() {
+		t.Errorf("passkeys %+v", keys)
+	}
+	for _, want := range []string{"Your account is being recovered", "Your account was recovered"} {
+		if m := h.letter(); m.Subject != want {
+			t.Errorf("letter %q, want %q", m.Subject, want)
+		}
+	}
+	for _, bad := range []string{"", "nonsense", former, token} {
+		h.browser().post("/recover/link", "token", bad).is("error", 410)
+	}
+	if strings.Contains(h.log.String(), token) {
+		t.Error("the token is in the log")
+	}
+	want := []idp.EventKind{
+		idp.EventRecoveryLinkMade, idp.EventRecoveryLinkMade, idp.EventRecoveryOpened, idp.EventPasskeyAdded, idp.EventRecovered,
+	}
+	if diff := cmp.Diff(want, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALinkOfTheOperatorsExpiresAndHasBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, _ := h.user("ada@example.com", 1)
+		token := h.recoveryLink(u, 5*time.Minute)
+		time.Sleep(5 * time.Minute)
+		h.browser().post("/recover/link", "token", token).is("error", 410)
+		for _, ttl := range []time.Duration{0, 5*time.Minute - 1, 24*time.Hour + 1} {
+			if _, err := recovery.MakeLink(t.Context(), h.db, issuer, u, ttl, idp.Event{}); err == nil {
+				t.Errorf("a link for %v was made", ttl)
+			}
+		}
+		token = h.recoveryLink(u, time.Hour)
+		u.DisabledAt = time.Now()
+		if err := h.db.UpdateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		h.browser().post("/recover/link", "token", token).is("error", 410)
+	})
+}
+
+func TestAPostToRecoverFromAnotherSiteIsRefused(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	mailed := l.ask(l.user.Email)
+	l.site = "cross-site"
+	for _, path := range []string{"/recover", "/recover/code", "/recover/link"} {
+		l.post(path, "email", l.user.Email, "token", mailed, "code", l.codes[0]).is("error", 403)
+	}
+	h.noLetter()
+}
+
+// A heldOpen is a body whose sender waits for something before the first byte.
+type heldOpen struct {
+	io.Reader
+	before func()
+}
+
+func (b *heldOpen) Read(p []byte) (int, error) {
+	if b.before != nil {
+		b.before()
+		b.before = nil
+	}
+	return b.Reader.Read(p)
+}
+
+func TestARequestHeldOpenAddsNoPasskeyAfterARecovery(t *testing.T) {
+	h := build(t)
+	l := h.lost("ada@example.com")
+	thief := l.home // whoever has the phone, signed in and stepped up
+	thief.signIn(l.user, l.old.ID, "account")
+	p := thief.get("/account/passkeys/add").is("account", 200)
+	credential, err := thief.authenticator.Create([]byte(p.attribute("data-options")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(map[string]any{"ceremony": p.attribute("data-ceremony"), "credential": json.RawMessage(credential)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", issuer+"/account/passkeys/finish",
+		&heldOpen{bytes.NewReader(body), func() { l.recover(l.codes[0]) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := thief.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	for _, k := range h.passkeys(l.user) {
+		if k.Suspended() != (k.ID == l.old.ID) {
+			t.Errorf("passkey %+v", k)
+		}
+	}
+	if n := len(h.passkeys(l.user)); n != 2 {
+		t.Errorf("%d passkeys, want the old and the recovered one", n)
+	}
+}
+
+func TestASessionThatBeganWhileItsAccountWasRecoveredOpensNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, keys := h.user("ada@example.com", 1)
+		b := h.browser()
+		b.signIn(u, keys[0].ID, "account")
+		time.Sleep(time.Second)
+		now := time.Now()
+		if err := h.db.Recover(t.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now); err != nil {
+			t.Fatal(err)
+		}
+		if p := b.get("/account/passkeys"); p.url.Path != "/account/signed-out" {
+			t.Errorf("at %s", p.url)
+		}
+		b.get("/account").is("login", 200)
+	})
+}

@@ -1,0 +1,121 @@
+package recovery
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/base64"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+const (
+	// CodeCount is how many recovery codes a user has.
+	CodeCount = 4
+	codeBytes = 15 // 120 bits: 24 characters, and one that catches typing errors
+	codeChars = 25
+	groupSize = 5
+)
+
+// crockford leaves out the letters that are taken for digits, and U.
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+var encoding = base32.NewEncoding(crockford).WithPadding(base32.NoPadding)
+
+// A Key is what recovery codes are hashed under. With another key, none of the codes made before works any more.
+type Key struct {
+	id     string
+	secret []byte
+}
+
+// NewKey returns the key with this secret of 32 random bytes, which all replicas share.
+func NewKey(secret []byte) Key {
+	sum := sha256.Sum256(append([]byte("stepward recovery key id\x00"), secret...))
+	return Key{id: base64.RawURLEncoding.EncodeToString(sum[:6]), secret: secret}
+}
+
+// Make returns new recovery codes for a user: as they are shown, once, and as they are stored.
+func (k Key) Make(userID string, now time.Time) (shown []idp.Secret, stored []idp.RecoveryCode) {
+	for range CodeCount {
+		random := make([]byte, codeBytes)
+		_, _ = rand.Read(random) // never fails
+		text := encoding.EncodeToString(random)
+		code := idp.Secret(text + checkCharacter(text))
+		shown = append(shown, grouped(code))
+		stored = append(stored, idp.RecoveryCode{Hash: k.hash(userID, code), KeyID: k.id, CreatedAt: now})
+	}
+	return shown, stored
+}
+
+// Usable returns those of a user's codes that were made under this key.
+func (k Key) Usable(stored []idp.RecoveryCode) (usable []idp.RecoveryCode) {
+	for _, c := range stored {
+		if c.KeyID == k.id {
+			usable = append(usable, c)
+		}
+	}
+	return usable
+}
+
+// Find returns the hash of the stored code that this is; false if it is none. It takes the same time for every answer, and for a
+// user without codes.
+func (k Key) Find(userID string, code idp.Secret, stored []idp.RecoveryCode) (hash string, found bool) {
+	typed := k.hash(userID, code)
+	usable, same := k.Usable(stored), 0
+	for i := range CodeCount {
+		candidate := typed[1:] + "!" // equal to no hash
+		if i < len(usable) {
+			candidate = usable[i].Hash
+		}
+		same |= subtle.ConstantTimeCompare([]byte(typed), []byte(candidate))
+	}
+	return typed, same == 1
+}
+
+// hash is bound to the user, so that a stolen row fits no other account.
+func (k Key) hash(userID string, code idp.Secret) string {
+	mac := hmac.New(sha256.New, k.secret)
+	mac.Write([]byte("stepward recovery code\x00" + userID + "\x00" + code.Reveal()))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// Typed reads a recovery code as people write it: in any case, with any spaces and dashes, O for 0, and I or L for 1. It
+// reports false for what cannot be one; that says nothing about any account.
+func Typed(text string) (idp.Secret, bool) {
+	if len(text) > 200 {
+		return "", false
+	}
+	text = strings.Map(func(r rune) rune {
+		switch r = unicode.ToUpper(r); {
+		case unicode.IsSpace(r), unicode.Is(unicode.Pd, r), r == '\u2212':
+			return -1
+		case r == 'O':
+			return '0'
+		case r == 'I', r == 'L':
+			return '1'
+		}
+		return r
+	}, text)
+	if len(text) != codeChars || strings.Trim(text, crockford) != "" {
+		return "", false
+	}
+	return idp.Secret(text), text[codeChars-1:] == checkCharacter(text[:codeChars-1])
+}
+
+func checkCharacter(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return crockford[sum[0]&31 : sum[0]&31+1]
+}
+
+func grouped(code idp.Secret) idp.Secret {
+	var groups []string
+	for text := code.Reveal(); text != ""; text = text[groupSize:] {
+		groups = append(groups, text[:groupSize])
+	}
+	return idp.Secret(strings.Join(groups, "-"))
+}

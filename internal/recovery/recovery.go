@@ -1,0 +1,375 @@
+// Package recovery is the way back into an account for people who lost all their passkeys.
+//
+//	GET /recover ─▶ POST ─▶ mail with a code ─▶ /recover/code: that code and a saved one ──┐
+//	                                                                                       ├─▶ enrolment ─▶ /login?i=… or /account
+//	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────────────┘   (15 minutes, own cookie)
+//
+// A recovery is no sign-in: it opens an enrolment (package enrol), whose one power is to register a passkey. That passkey
+// then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its sessions and
+// tokens end, and for a day what would lock the owner out stays closed ([idp.RecoveryClosed]).
+//
+// Nothing a page shows tells whether there is an account: the same pages, store calls and mails follow for any address.
+// Only the e-mail tells.
+package recovery
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/web"
+)
+
+//go:embed pages/*.html
+var files embed.FS
+
+// A Mode is how people come back who lost their passkeys.
+type Mode string
+
+const (
+	ByCodes   Mode = "codes"      // a saved code and one that is mailed
+	AdminOnly Mode = "admin-only" // a link of the operator's
+)
+
+// codeTTL is how long a mailed code works (NIST SP 800-63B-4 §4.2.1.2 allows longer for e-mail).
+const codeTTL = 10 * time.Minute
+
+// Config wires a Service.
+type Config struct {
+	Shell     *web.Shell
+	Sessions  *session.Sessions
+	DB        *store.DB
+	Ephemeral ephemeral.Store
+	Mailer    *mail.Mailer
+	Enrol     *enrol.Service // where a recovery ends
+	Issuer    string         // without a slash at the end
+	Mode      Mode           // empty: ByCodes
+	Key       Key            // of the saved codes
+
+	// Client returns the client of this browser's interaction, or nil; a nil func: nobody's.
+	Client func(r *http.Request, interaction string) *web.ClientChip
+}
+
+// Service serves the pages of this package.
+type Service struct {
+	cfg      Config
+	pages    *web.Pages
+	attempts ephemeral.Bucket[attempt]
+}
+
+// New parses the pages.
+func New(cfg Config) (*Service, error) {
+	sub, err := fs.Sub(files, "pages")
+	if err != nil {
+		return nil, fmt.Errorf("recovery pages: %w", err)
+	}
+	pages, err := cfg.Shell.Parse(sub, "*.html")
+	if err != nil {
+		return nil, fmt.Errorf("recovery pages: %w", err)
+	}
+	if cfg.Mode == "" {
+		cfg.Mode = ByCodes
+	}
+	return &Service{cfg: cfg, pages: pages, attempts: ephemeral.NewBucket[attempt](cfg.Ephemeral, "recovery", codeTTL)}, nil
+}
+
+// Mount adds the pages to the browser's mux, the one behind the cross-origin check.
+func (s *Service) Mount(mux *http.ServeMux) {
+	open := func(pattern string, h web.Handler) { s.cfg.Shell.Handle(mux, pattern, h) }
+	open("GET /recover", s.show)
+	open("POST /recover", s.start)
+	open("GET /recover/code", s.showCode)
+	open("POST /recover/code", s.finish)
+	open("GET /recover/link", s.showLink)
+	open("POST /recover/link", s.redeemLink)
+}
+
+// ByCodes reports whether accounts are recovered with codes here: the operator says so, and there is a mail server.
+func (s *Service) ByCodes() bool { return s.cfg.Mode == ByCodes && s.cfg.Mailer.Delivers() }
+
+func (s *Service) page(w http.ResponseWriter, r *http.Request, name, title, interaction string, status int, data any) error {
+	p := web.Page{Name: "recover", Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
+	if s.cfg.Client != nil && interaction != "" {
+		p.Client = s.cfg.Client(r, interaction)
+	}
+	return s.cfg.Shell.Render(w, r, s.pages, name, p)
+}
+
+// An attempt waits for its two codes. Its key is the hash of the browser's cookie, so the mailed code works in the browser that
+// asked for it and nowhere else.
+type attempt struct {
+	Email       string `json:"email"`
+	UserID      string `json:"user"`  // of nobody, if there is no such account
+	Known       bool   `json:"known"` // there is
+	Interaction string `json:"i,omitempty"`
+	// Code is the hash of cookie and code together. Where no code was mailed it is the hash of one that nobody knows.
+	Code      string    `json:"code"`
+	Tries     int       `json:"tries"`
+	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
+}
+
+var errSpent = errors.New("code spent")
+
+// A form is the data of the pages. Field is where the fault is: email, code (the saved one), token (the mailed one), or
+// both of these. Saved and Mailed are what was typed, shown again after a typing error.
+type form struct{ Interaction, Email, Error, Field, Saved, Mailed string }
+
+func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
+	interaction := enrol.InteractionID(r)
+	if !s.ByCodes() {
+		return s.page(w, r, "none", "Get help to sign in", interaction, http.StatusOK, form{Interaction: interaction})
+	}
+	return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusOK, form{Interaction: interaction})
+}
+
+// start mails a code to the address, or that there is nothing to recover.
+func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
+	if !s.ByCodes() {
+		return s.show(w, r)
+	}
+	typed, err := enrol.Form(r, "email")
+	if err != nil {
+		return err
+	}
+	interaction := enrol.InteractionID(r)
+	email, ok := idp.NormalizeEmail(typed[0])
+	if !ok {
+		return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusUnprocessableEntity, form{
+			Interaction: interaction, Email: enrol.Clip(typed[0]), Field: "email",
+			Error: "That doesn’t look like an e-mail address. It should be like name@example.com.",
+		})
+	}
+	if err := s.cfg.Enrol.LimitMails(r, email); err != nil {
+		return err
+	}
+	browser := s.cfg.Sessions.EnsureBrowser(w, r)
+	a, letter, err := s.attemptFor(r.Context(), email, browser)
+	if err != nil {
+		return err
+	}
+	a.Interaction = interaction
+	if err := s.attempts.Put(r.Context(), browser.Hash(), a); err != nil {
+		return fmt.Errorf("store recovery: %w", err)
+	}
+	if err := s.cfg.DB.RecordEvents(r.Context(), s.event(r, idp.EventRecoveryAsked, a)); err != nil {
+		return fmt.Errorf("record recovery: %w", err)
+	}
+	if err := s.cfg.Mailer.Send(r.Context(), letter); err != nil {
+		return fmt.Errorf("send code: %w", err)
+	}
+	http.Redirect(w, r, "/recover/code", http.StatusSeeOther)
+	return nil
+}
+
+// attemptFor looks the address up and writes the letter. Every address costs two reads and gets a letter.
+func (s *Service) attemptFor(ctx context.Context, email string, browser idp.Secret) (attempt, mail.Message, error) {
+	a := attempt{Email: email, UserID: idp.NewID(), ExpiresAt: time.Now().Add(codeTTL)}
+	u, err := s.cfg.DB.UserByEmail(ctx, email)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return a, mail.Message{}, fmt.Errorf("look up address: %w", err)
+	}
+	if a.Known = err == nil; a.Known {
+		a.UserID = u.ID
+	}
+	codes, err := s.cfg.DB.RedeemableCodes(ctx, a.UserID)
+	if err != nil {
+		return a, mail.Message{}, fmt.Errorf("load recovery codes: %w", err)
+	}
+	mailed, unknown := enrol.NewCode(), idp.NewSecret()
+	letter, no := s.cfg.Mailer.RecoveryCode(email, mailed, codeTTL), s.cfg.Mailer.RecoveryImpossible(email)
+	if len(s.cfg.Key.Usable(codes)) == 0 {
+		letter, mailed = no, unknown
+	}
+	a.Code = enrol.Within(browser, mailed).Hash()
+	return a, letter, nil
+}
+
+func (s *Service) event(r *http.Request, kind idp.EventKind, a attempt) idp.Event {
+	id := ""
+	if a.Known {
+		id = a.UserID
+	}
+	return web.Event(r, kind, id)
+}
+
+// waiting returns what this browser waits for.
+func (s *Service) waiting(r *http.Request) (attempt, error) {
+	browser := s.cfg.Sessions.Browser(r)
+	if browser == "" {
+		return attempt{}, over()
+	}
+	a, err := s.attempts.Get(r.Context(), browser.Hash())
+	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(a.ExpiresAt) {
+		return attempt{}, over()
+	} else if err != nil {
+		return attempt{}, fmt.Errorf("load recovery: %w", err)
+	}
+	return a, nil
+}
+
+func over() error {
+	return &web.Problem{
+		Status: http.StatusNotFound, Title: "This code has expired or was already used",
+		Text: "A code works for 10 minutes, and only in the browser that asked for it.",
+		Next: "Begin again", NextURL: "/recover",
+	}
+}
+
+func (s *Service) showCode(w http.ResponseWriter, r *http.Request) error {
+	a, err := s.waiting(r)
+	if err != nil {
+		return err
+	}
+	return s.codePage(w, r, a, http.StatusOK, form{})
+}
+
+func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, status int, f form) error {
+	f.Interaction, f.Email = a.Interaction, a.Email
+	return s.page(w, r, "code", "Type your two codes", a.Interaction, status, f)
+}
+
+// finish takes both codes. Which of them was wrong is told to nobody.
+func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
+	typed, err := enrol.Form(r, "code", "token")
+	if err != nil {
+		return err
+	}
+	a, err := s.waiting(r)
+	if err != nil {
+		return err
+	}
+	mailed := strings.NewReplacer(" ", "", "-", "").Replace(typed[1])
+	saved, ok := Typed(typed[0])
+	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
+	switch { // neither says anything about an account, so neither is a try
+	case !ok:
+		again.Field, again.Error = "code", "There is a typing error in your recovery code. It has five groups of five letters and digits."
+		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
+	case len(mailed) != 8 || strings.Trim(mailed, "0123456789") != "":
+		again.Field, again.Error = "token", "The code from the e-mail has eight digits."
+		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
+	}
+	if err := s.pause(r, a); err != nil {
+		return err
+	}
+	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID)
+	if err != nil {
+		return fmt.Errorf("load recovery codes: %w", err)
+	}
+	browser := s.cfg.Sessions.Browser(r)
+	answer := enrol.Within(browser, idp.Secret(mailed))
+	hash, savedRight := s.cfg.Key.Find(a.UserID, saved, codes)
+	var won bool
+	tried, err := s.attempts.Update(r.Context(), browser.Hash(), 0, func(kept *attempt) error {
+		won = false
+		if !time.Now().Before(kept.ExpiresAt) || kept.UserID != a.UserID {
+			return idp.ErrNotFound
+		}
+		if kept.Tries >= enrol.MaxTries {
+			return errSpent
+		}
+		kept.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
+		if mailedRight := answer.Matches(kept.Code); mailedRight && savedRight {
+			won, kept.Code = true, "" // one winner
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return over()
+	case errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
+		return s.codePage(w, r, a, http.StatusTooManyRequests, form{Field: "both", Error: "That was too often. Begin again to get a new code."})
+	case err != nil:
+		return fmt.Errorf("check codes: %w", err)
+	}
+	if won {
+		event := s.event(r, idp.EventRecoveryOpened, a)
+		event.Detail = map[string]string{"way": "codes"}
+		err := s.cfg.DB.TakeRecoveryCode(r.Context(), a.UserID, a.Email, hash, event)
+		if won = !errors.Is(err, idp.ErrNotFound); won && err != nil {
+			return fmt.Errorf("take recovery code: %w", err)
+		}
+	}
+	if !won {
+		return s.wrong(w, r, tried)
+	}
+	if err := s.attempts.Delete(r.Context(), browser.Hash()); err != nil {
+		return fmt.Errorf("end recovery: %w", err)
+	}
+	u, err := s.cfg.DB.UserByID(r.Context(), a.UserID)
+	if err != nil {
+		return fmt.Errorf("load user: %w", err)
+	}
+	return s.enrol(w, r, u, a.Interaction, "codes", "")
+}
+
+// wrong counts a failure. The next tries wait longer and longer.
+func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error {
+	if err := s.cfg.DB.FailRecovery(r.Context(), a.UserID, s.event(r, idp.EventRecoveryRefused, a)); err != nil {
+		return fmt.Errorf("count failure: %w", err)
+	}
+	if err := limit.Fail(r.Context(), s.cfg.Ephemeral, sources(r, a)...); err != nil {
+		return fmt.Errorf("count failure: %w", err)
+	}
+	fault := "That didn’t work. Check both codes: the newest e-mail, and a recovery code that you haven’t used yet."
+	if a.Tries >= enrol.MaxTries {
+		fault = "That didn’t work, and it was the last try. Begin again to get a new code."
+	}
+	return s.codePage(w, r, a, http.StatusUnprocessableEntity, form{Field: "both", Error: fault})
+}
+
+// sources lists whom a failed recovery is counted for. An address is counted whether it has an account or not.
+func sources(r *http.Request, a attempt) []limit.Source {
+	network := web.ClientNetwork(r)
+	return []limit.Source{
+		{Limit: limit.RecoveryFailedFrom, Key: network},
+		{Limit: limit.RecoveryFailedFromTo, Key: limit.Hashed(a.Email + " " + network)},
+		{Limit: limit.RecoveryFailed, Key: limit.Hashed(a.Email)},
+	}
+}
+
+// pause refuses a try while the delay after earlier failures lasts, whether it is right or wrong.
+func (s *Service) pause(r *http.Request, a attempt) error {
+	var ops []*ephemeral.Op
+	all := sources(r, a)
+	for _, source := range all {
+		ops = append(ops, source.Closed(source.Key))
+	}
+	if err := s.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
+		return fmt.Errorf("look for limits: %w", err)
+	}
+	for i, op := range ops {
+		if op.Found {
+			return &web.Problem{
+				Status: http.StatusTooManyRequests, RetryAfter: all[i].Longest, Code: "too_many_requests", Title: "Too many wrong codes",
+				Text: "After several wrong codes each further try has to wait, at first a minute, then longer.",
+				Next: "Begin again later", NextURL: "/recover",
+			}
+		}
+	}
+	return nil
+}
+
+// enrol opens the enrolment, and tells the owner.
+func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, interaction, way, link string) error {
+	if err := s.cfg.Enrol.Recover(w, r, u, interaction, way, link); err != nil {
+		return err
+	}
+	n := s.cfg.Enrol.About(r, idp.Passkey{})
+	n.Link = s.cfg.Issuer + "/account/activity"
+	s.cfg.Enrol.Notify(r, s.cfg.Mailer.RecoveryOpened(u.Email, n))
+	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
+	return nil
+}

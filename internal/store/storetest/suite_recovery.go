@@ -1,0 +1,181 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// codes stores recovery codes with these hashes, now.
+func (f *fixture) codes(u idp.User, hashes ...string) {
+	f.Helper()
+	f.codesAt(f.now, u, hashes...)
+}
+
+func (f *fixture) codesAt(now time.Time, u idp.User, hashes ...string) {
+	f.Helper()
+	var codes []idp.RecoveryCode
+	for _, h := range hashes {
+		codes = append(codes, idp.RecoveryCode{Hash: h, KeyID: "k", CreatedAt: f.now})
+	}
+	f.must(f.ReplaceRecoveryCodes(f.ctx, u.ID, codes, now, f.event(idp.EventCodesMade, u.ID)))
+}
+
+// confirmed is user with a confirmed address.
+func (f *fixture) confirmed(email string) idp.User {
+	f.Helper()
+	u := f.user(email)
+	f.must(f.VerifyEmail(f.ctx, u.ID, email, f.now))
+	return u
+}
+
+var recoveryCases = map[string]func(*fixture){
+	"new recovery codes take the place of the old ones": func(f *fixture) {
+		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
+		f.codes(other, "of-b")
+		f.codes(u, "1", "2")
+		f.codes(u, "3")
+		f.same(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f), []idp.RecoveryCode{{Hash: "3", KeyID: "k", CreatedAt: f.now}})
+		f.same(must2(f.RedeemableCodes(f.ctx, other.ID))(f), []idp.RecoveryCode{{Hash: "of-b", KeyID: "k", CreatedAt: f.now}})
+		f.refuses(f.ReplaceRecoveryCodes(f.ctx, "nobody", nil, f.now), idp.ErrNotFound)
+	},
+	"a recovery code is taken once, and by its user": func(f *fixture) {
+		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
+		f.codes(u, "1", "2")
+		f.refuses(f.TakeRecoveryCode(f.ctx, other.ID, other.Email, "1"), idp.ErrNotFound)
+		f.same(f.race(8, idp.ErrNotFound, func(int) error {
+			return f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "1", f.event(idp.EventRecoveryOpened, u.ID))
+		}), 1)
+		f.same(len(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f)), 1)
+		f.same(len(must2(f.EventsOf(f.ctx, u.ID, 10))(f)), 2)
+		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, "former@example.org", "2"), idp.ErrNotFound)
+		f.disable(must2(f.UserByID(f.ctx, u.ID))(f))
+		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2"), idp.ErrNotFound)
+	},
+	"codes open nothing without a confirmed address, or after a hundred failures in a row": func(f *fixture) {
+		left := func(u idp.User) int { return len(must2(f.RedeemableCodes(f.ctx, u.ID))(f)) }
+		unconfirmed, u := f.user("a@example.org"), f.confirmed("b@example.org")
+		f.codes(unconfirmed, "1")
+		f.same(left(unconfirmed), 0)
+		f.codes(u, "2", "3")
+		for range idp.MaxRecoveryFailures - 1 {
+			f.must(f.FailRecovery(f.ctx, u.ID))
+		}
+		f.same(left(u), 2)
+		f.must(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2")) // a good one forgets the bad ones
+		for range idp.MaxRecoveryFailures {
+			f.same(left(u), 1)
+			f.must(f.FailRecovery(f.ctx, u.ID))
+		}
+		f.same(left(u), 0)
+		f.must(f.FailRecovery(f.ctx, "nobody"))
+	},
+	"a recovery suspends the other passkeys and ends all that was open": func(f *fixture) {
+		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
+		old, theirs := f.passkey(u), f.passkey(other)
+		held := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID, At: f.now}
+		f.must(f.RecordAuthentication(f.ctx, old, held))
+		offline, kept := f.family(u, nil), f.family(other, nil)
+		f.watched(u, "watched", "app")
+		f.must(f.PutLink(f.ctx, idp.Link{Hash: "link", Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}))
+
+		k := newPasskey(u, f.now)
+		f.must(f.Recover(f.ctx, k, f.now, f.now, f.event(idp.EventRecovered, u.ID)))
+		k.StrongFrom = f.now.Add(idp.RecoveryClosed)
+		suspended := old
+		suspended.SuspendedAt = f.now
+		f.same(must2(f.PasskeysOf(f.ctx, u.ID))(f), []idp.Passkey{suspended, k})
+		byEmail, _, err := f.PasskeysByEmail(f.ctx, u.Email, nil)
+		f.must(err)
+		f.same(byEmail, []idp.Passkey{k})
+		f.same(must2(f.PasskeysOf(f.ctx, other.ID))(f), []idp.Passkey{theirs})
+		f.same(must2(f.UserByID(f.ctx, u.ID))(f).RecoveredAt, f.now)
+		_, _, err = f.FamilyWithUser(f.ctx, offline.ID)
+		f.refuses(err, idp.ErrNotFound)
+		_, _, err = f.FamilyWithUser(f.ctx, kept.ID)
+		f.must(err)
+		f.same(f.queued(f.now), []string{"watched app " + u.ID})
+		_, err = f.TakeLink(f.ctx, "link", "recover", f.now)
+		f.refuses(err, idp.ErrNotFound)
+
+		// What the old passkey had begun brings nothing any more.
+		late := newFamily(u, f.now)
+		late.Assurance.AuthenticationID = held.ID
+		_, _, err = f.CreateFamily(f.ctx, late, nil)
+		f.refuses(err, idp.ErrNotFound)
+		f.refuses(f.RecordAuthentication(f.ctx, old, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID, At: f.now}), idp.ErrNotFound)
+		// One that is added in the time after it is no stronger.
+		second := newPasskey(u, f.now)
+		f.must(f.AddPasskey(f.ctx, second))
+		stored, _, err := f.PasskeyByCredentialID(f.ctx, second.CredentialID)
+		f.must(err)
+		f.same(stored.StrongFrom, f.now.Add(idp.RecoveryClosed))
+	},
+	"of two recoveries that are open at once one succeeds": func(f *fixture) {
+		for round := range 5 {
+			u := f.confirmed(fmt.Sprintf("u%d@example.org", round))
+			f.passkey(u)
+			opened := f.now
+			f.same(f.race(4, idp.ErrNotFound, func(int) error {
+				return f.Recover(f.ctx, newPasskey(u, f.now), opened, f.now.Add(time.Second), f.event(idp.EventRecovered, u.ID))
+			}), 1)
+			f.same(len(must2(f.PasskeysOf(f.ctx, u.ID))(f)), 2)
+		}
+		disabled := f.user("disabled@example.org")
+		f.disable(disabled)
+		f.refuses(f.Recover(f.ctx, newPasskey(disabled, f.now), f.now, f.now), idp.ErrNotFound)
+	},
+	"a request from before a recovery adds no passkey after it": func(f *fixture) {
+		before := f.confirmed("a@example.org")
+		f.must(f.AddPasskeyTo(f.ctx, before, newPasskey(before, f.now)))
+		f.must(f.Recover(f.ctx, newPasskey(before, f.now), f.now, f.now))
+		f.refuses(f.AddPasskeyTo(f.ctx, before, newPasskey(before, f.now)), idp.ErrNotFound)
+		after := must2(f.UserByID(f.ctx, before.ID))(f)
+		f.must(f.AddPasskeyTo(f.ctx, after, newPasskey(after, f.now)))
+		f.disable(after)
+		f.refuses(f.AddPasskeyTo(f.ctx, after, newPasskey(after, f.now)), idp.ErrNotFound)
+	},
+	"for a day after a recovery no passkey is removed or kept, and no codes are made": func(f *fixture) {
+		u := f.confirmed("a@example.org")
+		f.codes(u, "1")
+		first, second := f.passkey(u), f.passkey(u)
+		opened := f.now.Add(-idp.RecoveryClosed)
+		k := newPasskey(u, f.now)
+		f.must(f.Recover(f.ctx, k, opened, opened.Add(time.Minute)))
+		f.refuses(f.KeepPasskey(f.ctx, u.ID, first.ID, f.now), idp.ErrClosed)
+		f.refuses(f.RemovePasskey(f.ctx, u.ID, second.ID, true), idp.ErrClosed)
+		f.refuses(f.ReplaceRecoveryCodes(f.ctx, u.ID, nil, f.now), idp.ErrClosed)
+		f.same(len(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f)), 1)
+
+		later := f.now.Add(time.Minute)
+		f.refuses(f.KeepPasskey(f.ctx, f.user("b@example.org").ID, first.ID, later), idp.ErrNotFound)
+		f.refuses(f.KeepPasskey(f.ctx, u.ID, k.ID, later), idp.ErrNotFound) // it is not suspended
+		f.must(f.KeepPasskey(f.ctx, u.ID, first.ID, later, f.event(idp.EventPasskeyKept, u.ID)))
+		f.must(f.RecordAuthentication(f.ctx, first, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: first.ID, At: later}))
+		f.codesAt(later, u, "2")
+	},
+	"a suspended passkey does not count as one that is left": func(f *fixture) {
+		u := f.confirmed("a@example.org")
+		old, k := f.passkey(u), newPasskey(u, f.now)
+		long := f.now.Add(-2 * idp.RecoveryClosed)
+		f.must(f.Recover(f.ctx, k, long, long.Add(time.Minute)))
+		f.refuses(f.RemovePasskey(f.ctx, u.ID, k.ID, true), idp.ErrLastPasskey)
+		f.must(f.RemovePasskey(f.ctx, u.ID, old.ID, true))
+	},
+	"a new link takes the place of the others of its kind": func(f *fixture) {
+		u := f.user("a@example.org")
+		link := func(hash string) idp.Link {
+			return idp.Link{Hash: hash, Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}
+		}
+		f.must(f.PutLink(f.ctx, idp.Link{Hash: "other", Kind: "enrol", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}))
+		f.must(f.ReplaceLink(f.ctx, link("1")))
+		f.must(f.ReplaceLink(f.ctx, link("2")))
+		_, err := f.TakeLink(f.ctx, "1", "recover", f.now)
+		f.refuses(err, idp.ErrNotFound)
+		must2(f.TakeLink(f.ctx, "2", "recover", f.now))(f)
+		must2(f.TakeLink(f.ctx, "other", "enrol", f.now))(f)
+		f.disable(u)
+		f.refuses(f.ReplaceLink(f.ctx, link("3")), idp.ErrNotFound)
+	},
+}
