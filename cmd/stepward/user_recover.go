@@ -17,8 +17,8 @@ type userRecoverCmd struct {
 	TTL   time.Duration `name:"ttl" default:"1h" help:"How long the link is valid, 5m to 24h."`
 }
 
-// Run prints the link and does not mail it: whoever reads the mailbox must not get in with it alone. The owner is told that it
-// was made.
+// Run prints the link and does not e-mail it: someone who reads the mailbox must not get in with it alone. The owner is
+// told that it was made.
 func (c userRecoverCmd) Run(e *env) error {
 	if c.TTL < recovery.MinLinkTTL || c.TTL > recovery.MaxLinkTTL {
 		return errors.New("--ttl must be between 5m and 24h")
@@ -46,8 +46,9 @@ func (c userRecoverCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it. Earlier links to this account have ended.\n"+
-			"Make sure that you give it to %s and nobody else: it gives the account away.\n", link.Reveal(), until.Format(time.DateTime), u.Email)
+		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it. Earlier links to this account "+
+			"have ended.\nMake sure that you give it to %s and nobody else: it gives the account away.\n",
+			link.Reveal(), until.Format(time.DateTime), u.Email)
 		if cfg.SMTPURL == "" {
 			return nil
 		}

@@ -119,6 +119,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 		a.cfg.Shell.Handle(mux, pattern, a.signedIn(class, reason, back, h))
 	}
 	const see = "see your account"
+	codes := recoveryCodes{a}
 	mine("GET /account", "", see, "", a.showProfile)
 	mine("POST /account", "", see, "/account", a.saveProfile)
 	mine("GET /account/email", "", see, "", a.showConfirm)
@@ -132,10 +133,10 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	mine("GET /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "", a.confirmRemove)
 	mine("POST /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "/account/passkeys", a.removePasskey)
 	mine("POST /account/passkeys/{id}/keep", ActionClass, "use a passkey again", "/account/passkeys", a.keepPasskey)
-	mine("GET /account/codes", "", see, "", a.showCodes)
-	mine("GET /account/codes/new", ActionClass, "make recovery codes", "", a.beginCodes)
-	mine("POST /account/codes/new", ActionClass, "make recovery codes", "/account/codes/new", a.makeCodes)
-	mine("POST /account/codes/check", "", see, "/account/codes", a.checkCodes)
+	mine("GET /account/codes", "", see, "", codes.showCodes)
+	mine("GET /account/codes/new", ActionClass, "make recovery codes", "", codes.beginCodes)
+	mine("POST /account/codes/new", ActionClass, "make recovery codes", "/account/codes/new", codes.makeCodes)
+	mine("POST /account/codes/check", "", see, "/account/codes", codes.checkCodes)
 	mine("GET /account/sessions", "", see, "", a.showSessions)
 	mine("POST /account/sessions/revoke", "", see, "/account/sessions", a.revokeSession)
 	mine("POST /account/sessions/revoke-others", "", see, "/account/sessions", a.revokeOthers)

@@ -35,7 +35,10 @@ type codesPage struct {
 
 var codesNotices = map[string]string{"made": "Your recovery codes are ready. Keep them where you don’t keep your devices."}
 
-func (a *Account) showCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
+// recoveryCodes are the pages on which codes are made and counted.
+type recoveryCodes struct{ *Account }
+
+func (a recoveryCodes) showCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if !a.recovery.ByCodes() {
 		return a.noCodes()
 	}
@@ -48,7 +51,7 @@ func (a *Account) showCodes(w http.ResponseWriter, r *http.Request, v visitor) e
 }
 
 // codesOf counts the recovery codes that still work.
-func (a *Account) codesOf(r *http.Request, v visitor) (codesPage, error) {
+func (a recoveryCodes) codesOf(r *http.Request, v visitor) (codesPage, error) {
 	stored, err := a.cfg.DB.RecoveryCodesOf(r.Context(), v.user.ID)
 	if err != nil {
 		return codesPage{}, fmt.Errorf("load recovery codes: %w", err)
@@ -61,7 +64,7 @@ func (a *Account) codesOf(r *http.Request, v visitor) (codesPage, error) {
 	return d, nil
 }
 
-func (a *Account) noCodes() error {
+func (a recoveryCodes) noCodes() error {
 	return &web.Problem{
 		Status: http.StatusNotFound, Title: "There are no recovery codes here",
 		Text: "If you lose your passkeys, the people who run this service help you.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
@@ -78,7 +81,7 @@ func stillClosed(until time.Time) error {
 }
 
 // beginCodes is where the step-up for new codes returns to.
-func (a *Account) beginCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (a recoveryCodes) beginCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err := a.mayMakeCodes(v); err != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (a *Account) beginCodes(w http.ResponseWriter, r *http.Request, v visitor) 
 	return a.house(w, r, v, http.StatusOK, "codes-begin", "Passkeys", "New recovery codes", d)
 }
 
-func (a *Account) mayMakeCodes(v visitor) error {
+func (a recoveryCodes) mayMakeCodes(v visitor) error {
 	if !a.recovery.ByCodes() {
 		return a.noCodes()
 	}
@@ -108,7 +111,7 @@ type newCodesPage struct {
 }
 
 // makeCodes shows new codes. They count when one of them was typed back.
-func (a *Account) makeCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err := a.mayMakeCodes(v); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (a *Account) makeCodes(w http.ResponseWriter, r *http.Request, v visitor) e
 	return a.codesToSave(w, r, v, http.StatusOK, d)
 }
 
-func (a *Account) codesToSave(w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage) error {
+func (a recoveryCodes) codesToSave(w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage) error {
 	return a.cfg.Shell.Render(w, r, a.pages, "codes-new", web.Page{
 		Name: "codes", Title: "Save your recovery codes", Status: status, Layout: web.LayoutHouse, Data: d,
 		User: &web.Chip{Name: v.user.Name, Email: v.user.Email}, Rail: rail, Nav: "Passkeys", SignOutURL: "/account/signout",
@@ -136,7 +139,7 @@ func (a *Account) codesToSave(w http.ResponseWriter, r *http.Request, v visitor,
 }
 
 // checkCodes takes one of the new codes back; from then on they count, and the former ones do not.
-func (a *Account) checkCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err := a.mayMakeCodes(v); err != nil {
 		return err
 	}

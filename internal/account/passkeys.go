@@ -96,7 +96,7 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 	})
 	var codes *codesPage
 	if a.recovery.ByCodes() {
-		of, err := a.codesOf(r, v)
+		of, err := recoveryCodes{a}.codesOf(r, v)
 		if err != nil {
 			return err
 		}

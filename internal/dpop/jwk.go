@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // Algorithms are the signature algorithms of proofs: those that FAPI 2.0 §5.4 allows, for every client.
@@ -64,7 +65,7 @@ func (k *jwk) open(alg string) (verify func(input, sig []byte) bool, thumbprint 
 	if err != nil {
 		return nil, "", errKey
 	}
-	if thumbprint, err = idp.Thumbprint(public); err != nil {
+	if thumbprint, err = pubkey.Thumbprint(public); err != nil {
 		return nil, "", errKey
 	}
 	return verify, thumbprint, nil
@@ -106,7 +107,7 @@ func (k *jwk) rsa() (any, func(input, sig []byte) bool, error) {
 		return nil, nil, errKey
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	if !idp.CheapToVerify(key) {
+	if !pubkey.CheapToVerify(key) {
 		return nil, nil, errKey
 	}
 	return key, func(input, sig []byte) bool {

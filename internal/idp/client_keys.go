@@ -13,6 +13,16 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/pubkey"
+)
+
+// Signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
+const (
+	ES256 = pubkey.ES256
+	EdDSA = pubkey.EdDSA
+	PS256 = pubkey.PS256
+	RS256 = pubkey.RS256
 )
 
 // AssertionAlgorithms are the algorithms that clients may sign assertions with; a client policy may allow fewer.
@@ -181,14 +191,14 @@ func keyFault(key jose.JSONWebKey) string {
 	if key.Key != nil && !key.IsPublic() {
 		return "is private or symmetric; register only the public key and keep the private key secret"
 	}
-	if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits) {
-		return fmt.Sprintf("is RSA with %d bits; %d to %d are allowed", k.N.BitLen(), minRSABits, maxRSABits)
+	if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < pubkey.MinRSABits || k.N.BitLen() > pubkey.MaxRSABits) {
+		return fmt.Sprintf("is RSA with %d bits; %d to %d are allowed", k.N.BitLen(), pubkey.MinRSABits, pubkey.MaxRSABits)
 	}
-	if k, ok := key.Key.(*rsa.PublicKey); ok && k.E != rsaExponent {
-		return fmt.Sprintf("is RSA with the exponent %d; %d is required", k.E, rsaExponent)
+	if k, ok := key.Key.(*rsa.PublicKey); ok && k.E != pubkey.RSAExponent {
+		return fmt.Sprintf("is RSA with the exponent %d; %d is required", k.E, pubkey.RSAExponent)
 	}
 	signs := func(alg string) bool { return SignsWith(key, alg) }
-	if !key.Valid() || !CheapToVerify(key.Key) || !slices.ContainsFunc(AssertionAlgorithms, signs) {
+	if !key.Valid() || !pubkey.CheapToVerify(key.Key) || !slices.ContainsFunc(AssertionAlgorithms, signs) {
 		return "is not for signatures with " + strings.Join(AssertionAlgorithms, ", ")
 	}
 	return ""

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 func TestExpensiveKeysAreNotRegistered(t *testing.T) {
@@ -38,7 +40,7 @@ func TestExpensiveKeysAreNotRegistered(t *testing.T) {
 		"nothing":            {nil, false},
 		"a key that is text": {"key", false},
 	} {
-		if CheapToVerify(row.key) != row.good {
+		if pubkey.CheapToVerify(row.key) != row.good {
 			t.Errorf("%s: %v", name, !row.good)
 		}
 		if fault := keyFault(jose.JSONWebKey{Key: row.key}); (fault == "") != row.good {

@@ -11,12 +11,12 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // jwkOf returns the public half of a key as a JWK (RFC 7517), with its thumbprint as kid.
 func jwkOf(alg string, public crypto.PublicKey) (jose.JSONWebKey, error) {
-	kid, err := idp.Thumbprint(public)
+	kid, err := pubkey.Thumbprint(public)
 	if err != nil {
 		return jose.JSONWebKey{}, err
 	}

@@ -16,7 +16,8 @@ func (m *Mailer) RecoveryCode(to string, code idp.Secret, valid time.Duration) M
 		},
 		Code: code.Reveal(),
 		Closing: []string{
-			"It works for " + minutes(valid) + ", in the browser that asked. Nobody from " + m.product + " will ever ask you for it.",
+			"It works for " + minutes(valid) + ", in the browser that asked. Nobody from " + m.product +
+				" will ever ask you for it.",
 			"If it was not you, do not give the code to anybody. Nothing happens without it.",
 		},
 	})
@@ -61,7 +62,8 @@ func (m *Mailer) Recovered(to string, n Notice) Message {
 	return m.write(to, content{
 		Subject: "Your account was recovered",
 		Opening: []string{
-			"On " + stamp(n.At) + in(n.Agent) + " your " + m.product + " account was recovered with the new passkey “" + n.Passkey + "”.",
+			"On " + stamp(n.At) + in(n.Agent) + " your " + m.product + " account was recovered with the new passkey “" +
+				n.Passkey + "”.",
 			"Everyone was signed out everywhere, and your other passkeys are on hold: they do not sign in any more. " +
 				"For 24 hours they cannot be removed or used again, and your recovery codes cannot be replaced.",
 		},
@@ -79,12 +81,14 @@ func (m *Mailer) CodesMade(to string, n Notice) Message {
 	return m.write(to, content{
 		Subject: "New recovery codes for your account",
 		Opening: []string{
-			"On " + stamp(n.At) + in(n.Agent) + " new recovery codes were made for your " + m.product + " account. Older ones no longer work.",
+			"On " + stamp(n.At) + in(n.Agent) + " new recovery codes were made for your " + m.product +
+				" account. Older ones no longer work.",
 		},
 		Link:     n.Link,
 		LinkText: "See your recovery codes",
 		Closing: []string{
-			"If it was not you, make new codes, look at your passkeys and sessions, and tell the people who run " + m.product + ".",
+			"If it was not you, make new codes, look at your passkeys and sessions, and tell the people who run " +
+				m.product + ".",
 		},
 	})
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 )
 
-// An smtpServer speaks as much of RFC 5321 as a client needs, in clear unless it has a certificate for TLS from the first
-// byte, and keeps what it was sent.
+// An smtpServer speaks as much of RFC 5321 as a client needs, in clear unless it has a certificate for TLS from the
+// first byte, and keeps what it was sent.
 type smtpServer struct {
 	address  string
 	startTLS bool   // offered but broken: starting it fails

@@ -13,7 +13,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 
-	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // Limits of a registration response besides MaxResponse. They are checked before any verification.
@@ -38,7 +38,7 @@ func knownTransports[T ~string](reported []T) (known []string) {
 	return known
 }
 
-// checkPublicKey rejects, before any verification, a COSE key that is not idp.CheapToVerify or has an algorithm we do
+// checkPublicKey rejects, before any verification, a COSE key that is not pubkey.CheapToVerify or has an algorithm we do
 // not request.
 func checkPublicKey(cose []byte) error {
 	bad := errors.New("public key has an unsupported type or size")
@@ -65,7 +65,7 @@ func checkPublicKey(cose []byte) error {
 			public = ed25519.PublicKey(k.XCoord)
 		}
 	}
-	if !idp.CheapToVerify(public) {
+	if !pubkey.CheapToVerify(public) {
 		return bad
 	}
 	return nil
@@ -92,7 +92,7 @@ func checkCosts(parsed *protocol.ParsedCredentialCreationData) error {
 		if len(der) > maxCertificate {
 			return errors.New("attestation certificate is too long")
 		}
-		if cert, err := x509.ParseCertificate(der); err == nil && !idp.CheapToVerify(cert.PublicKey) {
+		if cert, err := x509.ParseCertificate(der); err == nil && !pubkey.CheapToVerify(cert.PublicKey) {
 			return errors.New("attestation certificate has a public key of an unsupported type or size")
 		}
 	}

@@ -62,8 +62,8 @@ func (k Key) Usable(stored []idp.RecoveryCode) (usable []idp.RecoveryCode) {
 	return usable
 }
 
-// Find returns the hash of the stored code that this is; false if it is none. It takes the same time for every answer, and for a
-// user without codes.
+// Find returns the hash of the stored code that equals code; false if none does. It takes the same time whatever the
+// answer, and for a user without codes.
 func (k Key) Find(userID string, code idp.Secret, stored []idp.RecoveryCode) (hash string, found bool) {
 	typed := k.hash(userID, code)
 	usable, same := k.Usable(stored), 0
@@ -84,8 +84,8 @@ func (k Key) hash(userID string, code idp.Secret) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Typed reads a recovery code as people write it: in any case, with any spaces and dashes, O for 0, and I or L for 1. It
-// reports false for what cannot be one; that says nothing about any account.
+// Typed reads a recovery code as people write it: in any case, with any spaces and dashes, O for 0, and I or L for 1.
+// It reports false for what cannot be one; that says nothing about any account.
 func Typed(text string) (idp.Secret, bool) {
 	if len(text) > 200 {
 		return "", false

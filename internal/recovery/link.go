@@ -25,7 +25,9 @@ const (
 
 // MakeLink returns a link with which this user can recover the account: once, for ttl, in the first browser that opens
 // it. Earlier ones end. The token stands behind the #, so that it reaches no log; the page posts it.
-func MakeLink(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev idp.Event) (idp.Secret, error) {
+func MakeLink(
+	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev idp.Event,
+) (idp.Secret, error) {
 	if ttl < MinLinkTTL || ttl > MaxLinkTTL {
 		return "", fmt.Errorf("a recovery link works for %v to %v", MinLinkTTL, MaxLinkTTL)
 	}
@@ -43,8 +45,8 @@ func (s *Service) showLink(w http.ResponseWriter, r *http.Request) error {
 	return s.page(w, r, "link", "Get back into your account", "", http.StatusOK, nil)
 }
 
-// redeemLink takes the link: it works for the first browser that posts it. Mail scanners follow links with GET and run no
-// script, so they do not use it up. Opening it again in the same browser goes on where one was.
+// redeemLink takes the link: it works for the first browser that posts it. Mail scanners follow links with GET and run
+// no script, so they do not use it up. Opening it again in the same browser goes on where one was.
 func (s *Service) redeemLink(w http.ResponseWriter, r *http.Request) error {
 	typed, err := enrol.Form(r, "token")
 	if err != nil {

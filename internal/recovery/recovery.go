@@ -1,12 +1,12 @@
 // Package recovery is the way back into an account for people who lost all their passkeys.
 //
-//	GET /recover ─▶ POST ─▶ mail with a code ─▶ /recover/code: that code and a saved one ──┐
-//	                                                                                       ├─▶ enrolment ─▶ /login?i=… or /account
-//	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────────────┘   (15 minutes, own cookie)
+//	GET /recover ─▶ POST ─▶ mail with a code ─▶ that code and a saved one ─────────┐
+//	                                                                               ├─▶ enrolment ─▶ /login or /account
+//	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────┘   (15 minutes, own cookie)
 //
-// A recovery is no sign-in: it opens an enrolment (package enrol), whose one power is to register a passkey. That passkey
-// then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its sessions and
-// tokens end, and for a day what would lock the owner out stays closed ([idp.RecoveryClosed]).
+// A recovery is no sign-in: it opens an enrolment (package enrol), whose one power is to register a passkey. That
+// passkey then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its
+// sessions and tokens end, and for a day what would lock the owner out stays closed ([idp.RecoveryClosed]).
 //
 // Nothing a page shows tells whether there is an account: the same pages, store calls and mails follow for any address.
 // Only the e-mail tells.
@@ -82,7 +82,8 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Mode == "" {
 		cfg.Mode = ByCodes
 	}
-	return &Service{cfg: cfg, pages: pages, attempts: ephemeral.NewBucket[attempt](cfg.Ephemeral, "recovery", codeTTL)}, nil
+	attempts := ephemeral.NewBucket[attempt](cfg.Ephemeral, "recovery", codeTTL)
+	return &Service{cfg: cfg, pages: pages, attempts: attempts}, nil
 }
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
@@ -99,7 +100,9 @@ func (s *Service) Mount(mux *http.ServeMux) {
 // ByCodes reports whether accounts are recovered with codes here: the operator says so, and there is a mail server.
 func (s *Service) ByCodes() bool { return s.cfg.Mode == ByCodes && s.cfg.Mailer.Delivers() }
 
-func (s *Service) page(w http.ResponseWriter, r *http.Request, name, title, interaction string, status int, data any) error {
+func (s *Service) page(
+	w http.ResponseWriter, r *http.Request, name, title, interaction string, status int, data any,
+) error {
 	p := web.Page{Name: "recover", Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
 	if s.cfg.Client != nil && interaction != "" {
 		p.Client = s.cfg.Client(r, interaction)
@@ -107,8 +110,8 @@ func (s *Service) page(w http.ResponseWriter, r *http.Request, name, title, inte
 	return s.cfg.Shell.Render(w, r, s.pages, name, p)
 }
 
-// An attempt waits for its two codes. Its key is the hash of the browser's cookie, so the mailed code works in the browser that
-// asked for it and nowhere else.
+// An attempt waits for its two codes. Its key is the hash of the browser's cookie, so the mailed code works in the
+// browser that asked for it and nowhere else.
 type attempt struct {
 	Email       string `json:"email"`
 	UserID      string `json:"user"`  // of nobody, if there is no such account
@@ -131,7 +134,8 @@ func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 	if !s.ByCodes() {
 		return s.page(w, r, "none", "Get help to sign in", interaction, http.StatusOK, form{Interaction: interaction})
 	}
-	return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusOK, form{Interaction: interaction})
+	return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusOK,
+		form{Interaction: interaction})
 }
 
 // start mails a code to the address, or that there is nothing to recover.
@@ -255,7 +259,8 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
 	switch { // neither says anything about an account, so neither is a try
 	case !ok:
-		again.Field, again.Error = "code", "There is a typing error in your recovery code. It has five groups of five letters and digits."
+		again.Field = "code"
+		again.Error = "There is a typing error in your recovery code. It has five groups of five letters and digits."
 		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	case len(mailed) != 8 || strings.Trim(mailed, "0123456789") != "":
 		again.Field, again.Error = "token", "The code from the e-mail has eight digits."
@@ -290,7 +295,8 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return over()
 	case errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
-		return s.codePage(w, r, a, http.StatusTooManyRequests, form{Field: "both", Error: "That was too often. Begin again to get a new code."})
+		return s.codePage(w, r, a, http.StatusTooManyRequests,
+			form{Field: "both", Error: "That was too often. Begin again to get a new code."})
 	case err != nil:
 		return fmt.Errorf("check codes: %w", err)
 	}
@@ -353,9 +359,10 @@ func (s *Service) pause(r *http.Request, a attempt) error {
 	for i, op := range ops {
 		if op.Found {
 			return &web.Problem{
-				Status: http.StatusTooManyRequests, RetryAfter: all[i].Longest, Code: "too_many_requests", Title: "Too many wrong codes",
-				Text: "After several wrong codes each further try has to wait, at first a minute, then longer.",
-				Next: "Begin again later", NextURL: "/recover",
+				Status: http.StatusTooManyRequests, RetryAfter: all[i].Longest, Code: "too_many_requests",
+				Title: "Too many wrong codes",
+				Text:  "After several wrong codes each further try has to wait, at first a minute, then longer.",
+				Next:  "Begin again later", NextURL: "/recover",
 			}
 		}
 	}

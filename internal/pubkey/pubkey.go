@@ -1,4 +1,5 @@
-package idp
+// Package pubkey says which public keys we verify signatures with, and names them by their thumbprints.
+package pubkey
 
 import (
 	"crypto"
@@ -32,9 +33,9 @@ func Thumbprint(public any) (string, error) {
 // Limits of RSA keys that others give us to verify with. The cost of verifying grows with the square of the modulus and
 // with the length of the exponent: one signature under 240,000 bits and e = 2³¹-1 takes most of a minute.
 const (
-	minRSABits  = 2048 // RFC 7518 §3.3
-	maxRSABits  = 4096
-	rsaExponent = 65537
+	MinRSABits  = 2048 // RFC 7518 §3.3
+	MaxRSABits  = 4096
+	RSAExponent = 65537
 )
 
 // CheapToVerify reports whether we verify signatures with a public key: RSA of 2048 to 4096 bits with the exponent
@@ -42,7 +43,7 @@ const (
 func CheapToVerify(public any) bool {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
-		return k.N != nil && k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.E == rsaExponent
+		return k.N != nil && k.N.BitLen() >= MinRSABits && k.N.BitLen() <= MaxRSABits && k.E == RSAExponent
 	case *ecdsa.PublicKey:
 		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {
 			return false
