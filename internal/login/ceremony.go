@@ -86,24 +86,24 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (l *Login) newSignIn(ctx context.Context, v visit) (passkey.Ceremony, json.RawMessage, error) {
-	cer, op, err := l.Ceremonies.NewSignIn(v.interaction.ID, v.interaction.Browser)
+	cer, op, err := l.cfg.Ceremonies.NewSignIn(v.interaction.ID, v.interaction.Browser)
 	if err == nil {
-		err = l.Ephemeral.Do(ctx, op)
+		err = l.cfg.Ephemeral.Do(ctx, op)
 	}
 	if err != nil {
 		return cer, nil, fmt.Errorf("begin sign-in: %w", err)
 	}
-	return cer, l.Ceremonies.SignInOptions(cer.Challenge), nil
+	return cer, l.cfg.Ceremonies.SignInOptions(cer.Challenge), nil
 }
 
 // newTypedSignIn does the same for an address with an account and for one without: one read, one write, a list of the
 // same shape. So the passkeys of an address are public, as wherever names are typed (WebAuthn L3 §14.6.3).
 func (l *Login) newTypedSignIn(ctx context.Context, v visit, email string) (passkey.Ceremony, json.RawMessage, error) {
-	keys, model, err := l.DB.PasskeysByEmail(ctx, email, l.Ceremonies.Pivot(email))
+	keys, model, err := l.cfg.DB.PasskeysByEmail(ctx, email, l.cfg.Ceremonies.Pivot(email))
 	if err != nil {
 		return passkey.Ceremony{}, nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	if decoys := l.Ceremonies.Decoys(email, model); len(keys) == 0 { // created in either case, so that the time reveals nothing
+	if decoys := l.cfg.Ceremonies.Decoys(email, model); len(keys) == 0 { // created in either case, so that the time reveals nothing
 		keys = decoys
 	}
 	return l.newAssertion(ctx, v, idp.PurposeSignIn, "", keys, nil)
@@ -121,9 +121,9 @@ func (l *Login) newStepUp(ctx context.Context, v visit, step Step) (passkey.Cere
 func (l *Login) newAssertion(
 	ctx context.Context, v visit, p idp.Purpose, userID string, keys []idp.Passkey, classes []string,
 ) (passkey.Ceremony, json.RawMessage, error) {
-	cer, options, op, err := l.Ceremonies.NewAssertion(p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
+	cer, options, op, err := l.cfg.Ceremonies.NewAssertion(p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
 	if err == nil {
-		err = l.Ephemeral.Do(ctx, op)
+		err = l.cfg.Ephemeral.Do(ctx, op)
 	}
 	if err != nil {
 		return cer, nil, fmt.Errorf("begin %s: %w", p, err)
@@ -156,14 +156,14 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 	if in.Ceremony == "" || len(in.Ceremony) > 64 {
 		return stale(errors.New("no ceremony"))
 	}
-	take := l.Ceremonies.TakeOp(in.Ceremony)
+	take := l.cfg.Ceremonies.TakeOp(in.Ceremony)
 	v, err := l.visit(w, r, in.I, take)
 	if err != nil {
 		return err
 	}
 	a := attempt{visit: v, allow: in.Allow}
 	var next string
-	if a.ceremony, err = l.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
+	if a.ceremony, err = l.cfg.Ceremonies.FromOp(take); errors.Is(err, idp.ErrNotFound) {
 		err = stale(err)
 	} else if err != nil {
 		err = fmt.Errorf("take ceremony: %w", err)
@@ -188,10 +188,10 @@ func (l *Login) authenticate(
 		return "", errSessionChanged
 	}
 	handle := userHandle(response)
-	proof, err := l.Ceremonies.FinishAssertion(ctx, a.ceremony, a.interaction.Browser, response, now,
+	proof, err := l.cfg.Ceremonies.FinishAssertion(ctx, a.ceremony, a.interaction.Browser, response, now,
 		func(ctx context.Context, id []byte) (idp.Passkey, idp.User, error) {
 			var err error
-			a.passkey, a.user, err = l.DB.PasskeyByCredentialID(ctx, id)
+			a.passkey, a.user, err = l.cfg.DB.PasskeyByCredentialID(ctx, id)
 			found := err == nil
 			if err != nil && !errors.Is(err, idp.ErrNotFound) {
 				return idp.Passkey{}, idp.User{}, err
@@ -202,7 +202,7 @@ func (l *Login) authenticate(
 			// The browser deletes a passkey that is reported unknown. So we only report one that is not stored and whose
 			// response has the handle of a user, which nobody else knows. A made-up response gets the same text and the same
 			// work for a stored ID and for a decoy of a typed name.
-			ours, failed := l.DB.HasHandle(ctx, handle)
+			ours, failed := l.cfg.DB.HasHandle(ctx, handle)
 			switch {
 			case failed != nil:
 				return idp.Passkey{}, idp.User{}, failed
@@ -238,7 +238,7 @@ func (l *Login) authenticate(
 		stalled.Detail["accepted"] = "true"
 		events = append(events, stalled)
 	}
-	err = l.DB.RecordAuthentication(ctx, k, proof.Authentication, events...)
+	err = l.cfg.DB.RecordAuthentication(ctx, k, proof.Authentication, events...)
 	if errors.Is(err, idp.ErrConflict) { // another assertion with this count was faster
 		return "", &passkey.CounterError{UserID: k.UserID, PasskeyID: k.ID, Stored: k.SignCount, Received: k.SignCount}
 	}
@@ -250,7 +250,7 @@ func (l *Login) authenticate(
 	}
 	if stepUp {
 		var elevated *idp.Session
-		elevated, err = l.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
+		elevated, err = l.cfg.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
 		if err == nil && a.allow == a.session.UserID {
 			// Only if nothing but consent is left. The proof counts in any case; whatever it does not allow is asked next.
 			v := visit{a.interaction, elevated}
@@ -276,7 +276,7 @@ func (l *Login) setClient(ctx context.Context, i idp.Interaction, a *idp.Authent
 	if i.Local != nil {
 		return nil
 	}
-	c, err := l.DB.Client(ctx, i.Request.ClientID)
+	c, err := l.cfg.DB.Client(ctx, i.Request.ClientID)
 	if err != nil {
 		return fmt.Errorf("load client: %w", err)
 	}
@@ -289,12 +289,12 @@ func (l *Login) setClient(ctx context.Context, i idp.Interaction, a *idp.Authent
 func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
 	ctx, before := r.Context(), a.session
 	if before != nil && before.UserID == proof.UserID && before.ID != a.interaction.SwitchedFrom {
-		if _, err := l.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
+		if _, err := l.cfg.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
 			return err
 		}
 		before = nil // it has ended
 	}
-	if _, err := l.Sessions.Start(ctx, w, r, proof); err != nil {
+	if _, err := l.cfg.Sessions.Start(ctx, w, r, proof); err != nil {
 		return err
 	}
 	if before == nil {
@@ -302,7 +302,7 @@ func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proo
 	}
 	ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
 	ended.SessionID = before.ID
-	_, err := l.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended)
+	_, err := l.cfg.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended)
 	return err
 }
 

@@ -154,25 +154,25 @@ func TestRejectionsAreOnePlainSentence(t *testing.T) {
 			b.device.Passkeys[0].Key = other.device.Passkeys[0].Key
 		}, "passkey_refused", idp.EventPasskeyRefused},
 		{"a removed passkey", func(h *house, b *browser) {
-			k, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			k, u, err := h.cfg.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
 			h.must(err)
 			mine := b.device
 			b.device = passkeytest.New(origin)
 			b.addPasskey(u)
 			b.device = mine
-			h.must(h.DB.RemovePasskey(h.Context(), u.ID, k.ID, false))
+			h.must(h.cfg.DB.RemovePasskey(h.Context(), u.ID, k.ID, false))
 		}, "unknown_credential", idp.EventPasskeyRefused},
 		{"a closed account", func(h *house, b *browser) {
-			_, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			_, u, err := h.cfg.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
 			h.must(err)
 			u.DisabledAt = time.Now()
-			h.must(h.DB.UpdateUser(h.Context(), u))
+			h.must(h.cfg.DB.UpdateUser(h.Context(), u))
 		}, "account_closed", idp.EventPasskeyRefused},
 		{"a passkey from before a recovery", func(h *house, b *browser) {
-			_, u, err := h.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
+			_, u, err := h.cfg.DB.PasskeyByCredentialID(h.Context(), b.device.Passkeys[0].ID)
 			h.must(err)
 			now := time.Now()
-			h.must(h.DB.Recover(h.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now))
+			h.must(h.cfg.DB.Recover(h.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now))
 		}, "passkey_suspended", idp.EventPasskeyRefused},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestACounterThatGoesBackwardsIsRejectedRecordedAndReported(t *testing.T) {
 	other := h.browser()
 	other.device = b.device
 	h.expect(other.confirm(other.show(other.begin()).dialog()), http.StatusBadRequest, "passkey_refused")
-	k, _, err := h.DB.PasskeyByCredentialID(t.Context(), b.device.Passkeys[0].ID)
+	k, _, err := h.cfg.DB.PasskeyByCredentialID(t.Context(), b.device.Passkeys[0].ID)
 	h.must(err)
 	if k.CounterRegressedAt.IsZero() || k.SignCount != 5 {
 		t.Errorf("passkey %+v", k)
@@ -243,7 +243,7 @@ func TestAResetCounterOfASyncedPasskeyIsAcceptedRecordedAndReported(t *testing.T
 	other := h.browser()
 	other.device = b.device
 	other.signIn()
-	k, _, err := h.DB.PasskeyByCredentialID(t.Context(), b.device.Passkeys[0].ID)
+	k, _, err := h.cfg.DB.PasskeyByCredentialID(t.Context(), b.device.Passkeys[0].ID)
 	h.must(err)
 	if k.SignCount != 5 {
 		t.Errorf("count %d", k.SignCount)
@@ -290,9 +290,9 @@ func TestATypedNameDoesNotRevealWhetherItHasAnAccount(t *testing.T) {
 	i := b.begin()
 	type shape struct{ ephemeral, sql int64 }
 	measure := func(email string) (shape, dialog) {
-		before := shape{h.ephemeral.RoundTrips(), h.DB.RoundTrips()}
+		before := shape{h.ephemeral.RoundTrips(), h.cfg.DB.RoundTrips()}
 		d := b.offered(i, email)
-		return shape{h.ephemeral.RoundTrips() - before.ephemeral, h.DB.RoundTrips() - before.sql}, d
+		return shape{h.ephemeral.RoundTrips() - before.ephemeral, h.cfg.DB.RoundTrips() - before.sql}, d
 	}
 	measure("somebody@example.com")
 	known, mine := measure(" Alice@Example.com ")
@@ -418,7 +418,7 @@ func TestAReloadNeverOffersAUsedCeremony(t *testing.T) {
 		b.enrol("alice@example.com")
 		i := b.begin()
 		d := b.show(i).dialog()
-		h.must(h.DB.Close())
+		h.must(h.cfg.DB.Close())
 		if a := b.confirm(d); a.status < 500 {
 			t.Fatalf("without its store: %d %s", a.status, a.body)
 		}

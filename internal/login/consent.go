@@ -63,7 +63,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	}
 	p := newPage(v, f, "consent", "Allow "+f.Client.Name+"?", d)
 	p.User = user
-	return l.Shell.Render(w, r, l.pages, "consent", p)
+	return l.cfg.Shell.Render(w, r, l.pages, "consent", p)
 }
 
 // consent saves the user's answer. Allowed access is stored as a grant, so that it is not requested again. A refusal
@@ -102,10 +102,10 @@ func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
-		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.Policy.GrantEntries(v.interaction.Request),
+		UserID: v.session.UserID, ClientID: f.Client.ID, Scopes: l.cfg.Policy.GrantEntries(v.interaction.Request),
 		CreatedAt: f.Now, UpdatedAt: f.Now,
 	}
-	if err := l.DB.PutGrant(r.Context(), grant, event); err != nil {
+	if err := l.cfg.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)
 	}
 	return l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true })

@@ -77,7 +77,7 @@ func newHouse(t *testing.T) *house {
 		},
 	})
 	h.must(err)
-	h.must(h.DB.PutClient(t.Context(), idp.Client{
+	h.must(h.cfg.DB.PutClient(t.Context(), idp.Client{
 		ID: "app", Name: "Acme Bank", RedirectURIs: []string{"https://app.example.com/cb"}, LogoURI: "https://app.example.com/logo.png",
 		PolicyURI: "https://app.example.com/privacy", TOSURI: "https://app.example.com/terms",
 	}))
@@ -135,7 +135,7 @@ func (h *house) last() idp.Outcome {
 // kinds lists the kinds of all audit events, oldest first.
 func (h *house) kinds() (kinds []idp.EventKind) {
 	h.Helper()
-	events, err := h.DB.Events(h.Context(), "", 1000)
+	events, err := h.cfg.DB.Events(h.Context(), "", 1000)
 	h.must(err)
 	for _, e := range events {
 		kinds = append(kinds, e.Kind)
@@ -160,7 +160,7 @@ func (h *house) browser() *browser {
 func (b *browser) enrol(email string) idp.User {
 	b.Helper()
 	u := idp.NewUser(email, "", time.Now())
-	b.must(b.DB.CreateUser(b.Context(), u))
+	b.must(b.cfg.DB.CreateUser(b.Context(), u))
 	b.addPasskey(u)
 	return u
 }
@@ -177,7 +177,7 @@ func (b *browser) addPasskey(u idp.User, change ...func(*idp.Passkey)) idp.Passk
 	for _, c := range change {
 		c(&k)
 	}
-	b.must(b.DB.AddPasskey(b.Context(), k))
+	b.must(b.cfg.DB.AddPasskey(b.Context(), k))
 	return k
 }
 

@@ -44,7 +44,7 @@ func (l *Login) closed(ctx context.Context, r *http.Request, a attempt) (bool, e
 	for _, s := range sources(r, a) {
 		ops = append(ops, s.Closed(s.Key))
 	}
-	if err := l.Ephemeral.Do(ctx, ops...); err != nil {
+	if err := l.cfg.Ephemeral.Do(ctx, ops...); err != nil {
 		return false, err
 	}
 	for _, op := range ops {

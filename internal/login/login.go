@@ -42,7 +42,7 @@ type Config struct {
 
 // Login serves the screens of interactions.
 type Login struct {
-	Config
+	cfg          Config
 	pages        *web.Pages
 	interactions ephemeral.Bucket[idp.Interaction]
 }
@@ -60,13 +60,13 @@ func New(c Config) (*Login, error) {
 
 // Mount adds the screens to the browser mux, behind the cross-origin check.
 func (l *Login) Mount(mux *http.ServeMux) {
-	l.Shell.Handle(mux, "GET /login", l.show)
-	l.Shell.Handle(mux, "POST /login/passkey/begin", l.begin)
-	l.Shell.Handle(mux, "POST /login/passkey/finish", l.finish)
-	l.Shell.Handle(mux, "POST /login/consent", l.consent)
-	l.Shell.Handle(mux, "POST /login/select", l.selectAccount)
-	l.Shell.Handle(mux, "POST /login/switch", l.switchAccount)
-	l.Shell.Handle(mux, "POST /login/cancel", l.cancel)
+	l.cfg.Shell.Handle(mux, "GET /login", l.show)
+	l.cfg.Shell.Handle(mux, "POST /login/passkey/begin", l.begin)
+	l.cfg.Shell.Handle(mux, "POST /login/passkey/finish", l.finish)
+	l.cfg.Shell.Handle(mux, "POST /login/consent", l.consent)
+	l.cfg.Shell.Handle(mux, "POST /login/select", l.selectAccount)
+	l.cfg.Shell.Handle(mux, "POST /login/switch", l.switchAccount)
+	l.cfg.Shell.Handle(mux, "POST /login/cancel", l.cancel)
 }
 
 // Begin stores a new interaction in one round trip, together with the sign-in that its first page will probably offer.
@@ -81,9 +81,9 @@ func (l *Login) Begin(
 	if silent(i) && r.Method == http.MethodGet {
 		return "", l.answerSilently(ctx, w, r, i)
 	}
-	browser := l.Sessions.Browser(r)
+	browser := l.cfg.Sessions.Browser(r)
 	if browser == "" && r.Method == http.MethodGet {
-		browser = l.Sessions.EnsureBrowser(w, r)
+		browser = l.cfg.Sessions.EnsureBrowser(w, r)
 	}
 	return l.create(ctx, r, browser, i)
 }
@@ -92,7 +92,7 @@ func (l *Login) Begin(
 func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *http.Request, i idp.Interaction) error {
 	i.ID = "" // nothing is stored under it
 	v := visit{interaction: i}
-	sess, err := l.Sessions.Current(ctx, r)
+	sess, err := l.cfg.Sessions.Current(ctx, r)
 	if err == nil {
 		v.session = sess
 	} else if !errors.Is(err, idp.ErrNotFound) {
@@ -129,7 +129,7 @@ func (l *Login) create(ctx context.Context, r *http.Request, browser idp.Secret,
 	var ops []*ephemeral.Op
 	if browser != "" && !silent(i) {
 		i.Browser = browser.Hash()
-		cer, op, err := l.Ceremonies.NewSignIn(i.ID, i.Browser)
+		cer, op, err := l.cfg.Ceremonies.NewSignIn(i.ID, i.Browser)
 		if err != nil {
 			return "", fmt.Errorf("begin sign-in: %w", err)
 		}
@@ -141,7 +141,7 @@ func (l *Login) create(ctx context.Context, r *http.Request, browser idp.Secret,
 		return "", err
 	}
 	count := limit.WaitingOf(web.ClientNetwork(r), len(op.Value))
-	if kept, err := count.Keep(ctx, l.Ephemeral, append(ops, op)...); err != nil {
+	if kept, err := count.Keep(ctx, l.cfg.Ephemeral, append(ops, op)...); err != nil {
 		return "", fmt.Errorf("store interaction: %w", err)
 	} else if !kept {
 		return "", crowded(count.Limit)
@@ -194,10 +194,10 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 
 // decide collects the facts for Decide. Passkeys and the grant are only looked up if the result depends on them.
 func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
-	f := Facts{Interaction: v.interaction, Session: v.session, Policy: l.Policy, SignUp: l.SignUp, Now: time.Now()}
+	f := Facts{Interaction: v.interaction, Session: v.session, Policy: l.cfg.Policy, SignUp: l.cfg.SignUp, Now: time.Now()}
 	var err error
 	if v.interaction.Local == nil {
-		if f.Client, err = l.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
+		if f.Client, err = l.cfg.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
 			return f, Step{}, &web.Problem{
 				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application is no longer available",
 				Text: "The people who run this service have removed or disabled it.",
@@ -211,14 +211,14 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 		step := Decide(f)
 		switch {
 		case step.For == StepUp && f.Passkeys == nil:
-			keys, err := l.DB.PasskeysOf(ctx, v.session.UserID)
+			keys, err := l.cfg.DB.PasskeysOf(ctx, v.session.UserID)
 			if err != nil {
 				return f, Step{}, fmt.Errorf("load passkeys: %w", err)
 			}
 			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even without passkeys
 		case step.For == Consent && !asked:
 			asked = true
-			grant, err := l.DB.Grant(ctx, v.session.UserID, f.Client.ID)
+			grant, err := l.cfg.DB.Grant(ctx, v.session.UserID, f.Client.ID)
 			if err == nil {
 				f.Grant = &grant
 			} else if !errors.Is(err, idp.ErrNotFound) {
@@ -233,7 +233,7 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 // end answers an interaction once, however many tabs and reloads request it.
 func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 	if i.Local == nil {
-		return l.Respond(w, r, i, o)
+		return l.cfg.Respond(w, r, i, o)
 	}
 	if _, err := l.interactions.Take(r.Context(), i.ID); errors.Is(err, idp.ErrNotFound) {
 		return gone(err)
@@ -273,7 +273,7 @@ func (l *Login) Asking(r *http.Request, id string) *web.ClientChip {
 	if err != nil || v.interaction.Local != nil {
 		return nil
 	}
-	client, err := l.DB.Client(r.Context(), v.interaction.Request.ClientID)
+	client, err := l.cfg.DB.Client(r.Context(), v.interaction.Request.ClientID)
 	if err != nil {
 		return nil
 	}

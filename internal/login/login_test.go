@@ -45,13 +45,13 @@ func TestTheRoundTripsOfASignInAreCounted(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
-	_, err := h.DB.Client(t.Context(), "app") // into the cache
+	_, err := h.cfg.DB.Client(t.Context(), "app") // into the cache
 	h.must(err)
 	step := func(name string, ephemeral, sql int64, do func()) {
 		t.Helper()
-		e, s := h.ephemeral.RoundTrips(), h.DB.RoundTrips()
+		e, s := h.ephemeral.RoundTrips(), h.cfg.DB.RoundTrips()
 		do()
-		if e, s = h.ephemeral.RoundTrips()-e, h.DB.RoundTrips()-s; e > ephemeral || s > sql {
+		if e, s = h.ephemeral.RoundTrips()-e, h.cfg.DB.RoundTrips()-s; e > ephemeral || s > sql {
 			t.Errorf("%s: %d ephemeral and %d SQL round trips, budget %d and %d", name, e, s, ephemeral, sql)
 		}
 	}
@@ -105,14 +105,14 @@ func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
 	check("consent", b.show(i), "consent", []string{"consent-allow", "consent-deny"}, "alice@example.com", "See your e-mail address", "Not you?")
 	b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow")
 
-	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["payments"]}}
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.cfg.Policy.ActionClasses["payments"]}}
 	check("step-up", b.show(b.begin()), "stepup", []string{"passkey-stepup", "error", "cancel"},
 		"alice@example.com", "asks you to confirm it’s you before you make a payment.", `class="ring"`, "for 5 minutes", "Not you?")
 	h.need = idp.Requirement{}
 	h.request.Prompt = []string{"select_account"}
 	check("select", b.show(b.begin()), "login", []string{"account-select", "account-switch", "cancel"}, "alice@example.com")
 
-	h.SignUp, h.request.Prompt = false, nil
+	h.cfg.SignUp, h.request.Prompt = false, nil
 	if other := h.browser(); slices.Contains(other.show(other.begin()).hooks(), "signup-link") {
 		t.Error("sign-up is offered where it is closed")
 	}
@@ -123,7 +123,7 @@ func TestAStepUpOpensOnlyTheWindowOfItsClass(t *testing.T) {
 	b := h.browser()
 	alice := b.enrol("alice@example.com")
 	before := b.signIn()
-	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["payments"]}}
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.cfg.Policy.ActionClasses["payments"]}}
 	i := b.begin()
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "stepup")
@@ -134,9 +134,9 @@ func TestAStepUpOpensOnlyTheWindowOfItsClass(t *testing.T) {
 		t.Errorf("outcome %+v", o)
 	}
 	h.expect(b.show(b.begin()), http.StatusSeeOther, "https://app.example.com/cb?error=") // the window is open
-	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["account"]}}
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.cfg.Policy.ActionClasses["account"]}}
 	h.expect(b.show(b.begin()), http.StatusOK, "stepup") // for that class only
-	events, err := h.DB.EventsOf(t.Context(), alice.ID, 1)
+	events, err := h.cfg.DB.EventsOf(t.Context(), alice.ID, 1)
 	h.must(err)
 	if e := events[0]; e.Kind != idp.EventSteppedUp || e.Detail["class"] != "payments" || e.ClientID != "app" || e.PasskeyID == "" {
 		t.Errorf("audit record %+v", e)
@@ -183,7 +183,7 @@ func TestPromptNoneAnswersWithoutAPage(t *testing.T) {
 	b.confirm(b.show(i).dialog())
 	h.request.Prompt = []string{"none"}
 	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=consent_required")
-	h.must(h.DB.PutGrant(t.Context(), idp.Grant{UserID: alice.ID, ClientID: "app", Scopes: h.request.Scopes}))
+	h.must(h.cfg.DB.PutGrant(t.Context(), idp.Grant{UserID: alice.ID, ClientID: "app", Scopes: h.request.Scopes}))
 	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=")
 	h.need = idp.Requirement{MinimumACR: "phrh"}
 	h.expect(b.get("/begin"), http.StatusSeeOther, "https://app.example.com/cb?error=unmet_authentication_requirements")
@@ -328,7 +328,7 @@ func TestTwoTabsDoNotDisagree(t *testing.T) {
 	if page := b.show(one); !strings.Contains(page.body, "bob@example.com") || page.status != http.StatusOK {
 		t.Errorf("bob is not asked: %d\n%s", page.status, page.body)
 	}
-	if _, err := h.DB.Grant(t.Context(), bob.ID, "app"); err == nil {
+	if _, err := h.cfg.DB.Grant(t.Context(), bob.ID, "app"); err == nil {
 		t.Error("alice's answer was taken for bob's")
 	}
 	b.device.Passkeys = mine
@@ -361,7 +361,7 @@ func TestARemovedClientGetsNoResponse(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	i := b.begin()
-	h.must(h.DB.RemoveClient(t.Context(), "app"))
+	h.must(h.cfg.DB.RemoveClient(t.Context(), "app"))
 	h.expect(b.show(i), http.StatusBadRequest, "error")
 	if len(h.outcomes) != 0 {
 		t.Error("answered to a redirect URI of nobody")
@@ -374,7 +374,7 @@ func TestAClosedAccountIsSignedOut(t *testing.T) {
 	alice := b.enrol("alice@example.com")
 	b.signIn()
 	alice.DisabledAt = time.Now()
-	h.must(h.DB.UpdateUser(t.Context(), alice))
+	h.must(h.cfg.DB.UpdateUser(t.Context(), alice))
 	h.need = idp.Requirement{Fresh: true}
 	i := b.begin()
 	h.expect(b.show(i), http.StatusSeeOther, "/login?i="+i)
@@ -398,10 +398,10 @@ func TestWithoutTheEphemeralStoreThereIsAPage(t *testing.T) {
 
 func TestOnlyConsentedTokensDependOnAGrant(t *testing.T) {
 	h := newHouse(t)
-	app, err := h.DB.Client(t.Context(), "app")
+	app, err := h.cfg.DB.Client(t.Context(), "app")
 	h.must(err)
 	app.FirstParty = true
-	h.must(h.DB.PutClient(t.Context(), app))
+	h.must(h.cfg.DB.PutClient(t.Context(), app))
 	b := h.browser()
 	b.enrol("bob@example.com")
 	if o := b.signIn(); o.Granted {
@@ -417,12 +417,12 @@ func TestOnlyConsentedTokensDependOnAGrant(t *testing.T) {
 
 func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	h := newHouse(t)
-	class := h.Policy.ActionClasses["payments"]
+	class := h.cfg.Policy.ActionClasses["payments"]
 	shared := class
 	shared.Name, shared.Shared = "shared", true
-	h.Policy.ActionClasses["shared"] = shared
+	h.cfg.Policy.ActionClasses["shared"] = shared
 	for _, id := range []string{"one", "two"} {
-		h.must(h.DB.PutClient(t.Context(), idp.Client{ID: id, Name: "App " + id, FirstParty: true, RedirectURIs: []string{"https://app.example.com/cb"}}))
+		h.must(h.cfg.DB.PutClient(t.Context(), idp.Client{ID: id, Name: "App " + id, FirstParty: true, RedirectURIs: []string{"https://app.example.com/cb"}}))
 	}
 	b := h.browser()
 	b.enrol("alice@example.com")
@@ -502,7 +502,7 @@ func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 	if h.last().UserID != bob.ID {
 		t.Errorf("outcome %+v", h.last())
 	}
-	if list, err := h.Sessions.List(t.Context(), alice.ID); err != nil || len(list) != 0 {
+	if list, err := h.cfg.Sessions.List(t.Context(), alice.ID); err != nil || len(list) != 0 {
 		t.Errorf("alice is still signed in: %v %v", list, err)
 	}
 }
@@ -516,7 +516,7 @@ func TestASecondTabAfterTheSessionEndedSignsIn(t *testing.T) {
 	page := b.show(i)
 	b.signIn()
 	sid := h.last().SessionID
-	h.must(h.Sessions.Revoke(t.Context(), alice.ID, sid))
+	h.must(h.cfg.Sessions.Revoke(t.Context(), alice.ID, sid))
 	h.expect(b.confirm(page.dialog()), http.StatusOK, "/login?i="+i)
 	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
 	if h.last().SessionID == sid {

@@ -14,7 +14,7 @@ func TestAReloadContinuesAfterALostStepUpResponse(t *testing.T) {
 	b := h.browser()
 	b.enrol("ada@example.com")
 	before := b.signIn()
-	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.Policy.ActionClasses["payments"]}}
+	h.need = idp.Requirement{ActionClasses: []idp.ActionClass{h.cfg.Policy.ActionClasses["payments"]}}
 	i := b.begin()
 	page := b.show(i)
 	site, err := url.Parse(origin)

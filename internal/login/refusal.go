@@ -78,9 +78,9 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	event := l.event(r, a, kind)
 	event.Detail["reason"] = reason(err)
 	if regressed {
-		err = l.DB.RegressPasskey(ctx, counter.PasskeyID, time.Now(), event)
+		err = l.cfg.DB.RegressPasskey(ctx, counter.PasskeyID, time.Now(), event)
 	} else {
-		err = l.DB.RecordEvents(ctx, event)
+		err = l.cfg.DB.RecordEvents(ctx, event)
 	}
 	if err != nil {
 		return fmt.Errorf("record refusal: %w", err)
@@ -93,8 +93,8 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 
 // notifyRegressed tells the owner of a passkey that its counter did not grow.
 func (l *Login) notifyRegressed(r *http.Request, a attempt, e idp.Event) {
-	if l.Notify != nil {
-		l.Notify(context.WithoutCancel(r.Context()), a.user, string(e.Kind), map[string]string{
+	if l.cfg.Notify != nil {
+		l.cfg.Notify(context.WithoutCancel(r.Context()), a.user, string(e.Kind), map[string]string{
 			"passkey": a.passkey.Name, "agent": e.Agent, "address": e.Address, "accepted": e.Detail["accepted"],
 		})
 	}
@@ -107,7 +107,7 @@ func (l *Login) useUp(r *http.Request, a attempt, ceremony string, fault error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
 	defer cancel()
 	if p, theirs := errors.AsType[*web.Problem](fault); theirs && p.Status != http.StatusTooManyRequests {
-		if err := limit.Fail(ctx, l.Ephemeral, sources(r, a)...); err != nil {
+		if err := limit.Fail(ctx, l.cfg.Ephemeral, sources(r, a)...); err != nil {
 			web.Note(ctx, slog.Any("count_failure", err))
 		}
 	}

@@ -21,15 +21,15 @@ const defaultWindow = 5 * time.Minute
 func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool) {
 	need := idp.Requirement{}
 	if class != "" {
-		c, known := l.Policy.ActionClasses[class]
+		c, known := l.cfg.Policy.ActionClasses[class]
 		if !known {
 			c = idp.ActionClass{Name: class, Window: defaultWindow}
 		}
 		need.ActionClasses = []idp.ActionClass{c}
 	}
-	sess, err := l.Sessions.Current(r.Context(), r)
+	sess, err := l.cfg.Sessions.Current(r.Context(), r)
 	if err == nil {
-		if _, open := l.Policy.Choose(sess, "", need, false, time.Now()); open == "" {
+		if _, open := l.cfg.Policy.Choose(sess, "", need, false, time.Now()); open == "" {
 			return sess, true
 		}
 	}
@@ -39,7 +39,7 @@ func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, r
 		err = fmt.Errorf("load session: %w", err)
 	}
 	if err != nil {
-		l.Shell.Fail(w, r, err)
+		l.cfg.Shell.Fail(w, r, err)
 	}
 	return nil, false
 }
@@ -52,7 +52,7 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 	i := idp.NewInteraction(idp.Request{}, need, time.Now())
 	i.Local = &idp.Local{ReturnTo: returnTo, Reason: reason}
 	// Even for a POST: it passed the cross-origin check, so the cookie really does not exist.
-	location, err := l.create(r.Context(), r, l.Sessions.EnsureBrowser(w, r), i)
+	location, err := l.create(r.Context(), r, l.cfg.Sessions.EnsureBrowser(w, r), i)
 	if err != nil {
 		return err
 	}

@@ -56,12 +56,12 @@ func chip(c idp.Client, r idp.Request) *web.ClientChip {
 // loadPerson returns the signed-in user for display. If the account is gone or disabled, or was recovered since, it ends
 // the session and redirects to GET /login; then the response is written.
 func (l *Login) loadPerson(w http.ResponseWriter, r *http.Request, v visit) (*web.Chip, error) {
-	u, err := l.DB.UserByID(r.Context(), v.session.UserID)
+	u, err := l.cfg.DB.UserByID(r.Context(), v.session.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return nil, fmt.Errorf("load user: %w", err)
 	}
 	if err != nil || u.Disabled() || v.session.CreatedAt.Before(u.RecoveredAt) {
-		if err := l.Sessions.End(r.Context(), w, r); err != nil {
+		if err := l.cfg.Sessions.End(r.Context(), w, r); err != nil {
 			return nil, err
 		}
 		http.Redirect(w, r, address(v.interaction.ID), http.StatusSeeOther)

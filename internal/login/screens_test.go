@@ -31,7 +31,7 @@ func TestConsentIsRememberedAndAskedForWhatIsNew(t *testing.T) {
 	}
 	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "maybe"), http.StatusBadRequest, "error")
 	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+i)
-	grant, err := h.DB.Grant(t.Context(), alice.ID, "app")
+	grant, err := h.cfg.DB.Grant(t.Context(), alice.ID, "app")
 	h.must(err)
 	slices.Sort(grant.Scopes)
 	if diff := cmp.Diff([]string{"email", "openid"}, grant.Scopes); diff != "" {
@@ -90,7 +90,7 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	b.enrol("alice@example.com")
 	h.request.Scopes = []string{"openid"}
 	b.signIn()
-	h.need.ActionClasses = []idp.ActionClass{h.Policy.ActionClasses["payments"], h.Policy.ActionClasses["limits"]}
+	h.need.ActionClasses = []idp.ActionClass{h.cfg.Policy.ActionClasses["payments"], h.cfg.Policy.ActionClasses["limits"]}
 	i := b.begin()
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "stepup")
@@ -135,7 +135,7 @@ func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	b.signIn()
 	h.request.Scopes = []string{"openid", "email"}
 	h.request.Details = idp.Details{{Type: "payment", JSON: `{"amount":"10 EUR","creditor":{"name":"Acme"},"type":"payment"}`}}
-	h.need.ActionClasses = []idp.ActionClass{h.Policy.ActionClasses["payments"]}
+	h.need.ActionClasses = []idp.ActionClass{h.cfg.Policy.ActionClasses["payments"]}
 	finish := func(page answer, allow string) answer {
 		t.Helper()
 		d := page.dialog()
@@ -153,7 +153,7 @@ func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	}
 	h.expect(finish(page, alice.ID), http.StatusOK, "/login?i="+i)
 	h.expect(b.show(i), http.StatusSeeOther, "https://app.example.com/cb?error=")
-	grant, err := h.DB.Grant(t.Context(), alice.ID, "app")
+	grant, err := h.cfg.DB.Grant(t.Context(), alice.ID, "app")
 	h.must(err)
 	if !slices.Contains(grant.Scopes, "email") || !slices.Equal(h.last().Assurance.ActionClasses, []string{"payments"}) {
 		t.Errorf("grant %v, outcome %+v", grant.Scopes, h.last())
@@ -190,9 +190,9 @@ func TestConsentMarksUnvettedApplications(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.enrol("alice@example.com")
-	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: "stranger", Name: "Your Bank", Dynamic: true}))
+	h.must(h.cfg.DB.PutClient(t.Context(), idp.Client{ID: "stranger", Name: "Your Bank", Dynamic: true}))
 	const described = "https://agent.example/client.json"
-	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: described, Name: "Your Bank", Dynamic: true}))
+	h.must(h.cfg.DB.PutClient(t.Context(), idp.Client{ID: described, Name: "Your Bank", Dynamic: true}))
 	for client, want := range map[string]bool{"app": false, "stranger": true, described: true} {
 		h.request.ClientID, h.request.RedirectURI = client, "https://evil.example/cb"
 		h.request.Prompt = []string{"consent"}
@@ -219,7 +219,7 @@ func TestADenialReturnsToTheApplication(t *testing.T) {
 	i := b.begin()
 	b.confirm(b.show(i).dialog())
 	h.expect(b.form("/login/consent", "i", i, "user", alice.ID, "answer", "deny"), http.StatusSeeOther, "https://app.example.com/cb?error=access_denied")
-	if _, err := h.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
+	if _, err := h.cfg.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
 		t.Error("a refusal left a grant")
 	}
 	h.expect(b.show(i), http.StatusGone, "error")
@@ -236,7 +236,7 @@ func TestConsentCannotBypassTheProof(t *testing.T) {
 	h.expect(b.show(two), http.StatusOK, "stepup")
 	h.expect(b.form("/login/consent", "i", two, "user", alice.ID, "answer", "allow"), http.StatusSeeOther, "/login?i="+two)
 	h.expect(b.show(two), http.StatusOK, "stepup")
-	if _, err := h.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
+	if _, err := h.cfg.DB.Grant(t.Context(), alice.ID, "app"); err == nil {
 		t.Error("allowed without the proof that was asked for")
 	}
 }

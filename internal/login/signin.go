@@ -25,13 +25,13 @@ func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	i := v.interaction
 	d := signIn{screen: screenOf(v, f)}
 	if i.Ceremony != "" && f.Now.Sub(i.CreatedAt) < pageCeremonyAge {
-		d.Ceremony, d.Options = i.Ceremony, string(l.Ceremonies.SignInOptions(i.Challenge))
+		d.Ceremony, d.Options = i.Ceremony, string(l.cfg.Ceremonies.SignInOptions(i.Challenge))
 	}
 	if email, ok := idp.NormalizeEmail(i.Request.LoginHint); ok {
 		d.Email = email
 	}
-	if l.SignUp && i.Request.HintedUser == "" {
+	if l.cfg.SignUp && i.Request.HintedUser == "" {
 		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
 	}
-	return l.Shell.Render(w, r, l.pages, "signin", newPage(v, f, "login", "Sign in", d))
+	return l.cfg.Shell.Render(w, r, l.pages, "signin", newPage(v, f, "login", "Sign in", d))
 }

@@ -39,12 +39,12 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 			d.Window = class.Window
 		}
 	}
-	if d.Asks, err = consentAfter(r.Context(), l.DB, v, f); err != nil {
+	if d.Asks, err = consentAfter(r.Context(), l.cfg.DB, v, f); err != nil {
 		return err
 	}
 	p := newPage(v, f, "stepup", "Confirm it’s you", d)
 	p.User = user
-	return l.Shell.Render(w, r, l.pages, "stepup", p)
+	return l.cfg.Shell.Render(w, r, l.pages, "stepup", p)
 }
 
 // why returns the purpose of the ceremony in one sentence.

@@ -24,12 +24,12 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 	if id == "" || len(id) > 64 {
 		return visit{}, gone(errors.New("no interaction"))
 	}
-	get, current := l.interactions.GetOp(id), l.Sessions.CurrentOp(r)
+	get, current := l.interactions.GetOp(id), l.cfg.Sessions.CurrentOp(r)
 	ops = append(ops, get)
 	if current != nil {
 		ops = append(ops, current)
 	}
-	if err := l.Ephemeral.Do(r.Context(), ops...); err != nil {
+	if err := l.cfg.Ephemeral.Do(r.Context(), ops...); err != nil {
 		return visit{}, fmt.Errorf("load interaction: %w", err)
 	}
 	i, err := l.interactions.Decode(get)
@@ -40,14 +40,14 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 		if i, err = l.bind(w, r, i); err != nil {
 			return visit{}, err
 		}
-	} else if !l.Sessions.Browser(r).Matches(i.Browser) && !(silent(i) && r.Method == http.MethodGet) {
+	} else if !l.cfg.Sessions.Browser(r).Matches(i.Browser) && !(silent(i) && r.Method == http.MethodGet) {
 		return visit{}, foreign()
 	}
 	v := visit{interaction: i}
 	if current == nil {
 		return v, nil
 	}
-	if v.session, err = l.Sessions.FromOp(r.Context(), r, current); err != nil && !errors.Is(err, idp.ErrNotFound) {
+	if v.session, err = l.cfg.Sessions.FromOp(r.Context(), r, current); err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return visit{}, fmt.Errorf("load session: %w", err)
 	} else if err != nil {
 		v.session = nil
@@ -58,7 +58,7 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 // bind gives an interaction that began without the browser cookie (a cross-site POST) to the first browser that shows
 // it.
 func (l *Login) bind(w http.ResponseWriter, r *http.Request, i idp.Interaction) (idp.Interaction, error) {
-	browser := l.Sessions.EnsureBrowser(w, r)
+	browser := l.cfg.Sessions.EnsureBrowser(w, r)
 	i, err := l.interactions.Update(r.Context(), i.ID, lifetime(i), func(i *idp.Interaction) error {
 		if i.Browser != "" && !browser.Matches(i.Browser) {
 			return foreign()
