@@ -2,13 +2,16 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const root = "../.."
@@ -154,6 +157,43 @@ func TestTheWalksOfTheDesignNameFilesThatExist(t *testing.T) {
 	for _, m := range named {
 		if _, err := os.Stat(filepath.Join(root, "internal", m[1])); err != nil {
 			t.Errorf("%s: there is no such file", m[1])
+		}
+	}
+}
+
+// lifetimes are constants whose values docs/operate.md tells, in the words of its table.
+var lifetimes = []struct{ file, name, row, says string }{
+	{"internal/token/authorization.go", "codeTTL", "authorization code", "60 seconds"},
+	{"internal/idp/interaction.go", "InteractionTTL", "interaction", "30 minutes"},
+	{"internal/passkey/passkey.go", "CeremonyTTL", "ceremony", "10 minutes"},
+	{"internal/logout/backchannel.go", "logoutPatience", "logout that cannot be delivered", "24 hours"},
+	{"internal/device/device.go", "deviceTTL", "device code, and the code that people type", "10 minutes"},
+	{"internal/enrol/signup.go", "CodeTTL", "sign-up code", "15 minutes"},
+	{"internal/enrol/enrol.go", "enrolmentTTL", "enrolment", "15 minutes"},
+	{"internal/recovery/recovery.go", "codeTTL", "mailed recovery code", "10 minutes"},
+	{"internal/store/sweep.go", "mailRetention", "e-mail that cannot be delivered", "72 hours"},
+}
+
+func TestTheTableOfLifetimesIsTrue(t *testing.T) {
+	units := map[string]time.Duration{"time.Second": time.Second, "time.Minute": time.Minute, "time.Hour": time.Hour}
+	words := map[string]time.Duration{"seconds": time.Second, "minutes": time.Minute, "hours": time.Hour}
+	_, page, _ := strings.Cut(read(t, filepath.Join(root, "docs/operate.md")), "Entries expire by themselves")
+	for _, l := range lifetimes {
+		m := regexp.MustCompile(`(?m)^(?:const|\s)\s*` + l.name + `\s*=\s*(?:(\d+) \* )?(time\.\w+)`).
+			FindStringSubmatch(read(t, filepath.Join(root, l.file)))
+		if m == nil {
+			t.Errorf("%s has no constant %s", l.file, l.name)
+			continue
+		}
+		count, _ := strconv.Atoi(cmp.Or(m[1], "1"))
+		number, unit, _ := strings.Cut(l.says, " ")
+		told, _ := strconv.Atoi(number)
+		if time.Duration(count)*units[m[2]] != time.Duration(told)*words[unit] {
+			t.Errorf("%s in %s is %s %s, and the table says %s", l.name, l.file, m[1], m[2], l.says)
+		}
+		row := regexp.MustCompile(`(?m)^\|.*` + regexp.QuoteMeta(l.row) + `.*$`).FindString(page)
+		if !strings.Contains(row, l.says) {
+			t.Errorf("the table of docs/operate.md does not say %q of %q: %q", l.says, l.row, row)
 		}
 	}
 }
