@@ -41,7 +41,7 @@ type Config struct {
 	DB         *store.DB
 	Ephemeral  ephemeral.Store
 	Mailer     *mail.Mailer
-	Issuer     string     // without a slash at the end; links in letters begin with it
+	Issuer     string     // without a slash at the end; links in e-mails begin with it
 	RPID       string     // for the Signal API
 	Policy     idp.Policy // scopes and action classes, in words
 	SignUp     bool       // false: only who is invited
@@ -55,9 +55,9 @@ type Config struct {
 	// Require answers whether this browser is signed in and, for a class, has stepped up for it; if not, it has begun the
 	// interaction that gets there, and answered. Package login has it.
 	Require func(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool)
-	// Client shows whose interaction this browser is in; nil, or an answer of nil: nobody's.
+	// Client returns the client of this browser's interaction, or nil; nil: there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
-	// SignedUp notes on the interaction that its account was just created; nil: nobody asks.
+	// SignedUp notes on the interaction that its account was just created; nil: it is not noted.
 	SignedUp func(ctx context.Context, r *http.Request, interaction string) error
 }
 
@@ -148,7 +148,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	open("GET /account/signed-out", a.showSignedOut)
 }
 
-// A visitor is somebody who is signed in.
+// A visitor is a signed-in user.
 type visitor struct {
 	session *idp.Session
 	user    idp.User

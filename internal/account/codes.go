@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// pendingTTL is how long somebody has to write new recovery codes down and type one of them back.
+// pendingTTL is how long a user has to write down new recovery codes and type one of them back.
 const pendingTTL = 30 * time.Minute
 
 // pendingCodes are new recovery codes that their user has not proved to have saved. Their key is the session. Until one is

@@ -255,7 +255,7 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 // synced passkey is often removed for tidiness, so there they may say otherwise. This session goes on if other passkeys
 // proved something in it.
 func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
-	k, _, err := a.ownPasskey(r, v) // its name, for the letter; whether it may go is for the store to say
+	k, _, err := a.ownPasskey(r, v) // its name, for the e-mail; the store decides whether it may go
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ var groups = []group{
 	}},
 }
 
-// What the page shows.
+// The data of the page.
 type (
 	profilePage struct {
 		Email    string

@@ -73,7 +73,7 @@ func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
 func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid string) error {
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
-	// The session is gone already: somebody who closes the window now must not leave its tokens behind.
+	// The session has ended already: if the browser goes away now, its tokens must end all the same.
 	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
 		return fmt.Errorf("end what hangs from the session: %w", err)
 	}

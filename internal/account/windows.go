@@ -128,7 +128,7 @@ func sentenceCase(s string) string {
 	return string(unicode.ToUpper(first)) + s[size:]
 }
 
-// inMinutes rounds up: nobody counts on what is over.
+// inMinutes rounds up, so that a window never seems to be over before it is.
 func inMinutes(d time.Duration) string {
 	count := func(n int, unit string) string {
 		if n == 1 {

@@ -45,9 +45,9 @@ type Config struct {
 	SignUp     bool   // false: only who is invited
 	Insecure   bool   // http on localhost: a plain cookie name, no Secure
 
-	// Client returns the client of this browser's interaction, or nil; a nil func: nobody's.
+	// Client returns the client of this browser's interaction, or nil; a nil func: there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
-	// SignedUp notes on the interaction that its account was just created; nil: nobody asks.
+	// SignedUp notes on the interaction that its account was just created; nil: it is not noted.
 	SignedUp func(ctx context.Context, r *http.Request, interaction string) error
 	// SignOut ends the session of this browser.
 	SignOut func(w http.ResponseWriter, r *http.Request, sess *idp.Session) error
@@ -226,7 +226,7 @@ func (en *Service) newEnrolment(ctx context.Context, e enrolment, key string) (c
 	return cer.ID, options, nil
 }
 
-// What passkey.js sends and gets.
+// The requests and responses of passkey.js.
 type (
 	BeginRequest struct {
 		Interaction string `json:"i"`
@@ -309,7 +309,7 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	}
 	if recovers {
 		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.About(r, k)))
-	} else if !e.New { // whoever has just confirmed the address needs no letter about it
+	} else if !e.New { // a user who has just confirmed the address needs no e-mail about it
 		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.About(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
 		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same

@@ -20,7 +20,7 @@ func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl ti
 	return invite(ctx, db, linkKind, issuer, u, ttl, ev...)
 }
 
-// InviteByMail is Invite for a link that is mailed to the user and told nobody else: opening it proves the address.
+// InviteByMail is Invite for a link that only an e-mail to the user contains: opening it proves the address.
 func InviteByMail(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
 	return invite(ctx, db, mailedKind, issuer, u, ttl, ev...)
 }
@@ -51,7 +51,7 @@ func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error 
 	return en.Threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
 }
 
-// acceptInvitation takes the link: whoever posts it first, in this browser, enrols. Mail scanners follow links with GET and
+// acceptInvitation takes the link: the first browser that posts it enrols. Mail scanners follow links with GET and
 // run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
 func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
 	typed, err := Form(r, "token")

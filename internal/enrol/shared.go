@@ -32,7 +32,7 @@ func InteractionID(r *http.Request) string {
 	return id
 }
 
-// onward is where somebody goes to sign in: back to the interaction, or to the account.
+// onward is where a user goes to sign in: back to the interaction, or to the account.
 func onward(interaction string) string {
 	if interaction == "" {
 		return "/account"

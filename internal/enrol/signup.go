@@ -29,7 +29,7 @@ type signUp struct {
 	Name        string `json:"name"`
 	Interaction string `json:"i,omitempty"`
 	// Code is the hash of cookie and code together: eight digits alone would be found by trying. For an address that has
-	// an account it is the hash of a code that nobody was told. Empty once it was used.
+	// an account it is the hash of a code that no one was told. Empty once it was used.
 	Code      string    `json:"code"`
 	Tries     int       `json:"tries"`
 	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
@@ -81,7 +81,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	browser := en.cfg.Sessions.EnsureBrowser(w, r)
-	letter, code, err := en.letter(r.Context(), email)
+	message, code, err := en.writeMail(r.Context(), email)
 	if err != nil {
 		return err
 	}
@@ -91,17 +91,17 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("store sign-up: %w", err)
 	}
-	if err := en.cfg.Mailer.Send(r.Context(), letter); err != nil {
+	if err := en.cfg.Mailer.Send(r.Context(), message); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	http.Redirect(w, r, "/signup/verify", http.StatusSeeOther)
 	return nil
 }
 
-// letter writes the letter for an address and returns the code that will be accepted. Who has an account is told so, and
-// the code is one that nobody knows. Both ways cost one read, one entry and one queued letter, and show the same page: only
-// who reads the letter learns which it was.
-func (en *Service) letter(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
+// writeMail writes the e-mail for an address and returns the code that will be accepted. If the address has an account,
+// the e-mail says so, and the code is one that no one knows. Both cases cost one read, one entry and one queued e-mail, and
+// show the same page: only the reader of the e-mail learns which it was.
+func (en *Service) writeMail(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
 	_, err := en.cfg.DB.UserByEmail(ctx, email)
 	switch {
 	case err == nil:
@@ -189,7 +189,7 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	case !right && s.Tries >= MaxTries:
 		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right, and it was the last try. Ask for a new code.")
 	case !right:
-		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right. Look for the newest letter and try again.")
+		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right. Look for the newest e-mail and try again.")
 	}
 	if err := en.signUps.Delete(r.Context(), browser.Hash()); err != nil {
 		return fmt.Errorf("end sign-up: %w", err)
@@ -219,7 +219,7 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	if err := en.LimitMails(r, s.Email); err != nil {
 		return err
 	}
-	letter, code, err := en.letter(r.Context(), s.Email)
+	message, code, err := en.writeMail(r.Context(), s.Email)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return fmt.Errorf("store code: %w", err)
 	}
-	if err := en.cfg.Mailer.Send(r.Context(), letter); err != nil {
+	if err := en.cfg.Mailer.Send(r.Context(), message); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	http.Redirect(w, r, "/signup/verify?again", http.StatusSeeOther)

@@ -84,8 +84,10 @@ func TestEveryFaultOfARegistrationIsReported(t *testing.T) {
 		"needs a secret":             func(c *Client) { c.AuthMethod = AuthMethodBasic },
 		"not for native":             func(c *Client) { c.Native, c.Policy = true, PolicyCompatible },
 		"exactly one of":             func(c *Client) { c.AuthMethod = AuthMethodTLS },
+
 		"is only for token_endpoint_auth_method tls":        func(c *Client) { c.SANDNS = "a.example" },
 		"needed for token_endpoint_auth_method self_signed": func(c *Client) { c.AuthMethod = AuthMethodSelfSigned },
+
 		"any_secret_method":            func(c *Client) { c.AnySecretMethod = true },
 		"id_token_claims":              func(c *Client) { c.IDTokenClaims = []string{"profile", "openid"} },
 		"resource_server":              func(c *Client) { c.ResourceServer = true },

@@ -6,7 +6,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// ConfirmEmail carries the code with which somebody who is signed in proves that the address of the account is theirs.
+// ConfirmEmail carries the code with which a signed-in user proves the address of the account.
 func (m *Mailer) ConfirmEmail(to string, code idp.Secret, valid time.Duration) Message {
 	return m.write(to, content{
 		Subject: "Confirm your e-mail address for " + m.product,

@@ -6,7 +6,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// RecoveryCode carries the code that proves the address to somebody who lost their passkeys.
+// RecoveryCode carries the code that proves the address of a user who lost their passkeys.
 func (m *Mailer) RecoveryCode(to string, code idp.Secret, valid time.Duration) Message {
 	return m.write(to, content{
 		Subject: "Get back into your account at " + m.product,

@@ -114,7 +114,7 @@ func (s *Service) page(
 // browser that asked for it and nowhere else.
 type attempt struct {
 	Email       string `json:"email"`
-	UserID      string `json:"user"`  // of nobody, if there is no such account
+	UserID      string `json:"user"`  // made up, if there is no such account
 	Known       bool   `json:"known"` // there is
 	Interaction string `json:"i,omitempty"`
 	// Code is the hash of cookie and code together. Where no code was mailed it is the hash of one that nobody knows.
@@ -177,7 +177,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// attemptFor looks the address up and writes the letter. Every address costs two reads and gets a letter.
+// attemptFor looks up the address and writes the e-mail. Every address costs two reads and gets an e-mail.
 func (s *Service) attemptFor(ctx context.Context, email string, browser idp.Secret) (attempt, mail.Message, error) {
 	a := attempt{Email: email, UserID: idp.NewID(), ExpiresAt: time.Now().Add(codeTTL)}
 	u, err := s.cfg.DB.UserByEmail(ctx, email)
@@ -244,7 +244,7 @@ func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, st
 	return s.page(w, r, "code", "Type your two codes", a.Interaction, status, f)
 }
 
-// finish takes both codes. Which of them was wrong is told to nobody.
+// finish takes both codes. It does not say which of them was wrong.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	typed, err := enrol.Form(r, "code", "token")
 	if err != nil {

@@ -13,7 +13,7 @@ const cacheTTL = 4 * time.Second
 // cacheSize bounds each half of the cache.
 const cacheSize = 1024
 
-// clientCache remembers clients, and IDs that are nobody's, for cacheTTL. The two are kept apart, so that a flood of made-up
+// clientCache remembers clients, and unknown IDs, for cacheTTL. The two are kept apart, so that a flood of made-up
 // IDs cannot push out the clients.
 type clientCache struct {
 	mu         sync.Mutex

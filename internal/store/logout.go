@@ -108,8 +108,8 @@ func (db *DB) ClientsToTell(ctx context.Context, now time.Time) ([]string, error
 		SELECT id FROM waiting WHERE id IS NOT NULL AND EXISTS (SELECT 1 FROM logout_outbox o WHERE o.client_id = waiting.id AND o.next_at <= $1)`, ms(now))
 }
 
-// ClaimLogout returns the longest due logout of a client and counts the attempt. For the time of the lease nobody else gets it.
-// idp.ErrNotFound if none is due, or somebody else was faster.
+// ClaimLogout returns the longest due logout of a client and counts the attempt. No other caller gets it during the lease.
+// idp.ErrNotFound if none is due, or another caller was faster.
 func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, lease time.Duration) (Logout, error) {
 	var b batch
 	var l Logout

@@ -33,7 +33,7 @@ func (db *DB) EnqueueMail(ctx context.Context, m Mail) error {
 	return db.run(ctx, "enqueue mail", &b)
 }
 
-// ClaimMail returns a message that is due and counts the attempt. For the time of the lease nobody else gets it; then, if FinishMail
+// ClaimMail returns a message that is due and counts the attempt. No other caller gets it during the lease; then, if FinishMail
 // was not called, it is due again. idp.ErrNotFound if nothing is due.
 func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration) (Mail, error) {
 	// Several candidates, because on Postgres the others may be claiming the first one at this moment.

@@ -64,7 +64,7 @@ func (db *DB) Users(ctx context.Context, after string, limit int) ([]idp.User, e
 	return list(ctx, db, "list users", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
 }
 
-// HasAdmin reports whether somebody can open the console: an enabled admin with at least one passkey.
+// HasAdmin reports whether a user can open the console: an enabled admin with at least one passkey.
 func (db *DB) HasAdmin(ctx context.Context) (bool, error) {
 	// role <> '' is said for SQLite, which must find the condition of the index in the query.
 	return one(ctx, db, "look for an admin", pgx.RowTo[bool],

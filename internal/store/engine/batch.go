@@ -59,7 +59,7 @@ func (b *Batch) Hold(unmet error, table, condition string, args ...any) {
 
 // Exclusive waits until no other batch holds or shares the name, and holds it until the batch ends.
 //
-// What ends something, and what builds on its being alive, would miss each other if they ran at once on Postgres: each
+// A batch that ends something and one that needs it alive could miss each other if they ran at once on Postgres: each
 // sees what was committed before its statement. So the one holds a name exclusively, the others share it. These come
 // first in a batch. Names are "client:" and the like with an ID.
 func (b *Batch) Exclusive(name string) {
