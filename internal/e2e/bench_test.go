@@ -165,7 +165,8 @@ type bench struct {
 	b      *testing.B
 	issuer string
 	stats  string
-	key    *person // has the account and its passkey
+	key    *person   // has the account and its passkey
+	others []*person // sign in: a user has fifty sessions at most
 	app    oauth2.Config
 	stores []string // names of the store processes
 }
@@ -209,6 +210,13 @@ func benchProfile(b *testing.B, title string, settings, stores []string) {
 	x.key.http.Transport = transport
 	x.key.signUp(x.key.open(x.authURL(oauth2.GenerateVerifier())), "bench@example.com")
 	x.key.through(x.key.open(x.authURL(oauth2.GenerateVerifier())))
+	for i := range 24 {
+		p := newPerson(b, x.issuer, appCallback)
+		p.http.Transport = elsewhere{}
+		p.signUp(p.open(x.authURL(oauth2.GenerateVerifier())), fmt.Sprintf("bench%d@example.com", i))
+		p.through(p.open(x.authURL(oauth2.GenerateVerifier())))
+		x.others = append(x.others, p)
+	}
 
 	ping := x.read("/ping")
 	pair := measurePair()
@@ -323,9 +331,9 @@ func (x *bench) authURL(verifier string, options ...oauth2.AuthCodeOption) strin
 }
 
 // signIn is the whole flow in a new browser: authorize, page, ceremony, code, tokens.
-func (x *bench) signIn(int) {
+func (x *bench) signIn(i int) {
 	p := newPerson(x.b, x.issuer, appCallback)
-	p.http.Transport, p.key = elsewhere{}, x.key.key
+	p.http.Transport, p.key = elsewhere{}, x.others[(i+len(x.others))%len(x.others)].key
 	verifier := oauth2.GenerateVerifier()
 	back := p.through(p.open(x.authURL(verifier)))
 	x.exchange(back.Get("code"), verifier)

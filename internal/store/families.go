@@ -78,21 +78,23 @@ func nowMS() int64 { return ms(time.Now()) }
 // end if it does, and its events, and returns it as it is from now on, with its user: one batch. A window that its
 // authentication opened may have been closed on the way.
 //
-// idp.ErrNotFound if user or client are gone or disabled, the session has ended, the passkey was removed or suspended, or the grant of a Granted family is gone;
-// idp.ErrConflict if there is or was a family of this ID: its code was used twice. Then nothing is stored. Whoever ends one
-// of these at the same time comes before and is seen here, or finds the family.
+// idp.ErrNotFound if user or client are gone or disabled, the session has ended, the passkey was removed or suspended, the
+// grant of a Granted family is gone, or SpendFamily came before; idp.ErrConflict if there is a family of this ID. Then
+// nothing is stored. A call that ends one of these at the same time either comes before and is seen here, or finds the
+// family.
 func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
 	var b batch
 	var u idp.User
 	var found bool
 	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
 	b.Share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID, grantName(f.UserID, f.ClientID))
-	b.Demand(idp.ErrConflict, `NOT EXISTS (SELECT 1 FROM ended WHERE id = $1)`, f.ID)
-	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0) AND NOT EXISTS (SELECT 1 FROM ended WHERE id = $2)
-		AND NOT EXISTS (SELECT 1 FROM authentications a JOIN ended e ON e.id = a.passkey_id WHERE a.id = $5)
-		AND NOT EXISTS (SELECT 1 FROM authentications a JOIN passkeys k ON k.id = a.passkey_id WHERE a.id = $5 AND k.suspended_at > 0)
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0)
+		AND NOT EXISTS (SELECT 1 FROM ended WHERE id IN ($2, $6))
+		AND NOT EXISTS (SELECT 1 FROM authentications a
+			LEFT JOIN ended e ON e.id = a.passkey_id LEFT JOIN passkeys k ON k.id = a.passkey_id
+			WHERE a.id = $5 AND (e.id IS NOT NULL OR k.suspended_at > 0))
 		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
-		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID)
+		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID, f.ID)
 	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,

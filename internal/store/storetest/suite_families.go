@@ -127,7 +127,7 @@ var familyCases = map[string]func(*fixture){
 		for range 20 {
 			fam := newFamily(u, f.now)
 			f.client(fam.ClientID)
-			f.race(2, idp.ErrConflict, func(i int) error {
+			f.race(2, idp.ErrNotFound, func(i int) error {
 				if i == 0 {
 					_, _, err := f.CreateFamily(f.ctx, fam, nil)
 					return err
