@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -119,17 +117,10 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 	user, err := db.UserByEmail(ctx, email)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
-		local, _, _ := strings.Cut(email, "@")
-		name, ok := idp.NormalizeName(cmp.Or(c.Name, local))
-		if !ok {
-			return "", errors.New("--name must be 1 to 80 characters")
+		if user, err = newUser(email, c.Name, c.Admin, c.EmailVerified, now); err != nil {
+			return "", err
 		}
-		user = idp.NewUser(email, name, now)
-		user.EmailVerified = c.EmailVerified
-		if c.Admin {
-			user.Role = idp.RoleAdmin
-		}
-		err := db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now))
+		err = db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now))
 		if errors.Is(err, idp.ErrConflict) { // another replica was faster
 			user, err = db.UserByEmail(ctx, email)
 		}

@@ -29,18 +29,12 @@ func (c userAddCmd) Run(e *env) error {
 		if !ok {
 			return fmt.Errorf("%q is not an e-mail address", c.Email)
 		}
-		local, _, _ := strings.Cut(email, "@")
-		name, ok := idp.NormalizeName(cmp.Or(c.Name, local))
-		if !ok {
-			return errors.New("--name must be 1 to 80 characters")
-		}
 		now := time.Now()
-		u := idp.NewUser(email, name, now)
-		u.EmailVerified = c.EmailVerified
-		if c.Admin {
-			u.Role = idp.RoleAdmin
+		u, err := newUser(email, c.Name, c.Admin, c.EmailVerified, now)
+		if err != nil {
+			return err
 		}
-		err := db.CreateUser(e.ctx, u, idp.NewEvent(idp.EventUserCreated, u.ID, now))
+		err = db.CreateUser(e.ctx, u, idp.NewEvent(idp.EventUserCreated, u.ID, now))
 		if errors.Is(err, idp.ErrConflict) {
 			return fmt.Errorf("there is a user with the address %s already", email)
 		}
@@ -183,4 +177,19 @@ func (c userRemoveCmd) Run(e *env) error {
 		fmt.Printf("removed; %d sessions ended\n", len(ended))
 		return nil
 	})
+}
+
+// newUser makes a user; without a name they are called by the part of the address before the @.
+func newUser(email, name string, admin, verified bool, now time.Time) (idp.User, error) {
+	local, _, _ := strings.Cut(email, "@")
+	name, ok := idp.NormalizeName(cmp.Or(name, local))
+	if !ok {
+		return idp.User{}, errors.New("--name must be 1 to 80 characters")
+	}
+	u := idp.NewUser(email, name, now)
+	u.EmailVerified = verified
+	if admin {
+		u.Role = idp.RoleAdmin
+	}
+	return u, nil
 }
