@@ -47,9 +47,9 @@ func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 		return "", time.Time{}, err
 	}
 	if token, err := wrapper.Open(stored.Result, firstAdminKey); err == nil {
-		until, err := enrol.WorksUntil(ctx, s.DB, idp.Secret(token))
+		until, err := enrol.InvitationExpiry(ctx, s.DB, idp.Secret(token))
 		if err == nil {
-			return enrol.Address(s.Config.Issuer.String(), idp.Secret(token)), until, nil
+			return enrol.InvitationLink(s.Config.Issuer.String(), idp.Secret(token)), until, nil
 		}
 		if !errors.Is(err, idp.ErrNotFound) {
 			return "", time.Time{}, err

@@ -109,7 +109,7 @@ func (a *Account) words(scopes []string) []string {
 }
 
 func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := enrol.Form(r, "client")
+	typed, err := enrol.ReadForm(r, "client")
 	if err != nil {
 		return err
 	}

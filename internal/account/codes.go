@@ -143,7 +143,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	if err := a.mayMakeCodes(v); err != nil {
 		return err
 	}
-	typed, err := enrol.Form(r, "code")
+	typed, err := enrol.ReadForm(r, "code")
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	} else if err != nil {
 		return fmt.Errorf("store recovery codes: %w", err)
 	}
-	n := a.enrol.About(r, idp.Passkey{})
+	n := a.enrol.NewNotice(r, idp.Passkey{})
 	n.Link = a.cfg.Issuer + "/account/codes"
 	a.enrol.Notify(r, a.cfg.Mailer.CodesMade(v.user.Email, n))
 	return seeOther(w, r, "/account/codes?done=made")

@@ -53,7 +53,7 @@ func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) er
 
 // confirms is what is hashed: neither another session nor a later address has a use for the code.
 func (a *Account) confirms(v visitor, code idp.Secret) idp.Secret {
-	return enrol.Within(idp.Secret(v.session.ID+" "+v.user.Email), code)
+	return enrol.BindCode(idp.Secret(v.session.ID+" "+v.user.Email), code)
 }
 
 func (a *Account) showConfirm(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -69,7 +69,7 @@ func (a *Account) renderConfirm(w http.ResponseWriter, r *http.Request, v visito
 
 // confirm takes the code.
 func (a *Account) confirm(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := enrol.Form(r, "token")
+	typed, err := enrol.ReadForm(r, "token")
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 }
 
 func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := enrol.Form(r, "name")
+	typed, err := enrol.ReadForm(r, "name")
 	if err != nil {
 		return err
 	}
@@ -188,10 +188,10 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	}
 	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := enrol.AddProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
+	if err := enrol.PasskeyProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
 		return err
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.About(r, k)))
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.NewNotice(r, k)))
 	return web.WriteJSON(w, http.StatusOK, enrol.FinishAnswer{Next: "/account/passkeys?done=added"})
 }
 
@@ -243,11 +243,11 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	case errors.Is(err, idp.ErrClosed): // recovered this moment
 		return stillClosed(time.Now().Add(idp.RecoveryClosed))
 	case errors.Is(err, store.ErrTooManyPasskeys):
-		return enrol.AddProblem(err)
+		return enrol.PasskeyProblem(err)
 	case err != nil:
 		return fmt.Errorf("keep passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyKept(v.user.Email, a.enrol.About(r, k)))
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyKept(v.user.Email, a.enrol.NewNotice(r, k)))
 	return seeOther(w, r, "/account/passkeys?done=kept")
 }
 
@@ -259,7 +259,7 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	typed, err := enrol.Form(r, "end")
+	typed, err := enrol.ReadForm(r, "end")
 	if err != nil {
 		return err
 	}
@@ -284,7 +284,7 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	case err != nil:
 		return fmt.Errorf("remove passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyRemoved(v.user.Email, a.enrol.About(r, k)))
+	a.enrol.Notify(r, a.cfg.Mailer.PasskeyRemoved(v.user.Email, a.enrol.NewNotice(r, k)))
 	if !end {
 		return seeOther(w, r, "/account/passkeys?done=removed")
 	}

@@ -41,7 +41,7 @@ func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor
 }
 
 func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := enrol.Form(r, "id")
+	typed, err := enrol.ReadForm(r, "id")
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor
 			return err
 		}
 	}
-	typed, err := enrol.Form(r, "offline")
+	typed, err := enrol.ReadForm(r, "offline")
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 // closeWindow ends a window before its time: what was got for it stops working at once, wherever the provider is asked, and
 // the next such action asks again.
 func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor) error {
-	typed, err := enrol.Form(r, "authentication", "class")
+	typed, err := enrol.ReadForm(r, "authentication", "class")
 	if err != nil {
 		return err
 	}

@@ -304,13 +304,13 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	default:
 		err = en.cfg.DB.AddPasskeyTo(r.Context(), e.User, k, events...)
 	}
-	if err := AddProblem(err); err != nil {
+	if err := PasskeyProblem(err); err != nil {
 		return err
 	}
 	if recovers {
-		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.About(r, k)))
+		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.NewNotice(r, k)))
 	} else if !e.New { // a user who has just confirmed the address needs no e-mail about it
-		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.About(r, k)))
+		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.NewNotice(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
 		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
 			web.Note(r.Context(), slog.Any("sign_up", err))
@@ -393,8 +393,8 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	return k, nil
 }
 
-// AddProblem says in words why the store did not take a passkey.
-func AddProblem(err error) error {
+// PasskeyProblem says in words why the store did not take a passkey.
+func PasskeyProblem(err error) error {
 	var told *web.Problem
 	switch {
 	case err == nil:
@@ -417,7 +417,7 @@ func AddProblem(err error) error {
 	return fmt.Errorf("store passkey: %w", err)
 }
 
-// About returns what a notice says of a change to this passkey.
-func (en *Service) About(r *http.Request, k idp.Passkey) mail.Notice {
+// NewNotice returns what a notice says of a change to this passkey.
+func (en *Service) NewNotice(r *http.Request, k idp.Passkey) mail.Notice {
 	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys"}
 }

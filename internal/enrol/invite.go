@@ -33,16 +33,16 @@ func invite(ctx context.Context, db *store.DB, kind, issuer string, u idp.User, 
 	if err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
 	}
-	return Address(issuer, token), nil
+	return InvitationLink(issuer, token), nil
 }
 
-// Address returns the link of an invitation with this token.
-func Address(issuer string, token idp.Secret) idp.Secret {
+// InvitationLink returns the link of an invitation with this token.
+func InvitationLink(issuer string, token idp.Secret) idp.Secret {
 	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal())
 }
 
-// WorksUntil returns until when the invitation with this token can be opened; idp.ErrNotFound if it cannot any more.
-func WorksUntil(ctx context.Context, db *store.DB, token idp.Secret) (time.Time, error) {
+// InvitationExpiry returns until when the invitation with this token can be opened; idp.ErrNotFound if it cannot any more.
+func InvitationExpiry(ctx context.Context, db *store.DB, token idp.Secret) (time.Time, error) {
 	link, err := db.PeekLink(ctx, token.Hash(), linkKind, time.Now())
 	return link.ExpiresAt, err
 }
@@ -54,7 +54,7 @@ func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error 
 // acceptInvitation takes the link: the first browser that posts it enrols. Mail scanners follow links with GET and
 // run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
 func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
-	typed, err := Form(r, "token")
+	typed, err := ReadForm(r, "token")
 	if err != nil {
 		return err
 	}

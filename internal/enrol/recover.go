@@ -20,8 +20,8 @@ func (en *Service) Recover(w http.ResponseWriter, r *http.Request, u idp.User, i
 	return en.begin(w, r, enrolment{User: u, Link: link, Interaction: interaction, Recovery: way, OpenedAt: time.Now()})
 }
 
-// Continues reports whether this browser's enrolment came from the link with this hash.
-func (en *Service) Continues(r *http.Request, link string) bool {
+// StartedFrom reports whether this browser's enrolment came from the link with this hash.
+func (en *Service) StartedFrom(r *http.Request, link string) bool {
 	e, _, err := en.enrolment(r)
 	return err == nil && e.Link == link
 }

@@ -40,8 +40,8 @@ func onward(interaction string) string {
 	return "/login?i=" + url.QueryEscape(interaction)
 }
 
-// Form reads fields of a posted form, without the blanks around them; missing ones are empty.
-func Form(r *http.Request, names ...string) ([]string, error) {
+// ReadForm reads fields of a posted form, without the blanks around them; missing ones are empty.
+func ReadForm(r *http.Request, names ...string) ([]string, error) {
 	if err := web.ReadForm(r); err != nil {
 		return nil, err
 	}

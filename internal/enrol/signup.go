@@ -58,7 +58,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return en.showSignUp(w, r)
 	}
-	typed, err := Form(r, "email", "name", "sure")
+	typed, err := ReadForm(r, "email", "name", "sure")
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = en.signUps.Put(r.Context(), browser.Hash(), signUp{
-		Email: email, Name: name, Interaction: f.Interaction, Code: Within(browser, code).Hash(), ExpiresAt: time.Now().Add(CodeTTL),
+		Email: email, Name: name, Interaction: f.Interaction, Code: BindCode(browser, code).Hash(), ExpiresAt: time.Now().Add(CodeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store sign-up: %w", err)
@@ -159,11 +159,11 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	if browser == "" {
 		return noSignUp()
 	}
-	typed, err := Form(r, "token")
+	typed, err := ReadForm(r, "token")
 	if err != nil {
 		return err
 	}
-	answer := Within(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
+	answer := BindCode(browser, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
 	var right bool
 	s, err := en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
 		if !time.Now().Before(s.ExpiresAt) {
@@ -225,7 +225,7 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	}
 	browser := en.cfg.Sessions.Browser(r)
 	_, err = en.signUps.Update(r.Context(), browser.Hash(), 0, func(s *signUp) error {
-		s.Code, s.Tries, s.ExpiresAt = Within(browser, code).Hash(), 0, time.Now().Add(CodeTTL)
+		s.Code, s.Tries, s.ExpiresAt = BindCode(browser, code).Hash(), 0, time.Now().Add(CodeTTL)
 		return nil
 	})
 	if errors.Is(err, idp.ErrNotFound) {
@@ -268,8 +268,8 @@ func NewCode() idp.Secret {
 	return idp.Secret(fmt.Sprintf("%08d", n))
 }
 
-// Within is what is hashed for a code: alone, its eight digits could be found by trying them all.
-func Within(browser, code idp.Secret) idp.Secret {
+// BindCode is what is hashed for a code: alone, its eight digits could be found by trying them all.
+func BindCode(browser, code idp.Secret) idp.Secret {
 	return idp.Secret(browser.Reveal() + ":" + code.Reveal())
 }
 

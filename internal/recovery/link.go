@@ -48,12 +48,12 @@ func (s *Service) showLink(w http.ResponseWriter, r *http.Request) error {
 // redeemLink takes the link: it works for the first browser that posts it. Mail scanners follow links with GET and run
 // no script, so they do not use it up. Opening it again in the same browser goes on where one was.
 func (s *Service) redeemLink(w http.ResponseWriter, r *http.Request) error {
-	typed, err := enrol.Form(r, "token")
+	typed, err := enrol.ReadForm(r, "token")
 	if err != nil {
 		return err
 	}
 	hash := idp.Secret(typed[0]).Hash()
-	if s.cfg.Enrol.Continues(r, hash) {
+	if s.cfg.Enrol.StartedFrom(r, hash) {
 		http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 		return nil
 	}

@@ -143,7 +143,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	if !s.ByCodes() {
 		return s.show(w, r)
 	}
-	typed, err := enrol.Form(r, "email")
+	typed, err := enrol.ReadForm(r, "email")
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (s *Service) attemptFor(ctx context.Context, email string, browser idp.Secr
 	if len(s.cfg.Key.Usable(codes)) == 0 {
 		letter, mailed = no, unknown
 	}
-	a.Code = enrol.Within(browser, mailed).Hash()
+	a.Code = enrol.BindCode(browser, mailed).Hash()
 	return a, letter, nil
 }
 
@@ -246,7 +246,7 @@ func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, st
 
 // finish takes both codes. It does not say which of them was wrong.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
-	typed, err := enrol.Form(r, "code", "token")
+	typed, err := enrol.ReadForm(r, "code", "token")
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("load recovery codes: %w", err)
 	}
 	browser := s.cfg.Sessions.Browser(r)
-	answer := enrol.Within(browser, idp.Secret(mailed))
+	answer := enrol.BindCode(browser, idp.Secret(mailed))
 	hash, savedRight := s.cfg.Key.Find(a.UserID, saved, codes)
 	var won bool
 	tried, err := s.attempts.Update(r.Context(), browser.Hash(), 0, func(kept *attempt) error {
@@ -374,7 +374,7 @@ func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, inte
 	if err := s.cfg.Enrol.Recover(w, r, u, interaction, way, link); err != nil {
 		return err
 	}
-	n := s.cfg.Enrol.About(r, idp.Passkey{})
+	n := s.cfg.Enrol.NewNotice(r, idp.Passkey{})
 	n.Link = s.cfg.Issuer + "/account/activity"
 	s.cfg.Enrol.Notify(r, s.cfg.Mailer.RecoveryOpened(u.Email, n))
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
