@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
@@ -103,13 +104,13 @@ func mailInvitation(ctx context.Context, db *store.DB, cfg *config.Config, c use
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	to, _ := idp.NormalizeEmail(c.Email) // invite has looked
+	to, _ := directory.NormalizeEmail(c.Email) // invite has looked
 	return mailer.Send(ctx, mailer.Invitation(to, link, time.Now().Add(c.TTL)))
 }
 
 // invite finds or creates the user, and stores a link for them.
 func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd) (idp.Secret, error) {
-	email, ok := idp.NormalizeEmail(c.Email)
+	email, ok := directory.NormalizeEmail(c.Email)
 	if !ok {
 		return "", fmt.Errorf("%q is not an e-mail address", c.Email)
 	}
@@ -131,7 +132,7 @@ func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteC
 		return "", fmt.Errorf("find user: %w", err)
 	case user.Disabled():
 		return "", errors.New("this user is disabled")
-	case c.Admin && user.Role != idp.RoleAdmin:
+	case c.Admin && user.Role != directory.RoleAdmin:
 		return "", errors.New("this user already exists and is not an admin")
 	}
 	passkeys, err := db.PasskeysOf(ctx, user.ID)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/session"
@@ -25,7 +26,7 @@ type userAddCmd struct {
 
 func (c userAddCmd) Run(e *env) error {
 	return e.writing(func(_ *config.Config, db *store.DB) error {
-		email, ok := idp.NormalizeEmail(c.Email)
+		email, ok := directory.NormalizeEmail(c.Email)
 		if !ok {
 			return fmt.Errorf("%q is not an e-mail address", c.Email)
 		}
@@ -110,14 +111,14 @@ func (c userSetCmd) Run(e *env) error {
 		}
 		var fields []string
 		if c.Name != nil {
-			name, ok := idp.NormalizeName(*c.Name)
+			name, ok := directory.NormalizeName(*c.Name)
 			if !ok {
 				return errors.New("--name must be 1 to 80 characters")
 			}
 			u.Name, fields = name, append(fields, "name")
 		}
 		if c.Email != nil {
-			email, ok := idp.NormalizeEmail(*c.Email)
+			email, ok := directory.NormalizeEmail(*c.Email)
 			if !ok {
 				return fmt.Errorf("%q is not an e-mail address", *c.Email)
 			}
@@ -129,7 +130,7 @@ func (c userSetCmd) Run(e *env) error {
 			u.EmailVerified, fields = *c.EmailVerified, append(fields, "email_verified")
 		}
 		if c.Role != nil {
-			u.Role, fields = idp.Role(strings.TrimPrefix(*c.Role, "none")), append(fields, "role")
+			u.Role, fields = directory.Role(strings.TrimPrefix(*c.Role, "none")), append(fields, "role")
 		}
 		u.UpdatedAt = time.Now()
 		ev := idp.NewEvent(idp.EventUserChanged, u.ID, u.UpdatedAt)
@@ -182,14 +183,14 @@ func (c userRemoveCmd) Run(e *env) error {
 // newUser makes a user; without a name they are called by the part of the address before the @.
 func newUser(email, name string, admin, verified bool, now time.Time) (idp.User, error) {
 	local, _, _ := strings.Cut(email, "@")
-	name, ok := idp.NormalizeName(cmp.Or(name, local))
+	name, ok := directory.NormalizeName(cmp.Or(name, local))
 	if !ok {
 		return idp.User{}, errors.New("--name must be 1 to 80 characters")
 	}
 	u := idp.NewUser(email, name, now)
 	u.EmailVerified = verified
 	if admin {
-		u.Role = idp.RoleAdmin
+		u.Role = directory.RoleAdmin
 	}
 	return u, nil
 }

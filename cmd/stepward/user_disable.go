@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/session"
@@ -74,7 +75,7 @@ func (c userEnableCmd) Run(e *env) error {
 // findUser finds a user by e-mail address or ID.
 func findUser(ctx context.Context, db *store.DB, name string) (idp.User, error) {
 	user, err := db.UserByID(ctx, name)
-	if email, ok := idp.NormalizeEmail(name); ok {
+	if email, ok := directory.NormalizeEmail(name); ok {
 		user, err = db.UserByEmail(ctx, email)
 	}
 	if errors.Is(err, idp.ErrNotFound) {

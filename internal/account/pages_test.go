@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -292,7 +293,7 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	if diff := cmp.Diff(want, got.Profile); diff != "" {
 		t.Error(diff)
 	}
-	if got.Name != "Ada King" || got.Email != "ada@example.com" || got.Role != idp.RoleUser {
+	if got.Name != "Ada King" || got.Email != "ada@example.com" || got.Role != directory.RoleUser {
 		t.Errorf("%+v", got)
 	}
 	if !slices.Contains(h.kinds(u), idp.EventUserChanged) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
@@ -114,7 +115,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	name, ok := idp.NormalizeName(typed[0])
+	name, ok := directory.NormalizeName(typed[0])
 	if !ok {
 		return &web.Problem{
 			Status: http.StatusUnprocessableEntity, Title: "That name doesn’t work",

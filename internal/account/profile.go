@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 
 	_ "time/tzdata" // a container without zone files must not call every zone wrong
@@ -201,7 +202,7 @@ func formatted(a idp.Address) string {
 }
 
 func name(s string) (string, string) {
-	if n, ok := idp.NormalizeName(s); ok {
+	if n, ok := directory.NormalizeName(s); ok {
 		return n, ""
 	}
 	return "", "Between 1 and 80 characters, please."

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
@@ -63,12 +64,12 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := signUpForm{Interaction: InteractionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
-	email, ok := idp.NormalizeEmail(typed[0])
+	email, ok := directory.NormalizeEmail(typed[0])
 	if !ok {
 		f.Error, f.Field = "That doesn’t look like an e-mail address. It should be like name@example.com.", "email"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
-	name, ok := idp.NormalizeName(typed[1])
+	name, ok := directory.NormalizeName(typed[1])
 	if !ok {
 		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/stepward/stepward/internal/directory"
 )
 
 // LooksLike reports whether people would take two descriptions of a client for the same: its name, its logo, and the hosts
@@ -24,15 +26,15 @@ func (c Client) redirectHosts() (hosts []string) {
 	return slices.Compact(hosts)
 }
 
-// NormalizeClientName is [NormalizeName] for an application, which also loses what shows nothing: there is no reason for it
+// NormalizeClientName is [directory.NormalizeName] for an application, which also loses what shows nothing: there is no reason for it
 // but to look like another.
 func NormalizeClientName(s string) (string, bool) {
-	name, ok := NormalizeName(s)
+	name, ok := directory.NormalizeName(s)
 	if !ok {
 		return "", false
 	}
-	return NormalizeName(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || !isVisible(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) {
+	return directory.NormalizeName(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || !directory.Visible(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) {
 			return -1
 		}
 		return r

@@ -2,20 +2,9 @@ package idp
 
 import (
 	"crypto/rand"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-)
-
-// Role is what a user may do at the provider itself. Clients never see it.
-type Role string
-
-const (
-	RoleUser  Role = ""
-	RoleAdmin Role = "admin"
+	"github.com/stepward/stepward/internal/directory"
 )
 
 // A User is an end-user. ID is the subject of tokens; Handle is the WebAuthn user handle: 64 random bytes that never
@@ -26,7 +15,7 @@ type User struct {
 	Email         string // normalised by NormalizeEmail; unique
 	EmailVerified bool
 	Name          string
-	Role          Role
+	Role          directory.Role
 	Profile       Profile
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
@@ -71,50 +60,4 @@ func NewUser(email, name string, now time.Time) User {
 	handle := make([]byte, 64)
 	_, _ = rand.Read(handle) // never fails
 	return User{ID: NewID(), Handle: handle, Email: email, Name: name, CreatedAt: now, UpdatedAt: now}
-}
-
-// NormalizeEmail returns the spelling under which an address is stored and looked up: NFC, lower case, trimmed. It
-// reports false for text that cannot be an address; only a delivered e-mail proves that the address works.
-func NormalizeEmail(s string) (string, bool) {
-	s = strings.ToLower(norm.NFC.String(strings.TrimSpace(s)))
-	local, domain, found := strings.Cut(s, "@")
-	if !found || local == "" || len(local) > 64 || len(s) > 254 || len(domain) < 1 {
-		return "", false
-	}
-	if strings.ContainsAny(domain, "@[]<>()\",;:\\/") || strings.HasPrefix(domain, ".") ||
-		strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
-		return "", false
-	}
-	for _, r := range s {
-		if r == utf8.RuneError || unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("<>()\",;:\\", r) {
-			return "", false
-		}
-	}
-	return s, true
-}
-
-// NormalizeName returns a name to show to people: NFC, single spaces, at most 80 characters, without control characters
-// or characters that change the direction of text. It reports false if the name is empty, invisible or too long.
-func NormalizeName(s string) (string, bool) {
-	if !utf8.ValidString(s) {
-		return "", false
-	}
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return -1
-		}
-		return r
-	}, norm.NFC.String(s))
-	s = strings.Join(strings.Fields(s), " ")
-	return s, utf8.RuneCountInString(s) <= 80 && strings.ContainsFunc(s, isVisible)
-}
-
-// isVisible reports whether a rune is visible by itself. Some letters and symbols are not: fillers, and the blank Braille
-// pattern.
-func isVisible(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) &&
-		!strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }

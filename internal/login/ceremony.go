@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/passkey"
@@ -37,7 +38,7 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 	email := ""
 	if in.Email != "" {
 		var ok bool
-		if email, ok = idp.NormalizeEmail(in.Email); !ok {
+		if email, ok = directory.NormalizeEmail(in.Email); !ok {
 			return &web.Problem{
 				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn’t an e-mail address",
 				Text: "Check the address, or leave it out and use the button.",

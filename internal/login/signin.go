@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/passkey"
 )
 
@@ -27,7 +27,7 @@ func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if i.Ceremony != "" && f.Now.Sub(i.CreatedAt) < pageCeremonyAge {
 		d.Ceremony, d.Options = i.Ceremony, string(l.cfg.Ceremonies.SignInOptions(i.Challenge))
 	}
-	if email, ok := idp.NormalizeEmail(i.Request.LoginHint); ok {
+	if email, ok := directory.NormalizeEmail(i.Request.LoginHint); ok {
 		d.Email = email
 	}
 	if l.cfg.SignUp && i.Request.HintedUser == "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -31,7 +32,7 @@ func (m Message) check() error {
 	if strings.ContainsFunc(m.To+m.Subject, unicode.IsControl) {
 		return errors.New("control character in a header")
 	}
-	if to, ok := idp.NormalizeEmail(m.To); !ok || to != m.To {
+	if to, ok := directory.NormalizeEmail(m.To); !ok || to != m.To {
 		return errors.New("not one normalised address")
 	}
 	return nil

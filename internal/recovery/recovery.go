@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
@@ -148,7 +149,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	interaction := enrol.InteractionID(r)
-	email, ok := idp.NormalizeEmail(typed[0])
+	email, ok := directory.NormalizeEmail(typed[0])
 	if !ok {
 		return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusUnprocessableEntity, form{
 			Interaction: interaction, Email: enrol.Clip(typed[0]), Field: "email",

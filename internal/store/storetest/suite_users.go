@@ -5,13 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
 var userCases = map[string]func(*fixture){
 	"a user comes back as it was stored": func(f *fixture) {
 		u := idp.NewUser("ada@example.org", "Ada Łovelace 🙂", f.now)
-		u.EmailVerified, u.Role = true, idp.RoleAdmin
+		u.EmailVerified, u.Role = true, directory.RoleAdmin
 		u.Profile = idp.Profile{GivenName: "Ada", Address: idp.Address{Country: "GB"}, PhoneVerified: true}
 		f.must(f.CreateUser(f.ctx, u, f.event(idp.EventUserCreated, u.ID)))
 		f.same(must2(f.UserByID(f.ctx, u.ID))(f), u)
@@ -55,7 +56,7 @@ var userCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		changed := u
 		changed.Handle = []byte("another")
-		changed.Email, changed.EmailVerified, changed.Name, changed.Role = "new@example.org", true, "New", idp.RoleAdmin
+		changed.Email, changed.EmailVerified, changed.Name, changed.Role = "new@example.org", true, "New", directory.RoleAdmin
 		changed.Profile.Nickname = "N"
 		changed.UpdatedAt, changed.DisabledAt = f.now.Add(time.Second), f.now.Add(time.Minute)
 		f.must(f.UpdateUser(f.ctx, changed, f.event(idp.EventUserChanged, u.ID)))
@@ -89,7 +90,7 @@ var userCases = map[string]func(*fixture){
 		f.passkey(f.user("user@example.org"))
 		has(false)
 		admin := idp.NewUser("admin@example.org", "A", f.now)
-		admin.Role = idp.RoleAdmin
+		admin.Role = directory.RoleAdmin
 		f.must(f.CreateUser(f.ctx, admin))
 		has(false)
 		f.passkey(admin)
