@@ -1,12 +1,13 @@
-// Package enrol is the way in: sign-up, invitations, and the first passkeys.
+// Package enrol creates accounts' first passkeys, after a sign-up, an invitation or a recovery.
 //
 //	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
-//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login?i=… or /account
+//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login or /account
 //	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┤   (15 minutes, own cookie)
 //	package recovery ───────────────────────────────────────────┘
 //
-// An enrolment is no session: its one power is to register passkeys for its user, and it ends in an ordinary sign-in, so
-// that every session begins with an assertion. A new user is stored together with the first passkey, never without.
+// An enrolment is not a session: all it allows is to register passkeys for its user. It ends with an ordinary sign-in,
+// so every session begins with an assertion. A user who signs up is stored together with the first passkey; invited
+// users are stored before.
 package enrol
 
 import (
@@ -41,15 +42,15 @@ type Config struct {
 	DB         *store.DB
 	Ephemeral  ephemeral.Store
 	Mailer     *mail.Mailer
-	Issuer     string // without a slash at the end; links in mails begin with it
-	SignUp     bool   // false: only who is invited
-	Insecure   bool   // http on localhost: a plain cookie name, no Secure
+	Issuer     string // without a trailing slash; links in e-mails begin with it
+	SignUp     bool   // false: by invitation only
+	Insecure   bool   // http on localhost: cookies without __Host- and Secure
 
-	// Client returns the client of this browser's interaction, or nil; a nil func: there are no interactions.
+	// Client returns the client of this browser's interaction, or nil. A nil func means that there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
-	// SignedUp notes on the interaction that its account was just created; nil: it is not noted.
+	// SignedUp records in the interaction that its account was just created. May be nil.
 	SignedUp func(ctx context.Context, r *http.Request, interaction string) error
-	// SignOut ends the session of this browser.
+	// SignOut ends this browser's session.
 	SignOut func(w http.ResponseWriter, r *http.Request, sess *idp.Session) error
 }
 
@@ -80,40 +81,40 @@ func New(cfg Config) (*Service, error) {
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (en *Service) Mount(mux *http.ServeMux) {
-	open := func(pattern string, h web.Handler) { en.cfg.Shell.Handle(mux, pattern, h) }
-	open("GET /signup", en.showSignUp)
-	open("POST /signup", en.startSignUp)
-	open("GET /signup/verify", en.showVerify)
-	open("POST /signup/verify", en.verify)
-	open("POST /signup/resend", en.resend)
-	open("GET /enrol", en.showInvitation)
-	open("POST /enrol", en.acceptInvitation)
-	open("GET /signup/passkey", en.showEnrolment)
-	open("POST /signup/passkey/begin", en.beginEnrolment)
-	open("POST /signup/passkey/finish", en.finishEnrolment)
-	open("POST /signup/passkey/done", en.endEnrolment)
+	handle := func(pattern string, h web.Handler) { en.cfg.Shell.Handle(mux, pattern, h) }
+	handle("GET /signup", en.showSignUp)
+	handle("POST /signup", en.startSignUp)
+	handle("GET /signup/verify", en.showVerify)
+	handle("POST /signup/verify", en.verifyCode)
+	handle("POST /signup/resend", en.resendCode)
+	handle("GET /enrol", en.showInvitation)
+	handle("POST /enrol", en.acceptInvitation)
+	handle("GET /signup/passkey", en.showEnrolment)
+	handle("POST /signup/passkey/begin", en.beginRegistration)
+	handle("POST /signup/passkey/finish", en.finishRegistration)
+	handle("POST /signup/passkey/done", en.skipSecondPasskey)
 }
 
 const (
 	enrolmentTTL = 15 * time.Minute
 	linkKind     = "enrol"
-	mailedKind   = "enrol-mailed" // a link that only the mailbox of the user was told
+	mailedKind   = "enrol-mailed" // a link sent only by e-mail, so that opening it proves the address
 )
 
-// An enrolment lets one browser register passkeys for one user, and nothing else. Its key is the hash of its cookie.
+// An enrolment lets one browser register passkeys for one user. It is stored under the hash of its cookie.
 type enrolment struct {
 	User        idp.User  `json:"user"`
-	New         bool      `json:"new,omitempty"`      // the user is stored with the first passkey; until then only here
+	New         bool      `json:"new,omitempty"`      // the user is not stored yet: the first passkey stores both
 	Link        string    `json:"link,omitempty"`     // hash of the invitation or recovery link it came from
-	Recovery    string    `json:"recovery,omitempty"` // the way back that opened it; empty: it is none. See Recover
-	OpenedAt    time.Time `json:"opened,omitzero"`    // of a recovery
+	Recovery    string    `json:"recovery,omitempty"` // how the account is recovered (see StartRecovery); empty: it is not
+	OpenedAt    time.Time `json:"opened,omitzero"`    // when the recovery began
 	Interaction string    `json:"i,omitempty"`
-	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in it
-	ExpiresAt   time.Time `json:"expires"`            // of the entry, which a change must not renew
+	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in this enrolment
+	ExpiresAt   time.Time `json:"expires"`            // changing the entry must not extend it
 }
 
-// enrol begins an enrolment in this browser.
-func (en *Service) begin(w http.ResponseWriter, r *http.Request, e enrolment) error {
+// startEnrolment starts an enrolment in this browser.
+func (en *Service) startEnrolment(w http.ResponseWriter, r *http.Request, e enrolment) error {
 	secret := idp.NewSecret()
 	e.ExpiresAt = time.Now().Add(enrolmentTTL)
 	if err := en.enrolments.Put(r.Context(), secret.Hash(), e); err != nil {
@@ -134,11 +135,12 @@ func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 	return c
 }
 
-// enrolment returns this browser's enrolment and its key; its user is read anew if the store has them.
-func (en *Service) enrolment(r *http.Request) (enrolment, string, error) {
+// loadEnrolment returns this browser's enrolment and its key. A stored user is loaded again.
+func (en *Service) loadEnrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
 		Status: http.StatusForbidden, Code: "enrolment_over", Title: "Your time to create a passkey is over",
-		Text: "You have 15 minutes for it, in the browser where you began. If you have created one, sign in with it. Otherwise begin again.",
+		Text: "You have 15 minutes, in the browser where you started. If you already created a passkey, sign in with it. " +
+			"Otherwise start again.",
 		Next: "Sign in", NextURL: "/account",
 	}
 	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
@@ -164,9 +166,9 @@ func (en *Service) enrolment(r *http.Request) (enrolment, string, error) {
 	return e, key, nil
 }
 
-// registered returns the passkeys the enrolment's user has. It refuses to go on if one of them was not made in this
-// enrolment: then the account is somebody's already, and an invitation that lay around is no way into it.
-func (en *Service) registered(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
+// enrolledPasskeys returns the user's passkeys. It fails if one of them was not created in this enrolment: the account
+// then has an owner, and an old invitation must not lead into it.
+func (en *Service) enrolledPasskeys(ctx context.Context, e enrolment) ([]idp.Passkey, error) {
 	if e.New {
 		return nil, nil
 	}
@@ -175,12 +177,13 @@ func (en *Service) registered(ctx context.Context, e enrolment) ([]idp.Passkey, 
 		return nil, fmt.Errorf("load passkeys: %w", err)
 	}
 	if e.Recovery != "" {
-		return e.recovered(keys)
+		return e.passkeysSinceRecovery(keys)
 	}
 	if slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !slices.Contains(e.Passkeys, k.ID) }) {
 		return nil, &web.Problem{
 			Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
-			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.", Next: "Sign in", NextURL: "/account/passkeys",
+			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.",
+			Next: "Sign in", NextURL: "/account/passkeys",
 		}
 	}
 	return keys, nil
@@ -196,11 +199,11 @@ type enrolmentPage struct {
 }
 
 func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
-	e, key, err := en.enrolment(r)
+	e, key, err := en.loadEnrolment(r)
 	if err != nil {
 		return err
 	}
-	cer, options, err := en.newEnrolment(r.Context(), e, key)
+	cer, options, err := en.newRegistration(r.Context(), e, key)
 	if err != nil {
 		return err
 	}
@@ -208,14 +211,17 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if len(e.Passkeys) > 0 {
 		title = "Your passkey is ready"
 	}
-	return en.Threshold(w, r, "passkey", "enrolment", title, e.Interaction, http.StatusOK, enrolmentPage{
+	data := enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
 		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Interaction: e.Interaction,
-	})
+	}
+	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Title: title, Data: data})
 }
 
-func (en *Service) newEnrolment(ctx context.Context, e enrolment, key string) (ceremony string, options json.RawMessage, err error) {
-	keys, err := en.registered(ctx, e)
+func (en *Service) newRegistration(
+	ctx context.Context, e enrolment, key string,
+) (ceremony string, options json.RawMessage, err error) {
+	keys, err := en.enrolledPasskeys(ctx, e)
 	if err != nil {
 		return "", nil, err
 	}
@@ -230,7 +236,7 @@ func (en *Service) newEnrolment(ctx context.Context, e enrolment, key string) (c
 type (
 	BeginRequest struct {
 		Interaction string `json:"i"`
-		Email       string `json:"email"` // of sign-ins only; ignored here
+		Email       string `json:"email"` // for sign-ins; ignored here
 	}
 	FinishRequest struct {
 		Interaction string          `json:"i"`
@@ -242,7 +248,7 @@ type (
 	}
 )
 
-// WriteCeremony answers a begin: {"ceremony":…,"publicKey":{…}}. Options are {"publicKey":{…}}.
+// WriteCeremony answers a BeginRequest with {"ceremony":…,"publicKey":{…}}; options is {"publicKey":{…}}.
 func WriteCeremony(w http.ResponseWriter, ceremony string, options json.RawMessage) error {
 	answer := map[string]json.RawMessage{}
 	if err := json.Unmarshal(options, &answer); err != nil {
@@ -256,32 +262,32 @@ func WriteCeremony(w http.ResponseWriter, ceremony string, options json.RawMessa
 	return web.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (en *Service) beginEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) beginRegistration(w http.ResponseWriter, r *http.Request) error {
 	var in BeginRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	e, key, err := en.enrolment(r)
+	e, key, err := en.loadEnrolment(r)
 	if err != nil {
 		return err
 	}
-	cer, options, err := en.newEnrolment(r.Context(), e, key)
+	cer, options, err := en.newRegistration(r.Context(), e, key)
 	if err != nil {
 		return err
 	}
 	return WriteCeremony(w, cer, options)
 }
 
-func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) error {
 	var in FinishRequest
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	e, key, err := en.enrolment(r)
+	e, key, err := en.loadEnrolment(r)
 	if err != nil {
 		return err
 	}
-	if _, err := en.registered(r.Context(), e); err != nil {
+	if _, err := en.enrolledPasskeys(r.Context(), e); err != nil {
 		return err
 	}
 	k, err := en.Register(r, in, key, e.User)
@@ -290,7 +296,8 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	}
 	var events []idp.Event
 	if e.New {
-		events = append(events, web.Event(r, idp.EventUserCreated, e.User.ID), web.Event(r, idp.EventEmailVerified, e.User.ID))
+		events = append(events,
+			web.Event(r, idp.EventUserCreated, e.User.ID), web.Event(r, idp.EventEmailVerified, e.User.ID))
 	}
 	added := web.Event(r, idp.EventPasskeyAdded, e.User.ID)
 	added.PasskeyID, added.Detail = k.ID, map[string]string{"name": k.Name}
@@ -300,7 +307,7 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	case e.New:
 		err = en.cfg.DB.EnrolUser(r.Context(), e.User, k, events...)
 	case recovers:
-		err = en.recover(r, e, k, events...)
+		err = en.finishRecovery(r, e, k, events...)
 	default:
 		err = en.cfg.DB.AddPasskeyTo(r.Context(), e.User, k, events...)
 	}
@@ -309,14 +316,16 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 	}
 	if recovers {
 		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.NewNotice(r, k)))
-	} else if !e.New { // a user who has just confirmed the address needs no e-mail about it
+	} else if !e.New { // someone who just signed up needs no e-mail about their first passkey
 		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.NewNotice(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
-		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil { // perhaps it is over; the account stands all the same
+		// The account exists even if the interaction has ended meanwhile.
+		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil {
 			web.Note(r.Context(), slog.Any("sign_up", err))
 		}
 	}
-	after, err := en.enrolments.Update(r.Context(), key, max(time.Until(e.ExpiresAt), time.Second), func(e *enrolment) error {
+	left := max(time.Until(e.ExpiresAt), time.Second)
+	after, err := en.enrolments.Update(r.Context(), key, left, func(e *enrolment) error {
 		e.New, e.Passkeys = false, append(e.Passkeys, k.ID)
 		return nil
 	})
@@ -324,21 +333,21 @@ func (en *Service) finishEnrolment(w http.ResponseWriter, r *http.Request) error
 		return fmt.Errorf("store enrolment: %w", err)
 	}
 	next := "/signup/passkey"
-	if err != nil || len(after.Passkeys) > 1 { // one that ran out has nothing more to offer, and two are enough to begin with
-		if next, err = en.depart(w, r, e, key); err != nil {
+	if err != nil || len(after.Passkeys) > 1 { // expired, or enough passkeys to start with
+		if next, err = en.endEnrolment(w, r, e, key); err != nil {
 			return err
 		}
 	}
 	return web.WriteJSON(w, http.StatusOK, FinishAnswer{Next: next})
 }
 
-// endEnrolment is the "Later" after the first passkey.
-func (en *Service) endEnrolment(w http.ResponseWriter, r *http.Request) error {
-	e, key, err := en.enrolment(r)
+// skipSecondPasskey handles "Later" after the first passkey.
+func (en *Service) skipSecondPasskey(w http.ResponseWriter, r *http.Request) error {
+	e, key, err := en.loadEnrolment(r)
 	if err != nil {
 		return err
 	}
-	next, err := en.depart(w, r, e, key)
+	next, err := en.endEnrolment(w, r, e, key)
 	if err != nil {
 		return err
 	}
@@ -346,14 +355,16 @@ func (en *Service) endEnrolment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// depart ends the enrolment and returns where its user goes to sign in. Somebody else who is signed in here is signed out:
-// the interaction would go on as them.
-func (en *Service) depart(w http.ResponseWriter, r *http.Request, e enrolment, key string) (next string, err error) {
+// endEnrolment ends the enrolment and returns the page on which its user signs in. If this browser is signed in as
+// another user, it signs them out: otherwise the interaction would continue as that user.
+func (en *Service) endEnrolment(
+	w http.ResponseWriter, r *http.Request, e enrolment, key string,
+) (next string, err error) {
 	if err := en.enrolments.Delete(r.Context(), key); err != nil {
 		return "", fmt.Errorf("end enrolment: %w", err)
 	}
 	http.SetCookie(w, en.enrolmentCookie("", -1))
-	if e.Recovery != "" && len(e.Passkeys) > 0 { // a sign-in that was on its way when the first passkey was registered
+	if e.Recovery != "" && len(e.Passkeys) > 0 { // sessions that started while the first passkey was being registered
 		if err := en.endSessions(r, e.User.ID); err != nil {
 			return "", err
 		}
@@ -367,10 +378,10 @@ func (en *Service) depart(w http.ResponseWriter, r *http.Request, e enrolment, k
 			return "", err
 		}
 	}
-	return onward(e.Interaction), nil
+	return signInPath(e.Interaction), nil
 }
 
-// Register finishes a registration ceremony and names its passkey.
+// Register finishes a registration ceremony and gives the passkey a name. It does not store the passkey.
 func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u idp.User) (idp.Passkey, error) {
 	k, err := en.cfg.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
 	switch {
@@ -378,9 +389,11 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	case errors.Is(err, passkey.ErrNotVerified):
 		return k, &web.Problem{
 			Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn’t check that it’s you",
-			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. Turn on a screen lock, or use another device.", Err: err,
+			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. " +
+				"Turn on a screen lock, or use another device.", Err: err,
 		}
-	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
+	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused),
+		errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
 		return k, &web.Problem{
 			Status: http.StatusBadRequest, Code: "refused", Title: "That didn’t work",
 			Text: "We couldn’t accept that passkey. Try again, or use another device.", Err: err,
@@ -393,31 +406,34 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	return k, nil
 }
 
-// PasskeyProblem says in words why the store did not take a passkey.
+// PasskeyProblem explains to the user why the store refused a passkey.
 func PasskeyProblem(err error) error {
-	var told *web.Problem
+	var problem *web.Problem
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &told):
+	case errors.As(err, &problem):
 		return err
 	case errors.Is(err, idp.ErrNotFound):
-		return overtaken(err)
+		return recoveredElsewhere(err)
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "too_many", Title: "That’s enough passkeys",
+			Status: http.StatusConflict, Code: "too_many", Title: "You have too many passkeys",
 			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err,
 		}
 	case errors.Is(err, idp.ErrConflict):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "known", Title: "This already exists",
-			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.", Next: "Sign in", NextURL: "/account", Err: err,
+			Status: http.StatusConflict, Code: "known", Title: "Already registered",
+			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.",
+			Next: "Sign in", NextURL: "/account", Err: err,
 		}
 	}
 	return fmt.Errorf("store passkey: %w", err)
 }
 
-// NewNotice returns what a notice says of a change to this passkey.
+// NewNotice returns the facts for an e-mail about a change to this passkey.
 func (en *Service) NewNotice(r *http.Request, k idp.Passkey) mail.Notice {
-	return mail.Notice{Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys"}
+	return mail.Notice{
+		Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys",
+	}
 }

@@ -13,19 +13,25 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Invite returns a link with which the user, who must be stored and have no passkey, can create the first one at this
-// issuer. It works once, for ttl. The token stands behind the #, so that it reaches no log; the page posts it. Sending it
-// is the caller's.
-func Invite(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+// Invite returns a link that lets a stored user without passkeys create the first one. It works once, for ttl. The
+// token is in the fragment, which browsers do not send, so that it reaches no access log; the page posts it. The caller
+// sends the link.
+func Invite(
+	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
+) (idp.Secret, error) {
 	return invite(ctx, db, linkKind, issuer, u, ttl, ev...)
 }
 
-// InviteByMail is Invite for a link that only an e-mail to the user contains: opening it proves the address.
-func InviteByMail(ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+// InviteByMail is Invite for a link that the caller only e-mails to the user: opening it confirms the address.
+func InviteByMail(
+	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
+) (idp.Secret, error) {
 	return invite(ctx, db, mailedKind, issuer, u, ttl, ev...)
 }
 
-func invite(ctx context.Context, db *store.DB, kind, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event) (idp.Secret, error) {
+func invite(
+	ctx context.Context, db *store.DB, kind, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
+) (idp.Secret, error) {
 	token, now := idp.NewSecret(), time.Now()
 	err := db.PutLink(ctx, idp.Link{
 		Hash: token.Hash(), Kind: kind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
@@ -36,36 +42,38 @@ func invite(ctx context.Context, db *store.DB, kind, issuer string, u idp.User, 
 	return InvitationLink(issuer, token), nil
 }
 
-// InvitationLink returns the link of an invitation with this token.
+// InvitationLink returns the link for an invitation's token.
 func InvitationLink(issuer string, token idp.Secret) idp.Secret {
 	return idp.Secret(strings.TrimSuffix(issuer, "/") + "/enrol#" + token.Reveal())
 }
 
-// InvitationExpiry returns until when the invitation with this token can be opened; idp.ErrNotFound if it cannot any more.
+// InvitationExpiry returns when the invitation with this token expires. idp.ErrNotFound if it expired, was used or
+// never existed. It does not find invitations of InviteByMail.
 func InvitationExpiry(ctx context.Context, db *store.DB, token idp.Secret) (time.Time, error) {
 	link, err := db.PeekLink(ctx, token.Hash(), linkKind, time.Now())
 	return link.ExpiresAt, err
 }
 
 func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {
-	return en.Threshold(w, r, "signup", "invitation", "Your invitation", "", http.StatusOK, nil)
+	return en.renderThreshold(w, r, "invitation", "", web.Page{Name: "signup", Title: "Your invitation"})
 }
 
-// acceptInvitation takes the link: the first browser that posts it enrols. Mail scanners follow links with GET and
-// run no script, so they do not use it up. Opening it again in the same browser goes on where one was.
+// acceptInvitation uses up the link and starts the enrolment. Mail scanners do not use it up: they follow links with
+// GET and run no script. Opening the link again in the same browser continues its enrolment.
 func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
 	typed, err := ReadForm(r, "token")
 	if err != nil {
 		return err
 	}
 	hash := idp.Secret(typed[0]).Hash()
-	if e, _, err := en.enrolment(r); err == nil && e.Link == hash {
+	if e, _, err := en.loadEnrolment(r); err == nil && e.Link == hash {
 		http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 		return nil
 	}
 	over := &web.Problem{
-		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation doesn’t work any more",
-		Text: "It was used, is too old, or wasn’t copied completely. If you have a passkey already, sign in with it. Otherwise ask for a new invitation.",
+		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation has expired or was already used",
+		Text: "Or the link wasn’t copied completely. If you already have a passkey, sign in with it. " +
+			"Otherwise ask for a new invitation.",
 		Next: "Sign in", NextURL: "/account",
 	}
 	link, err := en.cfg.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
@@ -85,12 +93,13 @@ func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) erro
 	}
 	if link.Kind == mailedKind && !u.EmailVerified {
 		err := en.cfg.DB.VerifyEmail(r.Context(), u.ID, u.Email, time.Now(), web.Event(r, idp.EventEmailVerified, u.ID))
-		if err != nil && !errors.Is(err, idp.ErrNotFound) { // not found: another address since
+		if err != nil && !errors.Is(err, idp.ErrNotFound) { // not found: the address changed meanwhile
 			return fmt.Errorf("confirm address: %w", err)
 		}
 		u.EmailVerified = err == nil
 	}
-	if err := en.begin(w, r, enrolment{User: u, Link: hash}); err != nil { // what follows looks whether there is a passkey already
+	// The next page refuses users who already have a passkey.
+	if err := en.startEnrolment(w, r, enrolment{User: u, Link: hash}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)

@@ -13,46 +13,52 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Recover begins an enrolment in this browser for somebody who has proved in another way that the account is theirs; way
-// names it, for the events, and link is the hash of the link, if it was one. Its first passkey recovers the account (see
-// store.DB.Recover).
-func (en *Service) Recover(w http.ResponseWriter, r *http.Request, u idp.User, interaction, way, link string) error {
-	return en.begin(w, r, enrolment{User: u, Link: link, Interaction: interaction, Recovery: way, OpenedAt: time.Now()})
+// StartRecovery starts an enrolment in this browser for a user who proved ownership of the account without a passkey.
+// way says how, for the audit log; link is the hash of the recovery link, if they used one. The first passkey
+// registered recovers the account (see store.DB.Recover).
+func (en *Service) StartRecovery(
+	w http.ResponseWriter, r *http.Request, u idp.User, interaction, way, link string,
+) error {
+	return en.startEnrolment(w, r, enrolment{
+		User: u, Link: link, Interaction: interaction, Recovery: way, OpenedAt: time.Now(),
+	})
 }
 
-// StartedFrom reports whether this browser's enrolment came from the link with this hash.
+// StartedFrom reports whether this browser's enrolment started from the link with this hash.
 func (en *Service) StartedFrom(r *http.Request, link string) bool {
-	e, _, err := en.enrolment(r)
+	e, _, err := en.loadEnrolment(r)
 	return err == nil && e.Link == link
 }
 
-// recovered is what registered returns for a recovery: none of the passkeys from before it, because a device that has one may
-// make the new one too. It refuses to go on if the account was recovered since this was opened.
-func (e enrolment) recovered(keys []idp.Passkey) (own []idp.Passkey, err error) {
+// passkeysSinceRecovery returns the passkeys that this recovery created. It omits older ones, so that a device that has
+// one can also create the new one. It fails if the account was recovered again since this recovery began.
+func (e enrolment) passkeysSinceRecovery(keys []idp.Passkey) (own []idp.Passkey, err error) {
 	for _, k := range keys {
 		if slices.Contains(e.Passkeys, k.ID) {
 			own = append(own, k)
 		}
 	}
 	suspended := func(k idp.Passkey) bool { return k.Suspended() }
-	if len(own) < len(e.Passkeys) || slices.ContainsFunc(own, suspended) || len(e.Passkeys) == 0 && !e.User.RecoveredAt.Before(e.OpenedAt) {
-		return nil, overtaken(nil)
+	if len(own) < len(e.Passkeys) || slices.ContainsFunc(own, suspended) ||
+		len(e.Passkeys) == 0 && !e.User.RecoveredAt.Before(e.OpenedAt) {
+		return nil, recoveredElsewhere(nil)
 	}
 	return own, nil
 }
 
-func overtaken(err error) error {
+func recoveredElsewhere(err error) error {
 	return &web.Problem{
 		Status: http.StatusForbidden, Code: "recovered_elsewhere", Title: "This account was recovered elsewhere",
-		Text: "Somebody has recovered it since you began. If that wasn’t you, begin again at once with another recovery code, " +
+		Text: "It was recovered after you started. If that wasn’t you, start again at once with another recovery code, " +
 			"and tell the people who run this service.",
-		Next: "Begin again", NextURL: "/recover", Err: err,
+		Next: "Start again", NextURL: "/recover", Err: err,
 	}
 }
 
-// recover gives the account to its new passkey, and ends every session: before, so that nothing has changed if that fails,
-// and after, because one may have begun meanwhile. What escapes is refused by its age (store.DB.CreateFamily, package account).
-func (en *Service) recover(r *http.Request, e enrolment, k idp.Passkey, added ...idp.Event) error {
+// finishRecovery recovers the account with the new passkey and ends all its sessions: once before, so that nothing has
+// changed if that fails, and once after, for sessions that started meanwhile. Any session that still slips through is
+// rejected because it is older than the recovery (store.DB.CreateFamily, package account).
+func (en *Service) finishRecovery(r *http.Request, e enrolment, k idp.Passkey, added ...idp.Event) error {
 	if err := en.endSessions(r, e.User.ID); err != nil {
 		return err
 	}
@@ -60,17 +66,17 @@ func (en *Service) recover(r *http.Request, e enrolment, k idp.Passkey, added ..
 	event.PasskeyID, event.Detail = k.ID, map[string]string{"way": e.Recovery, "name": k.Name}
 	err := en.cfg.DB.Recover(r.Context(), k, e.OpenedAt, time.Now(), append(added, event)...)
 	if errors.Is(err, idp.ErrNotFound) {
-		return overtaken(err)
+		return recoveredElsewhere(err)
 	} else if err != nil {
 		return err
 	}
 	if err := en.endSessions(r, e.User.ID); err != nil {
-		web.Note(r.Context(), slog.Any("end_sessions", err)) // the account is theirs all the same
+		web.Note(r.Context(), slog.Any("end_sessions", err)) // the recovery itself succeeded
 	}
 	return nil
 }
 
-// endSessions ends all sessions of a user, and what applications would still get in them.
+// endSessions ends all the user's sessions and the tokens issued in them, except offline ones (store.DB.EndSession).
 func (en *Service) endSessions(r *http.Request, userID string) error {
 	ctx := context.WithoutCancel(r.Context())
 	ended, err := en.cfg.Sessions.RevokeAll(ctx, userID, "")
@@ -81,7 +87,7 @@ func (en *Service) endSessions(r *http.Request, userID string) error {
 		event := web.Event(r, idp.EventSessionRevoked, userID)
 		event.SessionID = sid
 		if _, err := en.cfg.DB.EndSession(ctx, sid, time.Now(), event); err != nil {
-			return fmt.Errorf("end what hangs from a session: %w", err)
+			return fmt.Errorf("end the session’s tokens: %w", err)
 		}
 	}
 	return nil

@@ -12,16 +12,18 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// Threshold renders a page of the way in.
-func (en *Service) Threshold(w http.ResponseWriter, r *http.Request, page, name, title, interaction string, status int, data any) error {
-	p := web.Page{Name: page, Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
+// renderThreshold renders a page in the threshold layout, naming the client that started the interaction, if any.
+func (en *Service) renderThreshold(
+	w http.ResponseWriter, r *http.Request, template, interaction string, p web.Page,
+) error {
+	p.Layout = web.LayoutThreshold
 	if en.cfg.Client != nil && interaction != "" {
 		p.Client = en.cfg.Client(r, interaction)
 	}
-	return en.cfg.Shell.Render(w, r, en.pages, name, p)
+	return en.cfg.Shell.Render(w, r, en.pages, template, p)
 }
 
-// InteractionID reads the interaction a page was opened in; anything that cannot be one counts as none.
+// InteractionID returns the ID of the interaction that the page belongs to, or "" if there is none or it is malformed.
 func InteractionID(r *http.Request) string {
 	id := r.FormValue("i")
 	if len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool {
@@ -32,15 +34,15 @@ func InteractionID(r *http.Request) string {
 	return id
 }
 
-// onward is where a user goes to sign in: back to the interaction, or to the account.
-func onward(interaction string) string {
+// signInPath returns the page on which a user signs in: that of the interaction, or else the account.
+func signInPath(interaction string) string {
 	if interaction == "" {
 		return "/account"
 	}
 	return "/login?i=" + url.QueryEscape(interaction)
 }
 
-// ReadForm reads fields of a posted form, without the blanks around them; missing ones are empty.
+// ReadForm returns the named fields of a posted form, with surrounding blanks removed. Missing fields are empty.
 func ReadForm(r *http.Request, names ...string) ([]string, error) {
 	if err := web.ReadForm(r); err != nil {
 		return nil, err
@@ -52,8 +54,7 @@ func ReadForm(r *http.Request, names ...string) ([]string, error) {
 	return values, nil
 }
 
-// Notify sends a mail about a change that has happened. The change stands whether or not the mail can be queued, so a
-// failure is a matter for the record only.
+// Notify queues an e-mail about a change that is already stored, so it logs a failure and does not return it.
 func (en *Service) Notify(r *http.Request, m mail.Message) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
 	defer cancel()

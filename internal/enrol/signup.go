@@ -20,39 +20,41 @@ import (
 
 const (
 	CodeTTL  = 15 * time.Minute
-	MaxTries = 5 // wrong answers to one code: with the limits of mails, some hundred guesses at 10^8 an hour
+	MaxTries = 5 // wrong answers per code. With at most 30 e-mails an hour (package limit): 150 guesses at 10^8 codes
 )
 
-// A signUp waits for its code. Its key is the hash of the browser's cookie, so the code works in the browser that asked
-// for it and nowhere else, and a browser has one sign-up at a time.
+// A signUp waits for its code. It is stored under the hash of the browser's cookie, so the code works only in the
+// browser that asked for it, and each browser has at most one sign-up.
 type signUp struct {
 	Email       string `json:"email"`
 	Name        string `json:"name"`
 	Interaction string `json:"i,omitempty"`
-	// Code is the hash of cookie and code together: eight digits alone would be found by trying. For an address that has
-	// an account it is the hash of a code that no one was told. Empty once it was used.
+	// Code is the hash of cookie and code (see BindCode); empty once used. If the address has an account, the code is a
+	// random one that is sent to no one.
 	Code      string    `json:"code"`
 	Tries     int       `json:"tries"`
-	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
+	ExpiresAt time.Time `json:"expires"` // a wrong try extends the stored entry, but not this
 }
 
 var errSpent = errors.New("code spent")
 
-// A signUpForm is the data of signup.html. Sure is an odd address that the page has asked about.
+// A signUpForm is the data of signup.html. Sure is an unusual address that the page has asked the user to check.
 type signUpForm struct{ Interaction, Email, Name, Error, Field, Sure string }
 
 func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return &web.Problem{
 			Status: http.StatusNotFound, Title: "Accounts are by invitation",
-			Text: "You cannot create an account here yourself.", Next: "Ask whoever runs this service for an invitation.",
+			Text: "You can’t create an account here yourself.", Next: "Ask the people who run this service for an invitation.",
 		}
 	}
 	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: InteractionID(r)})
 }
 
 func (en *Service) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
-	return en.Threshold(w, r, "signup", "signup", "Create your account", f.Interaction, status, f)
+	return en.renderThreshold(w, r, "signup", f.Interaction, web.Page{
+		Name: "signup", Title: "Create your account", Status: status, Data: f,
+	})
 }
 
 func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
@@ -71,11 +73,13 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	}
 	name, ok := directory.NormalizeName(typed[1])
 	if !ok {
-		f.Error, f.Field = "Please give a name of up to 80 characters. It is how we greet you.", "name"
+		f.Error, f.Field = "Enter a name of up to 80 characters. We greet you by it.", "name"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if _, domain, _ := strings.Cut(email, "@"); !strings.Contains(domain, ".") && typed[2] != email {
-		f.Error, f.Field, f.Sure = "Is this address complete? Behind the @ stands mostly something like example.com. If it’s right, send it again.", "email", email
+		f.Error = "Is this address complete? The part after the @ usually looks like example.com. " +
+			"If it’s right, send it again."
+		f.Field, f.Sure = "email", email
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if err := en.LimitMails(r, email); err != nil {
@@ -87,7 +91,8 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = en.signUps.Put(r.Context(), browser.Hash(), signUp{
-		Email: email, Name: name, Interaction: f.Interaction, Code: BindCode(browser, code).Hash(), ExpiresAt: time.Now().Add(CodeTTL),
+		Email: email, Name: name, Interaction: f.Interaction,
+		Code: BindCode(browser, code).Hash(), ExpiresAt: time.Now().Add(CodeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store sign-up: %w", err)
@@ -99,9 +104,9 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeMail writes the e-mail for an address and returns the code that will be accepted. If the address has an account,
-// the e-mail says so, and the code is one that no one knows. Both cases cost one read, one entry and one queued e-mail, and
-// show the same page: only the reader of the e-mail learns which it was.
+// writeMail returns the e-mail for an address, and the code that verifyCode will accept. If the address has an account,
+// the e-mail says so, and the code is sent to no one. Both cases cost one read, one entry and one queued e-mail, and
+// show the same page, so only the mailbox learns which it was.
 func (en *Service) writeMail(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
 	_, err := en.cfg.DB.UserByEmail(ctx, email)
 	switch {
@@ -111,29 +116,32 @@ func (en *Service) writeMail(ctx context.Context, email string) (mail.Message, i
 		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
 	}
 	code := NewCode()
-	return en.cfg.Mailer.VerifyEmail(email, code, idp.Secret(en.cfg.Issuer+"/signup/verify#"+code.Reveal()), CodeTTL), code, nil
+	link := idp.Secret(en.cfg.Issuer + "/signup/verify#" + code.Reveal())
+	return en.cfg.Mailer.VerifyEmail(email, code, link, CodeTTL), code, nil
 }
 
 type verifyForm struct{ Interaction, Email, Error, Notice string }
 
 func (en *Service) showVerify(w http.ResponseWriter, r *http.Request) error {
-	s, err := en.signUp(r)
+	s, err := en.loadSignUp(r)
 	if err != nil {
 		return err
 	}
 	f := verifyForm{Interaction: s.Interaction, Email: s.Email}
 	if r.URL.Query().Has("again") {
-		f.Notice = "We have sent a new code. Only the newest works."
+		f.Notice = "We have sent a new code. Older codes no longer work."
 	}
 	return en.renderVerify(w, r, http.StatusOK, f)
 }
 
 func (en *Service) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
-	return en.Threshold(w, r, "verify", "verify", "Check your mail", f.Interaction, status, f)
+	return en.renderThreshold(w, r, "verify", f.Interaction, web.Page{
+		Name: "verify", Title: "Check your e-mail", Status: status, Data: f,
+	})
 }
 
-// signUp returns what this browser waits for.
-func (en *Service) signUp(r *http.Request) (signUp, error) {
+// loadSignUp returns this browser's sign-up.
+func (en *Service) loadSignUp(r *http.Request) (signUp, error) {
 	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return signUp{}, noSignUp()
@@ -151,11 +159,11 @@ func noSignUp() error {
 	return &web.Problem{
 		Status: http.StatusNotFound, Title: "This code has expired or was already used",
 		Text: "A code works for 15 minutes, and only in the browser that asked for it.",
-		Next: "Begin again", NextURL: "/signup",
+		Next: "Start again", NextURL: "/signup",
 	}
 }
 
-func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
+func (en *Service) verifyCode(w http.ResponseWriter, r *http.Request) error {
 	browser := en.cfg.Sessions.Browser(r)
 	if browser == "" {
 		return noSignUp()
@@ -173,9 +181,9 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 		if s.Tries >= MaxTries {
 			return errSpent
 		}
-		s.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
+		s.Tries++ // stored before the answer is given, by compare-and-swap, so parallel guesses count too
 		if right = answer.Matches(s.Code); right {
-			s.Code = "" // one winner
+			s.Code = "" // of two right answers at once, one wins
 		}
 		return nil
 	})
@@ -183,37 +191,39 @@ func (en *Service) verify(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return noSignUp()
 	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
-		w.Header().Set("Retry-After", strconv.Itoa(int(CodeTTL.Seconds()))) // a new code works at once
-		return en.wrongCode(w, r, http.StatusTooManyRequests, "That was too often. Ask for a new code.")
+		w.Header().Set("Retry-After", strconv.Itoa(int(CodeTTL.Seconds()))) // unless they ask for a new code
+		return en.renderWrongCode(w, r, http.StatusTooManyRequests, "Too many wrong codes. Ask for a new one.")
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right && s.Tries >= MaxTries:
-		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right, and it was the last try. Ask for a new code.")
+		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity,
+			"That code isn’t right, and it was the last try. Ask for a new code.")
 	case !right:
-		return en.wrongCode(w, r, http.StatusUnprocessableEntity, "That code isn’t right. Look for the newest e-mail and try again.")
+		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity,
+			"That code isn’t right. Look for the newest e-mail and try again.")
 	}
 	if err := en.signUps.Delete(r.Context(), browser.Hash()); err != nil {
 		return fmt.Errorf("end sign-up: %w", err)
 	}
 	u := idp.NewUser(s.Email, s.Name, time.Now())
 	u.EmailVerified = true
-	if err := en.begin(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
+	if err := en.startEnrolment(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 	return nil
 }
 
-func (en *Service) wrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
-	s, err := en.signUp(r)
+func (en *Service) renderWrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
+	s, err := en.loadSignUp(r)
 	if err != nil {
 		return err
 	}
 	return en.renderVerify(w, r, status, verifyForm{Interaction: s.Interaction, Email: s.Email, Error: text})
 }
 
-func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
-	s, err := en.signUp(r)
+func (en *Service) resendCode(w http.ResponseWriter, r *http.Request) error {
+	s, err := en.loadSignUp(r)
 	if err != nil {
 		return err
 	}
@@ -241,20 +251,20 @@ func (en *Service) resend(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// LimitMails counts one mail to this address, asked for from this network, and refuses one too many. It counts alike whether the
-// address has an account or not.
+// LimitMails counts one e-mail to this address, requested from this network, and fails above the limits. It counts the
+// same whether or not the address has an account.
 func (en *Service) LimitMails(r *http.Request, email string) error {
 	network := web.ClientNetwork(r)
-	over, err := limit.Exceeded(r.Context(), en.cfg.Ephemeral,
-		limit.MailsFrom.Of(network), limit.MailsFromTo.Of(limit.Hashed(email+" "+network)), limit.MailsTo.Of(limit.Hashed(email)))
+	over, err := limit.Exceeded(r.Context(), en.cfg.Ephemeral, limit.MailsFrom.Of(network),
+		limit.MailsFromTo.Of(limit.Hashed(email+" "+network)), limit.MailsTo.Of(limit.Hashed(email)))
 	if err != nil {
 		return fmt.Errorf("count mails: %w", err)
 	}
 	if over {
 		return &web.Problem{
-			Status: http.StatusTooManyRequests, RetryAfter: limit.MailsTo.Window, Title: "Too many e-mails",
-			Text: "We have sent as many codes as we send within an hour.",
-			Next: "Check your spam folder, or try again in an hour.", Code: "rate_limited",
+			Status: http.StatusTooManyRequests, RetryAfter: limit.MailsTo.Window, Code: "rate_limited",
+			Title: "Too many e-mails", Text: "We have sent as many codes as we send in an hour.",
+			Next: "Check your spam folder, or try again in an hour.",
 		}
 	}
 	return nil
@@ -269,12 +279,12 @@ func NewCode() idp.Secret {
 	return idp.Secret(fmt.Sprintf("%08d", n))
 }
 
-// BindCode is what is hashed for a code: alone, its eight digits could be found by trying them all.
+// BindCode returns what to hash for a code: the hash of eight digits alone could be reversed by trying them all.
 func BindCode(browser, code idp.Secret) idp.Secret {
 	return idp.Secret(browser.Reveal() + ":" + code.Reveal())
 }
 
-// Clip bounds what is shown again of what was typed.
+// Clip shortens typed text that a page shows again to 254 characters.
 func Clip(s string) string {
 	if r := []rune(s); len(r) > 254 {
 		return string(r[:254])

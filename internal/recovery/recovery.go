@@ -372,7 +372,7 @@ func (s *Service) pause(r *http.Request, a attempt) error {
 
 // enrol opens the enrolment, and tells the owner.
 func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, interaction, way, link string) error {
-	if err := s.cfg.Enrol.Recover(w, r, u, interaction, way, link); err != nil {
+	if err := s.cfg.Enrol.StartRecovery(w, r, u, interaction, way, link); err != nil {
 		return err
 	}
 	n := s.cfg.Enrol.NewNotice(r, idp.Passkey{})
