@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -67,7 +67,7 @@ func (s *Registrar) RefreshDocument(r *http.Request, id string) error {
 		ev.ClientID, ev.Detail = id, map[string]string{"by": "client-id-metadata"}
 		events = append(events, ev)
 	}
-	fresh, err := s.describe(r, c)
+	fresh, err := s.describe(r, c, known)
 	if err != nil {
 		web.Note(ctx, slog.Any("client_document", err))
 		if known && now.Before(c.DocumentUntil.Add(documentHold)) {
@@ -98,15 +98,20 @@ func (s *Registrar) Requester(r *http.Request, call *oauth.Call) (idp.Client, er
 }
 
 // describe fetches the client's document and returns the client with that metadata. Its errors are for the log.
-func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) {
-	ctx := r.Context()
-	if err := s.mayFetch(ctx, web.ClientNetwork(r)); err != nil {
+func (s *Registrar) describe(r *http.Request, c idp.Client, known bool) (idp.Client, error) {
+	source := documentSource{id: c.ID, site: siteOf(c.ID), network: web.ClientNetwork(r), known: known}
+	if err := s.documents.mayFetch(r.Context(), &source); err != nil {
 		return c, err
 	}
-	got, err := s.cfg.Outbound.GetDirect(ctx, c.ID, "application/json", maxDocument)
-	if err != nil {
-		return c, err
+	got, err := s.documents.get(r.Context(), source)
+	if err == nil {
+		c, err = s.read(r.Context(), got, c)
 	}
+	return c, cmp.Or(s.documents.record(r.Context(), source, err), err)
+}
+
+// read returns the client with the metadata of its document.
+func (s *Registrar) read(ctx context.Context, got outbound.Response, c idp.Client) (idp.Client, error) {
 	if got.Type != "application/json" &&
 		!(strings.HasPrefix(got.Type, "application/") && strings.HasSuffix(got.Type, "+json")) {
 		return c, errors.New("the content type of the document is not JSON")
@@ -153,13 +158,4 @@ func (s *Registrar) describe(r *http.Request, c idp.Client) (idp.Client, error) 
 	now := time.Now()
 	c.UpdatedAt, c.DocumentUntil = now, now.Add(min(max(cmp.Or(got.MaxAge, usualCurrent), minCurrent), maxCurrent))
 	return c, nil
-}
-
-// mayFetch limits fetches per network and in total, because anybody can invent URLs.
-func (s *Registrar) mayFetch(ctx context.Context, network string) error {
-	over, err := limit.Exceeded(ctx, s.cfg.Ephemeral, limit.Documents.Of(network), limit.AllDocuments.Of("all"))
-	if err == nil && over {
-		err = errors.New("too many documents were fetched in the last hour")
-	}
-	return err
 }

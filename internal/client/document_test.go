@@ -28,3 +28,19 @@ func TestInvalidDocumentURLsAreNotFetched(t *testing.T) {
 		}
 	}
 }
+
+func TestASiteIsADomainWithAllItsHosts(t *testing.T) {
+	for id, want := range map[string]string{
+		"https://app.example/c":            "app.example",
+		"https://a.b.app.example.com/c":    "example.com",
+		"https://a.b.example.co.uk:8443/c": "example.co.uk",
+		"https://ada.github.io/c":          "ada.github.io", // others publish at other names
+		"https://192.0.2.1:8443/c":         "192.0.2.1",
+		"https://[2001:db8::1]/c":          "2001:db8::1",
+		"https://intranet/c":               "intranet",
+	} {
+		if got := siteOf(id); got != want {
+			t.Errorf("%s: %q", id, got)
+		}
+	}
+}

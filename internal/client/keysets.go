@@ -107,26 +107,39 @@ func (s *keySets) set(address string) *keySet {
 	return set
 }
 
-// fetch waits for the fetch of an address, shared by all callers. It continues when this caller goes away, because
-// others may wait.
+// fetch waits for the fetch of an address, shared by all callers.
 func (s *keySets) fetch(ctx context.Context, address string, set *keySet) error {
-	done := s.flights.DoChan(address, func() (_ any, err error) {
+	_, err := share(ctx, &s.flights, address, func(ctx context.Context) (any, error) {
+		return nil, s.load(ctx, address, set)
+	})
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		web.Note(ctx, slog.Any("jwks_error", err))
+		return fmt.Errorf("jwks_uri: %w", err)
+	}
+	return err
+}
+
+// share waits for a fetch that all callers with this key share. The fetch continues when one of them goes away, because
+// others may wait.
+func share[T any](
+	ctx context.Context, flights *singleflight.Group, key string, fetch func(context.Context) (T, error),
+) (got T, err error) {
+	done := flights.DoChan(key, func() (_ any, err error) {
 		defer func() {
 			if p := recover(); p != nil { // it runs in its own goroutine, where a panic would end the process
 				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			}
 		}()
-		return nil, s.load(context.WithoutCancel(ctx), address, set)
+		return fetch(context.WithoutCancel(ctx))
 	})
 	select {
-	case got := <-done:
-		if got.Err != nil {
-			web.Note(ctx, slog.Any("jwks_error", got.Err))
-			return fmt.Errorf("jwks_uri: %w", got.Err)
+	case result := <-done:
+		if result.Err == nil {
+			got, _ = result.Val.(T)
 		}
-		return nil
+		return got, result.Err
 	case <-ctx.Done():
-		return ctx.Err()
+		return got, ctx.Err()
 	}
 }
 

@@ -69,10 +69,15 @@ type RegistrarConfig struct {
 }
 
 // A Registrar registers clients that describe themselves.
-type Registrar struct{ cfg RegistrarConfig }
+type Registrar struct {
+	cfg       RegistrarConfig
+	documents *documents
+}
 
 // NewRegistrar returns a Registrar.
-func NewRegistrar(cfg RegistrarConfig) *Registrar { return &Registrar{cfg} }
+func NewRegistrar(cfg RegistrarConfig) *Registrar {
+	return &Registrar{cfg: cfg, documents: newDocuments(cfg.Outbound, cfg.Ephemeral)}
+}
 
 // Mount adds the endpoints, unless registration is disabled.
 func (s *Registrar) Mount(protocol *http.ServeMux) {

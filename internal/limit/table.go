@@ -96,11 +96,17 @@ var (
 		Beyond: "429",
 	}
 	Documents = Limit{
-		Name: "document", What: "client metadata documents fetched", Per: "network", Most: 60, Window: time.Hour,
-		Beyond: "the last document is used; an unknown client is rejected",
+		Name: "document", What: "client metadata documents that could not be used, at sites where none could be used before",
+		Per: "network and site", Most: 60, Window: time.Hour, Longest: 10 * time.Minute,
+		Beyond: "documents of unknown clients at this site are not fetched, for a minute at first, and twice as long with " +
+			"each further failure, 10 minutes at most",
+	}
+	NewDocuments = Limit{
+		Name: "document-new", What: "clients added by metadata documents", Per: "network and site", Most: 60,
+		Window: time.Hour, Beyond: "an unknown client is rejected",
 	}
 	AllDocuments = Limit{
-		Name: "document-all", What: "client metadata documents fetched", Per: "everybody", Most: 1000, Window: time.Hour,
+		Name: "document-all", What: "clients added by metadata documents", Per: "everybody", Most: 1000, Window: time.Hour,
 		Beyond: "as above",
 	}
 )
@@ -136,7 +142,7 @@ func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
 		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed, UserCodeNetwork, UserCodeBrowser,
-		Registrations, AllRegistrations, Documents, AllDocuments, Waiting, WaitingLarge,
+		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, Waiting, WaitingLarge,
 	}
 }
 

@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 )
 
@@ -223,17 +226,122 @@ func TestADescriptionDoesNotMoveItsClientIntoAnotherSector(t *testing.T) {
 	}
 }
 
+// badDocuments asks for documents that cannot be used, more often than a network may.
+func (h *house) badDocuments(site string) {
+	h.t.Helper()
+	for i := range limit.Documents.Most + 5 {
+		h.authorize(request(idp.Client{ID: fmt.Sprintf("%s/bad/%d", site, i)}))
+	}
+}
+
 func TestFetchesOfDescriptionsAreLimited(t *testing.T) {
 	h := open(t, full)
 	fetched := 0
 	server := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fetched++; w.WriteHeader(404) })
-	for i := range 60 + 5 {
-		h.authorize(request(idp.Client{ID: fmt.Sprintf("%s/%d", server, i)}))
-	}
+	h.badDocuments(server)
 	if fetched != 60 {
 		t.Errorf("%d were fetched for one network", fetched)
 	}
 	if r := h.post(oauth.PathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched != 60 {
 		t.Errorf("another endpoint: %d, fetched %d times", r.StatusCode, fetched)
+	}
+}
+
+func TestAStrangerCannotShutOutTheGoodDocumentsOfANetwork(t *testing.T) {
+	h := open(t, full)
+	server := ""
+	server = elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/bad/") {
+			w.WriteHeader(404)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"client_id":%q,%s}`, server+r.URL.Path, describedAs)
+	})
+	works := func(path string) bool { return interacts(h.authorize(request(idp.Client{ID: server + path}))) }
+	h.badDocuments("https://192.0.2.1")
+	if !works("/one.json") {
+		t.Error("bad documents of one site shut out those of another")
+	}
+	h.badDocuments(server)
+	if !works("/two.json") {
+		t.Error("bad documents of a site shut out good ones, although the site answered well before")
+	}
+}
+
+func TestTheDocumentOfAKnownClientIsFetchedBeyondTheLimits(t *testing.T) {
+	h := open(t, full)
+	says := describedAs
+	address := h.describedClient(func() string { return says })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	h.authorize(request(c))
+	h.forgive() // a lost Redis: the site is unknown again
+	h.badDocuments(strings.TrimSuffix(address, "/client.json"))
+	known, err := h.db.StoredClient(t.Context(), address)
+	check(t, err)
+	known.DocumentUntil = time.Now().Add(-25 * time.Hour)
+	check(t, h.db.PutClient(t.Context(), known))
+	if !interacts(h.authorize(request(c))) {
+		t.Error("a known client whose document is good was rejected")
+	}
+}
+
+func TestABrokenDocumentOfAKnownClientIsNotFetchedForEachRequest(t *testing.T) {
+	h := open(t, full)
+	says, fetched := describedAs, 0
+	address := h.describedClient(func() string { fetched++; return says })
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	h.authorize(request(c))
+	known, err := h.db.StoredClient(t.Context(), address)
+	check(t, err)
+	known.DocumentUntil = time.Now().Add(-time.Hour)
+	check(t, h.db.PutClient(t.Context(), known))
+	says, fetched = "broken", 0
+	for range 3 {
+		if !interacts(h.authorize(request(c))) {
+			t.Error("the last description is not used")
+		}
+	}
+	if fetched != 1 {
+		t.Errorf("fetched %d times within a minute", fetched)
+	}
+}
+
+func TestRequestsForOneDocumentShareAFetch(t *testing.T) {
+	h := open(t, full)
+	var fetched atomic.Int64
+	release := make(chan struct{})
+	address := h.describedClient(func() string { fetched.Add(1); <-release; return describedAs })
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if !interacts(h.authorize(request(idp.Client{ID: address}))) {
+				t.Error("rejected")
+			}
+		})
+	}
+	time.Sleep(200 * time.Millisecond) // most of them wait by now
+	close(release)
+	all.Wait()
+	if n := fetched.Load(); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+}
+
+func TestASiteCannotAddClientsWithoutEnd(t *testing.T) {
+	h := open(t, full)
+	server := ""
+	server = elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"client_id":%q,%s}`, server+r.URL.Path, describedAs)
+	})
+	added := 0
+	for i := range limit.NewDocuments.Most + 3 {
+		if interacts(h.authorize(request(idp.Client{ID: fmt.Sprintf("%s/%d", server, i)}))) {
+			added++
+		}
+	}
+	if added != int(limit.NewDocuments.Most) {
+		t.Errorf("%d clients were added", added)
 	}
 }
