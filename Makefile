@@ -2,7 +2,7 @@
 # make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
-# make bench        what the server costs, against the raw cost of its cryptography, measured in the same run
+# make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
 

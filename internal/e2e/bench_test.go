@@ -47,9 +47,16 @@ import (
 // the server's work and not that of the clients who drive it.
 const benchServer = "STEPWARD_TEST_SERVER"
 
+// benchFloor, set beside it, makes it the bare server of package floor.
+const benchFloor = "STEPWARD_TEST_FLOOR"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(benchServer) != "" {
-		if err := runBenchServer(); err != nil {
+		run := runBenchServer
+		if os.Getenv(benchFloor) != "" {
+			run = runFloor
+		}
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -66,6 +73,7 @@ const benchSecret = "bench-client-secret-of-no-value-to-anybody"
 type stats struct {
 	CPU        time.Duration
 	Allocs     uint64
+	AllocBytes uint64
 	SQL        int64
 	Ephemeral  int64
 	SQLPing    time.Duration // one round trip, median
@@ -96,33 +104,45 @@ func runBenchServer() error {
 	}); err != nil {
 		return err
 	}
-	statsListener, err := net.Listen("tcp", os.Getenv(benchServer))
+	err = serveStats(func(out *stats) {
+		out.SQL, out.Ephemeral = s.DB.RoundTrips(), s.Ephemeral.RoundTrips()
+	}, func(out *stats) {
+		out.SQLPing = medianOf(200, func() { _ = s.DB.Ping(ctx) })
+		out.RedisPing = medianOf(200, func() { _ = s.Ephemeral.Ping(ctx) })
+	})
 	if err != nil {
 		return err
 	}
-	go func() {
-		http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { // beside net/http/pprof
-			var usage syscall.Rusage
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-			var mem runtime.MemStats
-			runtime.ReadMemStats(&mem)
-			out := stats{
-				CPU:    time.Duration(usage.Utime.Nano() + usage.Stime.Nano()),
-				Allocs: mem.Mallocs, SQL: s.DB.RoundTrips(), Ephemeral: s.Ephemeral.RoundTrips(), Goroutines: runtime.NumGoroutine(),
-			}
-			if r.URL.Path == "/ping" {
-				out.SQLPing = medianOf(200, func() { _ = s.DB.Ping(ctx) })
-				out.RedisPing = medianOf(200, func() { _ = s.Ephemeral.Ping(ctx) })
-			}
-			_ = json.NewEncoder(w).Encode(out)
-		})
-		_ = http.Serve(statsListener, nil)
-	}()
 	listener, err := s.Listen()
 	if err != nil {
 		return err
 	}
 	return s.Serve(ctx, listener)
+}
+
+// serveStats serves /stats, beside net/http/pprof. Pings are measured when they are asked for.
+func serveStats(count, ping func(*stats)) error {
+	listener, err := net.Listen("tcp", os.Getenv(benchServer))
+	if err != nil {
+		return err
+	}
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		var usage syscall.Rusage
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		out := stats{
+			CPU:    time.Duration(usage.Utime.Nano() + usage.Stime.Nano()),
+			Allocs: mem.Mallocs, AllocBytes: mem.TotalAlloc, Goroutines: runtime.NumGoroutine(),
+		}
+		count(&out)
+		if r.URL.Path == "/ping" {
+			ping(&out)
+		}
+		_ = json.NewEncoder(w).Encode(out)
+	})
+	go func() { _ = http.Serve(listener, nil) }()
+	return nil
 }
 
 func medianOf(n int, f func()) time.Duration {
@@ -149,7 +169,7 @@ func measurePair() time.Duration {
 	defer runtime.UnlockOSThread()
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	digest := sha256.Sum256([]byte("pair"))
-	const n = 2000
+	const n = 1000
 	begin := threadCPU()
 	for range n {
 		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
@@ -162,81 +182,151 @@ func measurePair() time.Duration {
 
 // A bench drives one server process.
 type bench struct {
-	b      *testing.B
+	b      testing.TB
 	issuer string
 	stats  string
 	key    *person   // has the account and its passkey
 	others []*person // sign in: a user has fifty sessions at most
 	app    oauth2.Config
-	stores []string // names of the store processes
+	stores []string // folders in which the store processes run
+	cmd    *exec.Cmd
 }
 
-// BenchmarkServer is make bench: what each operation costs the server's processor, in microseconds and in pairs. Run it
-// with -benchtime 1x; it sets its own counts.
+// BenchmarkServer is make bench: what each operation costs, in microseconds and in pairs, beside a bare server that does
+// only what cannot be avoided (package floor). Run it with -benchtime 1x; it sets its own counts.
 func BenchmarkServer(b *testing.B) {
 	fmt.Printf("\n%s, %d processors\n", runtime.Version(), runtime.NumCPU())
 	b.Run("embedded", func(b *testing.B) {
-		benchProfile(b, "embedded (SQLite)", []string{"STEPWARD_DATA_DIR=" + b.TempDir()}, nil)
+		x := startBench(b, nil, "STEPWARD_DATA_DIR="+b.TempDir())
+		benchProfile(x, nil, "embedded (SQLite)", "")
 	})
 	b.Run("production", func(b *testing.B) {
-		benchProfile(b, "production (Postgres + Redis)", []string{
-			"STEPWARD_DATABASE_URL=" + storetest.PostgresURL(b), "STEPWARD_REDIS_URL=" + ephemeraltest.RedisURL(b),
-			"STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-		}, []string{"postgres", "redis-server"})
+		database, redis := storetest.PostgresURL(b), ephemeraltest.RedisURL(b)
+		stores := storeFolders(b, database, redis)
+		x := startBench(b, stores,
+			"STEPWARD_DATABASE_URL="+database, "STEPWARD_REDIS_URL="+redis, "STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+		floor := startBench(b, stores, "STEPWARD_DATABASE_URL="+storetest.PostgresURL(b), "STEPWARD_REDIS_URL="+redis, benchFloor+"=1")
+		benchProfile(x, floor, "production (Postgres + Redis)", database)
 	})
 	b.Run("program", benchProgram)
 }
 
-func benchProfile(b *testing.B, title string, settings, stores []string) {
+// startBench starts a server process and makes it a bench, without users.
+func startBench(b *testing.B, stores []string, settings ...string) *bench {
 	listen, statsAddress := freeAddress(b), freeAddress(b)
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(append(os.Environ(), settings...), benchServer+"="+statsAddress, "STEPWARD_LISTEN="+listen, "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", "STEPWARD_ISSUER=http://"+listen)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	x := newBench(b, "http://"+listen, "http://"+statsAddress, stores)
+	x.cmd = exec.Command(self)
+	x.cmd.Env = append(append(os.Environ(), settings...), benchServer+"="+statsAddress, "STEPWARD_LISTEN="+listen,
+		"STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", "STEPWARD_ISSUER="+x.issuer)
+	x.cmd.Stderr = os.Stderr
+	if err := x.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
-	x := &bench{b: b, issuer: "http://" + listen, stats: "http://" + statsAddress, stores: stores}
+	b.Cleanup(func() { _ = x.cmd.Process.Signal(syscall.SIGTERM); _ = x.cmd.Wait() })
 	waitReady(b, x.issuer)
+	return x
+}
+
+func newBench(tb testing.TB, issuer, stats string, stores []string) *bench {
+	x := &bench{b: tb, issuer: issuer, stats: stats, stores: stores}
 	x.app = oauth2.Config{
 		ClientID: "bench", ClientSecret: benchSecret, RedirectURL: appCallback, Scopes: []string{"openid", "email", "offline_access"},
 		Endpoint: oauth2.Endpoint{AuthURL: x.issuer + "/oauth2/authorize", TokenURL: x.issuer + "/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader},
 	}
-	x.key = newPerson(b, x.issuer, appCallback)
+	x.key = newPerson(tb, x.issuer, appCallback)
 	x.key.http.Transport = transport
+	return x
+}
+
+const benchUsers = 24
+
+// signUp makes the users.
+func (x *bench) signUp() {
 	x.key.signUp(x.key.open(x.authURL(oauth2.GenerateVerifier())), "bench@example.com")
 	x.key.through(x.key.open(x.authURL(oauth2.GenerateVerifier())))
-	for i := range 24 {
-		p := newPerson(b, x.issuer, appCallback)
+	for i := range benchUsers {
+		p := newPerson(x.b, x.issuer, appCallback)
 		p.http.Transport = elsewhere{}
 		p.signUp(p.open(x.authURL(oauth2.GenerateVerifier())), fmt.Sprintf("bench%d@example.com", i))
 		p.through(p.open(x.authURL(oauth2.GenerateVerifier())))
 		x.others = append(x.others, p)
 	}
+}
 
-	ping := x.read("/ping")
-	pair := measurePair()
-	fmt.Printf("\n%s: one pair (ES256 sign + verify) %v, one SQL round trip %v, one ephemeral round trip %v\n", title, pair.Round(100*time.Nanosecond), ping.SQLPing, ping.RedisPing)
-	fmt.Printf("%-22s %9s %7s %7s %10s %9s %9s %9s %8s %12s\n", "", "CPU µs", "pairs", "budget", "stores µs", "op/s", "p50 ms", "p99 ms", "allocs", "SQL+eph RT")
-
-	x.run("sign-in flow", 13, 300, pair, x.signIn)
-	x.run("silent flow", 4.5, 1000, pair, x.silent)
-	codes := x.codes(1500)
-	x.run("code exchange", 3, len(codes.list), pair, codes.exchange)
+// operations are the rows of the table.
+var operations = []struct {
+	name   string
+	budget float64 // in pairs; 0: none
+	n      int
+	op     func(x *bench, n int) func(i int)
+	// ours: the bare server has no such operation.
+	ours bool
+}{
+	{"sign-in flow", 13, 400, func(x *bench, _ int) func(int) { return x.signIn }, false},
+	{"silent flow", 4.5, 1000, func(x *bench, _ int) func(int) { return x.silent }, false},
+	{"code exchange", 3, 1500, func(x *bench, n int) func(int) { return x.codes(n).exchange }, false},
 	// The exchange with the verification of one proof, and a push, which is as dear as introspection.
-	codes = x.codes(1500)
-	x.run("PAR + DPoP exchange", 5.5, len(codes.list), pair, codes.bound(dpoptest.New("ES256")))
-	x.run("refresh", 4, 1000, pair, x.refresher())
-	access := x.token().AccessToken
-	x.run("userinfo", 1.8, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/userinfo", nil, "Bearer "+access) })
-	x.run("introspection", 1.5, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/introspect", url.Values{"token": {access}}, "") })
-	x.run("client_credentials", 0, 3000, pair, func(int) { x.post(x.issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "") })
-	x.run("discovery", 0, 3000, pair, func(int) { x.get(x.issuer + "/.well-known/openid-configuration") })
-	fmt.Printf("resident memory under load: %s\n", residentMemory(cmd.Process.Pid))
+	{"PAR + DPoP exchange", 5.5, 1500, func(x *bench, n int) func(int) { return x.codes(n).bound(dpoptest.New("ES256")) }, true},
+	{"refresh", 4, 1500, func(x *bench, _ int) func(int) { return x.refresher() }, false},
+	{"userinfo", 1.8, 3000, func(x *bench, _ int) func(int) {
+		access := x.token().AccessToken
+		return func(int) { x.post(x.issuer+"/oauth2/userinfo", nil, "Bearer "+access) }
+	}, false},
+	{"introspection", 1.5, 3000, func(x *bench, _ int) func(int) {
+		access := x.token().AccessToken
+		return func(int) { x.post(x.issuer+"/oauth2/introspect", url.Values{"token": {access}}, "") }
+	}, false},
+	{"client_credentials", 0, 3000, func(x *bench, _ int) func(int) {
+		return func(int) { x.post(x.issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "") }
+	}, false},
+	{"discovery", 0, 3000, func(x *bench, _ int) func(int) {
+		return func(int) { x.get(x.issuer + "/.well-known/openid-configuration") }
+	}, false},
+}
+
+// benchProfile measures each operation of ours, right after the same of the bare server if there is one, and prints both.
+// What a sign-in leaves in the database is measured if it is Postgres.
+func benchProfile(x, floor *bench, title, database string) {
+	x.signUp()
+	if floor != nil {
+		floor.registerFloor()
+	}
+	ping := x.read("/ping")
+	fmt.Printf("\n%s: one pair (ES256 sign + verify) %v, one SQL round trip %v, one ephemeral round trip %v\n",
+		title, measurePair().Round(100*time.Nanosecond), ping.SQLPing, ping.RedisPing)
+	fmt.Printf("%-20s | %-26s | %-23s | %7s %7s %8s %6s %6s %12s\n", "", "server: pairs, floor, ratio", "all: µs, floor, ratio",
+		"op/s", "p50 ms", "p99 ms", "allocs", "kB", "SQL+eph RT")
+	only := os.Getenv("STEPWARD_TEST_BENCH_ONLY")
+	for _, o := range operations {
+		if only != "" && !slices.Contains(strings.Split(only, ","), o.name) {
+			continue
+		}
+		if only == o.name && !strings.HasSuffix(o.name, "exchange") { // whose codes are made beforehand
+			o.n *= 4
+		}
+		var least cost
+		if floor != nil && !o.ours {
+			least = floor.measure(o.n, o.op(floor, o.n), strings.HasSuffix(o.name, "exchange"))
+		}
+		op := o.op(x, o.n)
+		if only == o.name {
+			go x.profile()
+		}
+		kept := func() (bytes, entries float64) { return 0, 0 }
+		if o.name == "sign-in flow" && database != "" {
+			kept = keptIn(x.b, database, o.n+warmUp)
+		}
+		c := x.measure(o.n, op, strings.HasSuffix(o.name, "exchange"))
+		c.print(o.name, least, o.budget)
+		if bytes, entries := kept(); entries > 0 {
+			fmt.Printf("%-20s | a sign-in leaves %.0f bytes and %.1f index entries in Postgres\n", "", bytes, entries)
+		}
+	}
+	fmt.Printf("resident memory under load: %s\n", residentMemory(x.cmd.Process.Pid))
 }
 
 // profile writes three seconds of the server's processor profile, when STEPWARD_TEST_BENCH_ONLY names one operation.
@@ -256,7 +346,7 @@ func (x *bench) profile() {
 }
 
 // transport is shared by all clients, so that connections are reused as an application would.
-var transport = &http.Transport{MaxIdleConnsPerHost: 16}
+var transport = &http.Transport{MaxIdleConnsPerHost: 32}
 
 var httpClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
@@ -269,23 +359,27 @@ func (elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// run performs an operation n times from four clients and prints what it cost.
-func (x *bench) run(name string, budget float64, n int, pair time.Duration, op func(i int)) {
-	if only := os.Getenv("STEPWARD_TEST_BENCH_ONLY"); only != "" && only != name {
-		return
-	} else if only != "" {
-		if !strings.HasSuffix(name, "exchange") { // whose codes are made beforehand
-			n *= 4
-		}
-		go x.profile()
-	}
-	for i := range 16 { // connections, prepared statements, caches
-		if !strings.HasSuffix(name, "exchange") {
+// A cost is what one operation costs on average.
+type cost struct {
+	pair                 time.Duration // measured beside it
+	server, stores       time.Duration
+	rate                 float64 // per second
+	p50, p99             time.Duration
+	allocs, kB, sql, eph float64
+}
+
+const warmUp = 16 // operations before the measured ones: connections, prepared statements, caches
+
+// measure performs an operation n times from eight clients. Operations that use something up are not warmed up.
+func (x *bench) measure(n int, op func(i int), usesUp bool) cost {
+	for i := range warmUp {
+		if !usesUp {
 			op(-1 - i)
 		}
 	}
-	const workers = 4
+	const workers = 8
 	times := make([]time.Duration, n)
+	c := cost{pair: measurePair()}
 	before, storesBefore, begin := x.read("/"), storeCPU(x.stores), time.Now()
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -302,14 +396,29 @@ func (x *bench) run(name string, budget float64, n int, pair time.Duration, op f
 	after, storesAfter := x.read("/"), storeCPU(x.stores)
 	slices.Sort(times)
 	per := func(v float64) float64 { return v / float64(n) }
-	cpu := per(float64(after.CPU-before.CPU)) / 1e3
-	limit := "–"
-	if budget > 0 {
-		limit = strconv.FormatFloat(budget, 'g', -1, 64)
+	c.server, c.stores = (after.CPU-before.CPU)/time.Duration(n), (storesAfter-storesBefore)/time.Duration(n)
+	c.rate, c.p50, c.p99 = float64(n)/took.Seconds(), times[n/2], times[n*99/100]
+	c.allocs, c.kB = per(float64(after.Allocs-before.Allocs)), per(float64(after.AllocBytes-before.AllocBytes))/1e3
+	c.sql, c.eph = per(float64(after.SQL-before.SQL)), per(float64(after.Ephemeral-before.Ephemeral))
+	return c
+}
+
+func (c cost) pairs() float64 { return float64(c.server) / float64(c.pair) }
+
+func (c cost) all() float64 { return float64(c.server+c.stores) / 1e3 }
+
+// print writes a row; least is the cost of the bare server, zero if there is none.
+func (c cost) print(name string, least cost, budget float64) {
+	server, all := fmt.Sprintf("%6.2f", c.pairs()), fmt.Sprintf("%6.0f", c.all())
+	if least.pair > 0 {
+		server += fmt.Sprintf(" %6.2f %5.1fx", least.pairs(), c.pairs()/least.pairs())
+		all += fmt.Sprintf(" %6.0f %5.1fx", least.all(), c.all()/least.all())
 	}
-	fmt.Printf("%-22s %9.0f %7.2f %7s %10.0f %9.0f %9.2f %9.2f %8.0f %12s\n", name, cpu, cpu*1e3/float64(pair), limit,
-		per(float64(storesAfter-storesBefore))/1e3, float64(n)/took.Seconds(), ms(times[n/2]), ms(times[n*99/100]),
-		per(float64(after.Allocs-before.Allocs)), fmt.Sprintf("%.1f + %.1f", per(float64(after.SQL-before.SQL)), per(float64(after.Ephemeral-before.Ephemeral))))
+	if budget > 0 && c.pairs() > budget {
+		server += " over"
+	}
+	fmt.Printf("%-20s | %-26s | %-23s | %7.0f %7.2f %8.2f %6.0f %6.1f %12s\n", name, server, all, c.rate, ms(c.p50), ms(c.p99), c.allocs, c.kB,
+		fmt.Sprintf("%.1f + %.1f", c.sql, c.eph))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -406,7 +515,7 @@ func (x *bench) token() (t oauth2.Token) {
 func (x *bench) refresher() func(int) {
 	current := sync.Map{}
 	return func(i int) {
-		worker := ((i % 4) + 4) % 4
+		worker := ((i % 8) + 8) % 8
 		held, ok := current.Load(worker)
 		if !ok {
 			held = x.token().RefreshToken
@@ -458,27 +567,6 @@ func (x *bench) send(r *http.Request) []byte {
 		x.b.Fatalf("%s: %s %s %v", r.URL.Path, resp.Status, body, err)
 	}
 	return body
-}
-
-// storeCPU is the processor time so far of all processes with these names (proc(5)).
-func storeCPU(names []string) (total time.Duration) {
-	files, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		line := string(content)
-		open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
-		if open < 0 || end < open || !slices.Contains(names, line[open+1:end]) {
-			continue
-		}
-		fields := strings.Fields(line[end+1:])
-		user, _ := strconv.ParseInt(fields[11], 10, 64)
-		system, _ := strconv.ParseInt(fields[12], 10, 64)
-		total += time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on Linux
-	}
-	return total
 }
 
 func residentMemory(pid int) string {

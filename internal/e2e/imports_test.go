@@ -16,7 +16,7 @@ const module = "github.com/stepward/stepward/"
 // layers is the direction of imports (docs/design.md): a package imports only from rows below its own, and of its own row
 // only what beside names.
 var layers = [][]string{
-	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e"},
+	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/server"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
@@ -48,11 +48,11 @@ var owners = map[string]string{
 	"golang.org/x/crypto/ssh":         "internal/keys",
 	"github.com/tink-crypto":          "internal/subject",
 	"github.com/go-webauthn":          "internal/passkey",
-	"github.com/jackc/pgx":            "internal/store internal/store/engine", // store: rows
-	"github.com/jackc/pgx/v5/pgxpool": "internal/store/engine",
+	"github.com/jackc/pgx":            "internal/store internal/store/engine internal/e2e/floor", // store: rows
+	"github.com/jackc/pgx/v5/pgxpool": "internal/store/engine internal/e2e/floor",
 	"github.com/pressly/goose":        "internal/store/engine",
 	"modernc.org/sqlite":              "internal/store/engine internal/ephemeral",
-	"github.com/redis/go-redis":       "internal/ephemeral",
+	"github.com/redis/go-redis":       "internal/ephemeral internal/e2e/floor",
 	"github.com/wneessen":             "internal/mail",
 	"github.com/alecthomas/kong":      "cmd/stepward",
 	"github.com/coreos/go-oidc":       "cmd/stepward/sample",

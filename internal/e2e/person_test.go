@@ -143,7 +143,20 @@ func (p *person) ceremony(at page) page {
 	if next == "" {
 		p.t.Fatalf("the ceremony on %s was refused: %v", at.name, answer)
 	}
-	return p.open(next)
+	return p.goTo(next)
+}
+
+// goTo follows the address that a script was given. The application's end is not opened.
+func (p *person) goTo(next string) page {
+	p.t.Helper()
+	if p.stopAt == "" || !strings.HasPrefix(next, p.stopAt) {
+		return p.open(next)
+	}
+	target, err := url.Parse(next)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return page{url: target}
 }
 
 // tryCeremony runs the ceremony of a page; next is empty if it was refused, and answer says how.
