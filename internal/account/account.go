@@ -1,11 +1,13 @@
-// Package account is what people do with their own account: look after its passkeys, see where it is signed in and what
-// uses it, and sign out. Package enrol is how it begins, package recovery the way back into it.
+// Package account serves the pages on which users manage their own account: profile, passkeys, recovery codes,
+// sessions, applications and activity. Package enrol creates an account's first passkeys, package recovery replaces
+// lost ones.
 //
-//	/account  /account/passkeys  /account/sessions  /account/applications  /account/activity      (a session)
-//	          /account/passkeys/add, …/remove                            (and a fresh step-up for the class "account")
+//	/account  /account/passkeys  …/codes  …/sessions  …/applications  …/activity      need a session
+//	/account/passkeys/add  …/{id}/remove  …/{id}/keep  /account/codes/new             and a recent step-up for "account"
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -26,14 +28,14 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// ActionClass is the class of the step-up that adding and removing a passkey needs. Its window, in the operator's policy,
-// is at most five minutes.
+// ActionClass is the class of the step-up needed to change passkeys or make recovery codes. Its window comes from the
+// policy.
 const ActionClass = "account"
 
 //go:embed pages/*.html
 var files embed.FS
 
-// Config is what the pages are made of.
+// Config wires an Account.
 type Config struct {
 	Shell      *web.Shell
 	Sessions   *session.Sessions
@@ -41,23 +43,23 @@ type Config struct {
 	DB         *store.DB
 	Ephemeral  ephemeral.Store
 	Mailer     *mail.Mailer
-	Issuer     string     // without a slash at the end; links in e-mails begin with it
+	Issuer     string     // without a trailing slash; links in e-mails begin with it
 	RPID       string     // for the Signal API
 	Policy     idp.Policy // scopes and action classes, in words
-	SignUp     bool       // false: only who is invited
-	Insecure   bool       // http on localhost: a plain cookie name, no Secure
-	// Recovery is how people come back who lost their passkeys; empty: recovery.ByCodes.
+	SignUp     bool       // false: by invitation only
+	Insecure   bool       // http on localhost: cookies without __Host- and Secure
+	// Recovery says how users recover their account; empty: recovery.ByCodes.
 	Recovery recovery.Mode
-	// RecoveryKey is what recovery codes are hashed under, shared by all replicas. Empty: a random key for the life of this
-	// process.
+	// RecoveryKey keys the hash of recovery codes and is shared by all replicas. Empty: a random key, so that codes stop
+	// working when the process ends.
 	RecoveryKey []byte
 
-	// Require answers whether this browser is signed in and, for a class, has stepped up for it; if not, it has begun the
-	// interaction that gets there, and answered. Package login has it.
+	// Require returns the session if this browser is signed in and, with a class, has stepped up for it. Otherwise it has
+	// answered the request by starting that interaction (login.Login.Require).
 	Require func(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool)
-	// Client returns the client of this browser's interaction, or nil; nil: there are no interactions.
+	// Client returns the client of this browser's interaction, or nil. A nil func means that there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
-	// SignedUp notes on the interaction that its account was just created; nil: it is not noted.
+	// SignedUp records in the interaction that its account was just created. May be nil.
 	SignedUp func(ctx context.Context, r *http.Request, interaction string) error
 }
 
@@ -84,10 +86,15 @@ func New(c Config) (*Account, error) {
 		return nil, fmt.Errorf("account pages: %w", err)
 	}
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
-	a := &Account{cfg: c, pages: pages, confirmations: ephemeral.NewBucket[confirmation](c.Ephemeral, "email", enrol.CodeTTL)}
+	a := &Account{
+		cfg: c, pages: pages,
+		confirmations: ephemeral.NewBucket[confirmation](c.Ephemeral, "email", enrol.CodeTTL),
+		pending:       ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL),
+	}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
-		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure, Client: c.Client, SignedUp: c.SignedUp, SignOut: a.leave,
+		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure,
+		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.endOwnSession,
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +104,6 @@ func New(c Config) (*Account, error) {
 		_, _ = rand.Read(c.RecoveryKey) // never fails
 	}
 	a.codeKey = recovery.NewKey(c.RecoveryKey)
-	a.pending = ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL)
 	a.recovery, err = recovery.New(recovery.Config{
 		Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer, Enrol: a.enrol,
 		Issuer: c.Issuer, Mode: c.Recovery, Key: a.codeKey, Client: c.Client,
@@ -110,43 +116,51 @@ func New(c Config) (*Account, error) {
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (a *Account) Mount(mux *http.ServeMux) {
-	open := func(pattern string, h web.Handler) { a.cfg.Shell.Handle(mux, pattern, h) }
 	a.enrol.Mount(mux)
 	a.recovery.Mount(mux)
 
-	// back is where a step-up for a POST returns to; a GET returns to itself.
-	mine := func(pattern, class, reason, back string, h func(http.ResponseWriter, *http.Request, visitor) error) {
-		a.cfg.Shell.Handle(mux, pattern, a.signedIn(class, reason, back, h))
+	handle := func(pattern string, need requirement, h visitorHandler) {
+		a.cfg.Shell.Handle(mux, pattern, a.requireSignIn(need, h))
 	}
-	const see = "see your account"
+	signedIn := func(returnTo string) requirement { return requirement{reason: "see your account", returnTo: returnTo} }
+	stepUp := func(reason, returnTo string) requirement { return requirement{ActionClass, reason, returnTo} }
 	codes := recoveryCodes{a}
-	mine("GET /account", "", see, "", a.showProfile)
-	mine("POST /account", "", see, "/account", a.saveProfile)
-	mine("GET /account/email", "", see, "", a.showConfirm)
-	mine("POST /account/email", "", see, "/account/email", a.confirm)
-	mine("POST /account/email/code", "", see, "/account", a.sendCode)
-	mine("GET /account/passkeys", "", see, "", a.showPasskeys)
-	mine("POST /account/passkeys/{id}/rename", "", see, "/account/passkeys", a.renamePasskey)
-	mine("GET /account/passkeys/add", ActionClass, "add a passkey", "", a.showAdd)
-	mine("POST /account/passkeys/begin", ActionClass, "add a passkey", "/account/passkeys/add", a.beginAdd)
-	mine("POST /account/passkeys/finish", ActionClass, "add a passkey", "/account/passkeys/add", a.finishAdd)
-	mine("GET /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "", a.confirmRemove)
-	mine("POST /account/passkeys/{id}/remove", ActionClass, "remove a passkey", "/account/passkeys", a.removePasskey)
-	mine("POST /account/passkeys/{id}/keep", ActionClass, "use a passkey again", "/account/passkeys", a.keepPasskey)
-	mine("GET /account/codes", "", see, "", codes.showCodes)
-	mine("GET /account/codes/new", ActionClass, "make recovery codes", "", codes.beginCodes)
-	mine("POST /account/codes/new", ActionClass, "make recovery codes", "/account/codes/new", codes.makeCodes)
-	mine("POST /account/codes/check", "", see, "/account/codes", codes.checkCodes)
-	mine("GET /account/sessions", "", see, "", a.showSessions)
-	mine("POST /account/sessions/revoke", "", see, "/account/sessions", a.revokeSession)
-	mine("POST /account/sessions/revoke-others", "", see, "/account/sessions", a.revokeOthers)
-	mine("POST /account/windows/close", "", see, "/account/sessions", a.closeWindow)
-	mine("GET /account/applications", "", see, "", a.showApplications)
-	mine("POST /account/applications/remove", "", see, "/account/applications", a.removeApplication)
-	mine("GET /account/activity", "", see, "", a.showActivity)
-	open("POST /account/signout", a.signOut)
-	open("GET /account/signed-out", a.showSignedOut)
+	handle("GET /account", signedIn(""), a.showProfile)
+	handle("POST /account", signedIn("/account"), a.saveProfile)
+	handle("GET /account/email", signedIn(""), a.showConfirmEmail)
+	handle("POST /account/email", signedIn("/account/email"), a.confirmEmail)
+	handle("POST /account/email/code", signedIn("/account"), a.sendCode)
+	handle("GET /account/passkeys", signedIn(""), a.showPasskeys)
+	handle("POST /account/passkeys/{id}/rename", signedIn("/account/passkeys"), a.renamePasskey)
+	handle("GET /account/passkeys/add", stepUp("add a passkey", ""), a.showAdd)
+	handle("POST /account/passkeys/begin", stepUp("add a passkey", "/account/passkeys/add"), a.beginAdd)
+	handle("POST /account/passkeys/finish", stepUp("add a passkey", "/account/passkeys/add"), a.finishAdd)
+	handle("GET /account/passkeys/{id}/remove", stepUp("remove a passkey", ""), a.confirmRemove)
+	handle("POST /account/passkeys/{id}/remove", stepUp("remove a passkey", "/account/passkeys"), a.removePasskey)
+	handle("POST /account/passkeys/{id}/keep", stepUp("use a passkey again", "/account/passkeys"), a.keepPasskey)
+	handle("GET /account/codes", signedIn(""), codes.showCodes)
+	handle("GET /account/codes/new", stepUp("make recovery codes", ""), codes.beginCodes)
+	handle("POST /account/codes/new", stepUp("make recovery codes", "/account/codes/new"), codes.makeCodes)
+	handle("POST /account/codes/check", signedIn("/account/codes"), codes.checkCodes)
+	handle("GET /account/sessions", signedIn(""), a.showSessions)
+	handle("POST /account/sessions/revoke", signedIn("/account/sessions"), a.revokeSession)
+	handle("POST /account/sessions/revoke-others", signedIn("/account/sessions"), a.revokeOthers)
+	handle("POST /account/windows/close", signedIn("/account/sessions"), a.closeWindow)
+	handle("GET /account/applications", signedIn(""), a.showApplications)
+	handle("POST /account/applications/remove", signedIn("/account/applications"), a.removeApplication)
+	handle("GET /account/activity", signedIn(""), a.showActivity)
+	a.cfg.Shell.Handle(mux, "POST /account/signout", a.signOut)
+	a.cfg.Shell.Handle(mux, "GET /account/signed-out", a.showSignedOut)
 }
+
+// A requirement says what a page needs of its visitor.
+type requirement struct {
+	class    string // of the step-up; empty: a session is enough
+	reason   string // shown while they sign in or step up: "Sign in to …"
+	returnTo string // where they return afterwards; empty: to the page itself, which must be a GET
+}
+
+type visitorHandler func(http.ResponseWriter, *http.Request, visitor) error
 
 // A visitor is a signed-in user.
 type visitor struct {
@@ -154,14 +168,11 @@ type visitor struct {
 	user    idp.User
 }
 
-// signedIn lets only visitors with what Require demands through to h.
-func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWriter, *http.Request, visitor) error) web.Handler {
+// requireSignIn calls h for visitors who meet the requirement. Others sign in or step up first.
+func (a *Account) requireSignIn(need requirement, h visitorHandler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		returnTo := back
-		if returnTo == "" {
-			returnTo = r.URL.RequestURI()
-		}
-		sess, ok := a.cfg.Require(w, r, class, reason, returnTo)
+		returnTo := cmp.Or(need.returnTo, r.URL.RequestURI())
+		sess, ok := a.cfg.Require(w, r, need.class, need.reason, returnTo)
 		if !ok {
 			return nil // answered
 		}
@@ -169,9 +180,9 @@ func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWrite
 		if err != nil && !errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("load user: %w", err)
 		}
-		// A session from before a recovery has been ended; this is for one that began while it happened.
+		// A recovery ends all sessions; this catches one that started while it ran.
 		if err == nil && sess.CreatedAt.Before(u.RecoveredAt) {
-			if err := a.leave(w, r, sess); err != nil {
+			if err := a.endOwnSession(w, r, sess); err != nil {
 				return err
 			}
 			return seeOther(w, r, "/account/signed-out")
@@ -181,15 +192,15 @@ func (a *Account) signedIn(class, reason, back string, h func(http.ResponseWrite
 				return fmt.Errorf("end session: %w", err)
 			}
 			return &web.Problem{
-				Status: http.StatusForbidden, Title: "This account is closed",
-				Text: "You have been signed out.", Next: "If you think this is a mistake, ask whoever runs this service.",
+				Status: http.StatusForbidden, Title: "This account is disabled",
+				Text: "You have been signed out.", Next: "If you think this is a mistake, ask the people who run this service.",
 			}
 		}
 		return h(w, r, visitor{sess, u})
 	}
 }
 
-// rail is the way around the house.
+// rail is the navigation of the signed-in pages.
 var rail = []web.Link{
 	{Text: "Profile", URL: "/account"},
 	{Text: "Passkeys", URL: "/account/passkeys"},
@@ -198,11 +209,10 @@ var rail = []web.Link{
 	{Text: "Activity", URL: "/account/activity"},
 }
 
-// house renders a page of the signed-in part; nav is the section of the rail it belongs to.
-func (a *Account) house(w http.ResponseWriter, r *http.Request, v visitor, status int, name, nav, title string, data any) error {
-	return a.cfg.Shell.Render(w, r, a.pages, name, web.Page{
-		Name: "account", Title: title, Status: status, Layout: web.LayoutHouse, Data: data,
-		User: &web.Chip{Name: v.user.Name, Email: v.user.Email},
-		Rail: rail, Nav: nav, SignOutURL: "/account/signout",
-	})
+// renderHouse renders a page in the house layout with the visitor's name and the rail.
+func (a *Account) renderHouse(w http.ResponseWriter, r *http.Request, v visitor, template string, p web.Page) error {
+	p.Name = cmp.Or(p.Name, "account")
+	p.Layout, p.Rail, p.SignOutURL = web.LayoutHouse, rail, "/account/signout"
+	p.User = &web.Chip{Name: v.user.Name, Email: v.user.Email}
+	return a.cfg.Shell.Render(w, r, a.pages, template, p)
 }

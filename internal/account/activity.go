@@ -8,24 +8,25 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // activityLimit is how many events the page shows.
 const activityLimit = 100
 
-// An activity is one line of the page: what happened, by which passkey, when and where, and what to do if it was not them.
+// An activity is one line of the page: what happened, with which passkey, when and where, and what to do about it.
 type activity struct {
 	At             time.Time
 	Words          string
-	Passkey        string // its name, where Words does not say it; empty: none was used
+	Passkey        string // its name; empty: none was used, or Words already names it
 	Agent, Address string
 	Remedy         remedy
 }
 
-// A remedy is a page on which what happened can be looked at or taken back.
+// A remedy is a link to the page where the user can check or undo what happened.
 type remedy struct{ Text, URL string }
 
-// Removes says that the page takes something away.
+// Removes reports whether the link leads to removing a passkey.
 func (r remedy) Removes() bool { return r.Text == removeThis }
 
 const removeThis = "Remove this passkey"
@@ -48,7 +49,7 @@ func (a *Account) showActivity(w http.ResponseWriter, r *http.Request, v visitor
 		return fmt.Errorf("load passkeys: %w", err)
 	}
 	names, present := map[string]string{}, map[string]bool{}
-	for _, e := range events { // newest first: the last name of one that was removed
+	for _, e := range events { // newest first, so a removed passkey gets its last name
 		if name := e.Detail["name"]; name != "" && names[e.PasskeyID] == "" {
 			names[e.PasskeyID] = name
 		}
@@ -58,89 +59,104 @@ func (a *Account) showActivity(w http.ResponseWriter, r *http.Request, v visitor
 	}
 	var list []activity
 	for _, e := range events {
-		told, ok := inWords[e.Kind]
+		phrase, ok := phrases[e.Kind]
 		if !ok {
 			continue
 		}
-		line := activity{At: e.At, Words: a.sentence(r, told.words(e), e, names), Agent: e.Agent, Address: e.Address, Remedy: told.remedy}
-		if !strings.Contains(told.words(e), "{passkey}") {
+		text := phrase.textFor(e)
+		line := activity{
+			At: e.At, Words: a.fillIn(r, text, e, names), Agent: e.Agent, Address: e.Address, Remedy: phrase.remedy,
+		}
+		if !strings.Contains(text, "{passkey}") {
 			line.Passkey = names[e.PasskeyID]
 		}
-		if told.remedy == toPasskeys && present[e.PasskeyID] {
+		if phrase.remedy == toPasskeys && present[e.PasskeyID] {
 			line.Remedy = remedy{removeThis, "/account/passkeys/" + e.PasskeyID + "/remove"}
 		}
 		list = append(list, line)
 	}
-	return a.house(w, r, v, http.StatusOK, "activity", "Activity", "Recent activity", list)
+	return a.renderHouse(w, r, v, "activity", web.Page{Nav: "Activity", Title: "Recent activity", Data: list})
 }
 
-// A telling is an event in words, to the person it happened to. The braces hold {passkey}, {client} and {action}.
-type telling struct {
-	plain    string
-	to       string // with an application; empty: as plain
-	inAction string // with an action class; empty: as above
-	remedy   remedy
+// A phrase tells users about an event of their account. It may contain {passkey}, {client} and {action}.
+type phrase struct {
+	plain      string
+	withClient string // for an event with a client; empty: as plain
+	withAction string // for an event with an action class; empty: as above
+	remedy     remedy
 }
 
-func (t telling) words(e idp.Event) string {
+// textFor returns the most specific text that fits the event.
+func (p phrase) textFor(e idp.Event) string {
 	switch {
-	case t.inAction != "" && actionClasses(e) != nil:
-		return t.inAction
-	case t.to != "" && e.ClientID != "":
-		return t.to
+	case p.withAction != "" && actionClasses(e) != nil:
+		return p.withAction
+	case p.withClient != "" && e.ClientID != "":
+		return p.withClient
 	}
-	return t.plain
+	return p.plain
 }
 
-// actionClasses are those that an event was about.
+// actionClasses returns the action classes of an event.
 func actionClasses(e idp.Event) []string { return strings.Fields(e.Detail["class"]) }
 
-// inWords says what happened. An event that is not here is no business of theirs (the operator's keys and clients), or says
-// nothing that another does not say.
-var inWords = map[idp.EventKind]telling{
-	idp.EventUserCreated:      {plain: "You created your account", remedy: toProfile},
-	idp.EventUserInvited:      {plain: "You were invited", remedy: toProfile},
-	idp.EventUserChanged:      {plain: "Your profile was changed", remedy: toProfile},
-	idp.EventUserDisabled:     {plain: "Your account was closed", remedy: toProfile},
-	idp.EventUserEnabled:      {plain: "Your account was opened again", remedy: toProfile},
-	idp.EventEmailVerified:    {plain: "You confirmed your e-mail address", remedy: toProfile},
-	idp.EventPasskeyAdded:     {plain: "The passkey {passkey} was added", remedy: toPasskeys},
-	idp.EventPasskeyRenamed:   {plain: "A passkey was renamed to {passkey}", remedy: toPasskeys},
-	idp.EventPasskeyRemoved:   {plain: "The passkey {passkey} was removed", remedy: toPasskeys},
-	idp.EventPasskeyRegressed: {plain: "The counter of the passkey {passkey} did not go up, as with a copy of it", remedy: toPasskeys},
-	idp.EventPasskeyRefused:   {plain: "A sign-in was refused", to: "A sign-in to {client} was refused", remedy: toPasskeys},
-	idp.EventSignedIn:         {plain: "You signed in to your account", to: "You signed in to {client}", remedy: toPasskeys},
+// phrases has the events that users see. The others concern only the operator (keys, clients) or repeat one of these.
+var phrases = map[idp.EventKind]phrase{
+	idp.EventUserCreated:    {plain: "You created your account", remedy: toProfile},
+	idp.EventUserInvited:    {plain: "You were invited", remedy: toProfile},
+	idp.EventUserChanged:    {plain: "Your profile was changed", remedy: toProfile},
+	idp.EventUserDisabled:   {plain: "Your account was disabled", remedy: toProfile},
+	idp.EventUserEnabled:    {plain: "Your account was enabled again", remedy: toProfile},
+	idp.EventEmailVerified:  {plain: "You confirmed your e-mail address", remedy: toProfile},
+	idp.EventPasskeyAdded:   {plain: "The passkey {passkey} was added", remedy: toPasskeys},
+	idp.EventPasskeyRenamed: {plain: "A passkey was renamed to {passkey}", remedy: toPasskeys},
+	idp.EventPasskeyRemoved: {plain: "The passkey {passkey} was removed", remedy: toPasskeys},
+	idp.EventPasskeyRegressed: {
+		plain:  "The passkey {passkey} may have been copied: its counter did not go up",
+		remedy: toPasskeys,
+	},
+	idp.EventPasskeyRefused: {
+		plain: "A sign-in was refused", withClient: "A sign-in to {client} was refused",
+		remedy: toPasskeys,
+	},
+	idp.EventSignedIn: {
+		plain: "You signed in to your account", withClient: "You signed in to {client}",
+		remedy: toPasskeys,
+	},
 	idp.EventSteppedUp: {
-		plain: "You confirmed it’s you", to: "You confirmed it’s you for {client}",
-		inAction: "You confirmed it’s you to {action}", remedy: toPasskeys,
+		plain: "You confirmed it’s you", withClient: "You confirmed it’s you for {client}",
+		withAction: "You confirmed it’s you to {action}", remedy: toPasskeys,
 	},
 	idp.EventPasskeyKept:     {plain: "The passkey {passkey} was taken off hold", remedy: toPasskeys},
 	idp.EventCodesMade:       {plain: "You made new recovery codes", remedy: toCodes},
-	idp.EventRecoveryAsked:   {plain: "Somebody asked to recover this account", remedy: toCodes},
-	idp.EventRecoveryRefused: {plain: "Somebody typed wrong codes to recover this account", remedy: toCodes},
-	idp.EventRecoveryOpened:  {plain: "Somebody proved that they may recover this account", remedy: toPasskeys},
+	idp.EventRecoveryAsked:   {plain: "Someone asked to recover this account", remedy: toCodes},
+	idp.EventRecoveryRefused: {plain: "Someone typed wrong codes to recover this account", remedy: toCodes},
+	idp.EventRecoveryOpened:  {plain: "Someone passed the checks to recover this account", remedy: toPasskeys},
 	idp.EventRecoveryLinkMade: {
-		plain: "The people who run this service made a link to recover this account", remedy: toPasskeys,
+		plain: "The people who run this service created a link to recover this account", remedy: toPasskeys,
 	},
 	idp.EventRecovered: {plain: "This account was recovered with the passkey {passkey}", remedy: toPasskeys},
 	idp.EventSignedOut: {plain: "You signed out", remedy: toSessions},
 	idp.EventWindowClosed: {
-		plain: "You took back that you had confirmed something", inAction: "You took back that you had confirmed it’s you to {action}", remedy: toSessions,
+		plain: "You withdrew a confirmation", withAction: "You withdrew your confirmation to {action}", remedy: toSessions,
 	},
 	idp.EventSessionRevoked: {plain: "A session was signed out", remedy: toSessions},
-	idp.EventOfflineEnded:   {plain: "You ended what applications may do while you are away", remedy: toApplications},
+	idp.EventOfflineEnded:   {plain: "You ended the access of applications while you are away", remedy: toApplications},
 	idp.EventConsentGranted: {plain: "You gave {client} access", remedy: toApplications},
 	idp.EventConsentRevoked: {plain: "You removed the access of {client}", remedy: toApplications},
-	idp.EventCodeReused:     {plain: "A sign-in code of {client} was used twice, so its access ended", remedy: toApplications},
-	idp.EventRefreshReused:  {plain: "A token of {client} was used twice, so its access ended", remedy: toApplications},
+	idp.EventCodeReused: {
+		plain:  "A sign-in code of {client} was used twice, so its access ended",
+		remedy: toApplications,
+	},
+	idp.EventRefreshReused: {plain: "A token of {client} was used twice, so its access ended", remedy: toApplications},
 }
 
-// sentence fills in the names. An action that an application asked for names the application as well.
-func (a *Account) sentence(r *http.Request, words string, e idp.Event, passkeys map[string]string) string {
+// fillIn replaces the placeholders of a phrase. If an application asked for an action, it adds the application's name.
+func (a *Account) fillIn(r *http.Request, words string, e idp.Event, passkeys map[string]string) string {
 	client := "an application"
 	if e.ClientID != "" {
 		client = e.ClientID
-		if c, err := a.cfg.DB.Client(r.Context(), e.ClientID); err == nil { // cached; without it the ID has to do
+		if c, err := a.cfg.DB.Client(r.Context(), e.ClientID); err == nil { // cached; on an error the ID will do
 			client = cmp.Or(c.Name, e.ClientID)
 		}
 	}

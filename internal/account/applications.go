@@ -16,8 +16,8 @@ import (
 
 type application struct {
 	ID, Name, LogoURL, URL string
-	SignInURL              string   // of its own; empty: none known
-	Scopes                 []string // in words
+	SignInURL              string   // where the application starts a sign-in; empty: unknown
+	Scopes                 []string // as sentences
 	Host                   string
 	Since, LastUsed        time.Time
 	Offline                bool // it may act while the user is away
@@ -42,32 +42,33 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 		return err
 	}
 	var p applicationsPage
-	grants = withFamilies(grants, families)
+	grants = addFamilies(grants, families)
 	for _, g := range grants {
 		c, err := a.cfg.DB.Client(r.Context(), g.ClientID)
-		if err != nil && !errors.Is(err, idp.ErrNotFound) { // gone or disabled: its grant can still be removed
+		if err != nil && !errors.Is(err, idp.ErrNotFound) { // deleted or disabled: its grant can be removed
 			return fmt.Errorf("load client: %w", err)
 		}
 		p.Applications = append(p.Applications, application{
-			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.initiate(c),
-			Host: host(c), Scopes: a.words(inOrder(g.Scopes)), Since: g.CreatedAt, LastUsed: used[g.ClientID],
+			ID: g.ClientID, Name: cmp.Or(c.Name, g.ClientID), LogoURL: c.LogoURI, URL: c.URI, SignInURL: a.signInURL(c),
+			Host: hostOf(c), Scopes: a.describeScopes(sortScopes(g.Scopes)), Since: g.CreatedAt, LastUsed: used[g.ClientID],
 		})
 		p.Applications[len(p.Applications)-1].Offline = slices.ContainsFunc(families, func(f idp.Family) bool {
 			return f.ClientID == g.ClientID && f.Offline
 		})
 	}
 	if r.URL.Query().Get("done") == "removed" {
-		p.Notice = "The application no longer has access. It will ask again if you use it again."
+		p.Notice = "The application no longer has access. It will ask again when you next use it."
 	}
-	return a.house(w, r, v, http.StatusOK, "applications", "Applications", "Applications you use", p)
+	return a.renderHouse(w, r, v, "applications", web.Page{Nav: "Applications", Title: "Applications you use", Data: p})
 }
 
-// withFamilies adds applications that hold tokens without a grant: those of the house, which ask for no consent.
-func withFamilies(grants []idp.Grant, families []idp.Family) []idp.Grant {
+// addFamilies adds the clients that hold tokens without a grant: first-party clients, which ask for no consent.
+func addFamilies(grants []idp.Grant, families []idp.Family) []idp.Grant {
 	for _, f := range families { // newest first
 		i := slices.IndexFunc(grants, func(g idp.Grant) bool { return g.ClientID == f.ClientID })
 		if i < 0 {
-			i, grants = len(grants), append(grants, idp.Grant{UserID: f.UserID, ClientID: f.ClientID, CreatedAt: f.CreatedAt})
+			i = len(grants)
+			grants = append(grants, idp.Grant{UserID: f.UserID, ClientID: f.ClientID, CreatedAt: f.CreatedAt})
 		}
 		g := &grants[i]
 		if f.CreatedAt.Before(g.CreatedAt) {
@@ -82,8 +83,8 @@ func withFamilies(grants []idp.Grant, families []idp.Family) []idp.Grant {
 	return grants
 }
 
-// initiate is the address at which a client begins a sign-in here (OIDC Core §4); "" if it has none.
-func (a *Account) initiate(c idp.Client) string {
+// signInURL returns the URL at which the client starts a sign-in with this issuer (OIDC Core §4), or "" if it has none.
+func (a *Account) signInURL(c idp.Client) string {
 	u, err := url.Parse(c.InitiateLoginURI)
 	if err != nil || c.InitiateLoginURI == "" {
 		return ""
@@ -94,18 +95,18 @@ func (a *Account) initiate(c idp.Client) string {
 	return u.String()
 }
 
-// words says what scopes let an application do; a scope that the operator gave no words is shown by its name, except
-// openid, which means no more than that one signed in.
-func (a *Account) words(scopes []string) []string {
-	var words []string
+// describeScopes returns what the scopes allow, as sentences. A scope without a description is shown by name, except
+// openid, which only says that the user signed in.
+func (a *Account) describeScopes(scopes []string) []string {
+	var list []string
 	for _, name := range scopes {
 		if text := a.cfg.Policy.DescribeEntry(name); text != "" {
-			words = append(words, text)
+			list = append(list, text)
 		} else if name != "openid" {
-			words = append(words, name)
+			list = append(list, name)
 		}
 	}
-	return words
+	return list
 }
 
 func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -118,8 +119,9 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "There’s no such application",
-			Text: "It may have been removed already.", Next: "Back to your applications", NextURL: "/account/applications",
+			Status: http.StatusNotFound, Title: "Application not found",
+			Text: "Its access may already have been removed.",
+			Next: "Back to your applications", NextURL: "/account/applications",
 		}
 	} else if err != nil {
 		return fmt.Errorf("remove grant: %w", err)

@@ -10,12 +10,13 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// lastUses says when the user's applications last got something: by application, as far as families and recent events tell.
+// lastUses returns by client ID when the user's clients last got tokens, as far as families and recent events show.
 func (a *Account) lastUses(ctx context.Context, userID string, families []idp.Family) (map[string]time.Time, error) {
 	last := map[string]time.Time{}
 	now := time.Now()
 	use := func(client string, at time.Time) {
-		if client != "" && !at.After(now) && at.After(last[client]) { // a rotation whose answer was lost lies ahead
+		// RotatedAt is in the future if the new token was never delivered.
+		if client != "" && !at.After(now) && at.After(last[client]) {
 			last[client] = at
 		}
 	}
@@ -36,8 +37,8 @@ func (a *Account) lastUses(ctx context.Context, userID string, families []idp.Fa
 	return last, nil
 }
 
-// host is where an application is at home: the host that answers go to, which is what was verified.
-func host(c idp.Client) string {
+// hostOf returns the host of the client's redirect URIs, where sign-ins return to, or else of its home page.
+func hostOf(c idp.Client) string {
 	for _, address := range append(slices.Clone(c.RedirectURIs), c.URI) {
 		if u, err := url.Parse(address); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
 			return u.Host
@@ -46,11 +47,11 @@ func host(c idp.Client) string {
 	return ""
 }
 
-// scopeOrder is the order in which people read what an application may do: what it learns about them, then what it may do
-// (everything that is not here), and last that it may do so without them.
+// scopeOrder is the order in which the page lists scopes: what the application learns about the user, what it may do
+// (all other scopes, as ""), and last whether it may do so while the user is away.
 var scopeOrder = []string{"openid", "profile", "email", "phone", "address", "", "offline_access"}
 
-func inOrder(scopes []string) []string {
+func sortScopes(scopes []string) []string {
 	rank := func(scope string) int {
 		if i := slices.Index(scopeOrder, scope); i >= 0 {
 			return i

@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// A choiceGroup is a part of a list to choose from; the values of the profile that are in no list stay as they are.
+// A choiceGroup is a part of a list of choices, as HTML's optgroup.
 type choiceGroup struct {
-	Title   string // empty: none
+	Title   string // may be empty
 	Choices []choice
 }
 
 type choice struct{ Value, Label string }
 
-// choicesOf are what a field of the profile can be chosen from; nil: people type it.
+// choicesOf returns the choices for a field of the profile, or nil if users type it. A value that is not in the list is
+// added, so that saving the form keeps it.
 func choicesOf(field, value string) []choiceGroup {
 	groups := map[string][]choiceGroup{"locale": languages, "zoneinfo": zones}[field]
 	known := value == "" || slices.ContainsFunc(groups, func(g choiceGroup) bool {
@@ -28,7 +29,7 @@ func choicesOf(field, value string) []choiceGroup {
 	return groups
 }
 
-// languages call themselves what their speakers call them.
+// languages are named in their own language.
 var languages = []choiceGroup{{Choices: []choice{
 	{"id", "Bahasa Indonesia"},
 	{"bs", "Bosanski"},
@@ -155,14 +156,14 @@ var months = []choice{
 	{"12", "December"},
 }
 
-// A birthday is the claim birthdate as people fill it in; each part may be left out.
+// A birthday is the claim birthdate as users fill it in. Each part may be empty.
 type birthday struct{ Day, Month, Year string }
 
-// Months are to choose from.
+// Months returns the choices for the month.
 func (birthday) Months() []choice { return months }
 
-// birthdayOf takes the claim apart.
-func birthdayOf(claim string) (b birthday) {
+// parseBirthday splits the claim into its parts.
+func parseBirthday(claim string) (b birthday) {
 	parts := strings.Split(claim, "-")
 	if b.Year = parts[0]; b.Year == "0000" {
 		b.Year = ""
@@ -173,14 +174,14 @@ func birthdayOf(claim string) (b birthday) {
 	return b
 }
 
-// postedBirthday reads the parts of a form; false if it has none of them.
-func postedBirthday(form url.Values) (birthday, bool) {
+// readBirthday reads the parts from a form. sent is false if it has none of them.
+func readBirthday(form url.Values) (b birthday, sent bool) {
 	part := func(name string) string { return strings.TrimSpace(form.Get("birthdate_" + name)) }
-	sent := form.Has("birthdate_day") || form.Has("birthdate_month") || form.Has("birthdate_year")
+	sent = form.Has("birthdate_day") || form.Has("birthdate_month") || form.Has("birthdate_year")
 	return birthday{part("day"), part("month"), part("year")}, sent
 }
 
-// claim puts the parts together; what cannot be one is something that birthdate refuses.
+// claim joins the parts. Parts that make no claim give a value that checkBirthdate refuses.
 func (b birthday) claim() string {
 	switch {
 	case b == birthday{}:

@@ -15,11 +15,11 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// pendingTTL is how long a user has to write down new recovery codes and type one of them back.
+// pendingTTL is how long users have to save new recovery codes and type one of them back.
 const pendingTTL = 30 * time.Minute
 
-// pendingCodes are new recovery codes that their user has not proved to have saved. Their key is the session. Until one is
-// typed back the former ones count.
+// pendingCodes are new recovery codes, stored under the session ID until the user types one of them back. Until then
+// the former codes stay valid.
 type pendingCodes struct {
 	Codes     []idp.RecoveryCode `json:"codes"`
 	ExpiresAt time.Time          `json:"expires"`
@@ -28,36 +28,37 @@ type pendingCodes struct {
 type codesPage struct {
 	Left   int
 	MadeAt time.Time
-	Closed time.Time // until when new ones cannot be made; zero: they can
-	Useful bool      // an address is confirmed, and the service recovers accounts by codes
+	Useful bool // the user's address is confirmed, without which codes recover nothing
 	Notice string
+	// ClosedUntil is when new codes can be made again after a recovery; zero: now.
+	ClosedUntil time.Time
 }
 
-var codesNotices = map[string]string{"made": "Your recovery codes are ready. Keep them where you don’t keep your devices."}
+var codesNotices = map[string]string{"made": "Your recovery codes are ready. Keep them apart from your devices."}
 
-// recoveryCodes are the pages on which codes are made and counted.
+// recoveryCodes has the handlers of the recovery codes.
 type recoveryCodes struct{ *Account }
 
 func (a recoveryCodes) showCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if !a.recovery.ByCodes() {
 		return a.noCodes()
 	}
-	d, err := a.codesOf(r, v)
+	d, err := a.countCodes(r, v)
 	if err != nil {
 		return err
 	}
 	d.Notice = codesNotices[r.URL.Query().Get("done")]
-	return a.house(w, r, v, http.StatusOK, "codes", "Passkeys", "Recovery codes", d)
+	return a.renderHouse(w, r, v, "codes", web.Page{Nav: "Passkeys", Title: "Recovery codes", Data: d})
 }
 
-// codesOf counts the recovery codes that still work.
-func (a recoveryCodes) codesOf(r *http.Request, v visitor) (codesPage, error) {
+// countCodes counts the user's recovery codes that still work.
+func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error) {
 	stored, err := a.cfg.DB.RecoveryCodesOf(r.Context(), v.user.ID)
 	if err != nil {
 		return codesPage{}, fmt.Errorf("load recovery codes: %w", err)
 	}
 	usable := a.codeKey.Usable(stored)
-	d := codesPage{Left: len(usable), Closed: v.user.ClosedUntil(time.Now()), Useful: v.user.EmailVerified}
+	d := codesPage{Left: len(usable), ClosedUntil: v.user.ClosedUntil(time.Now()), Useful: v.user.EmailVerified}
 	if len(usable) > 0 {
 		d.MadeAt = usable[0].CreatedAt
 	}
@@ -66,43 +67,45 @@ func (a recoveryCodes) codesOf(r *http.Request, v visitor) (codesPage, error) {
 
 func (a recoveryCodes) noCodes() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "There are no recovery codes here",
-		Text: "If you lose your passkeys, the people who run this service help you.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
-	}
-}
-
-// stillClosed says what a recent recovery does not allow yet.
-func stillClosed(until time.Time) error {
-	return &web.Problem{
-		Status: http.StatusForbidden, Code: "recently_recovered", Title: "This account was recovered a short while ago",
-		Text: "To protect it, this is possible again from " + until.UTC().Format("2 January 2006, 15:04 UTC") + " on.",
+		Status: http.StatusNotFound, Title: "This service does not use recovery codes",
+		Text: "If you lose your passkeys, ask the people who run this service for help.",
 		Next: "Back to your passkeys", NextURL: "/account/passkeys",
 	}
 }
 
-// beginCodes is where the step-up for new codes returns to.
+// recentlyRecovered refuses what a user cannot do yet after a recovery.
+func recentlyRecovered(until time.Time) error {
+	return &web.Problem{
+		Status: http.StatusForbidden, Code: "recently_recovered", Title: "This account was recovered recently",
+		Text: "To protect it, you can do this only from " + until.UTC().Format("2 January 2006, 15:04 UTC") + ".",
+		Next: "Back to your passkeys", NextURL: "/account/passkeys",
+	}
+}
+
+// beginCodes shows the page before new codes, to which the step-up returns.
 func (a recoveryCodes) beginCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := a.mayMakeCodes(v); err != nil {
+	if err := a.checkCodesAllowed(v); err != nil {
 		return err
 	}
-	d, err := a.codesOf(r, v)
+	d, err := a.countCodes(r, v)
 	if err != nil {
 		return err
 	}
-	return a.house(w, r, v, http.StatusOK, "codes-begin", "Passkeys", "New recovery codes", d)
+	return a.renderHouse(w, r, v, "codes-begin", web.Page{Nav: "Passkeys", Title: "New recovery codes", Data: d})
 }
 
-func (a recoveryCodes) mayMakeCodes(v visitor) error {
+func (a recoveryCodes) checkCodesAllowed(v visitor) error {
 	if !a.recovery.ByCodes() {
 		return a.noCodes()
 	}
 	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
-		return stillClosed(until)
+		return recentlyRecovered(until)
 	}
 	return nil
 }
 
-// newCodesPage shows codes, once. Text is the file to download.
+// newCodesPage shows new codes once. Text and File both hold the file to download; without codes it asks for one of
+// them.
 type newCodesPage struct {
 	Codes []string
 	Text  string
@@ -110,9 +113,9 @@ type newCodesPage struct {
 	Error string
 }
 
-// makeCodes shows new codes. They count when one of them was typed back.
+// makeCodes shows new codes. They become valid when the user types one of them back.
 func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := a.mayMakeCodes(v); err != nil {
+	if err := a.checkCodesAllowed(v); err != nil {
 		return err
 	}
 	shown, stored := a.codeKey.Make(v.user.ID, time.Now())
@@ -125,22 +128,24 @@ func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visit
 		d.Codes = append(d.Codes, code.Reveal())
 	}
 	d.Text = "Recovery codes for " + v.user.Email + " at " + a.cfg.Issuer + "\n" +
-		"Made on " + time.Now().UTC().Format("2 January 2006") + ". Each works once.\n\n" + strings.Join(d.Codes, "\n") + "\n\n" +
+		"Made on " + time.Now().UTC().Format("2 January 2006") + ". Each works once.\n\n" +
+		strings.Join(d.Codes, "\n") + "\n\n" +
 		"To use one: " + a.cfg.Issuer + "/recover\n"
-	d.File = template.URL("data:text/plain;charset=utf-8," + url.PathEscape(d.Text)) // of our own making
-	return a.codesToSave(w, r, v, http.StatusOK, d)
+	d.File = template.URL("data:text/plain;charset=utf-8," + url.PathEscape(d.Text)) // escaped, so safe as a URL
+	return a.renderNewCodes(w, r, v, http.StatusOK, d)
 }
 
-func (a recoveryCodes) codesToSave(w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage) error {
-	return a.cfg.Shell.Render(w, r, a.pages, "codes-new", web.Page{
-		Name: "codes", Title: "Save your recovery codes", Status: status, Layout: web.LayoutHouse, Data: d,
-		User: &web.Chip{Name: v.user.Name, Email: v.user.Email}, Rail: rail, Nav: "Passkeys", SignOutURL: "/account/signout",
+func (a recoveryCodes) renderNewCodes(
+	w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage,
+) error {
+	return a.renderHouse(w, r, v, "codes-new", web.Page{
+		Name: "codes", Nav: "Passkeys", Title: "Save your recovery codes", Status: status, Data: d,
 	})
 }
 
-// checkCodes takes one of the new codes back; from then on they count, and the former ones do not.
+// checkCodes replaces the former codes with the new ones once the user has typed one of the new ones.
 func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := a.mayMakeCodes(v); err != nil {
+	if err := a.checkCodesAllowed(v); err != nil {
 		return err
 	}
 	typed, err := enrol.ReadForm(r, "code")
@@ -150,8 +155,8 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	p, err := a.pending.Get(r.Context(), v.session.ID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(p.ExpiresAt) {
 		return &web.Problem{
-			Status: http.StatusGone, Title: "These codes don’t count",
-			Text: "They were replaced by newer ones, or too much time has passed. Make new ones, and throw these away.",
+			Status: http.StatusGone, Title: "These codes have expired",
+			Text: "They were replaced by newer ones, or you took too long. Make new ones and throw these away.",
 			Next: "Recovery codes", NextURL: "/account/codes",
 		}
 	} else if err != nil {
@@ -162,11 +167,11 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 		_, ok = a.codeKey.Find(v.user.ID, code, p.Codes)
 	}
 	if !ok {
-		return a.codesToSave(w, r, v, http.StatusUnprocessableEntity, newCodesPage{
-			Error: "That isn’t one of your new codes. Look at what you saved and type one of them. If you didn’t save them, make new ones.",
+		return a.renderNewCodes(w, r, v, http.StatusUnprocessableEntity, newCodesPage{
+			Error: "That isn’t one of your new codes. Type one of those you saved. If you didn’t save them, make new ones.",
 		})
 	}
-	if _, err := a.pending.Take(r.Context(), v.session.ID); errors.Is(err, idp.ErrNotFound) { // another tab was faster
+	if _, err := a.pending.Take(r.Context(), v.session.ID); errors.Is(err, idp.ErrNotFound) { // another tab did it first
 		return seeOther(w, r, "/account/codes")
 	} else if err != nil {
 		return fmt.Errorf("take new codes: %w", err)
@@ -175,7 +180,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	ev.SessionID = v.session.ID
 	err = a.cfg.DB.ReplaceRecoveryCodes(r.Context(), v.user.ID, p.Codes, time.Now(), ev)
 	if errors.Is(err, idp.ErrClosed) {
-		return stillClosed(time.Now().Add(idp.RecoveryClosed))
+		return recentlyRecovered(time.Now().Add(idp.RecoveryClosed))
 	} else if err != nil {
 		return fmt.Errorf("store recovery codes: %w", err)
 	}

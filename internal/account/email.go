@@ -12,26 +12,27 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// A confirmation waits for the code that was mailed to the address of an account. Its key is the session that asked.
+// A confirmation waits for the code e-mailed to the account's address. It is stored under the ID of the session that
+// asked.
 type confirmation struct {
 	Email     string    `json:"email"`
-	Code      string    `json:"code"` // hash of session and code; empty once it was used
+	Code      string    `json:"code"` // hash of bindCode; empty once used
 	Tries     int       `json:"tries"`
-	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
+	ExpiresAt time.Time `json:"expires"` // a wrong try extends the stored entry, but not this
 }
 
-type confirmPage struct{ Email, Error, Notice string }
+type confirmPage struct{ Email, Error string }
 
 var errSpent = errors.New("code spent")
 
-// sendCode mails a code to the address of the account.
+// sendCode e-mails a code to the account's address.
 func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if v.user.EmailVerified {
 		return seeOther(w, r, "/account")
 	}
 	if !a.cfg.Mailer.Delivers() {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "Your address can’t be confirmed here", Text: "This service sends no e-mail.",
+			Status: http.StatusNotFound, Title: "You can’t confirm your address here", Text: "This service sends no e-mail.",
 			Next: "Back to your profile", NextURL: "/account",
 		}
 	}
@@ -40,7 +41,7 @@ func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) er
 	}
 	code := enrol.NewCode()
 	err := a.confirmations.Put(r.Context(), v.session.ID, confirmation{
-		Email: v.user.Email, Code: a.confirms(v, code).Hash(), ExpiresAt: time.Now().Add(enrol.CodeTTL),
+		Email: v.user.Email, Code: a.bindCode(v, code).Hash(), ExpiresAt: time.Now().Add(enrol.CodeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store confirmation: %w", err)
@@ -51,52 +52,59 @@ func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) er
 	return seeOther(w, r, "/account/email")
 }
 
-// confirms is what is hashed: neither another session nor a later address has a use for the code.
-func (a *Account) confirms(v visitor, code idp.Secret) idp.Secret {
+// bindCode returns what to hash for a code, so that it works only in this session and for this address.
+func (a *Account) bindCode(v visitor, code idp.Secret) idp.Secret {
 	return enrol.BindCode(idp.Secret(v.session.ID+" "+v.user.Email), code)
 }
 
-func (a *Account) showConfirm(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (a *Account) showConfirmEmail(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if v.user.EmailVerified {
 		return seeOther(w, r, "/account")
 	}
-	return a.renderConfirm(w, r, v, http.StatusOK, "")
+	return a.renderConfirmEmail(w, r, v, http.StatusOK, "")
 }
 
-func (a *Account) renderConfirm(w http.ResponseWriter, r *http.Request, v visitor, status int, fault string) error {
-	return a.house(w, r, v, status, "email", "Profile", "Confirm your e-mail address", confirmPage{Email: v.user.Email, Error: fault})
+func (a *Account) renderConfirmEmail(
+	w http.ResponseWriter, r *http.Request, v visitor, status int, fault string,
+) error {
+	return a.renderHouse(w, r, v, "email", web.Page{
+		Nav: "Profile", Title: "Confirm your e-mail address", Status: status,
+		Data: confirmPage{Email: v.user.Email, Error: fault},
+	})
 }
 
-// confirm takes the code.
-func (a *Account) confirm(w http.ResponseWriter, r *http.Request, v visitor) error {
+// confirmEmail checks the code and marks the address as confirmed.
+func (a *Account) confirmEmail(w http.ResponseWriter, r *http.Request, v visitor) error {
 	typed, err := enrol.ReadForm(r, "token")
 	if err != nil {
 		return err
 	}
-	answer := a.confirms(v, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
+	answer := a.bindCode(v, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
 	right := false
 	c, err := a.confirmations.Update(r.Context(), v.session.ID, 0, func(c *confirmation) error {
 		if !time.Now().Before(c.ExpiresAt) || c.Tries >= enrol.MaxTries {
 			return errSpent
 		}
-		c.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
+		c.Tries++ // stored before the answer is given, by compare-and-swap, so parallel guesses count too
 		if right = answer.Matches(c.Code); right {
-			c.Code = "" // one winner
+			c.Code = "" // of two right answers at once, one wins
 		}
 		return nil
 	})
 	switch {
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
-		return a.renderConfirm(w, r, v, http.StatusUnprocessableEntity, "That code is used up or too old. Send a new one.")
+		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity,
+			"That code has expired or was already used. Send a new one.")
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right:
-		return a.renderConfirm(w, r, v, http.StatusUnprocessableEntity, "That code isn’t right. Look for the newest e-mail and try again.")
+		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity,
+			"That code isn’t right. Look for the newest e-mail and try again.")
 	}
 	ev := web.Event(r, idp.EventEmailVerified, v.user.ID)
 	ev.SessionID = v.session.ID
 	err = a.cfg.DB.VerifyEmail(r.Context(), v.user.ID, c.Email, time.Now(), ev)
-	if errors.Is(err, idp.ErrNotFound) { // another address since
+	if errors.Is(err, idp.ErrNotFound) { // the address changed meanwhile
 		return seeOther(w, r, "/account")
 	}
 	if err != nil {

@@ -251,7 +251,7 @@ func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
 		{"passkey “Key 2”", remove},
 		{"The passkey “Old phone” was removed", `href="/account/passkeys"`},
 		{"You signed in to Acme Bank", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
-		{"You took back that you had confirmed it’s you to make a payment", `href="/account/sessions"`},
+		{"You withdrew your confirmation to make a payment", `href="/account/sessions"`},
 		{"You gave Acme Bank access", `href="/account/applications"`},
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,8 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// signal is what PublicKeyCredential.signalAllAcceptedCredentials and signalCurrentUserDetails take (WebAuthn L3 §5.1.10),
-// so that no device offers a passkey that was removed. The list must be complete: what is not in it gets hidden.
+// signal has the arguments of PublicKeyCredential.signalAllAcceptedCredentials and signalCurrentUserDetails (WebAuthn
+// L3 §5.1.10), so that devices stop offering removed passkeys. The list must be complete: devices hide all others.
 type signal struct {
 	RPID        string   `json:"rpId"`
 	UserID      string   `json:"userId"`
@@ -27,9 +28,9 @@ type signal struct {
 }
 
 func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
-	s := signal{RPID: a.cfg.RPID, UserID: base64.RawURLEncoding.EncodeToString(u.Handle), Credentials: []string{}, Name: u.Email, DisplayName: u.Name}
-	if s.DisplayName == "" {
-		s.DisplayName = u.Email // as the registration said it
+	s := signal{
+		RPID: a.cfg.RPID, UserID: base64.RawURLEncoding.EncodeToString(u.Handle), Credentials: []string{},
+		Name: u.Email, DisplayName: cmp.Or(u.Name, u.Email), // as in the registration
 	}
 	for _, k := range keys {
 		s.Credentials = append(s.Credentials, base64.RawURLEncoding.EncodeToString(k.CredentialID))
@@ -37,22 +38,22 @@ func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
 	return s
 }
 
-// A shownPasskey is a passkey as people look at it.
+// A shownPasskey is a passkey on a page.
 type shownPasskey struct{ idp.Passkey }
 
-// Where says where the passkey is, as far as its registration told: it need not be the device that shows the page.
+// Where says where the passkey is kept, as far as its registration tells. It may not be the device that shows the page.
 func (k shownPasskey) Where() string {
-	elsewhere := func(transport string) bool { return transport == "hybrid" || transport == "internal" } // a phone
+	onPhone := func(transport string) bool { return transport == "hybrid" || transport == "internal" }
 	switch {
 	case k.Synced():
 		return "synced"
-	case k.Attachment == "cross-platform" && !slices.ContainsFunc(k.Transports, elsewhere):
+	case k.Attachment == "cross-platform" && !slices.ContainsFunc(k.Transports, onPhone):
 		return "on the security key"
 	}
 	return "on one device"
 }
 
-func shown(keys []idp.Passkey) []shownPasskey {
+func shownPasskeys(keys []idp.Passkey) []shownPasskey {
 	list := make([]shownPasskey, len(keys))
 	for i, k := range keys {
 		list[i] = shownPasskey{k}
@@ -61,26 +62,27 @@ func shown(keys []idp.Passkey) []shownPasskey {
 }
 
 type passkeysPage struct {
-	Passkeys []shownPasskey // those that open the account
-	OnHold   []shownPasskey // those that a recovery suspended
+	Passkeys []shownPasskey // usable
+	OnHold   []shownPasskey // suspended by a recovery
 	Signal   signal
 	Notice   string
 	Warned   bool       // a counter went backwards
-	Codes    *codesPage // nil: there are no recovery codes here
-	Closed   time.Time  // until when passkeys can be neither removed nor taken off hold; zero: they can
+	Codes    *codesPage // nil: the service uses none
+	// ClosedUntil is when passkeys can again be removed or taken off hold after a recovery; zero: now.
+	ClosedUntil time.Time
 }
 
-// One says that the account hangs from a single passkey.
+// One reports whether the account has a single usable passkey.
 func (p passkeysPage) One() bool { return len(p.Passkeys) == 1 }
 
-// OneDevice says that losing one device would lose the account.
+// OneDevice reports whether losing one device would mean losing the account.
 func (p passkeysPage) OneDevice() bool { return p.One() && !p.Passkeys[0].Synced() }
 
 var passkeyNotices = map[string]string{
-	"added":   "Your new passkey is ready. Use it wherever you see it offered.",
-	"renamed": "The passkey has its new name.",
-	"removed": "The passkey is removed. It no longer opens your account.",
-	"kept":    "The passkey opens your account again.",
+	"added":   "Your new passkey is ready.",
+	"renamed": "The passkey is renamed.",
+	"removed": "The passkey is removed. It can no longer sign in.",
+	"kept":    "The passkey can sign in again.",
 }
 
 func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -89,7 +91,7 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 		return fmt.Errorf("load passkeys: %w", err)
 	}
 	var onHold []idp.Passkey
-	open := slices.DeleteFunc(slices.Clone(keys), func(k idp.Passkey) bool {
+	usable := slices.DeleteFunc(slices.Clone(keys), func(k idp.Passkey) bool {
 		if k.Suspended() {
 			onHold = append(onHold, k)
 		}
@@ -97,17 +99,19 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 	})
 	var codes *codesPage
 	if a.recovery.ByCodes() {
-		of, err := recoveryCodes{a}.codesOf(r, v)
+		counted, err := recoveryCodes{a}.countCodes(r, v)
 		if err != nil {
 			return err
 		}
-		codes = &of
+		codes = &counted
 	}
-	return a.house(w, r, v, http.StatusOK, "passkeys", "Passkeys", "Your passkeys", passkeysPage{
-		Passkeys: shown(open), OnHold: shown(onHold), Codes: codes, Closed: v.user.ClosedUntil(time.Now()),
-		Signal: a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
+	data := passkeysPage{
+		Passkeys: shownPasskeys(usable), OnHold: shownPasskeys(onHold), Codes: codes,
+		ClosedUntil: v.user.ClosedUntil(time.Now()),
+		Signal:      a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
-	})
+	}
+	return a.renderHouse(w, r, v, "passkeys", web.Page{Nav: "Passkeys", Title: "Your passkeys", Data: data})
 }
 
 func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -118,8 +122,8 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	name, ok := directory.NormalizeName(typed[0])
 	if !ok {
 		return &web.Problem{
-			Status: http.StatusUnprocessableEntity, Title: "That name doesn’t work",
-			Text: "A passkey’s name has between 1 and 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+			Status: http.StatusUnprocessableEntity, Title: "That name is too long or empty",
+			Text: "Give the passkey a name of 1 to 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 		}
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
@@ -135,14 +139,14 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 
 func noPasskey() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "There’s no such passkey",
-		Text: "It may have been removed already.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+		Status: http.StatusNotFound, Title: "Passkey not found",
+		Text: "It may already have been removed.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
 	}
 }
 
 type addPage struct{ Ceremony, Options string }
 
-// binding ties a registration to this session: its answer counts in no other.
+// binding ties a registration to this session: another session cannot finish it.
 func (v visitor) binding() string { return "session:" + v.session.ID }
 
 func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, options json.RawMessage, err error) {
@@ -150,7 +154,7 @@ func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, 
 	if err != nil {
 		return "", nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	keys = slices.DeleteFunc(keys, func(k idp.Passkey) bool { return k.Suspended() }) // their devices may make a new one
+	keys = slices.DeleteFunc(keys, func(k idp.Passkey) bool { return k.Suspended() }) // their devices may create a new one
 	cer, options, err := a.cfg.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
 	if err != nil {
 		return "", nil, fmt.Errorf("new registration: %w", err)
@@ -163,7 +167,9 @@ func (a *Account) showAdd(w http.ResponseWriter, r *http.Request, v visitor) err
 	if err != nil {
 		return err
 	}
-	return a.house(w, r, v, http.StatusOK, "passkey-add", "Passkeys", "Add a passkey", addPage{ceremony, string(options)})
+	return a.renderHouse(w, r, v, "passkey-add", web.Page{
+		Nav: "Passkeys", Title: "Add a passkey", Data: addPage{ceremony, string(options)},
+	})
 }
 
 func (a *Account) beginAdd(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -207,12 +213,14 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 		return err
 	}
 	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
-		return stillClosed(until)
+		return recentlyRecovered(until)
 	}
-	return a.house(w, r, v, http.StatusOK, "passkey-remove", "Passkeys", "Remove a passkey", removePage{shownPasskey{k}, last})
+	return a.renderHouse(w, r, v, "passkey-remove", web.Page{
+		Nav: "Passkeys", Title: "Remove a passkey", Data: removePage{shownPasskey{k}, last},
+	})
 }
 
-// ownPasskey returns the visitor's passkey of the request's path, and whether it is the only one.
+// ownPasskey returns the visitor's passkey named in the path. last reports whether they have no other usable one.
 func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bool, err error) {
 	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
 	if err != nil {
@@ -226,14 +234,14 @@ func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bo
 	return keys[i], last, nil
 }
 
-// keepPasskey takes a passkey off hold: its owner has looked at it.
+// keepPasskey takes a passkey off hold that its owner has reviewed.
 func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
 	k, _, err := a.ownPasskey(r, v)
 	if err != nil {
 		return err
 	}
 	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
-		return stillClosed(until)
+		return recentlyRecovered(until)
 	}
 	ev := web.Event(r, idp.EventPasskeyKept, v.user.ID)
 	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
@@ -241,8 +249,8 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		return noPasskey()
-	case errors.Is(err, idp.ErrClosed): // recovered this moment
-		return stillClosed(time.Now().Add(idp.RecoveryClosed))
+	case errors.Is(err, idp.ErrClosed): // recovered since the user was loaded
+		return recentlyRecovered(time.Now().Add(idp.RecoveryClosed))
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return enrol.PasskeyProblem(err)
 	case err != nil:
@@ -252,11 +260,11 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	return seeOther(w, r, "/account/passkeys?done=kept")
 }
 
-// removePasskey removes it and ends what it opened: people who remove a passkey because a device was lost mean that, too. A
-// synced passkey is often removed for tidiness, so there they may say otherwise. This session goes on if other passkeys
-// proved something in it.
+// removePasskey removes a passkey and ends the sessions and tokens it led to, as users expect who lost a device. They
+// can opt out for a synced passkey, since those are often removed just to tidy up. This session continues if another
+// passkey authenticated in it too.
 func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
-	k, _, err := a.ownPasskey(r, v) // its name, for the e-mail; the store decides whether it may go
+	k, _, err := a.ownPasskey(r, v) // the store checks whether it can be removed
 	if err != nil {
 		return err
 	}
@@ -271,14 +279,15 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	switch {
 	case errors.Is(err, idp.ErrClosed):
 		until := v.user.ClosedUntil(time.Now())
-		if until.IsZero() { // recovered this moment
+		if until.IsZero() { // recovered since the user was loaded
 			until = time.Now().Add(idp.RecoveryClosed)
 		}
-		return stillClosed(until)
+		return recentlyRecovered(until)
 	case errors.Is(err, idp.ErrLastPasskey):
 		return &web.Problem{
 			Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",
-			Text: "Without it you could never sign in again. Add another one first, then remove this.", Next: "Add a passkey", NextURL: "/account/passkeys/add",
+			Text: "Without it you could never sign in again. Add another one first, then remove this one.",
+			Next: "Add a passkey", NextURL: "/account/passkeys/add",
 		}
 	case errors.Is(err, idp.ErrNotFound):
 		return noPasskey()
@@ -289,26 +298,28 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	if !end {
 		return seeOther(w, r, "/account/passkeys?done=removed")
 	}
-	here, err := a.endOpenedBy(r, v, k.ID)
+	stays, err := a.endSessionsOpenedBy(r, v, k.ID)
 	if err != nil {
 		return err
 	}
-	if !here {
+	if !stays {
 		a.cfg.Sessions.ClearCookie(w)
 		return seeOther(w, r, "/account/signed-out")
 	}
 	return seeOther(w, r, "/account/passkeys?done=removed")
 }
 
-// endOpenedBy ends the other sessions that a passkey opened or stepped up, and takes it out of this one. here says whether
-// this one goes on.
-func (a *Account) endOpenedBy(r *http.Request, v visitor, passkeyID string) (here bool, err error) {
+// endSessionsOpenedBy ends the other sessions in which the passkey was used, and forgets it in this one. stays is false
+// if that ended this session too.
+func (a *Account) endSessionsOpenedBy(r *http.Request, v visitor, passkeyID string) (stays bool, err error) {
 	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
 	if err != nil {
 		return false, fmt.Errorf("list sessions: %w", err)
 	}
 	for _, s := range sessions {
-		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool { return h.PasskeyID == passkeyID })
+		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool {
+			return h.PasskeyID == passkeyID
+		})
 		if !used || s.ID == v.session.ID {
 			continue
 		}
@@ -316,11 +327,11 @@ func (a *Account) endOpenedBy(r *http.Request, v visitor, passkeyID string) (her
 			return false, err
 		}
 	}
-	here, err = a.cfg.Sessions.Forget(r.Context(), v.user.ID, v.session.ID, passkeyID)
-	if err == nil && !here {
+	stays, err = a.cfg.Sessions.Forget(r.Context(), v.user.ID, v.session.ID, passkeyID)
+	if err == nil && !stays {
 		err = a.endSession(r, idp.EventSignedOut, v.user.ID, v.session.ID)
 	}
-	return here, err
+	return stays, err
 }
 
 func seeOther(w http.ResponseWriter, r *http.Request, path string) error {

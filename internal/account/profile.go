@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 
-	_ "time/tzdata" // a container without zone files must not call every zone wrong
+	_ "time/tzdata" // containers may have no zone files, and every zone would be refused
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
@@ -22,16 +22,15 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// A field is one line of the profile: where it is kept, and what may stand in it. check returns the value to store, or what
-// is wrong with it; it never sees an empty one, since everything but the name may be left out.
+// A field is one line of the profile. value points to where it is kept in the user. check returns the value to store,
+// or a sentence about what is wrong with it. Only the name is checked when empty; users may leave out all others.
 type field struct {
 	Name, Label, Autocomplete, Hint string
 	value                           func(*idp.User) *string
 	check                           func(string) (value, fault string)
 }
 
-// A group is a part of the form. All claims are those of OIDC Core §5.1. The first is what matters to everybody; the others
-// are folded until somebody wants them.
+// A group is a section of the form; all but the first are folded. The fields are the claims of OIDC Core §5.1.
 type group struct {
 	Title  string
 	fields []field
@@ -39,39 +38,63 @@ type group struct {
 
 var groups = []group{
 	{Title: "Name", fields: []field{
-		{"name", "Name", "name", "", func(u *idp.User) *string { return &u.Name }, name},
+		{"name", "Name", "name", "", func(u *idp.User) *string { return &u.Name }, checkName},
 	}},
 	{Title: "Language and time zone", fields: []field{
-		{"locale", "Language", "language", "", func(u *idp.User) *string { return &u.Profile.Locale }, locale},
-		{"zoneinfo", "Time zone", "off", "", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, zone},
+		{"locale", "Language", "language", "", func(u *idp.User) *string { return &u.Profile.Locale }, checkLocale},
+		{"zoneinfo", "Time zone", "off", "", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, checkZone},
 	}},
 	{Title: "More names", fields: []field{
-		{"given_name", "Given name", "given-name", "", func(u *idp.User) *string { return &u.Profile.GivenName }, name},
-		{"middle_name", "Middle name", "additional-name", "", func(u *idp.User) *string { return &u.Profile.MiddleName }, name},
-		{"family_name", "Family name", "family-name", "", func(u *idp.User) *string { return &u.Profile.FamilyName }, name},
-		{"nickname", "What friends call you", "nickname", "", func(u *idp.User) *string { return &u.Profile.Nickname }, name},
+		{"given_name", "Given name", "given-name", "", func(u *idp.User) *string { return &u.Profile.GivenName }, checkName},
 		{
-			"preferred_username", "User name", "off", "What applications may call you. It does not have to be unique.",
-			func(u *idp.User) *string { return &u.Profile.PreferredUsername }, name,
+			"middle_name", "Middle name", "additional-name", "",
+			func(u *idp.User) *string { return &u.Profile.MiddleName }, checkName,
+		},
+		{
+			"family_name", "Family name", "family-name", "",
+			func(u *idp.User) *string { return &u.Profile.FamilyName }, checkName,
+		},
+		{"nickname", "Nickname", "nickname", "", func(u *idp.User) *string { return &u.Profile.Nickname }, checkName},
+		{
+			"preferred_username", "User name", "off", "What applications may call you. Others may have the same.",
+			func(u *idp.User) *string { return &u.Profile.PreferredUsername }, checkName,
 		},
 	}},
 	{Title: "About you", fields: []field{
 		{
-			"birthdate", "Birthday", "bday", "Leave out the year, or all but the year, if you would rather not say it.",
-			func(u *idp.User) *string { return &u.Profile.Birthdate }, birthdate,
+			"birthdate", "Birthday", "bday", "You can leave out the year, or give only the year.",
+			func(u *idp.User) *string { return &u.Profile.Birthdate }, checkBirthdate,
 		},
-		{"gender", "Gender", "sex", "In your own words.", func(u *idp.User) *string { return &u.Profile.Gender }, name},
-		{"picture", "Picture", "photo", "The address of a picture, beginning with https://", func(u *idp.User) *string { return &u.Profile.Picture }, httpsURL},
-		{"profile", "Profile page", "off", "", func(u *idp.User) *string { return &u.Profile.URL }, httpsURL},
-		{"website", "Website", "url", "", func(u *idp.User) *string { return &u.Profile.Website }, httpsURL},
+		{"gender", "Gender", "sex", "In your own words.", func(u *idp.User) *string { return &u.Profile.Gender }, checkName},
+		{
+			"picture", "Picture", "photo", "The web address of a picture. It starts with https://",
+			func(u *idp.User) *string { return &u.Profile.Picture }, checkURL,
+		},
+		{"profile", "Profile page", "off", "", func(u *idp.User) *string { return &u.Profile.URL }, checkURL},
+		{"website", "Website", "url", "", func(u *idp.User) *string { return &u.Profile.Website }, checkURL},
 	}},
 	{Title: "Phone and address", fields: []field{
-		{"phone_number", "Phone", "tel", "With the country’s number, like +49 30 123456.", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, phone},
-		{"street_address", "Street and number", "street-address", "", func(u *idp.User) *string { return &u.Profile.Address.StreetAddress }, line},
-		{"postal_code", "Postal code", "postal-code", "", func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, line},
-		{"locality", "Town", "address-level2", "", func(u *idp.User) *string { return &u.Profile.Address.Locality }, line},
-		{"region", "Region", "address-level1", "", func(u *idp.User) *string { return &u.Profile.Address.Region }, line},
-		{"country", "Country", "country-name", "", func(u *idp.User) *string { return &u.Profile.Address.Country }, line},
+		{
+			"phone_number", "Phone", "tel", "With the country code, like +49 30 123456.",
+			func(u *idp.User) *string { return &u.Profile.PhoneNumber }, checkPhone,
+		},
+		{
+			"street_address", "Street and number", "street-address", "",
+			func(u *idp.User) *string { return &u.Profile.Address.StreetAddress }, checkLine,
+		},
+		{
+			"postal_code", "Postal code", "postal-code", "",
+			func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, checkLine,
+		},
+		{
+			"locality", "Town", "address-level2", "",
+			func(u *idp.User) *string { return &u.Profile.Address.Locality }, checkLine,
+		},
+		{"region", "Region", "address-level1", "", func(u *idp.User) *string { return &u.Profile.Address.Region }, checkLine},
+		{
+			"country", "Country", "country-name", "",
+			func(u *idp.User) *string { return &u.Profile.Address.Country }, checkLine,
+		},
 	}},
 }
 
@@ -80,7 +103,7 @@ type (
 	profilePage struct {
 		Email    string
 		Verified bool
-		Confirms bool // a code can be mailed
+		Confirms bool // the service can e-mail a code
 		Groups   []shownGroup
 		Notice   string
 		Faults   int
@@ -89,13 +112,13 @@ type (
 	shownGroup struct {
 		Title       string
 		First, Open bool
-		Present     string // the values, for a group that is folded
+		Present     string // the values, shown while the group is folded
 		Fields      []shownField
 	}
 	shownField struct {
 		field
 		Value, Fault string
-		First        bool // of the faults: it gets the focus
+		First        bool // the first fault gets the focus
 		Choices      []choiceGroup
 		Birthday     birthday
 	}
@@ -115,10 +138,10 @@ func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor)
 		s := a.signal(v.user, keys)
 		p.Notice, p.Signal = "Your profile is saved.", &s
 	}
-	return a.house(w, r, v, http.StatusOK, "profile", "Profile", "Your profile", p)
+	return a.renderHouse(w, r, v, "profile", web.Page{Nav: "Profile", Title: "Your profile", Data: p})
 }
 
-// newProfilePage shows the user's values, or what was typed and is wrong with it.
+// newProfilePage shows the user's values or, with typed, what they typed with its faults.
 func newProfilePage(u idp.User, typed, faults map[string]string, born *birthday) profilePage {
 	p := profilePage{Email: u.Email, Verified: u.EmailVerified, Faults: len(faults)}
 	focused := false
@@ -133,7 +156,7 @@ func newProfilePage(u idp.User, typed, faults map[string]string, born *birthday)
 			if s.Value != "" {
 				present = append(present, s.Value)
 			}
-			s.Choices, s.Birthday = choicesOf(f.Name, s.Value), birthdayOf(s.Value)
+			s.Choices, s.Birthday = choicesOf(f.Name, s.Value), parseBirthday(s.Value)
 			if born != nil {
 				s.Birthday = *born
 			}
@@ -160,7 +183,7 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	for _, g := range groups {
 		for _, f := range g.fields {
 			value := strings.TrimSpace(r.PostFormValue(f.Name))
-			if parts, sent := postedBirthday(r.PostForm); sent && f.Name == "birthdate" {
+			if parts, sent := readBirthday(r.PostForm); sent && f.Name == "birthdate" {
 				born, value = &parts, parts.claim()
 			}
 			typed[f.Name] = value
@@ -178,14 +201,17 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	switch {
 	case len(faults) > 0:
-		return a.house(w, r, v, http.StatusUnprocessableEntity, "profile", "Profile", "Your profile", newProfilePage(v.user, typed, faults, born))
+		return a.renderHouse(w, r, v, "profile", web.Page{
+			Nav: "Profile", Title: "Your profile", Status: http.StatusUnprocessableEntity,
+			Data: newProfilePage(v.user, typed, faults, born),
+		})
 	case len(changed) == 0:
 		return seeOther(w, r, "/account")
 	}
 	if slices.Contains(changed, "phone_number") {
-		u.Profile.PhoneVerified = false // what was verified was the other number
+		u.Profile.PhoneVerified = false // the former number was verified
 	}
-	u.Profile.Address.Formatted = formatted(u.Profile.Address)
+	u.Profile.Address.Formatted = formatAddress(u.Profile.Address)
 	ev := web.Event(r, idp.EventUserChanged, u.ID)
 	ev.SessionID, ev.Detail = v.session.ID, map[string]string{"fields": strings.Join(changed, " ")}
 	if err := a.cfg.DB.UpdateProfile(r.Context(), u.ID, u.Name, u.Profile, time.Now(), ev); err != nil {
@@ -194,42 +220,44 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	return seeOther(w, r, "/account?done=saved")
 }
 
-// formatted is the address as it would stand on a letter (OIDC Core §5.1.1).
-func formatted(a idp.Address) string {
+// formatAddress returns the address as on a mailing label (OIDC Core §5.1.1).
+func formatAddress(a idp.Address) string {
 	town := strings.TrimSpace(a.PostalCode + " " + a.Locality)
-	lines := slices.DeleteFunc([]string{a.StreetAddress, town, a.Region, a.Country}, func(s string) bool { return s == "" })
+	empty := func(s string) bool { return s == "" }
+	lines := slices.DeleteFunc([]string{a.StreetAddress, town, a.Region, a.Country}, empty)
 	return strings.Join(lines, "\n")
 }
 
-func name(s string) (string, string) {
+func checkName(s string) (string, string) {
 	if n, ok := directory.NormalizeName(s); ok {
 		return n, ""
 	}
-	return "", "Between 1 and 80 characters, please."
+	return "", "Enter 1 to 80 characters."
 }
 
-func line(s string) (string, string) {
+func checkLine(s string) (string, string) {
 	s = norm.NFC.String(s)
 	if utf8.RuneCountInString(s) > 200 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 	}) {
-		return "", "One line of at most 200 characters, please."
+		return "", "Enter one line of at most 200 characters."
 	}
 	return s, ""
 }
 
-// httpsURL takes what a browser of somebody else may be sent to: no other scheme, no password in it.
-func httpsURL(s string) (string, string) {
+// checkURL accepts URLs that applications can safely show to others: https only, without a password.
+func checkURL(s string) (string, string) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || len(s) > 500 || strings.ContainsFunc(s, unicode.IsSpace) {
-		return "", "A web address that begins with https://, please."
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || len(s) > 500 ||
+		strings.ContainsFunc(s, unicode.IsSpace) {
+		return "", "Enter a web address that starts with https://"
 	}
 	return u.String(), ""
 }
 
-// birthdate takes YYYY-MM-DD, 0000-MM-DD and YYYY (OIDC Core §5.1).
-func birthdate(s string) (string, string) {
-	const fault = "A day and a month, a year, or all three, please."
+// checkBirthdate accepts YYYY-MM-DD, 0000-MM-DD and YYYY (OIDC Core §5.1).
+func checkBirthdate(s string) (string, string) {
+	const fault = "Enter a day and a month, a year, or all three."
 	layout, full := time.DateOnly, s
 	if len(s) == 4 {
 		layout = "2006"
@@ -242,27 +270,28 @@ func birthdate(s string) (string, string) {
 	return s, ""
 }
 
-func locale(s string) (string, string) {
+func checkLocale(s string) (string, string) {
 	tag, err := language.Parse(s)
 	if err != nil || len(s) > 35 || tag == language.Und {
-		return "", "A language of the list, please."
+		return "", "Choose a language from the list."
 	}
 	return tag.String(), "" // canonical spelling (BCP 47 §2.1.1)
 }
 
-func zone(s string) (string, string) {
+func checkZone(s string) (string, string) {
 	if _, err := time.LoadLocation(s); err != nil || s == "Local" || len(s) > 64 {
-		return "", "A time zone of the list, please."
+		return "", "Choose a time zone from the list."
 	}
 	return s, ""
 }
 
-// phone takes what people type and keeps E.164: a plus and at most fifteen digits.
-func phone(s string) (string, string) {
+// checkPhone turns what users type into E.164: a plus and at most fifteen digits.
+func checkPhone(s string) (string, string) {
 	digits := strings.NewReplacer(" ", "", "-", "", "/", "", "(", "", ")", "", ".", "").Replace(s)
 	rest, ok := strings.CutPrefix(digits, "+")
-	if !ok || len(rest) < 6 || len(rest) > 15 || strings.ContainsFunc(rest, func(r rune) bool { return r < '0' || r > '9' }) {
-		return "", "A number with the country’s number in front, like +49 30 123456, please."
+	noDigit := func(r rune) bool { return r < '0' || r > '9' }
+	if !ok || len(rest) < 6 || len(rest) > 15 || strings.ContainsFunc(rest, noDigit) {
+		return "", "Enter the number with its country code, like +49 30 123456."
 	}
 	return digits, ""
 }

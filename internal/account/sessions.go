@@ -14,14 +14,14 @@ import (
 
 type sessionsPage struct {
 	Sessions []idp.Session
-	Current  string // ID of the visitor's own
+	Current  string // ID of this session
 	Windows  []openWindow
 	Notice   string
 }
 
 var sessionNotices = map[string]string{
 	"revoked": "That session is signed out.",
-	"closed":  "Closed. The next time, you will be asked to confirm it’s you again.",
+	"closed":  "Closed. Next time, you will be asked again to confirm it’s you.",
 	"others":  "You are signed out everywhere else.",
 	"all":     "You are signed out everywhere else, and applications can no longer act while you are away.",
 }
@@ -35,9 +35,10 @@ func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor
 	if err != nil {
 		return err
 	}
-	return a.house(w, r, v, http.StatusOK, "sessions", "Sessions", "Where you are signed in", sessionsPage{
+	data := sessionsPage{
 		Sessions: sessions, Current: v.session.ID, Windows: windows, Notice: sessionNotices[r.URL.Query().Get("done")],
-	})
+	}
+	return a.renderHouse(w, r, v, "sessions", web.Page{Nav: "Sessions", Title: "Where you are signed in", Data: data})
 }
 
 func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -51,8 +52,8 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	err = a.revoke(r, v, typed[0])
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "There’s no such session",
-			Text: "It may have ended by itself.", Next: "Back to your sessions", NextURL: "/account/sessions",
+			Status: http.StatusNotFound, Title: "Session not found",
+			Text: "It may already have ended.", Next: "Back to your sessions", NextURL: "/account/sessions",
 		}
 	} else if err != nil {
 		return err
@@ -60,8 +61,8 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	return seeOther(w, r, "/account/sessions?done=revoked")
 }
 
-// revoke ends a session of the visitor's and what applications got from it, except for those that were allowed to go on
-// without it (offline_access). idp.ErrNotFound if it is none of theirs.
+// revoke ends a session of the visitor and the tokens issued in it, except for offline access. idp.ErrNotFound if the
+// visitor has no such session.
 func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
 	if err := a.cfg.Sessions.Revoke(r.Context(), v.user.ID, sid); err != nil {
 		return fmt.Errorf("revoke session: %w", err)
@@ -69,13 +70,13 @@ func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
 	return a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid)
 }
 
-// endSession ends what hangs from a session, and has the applications told that want to know.
+// endSession revokes the tokens of a session that has ended, and queues the logout requests to its clients.
 func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid string) error {
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
-	// The session has ended already: if the browser goes away now, its tokens must end all the same.
+	// The session has already ended, so its tokens must end even if the browser disconnects.
 	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
-		return fmt.Errorf("end what hangs from the session: %w", err)
+		return fmt.Errorf("end the session’s tokens: %w", err)
 	}
 	return nil
 }
@@ -105,22 +106,22 @@ func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor
 	return seeOther(w, r, "/account/sessions?done=all")
 }
 
-// signOut ends this browser's session. Without one there is nothing to end, and the page is the same.
+// signOut ends this browser's session, if it has one.
 func (a *Account) signOut(w http.ResponseWriter, r *http.Request) error {
 	sess, err := a.cfg.Sessions.Current(r.Context(), r)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("load session: %w", err)
 	}
 	if err == nil {
-		if err := a.leave(w, r, sess); err != nil {
+		if err := a.endOwnSession(w, r, sess); err != nil {
 			return err
 		}
 	}
 	return seeOther(w, r, "/account/signed-out")
 }
 
-// leave ends the session of this browser and what applications got from it.
-func (a *Account) leave(w http.ResponseWriter, r *http.Request, sess *idp.Session) error {
+// endOwnSession ends this browser's session and the tokens issued in it.
+func (a *Account) endOwnSession(w http.ResponseWriter, r *http.Request, sess *idp.Session) error {
 	if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
@@ -128,5 +129,7 @@ func (a *Account) leave(w http.ResponseWriter, r *http.Request, sess *idp.Sessio
 }
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {
-	return a.cfg.Shell.Render(w, r, a.pages, "signed-out", web.Page{Name: "logged-out", Title: "Signed out", Layout: web.LayoutThreshold})
+	return a.cfg.Shell.Render(w, r, a.pages, "signed-out", web.Page{
+		Name: "logged-out", Title: "Signed out", Layout: web.LayoutThreshold,
+	})
 }

@@ -16,31 +16,32 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
-// longestWindow is how far back an authentication can be whose window is open (config: at most 12 hours).
+// longestWindow is how long any window can be open (config: at most 12 hours).
 const longestWindow = 12 * time.Hour
 
-// An openWindow is what one authentication confirmed for one action class, and is not over: in the session that holds the
-// authentication, or in what applications got from it.
+// An openWindow is the time in which one authentication still confirms one action class, in its session and for the
+// applications that have tokens from it.
 type openWindow struct {
 	Authentication, Class string
 	Action                string   // "Make a payment"
-	Session               string   // holds the authentication; empty: ended since
+	Session               string   // that has the authentication; empty: it has ended
 	Agent                 string   // of that session
-	Applications          []string // that have a token for it
+	Applications          []string // names of those that have tokens for it
 	Until                 time.Time
 	Left                  string  // "4 minutes"
-	Part                  float64 // of the window that is left, for the ring
+	Part                  float64 // how much of the window is left, from 1 down to 0, for the ring
 }
 
-// openWindows are the user's, that which ends first first.
-func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp.Session, now time.Time) ([]openWindow, error) {
+// openWindows returns the user's open windows. The one that ends first comes first.
+func (a *Account) openWindows(
+	ctx context.Context, userID string, sessions []idp.Session, now time.Time,
+) ([]openWindow, error) {
 	var windows []openWindow
 	find := func(authentication, class string, at time.Time) *openWindow {
-		i := slices.IndexFunc(windows, func(w openWindow) bool { return w.Authentication == authentication && w.Class == class })
-		if i >= 0 {
+		if i := indexOf(windows, authentication, class); i >= 0 {
 			return &windows[i]
 		}
-		c := a.cfg.Policy.ActionClasses[class] // one that is no longer configured has no window
+		c := a.cfg.Policy.ActionClasses[class] // zero if no longer configured: its window is over
 		until := at.Add(c.Window)
 		if !now.Before(until) {
 			return nil
@@ -86,8 +87,14 @@ func (a *Account) openWindows(ctx context.Context, userID string, sessions []idp
 	return windows, nil
 }
 
-// closeWindow ends a window before its time: what was got for it stops working at once, wherever the provider is asked, and
-// the next such action asks again.
+func indexOf(windows []openWindow, authentication, class string) int {
+	return slices.IndexFunc(windows, func(w openWindow) bool {
+		return w.Authentication == authentication && w.Class == class
+	})
+}
+
+// closeWindow closes a window early. Its tokens lose the action class at once wherever the provider checks them, and
+// the next such action needs a new confirmation.
 func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor) error {
 	typed, err := enrol.ReadForm(r, "authentication", "class")
 	if err != nil {
@@ -102,14 +109,14 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(windows, func(w openWindow) bool { return w.Authentication == typed[0] && w.Class == typed[1] })
+	i := indexOf(windows, typed[0], typed[1])
 	if i < 0 {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "That is not open any more",
-			Text: "It may have ended by itself.", Next: "Back to your sessions", NextURL: "/account/sessions",
+			Status: http.StatusNotFound, Title: "This confirmation has already ended",
+			Text: "You will be asked again next time.", Next: "Back to your sessions", NextURL: "/account/sessions",
 		}
 	}
-	ctx := context.WithoutCancel(r.Context()) // half of it would be worse than all of it
+	ctx := context.WithoutCancel(r.Context()) // a disconnect must not leave it half closed
 	if windows[i].Session != "" {
 		if err := a.cfg.Sessions.CloseWindow(ctx, v.user.ID, windows[i].Session, typed[0], typed[1]); err != nil {
 			return err
@@ -128,7 +135,7 @@ func sentenceCase(s string) string {
 	return string(unicode.ToUpper(first)) + s[size:]
 }
 
-// inMinutes rounds up, so that a window never seems to be over before it is.
+// inMinutes rounds up, so that a page never shows a window as over while it is open.
 func inMinutes(d time.Duration) string {
 	count := func(n int, unit string) string {
 		if n == 1 {

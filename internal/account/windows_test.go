@@ -86,7 +86,7 @@ func TestOpenWindowsAreShownAndClosed(t *testing.T) {
 		if kinds := h.kinds(u); !slices.Contains(kinds, idp.EventWindowClosed) {
 			t.Errorf("recorded: %v", kinds)
 		}
-		if !strings.Contains(here.get("/account/activity").body, "You took back") {
+		if !strings.Contains(here.get("/account/activity").body, "You withdrew") {
 			t.Error("the activity does not tell")
 		}
 		here.post("/account/windows/close", "authentication", authentication, "class", "payments").is("error", 404)
