@@ -17,17 +17,17 @@ import (
 const (
 	// CodeCount is how many recovery codes a user has.
 	CodeCount = 4
-	codeBytes = 15 // 120 bits: 24 characters, and one that catches typing errors
+	codeBytes = 15 // 120 bits: 24 characters, and a check character that catches typing errors
 	codeChars = 25
 	groupSize = 5
 )
 
-// crockford leaves out the letters that are taken for digits, and U.
+// crockford leaves out U and the letters that look like digits.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 var encoding = base32.NewEncoding(crockford).WithPadding(base32.NoPadding)
 
-// A Key is what recovery codes are hashed under. With another key, none of the codes made before works any more.
+// A Key hashes recovery codes. Codes that were made under another key do not work.
 type Key struct {
 	id     string
 	secret []byte
@@ -39,7 +39,7 @@ func NewKey(secret []byte) Key {
 	return Key{id: base64.RawURLEncoding.EncodeToString(sum[:6]), secret: secret}
 }
 
-// Make returns new recovery codes for a user: as they are shown, once, and as they are stored.
+// Make returns new recovery codes for a user: the codes to show, once, and the records to store.
 func (k Key) Make(userID string, now time.Time) (shown []idp.Secret, stored []idp.RecoveryCode) {
 	for range CodeCount {
 		random := make([]byte, codeBytes)
@@ -52,7 +52,7 @@ func (k Key) Make(userID string, now time.Time) (shown []idp.Secret, stored []id
 	return shown, stored
 }
 
-// Usable returns those of a user's codes that were made under this key.
+// Usable returns the codes that were made under this key.
 func (k Key) Usable(stored []idp.RecoveryCode) (usable []idp.RecoveryCode) {
 	for _, c := range stored {
 		if c.KeyID == k.id {
@@ -62,13 +62,13 @@ func (k Key) Usable(stored []idp.RecoveryCode) (usable []idp.RecoveryCode) {
 	return usable
 }
 
-// Find returns the hash of the stored code that equals code; false if none does. It takes the same time whatever the
-// answer, and for a user without codes.
+// Find returns the hash of the stored code that equals code; false if none does. It takes the same time for every
+// answer, also for a user without codes.
 func (k Key) Find(userID string, code idp.Secret, stored []idp.RecoveryCode) (hash string, found bool) {
 	typed := k.hash(userID, code)
 	usable, same := k.Usable(stored), 0
 	for i := range CodeCount {
-		candidate := typed[1:] + "!" // equal to no hash
+		candidate := typed[1:] + "!" // matches no hash
 		if i < len(usable) {
 			candidate = usable[i].Hash
 		}
@@ -77,7 +77,7 @@ func (k Key) Find(userID string, code idp.Secret, stored []idp.RecoveryCode) (ha
 	return typed, same == 1
 }
 
-// hash is bound to the user, so that a stolen row fits no other account.
+// hash includes the user, so that a stolen row is useless for another account.
 func (k Key) hash(userID string, code idp.Secret) string {
 	mac := hmac.New(sha256.New, k.secret)
 	mac.Write([]byte("stepward recovery code\x00" + userID + "\x00" + code.Reveal()))
@@ -85,7 +85,7 @@ func (k Key) hash(userID string, code idp.Secret) string {
 }
 
 // Typed reads a recovery code as people write it: in any case, with any spaces and dashes, O for 0, and I or L for 1.
-// It reports false for what cannot be one; that says nothing about any account.
+// It returns false if the text cannot be a code; that says nothing about any account.
 func Typed(text string) (idp.Secret, bool) {
 	if len(text) > 200 {
 		return "", false

@@ -24,7 +24,7 @@ const (
 )
 
 // MakeLink returns a link with which this user can recover the account: once, for ttl, in the first browser that opens
-// it. Earlier ones end. The token stands behind the #, so that it reaches no log; the page posts it.
+// it. Earlier links stop working. The token is in the URL's fragment, so that it reaches no log; the page posts it.
 func MakeLink(
 	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev idp.Event,
 ) (idp.Secret, error) {
@@ -46,7 +46,7 @@ func (s *Service) showLink(w http.ResponseWriter, r *http.Request) error {
 }
 
 // redeemLink takes the link: it works for the first browser that posts it. Mail scanners follow links with GET and run
-// no script, so they do not use it up. Opening it again in the same browser goes on where one was.
+// no script, so they do not use it up. Opening it again in the same browser continues the enrolment.
 func (s *Service) redeemLink(w http.ResponseWriter, r *http.Request) error {
 	typed, err := enrol.ReadForm(r, "token")
 	if err != nil {

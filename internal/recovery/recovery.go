@@ -4,12 +4,12 @@
 //	                                                                               ├─▶ enrolment ─▶ /login or /account
 //	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────┘   (15 minutes, own cookie)
 //
-// A recovery is no sign-in: it opens an enrolment (package enrol), whose one power is to register a passkey. That
-// passkey then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its
-// sessions and tokens end, and for a day what would lock the owner out stays closed ([idp.RecoveryClosed]).
+// A recovery is not a sign-in: it opens an enrolment (package enrol), which can only register a passkey. That passkey
+// then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its sessions
+// and tokens end, and for a day nothing can be changed that would lock the owner out ([idp.RecoveryClosed]).
 //
-// Nothing a page shows tells whether there is an account: the same pages, store calls and mails follow for any address.
-// Only the e-mail tells.
+// No page tells whether an account exists: every address gets the same pages, store calls and number of e-mails. Only
+// the text of the e-mail tells.
 package recovery
 
 import (
@@ -36,12 +36,12 @@ import (
 //go:embed pages/*.html
 var files embed.FS
 
-// A Mode is how people come back who lost their passkeys.
+// A Mode is how people who lost their passkeys get back in.
 type Mode string
 
 const (
-	ByCodes   Mode = "codes"      // a saved code and one that is mailed
-	AdminOnly Mode = "admin-only" // a link of the operator's
+	ByCodes   Mode = "codes"      // a saved code and one from an e-mail
+	AdminOnly Mode = "admin-only" // a link from the operator
 )
 
 // codeTTL is how long a mailed code works (NIST SP 800-63B-4 §4.2.1.2 allows longer for e-mail).
@@ -59,7 +59,7 @@ type Config struct {
 	Mode      Mode           // empty: ByCodes
 	Key       Key            // of the saved codes
 
-	// Client returns the client of this browser's interaction, or nil; a nil func: nobody's.
+	// Client returns the client of this browser's interaction, or nil. A nil func means that there is none.
 	Client func(r *http.Request, interaction string) *web.ClientChip
 }
 
@@ -98,7 +98,8 @@ func (s *Service) Mount(mux *http.ServeMux) {
 	open("POST /recover/link", s.redeemLink)
 }
 
-// ByCodes reports whether accounts are recovered with codes here: the operator says so, and there is a mail server.
+// ByCodes reports whether people can recover their account with codes: the operator allows it, and there is a mail
+// server.
 func (s *Service) ByCodes() bool { return s.cfg.Mode == ByCodes && s.cfg.Mailer.Delivers() }
 
 func (s *Service) page(
@@ -111,23 +112,23 @@ func (s *Service) page(
 	return s.cfg.Shell.Render(w, r, s.pages, name, p)
 }
 
-// An attempt waits for its two codes. Its key is the hash of the browser's cookie, so the mailed code works in the
-// browser that asked for it and nowhere else.
+// An attempt waits for its two codes. Its key is the hash of the browser's cookie, so the mailed code works only in the
+// browser that asked for it.
 type attempt struct {
 	Email       string `json:"email"`
-	UserID      string `json:"user"`  // made up, if there is no such account
-	Known       bool   `json:"known"` // there is
+	UserID      string `json:"user"`  // random if there is no such account
+	Known       bool   `json:"known"` // whether there is such an account
 	Interaction string `json:"i,omitempty"`
-	// Code is the hash of cookie and code together. Where no code was mailed it is the hash of one that nobody knows.
+	// Code is the hash of the cookie and the code together. If no code was mailed, it is the hash of a random one.
 	Code      string    `json:"code"`
 	Tries     int       `json:"tries"`
-	ExpiresAt time.Time `json:"expires"` // a try renews the entry, not this
+	ExpiresAt time.Time `json:"expires"` // fixed: a try renews the entry, not this
 }
 
 var errSpent = errors.New("code spent")
 
-// A form is the data of the pages. Field is where the fault is: email, code (the saved one), token (the mailed one), or
-// both of these. Saved and Mailed are what was typed, shown again after a typing error.
+// A form is the data of the pages. Field names the input with the error: email, code (the saved one), token (the mailed
+// one), or both. Saved and Mailed are the typed values, shown again after a typing error.
 type form struct{ Interaction, Email, Error, Field, Saved, Mailed string }
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
@@ -139,7 +140,7 @@ func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 		form{Interaction: interaction})
 }
 
-// start mails a code to the address, or that there is nothing to recover.
+// start mails the address a code, or the message that there is nothing to recover.
 func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	if !s.ByCodes() {
 		return s.show(w, r)
@@ -160,7 +161,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	browser := s.cfg.Sessions.EnsureBrowser(w, r)
-	a, letter, err := s.attemptFor(r.Context(), email, browser)
+	a, message, err := s.attemptFor(r.Context(), email, browser)
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.DB.RecordEvents(r.Context(), s.event(r, idp.EventRecoveryAsked, a)); err != nil {
 		return fmt.Errorf("record recovery: %w", err)
 	}
-	if err := s.cfg.Mailer.Send(r.Context(), letter); err != nil {
+	if err := s.cfg.Mailer.Send(r.Context(), message); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	http.Redirect(w, r, "/recover/code", http.StatusSeeOther)
@@ -193,12 +194,12 @@ func (s *Service) attemptFor(ctx context.Context, email string, browser idp.Secr
 		return a, mail.Message{}, fmt.Errorf("load recovery codes: %w", err)
 	}
 	mailed, unknown := enrol.NewCode(), idp.NewSecret()
-	letter, no := s.cfg.Mailer.RecoveryCode(email, mailed, codeTTL), s.cfg.Mailer.RecoveryImpossible(email)
+	message, impossible := s.cfg.Mailer.RecoveryCode(email, mailed, codeTTL), s.cfg.Mailer.RecoveryImpossible(email)
 	if len(s.cfg.Key.Usable(codes)) == 0 {
-		letter, mailed = no, unknown
+		message, mailed = impossible, unknown
 	}
 	a.Code = enrol.BindCode(browser, mailed).Hash()
-	return a, letter, nil
+	return a, message, nil
 }
 
 func (s *Service) event(r *http.Request, kind idp.EventKind, a attempt) idp.Event {
@@ -209,7 +210,7 @@ func (s *Service) event(r *http.Request, kind idp.EventKind, a attempt) idp.Even
 	return web.Event(r, kind, id)
 }
 
-// waiting returns what this browser waits for.
+// waiting returns this browser's attempt.
 func (s *Service) waiting(r *http.Request) (attempt, error) {
 	browser := s.cfg.Sessions.Browser(r)
 	if browser == "" {
@@ -258,7 +259,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	mailed := strings.NewReplacer(" ", "", "-", "").Replace(typed[1])
 	saved, ok := Typed(typed[0])
 	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
-	switch { // neither says anything about an account, so neither is a try
+	switch { // neither error says anything about an account, so neither counts as a try
 	case !ok:
 		again.Field = "code"
 		again.Error = "There is a typing error in your recovery code. It has five groups of five letters and digits."
@@ -286,9 +287,9 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 		if kept.Tries >= enrol.MaxTries {
 			return errSpent
 		}
-		kept.Tries++ // counted before the answer is known to anybody, by a swap: parallel guesses do not multiply the tries
+		kept.Tries++ // counted first, by compare-and-swap: parallel guesses get no extra tries
 		if mailedRight := answer.Matches(kept.Code); mailedRight && savedRight {
-			won, kept.Code = true, "" // one winner
+			won, kept.Code = true, "" // only one request wins
 		}
 		return nil
 	})
@@ -322,7 +323,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	return s.enrol(w, r, u, a.Interaction, "codes", "")
 }
 
-// wrong counts a failure. The next tries wait longer and longer.
+// wrong counts a failure. After each one the next try has to wait longer.
 func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error {
 	if err := s.cfg.DB.FailRecovery(r.Context(), a.UserID, s.event(r, idp.EventRecoveryRefused, a)); err != nil {
 		return fmt.Errorf("count failure: %w", err)
@@ -337,7 +338,7 @@ func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error
 	return s.codePage(w, r, a, http.StatusUnprocessableEntity, form{Field: "both", Error: fault})
 }
 
-// sources lists whom a failed recovery is counted for. An address is counted whether it has an account or not.
+// sources lists the counters of a failed recovery. An address is counted whether it has an account or not.
 func sources(r *http.Request, a attempt) []limit.Source {
 	network := web.ClientNetwork(r)
 	return []limit.Source{
@@ -370,7 +371,7 @@ func (s *Service) pause(r *http.Request, a attempt) error {
 	return nil
 }
 
-// enrol opens the enrolment, and tells the owner.
+// enrol opens the enrolment, and notifies the owner.
 func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, interaction, way, link string) error {
 	if err := s.cfg.Enrol.StartRecovery(w, r, u, interaction, way, link); err != nil {
 		return err
