@@ -21,26 +21,27 @@ type Batch struct{ Statements []Statement }
 type Statement struct {
 	SQL   string
 	Args  []any
-	rows  func(pgx.Rows) error // reads what comes back; nil: nothing does. Its error does not undo the batch
+	rows  func(pgx.Rows) error // reads the rows that come back, if any; its error does not undo the batch
 	unmet error
-	// many: it is for an engine with many writers, Postgres.
+	// many marks a statement that only an engine with many writers (Postgres) needs.
 	many bool
 }
 
-// errUnmet is what the engines make of a NOT NULL violation.
+// errUnmet is the engines' translation of a NOT NULL violation.
 var errUnmet = errors.New("unmet demand")
 
-// Do adds a statement. A subselect in it that finds nothing where a value is due fails the batch with idp.ErrNotFound.
+// Do adds a statement. If a subselect in it finds nothing for a column that needs a value, the batch fails with
+// idp.ErrNotFound.
 func (b *Batch) Do(sql string, args ...any) {
 	b.Statements = append(b.Statements, Statement{SQL: sql, Args: args, unmet: idp.ErrNotFound})
 }
 
-// Read adds a statement whose rows are read.
+// Read adds a statement and passes its rows to the func.
 func (b *Batch) Read(rows func(pgx.Rows) error, sql string, args ...any) {
 	b.Statements = append(b.Statements, Statement{SQL: sql, Args: args, rows: rows, unmet: idp.ErrNotFound})
 }
 
-// Demand fails the batch with unmet unless the condition holds at this point of it.
+// Demand fails the batch with unmet unless the condition holds at this point.
 func (b *Batch) Demand(unmet error, condition string, args ...any) {
 	b.Statements = append(b.Statements, Statement{
 		SQL:   "INSERT INTO demands (met) SELECT CAST(NULL AS BIGINT) WHERE NOT (" + condition + ")",
@@ -49,9 +50,8 @@ func (b *Batch) Demand(unmet error, condition string, args ...any) {
 	})
 }
 
-// Hold demands that rows match the condition, and keeps them as they are until the batch ends: on Postgres the idle
-// update waits for other writers of the row, looks at the condition again, and locks it. SQLite has one writer at a
-// time anyway.
+// Hold demands that rows match the condition, and locks them until the batch ends: on Postgres the idle update waits
+// for other writers of a row, checks the condition again, and locks the row. SQLite has one writer at a time anyway.
 func (b *Batch) Hold(unmet error, table, condition string, args ...any) {
 	b.Do("UPDATE "+table+" SET id = id WHERE "+condition, args...)
 	b.Demand(unmet, "EXISTS (SELECT 1 FROM "+table+" WHERE "+condition+")", args...)
@@ -59,9 +59,9 @@ func (b *Batch) Hold(unmet error, table, condition string, args ...any) {
 
 // Exclusive waits until no other batch holds or shares the name, and holds it until the batch ends.
 //
-// A batch that ends something and one that needs it alive could miss each other if they ran at once on Postgres: each
-// sees what was committed before its statement. So the one holds a name exclusively, the others share it. These come
-// first in a batch. Names are "client:" and the like with an ID.
+// On Postgres, a batch that ends something and a batch that needs it alive could miss each other if they ran at once,
+// because each sees only what was committed before its statement. So the first holds a name exclusively, and the second
+// shares it. Put these statements first in a batch. A name is a kind and an ID, such as "client:" + id.
 func (b *Batch) Exclusive(name string) {
 	b.Statements = append(b.Statements, Statement{
 		SQL:  `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
@@ -86,7 +86,7 @@ func (s Statement) failed(err error) error {
 	return err
 }
 
-// Into returns a reader of at most one row into value; found tells whether there was one.
+// Into returns a func that reads at most one row into value, and sets found to whether there was one.
 func Into[T any](value *T, found *bool, scan pgx.RowToFunc[T]) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		v, err := pgx.CollectOneRow(rows, scan)

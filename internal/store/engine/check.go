@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Check writes nothing: a row for each probe of each replica would be the busiest table.
+// Check writes nothing: one row for each probe of each replica would make the busiest table.
 func (p *Postgres) Check(ctx context.Context, table string) *idp.StoreFault {
 	var standby, readOnly, writable bool
 	err := p.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
@@ -63,8 +63,8 @@ const poolerText = "a pooler gives each transaction another connection and loses
 // invalid_sql_statement_name, duplicate_prepared_statement.
 func brokenPooler(code string) bool { return code == "26000" || code == "42P05" }
 
-// checkPooler refuses a pooler that loses prepared statements. It shows at the start and not at the first busy minute:
-// while a second client holds the server connection that the first was given, the first gets another one.
+// checkPooler refuses a pooler that loses prepared statements, at the start and not in the first busy minute: while a
+// second client holds the server connection that the first one had, the first gets another one.
 func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) error {
 	const statement = "SELECT pg_backend_pid()"
 	pidOf := func(c interface {
@@ -78,11 +78,11 @@ func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) e
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && brokenPooler(pg.Code) {
 			return errors.New(poolerText)
 		}
-		return nil // a pooler that is busy or has one connection: this proves nothing
+		return nil // the pooler is busy or has one connection: this proves nothing
 	}
 	before, err := pidOf(first)
 	if err != nil || before == first.Conn().PgConn().PID() {
-		return refuse(err) // Postgres itself says so when it is connected to
+		return refuse(err) // the same process ID: this is Postgres itself, not a pooler
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -101,8 +101,8 @@ func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) e
 	return refuse(err)
 }
 
-// Check takes the write lock and gives it back. That a disk is full shows in the other file beside it, which is
-// written.
+// Check takes the write lock and gives it back. It does not notice a full disk: the check of the ephemeral store does,
+// because that writes to the file beside this one.
 func (e *SQLite) Check(ctx context.Context, _ string) *idp.StoreFault {
 	tx, err := e.writer.BeginTx(ctx, nil) // IMMEDIATE
 	if err == nil {

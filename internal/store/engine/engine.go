@@ -13,8 +13,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Conn is what both engines offer, in pgx idiom. It is safe for concurrent use. Its methods translate their drivers'
-// errors into those of idp and of this package.
+// Conn is the interface of both engines, in pgx idiom. It is safe for concurrent use. Its methods translate their
+// drivers' errors into those of idp and of this package.
 type Conn interface {
 	// Backend returns "postgres" or "sqlite".
 	Backend() string
@@ -26,14 +26,14 @@ type Conn interface {
 	Run(ctx context.Context, b *Batch) error
 	// Translate turns a driver's error into one of ours; nil stays nil.
 	Translate(ctx context.Context, err error) error
-	// Migrate runs those of the migration files that the database does not have, while no other process does.
+	// Migrate runs the migration files that the database does not have yet, while no other process migrates.
 	Migrate(ctx context.Context, files fs.FS) error
 	// Ping reports whether the database can be reached: nil or idp.ErrUnavailable.
 	Ping(ctx context.Context) error
 	// Now returns the time of the database's clock.
 	Now(ctx context.Context) (time.Time, error)
-	// Check reports why the database cannot be read and written, or table cannot; nil if they can.
+	// Check reports why the database cannot be read or written, or why table cannot be; nil if they can.
 	Check(ctx context.Context, table string) *idp.StoreFault
-	// Close waits for what is running and closes the database.
+	// Close waits for running calls and closes the database.
 	Close() error
 }

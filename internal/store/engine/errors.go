@@ -8,18 +8,18 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Errors of the engines, beside those of idp.
+// Errors of the engines; the others are in idp.
 var (
-	// ErrOlderSchema says that a statement names a table that is not there: the migrations have to run first.
+	// ErrOlderSchema means that a statement names a missing table: run the migrations first.
 	ErrOlderSchema = errors.New("the database is not migrated")
-	// ErrInUse says that another process holds the data folder.
+	// ErrInUse means that another process holds the data folder.
 	ErrInUse = errors.New("the data folder is in use by another process")
-	// ErrBusy is an idp.ErrUnavailable of a database that answers: it gave up this statement.
+	// ErrBusy is an idp.ErrUnavailable of a database that answered, but gave up this statement.
 	ErrBusy = fmt.Errorf("%w: busy", idp.ErrUnavailable)
 )
 
-// translateOther handles what is no answer of an engine. A caller who went away gets its own context's error; a
-// deadline that passed while the store was silent is the store's fault as far as anybody can tell.
+// translateOther handles errors that are no answer of the database. A caller who left gets the error of their own
+// context; a deadline that passed while the store was silent counts as the store's fault.
 func translateOther(ctx context.Context, err error, connectionLost bool) error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -27,6 +27,6 @@ func translateOther(ctx context.Context, err error, connectionLost bool) error {
 	case connectionLost, errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %v", idp.ErrUnavailable, err)
 	default:
-		return errors.New(err.Error()) // a fault of ours; the text is for the log
+		return errors.New(err.Error()) // our own fault; the text is for the log
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes an exclusive lock that the kernel drops when the process ends, however it ends.
-// ErrInUse if it is taken.
+// lockFile takes an exclusive lock, which the kernel drops when the process ends in any way. It returns ErrInUse if the
+// lock is taken.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

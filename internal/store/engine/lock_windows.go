@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// lockFile opens a file that nobody else may have open; the system closes it when the process ends.
-// ErrInUse if it is taken.
+// lockFile opens a file that no other process may have open; the system closes it when the process ends. It returns
+// ErrInUse if another process has it open.
 func lockFile(path string) (*os.File, error) {
 	const sharingViolation syscall.Errno = 32
 	name, err := syscall.UTF16PtrFromString(path)

@@ -9,10 +9,10 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// VersionTable is where Migrate notes the migrations that have run.
+// VersionTable is the table of the migrations that have run.
 const VersionTable = "schema_version"
 
-// migrateUp runs the migrations that the database does not have.
+// migrateUp runs the migrations that are missing.
 func migrateUp(
 	ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, options ...goose.ProviderOption,
 ) error {

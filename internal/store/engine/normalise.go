@@ -5,9 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// normalise makes both engines store the same: a nil slice of bytes is an empty one, not NULL, and text holds neither
-// NUL nor invalid UTF-8, which Postgres refuses and SQLite would keep. Both become U+FFFD, so no such text ever equals
-// a clean one.
+// normalise makes both engines store the same values: a nil []byte becomes empty, not NULL, and NUL and invalid UTF-8
+// in text, which Postgres refuses and SQLite would keep, become U+FFFD. So no such text ever equals a clean one.
 func normalise(args []any) []any {
 	for i, arg := range args {
 		switch v := arg.(type) {

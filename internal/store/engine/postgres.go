@@ -23,20 +23,20 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 )
 
-// minPostgres is the oldest major version that the suite is run against; those before it are no longer maintained.
+// minPostgres is the oldest major version that the suite runs against; older ones are no longer maintained.
 const minPostgres = 15
 
-// silence is how much longer than a statement may take the client waits for an answer. After that the server, or the
-// way to it, is taken for gone.
+// silence is how much longer than the statement timeout the client waits for an answer. After that, the server or the
+// network to it is considered gone.
 const silence = time.Second
 
-// errSilent is why a context of Limit ended by itself.
+// errSilent is the cause when a context of Limit times out.
 var errSilent = errors.New("no answer in time")
 
 // Postgres is a Conn on a pgx pool.
 type Postgres struct {
 	pool    *pgxpool.Pool
-	timeout time.Duration // of a statement; 0: none
+	timeout time.Duration // for a statement; 0: none
 }
 
 // CheckURL reports a URL that OpenPostgres cannot read. It does not connect.
@@ -64,24 +64,25 @@ func parseURL(url string) (*pgxpool.Config, error) {
 	return nil, fmt.Errorf("not a URL like postgres://user:password@host/database: %s", reason)
 }
 
-// OpenPostgres connects. A statement takes at most timeout, on the server as well as here; 0: as long as it needs.
+// OpenPostgres connects. A statement takes at most timeout, on the server as well as here; 0: no limit.
 func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Postgres, error) {
 	config, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		// Without one, a dropping firewall holds requests for minutes.
+		// Without a timeout, a firewall that drops packets holds requests for minutes.
 		config.ConnConfig.ConnectTimeout = cmp.Or(timeout, 5*time.Second)
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "stepward"
 	}
-	// Of a connection that was idle, before it is used.
+	// A connection that was idle is pinged before it is used.
 	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second))
 	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
 	if timeout > 0 {
-		// Not a parameter of the connection: poolers refuse those that they do not know, and migrate must have none.
+		// Not a parameter of the connection: poolers refuse parameters that they do not know, and migrations must run without
+		// a timeout.
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()))
 			return err
@@ -121,7 +122,7 @@ func (p *Postgres) checkServer(ctx context.Context) error {
 	return nil
 }
 
-// unreachable says in a sentence why no connection came about. It is an idp.ErrUnavailable.
+// unreachable explains in a sentence why connecting failed. It is an idp.ErrUnavailable.
 func (p *Postgres) unreachable(err error) error {
 	config := p.pool.Config().ConnConfig
 	where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
@@ -135,7 +136,7 @@ func (p *Postgres) unreachable(err error) error {
 	return unreachableError(fmt.Sprintf("no Postgres answers at %s: %s", where, outage.Reason(err)))
 }
 
-// unreachableError is an idp.ErrUnavailable in words of its own.
+// unreachableError is an idp.ErrUnavailable with a text of its own.
 type unreachableError string
 
 func (e unreachableError) Error() string { return string(e) }
@@ -144,8 +145,8 @@ func (unreachableError) Unwrap() error   { return idp.ErrUnavailable }
 // Backend implements Conn.
 func (p *Postgres) Backend() string { return "postgres" }
 
-// Limit bounds one question. The server keeps its statement timeout only while it is there; a server that has gone
-// silent, or a way that swallows packets, would hold a request until its end.
+// Limit bounds one call. The server enforces its statement timeout only while it runs; a server that went silent, or a
+// network that drops packets, would hold the request to its end.
 func (p *Postgres) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if p.timeout == 0 {
 		return ctx, func() {}
@@ -158,9 +159,9 @@ func (p *Postgres) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return p.pool.Query(ctx, sql, normalise(args)...)
 }
 
-// Run sends the batch as one pipeline with one Sync at its end: one round trip, and an implicit transaction. A batch
-// that deadlocked or lost to a stricter isolation level of the database was undone as a whole, so it is safe to send
-// again.
+// Run sends the batch as one pipeline with one Sync at its end: one round trip and one implicit transaction. If the
+// batch deadlocked, or lost to a stricter isolation level of the database, it was undone as a whole, so it is safe to
+// send again.
 func (p *Postgres) Run(ctx context.Context, b *Batch) error {
 	const attempts = 3
 	var err error
@@ -199,7 +200,7 @@ func (p *Postgres) send(ctx context.Context, b *Batch) error {
 	return p.Translate(ctx, readErr)
 }
 
-// errRetry marks a transaction that the server undid for the sake of another one.
+// errRetry marks a transaction that the server undid in favour of another one.
 var errRetry = fmt.Errorf("%w: transaction undone", ErrBusy)
 
 // Translate implements Conn.
@@ -214,7 +215,7 @@ func (p *Postgres) Translate(ctx context.Context, err error) error {
 		switch {
 		case pg.Code == "23505": // unique_violation
 			return idp.ErrConflict
-		case pg.Code == "23503": // foreign_key_violation: what the row belongs to is gone
+		case pg.Code == "23503": // foreign_key_violation: the parent row is gone
 			return idp.ErrNotFound
 		case pg.Code == "23502": // not_null_violation
 			return errUnmet
@@ -231,16 +232,15 @@ func (p *Postgres) Translate(ctx context.Context, err error) error {
 		return fmt.Errorf("postgres: %v", err)
 	}
 	lost := p.connectionLost(err)
-	// A server that restarted, or is silent, took all connections with it. Without a reset each of them would fail
-	// one more request. One who waited in vain for a connection of the pool says nothing against those that others
-	// use.
+	// A server that restarted or went silent took all its connections with it. Without a reset, each of them would fail
+	// one more request. A caller who waited in vain for a connection of the pool says nothing about those that others use.
 	if lost && (ctx.Err() == nil || pgconn.Timeout(err) && errors.Is(context.Cause(ctx), errSilent)) {
 		p.pool.Reset()
 	}
 	return translateOther(ctx, err, lost)
 }
 
-// unavailable reports the SQLSTATEs that say nothing against the statement: connection trouble (08), wrong password or
+// unavailable reports the SQLSTATEs that are not the statement's fault: connection trouble (08), wrong password or
 // database while it is being set up (28, 3D), no resources (53), shutdown, crash, start-up (57P), read-only standby
 // (25006).
 func unavailable(code string) bool {
@@ -263,8 +263,9 @@ func (p *Postgres) connectionLost(err error) bool {
 		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || strings.Contains(err.Error(), "closed pool")
 }
 
-// Migrate lets replicas that start together race: a session lock on the server picks one, the others look again every
-// second, for five minutes at most. It has a connection of its own, so a pool of one is enough for everything else.
+// Migrate lets replicas that start together race: a session lock on the server picks one, and the others try again
+// every second, for five minutes at most. It has a connection of its own, so a pool of one connection is enough for the
+// rest.
 func (p *Postgres) Migrate(ctx context.Context, files fs.FS) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {

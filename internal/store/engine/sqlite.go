@@ -22,15 +22,15 @@ import (
 )
 
 // SQLite is a Conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder,
-// because a second process would neither see this one's cache nor wait its turn.
+// because a second process would neither see this one's cache nor wait for its turn.
 type SQLite struct {
 	writer, reader *sql.DB
 	lock           *os.File
 	closed         atomic.Bool
 }
 
-// OpenSQLite opens stepward.db in dir, and makes both if they are not there. Unless shared, no other process may hold
-// dir: ErrInUse.
+// OpenSQLite opens stepward.db in dir, and creates both if needed. Unless shared is set, it locks dir, and returns
+// ErrInUse if another process holds the lock.
 func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 		}
 	}()
 	path := filepath.Join(dir, "stepward.db")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it readable for others
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would create it readable for others
 	if err != nil {
 		return nil, fmt.Errorf("make database file: %w", err)
 	}
@@ -59,8 +59,9 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 		return nil, fmt.Errorf("make database file: %w", err)
 	}
 
-	// synchronous=FULL, because what is answered must survive a power cut: with NORMAL the last commits of the WAL may be
-	// undone, and a removed passkey, a used link or a rotated refresh token would be back. It costs one fsync a commit.
+	// synchronous=FULL, because an answered request must survive a power cut: with NORMAL, the last commits of the WAL may
+	// be undone, and a removed passkey, a used link or a rotated refresh token would come back. It costs one fsync a
+	// commit.
 	if e.writer, err = sql.Open("sqlite", source(path,
 		"_txlock=immediate", "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)", "_pragma=journal_size_limit(67108864)")); err != nil {
@@ -79,11 +80,11 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 	return e, nil
 }
 
-// source is the URI of a database file (sqlite.org/uri.html); the path may hold anything.
+// source is the URI of a database file (sqlite.org/uri.html); the path may contain any characters.
 func source(path string, options ...string) string {
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // a drive letter
+		path = "/" + path // a Windows drive letter
 	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: strings.Join(options, "&")}).String()
 }
@@ -91,7 +92,7 @@ func source(path string, options ...string) string {
 // Backend implements Conn.
 func (e *SQLite) Backend() string { return "sqlite" }
 
-// Limit sets none: busy_timeout bounds the only wait.
+// Limit sets no bound: busy_timeout bounds the only wait.
 func (e *SQLite) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() {}
 }
@@ -105,8 +106,8 @@ func (e *SQLite) Query(ctx context.Context, text string, args ...any) (pgx.Rows,
 	return &sqlRows{rows: rows}, nil
 }
 
-// Run is one transaction, BEGIN IMMEDIATE: it has the write lock before it reads, so nothing it sees can change under
-// it.
+// Run is one transaction, BEGIN IMMEDIATE: it takes the write lock before it reads, so nothing that it has read can
+// change under it.
 func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 	tx, err := e.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -156,7 +157,7 @@ func (e *SQLite) Translate(ctx context.Context, err error) error {
 	switch own.Code() {
 	case lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return idp.ErrConflict
-	case lib.SQLITE_CONSTRAINT_FOREIGNKEY: // what the row belongs to is gone
+	case lib.SQLITE_CONSTRAINT_FOREIGNKEY: // the parent row is gone
 		return idp.ErrNotFound
 	case lib.SQLITE_CONSTRAINT_NOTNULL:
 		return errUnmet
@@ -176,7 +177,7 @@ func (e *SQLite) Translate(ctx context.Context, err error) error {
 	return fmt.Errorf("sqlite: %v", err)
 }
 
-// Migrate needs no lock of its own: the process holds the folder, and the writer is one connection.
+// Migrate needs no lock of its own: the process holds the lock of the folder, and there is one writer.
 func (e *SQLite) Migrate(ctx context.Context, files fs.FS) error {
 	return e.Translate(ctx, migrateUp(ctx, e.writer, goose.DialectSQLite3, files))
 }
@@ -192,7 +193,7 @@ func (e *SQLite) Ping(ctx context.Context) error {
 // Now implements Conn. SQLite runs in this process, so this process's clock is its clock.
 func (e *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
-// Close closes the readers first: the last connection to leave folds the WAL into the file.
+// Close closes the readers first: the last connection to close folds the WAL into the file.
 func (e *SQLite) Close() error {
 	if e.closed.Swap(true) {
 		return nil

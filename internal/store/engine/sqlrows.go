@@ -8,7 +8,7 @@ import (
 )
 
 // sqlRows makes *sql.Rows a pgx.Rows, as far as the store uses one: its statements scan by position. The embedded
-// interface is nil; it stands for the methods that nothing calls.
+// interface is nil; it provides the methods that are never called.
 type sqlRows struct {
 	pgx.Rows
 	rows *sql.Rows
@@ -23,8 +23,8 @@ func (r *sqlRows) Next() bool {
 	return false
 }
 
-// Scan closes the rows on an error, as pgx does, but keeps Err for what the engine says: what was read does not undo a
-// batch.
+// Scan closes the rows on an error, as pgx does, but keeps Err for the engine's own errors: a failed read does not undo
+// a batch.
 func (r *sqlRows) Scan(dest ...any) error {
 	err := r.rows.Scan(dest...)
 	if err != nil {
