@@ -107,7 +107,7 @@ func TestNoContextCarriesIdentity(t *testing.T) {
 var longLines = []string{
 	"internal/dpop", "internal/ephemeral", "internal/idp", "internal/limit",
 	"internal/login", "internal/oauth", "internal/outbound", "internal/passkey", "internal/server",
-	"internal/store", "internal/store/storetest", "internal/subject", "internal/web",
+	"internal/subject", "internal/web",
 }
 
 // unbreakable are lines that cannot be shorter: the tags of a struct, and addresses.

@@ -7,17 +7,17 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// Replicas see a change within 5 seconds (design §7): this, and a second for the read.
+// Replicas see a change within 5 seconds (design §7): this TTL, and a second for the read.
 const cacheTTL = 4 * time.Second
 
 // cacheSize bounds each half of the cache.
 const cacheSize = 1024
 
-// clientCache remembers clients, and unknown IDs, for cacheTTL. The two are kept apart, so that a flood of made-up
-// IDs cannot push out the clients.
+// clientCache remembers clients, and unknown IDs, for cacheTTL. They are kept apart, so that a flood of made-up IDs
+// cannot push out the clients.
 type clientCache struct {
 	mu         sync.Mutex
-	generation uint64 // of this process's own writes
+	generation uint64 // counts this process's own writes
 	known      map[string]cachedClient
 	unknown    map[string]cachedClient
 }
@@ -31,7 +31,7 @@ func newClientCache() *clientCache {
 	return &clientCache{known: map[string]cachedClient{}, unknown: map[string]cachedClient{}}
 }
 
-// get returns what is cached; known is false if the store must be asked, and the answer is then put with this generation.
+// get returns the cached answer. If known is false, ask the store and put the answer with this generation.
 func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known bool, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +43,7 @@ func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known b
 	return nil, false, c.generation
 }
 
-// last returns the client as it was last seen, if that is not longer ago than within.
+// last returns the client as it was last seen, if its entry expired less than within ago.
 func (c *clientCache) last(id string, within time.Duration, now time.Time) (*idp.Client, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *clientCache) last(id string, within time.Duration, now time.Time) (*idp
 	return entry.client, ok && now.Before(entry.until.Add(within))
 }
 
-// put caches what the store answered, unless this process has written since it was asked: the answer may be the old one.
+// put caches the store's answer, unless this process has written since it asked: the answer may be the old one.
 func (c *clientCache) put(id string, client *idp.Client, generation uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +65,7 @@ func (c *clientCache) put(id string, client *idp.Client, generation uint64, now 
 		half = c.unknown
 	}
 	if len(half) >= cacheSize {
-		clear(half) // costs one read each, once in a while; an order of use would cost on every hit
+		clear(half) // costs one read each, once in a while; keeping an order of use would cost on every hit
 	}
 	half[id] = cachedClient{client, now.Add(cacheTTL)}
 }

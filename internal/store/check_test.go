@@ -17,8 +17,8 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-// A ping is answered in each of these states.
-func TestAPostgresThatTakesNoWritesIsFoundOutAndSaysWhy(t *testing.T) {
+// A ping succeeds in each of these states.
+func TestAPostgresThatTakesNoWritesIsReportedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]string{
 		"read_only": "ALTER DATABASE %s SET default_transaction_read_only = on",
@@ -87,7 +87,7 @@ func TestTheEmbeddedDatabaseIsChecked(t *testing.T) {
 	}
 }
 
-func TestAPoolerThatLosesPreparedStatementsIsRefusedInWords(t *testing.T) {
+func TestAPoolerThatLosesPreparedStatementsIsRefusedWithAdvice(t *testing.T) {
 	u, err := url.Parse(storetest.PostgresURL(t))
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,9 @@ func TestAPoolerThatLosesPreparedStatementsIsRefusedInWords(t *testing.T) {
 	}
 }
 
-// transactionPooler returns the folder of the socket of a pooler that has two connections for each client, and gives it
-// the other one when a transaction ends. Like PgBouncer's, its greeting names no process of the server.
+// transactionPooler starts a pooler and returns the folder of its socket. The pooler has two connections for each
+// client, and switches to the other one when a transaction ends. Like PgBouncer's, its greeting names no process of the
+// server.
 func transactionPooler(t *testing.T, server string) string {
 	t.Helper()
 	dir := t.TempDir()

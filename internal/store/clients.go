@@ -12,7 +12,8 @@ import (
 const clientColumns = `metadata, secrets, id, created_at, updated_at, disabled_at, registration_hash, used_at`
 
 func scanClient(row pgx.CollectableRow) (c idp.Client, err error) {
-	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt), (*instant)(&c.DisabledAt),
+	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt),
+		(*instant)(&c.DisabledAt),
 		&c.RegistrationHash, (*instant)(&c.UsedAt))
 	return c, err
 }
@@ -20,16 +21,19 @@ func scanClient(row pgx.CollectableRow) (c idp.Client, err error) {
 const insertClient = `INSERT INTO clients (` + clientColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 func clientValues(c idp.Client) []any {
-	return []any{text(c), text(c.Secrets), c.ID, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt), c.RegistrationHash, ms(c.UsedAt)}
+	return []any{
+		text(c), text(c.Secrets), c.ID, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt), c.RegistrationHash,
+		ms(c.UsedAt),
+	}
 }
 
-// PutClient stores a client, new or changed; the time it was created stays that of the first, and what DisableClient has closed
-// stays closed, whatever was loaded before. This process sees the change at once, other replicas within 4 seconds.
+// PutClient adds or replaces a client. The time of its creation stays, and a client that DisableClient has disabled
+// stays disabled, even if c was loaded before. This process sees the change at once, other replicas within 4 seconds.
 func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) error {
 	var b batch
 	b.put(c)
 	b.events(ev)
-	defer db.clients.forget(c.ID) // also after an error: it may have happened
+	defer db.clients.forget(c.ID) // also after an error: the write may have happened
 	return db.run(ctx, "store client", &b)
 }
 
@@ -40,12 +44,13 @@ func (b *batch) put(c idp.Client) {
 		clientValues(c)...)
 }
 
-// Client returns an enabled client; idp.ErrNotFound. It answers from a cache of 4 seconds, unknown IDs included, and callers share
-// what is in it: change nothing in the slices of the answer. To edit a client, load it with StoredClient.
+// Client returns an enabled client; idp.ErrNotFound. It answers from a cache of 4 seconds, unknown IDs included.
+// Callers share the cached client: do not change its slices. To edit a client, load it with StoredClient.
 func (db *DB) Client(ctx context.Context, id string) (idp.Client, error) {
 	c, known, generation := db.clients.get(id, time.Now())
 	if !known {
-		list, err := list(ctx, db, "load client", scanClient, `SELECT `+clientColumns+` FROM clients WHERE id = $1 AND disabled_at = 0`, id)
+		list, err := list(ctx, db, "load client", scanClient,
+			`SELECT `+clientColumns+` FROM clients WHERE id = $1 AND disabled_at = 0`, id)
 		if err != nil {
 			return idp.Client{}, err
 		}
@@ -63,8 +68,9 @@ func (db *DB) Client(ctx context.Context, id string) (idp.Client, error) {
 // lastSeen bounds how old the client is that LastClient returns.
 const lastSeen = 10 * time.Minute
 
-// LastClient returns an enabled client as this process last saw it, within ten minutes, without asking the store: to
-// tell a client of an outage, at its own redirect URI. It may have been changed or disabled since: give it nothing.
+// LastClient returns an enabled client as this process saw it within the last ten minutes, without asking the store:
+// for reporting an outage to the client's own redirect URI. It may have been changed or disabled since: issue nothing
+// to it.
 func (db *DB) LastClient(id string) (idp.Client, bool) {
 	c, ok := db.clients.last(id, lastSeen, time.Now())
 	if !ok {
@@ -83,7 +89,7 @@ func (db *DB) Clients(ctx context.Context) ([]idp.Client, error) {
 	return list(ctx, db, "list clients", scanClient, `SELECT `+clientColumns+` FROM clients ORDER BY id`)
 }
 
-// RemoveClient removes a client with all grants and families; idp.ErrNotFound.
+// RemoveClient removes a client with all its grants and families; idp.ErrNotFound.
 func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("client:" + id)

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Now returns the database's clock. What deletes rows or takes a lease goes by it and not by the replica's own: one
-// replica with a wrong clock would otherwise sweep what is alive for all of them. The embedded database has no clock
-// but this process's.
+// Now returns the time of the database's clock. Sweeps and leases use it instead of the replica's own clock: one
+// replica with a wrong clock would otherwise delete rows that are alive for all others. The embedded database has no
+// clock but this process's.
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	err := db.ask(ctx, "read the database's clock", func(ctx context.Context) (err error) {

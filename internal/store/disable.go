@@ -7,9 +7,9 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// DisableUser closes an account: what clients were given ends with it, and those that want to hear of the end of its sessions are
-// in the outbox. The sessions themselves are in the ephemeral store: end them after this, so that none begins in between.
-// idp.ErrNotFound, also if the account is closed already.
+// DisableUser disables an account and revokes its families. The clients that want to hear of the end of its sessions
+// are put into the outbox. The sessions themselves are in the ephemeral store: end them after this, so that none begins
+// in between. idp.ErrNotFound, also if the account is disabled already.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
@@ -21,7 +21,8 @@ func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev 
 	return db.runLogout(ctx, "disable user", &b)
 }
 
-// EnableUser opens a closed account again. What ended with it does not come back. idp.ErrNotFound, also if it is not closed.
+// EnableUser enables a disabled account again. Revoked families stay revoked. idp.ErrNotFound, also if the account is
+// not disabled.
 func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at > 0", userID)
@@ -30,8 +31,8 @@ func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev .
 	return db.run(ctx, "enable user", &b)
 }
 
-// DisableClient closes a client: it is refused everywhere within 5 seconds, and what it was given ends at once. Its grants stay.
-// idp.ErrNotFound, also if it is closed already.
+// DisableClient disables a client: it is refused everywhere within 5 seconds, and its families are revoked at once. Its
+// grants stay. idp.ErrNotFound, also if it is disabled already.
 func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("client:" + id)
@@ -43,7 +44,7 @@ func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ..
 	return db.run(ctx, "disable client", &b)
 }
 
-// EnableClient opens a closed client again. idp.ErrNotFound, also if it is not closed.
+// EnableClient enables a disabled client again. idp.ErrNotFound, also if it is not disabled.
 func (db *DB) EnableClient(ctx context.Context, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at > 0", id)

@@ -7,8 +7,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// EnrolUser adds a new user together with the first passkey: both or neither, so that there is no account that nobody can
-// open. idp.ErrConflict if the e-mail address is taken or the credential is known.
+// EnrolUser adds a new user together with the first passkey, both or neither, so that no account is left without a
+// passkey. idp.ErrConflict if the e-mail address is taken or the credential is known.
 func (db *DB) EnrolUser(ctx context.Context, u idp.User, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
 	b.insertUser(u)
@@ -17,9 +17,11 @@ func (db *DB) EnrolUser(ctx context.Context, u idp.User, k idp.Passkey, ev ...id
 	return db.run(ctx, "enrol user", &b)
 }
 
-// UpdateProfile stores what users may change about themselves, and nothing else: an admin who disables somebody, or changes
-// their role, while they type is not undone. idp.ErrNotFound, also for a disabled user.
-func (db *DB) UpdateProfile(ctx context.Context, userID, name string, p idp.Profile, now time.Time, ev ...idp.Event) error {
+// UpdateProfile stores what users may change about themselves, and nothing else: if an admin disables the user or
+// changes their role in the meantime, that stays. idp.ErrNotFound, also for a disabled user.
+func (db *DB) UpdateProfile(
+	ctx context.Context, userID, name string, p idp.Profile, now time.Time, ev ...idp.Event,
+) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
 	b.Do(`UPDATE users SET name = $2, profile = $3, updated_at = $4 WHERE id = $1`, userID, name, text(p), ms(now))
@@ -27,16 +29,17 @@ func (db *DB) UpdateProfile(ctx context.Context, userID, name string, p idp.Prof
 	return db.run(ctx, "update profile", &b)
 }
 
-// VerifyEmail notes that a user has proven to read the mail of an address; idp.ErrNotFound unless it is still theirs.
+// VerifyEmail marks an address as confirmed by its user; idp.ErrNotFound unless it is still theirs.
 func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND email = $2 AND disabled_at = 0", userID, email)
-	b.Do(`UPDATE users SET email_verified = $3, updated_at = $4 WHERE id = $1 AND email = $2`, userID, email, true, ms(now))
+	b.Do(`UPDATE users SET email_verified = $3, updated_at = $4 WHERE id = $1 AND email = $2`, userID, email, true,
+		ms(now))
 	b.events(ev)
 	return db.run(ctx, "confirm address", &b)
 }
 
-// RemoveUser removes a user with all that is theirs, and tells the clients of their sessions. Events stay. idp.ErrNotFound.
+// RemoveUser removes a user with all their data, and tells the clients of their sessions. Events stay. idp.ErrNotFound.
 // The sessions themselves are in the ephemeral store: end them after this.
 func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
@@ -53,15 +56,20 @@ func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev .
 func (b *batch) insertUser(u idp.User) {
 	b.Do(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		u.ID, u.Handle, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.CreatedAt), ms(u.UpdatedAt), ms(u.DisabledAt))
+		u.ID, u.Handle, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.CreatedAt), ms(u.UpdatedAt),
+		ms(u.DisabledAt))
 }
 
 func (b *batch) insertPasskey(k idp.Passkey) {
-	b.Do(`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized, counter_regressed_at,
+	b.Do(`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized,
+		counter_regressed_at,
 			aaguid, attestation_type, attestation_format, attestation, attestation_verified_at, key_protection,
 			transports, attachment, extensions, name, created_at, created_agent, last_used_at, last_agent)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
-		k.ID, k.UserID, k.CredentialID, k.PublicKey, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.CounterRegressedAt),
-		k.AAGUID, k.AttestationType, k.AttestationFormat, string(k.Attestation), ms(k.AttestationVerifiedAt), string(k.KeyProtection),
-		text(k.Transports), k.Attachment, string(k.Extensions), k.Name, ms(k.CreatedAt), k.CreatedAgent, ms(k.LastUsedAt), k.LastAgent)
+		k.ID, k.UserID, k.CredentialID, k.PublicKey, int64(k.Flags), int64(k.SignCount), k.UVInitialized,
+		ms(k.CounterRegressedAt),
+		k.AAGUID, k.AttestationType, k.AttestationFormat, string(k.Attestation), ms(k.AttestationVerifiedAt),
+		string(k.KeyProtection),
+		text(k.Transports), k.Attachment, string(k.Extensions), k.Name, ms(k.CreatedAt), k.CreatedAgent, ms(k.LastUsedAt),
+		k.LastAgent)
 }

@@ -39,7 +39,7 @@ func TestAUserAndTheFirstPasskeyAreStoredTogetherOrNotAtAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(events) != 1 || events[0].UserID != ada.ID {
-			t.Errorf("events %v, want the one of what happened", events)
+			t.Errorf("events %v, want only the one of the successful enrolment", events)
 		}
 	})
 }

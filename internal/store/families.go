@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// An OpaqueToken is an access token that is looked up instead of verified. It lives no longer than its family.
+// An OpaqueToken is an access token that is looked up instead of verified. It expires no later than its family.
 type OpaqueToken struct {
 	Hash         string // idp.Secret.Hash
 	FamilyID     string
@@ -29,20 +29,22 @@ const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.a
 	f.assurance, COALESCE(w.classes, ''), f.claims, f.confirmation, f.offline,
 	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
 
-// familyJoins are what familyColumns and the user's need beside families.
+// familyJoins are the joins that familyColumns and userColumns need.
 const familyJoins = `JOIN users u ON u.id = f.user_id
 	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
 
-// familyDest is where familyColumns go.
+// familyDest returns the destinations of familyColumns.
 func familyDest(f *idp.Family) []any {
 	return []any{
-		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Resources}, &document{&f.Details},
+		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Resources},
+		&document{&f.Details},
 		&document{&f.Assurance}, &closed{&f.Assurance}, &f.Claims, &document{&f.Confirmation}, &f.Offline,
-		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt), (*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
+		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt),
+		(*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
 	}
 }
 
-// closed scans classes whose windows were closed, and takes them out of an assurance that was scanned before.
+// closed scans the classes whose windows were closed, and removes them from an assurance that was scanned before.
 type closed struct{ of *idp.Assurance }
 
 // Scan implements sql.Scanner.
@@ -52,11 +54,12 @@ func (c *closed) Scan(v any) error {
 		return fmt.Errorf("classes stored as %T", v)
 	}
 	gone := strings.Fields(s)
-	c.of.ActionClasses = slices.DeleteFunc(c.of.ActionClasses, func(class string) bool { return slices.Contains(gone, class) })
+	c.of.ActionClasses = slices.DeleteFunc(c.of.ActionClasses,
+		func(class string) bool { return slices.Contains(gone, class) })
 	return nil
 }
 
-// held is a family with its user and, if it was found by one, its opaque token.
+// held is a family with its user and, if it was found by an opaque token, that token.
 type held struct {
 	token  OpaqueToken
 	family idp.Family
@@ -74,20 +77,23 @@ const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM famili
 
 func nowMS() int64 { return ms(time.Now()) }
 
-// CreateFamily stores a new family, its first opaque access token if there is one, that its client wants to hear of the session's
-// end if it does, and its events, and returns it as it is from now on, with its user: one batch. A window that its
-// authentication opened may have been closed on the way.
+// CreateFamily stores a new family with its events and, if there is one, its first opaque access token. If WatchFrom is
+// set, it also records that the client wants to hear of the end of the session. It returns the family as it reads from
+// now on, with its user: in one batch, because a window of its authentication may have been closed in the meantime.
 //
-// idp.ErrNotFound if user or client are gone or disabled, the session has ended, the passkey was removed or suspended, the
-// grant of a Granted family is gone, or SpendFamily came before; idp.ErrConflict if there is a family of this ID. Then
-// nothing is stored. A call that ends one of these at the same time either comes before and is seen here, or finds the
-// family.
-func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event) (idp.Family, idp.User, error) {
+// It stores nothing and returns idp.ErrNotFound if the user or client is gone or disabled, the session has ended, the
+// passkey was removed or suspended, the grant of a Granted family is gone, or SpendFamily came before; idp.ErrConflict
+// if a family with this ID exists. A concurrent call that ends one of these either comes before and is seen here, or
+// finds the family.
+func (db *DB) CreateFamily(
+	ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event,
+) (idp.Family, idp.User, error) {
 	var b batch
 	var u idp.User
 	var found bool
 	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
-	b.Share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID, grantName(f.UserID, f.ClientID))
+	b.Share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID,
+		grantName(f.UserID, f.ClientID))
 	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0)
 		AND NOT EXISTS (SELECT 1 FROM ended WHERE id IN ($2, $6))
 		AND NOT EXISTS (SELECT 1 FROM authentications a
@@ -95,9 +101,11 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 			WHERE a.id = $5 AND (e.id IS NOT NULL OR k.suspended_at > 0))
 		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
 		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID, f.ID)
-	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id, claims, confirmation, offline,
+	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance,
+		authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
-		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
+		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0),
+			$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Resources), text(f.Details),
 		text(f.Assurance), f.Assurance.AuthenticationID, f.Claims, text(f.Confirmation), f.Offline,
 		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
@@ -112,7 +120,8 @@ func (db *DB) CreateFamily(ctx context.Context, f idp.Family, opaque *OpaqueToke
 		err = row.Scan(append([]any{&closed{&f.Assurance}}, userDest(&u)...)...)
 		return u, err
 	}), `SELECT COALESCE(w.classes, ''), `+userColumns+` FROM users u
-		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`, f.Assurance.AuthenticationID, f.UserID)
+		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`,
+		f.Assurance.AuthenticationID, f.UserID)
 	err := db.run(ctx, "create family", &b)
 	return f, u, err
 }
@@ -124,42 +133,49 @@ func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, 
 	return h.family, h.user, err
 }
 
-// FamilyByOpaque is FamilyWithUser by a live opaque access token.
+// FamilyByOpaque is FamilyWithUser for a live opaque access token.
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
 		dest := []any{
 			&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Audience},
-			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt), (*instant)(&h.token.ExpiresAt),
+			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt),
+			(*instant)(&h.token.ExpiresAt),
 		}
 		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
 		return h, err
-	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+familyColumns+`, `+userColumns+`
+	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+
+		familyColumns+`, `+userColumns+`
 		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+familyJoins+`
-		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(), hash)
+		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(),
+		hash)
 	return h.token, h.family, h.user, err
 }
 
 // RotateFamily replaces the refresh token of a live family, in one round trip:
 //
 //   - presented is the current one: it becomes the previous one, next the current one;
-//   - presented is the previous one, and less than grace has passed since it was replaced: nothing changes. The answer to the
-//     first use was lost, or two arrived at once; the caller derives the same successor from it again;
-//   - everything else is idp.ErrNotFound, also another client, an expired family and a disabled user.
+//   - presented is the previous one, and less than grace has passed since it was replaced: nothing changes. The answer
+//     to the first use was lost, or two requests came at once; the caller derives the same successor from it again;
+//   - anything else is idp.ErrNotFound, including another client, an expired family and a disabled user.
 //
-// However many callers present the current token at once, it is rotated once.
-func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration) (idp.Family, idp.User, error) {
+// If several callers present the current token at once, it is rotated once.
+func (db *DB) RotateFamily(
+	ctx context.Context, handleHash, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration,
+) (idp.Family, idp.User, error) {
 	var b batch
 	var h held
 	var rotated, found bool
 	var id string
-	// handle_hash <> '' is said for SQLite, which must find the condition of the index in the query.
+	// handle_hash <> '' lets SQLite use the partial index.
 	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]),
 		`UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
-		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $5
+		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0
+		AND expires_at > $5
 			AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)
 		RETURNING id`, handleHash, clientID, presentedHash, nextHash, ms(now))
 	b.Read(engine.Into(&h, &found, scanHeld),
-		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3 AND f.previous_hash = $4`, ms(now), handleHash, clientID, presentedHash)
+		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3 AND f.previous_hash = $4`, ms(now),
+		handleHash, clientID, presentedHash)
 	if err := db.run(ctx, "rotate family", &b); err != nil {
 		return idp.Family{}, idp.User{}, err
 	}
@@ -170,9 +186,11 @@ func (db *DB) RotateFamily(ctx context.Context, handleHash, presentedHash, nextH
 	return h.family, h.user, nil
 }
 
-// FamilyByRefresh returns the live family of a refresh token that RotateFamily would take now, and changes nothing;
+// FamilyByRefresh returns the live family of a refresh token that RotateFamily would accept now, and changes nothing;
 // idp.ErrNotFound.
-func (db *DB) FamilyByRefresh(ctx context.Context, handleHash, presentedHash, clientID string, now time.Time, grace time.Duration) (idp.Family, error) {
+func (db *DB) FamilyByRefresh(
+	ctx context.Context, handleHash, presentedHash, clientID string, now time.Time, grace time.Duration,
+) (idp.Family, error) {
 	h, err := one(ctx, db, "load family of refresh token", scanHeld,
 		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3
 			AND (f.current_hash = $4 OR f.previous_hash = $4 AND f.rotated_at > $5)`,
@@ -180,16 +198,17 @@ func (db *DB) FamilyByRefresh(ctx context.Context, handleHash, presentedHash, cl
 	return h.family, err
 }
 
-// UndoRotation takes back the rotation that a refused request made at this time: nobody was given the next token. If the family
-// has moved on, nothing changes.
+// UndoRotation takes back the rotation of a refused request, made at this time: the next token was never delivered. If
+// the family has moved on, nothing changes.
 func (db *DB) UndoRotation(ctx context.Context, familyID, presentedHash, nextHash string, at time.Time) error {
 	var b batch
 	b.Do(`UPDATE families SET current_hash = $2, previous_hash = '', rotated_at = 0
-		WHERE id = $1 AND previous_hash = $2 AND current_hash = $3 AND rotated_at = $4`, familyID, presentedHash, nextHash, ms(at))
+		WHERE id = $1 AND previous_hash = $2 AND current_hash = $3 AND rotated_at = $4`, familyID, presentedHash, nextHash,
+		ms(at))
 	return db.run(ctx, "undo rotation", &b)
 }
 
-// AddOpaque adds an access token to a family; idp.ErrNotFound without the family.
+// AddOpaque adds an access token to a family; idp.ErrNotFound if there is no such family.
 func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
 	var b batch
 	b.opaque(t)
@@ -197,6 +216,8 @@ func (db *DB) AddOpaque(ctx context.Context, t OpaqueToken) error {
 }
 
 func (b *batch) opaque(t OpaqueToken) {
-	b.Do(`INSERT INTO opaque_tokens (hash, family_id, scopes, audience, details, confirmation, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		t.Hash, t.FamilyID, text(t.Scopes), text(t.Audience), text(t.Details), text(t.Confirmation), ms(t.IssuedAt), ms(t.ExpiresAt))
+	b.Do(`INSERT INTO opaque_tokens (hash, family_id, scopes, audience, details, confirmation, issued_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		t.Hash, t.FamilyID, text(t.Scopes), text(t.Audience), text(t.Details), text(t.Confirmation), ms(t.IssuedAt),
+		ms(t.ExpiresAt))
 }

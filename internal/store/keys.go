@@ -14,11 +14,12 @@ func (db *DB) SigningKeys(ctx context.Context) ([]idp.SigningKey, error) {
 		err = row.Scan(&k.ID, &k.Algorithm, (*string)(&k.State), &k.Sealed,
 			(*instant)(&k.CreatedAt), (*instant)(&k.ActiveAt), (*instant)(&k.RetiredAt), (*instant)(&k.ExpiresAt))
 		return k, err
-	}, `SELECT id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at FROM signing_keys ORDER BY created_at, id`)
+	}, `SELECT id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at FROM signing_keys
+		ORDER BY created_at, id`)
 }
 
-// AddSigningKey adds a key. idp.ErrConflict if it is active and its algorithm has an active key already: another replica was
-// first, load its keys.
+// AddSigningKey adds a key. idp.ErrConflict if it is active and its algorithm already has an active key: another
+// replica was first, so load its keys.
 func (db *DB) AddSigningKey(ctx context.Context, k idp.SigningKey, ev ...idp.Event) error {
 	var b batch
 	b.Do(`INSERT INTO signing_keys (id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at)
@@ -28,8 +29,8 @@ func (db *DB) AddSigningKey(ctx context.Context, k idp.SigningKey, ev ...idp.Eve
 	return db.run(ctx, "add signing key", &b)
 }
 
-// UpdateSigningKeys stores the states and times of keys, all or none. idp.ErrNotFound if one of them is gone, idp.ErrConflict
-// if an algorithm would have two active keys.
+// UpdateSigningKeys stores the states and times of keys, all or none. idp.ErrNotFound if one of them is gone,
+// idp.ErrConflict if an algorithm would have two active keys.
 func (db *DB) UpdateSigningKeys(ctx context.Context, keys []idp.SigningKey, ev ...idp.Event) error {
 	var b batch
 	update := func(k idp.SigningKey) {
@@ -37,7 +38,7 @@ func (db *DB) UpdateSigningKeys(ctx context.Context, keys []idp.SigningKey, ev .
 		b.Do(`UPDATE signing_keys SET state = $2, active_at = $3, retired_at = $4, expires_at = $5 WHERE id = $1`,
 			k.ID, string(k.State), ms(k.ActiveAt), ms(k.RetiredAt), ms(k.ExpiresAt))
 	}
-	for _, k := range keys { // those that leave make room for those that come
+	for _, k := range keys { // first the keys that stop being active, because an algorithm has one active key
 		if k.State != idp.KeyActive {
 			update(k)
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// Lease reports whether the holder has the named lease from now on for ttl; now is the database's clock ([DB.Now]).
-// Its holder renews it in the same way; others get it once it has expired. A lease that ends later than twice
-// ttl from now was taken under a clock that was ahead, and counts as run out. (Twice, because two who ask at once may
-// have read the clock in the other order.) Jobs use it to run on one replica at a time.
+// Lease takes or renews the named lease for ttl, and reports whether the holder has it; now is the database's clock
+// ([DB.Now]). Others get the lease once it has expired. A lease that ends later than twice ttl from now was taken under
+// a clock that was ahead, and counts as expired. (Twice, because two callers at once may have read the clock in the
+// other order.) Jobs use leases to run on one replica at a time.
 func (db *DB) Lease(ctx context.Context, name, holder string, ttl time.Duration, now time.Time) (bool, error) {
 	var b batch
 	var got bool

@@ -20,7 +20,8 @@ func scanLink(row pgx.CollectableRow) (l idp.Link, err error) {
 // PutLink stores a one-time link.
 func (db *DB) PutLink(ctx context.Context, l idp.Link, ev ...idp.Event) error {
 	var b batch
-	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt), ms(l.ExpiresAt))
+	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt),
+		ms(l.ExpiresAt))
 	b.events(ev)
 	return db.run(ctx, "store link", &b)
 }
@@ -31,7 +32,7 @@ func (db *DB) PeekLink(ctx context.Context, hash, kind string, now time.Time) (i
 		`SELECT `+linkColumns+` FROM links WHERE hash = $1 AND kind = $2 AND expires_at > $3`, hash, kind, ms(now))
 }
 
-// TakeLink returns a live link of this kind and removes it: of several callers one gets it, the others idp.ErrNotFound.
+// TakeLink returns a live link of this kind and removes it. One of several callers gets it, the others idp.ErrNotFound.
 func (db *DB) TakeLink(ctx context.Context, hash, kind string, now time.Time) (idp.Link, error) {
 	var b batch
 	var l idp.Link

@@ -11,12 +11,12 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// A Logout is one client that is to hear that a session has ended (OpenID Connect Back-Channel Logout 1.0). It is in the outbox
-// until it has heard, or is given up.
+// A Logout is a message to one client that a session has ended (OpenID Connect Back-Channel Logout 1.0). It stays in
+// the outbox until it is delivered or given up.
 type Logout struct {
 	SessionID, ClientID, UserID string
 	CreatedAt                   time.Time // when the session ended
-	Attempts                    int       // including the one it is claimed for
+	Attempts                    int       // including the current claim
 	LastError                   string
 }
 
@@ -27,18 +27,20 @@ func scanLogout(row pgx.CollectableRow) (l Logout, err error) {
 	return l, err
 }
 
-// watch notes that a client wants to hear of the end of a session.
+// watch records that a client wants to hear of the end of a session.
 func (b *batch) watch(f idp.Family) {
-	b.Do(`INSERT INTO session_clients (session_id, client_id, user_id, check_at) VALUES ($1, $2, $3, $4) ON CONFLICT (session_id, client_id) DO NOTHING`,
+	b.Do(`INSERT INTO session_clients (session_id, client_id, user_id, check_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (session_id, client_id) DO NOTHING`,
 		f.SessionID, f.ClientID, f.UserID, ms(f.WatchFrom))
 }
 
-// logout moves the clients of sessions into the outbox: in the transaction of what ends the sessions, so that neither happens
-// without the other. One that was noted between the two statements stays, and the next look finds its session gone.
+// logout moves the clients of sessions into the outbox, in the transaction that ends the sessions: both happen or
+// neither. A client that was recorded between the two statements stays, and the next check finds its session gone.
 func (b *batch) logout(condition, key string, now time.Time) {
 	b.Do(`INSERT INTO logout_outbox (session_id, client_id, user_id, created_at, next_at, attempts, last_error)
 		SELECT session_id, client_id, user_id, $2, $2, 0, '' FROM session_clients WHERE `+condition+`
-		ON CONFLICT (session_id, client_id) DO UPDATE SET created_at = excluded.created_at, next_at = excluded.next_at, attempts = 0`, key, ms(now))
+		ON CONFLICT (session_id, client_id) DO UPDATE
+		SET created_at = excluded.created_at, next_at = excluded.next_at, attempts = 0`, key, ms(now))
 	b.Do(`DELETE FROM session_clients WHERE `+condition+` AND EXISTS (SELECT 1 FROM logout_outbox o
 		WHERE o.session_id = session_clients.session_id AND o.client_id = session_clients.client_id)`, key)
 }
@@ -55,18 +57,21 @@ func (db *DB) runLogout(ctx context.Context, step string, b *batch) error {
 	return err
 }
 
-// LogoutsQueued gives a token after this process may have put something into the outbox; what another replica puts there is
-// found by looking.
+// LogoutsQueued receives a token after this process may have added to the outbox. Additions of other replicas are found
+// by polling.
 func (db *DB) LogoutsQueued() <-chan struct{} { return db.logouts }
 
-// EndSession is the durable half of a session's end: what was issued in it and must not outlive it is revoked (families with
-// offline_access stay), no code or device code brings new tokens in it, and the clients that want to hear of it are in the outbox. It returns those clients. That there is
-// nothing of either is no error: the events are of the session's end.
-func (db *DB) EndSession(ctx context.Context, sid string, now time.Time, ev ...idp.Event) (clientIDs []string, err error) {
+// EndSession is the durable half of ending a session. It revokes the session's families, except those with
+// offline_access, lets no code or device code bring new ones, and puts the clients that want to hear of the end into
+// the outbox. It returns those clients. A session with neither families nor clients is no error: its events are stored.
+func (db *DB) EndSession(
+	ctx context.Context, sid string, now time.Time, ev ...idp.Event,
+) (clientIDs []string, err error) {
 	var b batch
 	b.Exclusive("session:" + sid)
 	b.end(sid, now)
-	b.Do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline AND revoked_at = 0`, sid, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline
+		AND revoked_at = 0`, sid, ms(now))
 	b.Read(func(rows pgx.Rows) (err error) {
 		clientIDs, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
@@ -77,7 +82,7 @@ func (db *DB) EndSession(ctx context.Context, sid string, now time.Time, ev ...i
 	return clientIDs, err
 }
 
-// WatchedSessions returns the sessions whose turn it is to be looked for, a few at a time.
+// WatchedSessions returns sessions that are due for a check, a few at a time.
 func (db *DB) WatchedSessions(ctx context.Context, now time.Time, limit int) ([]string, error) {
 	sids, err := list(ctx, db, "list watched sessions", pgx.RowTo[string],
 		`SELECT session_id FROM session_clients WHERE check_at <= $1 ORDER BY check_at LIMIT $2`, ms(now), limit)
@@ -85,9 +90,9 @@ func (db *DB) WatchedSessions(ctx context.Context, now time.Time, limit int) ([]
 	return slices.Compact(sids), err
 }
 
-// SettleSessions stores what a look for watched sessions has found: those that live are looked for again at their time, those
-// that are gone have ended by themselves, and their clients are in the outbox. Tokens of such a session are left to their
-// own, shorter lives.
+// SettleSessions stores the result of checking watched sessions: live ones are checked again at their time; gone ones
+// have expired, and their clients are put into the outbox. The tokens of an expired session are left to their own,
+// shorter lifetimes.
 func (db *DB) SettleSessions(ctx context.Context, alive map[string]time.Time, gone []string, now time.Time) error {
 	var b batch
 	for sid, again := range alive {
@@ -99,17 +104,19 @@ func (db *DB) SettleSessions(ctx context.Context, alive map[string]time.Time, go
 	return db.runLogout(ctx, "settle sessions", &b)
 }
 
-// ClientsToTell returns the clients for which a logout is due. It steps from client to client in the index, so that a long
-// backlog of one costs no more than a short one.
+// ClientsToTell returns the clients with a logout that is due. It steps from client to client in the index, so that a
+// long backlog of one client costs no more than a short one.
 func (db *DB) ClientsToTell(ctx context.Context, now time.Time) ([]string, error) {
 	return list(ctx, db, "list clients to tell", pgx.RowTo[string], `WITH RECURSIVE waiting (id) AS (
 			SELECT min(client_id) FROM logout_outbox
-			UNION ALL SELECT (SELECT min(o.client_id) FROM logout_outbox o WHERE o.client_id > waiting.id) FROM waiting WHERE waiting.id IS NOT NULL)
-		SELECT id FROM waiting WHERE id IS NOT NULL AND EXISTS (SELECT 1 FROM logout_outbox o WHERE o.client_id = waiting.id AND o.next_at <= $1)`, ms(now))
+			UNION ALL SELECT (SELECT min(o.client_id) FROM logout_outbox o WHERE o.client_id > waiting.id) FROM waiting
+			WHERE waiting.id IS NOT NULL)
+		SELECT id FROM waiting WHERE id IS NOT NULL AND EXISTS (SELECT 1 FROM logout_outbox o WHERE o.client_id = waiting.id
+		AND o.next_at <= $1)`, ms(now))
 }
 
-// ClaimLogout returns the longest due logout of a client and counts the attempt. No other caller gets it during the lease.
-// idp.ErrNotFound if none is due, or another caller was faster.
+// ClaimLogout returns the client's logout that has been due longest, and counts the attempt. No other caller gets it
+// during the lease. idp.ErrNotFound if none is due, or another caller was faster.
 func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, lease time.Duration) (Logout, error) {
 	var b batch
 	var l Logout
@@ -125,8 +132,8 @@ func (db *DB) ClaimLogout(ctx context.Context, clientID string, now time.Time, l
 	return l, err
 }
 
-// FinishLogout ends a claim: the client has heard, or there is nothing to tell it any more. A session that has ended once more
-// since the claim stays in the outbox.
+// FinishLogout ends a claim: the logout was delivered, or is no longer needed. If the session has ended again since the
+// claim, the logout stays in the outbox.
 func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 	var b batch
 	b.Do(`DELETE FROM logout_outbox WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $4`,
@@ -134,21 +141,25 @@ func (db *DB) FinishLogout(ctx context.Context, l Logout) error {
 	return db.run(ctx, "finish logout", &b)
 }
 
-// PostponeLogout ends a claim without success: the logout is due again at next. If the client could not be reached at all, so is
-// everything else that waits for it: the next attempt finds out for all of them.
+// PostponeLogout ends a claim without success: the logout is due again at next. If the client could not be reached at
+// all, its other logouts wait as long: the next attempt decides for all of them.
 func (db *DB) PostponeLogout(ctx context.Context, l Logout, failure string, next time.Time, unreachable bool) error {
 	var b batch
-	b.Do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2 AND attempts = $3 AND created_at = $6`,
+	b.Do(`UPDATE logout_outbox SET next_at = $4, last_error = $5 WHERE session_id = $1 AND client_id = $2
+		AND attempts = $3 AND created_at = $6`,
 		l.SessionID, l.ClientID, l.Attempts, ms(next), failure, ms(l.CreatedAt))
 	if unreachable {
-		b.Do(`UPDATE logout_outbox SET next_at = $2, last_error = $3 WHERE client_id = $1 AND next_at < $2`, l.ClientID, ms(next), failure)
+		b.Do(`UPDATE logout_outbox SET next_at = $2, last_error = $3 WHERE client_id = $1 AND next_at < $2`, l.ClientID,
+			ms(next), failure)
 	}
 	return db.run(ctx, "postpone logout", &b)
 }
 
-// GiveUpLogouts removes logouts that have waited since before a time, at most limit of them, each with its event, and returns
-// how many. One replica at a time calls it.
-func (db *DB) GiveUpLogouts(ctx context.Context, before time.Time, limit int, event func(Logout) idp.Event) (int, error) {
+// GiveUpLogouts removes at most limit logouts that were created before a time, each with its event, and returns how
+// many. One replica at a time calls it.
+func (db *DB) GiveUpLogouts(
+	ctx context.Context, before time.Time, limit int, event func(Logout) idp.Event,
+) (int, error) {
 	old, err := list(ctx, db, "list old logouts", scanLogout,
 		`SELECT `+logoutColumns+` FROM logout_outbox WHERE created_at <= $1 ORDER BY created_at LIMIT $2`, ms(before), limit)
 	if err != nil || len(old) == 0 {

@@ -10,18 +10,19 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// Mail is one message in the outbox. It is there until it is delivered or given up, and is then removed: it may carry a code.
+// Mail is one message in the outbox. It is removed once it is delivered or given up, because it may carry a code.
 type Mail struct {
 	ID, To, Subject, Text, HTML string
 	CreatedAt                   time.Time
-	NextAt                      time.Time // not before
-	Attempts                    int       // including the one it is claimed for
+	NextAt                      time.Time // no attempt before this
+	Attempts                    int       // including the current claim
 }
 
 const mailColumns = `id, recipient, subject, plain, html, created_at, next_at, attempts`
 
 func scanMail(row pgx.CollectableRow) (m Mail, err error) {
-	err = row.Scan(&m.ID, &m.To, &m.Subject, &m.Text, &m.HTML, (*instant)(&m.CreatedAt), (*instant)(&m.NextAt), &m.Attempts)
+	err = row.Scan(&m.ID, &m.To, &m.Subject, &m.Text, &m.HTML, (*instant)(&m.CreatedAt), (*instant)(&m.NextAt),
+		&m.Attempts)
 	return m, err
 }
 
@@ -33,11 +34,12 @@ func (db *DB) EnqueueMail(ctx context.Context, m Mail) error {
 	return db.run(ctx, "enqueue mail", &b)
 }
 
-// ClaimMail returns a message that is due and counts the attempt. No other caller gets it during the lease; then, if FinishMail
-// was not called, it is due again. idp.ErrNotFound if nothing is due.
+// ClaimMail returns a message that is due and counts the attempt. No other caller gets it during the lease; after that
+// it is due again unless FinishMail was called. idp.ErrNotFound if nothing is due.
 func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration) (Mail, error) {
-	// Several candidates, because on Postgres the others may be claiming the first one at this moment.
-	due, err := list(ctx, db, "list due mail", pgx.RowTo[string], `SELECT id FROM mail WHERE next_at <= $1 ORDER BY next_at LIMIT 16`, ms(now))
+	// Several candidates, because on Postgres other callers may be claiming the first one right now.
+	due, err := list(ctx, db, "list due mail", pgx.RowTo[string],
+		`SELECT id FROM mail WHERE next_at <= $1 ORDER BY next_at LIMIT 16`, ms(now))
 	if err != nil {
 		return Mail{}, err
 	}
@@ -55,8 +57,8 @@ func (db *DB) ClaimMail(ctx context.Context, now time.Time, lease time.Duration)
 	return Mail{}, stepErr("claim mail", idp.ErrNotFound)
 }
 
-// FinishMail ends a claim. Without a failure the message has been delivered and is removed; with one it is due again at next, or
-// given up and removed if next is zero.
+// FinishMail ends a claim. If failure is empty, the message was delivered and is removed. Otherwise it is due again at
+// next; if next is zero, it is given up and removed.
 func (db *DB) FinishMail(ctx context.Context, id, failure string, next time.Time) error {
 	var b batch
 	if failure == "" || next.IsZero() {

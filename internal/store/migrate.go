@@ -12,17 +12,17 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// The two schema folders differ in the names of types only; a test compares them. There are no downward migrations: they would
-// drop what newer rows hold. The way back is a backup.
+// The two schema folders differ only in the names of types; a test compares them. There are no down migrations: they
+// would drop the data of newer rows. To go back, restore a backup.
 //
 //go:embed migrations/postgres/*.sql migrations/sqlite/*.sql
 var migrations embed.FS
 
-// schemaVersion is the number of the newest migration of both folders; a test compares.
+// schemaVersion is the number of the newest migration in both folders; a test compares.
 const schemaVersion = 4
 
-// Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. It refuses with
-// ErrNewerSchema, and changes nothing, if a newer program has been here.
+// Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. If a newer program has
+// migrated the database, it returns ErrNewerSchema and changes nothing.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.CheckSchema(ctx); !errors.Is(err, ErrOlderSchema) {
 		return err
@@ -34,20 +34,21 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.conn.Migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return db.CheckSchema(ctx) // the one who won the race may have been newer
+	return db.CheckSchema(ctx) // the winner of the race may have been a newer program
 }
 
-// CheckSchema reports whether the schema is the one this program knows: nil, ErrOlderSchema or ErrNewerSchema.
+// CheckSchema compares the schema with the version that this program knows: nil, ErrOlderSchema or ErrNewerSchema.
 func (db *DB) CheckSchema(ctx context.Context) error {
 	version, err := one(ctx, db, "read schema version", pgx.RowTo[int64],
 		"SELECT COALESCE(MAX(version_id), 0) FROM "+engine.VersionTable)
 	switch {
 	case err != nil:
-		return err // ErrOlderSchema if there is no such table
+		return err // ErrOlderSchema if the table does not exist
 	case version < schemaVersion:
 		return fmt.Errorf("%w: its schema is version %d and must be %d", ErrOlderSchema, version, schemaVersion)
 	case version > schemaVersion:
-		return fmt.Errorf("%w: its schema is version %d and this program knows %d at most; run the newer program, or restore a backup from before it ran",
+		return fmt.Errorf("%w: its schema is version %d and this program knows %d at most; "+
+			"run the newer program, or restore a backup from before it ran",
 			ErrNewerSchema, version, schemaVersion)
 	}
 	return nil

@@ -13,9 +13,9 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-// The suite's races seldom make two batches of Postgres overlap: they are too short. Here both are made to wait in the middle, by
-// locks of another transaction, and then let go at once.
-func TestTwoThatWaitInTheMiddleOfABatchAreStillOneAfterTheOther(t *testing.T) {
+// The batches of the suite's races are too short to overlap often on Postgres. Here both are made to wait in the
+// middle, for locks of another transaction, and are then released at once.
+func TestBatchesThatOverlapRunOneAfterTheOther(t *testing.T) {
 	now := time.Now()
 	passkey := func(u idp.User) idp.Passkey {
 		id := idp.NewID()
@@ -88,7 +88,7 @@ func TestTwoThatWaitInTheMiddleOfABatchAreStillOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// block takes locks; release lets them go once that many others wait for one.
+// block takes locks; release drops them once that many others wait for one.
 func block(t *testing.T, url, lock string) (release func(waiting int)) {
 	ctx := t.Context()
 	connect := func() *pgx.Conn {

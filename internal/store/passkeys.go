@@ -12,17 +12,21 @@ import (
 // MaxPasskeys is how many passkeys a user may have: an unbounded list would not fit a ceremony's options.
 const MaxPasskeys = 20
 
-const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized, k.counter_regressed_at,
+const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized,
+	k.counter_regressed_at,
 	k.aaguid, k.attestation_type, k.attestation_format, k.attestation, k.attestation_verified_at, k.key_protection,
 	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent,
 	k.suspended_at, k.strong_from`
 
-// passkeyDest is where passkeyColumns go.
+// passkeyDest returns the destinations of passkeyColumns.
 func passkeyDest(k *idp.Passkey) []any {
 	return []any{
-		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized, (*instant)(&k.CounterRegressedAt),
-		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt), (*string)(&k.KeyProtection),
-		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent, (*instant)(&k.LastUsedAt), &k.LastAgent,
+		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized,
+		(*instant)(&k.CounterRegressedAt),
+		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt),
+		(*string)(&k.KeyProtection),
+		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent,
+		(*instant)(&k.LastUsedAt), &k.LastAgent,
 		(*instant)(&k.SuspendedAt), (*instant)(&k.StrongFrom),
 	}
 }
@@ -32,8 +36,8 @@ func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
 	return k, err
 }
 
-// AddPasskey adds a passkey to its user. idp.ErrConflict if the credential is known, whoever's it is (WebAuthn L3 §7.1 step
-// 26), ErrTooManyPasskeys, idp.ErrNotFound without the user.
+// AddPasskey adds a passkey to its user. idp.ErrConflict if any user has this credential (WebAuthn L3 §7.1 step 26),
+// ErrTooManyPasskeys, idp.ErrNotFound if there is no such user.
 func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
 	b.addPasskey(k)
@@ -42,10 +46,12 @@ func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) er
 }
 
 func (b *batch) addPasskey(k idp.Passkey) {
-	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // who counts a user's passkeys holds the user
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID, MaxPasskeys)
+	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // counting a user's passkeys needs a lock on the user
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID,
+		MaxPasskeys)
 	b.insertPasskey(k)
-	b.Do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END FROM users WHERE id = $2)
+	b.Do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END
+		FROM users WHERE id = $2)
 		WHERE id = $1`, k.ID, k.UserID, idp.RecoveryClosed.Milliseconds())
 }
 
@@ -58,19 +64,24 @@ func (db *DB) PasskeyByCredentialID(ctx context.Context, credentialID []byte) (i
 	p, err := one(ctx, db, "load passkey", func(row pgx.CollectableRow) (p pair, err error) {
 		err = row.Scan(append(passkeyDest(&p.passkey), userDest(&p.user)...)...)
 		return p, err
-	}, `SELECT `+passkeyColumns+`, `+userColumns+` FROM passkeys k JOIN users u ON u.id = k.user_id WHERE k.credential_id = $1`, credentialID)
+	}, `SELECT `+passkeyColumns+`, `+userColumns+` FROM passkeys k JOIN users u ON u.id = k.user_id
+		WHERE k.credential_id = $1`, credentialID)
 	return p.passkey, p.user, err
 }
 
 // PasskeysOf returns the passkeys of a user, oldest first.
 func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, error) {
-	return list(ctx, db, "list passkeys", scanPasskey, `SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
+	return list(ctx, db, "list passkeys", scanPasskey,
+		`SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
 }
 
-// PasskeysByEmail returns the passkeys that are not suspended of the enabled user with this normalised address, oldest first, and those of somebody
-// whom pivot picks at random, always the same one: the owner of the first credential ID at or after it. What a stranger is
-// shown can take its shape from those. One round trip; either list may be empty.
-func (db *DB) PasskeysByEmail(ctx context.Context, email string, pivot []byte) (theirs, model []idp.Passkey, err error) {
+// PasskeysByEmail returns the passkeys that are not suspended of the enabled user with this normalised address, oldest
+// first, and the passkeys of another user: the owner of the first credential ID at or after pivot, which is random but
+// always the same for an address. Decoys for an unknown address take their shape from the second list. One round trip;
+// either list may be empty.
+func (db *DB) PasskeysByEmail(
+	ctx context.Context, email string, pivot []byte,
+) (theirs, model []idp.Passkey, err error) {
 	type row struct {
 		own     int64
 		passkey idp.Passkey
@@ -78,7 +89,8 @@ func (db *DB) PasskeysByEmail(ctx context.Context, email string, pivot []byte) (
 	rows, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
 		err = from.Scan(append([]any{&r.own}, passkeyDest(&r.passkey)...)...)
 		return r, err
-	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1 AND u.disabled_at = 0 AND k.suspended_at = 0
+	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1
+		AND u.disabled_at = 0 AND k.suspended_at = 0
 		UNION ALL SELECT 0 AS own, `+passkeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id < $2 ORDER BY p.credential_id LIMIT 1))
@@ -102,41 +114,48 @@ func (db *DB) RenamePasskey(ctx context.Context, userID, id, name string, ev ...
 	return db.run(ctx, "rename passkey", &b)
 }
 
-// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, idp.ErrLastPasskey, or idp.ErrClosed after a recovery.
-// However many removals run at once, one passkey that opens the account stays. With end, what applications were given by its authentications ends too, offline or not, and what is on
-// its way to them.
+// RemovePasskey removes one of the user's passkeys: idp.ErrNotFound, idp.ErrLastPasskey, or idp.ErrClosed after a
+// recovery. However many removals run at once, one passkey that opens the account stays. If end is set, the families of
+// its authentications are revoked too, offline or not, and none can still be created.
 func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
-	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(time.Now()))
-	b.Demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND suspended_at = 0)", userID, id)
+	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID,
+		longAgo(time.Now()))
+	b.Demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND suspended_at = 0)",
+		userID, id)
 	b.Do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
 	if end {
 		b.end(id, time.Now())
 		b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND revoked_at = 0
-			AND EXISTS (SELECT 1 FROM authentications a WHERE a.id = families.authentication_id AND a.passkey_id = $2)`, userID, id, nowMS())
+			AND EXISTS (SELECT 1 FROM authentications a WHERE a.id = families.authentication_id AND a.passkey_id = $2)`, userID,
+			id, nowMS())
 	}
 	b.events(ev)
 	return db.run(ctx, "remove passkey", &b)
 }
 
-// RecordAuthentication stores a finished assertion and what it changed about its passkey: flags, signature counter, user
-// verification, what is known of the key's protection, last use. The counter never goes down, also when two assertions arrive in
-// the wrong order. One batch; idp.ErrNotFound if the passkey has been removed or suspended meanwhile, and idp.ErrConflict if the counter of a
-// device-bound passkey did not grow: of several assertions with one count, one is stored. Otherwise nothing is.
+// RecordAuthentication stores a finished assertion and its changes to the passkey: flags, signature counter, user
+// verification, key protection, last use. The counter never goes down, even if two assertions arrive in the wrong
+// order. One batch; idp.ErrNotFound if the passkey was removed or suspended in the meantime, and idp.ErrConflict if the
+// counter of a device-bound passkey did not grow: of several assertions with one count, one is stored. After an error
+// nothing is.
 func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
 	var b batch
 	if !k.Synced() && k.SignCount > 0 {
-		b.Do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for another assertion of it
+		b.Do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for other assertions of this passkey
 		b.Demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
 			k.ID, a.UserID, int64(k.SignCount))
 	}
-	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END, uv_initialized = $5,
+	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END,
+		uv_initialized = $5,
 			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
-		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent, string(k.KeyProtection))
-	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)", k.ID) // after the row is locked
+		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent,
+		string(k.KeyProtection))
+	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)",
+		k.ID) // after the row is locked
 	b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -146,8 +165,8 @@ func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Aut
 	return db.run(ctx, "record authentication", &b)
 }
 
-// RegressPasskey notes that the signature counter of a passkey went backwards (WebAuthn L3 §7.2 step 22): the counter itself
-// stays as it is. idp.ErrNotFound.
+// RegressPasskey records that the signature counter of a passkey went backwards (WebAuthn L3 §7.2 step 22). It does not
+// change the counter. idp.ErrNotFound.
 func (db *DB) RegressPasskey(ctx context.Context, passkeyID string, at time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "passkeys", "id = $1", passkeyID)

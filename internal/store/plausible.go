@@ -10,28 +10,28 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// A sweep trusts the database's clock, and a clock can be wrong. So a sweep looks first at how much time has passed
-// since the last one. Rows that have expired within sweepPause of it go without a question. If the clock says that
-// more time has passed, either nobody has swept for long, or the clock has jumped. Then no more than a part of the
-// living rows may go. Above that the sweep is held for a day, so that somebody can correct the clock before anything
-// is lost. After that the time is believed.
+// A sweep trusts the database's clock, and a clock can be wrong. So a sweep first checks how much time has passed since
+// the last one. Rows that expired within sweepPause of it are deleted without a question. If the clock says that more
+// time has passed, either no sweep ran for long, or the clock has jumped. Then only a part of the rows that were alive
+// may be deleted. If it would be more, the sweep is held for a day, so that the operator can correct the clock before
+// anything is lost. After that the clock is believed.
 const (
 	sweepPause = time.Hour
 	sweepHold  = 24 * time.Hour
 	fewRows    = 1000
 	sweepShare = 5 // one in five of the rows that were alive
-	// sweepCounted bounds the counting. As many rows as this are too many in any case.
+	// sweepCounted bounds the count: this many rows are too many in any case.
 	sweepCounted = 200_000
 )
 
-// A SweepHeld says that a sweep has deleted nothing, because it would have deleted too much of what was alive at the
-// last one.
+// A SweepHeld means that a sweep has deleted nothing, because it would have deleted too many rows that were alive at
+// the last one.
 type SweepHeld struct {
 	Table string
-	Rows  int64     // would go
+	Rows  int64     // that the sweep would delete
 	Last  time.Time // the last sweep
-	Until time.Time // from then on the sweep goes on as the clock says
-	First bool      // this is the first call, of all replicas, that was held for this reason
+	Until time.Time // after this, the clock is believed
+	First bool      // whether this is the first held call for this reason, on any replica
 }
 
 func (h *SweepHeld) Error() string {
@@ -40,11 +40,11 @@ func (h *SweepHeld) Error() string {
 		h.Until.Format(time.RFC3339), h.Rows, h.Table, h.Last.Format(time.RFC3339))
 }
 
-// plausible returns a *SweepHeld if the sweep of these rows must not run now. name is the sweep's.
+// plausible returns a *SweepHeld if the sweep with this name must not delete these rows now.
 func (db *DB) plausible(ctx context.Context, name string, now time.Time, sweeps []swept) error {
 	last, err := list(ctx, db, "look at last sweep", pgx.RowTo[int64],
 		`SELECT expires_at FROM leases WHERE name = $1`, lastSweep(name))
-	if err != nil || len(last) == 0 { // nothing to compare with: the first one
+	if err != nil || len(last) == 0 { // the first sweep has nothing to compare with
 		return err
 	}
 	from := time.UnixMilli(last[0]).UTC().Add(sweepPause)
@@ -78,8 +78,8 @@ func (db *DB) countUpTo(ctx context.Context, limit int64, s swept, condition str
 	return one(ctx, db, "count "+s.table, pgx.RowTo[int64], sql, args...)
 }
 
-// holdSweep notes until when a sweep is held, unless that is noted; nil if that time has come. A time further away
-// than a day was noted under a clock that was ahead of this one.
+// holdSweep records until when a sweep is held, unless that is recorded; nil if that time has come. A recorded time
+// more than a day ahead was written under a clock that was ahead of this one.
 func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *SweepHeld) error {
 	var b batch
 	var until int64
@@ -97,7 +97,7 @@ func (db *DB) holdSweep(ctx context.Context, name string, now time.Time, held *S
 	return held
 }
 
-// noteSweep notes that a sweep has run, also if the last one was noted in the future.
+// noteSweep records the time of a sweep, even if the last one was recorded in the future.
 func (db *DB) noteSweep(ctx context.Context, name string, now time.Time) error {
 	var b batch
 	b.Do(`INSERT INTO leases (name, holder, expires_at) VALUES ($1, '', $2)
@@ -106,6 +106,6 @@ func (db *DB) noteSweep(ctx context.Context, name string, now time.Time) error {
 	return db.run(ctx, "note sweep", &b)
 }
 
-// The notes stand among the leases, with no holder.
+// The records are rows of leases without a holder.
 func lastSweep(name string) string { return "last " + name }
 func heldSweep(name string) string { return "held " + name }

@@ -10,8 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// notRecovered is the condition on a user whom no recovery has closed: what follows is the latest time of one that
-// is long enough ago.
+// notRecovered is the condition that a user was not recovered lately; append the latest time that is long enough ago.
 const notRecovered = `recovered_at <= `
 
 func longAgo(now time.Time) int64 { return max(ms(now.Add(-idp.RecoveryClosed)), 0) }
@@ -21,16 +20,19 @@ func scanCode(row pgx.CollectableRow) (c idp.RecoveryCode, err error) {
 	return c, err
 }
 
-// ReplaceRecoveryCodes stores the recovery codes of a user instead of those there were. idp.ErrNotFound, also for a disabled
-// user; idp.ErrClosed after a recovery.
-func (db *DB) ReplaceRecoveryCodes(ctx context.Context, userID string, codes []idp.RecoveryCode, now time.Time, ev ...idp.Event) error {
+// ReplaceRecoveryCodes replaces a user's recovery codes. idp.ErrNotFound, also for a disabled user; idp.ErrClosed after
+// a recovery.
+func (db *DB) ReplaceRecoveryCodes(
+	ctx context.Context, userID string, codes []idp.RecoveryCode, now time.Time, ev ...idp.Event,
+) error {
 	var b batch
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
 	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(now))
 	b.Do(`DELETE FROM recovery_codes WHERE user_id = $1`, userID)
 	for _, c := range codes {
-		b.Do(`INSERT INTO recovery_codes (hash, user_id, key_id, created_at) VALUES ($1, $2, $3, $4)`, c.Hash, userID, c.KeyID, ms(c.CreatedAt))
+		b.Do(`INSERT INTO recovery_codes (hash, user_id, key_id, created_at) VALUES ($1, $2, $3, $4)`, c.Hash, userID,
+			c.KeyID, ms(c.CreatedAt))
 	}
 	b.events(ev)
 	return db.run(ctx, "store recovery codes", &b)
@@ -42,7 +44,7 @@ func (db *DB) RecoveryCodesOf(ctx context.Context, userID string) ([]idp.Recover
 		`SELECT hash, key_id, created_at FROM recovery_codes WHERE user_id = $1 ORDER BY hash`, userID)
 }
 
-// RedeemableCodes returns the codes with which this user can be recovered now: none if the user is disabled, has no confirmed
+// RedeemableCodes returns the codes that can recover this user now: none if the user is disabled, has no confirmed
 // address, or failed too often in a row.
 func (db *DB) RedeemableCodes(ctx context.Context, userID string) ([]idp.RecoveryCode, error) {
 	return list(ctx, db, "list redeemable codes", scanCode,
@@ -51,9 +53,9 @@ func (db *DB) RedeemableCodes(ctx context.Context, userID string) ([]idp.Recover
 		userID, idp.MaxRecoveryFailures)
 }
 
-// TakeRecoveryCode uses up a recovery code, and forgets the failures before it: of several callers one succeeds, the
-// others get idp.ErrNotFound. So does everybody if the user has been disabled, or has another address than the one that was
-// written to.
+// TakeRecoveryCode uses up a recovery code, and resets the count of failures. One of several callers succeeds, the
+// others get idp.ErrNotFound. So do all if the user was disabled, or has another address than the one that got the
+// mailed code.
 func (db *DB) TakeRecoveryCode(ctx context.Context, userID, email, hash string, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
@@ -65,7 +67,7 @@ func (db *DB) TakeRecoveryCode(ctx context.Context, userID, email, hash string, 
 	return db.run(ctx, "take recovery code", &b)
 }
 
-// FailRecovery counts a recovery that failed. Nobody's ID is no error: an unknown account costs the same work.
+// FailRecovery counts a failed recovery. An unknown user ID is no error: an unknown account costs the same work.
 func (db *DB) FailRecovery(ctx context.Context, userID string, ev ...idp.Event) error {
 	var b batch
 	b.Do(`UPDATE users SET recovery_failures = recovery_failures + 1 WHERE id = $1`, userID)
@@ -73,8 +75,8 @@ func (db *DB) FailRecovery(ctx context.Context, userID string, ev ...idp.Event) 
 	return db.run(ctx, "count failed recovery", &b)
 }
 
-// Recover gives an account to the passkey that was made in a recovery, opened at that time: its other passkeys are suspended,
-// what applications were given ends, clients are told of the end of its sessions, and links to it end. The sessions
+// Recover gives an account to the passkey that was made in a recovery, which began at opened: it suspends the other
+// passkeys, revokes the families, removes the links, and tells the clients that the sessions have ended. The sessions
 // themselves are in the ephemeral store: end them after this. idp.ErrNotFound if the user is disabled, or was recovered
 // since; idp.ErrConflict if the credential is known.
 func (db *DB) Recover(ctx context.Context, k idp.Passkey, opened, now time.Time, ev ...idp.Event) error {
@@ -92,48 +94,52 @@ func (db *DB) Recover(ctx context.Context, k idp.Passkey, opened, now time.Time,
 	return db.runLogout(ctx, "recover user", &b)
 }
 
-// AddPasskeyTo is AddPasskey for a user as the caller has seen them: idp.ErrNotFound if the account was recovered since. A
-// request that a thief began before a recovery, and holds open, adds nothing after it.
+// AddPasskeyTo is AddPasskey for a user as the caller loaded them: idp.ErrNotFound if the account was recovered since.
+// So a request that a thief began before a recovery, and holds open, adds nothing after it.
 func (db *DB) AddPasskeyTo(ctx context.Context, u idp.User, k idp.Passkey, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + u.ID)
-	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND disabled_at = 0 AND recovered_at = $2)", u.ID, ms(u.RecoveredAt))
+	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND disabled_at = 0 AND recovered_at = $2)",
+		u.ID, ms(u.RecoveredAt))
 	b.addPasskey(k)
 	b.events(ev)
 	return db.run(ctx, "add passkey", &b)
 }
 
-// KeepPasskey trusts a suspended passkey again. idp.ErrNotFound if it is not suspended or somebody else's, idp.ErrClosed while
-// the recovery is recent.
+// KeepPasskey ends the suspension of a passkey. idp.ErrNotFound if it is not suspended or is another user's,
+// idp.ErrClosed while the recovery is recent.
 func (db *DB) KeepPasskey(ctx context.Context, userID, id string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "passkeys", "id = $1 AND user_id = $2 AND suspended_at > 0", id, userID)
 	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(now))
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", userID, MaxPasskeys)
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", userID,
+		MaxPasskeys)
 	b.Do(`UPDATE passkeys SET suspended_at = 0 WHERE id = $1`, id)
 	b.events(ev)
 	return db.run(ctx, "keep passkey", &b)
 }
 
-// ReplaceLink stores a one-time link instead of the others of its kind for its user.
+// ReplaceLink stores a one-time link and removes the user's other links of its kind.
 func (db *DB) ReplaceLink(ctx context.Context, l idp.Link, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", l.UserID)
 	b.Do(`DELETE FROM links WHERE user_id = $1 AND kind = $2`, l.UserID, l.Kind)
-	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt), ms(l.ExpiresAt))
+	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt),
+		ms(l.ExpiresAt))
 	b.events(ev)
 	return db.run(ctx, "replace link", &b)
 }
 
-// TakeUserLink uses up a link and returns its user: of several callers one succeeds, the others get idp.ErrNotFound. So does
-// everybody if the link has expired, or the user is disabled.
+// TakeUserLink uses up a link and returns its user. One of several callers succeeds, the others get idp.ErrNotFound. So
+// do all if the link has expired, or the user is disabled.
 func (db *DB) TakeUserLink(ctx context.Context, l idp.Link, now time.Time, ev ...idp.Event) (u idp.User, err error) {
 	var b batch
 	var found bool
 	b.Exclusive("user:" + l.UserID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", l.UserID)
-	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM links WHERE hash = $1 AND kind = $2 AND user_id = $3 AND expires_at > $4)",
+	b.Demand(idp.ErrNotFound,
+		"EXISTS (SELECT 1 FROM links WHERE hash = $1 AND kind = $2 AND user_id = $3 AND expires_at > $4)",
 		l.Hash, l.Kind, l.UserID, ms(now))
 	b.Do(`DELETE FROM links WHERE hash = $1`, l.Hash)
 	b.Read(engine.Into(&u, &found, scanUser), `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, l.UserID)

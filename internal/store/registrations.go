@@ -10,32 +10,37 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// AnyUses is the number of uses of an initial access token that has no limit but its end.
+// AnyUses is the number of uses of an initial access token that only its expiry limits.
 const AnyUses = -1
 
 // PutRegistrationToken stores an initial access token (RFC 7591 §3) by its hash.
-func (db *DB) PutRegistrationToken(ctx context.Context, hash string, uses int, now, expires time.Time, ev ...idp.Event) error {
+func (db *DB) PutRegistrationToken(
+	ctx context.Context, hash string, uses int, now, expires time.Time, ev ...idp.Event,
+) error {
 	var b batch
-	b.Do(`INSERT INTO registration_tokens (hash, uses_left, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, uses, ms(now), ms(expires))
+	b.Do(`INSERT INTO registration_tokens (hash, uses_left, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, uses,
+		ms(now), ms(expires))
 	b.events(ev)
 	return db.run(ctx, "store registration token", &b)
 }
 
-// RevokeRegistrationTokens removes all of them; that there is none is no error.
+// RevokeRegistrationTokens removes all initial access tokens; having none is no error.
 func (db *DB) RevokeRegistrationTokens(ctx context.Context) error {
 	var b batch
 	b.Do(`DELETE FROM registration_tokens`)
 	return db.run(ctx, "revoke registration tokens", &b)
 }
 
-// RegisterClient stores a client that registers itself, and counts one use of the initial access token with it: both or
-// neither. tokenHash may be "": then no token is needed. idp.ErrNotFound if the token has expired or is used up;
-// idp.ErrConflict if there is a client with this ID.
-func (db *DB) RegisterClient(ctx context.Context, c idp.Client, tokenHash string, now time.Time, ev ...idp.Event) error {
+// RegisterClient stores a client that registers itself, and counts one use of the initial access token: both or
+// neither. With an empty tokenHash no token is needed. idp.ErrNotFound if the token has expired or is used up;
+// idp.ErrConflict if the client ID is taken.
+func (db *DB) RegisterClient(
+	ctx context.Context, c idp.Client, tokenHash string, now time.Time, ev ...idp.Event,
+) error {
 	var b batch
 	if tokenHash != "" {
 		const live = `hash = $1 AND expires_at > $2 AND uses_left <> 0`
-		// The idle update waits for others who count down the same row, and the demand looks at what they left.
+		// The idle update waits for others that count down the same row, and the demand checks what they left.
 		b.Do(`UPDATE registration_tokens SET hash = hash WHERE `+live, tokenHash, ms(now))
 		b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM registration_tokens WHERE `+live+`)`, tokenHash, ms(now))
 		b.Do(`UPDATE registration_tokens SET uses_left = uses_left - 1 WHERE uses_left > 0 AND hash = $1`, tokenHash)
@@ -53,9 +58,9 @@ func (db *DB) HasRegistrationToken(ctx context.Context, hash string, now time.Ti
 	return len(found) > 0, err
 }
 
-// ChangeRegistration replaces a client as long as its registration token is the one with this hash; idp.ErrNotFound: somebody
-// else has changed or removed it since. If it now looks like another one, what users allowed it is forgotten: they are asked
-// again.
+// ChangeRegistration replaces a client while its registration token has this hash; idp.ErrNotFound if the client was
+// changed or removed since. If the client now looks different to users, their grants are removed, so that they are
+// asked again.
 func (db *DB) ChangeRegistration(ctx context.Context, was, c idp.Client, hash string, ev ...idp.Event) error {
 	var b batch
 	const its = `id = $1 AND registration_hash <> '' AND registration_hash = $2`
@@ -68,7 +73,7 @@ func (db *DB) ChangeRegistration(ctx context.Context, was, c idp.Client, hash st
 	return db.run(ctx, "change registration", &b)
 }
 
-// PutDescribed stores a client whose document was fetched again. Looks count as in ChangeRegistration.
+// PutDescribed stores a client whose document was fetched again. It removes grants as ChangeRegistration does.
 func (db *DB) PutDescribed(ctx context.Context, was, c idp.Client, ev ...idp.Event) error {
 	var b batch
 	b.put(c)
@@ -78,14 +83,14 @@ func (db *DB) PutDescribed(ctx context.Context, was, c idp.Client, ev ...idp.Eve
 	return db.run(ctx, "store described client", &b)
 }
 
-// askAgain forgets what users allowed a client if it no longer looks like what they saw.
+// askAgain removes the grants of a client that no longer looks like the one that users saw.
 func (b *batch) askAgain(was, is idp.Client) {
 	if !is.LooksLike(was) {
 		b.Do(`DELETE FROM grants WHERE client_id = $1`, is.ID)
 	}
 }
 
-// UseClient notes that a dynamic client is in use.
+// UseClient records that a dynamic client is in use.
 func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 	var b batch
 	b.Do(`UPDATE clients SET used_at = $2 WHERE id = $1 AND used_at > 0 AND used_at < $2`, id, ms(now))
@@ -93,9 +98,9 @@ func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 	return db.run(ctx, "note use of client", &b)
 }
 
-// SweepClients removes dynamic clients that nobody has used since, with all grants and families, as RemoveClient
-// does: some hundreds at the most, the rest goes with the next call. It returns how many went. now is the database's
-// clock ([DB.Now]); like Sweep, it returns a [*SweepHeld] if that seems to have jumped.
+// SweepClients removes dynamic clients that were not used since a time, with all grants and families, as RemoveClient
+// does: a few hundred at most, the rest with the next call. It returns how many it removed. now is the database's clock
+// ([DB.Now]); like Sweep, it returns a [*SweepHeld] if that clock seems to have jumped.
 func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted int64, err error) {
 	if err := db.plausible(ctx, "sweep of clients", now, []swept{{
 		table: "clients", column: "used_at", extra: " AND used_at > 0", before: older(now.Sub(since)), few: fewRows,
@@ -115,7 +120,7 @@ func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted i
 		b.removeClient(id)
 		b.events([]idp.Event{ev})
 		switch err := db.run(ctx, "remove unused client", &b); {
-		case errors.Is(err, errUsed): // a moment ago
+		case errors.Is(err, errUsed): // used just now
 		case err != nil:
 			return deleted, err
 		default:

@@ -11,27 +11,32 @@ import (
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// revocable are live families of one client, or of any with ""; $1 is the client, $2 is now.
+// revocable matches the live families of one client, or of any with ""; $1 is the client, $2 is now.
 const revocable = `revoked_at = 0 AND expires_at > $2 AND ($1 = '' OR client_id = $1)`
 
-// revoke revokes the one live family that the condition finds; $3 is key.
+// revoke revokes the one live family that matches the condition; $3 is key.
 func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.Event) {
 	b.Hold(idp.ErrNotFound, "families", revocable+" AND "+condition, clientID, ms(now), key)
 	b.Do(`UPDATE families SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
 	b.events(ev)
 }
 
-// ReuseOfFamily is for a refresh token that RotateFamily refused: if it belongs to a family that is live, somebody has used it
-// twice (RFC 9700 §4.14.2). It revokes the family, records the event with it and returns its ID. idp.ErrNotFound if there is no such
-// family, or if it had ended anyway, or its user is disabled: then the refusal says nothing about reuse.
-func (db *DB) ReuseOfFamily(ctx context.Context, handleHash string, now time.Time, ev idp.Event) (familyID string, err error) {
-	const condition = `handle_hash <> '' AND handle_hash = $3 AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)`
+// ReuseOfFamily handles a refresh token that RotateFamily refused: if it belongs to a live family, it was used twice
+// (RFC 9700 §4.14.2). It revokes the family, records the event and returns the family's ID. idp.ErrNotFound if there is
+// no such family, it had ended anyway, or its user is disabled: then the refusal says nothing about reuse.
+func (db *DB) ReuseOfFamily(
+	ctx context.Context, handleHash string, now time.Time, ev idp.Event,
+) (familyID string, err error) {
+	const condition = `handle_hash <> '' AND handle_hash = $3 AND EXISTS (SELECT 1 FROM users u
+		WHERE u.id = families.user_id AND u.disabled_at = 0)`
 	var b batch
 	var found bool
 	b.revoke(condition, "", handleHash, now, nil)
 	b.Do(`INSERT INTO events (`+eventColumns+`)
-		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
-		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail), handleHash)
+		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f
+		WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
+		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail),
+		handleHash)
 	b.Read(engine.Into(&familyID, &found, pgx.RowTo[string]),
 		`SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
 	err = db.run(ctx, "revoke reused family", &b)
@@ -45,18 +50,18 @@ func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now t
 	return db.run(ctx, "revoke family", &b)
 }
 
-// RevokeOffline revokes what applications may do while the user is away (offline_access), except for what they got in one
-// session, and returns nothing if there is none.
+// RevokeOffline revokes the user's families with offline_access, except those of one session. Having none is no error.
 func (db *DB) RevokeOffline(ctx context.Context, userID, exceptSID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
-	b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND offline AND revoked_at = 0`, userID, exceptSID, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND offline AND revoked_at = 0`,
+		userID, exceptSID, ms(now))
 	b.events(ev)
 	return db.run(ctx, "revoke offline access", &b)
 }
 
-// SpendFamily is RevokeFamily for a code that came twice while it was being used: should the family not be stored yet, it
-// never will be. found says that there was a live one; without it the events are not stored.
+// SpendFamily is RevokeFamily for a code that was presented again while it was being used: if the family is not stored
+// yet, it never will be. found reports whether there was a live one; without it the event is not stored.
 func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, ev idp.Event) (found bool, err error) {
 	var b batch
 	b.Exclusive("family:" + familyID)
@@ -72,14 +77,16 @@ func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, e
 }
 
 // RevokeFamilyByHandle is RevokeFamily by a refresh token.
-func (db *DB) RevokeFamilyByHandle(ctx context.Context, handleHash, clientID string, now time.Time, ev ...idp.Event) error {
+func (db *DB) RevokeFamilyByHandle(
+	ctx context.Context, handleHash, clientID string, now time.Time, ev ...idp.Event,
+) error {
 	var b batch
 	b.revoke(`handle_hash <> '' AND handle_hash = $3`, clientID, handleHash, now, ev)
 	return db.run(ctx, "revoke family by refresh token", &b)
 }
 
-// RevokeOpaque is RevokeFamily by an opaque access token: a family is revoked as a whole, whichever of its tokens is handed in
-// (RFC 7009 §2.1 allows it, and people who revoke a token mean the access).
+// RevokeOpaque is RevokeFamily by an opaque access token. It revokes the whole family, for any of its tokens (RFC 7009
+// §2.1 allows it, and people who revoke a token mean the access).
 func (db *DB) RevokeOpaque(ctx context.Context, hash, clientID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.revoke(`id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)

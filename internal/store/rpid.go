@@ -11,14 +11,14 @@ import (
 // An RPID is the host that the passkeys of this database are made for.
 type RPID struct {
 	Host     string // "": nothing has been recorded yet
-	Passkeys int64  // how many there are, if Host is not the host that was asked for
+	Passkeys int64  // how many passkeys there are, if Host is not the requested host
 }
 
-// readRPID counts passkeys only when the host changes: that reads them all.
+// readRPID counts the passkeys only if the host changes, because that reads the whole table.
 const readRPID = `SELECT value, CASE WHEN value = $1 THEN 0 ELSE (SELECT COUNT(*) FROM passkeys) END
 	FROM installation WHERE name = 'rp_id'`
 
-// RPID returns the recorded host, and how many passkeys another host would leave behind.
+// RPID returns the recorded host, and how many passkeys a change to host would leave behind.
 func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
 	var found RPID
 	var b batch
@@ -27,8 +27,9 @@ func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
 	return found, err
 }
 
-// ClaimRPID records the host that passkeys are made for from now on, and returns what is recorded then: another host
-// if there are passkeys for it, because browsers offer none of them to the new host. anew replaces it all the same.
+// ClaimRPID records the host that passkeys are made for from now on, and returns the recorded host. If there are
+// passkeys for another host, it keeps that one, because browsers offer none of them to the new host; with anew it
+// replaces it all the same.
 func (db *DB) ClaimRPID(ctx context.Context, host string, anew bool) (RPID, error) {
 	unlessUsed := " WHERE NOT EXISTS (SELECT 1 FROM passkeys)"
 	if anew {

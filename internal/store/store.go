@@ -1,10 +1,10 @@
-// Package store keeps what must last: users, passkeys, clients, grants, families of tokens, signing keys, links, events
-// and the mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; package engine holds all
-// that differs.
+// Package store keeps the durable data: users, passkeys, clients, grants, families of tokens, signing keys, links,
+// events and the mail outbox. The SQL is written once, in the subset that Postgres and SQLite share; package engine
+// holds the differences.
 //
 // One method is one transaction, and the events of a change are written inside it. A rule that must hold under
 // concurrency is a constraint, a conditional statement, or a demand of a [batch]. Errors are those of package idp and
-// of this package; what a driver says is kept as text for the log and goes no further.
+// of this package; the text of a driver's error is kept for the log and goes no further.
 package store
 
 import (
@@ -27,26 +27,27 @@ import (
 type Config struct {
 	URL string // postgres://…, version 15 or later; empty: embedded
 	Dir string // embedded: the data folder; stepward.db is made in it
-	// Shared works beside the server that holds the data folder instead of taking it: for the operator's commands.
+	// Shared opens the data folder beside the server that has locked it, without taking the lock: for the operator's
+	// commands.
 	Shared bool
 	// EventRetention is how long events and authentications are kept; zero: 400 days, a year and the time to notice.
 	EventRetention time.Duration
 	// StatementTimeout is how long a statement may take on Postgres; zero: as long as it needs, for the operator's
 	// commands.
 	StatementTimeout time.Duration
-	// Log hears when the store goes away and when it is back; nil: slog.Default.
+	// Log gets a record when the store goes away and when it is back; nil: slog.Default.
 	Log *slog.Logger
 }
 
-// Errors of this package, beside those of idp.
+// Errors of this package; the others are in idp.
 var (
-	// ErrNewerSchema says that a newer version of the program has changed the database: this one must not touch it.
+	// ErrNewerSchema means that a newer version of the program has changed the database: this one must not touch it.
 	ErrNewerSchema = errors.New("the database belongs to a newer version of stepward")
-	// ErrOlderSchema says that Migrate has to run first.
+	// ErrOlderSchema means that Migrate has to run first.
 	ErrOlderSchema = engine.ErrOlderSchema
-	// ErrInUse says that another process holds the data folder.
+	// ErrInUse means that another process holds the data folder.
 	ErrInUse = engine.ErrInUse
-	// ErrTooManyPasskeys says that the user has MaxPasskeys already.
+	// ErrTooManyPasskeys means that the user already has MaxPasskeys.
 	ErrTooManyPasskeys = errors.New("too many passkeys")
 )
 
@@ -89,15 +90,17 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.ask(ctx, "ping store", db.conn.Ping)
 }
 
-// RoundTrips returns how often the store has been asked so far, for the tests that hold the budget. What a connection costs
-// once (connecting, preparing a statement on first use) is not in it.
+// RoundTrips returns the number of round trips so far, for the tests of the budget. It leaves out the one-time costs of
+// a connection (connecting, preparing a statement on first use).
 func (db *DB) RoundTrips() int64 { return db.roundTrips.Load() }
 
-// Close waits for what is running and closes the store; once is enough.
+// Close waits for running calls and closes the store.
 func (db *DB) Close() error { return stepErr("close store", db.conn.Close()) }
 
 // list collects the rows of a statement that changes nothing.
-func list[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+func list[T any](
+	ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T], sql string, args ...any,
+) ([]T, error) {
 	var values []T
 	err := db.ask(ctx, step, func(ctx context.Context) error {
 		rows, err := db.conn.Query(ctx, sql, args...)
@@ -127,7 +130,7 @@ func (db *DB) run(ctx context.Context, step string, b *batch) error {
 	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.Run(ctx, &b.Batch) })
 }
 
-// ask makes one round trip, bounds it, and notes whether the store answered. Its errors are translated.
+// ask makes one round trip within the time limit, and notes whether the store answered. Its errors are translated.
 func (db *DB) ask(ctx context.Context, step string, question func(context.Context) error) error {
 	db.roundTrips.Add(1)
 	limited, cancel := db.conn.Limit(ctx)
@@ -138,7 +141,7 @@ func (db *DB) ask(ctx context.Context, step string, question func(context.Contex
 	case !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
 		db.watch.Answered(begin)
 	case ctx.Err() == nil && !errors.Is(err, engine.ErrBusy):
-		// Otherwise the caller left, which says nothing about the store, or it is only busy.
+		// Otherwise the caller left, which says nothing about the store, or the store is only busy.
 		db.watch.Failed(begin, err)
 	}
 	return stepErr(step, err)

@@ -39,7 +39,7 @@ func TestPostgresPassesTheSuite(t *testing.T) {
 	storetest.Run(t, seen.of(storetest.OpenPostgres))
 	scan := regexp.MustCompile(`(Seq Scan|Index Scan using \w+|Index Only Scan using \w+) on (\w+)`)
 	t.Run("no statement reads a large table from end to end", func(t *testing.T) {
-		// So set, the planner takes an index wherever one can serve, although the tables are small here.
+		// With these settings the planner uses an index wherever one fits, although the tables are small here.
 		db, err := store.Open(t.Context(), store.Config{URL: storetest.PostgresURL(t) + "&enable_seqscan=off&enable_hashjoin=off&enable_mergejoin=off"})
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestPostgresPassesTheSuite(t *testing.T) {
 	})
 }
 
-// statements collects what the suite runs, each text once.
+// statements collects the SQL that the suite runs, each text once.
 type statements struct{ texts sync.Map }
 
 func (s *statements) of(open func(testing.TB) *store.DB) func(testing.TB) *store.DB {
@@ -71,10 +71,10 @@ func (s *statements) of(open func(testing.TB) *store.DB) func(testing.TB) *store
 	}
 }
 
-// explain looks at the plan of every statement; scanned returns the name of a table that is read from end to end.
+// explain checks the plan of every statement; scanned returns the name of a table that is read from end to end.
 func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []string) string) {
-	// These hold a few rows, or are read whole on purpose; waiting and counted are what statements make
-	// themselves: one row a client, and rows that an index found.
+	// These tables hold a few rows, or are read whole on purpose. waiting and counted are subqueries: one row a client,
+	// and rows that an index found.
 	small := map[string]bool{"": true, "clients": true, "signing_keys": true, "leases": true, "registration_tokens": true, "waiting": true, "counted": true}
 	count := 0
 	s.texts.Range(func(sql, args any) bool {
@@ -168,7 +168,7 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 	})
 }
 
-func TestASchemaThatIsNotOursIsRefusedInWords(t *testing.T) {
+func TestANewerOrOlderSchemaIsRefusedWithAdvice(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		if err := db.CheckSchema(t.Context()); err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestASchemaThatIsNotOursIsRefusedInWords(t *testing.T) {
 }
 
 func TestASecondProcessIsRefusedTheDataFolder(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data & more #1?") // nothing in a path is special
+	dir := filepath.Join(t.TempDir(), "data & more #1?") // no character of a path is special
 	db := openEmbedded(t, dir)
 	_, err := store.Open(t.Context(), store.Config{Dir: dir})
 	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), dir) {
@@ -218,7 +218,7 @@ func TestASecondProcessIsRefusedTheDataFolder(t *testing.T) {
 	}
 }
 
-func TestWhatWasStoredIsThereAfterARestart(t *testing.T) {
+func TestStoredDataSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	db := openEmbedded(t, dir)
 	if err := db.Migrate(t.Context()); err != nil {

@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// sweepBite is how many rows one statement of a sweep deletes at most: it never holds locks for long, nor the one
-	// writer of SQLite.
+	// sweepBite is how many rows one statement of a sweep deletes at most, so that it never holds locks, or SQLite's one
+	// writer, for long.
 	sweepBite = 500
-	// sweepBites bounds what one call does to a table; a backlog is left for the next.
+	// sweepBites bounds the statements of one call for a table; the next call takes the rest.
 	sweepBites = 200
 	// endedRetention is how long the end of a session is remembered: longer than a code or a device code lives.
 	endedRetention = time.Hour
-	// mailRetention is when a message that was never delivered is given up: its codes have long expired.
+	// mailRetention is when an undelivered message is given up: its codes have long expired.
 	mailRetention = 72 * time.Hour
 )
 
-// A swept is the rows of a table that go.
+// A swept describes the rows of a table that a sweep deletes.
 type swept struct {
 	table, key, column, extra string
 	before                    func(db *DB, now time.Time) time.Time
-	few                       int64 // so many may go at once, however few there are
+	few                       int64 // this many may go at once, even from a small table
 }
 
 var sweeps = []swept{
@@ -37,9 +37,12 @@ var sweeps = []swept{
 	{table: "ended", key: "id", column: "at", before: older(endedRetention), few: fewRows},
 	{table: "links", key: "hash", column: "expires_at", before: expired, few: fewRows},
 	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
-	// Without a holder these are the notes of plausible.
+	// Rows without a holder are the records of plausible.
 	{table: "leases", key: "name", column: "expires_at", extra: " AND holder <> ''", before: expired, few: fewRows},
-	{table: "signing_keys", key: "id", column: "expires_at", extra: " AND expires_at > 0 AND state = 'retired'", before: expired},
+	{
+		table: "signing_keys", key: "id", column: "expires_at", extra: " AND expires_at > 0 AND state = 'retired'",
+		before: expired,
+	},
 	{table: "mail", key: "id", column: "created_at", before: older(mailRetention), few: fewRows},
 	{table: "events", key: "id", column: "at", before: retained, few: fewRows},
 	{table: "authentications", key: "id", column: "at", before: retained, few: fewRows},
@@ -52,16 +55,17 @@ func older(than time.Duration) func(*DB, time.Time) time.Time {
 	return func(_ *DB, now time.Time) time.Time { return now.Add(-than) }
 }
 
-// Sweep deletes what has expired or is older than it is kept, in bites of bounded size, and returns how many rows
-// went. What it left because of its own bound goes with the next call. now is the database's clock ([DB.Now]). It
-// deletes nothing and returns a [*SweepHeld] if that clock seems to have jumped.
+// Sweep deletes rows that have expired or outlived their retention, in statements of bounded size, and returns how
+// many. Rows beyond its bound are left for the next call. now is the database's clock ([DB.Now]). It deletes nothing
+// and returns a [*SweepHeld] if that clock seems to have jumped.
 func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err error) {
 	if err := db.plausible(ctx, "sweep", now, sweeps); err != nil {
 		return 0, err
 	}
 	for _, s := range sweeps {
-		// The bite is part of the text: of a parameter, Postgres would guess that it is a tenth of the table, and plan for that.
-		sql := fmt.Sprintf(`DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s <= $1%[4]s ORDER BY %[3]s LIMIT %[5]d) RETURNING 1`,
+		// The limit is part of the text: for a parameter, Postgres would guess a tenth of the table, and plan for that.
+		sql := fmt.Sprintf(`DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s <= $1%[4]s ORDER BY %[3]s
+			LIMIT %[5]d) RETURNING 1`,
 			s.table, s.key, s.column, s.extra, sweepBite)
 		for range sweepBites {
 			var b batch

@@ -8,9 +8,10 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at, u.disabled_at, u.recovered_at`
+const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at,
+	u.disabled_at, u.recovered_at`
 
-// userDest is where userColumns go.
+// userDest returns the destinations of userColumns.
 func userDest(u *idp.User) []any {
 	return []any{
 		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &document{&u.Profile},
@@ -43,30 +44,34 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (idp.User, error) {
 
 // HasHandle reports whether a user, disabled or not, has this user handle (WebAuthn L3 §5.4.3).
 func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
-	return one(ctx, db, "look for user handle", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE u.handle = $1)`, handle)
+	return one(ctx, db, "look for user handle", pgx.RowTo[bool],
+		`SELECT EXISTS (SELECT 1 FROM users u WHERE u.handle = $1)`, handle)
 }
 
-// UpdateUser stores name, e-mail, profile, role and whether the user is disabled. The handle never changes. With another
-// address the links that were sent to the former one end. idp.ErrConflict if
-// the e-mail address is taken, idp.ErrNotFound.
+// UpdateUser stores the name, e-mail, profile, role and whether the user is disabled. The handle never changes. If the
+// address changes, the links that were sent to the old one are removed. idp.ErrConflict if the e-mail address is taken,
+// idp.ErrNotFound.
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
-	b.Do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`, u.ID, u.Email)
-	b.Do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7, disabled_at = $8 WHERE id = $1`,
+	b.Do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`,
+		u.ID, u.Email)
+	b.Do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7,
+		disabled_at = $8 WHERE id = $1`,
 		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
 	b.events(ev)
 	return db.run(ctx, "update user", &b)
 }
 
-// Users returns users in the order they were made, after the one with that ID; "" begins at the first.
+// Users returns users in the order of their creation, after the one with that ID; "" begins at the first.
 func (db *DB) Users(ctx context.Context, after string, limit int) ([]idp.User, error) {
-	return list(ctx, db, "list users", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
+	return list(ctx, db, "list users", scanUser,
+		`SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
 }
 
 // HasAdmin reports whether a user can open the console: an enabled admin with at least one passkey.
 func (db *DB) HasAdmin(ctx context.Context) (bool, error) {
-	// role <> '' is said for SQLite, which must find the condition of the index in the query.
+	// role <> '' lets SQLite use the partial index.
 	return one(ctx, db, "look for an admin", pgx.RowTo[bool],
 		`SELECT EXISTS (SELECT 1 FROM users u WHERE u.role <> '' AND u.role = 'admin' AND u.disabled_at = 0
 			AND EXISTS (SELECT 1 FROM passkeys k WHERE k.user_id = u.id))`)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ms is how a time is stored: Unix milliseconds; the zero time is 0.
+// ms returns a time as it is stored: Unix milliseconds; the zero time is 0.
 func ms(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -14,7 +14,7 @@ func ms(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// instant scans what ms stored.
+// instant scans a value of ms.
 type instant time.Time
 
 // Scan implements sql.Scanner.
@@ -30,7 +30,7 @@ func (i *instant) Scan(v any) error {
 	return nil
 }
 
-// text is how a structured value is stored: JSON. The values are our own types, which always marshal.
+// text returns a structured value as it is stored: JSON. The values are our own types, which always marshal.
 func text(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -39,7 +39,7 @@ func text(v any) string {
 	return string(b)
 }
 
-// document scans what text stored into the value that To points at.
+// document scans a value of text into To, a pointer.
 type document struct{ To any }
 
 // Scan implements sql.Scanner.
@@ -48,7 +48,7 @@ func (d *document) Scan(v any) error {
 	if !ok {
 		return fmt.Errorf("JSON stored as %T", v)
 	}
-	if s == "null" { // what it scans into is new, and most lists are empty
+	if s == "null" { // the target is new, and most lists are empty
 		return nil
 	}
 	if err := json.Unmarshal([]byte(s), d.To); err != nil {
@@ -57,7 +57,7 @@ func (d *document) Scan(v any) error {
 	return nil
 }
 
-// raw scans JSON that is kept as it came; an empty text is nil.
+// raw scans JSON unchanged; an empty text becomes nil.
 type raw json.RawMessage
 
 // Scan implements sql.Scanner.

@@ -20,8 +20,8 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-// A wire stands between the store and Postgres. It counts turns, that is how often the client spoke after the server had,
-// it can be cut, and it can swallow what is sent, as a dead host does.
+// A wire is a proxy between the store and Postgres. It counts turns (how often the client spoke after the server had),
+// can be cut, and can swallow all traffic, as a dead host does.
 type wire struct {
 	log      bytes.Buffer // of the store
 	dir      string       // of its socket
@@ -101,8 +101,8 @@ func (w *wire) cut() {
 	w.conns = nil
 }
 
-// hush swallows everything from now on, or lets it through again. A connection that was hushed stays useless: it lost
-// a part.
+// hush swallows all traffic from now on, or lets it through again. A connection that was hushed stays useless: a part
+// of it is lost.
 func (w *wire) hush(silent bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,21 +18,21 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// template is the migrated database that others are copied from; empty is the server's own.
+// template is the migrated database that others are copied from; if empty, the server's own is.
 const (
 	template = "stepward_template"
 	empty    = "template0"
 )
 
-// PostgresURL returns a fresh database, not migrated, on a Postgres server that this test process starts once, on a unix
-// socket, and that ends with the process, however it ends. Where there is no Postgres the test is skipped, or fails if
+// PostgresURL returns a fresh database, not migrated. The first call in a test process starts a Postgres server on a
+// unix socket, which ends with the process in any case. Without Postgres the test is skipped, or fails if
 // STEPWARD_TEST_NO_SKIP=1. The database is dropped after the test.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	return database(t, empty)
 }
 
-// server is the one of this process: the folder of its socket, or why there is none.
+// server is the server of this process: the folder of its socket, or why there is none.
 var server = sync.OnceValues(start)
 
 var errNoPostgres = errors.New("no Postgres found on the PATH, in /usr/lib/postgresql or /usr/local/bin")
@@ -75,8 +75,8 @@ func execute(dir, sql string) error {
 	return err
 }
 
-// script makes a server, says ready, and waits for the end of its standard input: the pipe from this process, which the kernel
-// closes when the process ends. Then it stops the server and removes everything.
+// script creates a server, prints ready, and waits for the end of its standard input: the pipe from this process, which
+// the kernel closes when the process ends. Then it stops the server and removes everything.
 const script = `
 set -e
 cd "$2"
@@ -129,7 +129,7 @@ func start() (dir string, err error) {
 	return "", fmt.Errorf("%w\n%s", cmd.Wait(), said.String())
 }
 
-// keep holds the pipe: were it collected, its finalizer would close it.
+// keep holds the pipe: if it were collected, its finalizer would close it.
 //
 //lint:ignore U1000 holding is its use
 var keep any
@@ -143,7 +143,7 @@ func migrateTemplate(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.Migrate(ctx), db.Close()) // nobody may be connected when it is copied
+	return errors.Join(db.Migrate(ctx), db.Close()) // no connection may be open while it is copied
 }
 
 // find returns the folder of the server's programs.

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// humble puts the server's processes in a group of their own, so that Ctrl-C reaches this process alone and they learn of it
-// by the pipe; and for root, which Postgres refuses, it gives them and their folder to somebody with fewer rights.
+// humble puts the server's processes in a group of their own, so that Ctrl-C reaches this process alone and they learn
+// of it through the pipe. If this process is root, which Postgres refuses, they and their folder belong to a user with
+// fewer rights.
 func humble(cmd *exec.Cmd, dir string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() != 0 {

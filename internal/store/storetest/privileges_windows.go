@@ -2,5 +2,5 @@ package storetest
 
 import "os/exec"
 
-// humble finds no server to start: the script needs a unix.
+// humble has no server to prepare: the script needs a unix.
 func humble(*exec.Cmd, string) error { return errNoPostgres }

@@ -13,8 +13,8 @@ func Open(t testing.TB) *store.DB {
 	return open(t, store.Config{Dir: t.TempDir()})
 }
 
-// OpenPostgres returns a fresh, migrated Postgres store. Not for synctest bubbles: a socket's wait is no durable one. It
-// skips the test, as PostgresURL does, where there is no Postgres.
+// OpenPostgres returns a fresh, migrated Postgres store. It does not work in synctest bubbles: waiting for a socket
+// does not block durably. Without Postgres it skips the test, as PostgresURL does.
 func OpenPostgres(t testing.TB) *store.DB {
 	t.Helper()
 	return open(t, store.Config{URL: database(t, template)})

@@ -14,10 +14,11 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// Run is the suite that every engine passes; open returns a fresh, migrated store.
+// Run runs the suite that every engine passes; open returns a fresh, migrated store.
 func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	for _, cases := range []map[string]func(*fixture){
-		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases, keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
+		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases,
+		keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
 		recoveryCases,
 	} {
 		for name, f := range cases {
@@ -28,12 +29,12 @@ func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	}
 }
 
-// fixture is what a case works with.
+// fixture is the environment of one case.
 type fixture struct {
 	*testing.T
 	*store.DB
 	ctx context.Context
-	now time.Time // of the case: whole milliseconds, as they are stored
+	now time.Time // when the case began, in the whole milliseconds that are stored
 }
 
 // must ends the case on an error.
@@ -52,7 +53,7 @@ func (f *fixture) refuses(err, want error) {
 	}
 }
 
-// same compares; an empty slice is as good as none.
+// same compares; an empty slice equals nil.
 func (f *fixture) same(got, want any) {
 	f.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -60,7 +61,7 @@ func (f *fixture) same(got, want any) {
 	}
 }
 
-// must2 passes on a value, or ends the case.
+// must2 returns a value, or ends the case on an error.
 func must2[T any](v T, err error) func(*fixture) T {
 	return func(f *fixture) T {
 		f.Helper()
@@ -69,7 +70,7 @@ func must2[T any](v T, err error) func(*fixture) T {
 	}
 }
 
-// race calls fn n times at once and returns how often it succeeded; every other answer must be the wanted error.
+// race calls fn n times at once and returns how often it succeeded; every other call must return the wanted error.
 func (f *fixture) race(n int, lost error, fn func(i int) error) (won int) {
 	f.Helper()
 	errs := make([]error, n)
@@ -138,7 +139,10 @@ func (f *fixture) passkey(u idp.User) idp.Passkey {
 
 func newPasskey(u idp.User, now time.Time) idp.Passkey {
 	id := idp.NewID()
-	return idp.Passkey{ID: id, UserID: u.ID, CredentialID: []byte("credential " + id), PublicKey: []byte{1, 2, 3}, Name: "Key", CreatedAt: now}
+	return idp.Passkey{
+		ID: id, UserID: u.ID, CredentialID: []byte("credential " + id), PublicKey: []byte{1, 2, 3},
+		Name: "Key", CreatedAt: now,
+	}
 }
 
 // family stores a family with refresh tokens "handle", "first".
@@ -152,7 +156,7 @@ func (f *fixture) family(u idp.User, change func(*idp.Family)) idp.Family {
 	return family
 }
 
-// client stores a client of this ID, unless there is one.
+// client stores a client with this ID, unless it exists.
 func (f *fixture) client(id string) {
 	f.Helper()
 	_, err := f.Client(f.ctx, id)
@@ -162,7 +166,7 @@ func (f *fixture) client(id string) {
 	f.must(err)
 }
 
-// create stores a family and returns what CreateFamily says.
+// create stores a family and returns the results of CreateFamily.
 func (f *fixture) create(family idp.Family, opaque *store.OpaqueToken, ev ...idp.Event) (idp.Family, idp.User) {
 	f.Helper()
 	f.client(family.ClientID)
@@ -174,10 +178,14 @@ func (f *fixture) create(family idp.Family, opaque *store.OpaqueToken, ev ...idp
 func newFamily(u idp.User, now time.Time) idp.Family {
 	id := idp.NewID()
 	return idp.Family{
-		ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", Scopes: []string{"openid", "offline_access"}, Audience: []string{"https://api"},
-		Resources:    []string{"https://api.example"},
-		Details:      idp.Details{{Type: "payment", JSON: `{"amount":1.50,"type":"payment"}`}},
-		Assurance:    idp.Assurance{AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"}, AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"}},
+		ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", Scopes: []string{"openid", "offline_access"},
+		Audience:  []string{"https://api"},
+		Resources: []string{"https://api.example"},
+		Details:   idp.Details{{Type: "payment", JSON: `{"amount":1.50,"type":"payment"}`}},
+		Assurance: idp.Assurance{
+			AuthenticationID: "a1", ACR: "phr", AMR: []string{"pop", "user"},
+			AuthTime: now.Truncate(time.Second), ActionClasses: []string{"payments"},
+		},
 		Claims:       `{"id_token":{"acr":null}}`,
 		Confirmation: idp.Confirmation{JKT: "thumbprint", X5T: "certificate"},
 		Offline:      true,

@@ -11,8 +11,12 @@ var clientCases = map[string]func(*fixture){
 	"a client comes back as it was stored": func(f *fixture) {
 		age := time.Hour
 		c := idp.Client{
-			ID: "app", Name: "App", URI: "https://app", Contacts: []string{"a@example.org"}, Policy: idp.PolicyStandard, Native: true, ResourceServer: true,
-			AuthMethod: idp.AuthMethodBasic, Secrets: []idp.ClientSecret{{ID: "s", Hash: "h", CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}},
+			ID: "app", Name: "App", URI: "https://app", Contacts: []string{"a@example.org"}, Policy: idp.PolicyStandard,
+			Native: true, ResourceServer: true,
+			AuthMethod: idp.AuthMethodBasic, Secrets: []idp.ClientSecret{{
+				ID: "s", Hash: "h", CreatedAt: f.now,
+				ExpiresAt: f.now.Add(time.Hour),
+			}},
 			RedirectURIs: []string{"https://app/cb"}, GrantTypes: []string{"authorization_code"}, Scopes: []string{"openid"},
 			DefaultMaxAge: &age, AccessFormat: idp.FormatOpaque, AccessTTL: time.Minute, CreatedAt: f.now, UpdatedAt: f.now,
 		}
@@ -47,7 +51,7 @@ var clientCases = map[string]func(*fixture){
 		ask(1, "two")
 		f.same(must2(f.StoredClient(f.ctx, "app"))(f).CreatedAt, f.now)
 		f.must(f.DisableClient(f.ctx, "app", f.now))
-		f.must(f.PutClient(f.ctx, c)) // loaded before: what was closed since stays closed
+		f.must(f.PutClient(f.ctx, c)) // loaded before it was disabled: it stays disabled
 		ask(1, "")
 		f.same(must2(f.StoredClient(f.ctx, "app"))(f).DisabledAt, f.now)
 		f.must(f.EnableClient(f.ctx, "app", f.now))
@@ -82,9 +86,18 @@ var clientCases = map[string]func(*fixture){
 
 var keyCases = map[string]func(*fixture){
 	"keys rotate together: one leaves, one comes": func(f *fixture) {
-		active := idp.SigningKey{ID: "k1", Algorithm: "ES256", State: idp.KeyActive, Sealed: []byte{1}, CreatedAt: f.now, ActiveAt: f.now}
-		next := idp.SigningKey{ID: "k2", Algorithm: "ES256", State: idp.KeyNext, Sealed: []byte{2}, CreatedAt: f.now.Add(time.Second)}
-		other := idp.SigningKey{ID: "k3", Algorithm: "EdDSA", State: idp.KeyActive, Sealed: []byte{3}, CreatedAt: f.now.Add(time.Minute)}
+		active := idp.SigningKey{
+			ID: "k1", Algorithm: "ES256", State: idp.KeyActive, Sealed: []byte{1}, CreatedAt: f.now,
+			ActiveAt: f.now,
+		}
+		next := idp.SigningKey{
+			ID: "k2", Algorithm: "ES256", State: idp.KeyNext, Sealed: []byte{2},
+			CreatedAt: f.now.Add(time.Second),
+		}
+		other := idp.SigningKey{
+			ID: "k3", Algorithm: "EdDSA", State: idp.KeyActive, Sealed: []byte{3},
+			CreatedAt: f.now.Add(time.Minute),
+		}
 		for _, k := range []idp.SigningKey{active, next, other} {
 			f.must(f.AddSigningKey(f.ctx, k, f.event(idp.EventKeyAdded, "")))
 		}
@@ -93,10 +106,11 @@ var keyCases = map[string]func(*fixture){
 		next.State, next.ActiveAt = idp.KeyActive, f.now
 		f.must(f.UpdateSigningKeys(f.ctx, []idp.SigningKey{next, active}, f.event(idp.EventKeyRetired, "")))
 		f.same(must2(f.SigningKeys(f.ctx))(f), []idp.SigningKey{active, next, other})
-		f.refuses(f.UpdateSigningKeys(f.ctx, []idp.SigningKey{other, {ID: "gone"}}, f.event(idp.EventKeyRetired, "")), idp.ErrNotFound)
+		f.refuses(f.UpdateSigningKeys(f.ctx, []idp.SigningKey{other, {ID: "gone"}}, f.event(idp.EventKeyRetired, "")),
+			idp.ErrNotFound)
 		f.same(len(f.events()), 4)
 	},
-	"of eight replicas that make the first key, one does": func(f *fixture) {
+	"one of eight replicas that make the first key at once succeeds": func(f *fixture) {
 		won := f.race(8, idp.ErrConflict, func(i int) error {
 			return f.AddSigningKey(f.ctx, idp.SigningKey{ID: fmt.Sprint(i), Algorithm: "ES256", State: idp.KeyActive})
 		})

@@ -8,7 +8,7 @@ import (
 )
 
 var windowCases = map[string]func(*fixture){
-	"a closed window closes for all that hangs from its authentication, before and after, and for nothing else": func(f *fixture) {
+	"a window is closed for all families of its authentication, earlier and later, and for no others": func(f *fixture) {
 		u, other := f.user("a@example.org"), f.user("b@example.org")
 		two := func(fam *idp.Family) { fam.Assurance.ActionClasses = []string{"payments", "admin"} }
 		before := f.family(u, two)
@@ -39,11 +39,11 @@ var windowCases = map[string]func(*fixture){
 		f.must(err)
 		f.same(rotated.Assurance.ActionClasses, []string{"admin"})
 
-		for range 2 { // a second time is no error
+		for range 2 { // closing twice is no error
 			f.must(f.CloseWindow(f.ctx, u.ID, "a1", "admin", f.now))
 		}
 		open(before.ID)
-		f.must(f.CloseWindow(f.ctx, other.ID, "a2", "payments", f.now)) // not theirs: nothing happens
+		f.must(f.CloseWindow(f.ctx, other.ID, "a2", "payments", f.now)) // another user's: nothing happens
 		open(fresh.ID, "payments", "admin")
 		f.must(f.CloseWindow(f.ctx, other.ID, "a1", "payments", f.now))
 		open(before.ID)

@@ -16,9 +16,13 @@ var grantCases = map[string]func(*fixture){
 		g := idp.Grant{UserID: u.ID, ClientID: "app", Scopes: []string{"openid", "email"}, CreatedAt: f.now, UpdatedAt: f.now}
 		f.must(f.PutGrant(f.ctx, g, f.event(idp.EventConsentGranted, u.ID)))
 		later := g
-		later.Scopes, later.CreatedAt, later.UpdatedAt = []string{"email", "profile"}, f.now.Add(time.Hour), f.now.Add(time.Hour)
+		later.Scopes, later.CreatedAt, later.UpdatedAt = []string{"email", "profile"}, f.now.Add(time.Hour),
+			f.now.Add(time.Hour)
 		f.must(f.PutGrant(f.ctx, later, f.event(idp.EventConsentGranted, u.ID)))
-		want := idp.Grant{UserID: u.ID, ClientID: "app", Scopes: []string{"email", "openid", "profile"}, CreatedAt: f.now, UpdatedAt: f.now.Add(time.Hour)}
+		want := idp.Grant{
+			UserID: u.ID, ClientID: "app", Scopes: []string{"email", "openid", "profile"}, CreatedAt: f.now,
+			UpdatedAt: f.now.Add(time.Hour),
+		}
 		f.same(must2(f.Grant(f.ctx, u.ID, "app"))(f), want)
 
 		other := idp.Grant{UserID: u.ID, ClientID: "another", Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}
@@ -31,17 +35,24 @@ var grantCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		scopes := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 		f.same(f.race(8, nil, func(i int) error {
-			return f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: "app", Scopes: scopes[i : i+1], CreatedAt: f.now, UpdatedAt: f.now})
+			return f.PutGrant(f.ctx, idp.Grant{
+				UserID: u.ID, ClientID: "app", Scopes: scopes[i : i+1], CreatedAt: f.now,
+				UpdatedAt: f.now,
+			})
 		}), 8)
 		f.same(must2(f.Grant(f.ctx, u.ID, "app"))(f).Scopes, scopes)
 	},
 	"a grant needs its user": func(f *fixture) {
-		f.refuses(f.PutGrant(f.ctx, idp.Grant{UserID: "nobody", ClientID: "app", Scopes: []string{"openid"}}), idp.ErrNotFound)
+		f.refuses(f.PutGrant(f.ctx, idp.Grant{UserID: "nobody", ClientID: "app", Scopes: []string{"openid"}}),
+			idp.ErrNotFound)
 	},
 	"a grant takes its families with it, and no others": func(f *fixture) {
 		u := f.user("a@example.org")
 		for _, client := range []string{"app", "another"} {
-			f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: client, Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}))
+			f.must(f.PutGrant(f.ctx, idp.Grant{
+				UserID: u.ID, ClientID: client, Scopes: []string{"openid"}, CreatedAt: f.now,
+				UpdatedAt: f.now,
+			}))
 		}
 		gone, stays := f.family(u, nil), f.family(u, func(fam *idp.Family) { fam.ClientID = "another" })
 		f.must(f.RemoveGrant(f.ctx, u.ID, "app", f.event(idp.EventConsentRevoked, u.ID)))
@@ -60,7 +71,7 @@ var familyCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		want := newFamily(u, f.now)
 		f.client(want.ClientID)
-		_ = must2(f.Client(f.ctx, want.ClientID))(f) // from now on out of the cache
+		_ = must2(f.Client(f.ctx, want.ClientID))(f) // from now on it is in the cache
 		n := f.trips(func() {
 			got, owner := f.create(want, nil, f.event(idp.EventTokensIssued, u.ID))
 			f.same(got, want)
@@ -97,7 +108,7 @@ var familyCases = map[string]func(*fixture){
 		}
 		f.same(len(f.events()), 0)
 	},
-	"no family of a client that is gone or closed, whatever a replica has in its cache": func(f *fixture) {
+	"no family of a client that is gone or disabled, even if it is in the cache": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
 		_, _, err := f.CreateFamily(f.ctx, fam, nil)
@@ -122,7 +133,7 @@ var familyCases = map[string]func(*fixture){
 		fam.SessionID = "another"
 		f.create(fam, nil)
 	},
-	"a code that was used twice gives nothing, whoever comes first": func(f *fixture) {
+	"a code that was used twice yields nothing, in either order": func(f *fixture) {
 		u := f.user("a@example.org")
 		for range 20 {
 			fam := newFamily(u, f.now)
@@ -139,7 +150,7 @@ var familyCases = map[string]func(*fixture){
 			f.refuses(err, idp.ErrNotFound)
 		}
 	},
-	"whoever ends what a family is built on at the same time leaves nothing alive": func(f *fixture) {
+	"ending the basis of a family while it is created leaves nothing alive": func(f *fixture) {
 		for round := range 8 {
 			u := f.user(fmt.Sprintf("u%d@example.org", round))
 			for what, end := range map[string]func(fam idp.Family) error{
@@ -150,7 +161,10 @@ var familyCases = map[string]func(*fixture){
 				fam := newFamily(u, f.now)
 				fam.ClientID, fam.SessionID, fam.Offline, fam.Granted = fmt.Sprint(what, round), idp.NewID(), false, true
 				f.client(fam.ClientID)
-				f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: fam.ClientID, Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}))
+				f.must(f.PutGrant(f.ctx, idp.Grant{
+					UserID: u.ID, ClientID: fam.ClientID, Scopes: []string{"openid"},
+					CreatedAt: f.now, UpdatedAt: f.now,
+				}))
 				f.race(2, idp.ErrNotFound, func(i int) error {
 					if i == 0 {
 						_, _, err := f.CreateFamily(f.ctx, fam, nil)
@@ -175,7 +189,7 @@ var familyCases = map[string]func(*fixture){
 			f.refuses(err, idp.ErrNotFound)
 		}
 	},
-	"a granted family begins with its grant and not without, in one round trip": func(f *fixture) {
+	"a granted family is created only if its grant exists, in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
 		f.client(fam.ClientID)
@@ -183,7 +197,10 @@ var familyCases = map[string]func(*fixture){
 		for _, client := range []string{"another", "app"} {
 			_, _, err := f.CreateFamily(f.ctx, fam, nil, f.event(idp.EventTokensIssued, u.ID))
 			f.refuses(err, idp.ErrNotFound)
-			f.must(f.PutGrant(f.ctx, idp.Grant{UserID: u.ID, ClientID: client, Scopes: []string{"openid"}, CreatedAt: f.now, UpdatedAt: f.now}))
+			f.must(f.PutGrant(f.ctx, idp.Grant{
+				UserID: u.ID, ClientID: client, Scopes: []string{"openid"}, CreatedAt: f.now,
+				UpdatedAt: f.now,
+			}))
 		}
 		f.same(len(f.events()), 0)
 		f.same(f.trips(func() {
@@ -199,7 +216,10 @@ var familyCases = map[string]func(*fixture){
 		fam := newFamily(u, f.now)
 		f.client(fam.ClientID)
 		_ = must2(f.Client(f.ctx, fam.ClientID))(f)
-		first := store.OpaqueToken{Hash: "t1", FamilyID: fam.ID, Scopes: []string{"openid"}, Audience: []string{"https://api"}, Details: fam.Details, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute)}
+		first := store.OpaqueToken{
+			Hash: "t1", FamilyID: fam.ID, Scopes: []string{"openid"},
+			Audience: []string{"https://api"}, Details: fam.Details, IssuedAt: f.now, ExpiresAt: f.now.Add(time.Minute),
+		}
 		n := f.trips(func() { f.create(fam, &first) })
 		f.same(n, int64(1))
 		second := first
@@ -229,7 +249,10 @@ var familyCases = map[string]func(*fixture){
 		}
 		token := func(fam idp.Family) string {
 			f.Helper()
-			f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "of " + fam.ID, FamilyID: fam.ID, ExpiresAt: f.now.Add(time.Hour)}))
+			f.must(f.AddOpaque(f.ctx, store.OpaqueToken{
+				Hash: "of " + fam.ID, FamilyID: fam.ID,
+				ExpiresAt: f.now.Add(time.Hour),
+			}))
 			return "of " + fam.ID
 		}
 		u := f.user("a@example.org")
@@ -292,9 +315,9 @@ var familyCases = map[string]func(*fixture){
 		}
 		f.must(rotate("first", "second", 0))
 		undo("first", "second", 0)
-		f.refuses(rotate("second", "third", time.Second), idp.ErrNotFound) // nobody was given it
+		f.refuses(rotate("second", "third", time.Second), idp.ErrNotFound) // it was never delivered
 		f.must(rotate("first", "second", time.Minute))
-		undo("first", "second", 0) // another rotation's
+		undo("first", "second", 0) // of another rotation
 		f.must(rotate("second", "third", 2*time.Minute))
 		undo("first", "second", time.Minute) // too late
 		f.must(rotate("third", "fourth", 3*time.Minute))
@@ -326,10 +349,11 @@ var familyCases = map[string]func(*fixture){
 		})
 		f.same(won, 1)
 	},
-	"eight who present the current token at once cause one rotation": func(f *fixture) {
+	"presenting the current token eight times at once rotates it once": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		won := f.race(8, nil, func(i int) error {
-			got, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now.Add(time.Duration(i)*time.Millisecond), time.Minute)
+			got, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app",
+				f.now.Add(time.Duration(i)*time.Millisecond), time.Minute)
 			if err == nil && (got.CurrentHash != "second" || got.PreviousHash != "first") {
 				f.Errorf("rotated to %q after %q", got.CurrentHash, got.PreviousHash)
 			}
@@ -340,9 +364,14 @@ var familyCases = map[string]func(*fixture){
 		f.must(err)
 		f.same([]string{got.PreviousHash, got.CurrentHash}, []string{"first", "second"})
 	},
-	"a refresh token works for its client only, and only whole": func(f *fixture) {
+	"a refresh token works for its client only, and not in part": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
-		for _, try := range [][3]string{{fam.HandleHash, "first", "thief"}, {fam.HandleHash, "guess", "app"}, {fam.HandleHash, "", "app"}, {"unknown", "first", "app"}} {
+		for _, try := range [][3]string{
+			{fam.HandleHash, "first", "thief"},
+			{fam.HandleHash, "guess", "app"},
+			{fam.HandleHash, "", "app"},
+			{"unknown", "first", "app"},
+		} {
 			_, _, err := f.RotateFamily(f.ctx, try[0], try[1], "next", try[2], f.now, time.Minute)
 			f.refuses(err, idp.ErrNotFound)
 		}

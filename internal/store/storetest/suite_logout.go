@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// watched stores a family of this session and client, which wants to hear of the session's end.
+// watched stores a family of this session whose client wants to hear of the session's end.
 func (f *fixture) watched(u idp.User, sid, client string) idp.Family {
 	f.Helper()
 	return f.family(u, func(fam *idp.Family) {
@@ -50,15 +50,15 @@ var logoutCases = map[string]func(*fixture){
 			f.must(err)
 		}
 		f.same(f.events(), []idp.EventKind{idp.EventSignedOut})
-		f.same(f.queued(f.now), []string(nil)) // nobody wanted to hear of it
+		f.same(f.queued(f.now), []string(nil)) // no client wanted to hear of it
 	},
-	"the clients that want to hear of the end of a session are queued with it, once each, offline ones too": func(f *fixture) {
+	"the clients that want to hear of the end of a session are queued once each, offline ones too": func(f *fixture) {
 		u := f.user("a@example.org")
 		f.watched(u, "sid", "app")
 		f.watched(u, "sid", "app")
 		f.family(u, func(fam *idp.Family) { fam.ClientID, fam.WatchFrom = "offline", f.now })
 		f.watched(u, "other", "app")
-		f.family(u, func(fam *idp.Family) { fam.SessionID, fam.WatchFrom = "", f.now }) // of no session
+		f.family(u, func(fam *idp.Family) { fam.SessionID, fam.WatchFrom = "", f.now }) // without a session
 		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string{"app", "offline"})
 		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string(nil))
 		f.same(f.queued(f.now.Add(-time.Millisecond)), []string(nil))
@@ -67,10 +67,10 @@ var logoutCases = map[string]func(*fixture){
 		select {
 		case <-f.LogoutsQueued():
 		default:
-			f.Error("nobody was woken")
+			f.Error("no signal that logouts are queued")
 		}
 	},
-	"that the session ends and that its clients hear of it happens together or not at all": func(f *fixture) {
+	"a session ends and its clients are queued together or not at all": func(f *fixture) {
 		u := f.user("a@example.org")
 		fam := f.watched(u, "sid", "app")
 		ev := f.event(idp.EventSignedOut, u.ID)
@@ -82,7 +82,7 @@ var logoutCases = map[string]func(*fixture){
 		f.same(f.queued(f.now), []string(nil))
 		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string{"app"})
 	},
-	"a disabled user's tokens end, the clients of all sessions hear of it, and enabling brings nothing back": func(f *fixture) {
+	"disabling a user revokes tokens and tells the clients of all sessions; enabling restores neither": func(f *fixture) {
 		u, other := f.user("a@example.org"), f.user("b@example.org")
 		mine, others := f.family(u, nil), f.family(other, nil)
 		f.watched(u, "one", "app")
@@ -115,7 +115,7 @@ var logoutCases = map[string]func(*fixture){
 		_, _, err = f.FamilyWithUser(f.ctx, fam.ID)
 		f.refuses(err, idp.ErrNotFound)
 	},
-	"sessions are looked for when it is time, and those that are gone are queued": func(f *fixture) {
+	"watched sessions are checked when due, and the clients of expired ones are queued": func(f *fixture) {
 		u := f.user("a@example.org")
 		for _, sid := range []string{"lives", "gone"} {
 			f.watched(u, sid, "app")
@@ -131,7 +131,7 @@ var logoutCases = map[string]func(*fixture){
 		f.same(must2(f.WatchedSessions(f.ctx, again.Add(-time.Millisecond), 10))(f), []string(nil))
 		f.same(must2(f.WatchedSessions(f.ctx, again, 10))(f), []string{"lives"})
 	},
-	"a logout is claimed by one, comes back when its lease ends, and leaves when it was heard": func(f *fixture) {
+	"a logout is claimed once, is due again when its lease ends, and is removed when delivered": func(f *fixture) {
 		f.watched(f.user("a@example.org"), "sid", "app")
 		must2(f.EndSession(f.ctx, "sid", f.now))(f)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
@@ -144,7 +144,7 @@ var logoutCases = map[string]func(*fixture){
 		l := must2(f.ClaimLogout(f.ctx, "app", f.now.Add(time.Minute), time.Minute))(f)
 		f.same(l.Attempts, 2)
 		stale := l
-		stale.Attempts = 1 // the claim that ran out: it may not end the present one
+		stale.Attempts = 1 // the expired claim, which may not end the current one
 		f.must(f.FinishLogout(f.ctx, stale))
 		f.must(f.PostponeLogout(f.ctx, l, "answered 400", f.now.Add(time.Hour), false))
 		l = must2(f.ClaimLogout(f.ctx, "app", f.now.Add(time.Hour), time.Minute))(f)
@@ -152,15 +152,15 @@ var logoutCases = map[string]func(*fixture){
 		f.must(f.FinishLogout(f.ctx, l))
 		f.same(f.queued(f.now.Add(24*time.Hour)), []string(nil))
 	},
-	"a session that ends once more while its logout is delivered is told once more": func(f *fixture) {
+	"if a session ends again while its logout is delivered, the logout is sent again": func(f *fixture) {
 		u := f.user("a@example.org")
 		end := func(at time.Time, how func() error) store.Logout {
 			f.watched(u, "sid", "app")
 			f.must(how())
 			return must2(f.ClaimLogout(f.ctx, "app", at, time.Minute))(f)
 		}
-		first := end(f.now, func() error { return f.SettleSessions(f.ctx, nil, []string{"sid"}, f.now) }) // it was not to be found
-		end(f.now.Add(time.Second), func() error {                                                        // claimed by another replica
+		first := end(f.now, func() error { return f.SettleSessions(f.ctx, nil, []string{"sid"}, f.now) }) // it was not found
+		end(f.now.Add(time.Second), func() error {
 			_, err := f.EndSession(f.ctx, "sid", f.now.Add(time.Second))
 			return err
 		})
@@ -169,7 +169,7 @@ var logoutCases = map[string]func(*fixture){
 		f.same(f.queued(f.now.Add(30*time.Second)), []string(nil))
 		f.same(f.queued(f.now.Add(time.Hour)), []string{"sid app " + u.ID})
 	},
-	"the longest due of a client's logouts comes first, and one failure to reach it postpones them all and nobody else's": func(f *fixture) {
+	"the longest due logout of a client comes first, and one failure to reach it postpones them all": func(f *fixture) {
 		u := f.user("a@example.org")
 		for i, client := range []string{"app", "app", "app", "other"} {
 			f.watched(u, fmt.Sprint(i), client)
@@ -201,7 +201,7 @@ var logoutCases = map[string]func(*fixture){
 		f.same([]any{len(events), events[0].Kind, events[0].SessionID}, []any{1, idp.EventLogoutGivenUp, "old"})
 		f.same(f.queued(f.now), []string{"new app " + u.ID})
 	},
-	"nothing is left of a client that was removed": func(f *fixture) {
+	"a removed client leaves no logouts behind": func(f *fixture) {
 		u := f.user("a@example.org")
 		f.must(f.PutClient(f.ctx, idp.Client{ID: "app", Name: "App", CreatedAt: f.now}))
 		f.watched(u, "ended", "app")
@@ -211,7 +211,7 @@ var logoutCases = map[string]func(*fixture){
 		f.same(f.queued(f.now), []string(nil))
 		f.same(must2(f.WatchedSessions(f.ctx, f.now.Add(time.Hour), 10))(f), []string(nil))
 	},
-	"a session without clients to tell costs its end no more round trips, and one with many neither": func(f *fixture) {
+	"ending a session takes one round trip, with many clients and with none": func(f *fixture) {
 		u := f.user("a@example.org")
 		for i := range 50 {
 			f.watched(u, "sid", fmt.Sprint(i))

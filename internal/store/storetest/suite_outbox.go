@@ -12,7 +12,7 @@ import (
 )
 
 var outboxCases = map[string]func(*fixture){
-	"a link is seen, taken once, and gone": func(f *fixture) {
+	"a link can be looked at, and is taken once": func(f *fixture) {
 		l := idp.Link{Hash: "h", Kind: "enrol", UserID: "u", CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}
 		f.must(f.PutLink(f.ctx, l, f.event(idp.EventUserInvited, "u")))
 		f.same(must2(f.PeekLink(f.ctx, "h", "enrol", f.now))(f), l)
@@ -37,8 +37,11 @@ var outboxCases = map[string]func(*fixture){
 		f.refuses(err, idp.ErrNotFound)
 		f.same(f.events(), []idp.EventKind{idp.EventUserInvited})
 	},
-	"mail is claimed by one, comes back when its lease ends, and leaves when delivered": func(f *fixture) {
-		m := store.Mail{ID: idp.NewID(), To: "a@example.org", Subject: "Code", Text: "text", HTML: "<p>", CreatedAt: f.now, NextAt: f.now}
+	"mail is claimed once, is due again when its lease ends, and is removed when delivered": func(f *fixture) {
+		m := store.Mail{
+			ID: idp.NewID(), To: "a@example.org", Subject: "Code", Text: "text", HTML: "<p>", CreatedAt: f.now,
+			NextAt: f.now,
+		}
 		f.must(f.EnqueueMail(f.ctx, m))
 		_, err := f.ClaimMail(f.ctx, f.now.Add(-time.Millisecond), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
@@ -66,7 +69,7 @@ var outboxCases = map[string]func(*fixture){
 		_, err := f.ClaimMail(f.ctx, f.now.Add(24*time.Hour), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 	},
-	"of eight who claim eight messages, none gets another's": func(f *fixture) {
+	"eight callers who claim eight messages get one each": func(f *fixture) {
 		for i := range 8 {
 			f.must(f.EnqueueMail(f.ctx, store.Mail{ID: fmt.Sprint(i), CreatedAt: f.now, NextAt: f.now}))
 		}
@@ -84,7 +87,7 @@ var outboxCases = map[string]func(*fixture){
 		slices.Sort(claimed)
 		f.same(slices.Compact(slices.Clone(claimed)), claimed)
 	},
-	"a lease has one holder, who may renew it, until it runs out": func(f *fixture) {
+	"a lease has one holder, who may renew it, until it expires": func(f *fixture) {
 		var mu sync.Mutex
 		var holder string
 		f.race(8, nil, func(i int) error {
@@ -110,14 +113,14 @@ var outboxCases = map[string]func(*fixture){
 		lease(holder, 91*time.Second, false)
 		f.same(must2(f.Lease(f.ctx, "sweep", "other", time.Minute, f.now))(f), true)
 	},
-	"a lease further away than its own length has run out": func(f *fixture) {
+	"a lease that ends too far in the future counts as expired": func(f *fixture) {
 		const month = 31 * 24 * time.Hour
 		f.same(must2(f.Lease(f.ctx, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
 		f.same(must2(f.Lease(f.ctx, "rotate", "other", 2*time.Minute, f.now))(f), true)
 		f.same(must2(f.Lease(f.ctx, "rotate", "third", 2*time.Minute, f.now))(f), false)
-		f.same(must2(f.Lease(f.ctx, "rotate", "who read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
+		f.same(must2(f.Lease(f.ctx, "rotate", "read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
 	},
-	"the database tells its time": func(f *fixture) {
+	"the database returns its time": func(f *fixture) {
 		before := time.Now().Add(-time.Millisecond)
 		now := must2(f.Now(f.ctx))(f)
 		if now.Before(before) || now.After(time.Now().Add(time.Millisecond)) {
@@ -136,18 +139,26 @@ var sweepCases = map[string]func(*fixture){
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "live", ExpiresAt: f.now.Add(time.Millisecond)}))
 		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "live", CreatedAt: f.now, NextAt: f.now}))
 		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "live", Algorithm: "ES256", State: idp.KeyActive}))
-		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now}, f.event(idp.EventSignedIn, u.ID)))
+		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now},
+			f.event(idp.EventSignedIn, u.ID)))
 		f.must(f.CloseWindow(f.ctx, u.ID, "live", "payments", f.now))
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
 
 		f.must(f.CloseWindow(f.ctx, u.ID, "dead", "payments", f.now.Add(-24*time.Hour)))
 		dead := f.family(u, func(fam *idp.Family) { fam.ExpiresAt = f.now })
-		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "of the dead", FamilyID: dead.ID, ExpiresAt: f.now.Add(time.Hour)})) // goes with it, not counted
+		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{
+			Hash: "of the dead", FamilyID: dead.ID,
+			ExpiresAt: f.now.Add(time.Hour),
+		})) // goes with it, not counted
 		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "dead", FamilyID: live.ID, ExpiresAt: f.now}))
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "dead", ExpiresAt: f.now}))
 		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "dead", CreatedAt: f.now.Add(-72 * time.Hour), NextAt: f.now}))
-		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "dead", Algorithm: "ES256", State: idp.KeyRetired, ExpiresAt: f.now}))
-		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "dead", UserID: u.ID, At: f.now.Add(-year)}, idp.Event{ID: "dead", At: f.now.Add(-year)}))
+		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{
+			ID: "dead", Algorithm: "ES256", State: idp.KeyRetired,
+			ExpiresAt: f.now,
+		}))
+		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "dead", UserID: u.ID, At: f.now.Add(-year)},
+			idp.Event{ID: "dead", At: f.now.Add(-year)}))
 		must2(f.Lease(f.ctx, "dead", "me", 0, f.now))(f)
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(9))
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
@@ -159,7 +170,7 @@ var sweepCases = map[string]func(*fixture){
 		f.same(len(must2(f.SigningKeys(f.ctx))(f)), 1)
 		f.same(len(f.events()), 1)
 	},
-	"a sweep bites off 500 rows at a time": func(f *fixture) {
+	"a sweep deletes 500 rows a statement": func(f *fixture) {
 		var events []idp.Event
 		for range 1100 {
 			events = append(events, idp.Event{ID: idp.NewID(), At: f.now.Add(-400 * 24 * time.Hour)})
@@ -169,7 +180,7 @@ var sweepCases = map[string]func(*fixture){
 		busy := f.trips(func() { f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(1100)) })
 		f.same(busy-idle, int64(2)) // three bites instead of one
 	},
-	"a clock that jumps deletes nothing that was alive, for a day": func(f *fixture) {
+	"after a jump of the clock no live rows are deleted for a day": func(f *fixture) {
 		const month = 31 * 24 * time.Hour
 		fill := func(n int, left time.Duration) { f.must(f.RecordEvents(f.ctx, f.aging(n, left, 0)...)) }
 		alive := func() int { return len(must2(f.Events(f.ctx, "", 5000))(f)) }
@@ -202,23 +213,26 @@ var sweepCases = map[string]func(*fixture){
 		if held := sweep(month); held == nil || !held.First {
 			f.Fatal(held)
 		}
-		if held := sweep(month + 24*time.Hour); held != nil { // nobody said that it is wrong
+		if held := sweep(month + 24*time.Hour); held != nil { // the clock was not corrected in time
 			f.Fatal(held)
 		}
 		f.same(alive(), 0)
 	},
-	"a long pause deletes a part, and a wrong clock no signing key": func(f *fixture) {
+	"after a long pause a sweep deletes a part, and under a wrong clock no signing key": func(f *fixture) {
 		f.must(f.RecordEvents(f.ctx, f.aging(6000, 2*time.Hour, time.Minute)...))
 		must2(f.Sweep(f.ctx, f.now))(f)
 		f.same(must2(f.Sweep(f.ctx, f.now.Add(20*time.Hour)))(f), int64(1081)) // 18 % of them
-		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "old", Algorithm: "ES256", State: idp.KeyRetired, ExpiresAt: f.now.Add(48 * time.Hour)}))
+		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{
+			ID: "old", Algorithm: "ES256", State: idp.KeyRetired,
+			ExpiresAt: f.now.Add(48 * time.Hour),
+		}))
 		_, err := f.Sweep(f.ctx, f.now.Add(49*time.Hour))
 		if held, ok := errors.AsType[*store.SweepHeld](err); !ok || held.Table != "signing_keys" {
 			f.Error(err)
 		}
 		f.same(len(must2(f.SigningKeys(f.ctx))(f)), 1)
 	},
-	"a clock that jumps removes no clients": func(f *fixture) {
+	"a jump of the clock removes no clients": func(f *fixture) {
 		const month = 30 * 24 * time.Hour
 		for range 1001 {
 			f.must(f.RegisterClient(f.ctx, idp.Client{ID: idp.NewID(), UsedAt: f.now}, "", f.now))
@@ -231,7 +245,7 @@ var sweepCases = map[string]func(*fixture){
 	},
 }
 
-// aging returns events that have a time left until the sweep takes the first of them, and so much more each.
+// aging returns n events. A sweep takes the first after left, and each further one after each more.
 func (f *fixture) aging(n int, left, each time.Duration) (events []idp.Event) {
 	for i := range n {
 		at := f.now.Add(-400*24*time.Hour + left + time.Duration(i)*each)

@@ -13,11 +13,15 @@ var passkeyCases = map[string]func(*fixture){
 	"a passkey comes back as it was stored, with its user, in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		k := idp.Passkey{
-			ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{0, 1, 0xff}, PublicKey: []byte{0xa5, 0}, Flags: 0xdd, SignCount: 1<<32 - 1, UVInitialized: true,
+			ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{0, 1, 0xff}, PublicKey: []byte{0xa5, 0}, Flags: 0xdd,
+			SignCount: 1<<32 - 1, UVInitialized: true,
 			CounterRegressedAt: f.now, AAGUID: make([]byte, 16), AttestationType: "basic_full", AttestationFormat: "packed",
-			Attestation: json.RawMessage(`{"b": 1, "a":"é"}`), AttestationVerifiedAt: f.now, KeyProtection: idp.KeyProtectionHardware,
-			Transports: []string{"internal", "hybrid"}, Attachment: "platform", Extensions: json.RawMessage(`{"credProps":{"rk":true}}`),
-			Name: "Ada's key", CreatedAt: f.now, CreatedAgent: "Firefox on macOS", LastUsedAt: f.now, LastAgent: "Safari on iOS",
+			Attestation: json.RawMessage(`{"b": 1, "a":"é"}`), AttestationVerifiedAt: f.now,
+			KeyProtection: idp.KeyProtectionHardware,
+			Transports:    []string{"internal", "hybrid"}, Attachment: "platform",
+			Extensions: json.RawMessage(`{"credProps":{"rk":true}}`),
+			Name:       "Ada's key", CreatedAt: f.now, CreatedAgent: "Firefox on macOS",
+			LastUsedAt: f.now, LastAgent: "Safari on iOS",
 		}
 		f.must(f.AddPasskey(f.ctx, k, f.event(idp.EventPasskeyAdded, u.ID)))
 		n := f.trips(func() {
@@ -120,10 +124,11 @@ var passkeyCases = map[string]func(*fixture){
 			f.same(len(must2(f.EventsOf(f.ctx, u.ID, 10))(f)), 1)
 		}
 	},
-	"an assertion is recorded with what it changed, in one round trip": func(f *fixture) {
+	"an assertion is recorded with its changes to the passkey, in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		k := f.passkey(u)
-		k.Flags, k.SignCount, k.UVInitialized, k.LastUsedAt, k.LastAgent = 0x1d, 7, true, f.now.Add(time.Minute), "Safari on iOS"
+		k.Flags, k.SignCount, k.UVInitialized, k.LastUsedAt, k.LastAgent = 0x1d, 7, true, f.now.Add(time.Minute),
+			"Safari on iOS"
 		a := idp.Authentication{
 			ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now, Purpose: idp.PurposeStepUp, Interaction: "i",
 			ActionClasses: []string{"payments"}, UserVerified: true, BackupEligible: true,
@@ -134,25 +139,31 @@ var passkeyCases = map[string]func(*fixture){
 		f.refuses(f.RecordAuthentication(f.ctx, k, a), idp.ErrConflict) // it is there, and once
 		f.same(f.events(), []idp.EventKind{idp.EventSteppedUp})
 	},
-	"of assertions with one count of a device-bound passkey one is recorded": func(f *fixture) {
+	"of several assertions with the same count, a device-bound passkey records one": func(f *fixture) {
 		for round := range 5 {
 			u := f.user(fmt.Sprintf("count%d@example.org", round))
 			k := f.passkey(u)
 			k.Flags &^= idp.FlagBackupEligible | idp.FlagBackedUp
 			k.SignCount += 5
 			won := f.race(8, idp.ErrConflict, func(int) error {
-				return f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now})
+				return f.RecordAuthentication(f.ctx, k, idp.Authentication{
+					ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID,
+					At: f.now,
+				})
 			})
 			f.same(won, 1)
 		}
 	},
-	"a synced passkey may come with a count again": func(f *fixture) {
+	"a synced passkey may repeat a count": func(f *fixture) {
 		u := f.user("synced@example.org")
 		k := f.passkey(u)
 		k.Flags |= idp.FlagBackupEligible
 		k.SignCount += 5
 		for range 2 {
-			f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now}))
+			f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{
+				ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID,
+				At: f.now,
+			}))
 		}
 	},
 	"the signature counter never goes down": func(f *fixture) {
@@ -174,12 +185,14 @@ var passkeyCases = map[string]func(*fixture){
 		f.passkey(u)
 		signedIn := f.event(idp.EventSignedIn, u.ID)
 		k.SignCount = 9
-		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: other.ID, At: f.now}, signedIn), idp.ErrNotFound)
+		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: other.ID, At: f.now},
+			signedIn), idp.ErrNotFound)
 		f.must(f.RemovePasskey(f.ctx, u.ID, k.ID, false))
-		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}, signedIn), idp.ErrNotFound)
+		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}, signedIn),
+			idp.ErrNotFound)
 		f.same(len(f.events()), 0)
 	},
-	"a counter that went backwards is noted and stays": func(f *fixture) {
+	"a counter that went backwards is recorded and not changed": func(f *fixture) {
 		u := f.user("a@example.org")
 		k := newPasskey(u, f.now)
 		k.SignCount = 5

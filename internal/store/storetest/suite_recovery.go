@@ -31,7 +31,7 @@ func (f *fixture) confirmed(email string) idp.User {
 }
 
 var recoveryCases = map[string]func(*fixture){
-	"new recovery codes take the place of the old ones": func(f *fixture) {
+	"new recovery codes replace the old ones": func(f *fixture) {
 		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
 		f.codes(other, "of-b")
 		f.codes(u, "1", "2")
@@ -78,7 +78,10 @@ var recoveryCases = map[string]func(*fixture){
 		f.must(f.RecordAuthentication(f.ctx, old, held))
 		offline, kept := f.family(u, nil), f.family(other, nil)
 		f.watched(u, "watched", "app")
-		f.must(f.PutLink(f.ctx, idp.Link{Hash: "link", Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}))
+		f.must(f.PutLink(f.ctx, idp.Link{
+			Hash: "link", Kind: "recover", UserID: u.ID, CreatedAt: f.now,
+			ExpiresAt: f.now.Add(time.Hour),
+		}))
 
 		k := newPasskey(u, f.now)
 		f.must(f.Recover(f.ctx, k, f.now, f.now, f.event(idp.EventRecovered, u.ID)))
@@ -99,20 +102,23 @@ var recoveryCases = map[string]func(*fixture){
 		_, err = f.TakeLink(f.ctx, "link", "recover", f.now)
 		f.refuses(err, idp.ErrNotFound)
 
-		// What the old passkey had begun brings nothing any more.
+		// A sign-in of the old passkey that was in progress yields nothing.
 		late := newFamily(u, f.now)
 		late.Assurance.AuthenticationID = held.ID
 		_, _, err = f.CreateFamily(f.ctx, late, nil)
 		f.refuses(err, idp.ErrNotFound)
-		f.refuses(f.RecordAuthentication(f.ctx, old, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID, At: f.now}), idp.ErrNotFound)
-		// One that is added in the time after it is no stronger.
+		f.refuses(f.RecordAuthentication(f.ctx, old, idp.Authentication{
+			ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID,
+			At: f.now,
+		}), idp.ErrNotFound)
+		// A passkey that is added within a day is no stronger.
 		second := newPasskey(u, f.now)
 		f.must(f.AddPasskey(f.ctx, second))
 		stored, _, err := f.PasskeyByCredentialID(f.ctx, second.CredentialID)
 		f.must(err)
 		f.same(stored.StrongFrom, f.now.Add(idp.RecoveryClosed))
 	},
-	"of two recoveries that are open at once one succeeds": func(f *fixture) {
+	"one of two recoveries that are open at once succeeds": func(f *fixture) {
 		for round := range 5 {
 			u := f.confirmed(fmt.Sprintf("u%d@example.org", round))
 			f.passkey(u)
@@ -152,10 +158,13 @@ var recoveryCases = map[string]func(*fixture){
 		f.refuses(f.KeepPasskey(f.ctx, f.user("b@example.org").ID, first.ID, later), idp.ErrNotFound)
 		f.refuses(f.KeepPasskey(f.ctx, u.ID, k.ID, later), idp.ErrNotFound) // it is not suspended
 		f.must(f.KeepPasskey(f.ctx, u.ID, first.ID, later, f.event(idp.EventPasskeyKept, u.ID)))
-		f.must(f.RecordAuthentication(f.ctx, first, idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: first.ID, At: later}))
+		f.must(f.RecordAuthentication(f.ctx, first, idp.Authentication{
+			ID: idp.NewID(), UserID: u.ID, PasskeyID: first.ID,
+			At: later,
+		}))
 		f.codesAt(later, u, "2")
 	},
-	"a suspended passkey does not count as one that is left": func(f *fixture) {
+	"a suspended passkey does not count as a remaining one": func(f *fixture) {
 		u := f.confirmed("a@example.org")
 		old, k := f.passkey(u), newPasskey(u, f.now)
 		long := f.now.Add(-2 * idp.RecoveryClosed)
@@ -163,12 +172,15 @@ var recoveryCases = map[string]func(*fixture){
 		f.refuses(f.RemovePasskey(f.ctx, u.ID, k.ID, true), idp.ErrLastPasskey)
 		f.must(f.RemovePasskey(f.ctx, u.ID, old.ID, true))
 	},
-	"a new link takes the place of the others of its kind": func(f *fixture) {
+	"a new link replaces the others of its kind": func(f *fixture) {
 		u := f.user("a@example.org")
 		link := func(hash string) idp.Link {
 			return idp.Link{Hash: hash, Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}
 		}
-		f.must(f.PutLink(f.ctx, idp.Link{Hash: "other", Kind: "enrol", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}))
+		f.must(f.PutLink(f.ctx, idp.Link{
+			Hash: "other", Kind: "enrol", UserID: u.ID, CreatedAt: f.now,
+			ExpiresAt: f.now.Add(time.Hour),
+		}))
 		f.must(f.ReplaceLink(f.ctx, link("1")))
 		f.must(f.ReplaceLink(f.ctx, link("2")))
 		_, err := f.TakeLink(f.ctx, "1", "recover", f.now)

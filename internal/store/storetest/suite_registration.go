@@ -9,8 +9,11 @@ import (
 )
 
 var registrationCases = map[string]func(*fixture){
-	"a dynamic client is changed by whoever holds its present token": func(f *fixture) {
-		c := idp.Client{ID: "app", Name: "one", Dynamic: true, RegistrationHash: "h1", UsedAt: f.now, CreatedAt: f.now, UpdatedAt: f.now}
+	"a dynamic client is changed only with its current token": func(f *fixture) {
+		c := idp.Client{
+			ID: "app", Name: "one", Dynamic: true, RegistrationHash: "h1", UsedAt: f.now, CreatedAt: f.now,
+			UpdatedAt: f.now,
+		}
 		f.must(f.RegisterClient(f.ctx, c, "", f.now, f.event(idp.EventClientAdded, "")))
 		f.same(must2(f.Client(f.ctx, "app"))(f), c)
 		f.refuses(f.RegisterClient(f.ctx, c, "", f.now), idp.ErrConflict)
@@ -22,7 +25,7 @@ var registrationCases = map[string]func(*fixture){
 		f.refuses(f.ChangeRegistration(f.ctx, idp.Client{}, idp.Client{ID: "operators"}, ""), idp.ErrNotFound)
 		f.same(len(f.events()), 2)
 	},
-	"an initial access token is good for as many clients as it says": func(f *fixture) {
+	"an initial access token registers as many clients as it allows": func(f *fixture) {
 		put := func(hash string, uses int, ttl time.Duration) {
 			f.must(f.PutRegistrationToken(f.ctx, hash, uses, f.now, f.now.Add(ttl), f.event(idp.EventClientChanged, "")))
 		}
@@ -38,7 +41,7 @@ var registrationCases = map[string]func(*fixture){
 			f.must(register("any"))
 		}
 		f.refuses(register("late"), idp.ErrNotFound)
-		f.refuses(register("nobody's"), idp.ErrNotFound)
+		f.refuses(register("unknown"), idp.ErrNotFound)
 		f.same(must2(f.HasRegistrationToken(f.ctx, "twice", f.now))(f), true)
 		won := f.race(8, idp.ErrNotFound, func(i int) error {
 			return f.RegisterClient(f.ctx, idp.Client{ID: fmt.Sprint("racer ", i)}, "twice", f.now)
@@ -57,7 +60,7 @@ var registrationCases = map[string]func(*fixture){
 		f.refuses(f.RegisterClient(f.ctx, idp.Client{ID: "taken"}, "once", f.now), idp.ErrConflict)
 		f.must(f.RegisterClient(f.ctx, idp.Client{ID: "free"}, "once", f.now))
 	},
-	"dynamic clients that nobody uses go, with all they had": func(f *fixture) {
+	"unused dynamic clients are removed with their grants and families": func(f *fixture) {
 		u := f.user("a@example.org")
 		month := f.now.Add(-30 * 24 * time.Hour)
 		for _, id := range []string{"idle", "busy"} {

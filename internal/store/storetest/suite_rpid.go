@@ -5,7 +5,7 @@ import (
 )
 
 var rpidCases = map[string]func(*fixture){
-	"the host of passkeys is recorded, and replaced only while there are none, or on purpose": func(f *fixture) {
+	"the host of passkeys is recorded, and replaced only while there are no passkeys, or on purpose": func(f *fixture) {
 		f.same(must2(f.RPID(f.ctx, "a.example"))(f), store.RPID{})
 		claim := func(host string, anew bool) store.RPID { return must2(f.ClaimRPID(f.ctx, host, anew))(f) }
 		f.same(claim("a.example", false), store.RPID{Host: "a.example"})

@@ -19,12 +19,13 @@ var userCases = map[string]func(*fixture){
 		f.same(must2(f.UserByEmail(f.ctx, u.Email))(f), u)
 		f.same(f.events(), []idp.EventKind{idp.EventUserCreated})
 	},
-	"nobody is not found": func(f *fixture) {
-		_, err := f.UserByID(f.ctx, "nobody")
+	"an unknown user is not found": func(f *fixture) {
+		_, err := f.UserByID(f.ctx, "unknown")
 		f.refuses(err, idp.ErrNotFound)
 		_, err = f.UserByEmail(f.ctx, "")
 		f.refuses(err, idp.ErrNotFound)
-		f.refuses(f.UpdateUser(f.ctx, idp.NewUser("a@example.org", "A", f.now), f.event(idp.EventUserChanged, "")), idp.ErrNotFound)
+		f.refuses(f.UpdateUser(f.ctx, idp.NewUser("a@example.org", "A", f.now), f.event(idp.EventUserChanged, "")),
+			idp.ErrNotFound)
 		f.same(f.events(), []idp.EventKind(nil))
 	},
 	"text that Postgres refuses is found nowhere, on both engines": func(f *fixture) {
@@ -33,19 +34,23 @@ var userCases = map[string]func(*fixture){
 			f.refuses(err, idp.ErrNotFound)
 		}
 		u := f.user("a@example.org")
-		f.must(f.RecordEvents(f.ctx, idp.Event{ID: idp.NewID(), At: f.now, Kind: idp.EventSignedIn, UserID: u.ID, Agent: "a\x00b\xff"}))
+		f.must(f.RecordEvents(f.ctx, idp.Event{
+			ID: idp.NewID(), At: f.now, Kind: idp.EventSignedIn, UserID: u.ID,
+			Agent: "a\x00b\xff",
+		}))
 		f.same(must2(f.EventsOf(f.ctx, u.ID, 1))(f)[0].Agent, "a\uFFFDb\uFFFD")
 	},
 	"an address belongs to one user, and a refused user leaves no event": func(f *fixture) {
 		f.user("a@example.org")
-		f.refuses(f.CreateUser(f.ctx, idp.NewUser("a@example.org", "B", f.now), f.event(idp.EventUserCreated, "")), idp.ErrConflict)
+		f.refuses(f.CreateUser(f.ctx, idp.NewUser("a@example.org", "B", f.now), f.event(idp.EventUserCreated, "")),
+			idp.ErrConflict)
 		b := f.user("b@example.org")
 		b.Email = "a@example.org"
 		f.refuses(f.UpdateUser(f.ctx, b, f.event(idp.EventUserChanged, b.ID)), idp.ErrConflict)
 		f.same(must2(f.UserByID(f.ctx, b.ID))(f).Email, "b@example.org")
 		f.same(f.events(), []idp.EventKind(nil))
 	},
-	"of eight who take an address at once, one gets it": func(f *fixture) {
+	"one of eight users who take an address at once gets it": func(f *fixture) {
 		won := f.race(8, idp.ErrConflict, func(int) error {
 			return f.CreateUser(f.ctx, idp.NewUser("a@example.org", "A", f.now), f.event(idp.EventUserCreated, ""))
 		})
@@ -115,28 +120,31 @@ var userCases = map[string]func(*fixture){
 		f.refuses(err, idp.ErrNotFound)
 		f.same(len(f.events()), 2)
 	},
-	"a profile is changed without touching role, address or the door": func(f *fixture) {
+	"a changed profile keeps the role, the address, and whether the user is disabled": func(f *fixture) {
 		u := f.user("a@example.org")
-		f.must(f.UpdateProfile(f.ctx, u.ID, "New", idp.Profile{Nickname: "N"}, f.now.Add(time.Second), f.event(idp.EventUserChanged, u.ID)))
+		f.must(f.UpdateProfile(f.ctx, u.ID, "New", idp.Profile{Nickname: "N"}, f.now.Add(time.Second),
+			f.event(idp.EventUserChanged, u.ID)))
 		u.Name, u.Profile.Nickname, u.UpdatedAt = "New", "N", f.now.Add(time.Second)
 		f.same(must2(f.UserByID(f.ctx, u.ID))(f), u)
 		f.disable(u)
-		f.refuses(f.UpdateProfile(f.ctx, u.ID, "Again", idp.Profile{}, f.now, f.event(idp.EventUserChanged, u.ID)), idp.ErrNotFound)
+		f.refuses(f.UpdateProfile(f.ctx, u.ID, "Again", idp.Profile{}, f.now, f.event(idp.EventUserChanged, u.ID)),
+			idp.ErrNotFound)
 		f.same(len(f.events()), 1)
 	},
 	"an event comes back as it was stored, newest first for its user": func(f *fixture) {
 		e := idp.Event{
-			ID: idp.NewID(), At: f.now, Kind: idp.EventSteppedUp, UserID: "u", ActorID: "admin", ClientID: "app", SessionID: "s", PasskeyID: "k",
+			ID: idp.NewID(), At: f.now, Kind: idp.EventSteppedUp, UserID: "u", ActorID: "admin", ClientID: "app",
+			SessionID: "s", PasskeyID: "k",
 			Address: "2001:db8::1", Agent: "Firefox on macOS", RequestID: "r", Detail: map[string]string{"class": "payments"},
 		}
 		later := idp.Event{ID: idp.NewID(), At: f.now.Add(time.Second), Kind: idp.EventSignedOut, UserID: "u"}
 		others := idp.Event{ID: idp.NewID(), At: f.now, Kind: idp.EventSignedIn, UserID: "v"}
-		nobodys := idp.Event{ID: idp.NewID(), At: f.now, Kind: idp.EventClientAuthRefused}
-		f.must(f.RecordEvents(f.ctx, e, later, others, nobodys))
+		unowned := idp.Event{ID: idp.NewID(), At: f.now, Kind: idp.EventClientAuthRefused}
+		f.must(f.RecordEvents(f.ctx, e, later, others, unowned))
 		f.same(must2(f.EventsOf(f.ctx, "u", 10))(f), []idp.Event{later, e})
 		f.same(must2(f.EventsOf(f.ctx, "u", 1))(f), []idp.Event{later})
 		f.same(must2(f.EventsOf(f.ctx, "", 10))(f), []idp.Event(nil))
-		f.same(must2(f.Events(f.ctx, "", 10))(f), []idp.Event{e, later, others, nobodys})
+		f.same(must2(f.Events(f.ctx, "", 10))(f), []idp.Event{e, later, others, unowned})
 		f.same(must2(f.Events(f.ctx, later.ID, 1))(f), []idp.Event{others})
 		f.same(f.trips(func() { f.must(f.RecordEvents(f.ctx)) }), int64(0))
 	},
