@@ -19,7 +19,7 @@ import (
 
 var savedCode = regexp.MustCompile(`<code translate="no">([0-9A-Z-]{29})</code>`)
 
-// makeCodes shows the user new recovery codes, and returns them.
+// makeCodes has new recovery codes shown and returns them. They are not valid yet.
 func (b *browser) makeCodes() []string {
 	b.t.Helper()
 	b.get("/account/codes/new").is("account", 200).wants("codes-show")
@@ -34,18 +34,18 @@ func (b *browser) makeCodes() []string {
 	return codes
 }
 
-// saveCodes makes recovery codes that count.
+// saveCodes makes new recovery codes valid and returns them.
 func (b *browser) saveCodes() []string {
 	b.t.Helper()
 	codes := b.makeCodes()
 	b.post("/account/codes/check", "code", codes[2]).is("account", 200)
-	if m := b.letter(); m.Subject != "New recovery codes for your account" {
-		b.t.Errorf("letter %q", m.Subject)
+	if m := b.email(); m.Subject != "New recovery codes for your account" {
+		b.t.Errorf("e-mail %q", m.Subject)
 	}
 	return codes
 }
 
-func TestRecoveryCodesAreShownOnceAndCountWhenOneIsTypedBack(t *testing.T) {
+func TestRecoveryCodesAreShownOnceAndWorkOnceOneIsTypedBack(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -55,7 +55,7 @@ func TestRecoveryCodesAreShownOnceAndCountWhenOneIsTypedBack(t *testing.T) {
 	}
 	codes := b.makeCodes()
 	if stored, err := h.db.RecoveryCodesOf(t.Context(), u.ID); err != nil || len(stored) != 0 {
-		t.Fatalf("%d codes count before one was typed back (%v)", len(stored), err)
+		t.Fatalf("%d codes are valid before one was typed back (%v)", len(stored), err)
 	}
 	b.post("/account/codes/check", "code", "00000-00000-00000-00000-00000").is("codes", 422).wants("error", "codes-check")
 	p := b.post("/account/codes/check", "code", strings.ToLower(codes[3])).is("account", 200)
@@ -76,16 +76,16 @@ func TestRecoveryCodesAreShownOnceAndCountWhenOneIsTypedBack(t *testing.T) {
 			t.Error("a code is in the log")
 		}
 	}
-	if m := h.letter(); m.To != u.Email || m.Subject != "New recovery codes for your account" {
-		t.Errorf("letter %q", m.Subject)
+	if m := h.email(); m.To != u.Email || m.Subject != "New recovery codes for your account" {
+		t.Errorf("e-mail %q", m.Subject)
 	}
 	if diff := cmp.Diff([]idp.EventKind{idp.EventCodesMade}, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
-	b.post("/account/codes/check", "code", codes[3]).is("error", 410) // once
+	b.post("/account/codes/check", "code", codes[3]).is("error", 410) // used
 }
 
-func TestTheFileOfRecoveryCodesHoldsThemAndWhereToUseThem(t *testing.T) {
+func TestTheDownloadHasTheCodesAndSaysWhereToUseThem(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -117,11 +117,11 @@ func TestNewRecoveryCodesNeedAStepUpAndBelongToTheirSession(t *testing.T) {
 	codes := stepped.makeCodes()
 	plain.post("/account/codes/check", "code", codes[0]).is("error", 410)
 	if stored, err := h.db.RecoveryCodesOf(t.Context(), u.ID); err != nil || len(stored) != 0 {
-		t.Errorf("%d codes (%v)", len(stored), err)
+		t.Errorf("%d codes are valid (%v)", len(stored), err)
 	}
 }
 
-func TestCodesThatWereNotTypedBackInTimeDoNotCount(t *testing.T) {
+func TestCodesNotTypedBackInTimeAreDiscarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
 		u, keys := h.user("ada@example.com", 1)
@@ -133,14 +133,14 @@ func TestCodesThatWereNotTypedBackInTimeDoNotCount(t *testing.T) {
 	})
 }
 
-func TestWhereOnlyTheOperatorRecoversThereAreNoCodes(t *testing.T) {
+func TestThereAreNoCodesIfOnlyTheOperatorRecoversAccounts(t *testing.T) {
 	noMail, err := mail.New(mail.Config{From: "a@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*account.Config){
-		"setting": func(c *account.Config) { c.Recovery = recovery.AdminOnly },
-		"no mail": func(c *account.Config) { c.Mailer = noMail },
+		"setting":   func(c *account.Config) { c.Recovery = recovery.AdminOnly },
+		"no e-mail": func(c *account.Config) { c.Mailer = noMail },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := build(t, change)
@@ -154,10 +154,10 @@ func TestWhereOnlyTheOperatorRecoversThereAreNoCodes(t *testing.T) {
 			b.get("/account/codes/new").is("error", 404)
 			b.post("/account/codes/new").is("error", 404)
 			if p := b.get("/recover").is("recover", 200); p.has("recover-email") {
-				t.Error("a way back is offered that there is not")
+				t.Error("the page offers recovery by codes")
 			}
 			if p := b.post("/recover", "email", u.Email).is("recover", 200); p.has("recover-code") {
-				t.Error("codes are asked for")
+				t.Error("the page asks for a code")
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// unconfirmed is a user whose address nobody has proven, signed in.
+// unconfirmed returns a signed-in user whose address is not confirmed.
 func (h *house) unconfirmed(email string) (idp.User, *browser) {
 	h.t.Helper()
 	u, keys := h.user(email, 1)
@@ -32,7 +32,7 @@ func (h *house) confirmed(u idp.User) bool {
 	return u.EmailVerified
 }
 
-func TestAnAddressIsConfirmedByAMailedCode(t *testing.T) {
+func TestAnAddressIsConfirmedByAnEmailedCode(t *testing.T) {
 	h := build(t)
 	u, b := h.unconfirmed("ada@example.com")
 	b.get("/account").is("account", 200).wants("email-confirm")
@@ -40,24 +40,25 @@ func TestAnAddressIsConfirmedByAMailedCode(t *testing.T) {
 	old := h.code()
 	b.post("/account/email/code").is("account", 200)
 	code := h.code()
-	b.post("/account/email", "token", old).is("account", 422).wants("error") // only the newest works
+	b.post("/account/email", "token", old).is("account", 422).wants("error") // replaced by the newer one
 	if h.confirmed(u) {
-		t.Fatal("by the former code")
+		t.Fatal("the former code confirmed the address")
 	}
-	if p := b.post("/account/email", "token", code[:4]+" "+code[4:]).is("account", 200); p.has("email-confirm") || !h.confirmed(u) {
+	if p := b.post("/account/email", "token", code[:4]+" "+code[4:]).is("account", 200); p.has("email-confirm") ||
+		!h.confirmed(u) {
 		t.Errorf("not confirmed: %s", p.content())
 	}
-	b.post("/account/email", "token", code).is("account", 422) // once
+	b.post("/account/email", "token", code).is("account", 422) // used
 	if kinds := h.kinds(u); kinds[len(kinds)-1] != idp.EventEmailVerified {
 		t.Errorf("events %v", kinds)
 	}
 	if p := b.post("/account/email/code").is("account", 200); p.url.Path != "/account" {
 		t.Errorf("at %s", p.url)
 	}
-	h.noLetter()
+	h.noEmail()
 }
 
-func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
+func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 	t.Run("another session", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
@@ -70,7 +71,7 @@ func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
 			t.Error("confirmed")
 		}
 	})
-	t.Run("another address since", func(t *testing.T) {
+	t.Run("the address changed", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
 		b.post("/account/email/code")
@@ -84,7 +85,7 @@ func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
 			t.Error("confirmed")
 		}
 	})
-	t.Run("guesses", func(t *testing.T) {
+	t.Run("too many tries", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
 		b.post("/account/email/code")
@@ -97,7 +98,7 @@ func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
 			t.Error("confirmed after the last try")
 		}
 	})
-	t.Run("late", func(t *testing.T) {
+	t.Run("expired", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := build(t)
 			u, b := h.unconfirmed("ada@example.com")
@@ -110,7 +111,7 @@ func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
 			}
 		})
 	})
-	t.Run("many mails", func(t *testing.T) {
+	t.Run("too many e-mails", func(t *testing.T) {
 		h := build(t)
 		_, b := h.unconfirmed("ada@example.com")
 		for range 6 {
@@ -120,8 +121,8 @@ func TestACodeOfAnAddressIsForItsSessionItsAddressAndItsTime(t *testing.T) {
 	})
 }
 
-func TestAnInvitationThatWasMailedProvesTheAddress(t *testing.T) {
-	for name, mailed := range map[string]bool{"printed": false, "mailed": true} {
+func TestAnEmailedInvitationConfirmsTheAddress(t *testing.T) {
+	for name, emailed := range map[string]bool{"printed": false, "e-mailed": true} {
 		t.Run(name, func(t *testing.T) {
 			h := build(t)
 			u, _ := h.user("ada@example.com", 0)
@@ -129,26 +130,26 @@ func TestAnInvitationThatWasMailedProvesTheAddress(t *testing.T) {
 			if err := h.db.UpdateUser(t.Context(), u); err != nil {
 				t.Fatal(err)
 			}
-			make := enrol.Invite
-			if mailed {
-				make = enrol.InviteByMail
+			invite := enrol.Invite
+			if emailed {
+				invite = enrol.InviteByMail
 			}
-			link, err := make(t.Context(), h.db, issuer, u, time.Hour)
+			link, err := invite(t.Context(), h.db, issuer, u, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
 			token := link.Reveal()[len(issuer+"/enrol#"):]
 			b := h.browser()
 			b.post("/enrol", "token", token).is("passkey", 200)
-			if h.confirmed(u) != mailed {
-				t.Errorf("confirmed: %v", !mailed)
+			if h.confirmed(u) != emailed {
+				t.Errorf("confirmed: %v", !emailed)
 			}
 			h.browser().post("/enrol", "token", token).is("error", 410)
 		})
 	}
 }
 
-func TestAnotherAddressEndsTheInvitationsToTheFormerOne(t *testing.T) {
+func TestChangingTheAddressEndsInvitationsToTheFormerOne(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 0)
 	token := h.invite(u)
@@ -168,12 +169,12 @@ func TestARemovedUserLeavesNothing(t *testing.T) {
 	if err := h.db.RemoveUser(t.Context(), u.ID, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	h.lives(family, false)
+	h.checkFamily(family, false)
 	b.get("/account").is("error", 403)
 	if n := len(h.passkeys(u)); n != 0 {
 		t.Errorf("%d passkeys", n)
 	}
 	if err := h.db.RemoveUser(t.Context(), u.ID, time.Now()); !errors.Is(err, idp.ErrNotFound) {
-		t.Errorf("again: %v", err)
+		t.Errorf("removed twice: %v", err)
 	}
 }

@@ -34,7 +34,7 @@ import (
 
 const issuer = "https://login.example.com"
 
-// A house is the account pages on real stores, without a network, so that it works inside a synctest bubble.
+// A house serves the account pages from real stores, without a network, so that it works inside a synctest bubble.
 type house struct {
 	t         *testing.T
 	db        *store.DB
@@ -43,7 +43,7 @@ type house struct {
 	account   *account.Account
 	handler   http.Handler
 	log       *bytes.Buffer
-	signedUp  []string // interactions that were told
+	signedUp  []string // interactions passed to SignedUp
 }
 
 func build(t *testing.T, change ...func(*account.Config)) *house {
@@ -62,7 +62,9 @@ func build(t *testing.T, change ...func(*account.Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ceremonies, err := passkey.New(passkey.Config{RPID: "login.example.com", RPName: "Stepward", Origins: []string{issuer}, Store: h.ephemeral})
+	ceremonies, err := passkey.New(passkey.Config{
+		RPID: "login.example.com", RPName: "Stepward", Origins: []string{issuer}, Store: h.ephemeral,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +99,14 @@ func build(t *testing.T, change ...func(*account.Config)) *house {
 	}
 	mux := http.NewServeMux()
 	h.account.Mount(mux)
-	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `<body data-page="login">`) })
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `<body data-page="login">`)
+	})
 	h.handler = shell.Browser(mux)
 	return h
 }
 
-// require is what package login does, as far as these pages can tell: a session, and a step-up of at most five minutes for
-// a class.
+// require stands in for login.Login.Require: it demands a session and, with a class, a step-up within five minutes.
 func (h *house) require(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool) {
 	s, err := h.sessions.Current(r.Context(), r)
 	if err == nil && (class == "" || slices.ContainsFunc(s.Authentications, func(a idp.HeldAuthentication) bool {
@@ -120,7 +123,7 @@ func (h *house) require(w http.ResponseWriter, r *http.Request, class, reason, r
 	return nil, false
 }
 
-// user stores a user with so many passkeys.
+// user stores a user with the given number of passkeys.
 func (h *house) user(email string, passkeys int) (idp.User, []idp.Passkey) {
 	h.t.Helper()
 	u := idp.NewUser(email, "Ada Lovelace", time.Now())
@@ -149,7 +152,7 @@ func (h *house) passkeys(u idp.User) []idp.Passkey {
 	return keys
 }
 
-// kinds returns what was recorded about the user, oldest first.
+// kinds returns the kinds of the user's events, oldest first.
 func (h *house) kinds(u idp.User) []idp.EventKind {
 	h.t.Helper()
 	events, err := h.db.EventsOf(h.t.Context(), u.ID, 100)
@@ -163,12 +166,12 @@ func (h *house) kinds(u idp.User) []idp.EventKind {
 	return kinds
 }
 
-// letter takes the next letter out of the outbox.
-func (h *house) letter() store.Mail {
+// email takes the next e-mail out of the outbox.
+func (h *house) email() store.Mail {
 	h.t.Helper()
 	m, err := h.db.ClaimMail(h.t.Context(), time.Now(), time.Minute)
 	if err != nil {
-		h.t.Fatalf("no letter: %v", err)
+		h.t.Fatalf("no e-mail: %v", err)
 	}
 	if err := h.db.FinishMail(h.t.Context(), m.ID, "", time.Time{}); err != nil {
 		h.t.Fatal(err)
@@ -176,19 +179,19 @@ func (h *house) letter() store.Mail {
 	return m
 }
 
-func (h *house) noLetter() {
+func (h *house) noEmail() {
 	h.t.Helper()
 	if m, err := h.db.ClaimMail(h.t.Context(), time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
-		h.t.Errorf("unexpected letter %q (%v)", m.Subject, err)
+		h.t.Errorf("unexpected e-mail %q (%v)", m.Subject, err)
 	}
 }
 
 var eightDigits = regexp.MustCompile(`(?m)^\s*(\d{8})\s*$`)
 
-// code takes the next letter and returns the code in it.
+// code takes the next e-mail and returns its code.
 func (h *house) code() string {
 	h.t.Helper()
-	m := h.letter()
+	m := h.email()
 	found := eightDigits.FindStringSubmatch(m.Text)
 	if found == nil {
 		h.t.Fatalf("no code in %q", m.Text)
@@ -196,7 +199,7 @@ func (h *house) code() string {
 	return found[1]
 }
 
-// A browser follows redirects, keeps cookies, says Sec-Fetch-Site as browsers do, and has an authenticator.
+// A browser follows redirects, keeps cookies, sends Sec-Fetch-Site and has an authenticator.
 type browser struct {
 	*house
 	client        *http.Client
@@ -230,7 +233,7 @@ func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// signIn starts a session of the user, as an assertion by this passkey would.
+// signIn starts a session of the user, as an assertion with this passkey would.
 func (b *browser) signIn(u idp.User, passkeyID string, classes ...string) *idp.Session {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), "GET", issuer+"/", nil)
@@ -253,7 +256,7 @@ func (b *browser) signIn(u idp.User, passkeyID string, classes ...string) *idp.S
 	return s
 }
 
-// A page is what the browser shows.
+// A page is a response as the browser shows it.
 type page struct {
 	t      *testing.T
 	status int
@@ -302,7 +305,7 @@ func (b *browser) json(path string, v any) page {
 	return b.do("POST", path, "application/json", string(body))
 }
 
-// is checks which page this is.
+// is stops the test unless this is the page with this name and status.
 func (p page) is(name string, status int) page {
 	p.t.Helper()
 	if got := p.attribute(`data-page`); got != name || p.status != status {
@@ -311,7 +314,7 @@ func (p page) is(name string, status int) page {
 	return p
 }
 
-// content is the page without the layout, for failures.
+// content returns the page without its layout, for error messages.
 func (p page) content() string {
 	_, main, _ := strings.Cut(p.body, "<main")
 	main, _, _ = strings.Cut(main, "</main>")
@@ -328,7 +331,7 @@ func (p page) attribute(name string) string {
 
 func (p page) has(hook string) bool { return strings.Contains(p.body, `data-test="`+hook+`"`) }
 
-// wants checks for a hook on the page.
+// wants checks that the page has these data-test hooks.
 func (p page) wants(hooks ...string) page {
 	p.t.Helper()
 	for _, hook := range hooks {
@@ -352,7 +355,7 @@ func (p page) member(name string) string {
 	return s
 }
 
-// create runs the registration that the page offers and posts its answer.
+// create runs the page's registration and posts the new credential.
 func (b *browser) create(p page) page {
 	b.t.Helper()
 	credential, err := b.authenticator.Create([]byte(p.attribute("data-options")))
@@ -360,11 +363,12 @@ func (b *browser) create(p page) page {
 		b.t.Fatalf("create: %v", err)
 	}
 	return b.json(p.attribute("data-finish"), map[string]any{
-		"i": p.attribute("data-interaction"), "ceremony": p.attribute("data-ceremony"), "credential": json.RawMessage(credential),
+		"i": p.attribute("data-interaction"), "ceremony": p.attribute("data-ceremony"),
+		"credential": json.RawMessage(credential),
 	})
 }
 
-// signUp goes as far as the enrolment.
+// signUp signs up and returns the page that offers the first passkey.
 func (b *browser) signUp(email string) page {
 	b.t.Helper()
 	b.post("/signup", "email", email, "name", "Ada", "i", "I1").is("verify", 200)

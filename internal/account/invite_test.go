@@ -44,8 +44,8 @@ func TestAnInvitationLeadsToAFirstPasskey(t *testing.T) {
 	if diff := cmp.Diff([]idp.EventKind{idp.EventUserInvited, idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
-	if m := h.letter(); m.To != u.Email || m.Subject != "A passkey was added to your account" {
-		t.Errorf("letter %q", m.Subject)
+	if m := h.email(); m.To != u.Email || m.Subject != "A passkey was added to your account" {
+		t.Errorf("e-mail %q", m.Subject)
 	}
 	if strings.Contains(h.log.String(), token) {
 		t.Error("the token is in the log")
@@ -57,14 +57,15 @@ func TestAnInvitationWorksOnceAndInTheFirstBrowser(t *testing.T) {
 	u, _ := h.user("ada@example.com", 0)
 	token := h.invite(u)
 	first, second := h.browser(), h.browser()
-	first.get("/enrol") // as scanners of mail do
+	first.get("/enrol") // as mail scanners do
 	first.post("/enrol", "token", token).is("passkey", 200)
-	if over := second.post("/enrol", "token", token).is("error", 410); !strings.Contains(over.body, `href="/account" data-test="continue">Sign in</a>`) ||
+	over := second.post("/enrol", "token", token).is("error", 410)
+	if !strings.Contains(over.body, `href="/account" data-test="continue">Sign in</a>`) ||
 		!strings.Contains(over.body, "Otherwise ask for a new invitation.") {
-		t.Errorf("a button holds its one label, and the page the rest\n%s", over.content())
+		t.Errorf("the button or the text is missing\n%s", over.content())
 	}
 	second.get("/signup/passkey").is("error", 403)
-	first.post("/enrol", "token", token).is("passkey", 200) // opened again: one goes on
+	first.post("/enrol", "token", token).is("passkey", 200) // opened again in the same browser
 	first.create(first.get("/signup/passkey")).member("next")
 	first.post("/signup/passkey/done")
 	first.post("/enrol", "token", token).is("error", 410)
@@ -82,12 +83,12 @@ func TestAnInvitationExpires(t *testing.T) {
 	})
 }
 
-func TestAnInvitationIsNoWayIntoAnAccountThatHasAPasskey(t *testing.T) {
+func TestAnInvitationCannotOpenAnAccountThatHasAPasskey(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 0)
 	early, late := h.browser(), h.browser()
 	lying := h.invite(u)
-	p := early.post("/enrol", "token", h.invite(u)).is("passkey", 200) // begun, not finished
+	p := early.post("/enrol", "token", h.invite(u)).is("passkey", 200) // not finished
 	late.create(late.post("/enrol", "token", h.invite(u))).member("next")
 	h.browser().post("/enrol", "token", lying).is("error", 403)
 	if answer := early.create(p); answer.status != 403 || answer.member("error") != "already_enrolled" {
@@ -98,7 +99,7 @@ func TestAnInvitationIsNoWayIntoAnAccountThatHasAPasskey(t *testing.T) {
 	}
 }
 
-func TestAnInvitationOfSomebodyDisabledIsOver(t *testing.T) {
+func TestAnInvitationOfADisabledUserIsRefused(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 0)
 	token, begun := h.invite(u), h.browser()
@@ -113,14 +114,14 @@ func TestAnInvitationOfSomebodyDisabledIsOver(t *testing.T) {
 	}
 }
 
-func TestAnInvitationIsStoredUnderItsHashAlone(t *testing.T) {
+func TestAnInvitationIsStoredHashed(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 0)
 	token := h.invite(u)
 	if _, err := h.db.PeekLink(t.Context(), token, "enrol", time.Now()); !errors.Is(err, idp.ErrNotFound) {
-		t.Errorf("under the token: %v", err)
+		t.Errorf("stored under the token: %v", err)
 	}
 	if _, err := h.db.PeekLink(t.Context(), idp.Secret(token).Hash(), "enrol", time.Now()); err != nil {
-		t.Errorf("under its hash: %v", err)
+		t.Errorf("not stored under its hash: %v", err)
 	}
 }

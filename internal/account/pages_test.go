@@ -19,23 +19,25 @@ func TestRevokingASessionEndsItAndItsTokensExceptOfflineOnes(t *testing.T) {
 	here, there := h.browser(), h.browser()
 	mine, other := here.signIn(u, keys[0].ID), there.signIn(u, keys[0].ID)
 	online, offline, own := h.family(u, other.ID, false), h.family(u, other.ID, true), h.family(u, mine.ID, false)
-	p := here.get("/account/sessions").is("account", 200).wants("session-revoke", "session-current", "session-revoke-others")
-	if !strings.Contains(p.body, `data-test="session-revoke" data-id="`+other.ID+`"`) || strings.Count(p.body, `data-test="session-revoke"`) != 1 {
+	p := here.get("/account/sessions").is("account", 200)
+	p.wants("session-revoke", "session-current", "session-revoke-others")
+	if !strings.Contains(p.body, `data-test="session-revoke" data-id="`+other.ID+`"`) ||
+		strings.Count(p.body, `data-test="session-revoke"`) != 1 {
 		t.Errorf("rows\n%s", p.content())
 	}
 	here.post("/account/sessions/revoke", "id", other.ID).is("account", 200)
 	there.get("/account").is("login", 200)
 	here.get("/account").is("account", 200)
-	h.lives(online, false)
-	h.lives(offline, true)
-	h.lives(own, true)
+	h.checkFamily(online, false)
+	h.checkFamily(offline, true)
+	h.checkFamily(own, true)
 	here.post("/account/sessions/revoke", "id", other.ID).is("error", 404)
 	if diff := cmp.Diff([]idp.EventKind{idp.EventSessionRevoked}, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestSomebodyElsesSessionIsNotThere(t *testing.T) {
+func TestAnotherUsersSessionIsNotFound(t *testing.T) {
 	h := build(t)
 	ada, _ := h.user("ada@example.com", 1)
 	eve, _ := h.user("eve@example.com", 1)
@@ -45,7 +47,7 @@ func TestSomebodyElsesSessionIsNotThere(t *testing.T) {
 	e.signIn(eve, "")
 	e.post("/account/sessions/revoke", "id", theirs.ID).is("error", 404)
 	a.get("/account").is("account", 200)
-	h.lives(family, true)
+	h.checkFamily(family, true)
 }
 
 func TestSigningOutEverywhereElseKeepsThisSession(t *testing.T) {
@@ -58,9 +60,9 @@ func TestSigningOutEverywhereElseKeepsThisSession(t *testing.T) {
 	here.post("/account/sessions/revoke-others").is("account", 200)
 	there.get("/account").is("login", 200)
 	far.get("/account").is("login", 200)
-	h.lives(family, false)
+	h.checkFamily(family, false)
 	if p := here.get("/account/sessions").is("account", 200); p.has("session-revoke-others") {
-		t.Error("still offered")
+		t.Error("the button is still shown")
 	}
 	if diff := cmp.Diff([]idp.EventKind{idp.EventSessionRevoked, idp.EventSessionRevoked}, h.kinds(u)); diff != "" {
 		t.Error(diff)
@@ -74,14 +76,14 @@ func TestSigningOutEndsTheSessionAndItsTokens(t *testing.T) {
 	family := h.family(u, b.signIn(u, "").ID, false)
 	b.post("/account/signout").is("logged-out", 200)
 	b.get("/account").is("login", 200)
-	h.lives(family, false)
+	h.checkFamily(family, false)
 	if diff := cmp.Diff([]idp.EventKind{idp.EventSignedOut}, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
-	b.post("/account/signout").is("logged-out", 200) // nothing to end
+	b.post("/account/signout").is("logged-out", 200) // without a session
 }
 
-func TestAClosedAccountIsSignedOut(t *testing.T) {
+func TestADisabledAccountIsSignedOut(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -94,7 +96,7 @@ func TestAClosedAccountIsSignedOut(t *testing.T) {
 	b.get("/account").is("login", 200)
 }
 
-func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
+func TestAnApplicationsAccessCanBeRemoved(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	eve, _ := h.user("eve@example.com", 1)
@@ -102,31 +104,37 @@ func TestAnApplicationsAccessCanBeTakenAway(t *testing.T) {
 	family := h.family(u, b.signIn(u, "").ID, true)
 	e.signIn(eve, "")
 	b.get("/account/applications").is("account", 200)
-	if err := h.db.PutGrant(t.Context(), idp.Grant{UserID: u.ID, ClientID: "app", Scopes: []string{"openid", "email", "odd"}, CreatedAt: time.Now(), UpdatedAt: time.Now()}); err != nil {
+	if err := h.db.PutGrant(t.Context(), idp.Grant{
+		UserID: u.ID, ClientID: "app", Scopes: []string{"openid", "email", "odd"},
+		CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	p := b.get("/account/applications").is("account", 200).wants("application-remove")
-	if !strings.Contains(p.body, "See your e-mail address") || !strings.Contains(p.body, "<span>odd</span>") || strings.Contains(p.body, "openid") || !strings.Contains(p.body, "Acme") {
+	if !strings.Contains(p.body, "See your e-mail address") || !strings.Contains(p.body, "<span>odd</span>") ||
+		strings.Contains(p.body, "openid") || !strings.Contains(p.body, "Acme") {
 		t.Errorf("words\n%s", p.content())
 	}
 	e.post("/account/applications/remove", "client", "app").is("error", 404)
-	h.lives(family, true)
+	h.checkFamily(family, true)
 	b.post("/account/applications/remove", "client", "app").is("account", 200)
-	h.lives(family, false)
+	h.checkFamily(family, false)
 	if p := b.get("/account/applications").is("account", 200); p.has("application") {
-		t.Error("still listed")
+		t.Error("the application is still listed")
 	}
 	if diff := cmp.Diff([]idp.EventKind{idp.EventConsentRevoked}, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestApplicationsSayWhatTheyMayDoInOrderSinceWhenAndWhere(t *testing.T) {
+func TestAnApplicationShowsItsScopesInOrderItsHostAndItsDates(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	b := h.browser()
 	b.signIn(u, "")
-	if err := h.db.PutClient(t.Context(), idp.Client{ID: "shop", Name: "Shop", RedirectURIs: []string{"https://shop.example/callback"}}); err != nil {
+	if err := h.db.PutClient(t.Context(), idp.Client{
+		ID: "shop", Name: "Shop", RedirectURIs: []string{"https://shop.example/callback"},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now()
@@ -149,23 +157,23 @@ func TestApplicationsSayWhatTheyMayDoInOrderSinceWhenAndWhere(t *testing.T) {
 	} {
 		i := strings.Index(p.body[last:], want)
 		if i < 0 {
-			t.Fatalf("no %q after the rest\n%s", want, p.content())
+			t.Fatalf("%q is missing or in the wrong place\n%s", want, p.content())
 		}
 		last += i
 	}
 }
 
-func TestOneSessionIsNoEmptyList(t *testing.T) {
+func TestASingleSessionShowsNoEmptyState(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 1)
 	b := h.browser()
 	b.signIn(u, keys[0].ID)
 	if p := b.get("/account/sessions").is("account", 200); strings.Contains(p.body, `class="empty"`) {
-		t.Errorf("an empty state under a list\n%s", p.content())
+		t.Errorf("the page shows an empty state\n%s", p.content())
 	}
 }
 
-func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
+func TestAnApplicationLinksToWhereItStartsASignIn(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -181,7 +189,7 @@ func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
 	}
 	client("without", "")
 	if p := b.get("/account/applications").is("account", 200); p.has("application-open") {
-		t.Error("a link to nowhere")
+		t.Error("a link without an address")
 	}
 	client("with", "https://app.example/login?x=1")
 	p := b.get("/account/applications").is("account", 200).wants("application-open")
@@ -190,7 +198,7 @@ func TestAnApplicationCanBeOpenedWhereItBeginsASignIn(t *testing.T) {
 	}
 }
 
-func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
+func TestActivityShowsOnlyTheUsersOwnEvents(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	eve, _ := h.user("eve@example.com", 1)
@@ -201,7 +209,8 @@ func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
 	added.Detail = map[string]string{"name": "<i>{client}"}
 	granted := idp.NewEvent(idp.EventConsentGranted, u.ID, time.Now())
 	granted.ClientID = "gone"
-	if err := h.db.RecordEvents(t.Context(), added, granted, idp.NewEvent(idp.EventTokensIssued, u.ID, time.Now()), idp.NewEvent(idp.EventSignedIn, eve.ID, time.Now())); err != nil {
+	if err := h.db.RecordEvents(t.Context(), added, granted, idp.NewEvent(idp.EventTokensIssued, u.ID, time.Now()),
+		idp.NewEvent(idp.EventSignedIn, eve.ID, time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	p := b.get("/account/activity").is("account", 200)
@@ -215,7 +224,7 @@ func TestActivityIsToldInWordsAndOnlyOnesOwn(t *testing.T) {
 	}
 }
 
-func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
+func TestEachActivityNamesThePasskeyAndLinksToTheRemedy(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 2)
 	if err := h.db.PutClient(t.Context(), idp.Client{ID: "acme", Name: "Acme Bank"}); err != nil {
@@ -233,8 +242,9 @@ func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
 	exact := at.UTC().Format("2 January 2006, 15:04 UTC")
 	remove := `href="/account/passkeys/` + keys[1].ID + `/remove"`
 	if err := h.db.RecordEvents(t.Context(),
-		event(idp.EventSignedIn, "acme", keys[1].ID), event(idp.EventSignedIn, "", keys[1].ID), event(idp.EventSignedIn, "acme", "gone"),
-		event(idp.EventSteppedUp, "acme", keys[1].ID, "class", "payments"), event(idp.EventPasskeyRefused, "acme", keys[1].ID),
+		event(idp.EventSignedIn, "acme", keys[1].ID), event(idp.EventSignedIn, "", keys[1].ID),
+		event(idp.EventSignedIn, "acme", "gone"), event(idp.EventSteppedUp, "acme", keys[1].ID, "class", "payments"),
+		event(idp.EventPasskeyRefused, "acme", keys[1].ID),
 		event(idp.EventPasskeyRegressed, "acme", keys[1].ID), event(idp.EventPasskeyRemoved, "", "gone", "name", "Old phone"),
 		event(idp.EventWindowClosed, "", "", "class", "payments"), event(idp.EventConsentGranted, "acme", ""),
 	); err != nil {
@@ -255,7 +265,8 @@ func TestEachLineOfActivityNamesWhatWasUsedAndLeadsToTheRemedy(t *testing.T) {
 		{"You gave Acme Bank access", `href="/account/applications"`},
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {
-			return !slices.ContainsFunc(append(want, exact, "3 hours ago"), func(part string) bool { return !strings.Contains(line, part) })
+			return !slices.ContainsFunc(append(want, exact, "3 hours ago"),
+				func(part string) bool { return !strings.Contains(line, part) })
 		}) {
 			t.Errorf("no line with all of %q", want)
 		}
@@ -272,10 +283,13 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	b := h.browser()
 	b.signIn(u, "")
 	b.get("/account").is("account", 200)
-	p := b.post("/account", "name", "Ada  King", "given_name", "Ada", "family_name", "King", "middle_name", "M", "nickname", "al", "preferred_username", "ada",
-		"profile", "https://example.com/ada", "picture", "https://example.com/ada.png", "website", "https://example.com/", "gender", "female",
+	p := b.post("/account", "name", "Ada  King", "given_name", "Ada", "family_name", "King", "middle_name", "M",
+		"nickname", "al", "preferred_username", "ada",
+		"profile", "https://example.com/ada", "picture", "https://example.com/ada.png", "website", "https://example.com/",
+		"gender", "female",
 		"birthdate", "0000-02-29", "zoneinfo", "Europe/London", "locale", "EN-gb", "phone_number", "+44 (20) 7946-0000",
-		"street_address", "1 Dorset Street", "postal_code", "W1", "locality", "London", "region", "Greater London", "country", "UK",
+		"street_address", "1 Dorset Street", "postal_code", "W1", "locality", "London", "region", "Greater London",
+		"country", "UK",
 		"email", "eve@example.com", "role", "admin").is("account", 200)
 	if p.attribute("data-signal") == "" || p.url.RawQuery != "done=saved" {
 		t.Errorf("at %s, signal %q", p.url, p.attribute("data-signal"))
@@ -286,9 +300,13 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 	}
 	want := idp.Profile{
 		GivenName: "Ada", FamilyName: "King", MiddleName: "M", Nickname: "al", PreferredUsername: "ada",
-		URL: "https://example.com/ada", Picture: "https://example.com/ada.png", Website: "https://example.com/", Gender: "female",
+		URL: "https://example.com/ada", Picture: "https://example.com/ada.png", Website: "https://example.com/",
+		Gender:    "female",
 		Birthdate: "0000-02-29", Zoneinfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+442079460000",
-		Address: idp.Address{Formatted: "1 Dorset Street\nW1 London\nGreater London\nUK", StreetAddress: "1 Dorset Street", PostalCode: "W1", Locality: "London", Region: "Greater London", Country: "UK"},
+		Address: idp.Address{
+			Formatted: "1 Dorset Street\nW1 London\nGreater London\nUK", StreetAddress: "1 Dorset Street",
+			PostalCode: "W1", Locality: "London", Region: "Greater London", Country: "UK",
+		},
 	}
 	if diff := cmp.Diff(want, got.Profile); diff != "" {
 		t.Error(diff)
@@ -297,13 +315,16 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if !slices.Contains(h.kinds(u), idp.EventUserChanged) {
-		t.Error("no event")
+		t.Error("no event was recorded")
 	}
 
 	for field, values := range map[string][]string{
-		"name":           {"", strings.Repeat("a", 81)},
-		"nickname":       {strings.Repeat("a", 81)},
-		"website":        {"http://example.com", "javascript:alert(1)", "https://", "https://u:p@example.com", "https://example.com/" + strings.Repeat("a", 500), "//example.com"},
+		"name":     {"", strings.Repeat("a", 81)},
+		"nickname": {strings.Repeat("a", 81)},
+		"website": {
+			"http://example.com", "javascript:alert(1)", "https://", "https://u:p@example.com",
+			"https://example.com/" + strings.Repeat("a", 500), "//example.com",
+		},
 		"picture":        {"data:image/png;base64,AAAA"},
 		"birthdate":      {"1990-13-01", "31.5.1990", "2999-01-01", "1990-02-30", "0000-02-30", "1066", "99"},
 		"zoneinfo":       {"Mars/Olympus", "Local", "../../etc/passwd", strings.Repeat("a", 99)},
@@ -324,16 +345,16 @@ func TestAProfileIsSavedAndItsValuesChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(got, after); diff != "" {
-		t.Errorf("something of a refused form was saved\n%s", diff)
+		t.Errorf("a refused form was saved in part\n%s", diff)
 	}
 	b.do("POST", "/account", "application/x-www-form-urlencoded", "name="+strings.Repeat("a", 70<<10)).is("error", 413)
-	b.post("/account", "name", "Ada King").is("account", 200) // the rest is emptied
+	b.post("/account", "name", "Ada King").is("account", 200) // empties all other fields
 	if after, err = h.db.UserByID(t.Context(), u.ID); err != nil || after.Profile != (idp.Profile{}) {
 		t.Errorf("%+v %v", after.Profile, err)
 	}
 }
 
-func TestABirthdayIsFilledInByItsParts(t *testing.T) {
+func TestABirthdayIsEnteredInParts(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -353,8 +374,9 @@ func TestABirthdayIsFilledInByItsParts(t *testing.T) {
 		p := b.post("/account", "name", "Ada", "birthdate_day", c.day, "birthdate_month", c.month, "birthdate_year", c.year)
 		if c.want == "!" {
 			p.is("account", 422)
-			if !strings.Contains(p.body, `class="fault" id="about-birthdate"`) || !strings.Contains(p.body, `name="birthdate_day" value="`+c.day+`"`) {
-				t.Errorf("%+v: the fault is not at the field, or what was typed is gone\n%s", c, p.content())
+			if !strings.Contains(p.body, `class="fault" id="about-birthdate"`) ||
+				!strings.Contains(p.body, `name="birthdate_day" value="`+c.day+`"`) {
+				t.Errorf("%+v: the fault is not at the field, or the typed value is lost\n%s", c, p.content())
 			}
 			continue
 		}
@@ -362,9 +384,10 @@ func TestABirthdayIsFilledInByItsParts(t *testing.T) {
 		if err != nil || p.status != 200 || got.Profile.Birthdate != c.want {
 			t.Errorf("%+v: %d %q %v", c, p.status, got.Profile.Birthdate, err)
 		}
-		if page := b.get("/account").body; !strings.Contains(page, `name="birthdate_day" value="`+c.day+`"`) || !strings.Contains(page, `name="birthdate_year" value="`+c.year+`"`) ||
+		if page := b.get("/account").body; !strings.Contains(page, `name="birthdate_day" value="`+c.day+`"`) ||
+			!strings.Contains(page, `name="birthdate_year" value="`+c.year+`"`) ||
 			c.month != "" && !strings.Contains(page, `<option value="`+c.month+`" selected>`) {
-			t.Errorf("%+v is not shown again", c)
+			t.Errorf("%+v is not shown after saving", c)
 		}
 	}
 }
@@ -372,14 +395,17 @@ func TestABirthdayIsFilledInByItsParts(t *testing.T) {
 func TestLanguageAndTimeZoneAreChoices(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 1)
-	u.Profile.Zoneinfo, u.Profile.Locale = "America/Argentina/Ushuaia", "gsw" // not in the lists, and kept
+	u.Profile.Zoneinfo, u.Profile.Locale = "America/Argentina/Ushuaia", "gsw" // not in the lists, but kept
 	if err := h.db.UpdateUser(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
 	b := h.browser()
 	b.signIn(u, "")
 	p := b.get("/account").is("account", 200)
-	for _, want := range []string{`<select name="zoneinfo"`, `<select name="locale"`, `value="America/Argentina/Ushuaia" selected`, `value="gsw" selected`, `class="actions reach"`} {
+	for _, want := range []string{
+		`<select name="zoneinfo"`, `<select name="locale"`,
+		`value="America/Argentina/Ushuaia" selected`, `value="gsw" selected`, `class="actions reach"`,
+	} {
 		if !strings.Contains(p.body, want) {
 			t.Errorf("no %s", want)
 		}
@@ -387,7 +413,7 @@ func TestLanguageAndTimeZoneAreChoices(t *testing.T) {
 	if first, rest := strings.Index(p.body, `name="name"`), strings.Index(p.body, "<details"); first > rest {
 		t.Error("the name is not first")
 	}
-	// Whatever can be chosen can be saved.
+	// Every choice can be saved.
 	choices := regexp.MustCompile(`<option value="([^"]+)"`)
 	for _, field := range []string{"zoneinfo", "locale"} {
 		_, list, _ := strings.Cut(p.body, `<select name="`+field+`"`)
@@ -404,9 +430,10 @@ func TestLanguageAndTimeZoneAreChoices(t *testing.T) {
 			}
 		}
 	}
-	// Two faults: each is red at its field, and the first has the focus.
+	// With two faults, each is shown at its field and the first has the focus.
 	p = b.post("/account", "name", "Ada", "website", "no", "phone_number", "no").is("account", 422)
-	if strings.Count(p.body, `class="fault"`) != 2 || strings.Count(p.body, " autofocus ") != 1 || strings.Count(p.body, `aria-invalid="true"`) != 2 {
+	if strings.Count(p.body, `class="fault"`) != 2 || strings.Count(p.body, " autofocus ") != 1 ||
+		strings.Count(p.body, `aria-invalid="true"`) != 2 {
 		t.Errorf("faults\n%s", p.content())
 	}
 }

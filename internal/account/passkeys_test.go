@@ -18,17 +18,19 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-func TestAddingAPasskeyTakesAStepUpForThatAndEndsInALetter(t *testing.T) {
+func TestAddingAPasskeyNeedsItsOwnStepUpAndSendsAnEmail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
 		u, keys := h.user("ada@example.com", 1)
 		b := h.browser()
-		b.signIn(u, keys[0].ID) // just signed in, but not for this
+		b.signIn(u, keys[0].ID) // a sign-in is not a step-up
 		b.get("/account/passkeys").is("account", 200).wants("passkey-add", "passkey-nudge")
-		if p := b.get("/account/passkeys/add").is("login", 200); p.url.Query().Get("back") != "/account/passkeys/add" || p.url.Query().Get("class") != "account" {
+		if p := b.get("/account/passkeys/add").is("login", 200); p.url.Query().Get("back") != "/account/passkeys/add" ||
+			p.url.Query().Get("class") != "account" {
 			t.Errorf("at %s", p.url)
 		}
-		if p := b.json("/account/passkeys/begin", map[string]string{"i": ""}); p.status != 403 || p.member("error") != "step_up_required" {
+		if p := b.json("/account/passkeys/begin", map[string]string{"i": ""}); p.status != 403 ||
+			p.member("error") != "step_up_required" {
 			t.Errorf("begin: %d %s", p.status, p.body)
 		}
 		b.signIn(u, keys[0].ID, account.ActionClass)
@@ -44,8 +46,9 @@ func TestAddingAPasskeyTakesAStepUpForThatAndEndsInALetter(t *testing.T) {
 		if n := len(h.passkeys(u)); n != 2 {
 			t.Fatalf("%d passkeys, want 2", n)
 		}
-		if m := h.letter(); m.To != u.Email || !strings.Contains(m.Text, "“Passkey on macOS” was added") || !strings.Contains(m.Text, "Firefox on macOS") {
-			t.Errorf("letter %q %s", m.Subject, m.Text)
+		if m := h.email(); m.To != u.Email || !strings.Contains(m.Text, "“Passkey on macOS” was added") ||
+			!strings.Contains(m.Text, "Firefox on macOS") {
+			t.Errorf("e-mail %q %s", m.Subject, m.Text)
 		}
 		if diff := cmp.Diff([]idp.EventKind{idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
 			t.Error(diff)
@@ -53,14 +56,14 @@ func TestAddingAPasskeyTakesAStepUpForThatAndEndsInALetter(t *testing.T) {
 	})
 }
 
-func TestANewChallengeIsToBeHadWithoutReloading(t *testing.T) {
+func TestBeginReturnsANewChallengeWithoutReloadingThePage(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 1)
 	b := h.browser()
 	b.signIn(u, keys[0].ID, account.ActionClass)
 	for _, begin := range []string{"/account/passkeys/begin", "/signup/passkey/begin"} {
 		if begin[1] == 's' {
-			h.letter() // of the passkey just added
+			h.email() // about the new passkey
 			b.signUp("bob@example.com")
 		}
 		answer := b.json(begin, map[string]string{"i": ""})
@@ -92,7 +95,7 @@ func TestARegistrationCountsOnlyInTheSessionThatBeganIt(t *testing.T) {
 	}
 }
 
-func TestADeviceThatDoesNotAskForItsOwnerIsRefusedInWords(t *testing.T) {
+func TestADeviceThatDoesNotVerifyItsUserIsRefused(t *testing.T) {
 	h := build(t)
 	b := h.browser()
 	b.authenticator.Flags = idp.FlagUserPresent
@@ -111,14 +114,14 @@ func TestRemovingAPasskeySignsOutWhereItWasUsed(t *testing.T) {
 	here.signIn(u, keys[0].ID)
 	path := "/account/passkeys/" + keys[1].ID + "/remove"
 	here.get(path).is("login", 200)
-	here.post(path).is("login", 200) // not without a step-up
+	here.post(path).is("login", 200) // needs a step-up
 	if n := len(h.passkeys(u)); n != 2 {
 		t.Fatalf("%d passkeys, want 2", n)
 	}
 	here.signIn(u, keys[0].ID, account.ActionClass)
 	p := here.get("/account/passkeys").is("account", 200).wants("passkey-remove")
 	if !strings.Contains(p.body, `href="`+path+`" data-test="passkey-remove" data-id="`+keys[1].ID+`"`) {
-		t.Errorf("no way to remove it\n%s", p.content())
+		t.Errorf("no link to remove it\n%s", p.content())
 	}
 	here.get(path).is("account", 200).wants("confirm", "cancel")
 	p = here.post(path).is("account", 200)
@@ -138,39 +141,40 @@ func TestRemovingAPasskeySignsOutWhereItWasUsed(t *testing.T) {
 		t.Fatalf("left %+v", left)
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	if s.RPID != "login.example.com" || s.UserID != b64(u.Handle) || !slices.Equal(s.Credentials, []string{b64(left[0].CredentialID)}) {
+	if s.RPID != "login.example.com" || s.UserID != b64(u.Handle) ||
+		!slices.Equal(s.Credentials, []string{b64(left[0].CredentialID)}) {
 		t.Errorf("signal %+v", s)
 	}
-	if m := h.letter(); m.Subject != "A passkey was removed from your account" || !strings.Contains(m.Text, "“Key 2”") {
-		t.Errorf("letter %q %s", m.Subject, m.Text)
+	if m := h.email(); m.Subject != "A passkey was removed from your account" || !strings.Contains(m.Text, "“Key 2”") {
+		t.Errorf("e-mail %q %s", m.Subject, m.Text)
 	}
 	lost.get("/account").is("login", 200)
 	third.get("/account").is("account", 200)
-	h.lives(family, false)
-	here.post(path).is("error", 404) // gone
+	h.checkFamily(family, false)
+	here.post(path).is("error", 404) // removed
 }
 
-func TestTheOnlyPasskeyStays(t *testing.T) {
+func TestTheOnlyPasskeyCannotBeRemoved(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 1)
 	b := h.browser()
 	b.signIn(u, keys[0].ID, account.ActionClass)
 	p := b.get("/account/passkeys").is("account", 200)
 	if p.has("passkey-remove") || !strings.Contains(p.body, "can’t remove your only passkey") {
-		t.Errorf("offered, or not explained\n%s", p.content())
+		t.Errorf("removing is offered, or the reason is missing\n%s", p.content())
 	}
 	path := "/account/passkeys/" + keys[0].ID + "/remove"
 	if p := b.get(path).is("account", 200).wants("error", "passkey-add"); p.has("confirm") {
-		t.Error("offered")
+		t.Error("removing is offered")
 	}
 	b.post(path).is("error", 409)
 	if n := len(h.passkeys(u)); n != 1 {
 		t.Errorf("%d passkeys, want 1", n)
 	}
-	h.noLetter()
+	h.noEmail()
 }
 
-func TestTwoRemovalsAtOnceLeaveAPasskey(t *testing.T) {
+func TestTwoRemovalsAtOnceLeaveOnePasskey(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 2)
 	statuses := make([]int, 2)
@@ -188,7 +192,7 @@ func TestTwoRemovalsAtOnceLeaveAPasskey(t *testing.T) {
 	}
 }
 
-func TestSomebodyElsesPasskeyIsNotThere(t *testing.T) {
+func TestAnotherUsersPasskeyIsNotFound(t *testing.T) {
 	h := build(t)
 	_, theirs := h.user("ada@example.com", 2)
 	u, keys := h.user("eve@example.com", 2)
@@ -222,7 +226,7 @@ func TestAPasskeyCanBeRenamed(t *testing.T) {
 	}
 }
 
-func TestACounterWarningStandsOnThePage(t *testing.T) {
+func TestThePasskeysPageShowsACounterWarning(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 2)
 	if err := h.db.RegressPasskey(t.Context(), keys[0].ID, time.Now()); err != nil {
@@ -240,8 +244,10 @@ func TestARequestFromAnotherSiteChangesNothing(t *testing.T) {
 	b.signIn(u, keys[0].ID, account.ActionClass)
 	b.site = "cross-site"
 	for _, path := range []string{
-		"/signup", "/signup/verify", "/signup/resend", "/enrol", "/signup/passkey/begin", "/signup/passkey/finish", "/signup/passkey/done", "/account",
-		"/account/passkeys/" + keys[1].ID + "/rename", "/account/passkeys/" + keys[1].ID + "/remove", "/account/passkeys/begin", "/account/passkeys/finish",
+		"/signup", "/signup/verify", "/signup/resend", "/enrol",
+		"/signup/passkey/begin", "/signup/passkey/finish", "/signup/passkey/done", "/account",
+		"/account/passkeys/" + keys[1].ID + "/rename", "/account/passkeys/" + keys[1].ID + "/remove",
+		"/account/passkeys/begin", "/account/passkeys/finish",
 		"/account/sessions/revoke", "/account/sessions/revoke-others", "/account/applications/remove", "/account/signout",
 	} {
 		b.post(path, "name", "Eve", "email", "eve@example.com", "token", "1").is("error", 403)
@@ -251,7 +257,7 @@ func TestARequestFromAnotherSiteChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(keys, h.passkeys(u)); diff != "" {
 		t.Error(diff)
 	}
-	h.noLetter()
+	h.noEmail()
 }
 
 func TestTwelvePasskeysAndStrangeNamesAreShownAsText(t *testing.T) {
@@ -267,38 +273,48 @@ func TestTwelvePasskeysAndStrangeNamesAreShownAsText(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 	if strings.Contains(p.body, "<b>") {
-		t.Error("a name became markup")
+		t.Error("a name was rendered as HTML")
 	}
 }
 
-// family stores what one authorization code produced.
+// family stores a family of tokens that the client app got in this session, and returns its ID.
 func (h *house) family(u idp.User, sid string, offline bool) string {
 	h.t.Helper()
 	if _, err := h.db.Client(h.t.Context(), "app"); err != nil {
-		if err := h.db.PutClient(h.t.Context(), idp.Client{ID: "app", Name: "Acme", AuthMethod: idp.AuthMethodNone}); err != nil {
+		if err := h.db.PutClient(h.t.Context(), idp.Client{
+			ID: "app", Name: "Acme", AuthMethod: idp.AuthMethodNone,
+		}); err != nil {
 			h.t.Fatal(err)
 		}
 	}
-	f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: sid, Offline: offline, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+	f := idp.Family{
+		ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: sid, Offline: offline,
+		CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	}
 	if _, _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
 		h.t.Fatal(fmt.Errorf("family: %w", err))
 	}
 	return f.ID
 }
 
-func (h *house) lives(family string, want bool) {
+func (h *house) checkFamily(family string, want bool) {
 	h.t.Helper()
 	if _, _, err := h.db.FamilyWithUser(h.t.Context(), family); (err == nil) != want {
-		h.t.Errorf("family: %v, want it to live: %v", err, want)
+		h.t.Errorf("family: %v, want it valid: %v", err, want)
 	}
 }
 
 func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
 	for _, test := range []struct {
 		name          string
-		synced, keeps bool // keeps: the person says that nothing is to end
+		synced, keeps bool // keeps: the user opts out of ending anything
 		lives         bool
-	}{{"of one device", false, false, false}, {"of one device, whatever is sent", false, true, false}, {"synced", true, false, false}, {"synced, for tidiness", true, true, true}} {
+	}{
+		{"of one device", false, false, false},
+		{"of one device, with an opt-out that does not apply", false, true, false},
+		{"synced", true, false, false},
+		{"synced, with the opt-out", true, true, true},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := build(t)
 			u, keys := h.user("ada@example.com", 2)
@@ -312,30 +328,30 @@ func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
 			}
 			other, here := h.browser(), h.browser()
 			there := other.signIn(u, k.ID)
-			offline := h.familyOf(u, there.ID, a.ID)
-			untouched := h.familyOf(u, there.ID, "another")
+			offline := h.offlineFamily(u, there.ID, a.ID)
+			untouched := h.offlineFamily(u, there.ID, "another")
 			here.signIn(u, keys[0].ID, account.ActionClass)
 			p := here.get("/account/passkeys/"+k.ID+"/remove").is("account", 200)
 			if p.has("passkey-end") != test.synced {
-				t.Errorf("asks: %v", !test.synced)
+				t.Errorf("the page offers the opt-out: %v", !test.synced)
 			}
 			form := []string{"end", "yes"}
 			if test.keeps {
 				form = nil
 			}
 			here.post("/account/passkeys/"+k.ID+"/remove", form...).is("account", 200)
-			h.lives(offline, test.lives)
-			h.lives(untouched, true)
+			h.checkFamily(offline, test.lives)
+			h.checkFamily(untouched, true)
 			if in := other.get("/account").has("sign-out"); in != test.lives {
-				t.Errorf("the other session lives: %v", in)
+				t.Errorf("the other session is still valid: %v", in)
 			}
-			// What was on its way comes to nothing.
+			// A code issued before the removal brings no tokens.
 			_, _, err := h.db.CreateFamily(t.Context(), idp.Family{
-				ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: idp.NewID(), Assurance: idp.Assurance{AuthenticationID: a.ID},
-				CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+				ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: idp.NewID(),
+				Assurance: idp.Assurance{AuthenticationID: a.ID}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 			}, nil)
 			if (err == nil) != test.lives {
-				t.Errorf("a code on its way: %v", err)
+				t.Errorf("a code issued before: %v", err)
 			}
 		})
 	}
@@ -349,15 +365,16 @@ func TestTheSessionOfTheRemovedPasskeyEndsWithIt(t *testing.T) {
 	family := h.family(u, sess.ID, false)
 	here.post("/account/passkeys/"+keys[1].ID+"/remove", "end", "yes").is("logged-out", 200)
 	here.get("/account").is("login", 200)
-	h.lives(family, false)
+	h.checkFamily(family, false)
 }
 
-// familyOf is an offline family that an authentication led to.
-func (h *house) familyOf(u idp.User, sid, authentication string) string {
+// offlineFamily stores an offline family that came from this authentication, and returns its ID.
+func (h *house) offlineFamily(u idp.User, sid, authentication string) string {
 	h.t.Helper()
-	id := h.family(u, sid, true) // for its client
+	id := h.family(u, sid, true) // stores the client too
 	f := idp.Family{
-		ID: id + "x", ClientID: "app", UserID: u.ID, SessionID: sid, Offline: true, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		ID: id + "x", ClientID: "app", UserID: u.ID, SessionID: sid, Offline: true,
+		CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 		Assurance: idp.Assurance{AuthenticationID: authentication}, Scopes: []string{"openid", "email"},
 	}
 	if _, _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
@@ -380,8 +397,8 @@ func TestSigningOutEverywhereMayEndOfflineAccessToo(t *testing.T) {
 			form = []string{"offline", "yes"}
 		}
 		here.post("/account/sessions/revoke-others", form...).is("account", 200)
-		h.lives(away, !end)
-		h.lives(own, true)
+		h.checkFamily(away, !end)
+		h.checkFamily(own, true)
 	}
 }
 
@@ -390,20 +407,20 @@ func TestEveryApplicationThatHoldsTokensIsListedAndCanBeRemoved(t *testing.T) {
 	u, keys := h.user("ada@example.com", 1)
 	here := h.browser()
 	sess := here.signIn(u, keys[0].ID)
-	family := h.family(u, sess.ID, true) // of the house: no consent, no grant
+	family := h.family(u, sess.ID, true) // a first-party client: no consent, no grant
 	p := here.get("/account/applications").is("account", 200).wants("application")
 	if !strings.Contains(p.body, "Acme") || !strings.Contains(p.body, "may act while you are away") {
 		t.Error(p.content())
 	}
 	here.post("/account/applications/remove", "client", "app").is("account", 200)
-	h.lives(family, false)
+	h.checkFamily(family, false)
 	if here.get("/account/applications").has("application") {
-		t.Error("still listed")
+		t.Error("the application is still listed")
 	}
 	here.post("/account/applications/remove", "client", "app").is("error", 404)
 }
 
-func TestAPasskeySaysWhereItIs(t *testing.T) {
+func TestThePageSaysWhereAPasskeyIsKept(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("ada@example.com", 0)
 	for name, k := range map[string]idp.Passkey{
@@ -412,7 +429,8 @@ func TestAPasskeySaysWhereItIs(t *testing.T) {
 		"Phone": {Attachment: "cross-platform", Transports: []string{"hybrid", "internal"}},
 		"Other": {Attachment: "platform", Transports: []string{"internal"}},
 	} {
-		k.ID, k.UserID, k.CredentialID, k.PublicKey, k.Name, k.CreatedAt = idp.NewID(), u.ID, []byte(name), []byte{1}, name, time.Now()
+		k.ID, k.UserID, k.Name, k.CreatedAt = idp.NewID(), u.ID, name, time.Now()
+		k.CredentialID, k.PublicKey = []byte(name), []byte{1}
 		if err := h.db.AddPasskey(t.Context(), k); err != nil {
 			t.Fatal(err)
 		}
@@ -420,7 +438,9 @@ func TestAPasskeySaysWhereItIs(t *testing.T) {
 	b := h.browser()
 	b.signIn(u, "")
 	p := b.get("/account/passkeys").is("account", 200)
-	for name, want := range map[string]string{"Cloud": "synced", "Key": "on the security key", "Phone": "on one device", "Other": "on one device"} {
+	for name, want := range map[string]string{
+		"Cloud": "synced", "Key": "on the security key", "Phone": "on one device", "Other": "on one device",
+	} {
 		_, row, _ := strings.Cut(p.body, "<bdi>"+name+"</bdi>")
 		if row, _, _ = strings.Cut(row, " · "); !strings.HasSuffix(row, ">"+want) {
 			t.Errorf("%s: %q, want %q", name, row, want)

@@ -18,72 +18,75 @@ import (
 	"github.com/stepward/stepward/internal/recovery"
 )
 
-// A lost is somebody with an account, recovery codes, and another browser without any passkey.
-type lost struct {
+// A lockedOut user has an account, recovery codes, and a new browser without passkeys.
+type lockedOut struct {
 	*browser
 	user  idp.User
 	old   idp.Passkey
 	codes []string
-	home  *browser // where they are signed in
+	home  *browser // where the user is signed in
 }
 
-func (h *house) lost(email string) lost {
+func (h *house) lockOut(email string) lockedOut {
 	h.t.Helper()
 	u, keys := h.user(email, 1)
 	home := h.browser()
 	home.signIn(u, keys[0].ID, "account")
 	codes := home.saveCodes()
-	return lost{h.browser(), u, keys[0], codes, home}
+	return lockedOut{h.browser(), u, keys[0], codes, home}
 }
 
-// ask begins a recovery and returns the mailed code.
-func (b *browser) ask(email string) string {
+// startRecovery starts a recovery and returns the e-mailed code.
+func (b *browser) startRecovery(email string) string {
 	b.t.Helper()
-	b.post("/recover", "email", email, "i", "I1").is("recover", 200).wants("recover-code", "recover-mailcode", "recover-finish")
+	p := b.post("/recover", "email", email, "i", "I1").is("recover", 200)
+	p.wants("recover-code", "recover-mailcode", "recover-finish")
 	return b.code()
 }
 
-// prove gets as far as the new passkey.
-func (l lost) prove(code string) page {
+// proveOwnership types both codes and returns the page that offers the new passkey.
+func (l lockedOut) proveOwnership(code string) page {
 	l.t.Helper()
-	p := l.post("/recover/code", "token", l.ask(l.user.Email), "code", code).is("passkey", 200).wants("passkey-create")
-	if m := l.letter(); m.To != l.user.Email || m.Subject != "Your account is being recovered" {
-		l.t.Errorf("letter %q", m.Subject)
+	mailed := l.startRecovery(l.user.Email)
+	p := l.post("/recover/code", "token", mailed, "code", code).is("passkey", 200).wants("passkey-create")
+	if m := l.email(); m.To != l.user.Email || m.Subject != "Your account is being recovered" {
+		l.t.Errorf("e-mail %q", m.Subject)
 	}
 	return p
 }
 
-// recover is prove with the new passkey.
-func (l lost) recover(code string) idp.Passkey {
+// recoverAccount recovers the account and returns its new passkey.
+func (l lockedOut) recoverAccount(code string) idp.Passkey {
 	l.t.Helper()
-	l.create(l.prove(code)).member("next")
-	if m := l.letter(); m.Subject != "Your account was recovered" {
-		l.t.Errorf("letter %q", m.Subject)
+	l.create(l.proveOwnership(code)).member("next")
+	if m := l.email(); m.Subject != "Your account was recovered" {
+		l.t.Errorf("e-mail %q", m.Subject)
 	}
 	keys := l.passkeys(l.user)
 	return keys[len(keys)-1]
 }
 
-func TestASavedAndAMailedCodeLeadToANewPasskey(t *testing.T) {
+func TestASavedAndAnEmailedCodeLeadToANewPasskey(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
+	l := h.lockOut("ada@example.com")
 	l.get("/recover?i=I1").is("recover", 200).wants("recover-email", "recover-submit")
-	p := l.prove(l.codes[0])
+	p := l.proveOwnership(l.codes[0])
 	if keys := h.passkeys(l.user); keys[0].Suspended() {
-		t.Error("suspended before there is another passkey")
+		t.Error("the old passkey was suspended before there was a new one")
 	}
 	l.home.get("/account").is("account", 200)
-	l.get("/account").is("login", 200) // an enrolment is no session
+	l.get("/account").is("login", 200) // an enrolment is not a session
 	if next := l.create(p).member("next"); next != "/signup/passkey" {
 		t.Errorf("next %q", next)
 	}
-	m := h.letter()
+	m := h.email()
 	if m.To != l.user.Email || m.Subject != "Your account was recovered" || !strings.Contains(m.Text, "Passkey on macOS") {
-		t.Errorf("letter %q: %s", m.Subject, m.Text)
+		t.Errorf("e-mail %q: %s", m.Subject, m.Text)
 	}
 	l.home.get("/account").is("login", 200) // signed out
 	keys := h.passkeys(l.user)
-	if len(keys) != 2 || !keys[0].Suspended() || keys[1].Suspended() || !keys[1].StrongFrom.After(time.Now().Add(23*time.Hour)) {
+	if len(keys) != 2 || !keys[0].Suspended() || keys[1].Suspended() ||
+		!keys[1].StrongFrom.After(time.Now().Add(23*time.Hour)) {
 		t.Errorf("passkeys %+v", keys)
 	}
 	if p := l.post("/signup/passkey/done").is("login", 200); p.url.RequestURI() != "/login?i=I1" {
@@ -91,12 +94,13 @@ func TestASavedAndAMailedCodeLeadToANewPasskey(t *testing.T) {
 	}
 	l.get("/signup/passkey").is("error", 403)
 	want := []idp.EventKind{
-		idp.EventCodesMade, idp.EventRecoveryAsked, idp.EventRecoveryOpened, idp.EventPasskeyAdded, idp.EventSessionRevoked, idp.EventRecovered,
+		idp.EventCodesMade, idp.EventRecoveryAsked, idp.EventRecoveryOpened, idp.EventPasskeyAdded,
+		idp.EventSessionRevoked, idp.EventRecovered,
 	}
 	if diff := cmp.Diff(want, h.kinds(l.user)); diff != "" {
 		t.Error(diff)
 	}
-	h.noLetter()
+	h.noEmail()
 	if left, err := h.db.RecoveryCodesOf(t.Context(), l.user.ID); err != nil || len(left) != 3 {
 		t.Errorf("%d codes left (%v)", len(left), err)
 	}
@@ -109,8 +113,8 @@ func TestASavedAndAMailedCodeLeadToANewPasskey(t *testing.T) {
 
 func TestNeitherCodeAloneRecoversAnAccount(t *testing.T) {
 	h := build(t)
-	l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
-	mailed := l.ask(l.user.Email)
+	l, other := h.lockOut("ada@example.com"), h.lockOut("bob@example.com")
+	mailed := l.startRecovery(l.user.Email)
 	wrong := "00000000"
 	if mailed == wrong {
 		wrong = "00000001"
@@ -118,68 +122,68 @@ func TestNeitherCodeAloneRecoversAnAccount(t *testing.T) {
 	one := l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422).wants("error")
 	two := l.post("/recover/code", "token", wrong, "code", l.codes[0]).is("recover", 422).wants("error")
 	if one.content() != two.content() {
-		t.Errorf("the page tells which code was wrong:\n%s\n%s", one.content(), two.content())
+		t.Errorf("the pages differ by which code was wrong:\n%s\n%s", one.content(), two.content())
 	}
 	if keys := h.passkeys(l.user); len(keys) != 1 {
 		t.Error("a passkey was added")
 	}
 	l.get("/signup/passkey").is("error", 403)
-	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200) // nothing was used up
+	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200) // neither code was used up
 }
 
-func TestARecoveryCodeAndAMailedOneWorkOnce(t *testing.T) {
+func TestSavedAndEmailedCodesWorkOnce(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
-	mailed := l.ask(l.user.Email)
+	l := h.lockOut("ada@example.com")
+	mailed := l.startRecovery(l.user.Email)
 	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("passkey", 200)
-	h.letter()
+	h.email()
 	l.post("/recover/code", "token", mailed, "code", l.codes[1]).is("error", 404)
 	again := h.browser()
-	mailed = again.ask(l.user.Email)
+	mailed = again.startRecovery(l.user.Email)
 	again.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
 	again.post("/recover/code", "token", mailed, "code", l.codes[1]).is("passkey", 200)
 }
 
-func TestAMailedRecoveryCodeWorksInItsBrowserForTenMinutes(t *testing.T) {
+func TestAnEmailedRecoveryCodeWorksInItsBrowserForTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		l := h.lost("ada@example.com")
-		mailed, thief := l.ask(l.user.Email), h.browser()
+		l := h.lockOut("ada@example.com")
+		mailed, thief := l.startRecovery(l.user.Email), h.browser()
 		thief.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 404)
-		thief.ask(l.user.Email)
+		thief.startRecovery(l.user.Email)
 		thief.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
 		time.Sleep(10*time.Minute - time.Second)
-		l.post("/recover/code", "token", "1", "code", l.codes[0]).is("recover", 422) // a look does not prolong it
+		l.post("/recover/code", "token", "1", "code", l.codes[0]).is("recover", 422) // a wrong try does not extend it
 		time.Sleep(time.Second)
 		l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 404)
 	})
 }
 
-func TestFiveWrongTriesEndAMailedRecoveryCode(t *testing.T) {
+func TestFiveWrongTriesEndAnEmailedRecoveryCode(t *testing.T) {
 	h := build(t)
-	l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
-	mailed := l.ask(l.user.Email)
+	l, other := h.lockOut("ada@example.com"), h.lockOut("bob@example.com")
+	mailed := l.startRecovery(l.user.Email)
 	for range 5 {
-		l.post("/recover/code", "token", mailed, "code", "typing error").is("recover", 422) // costs no try
+		l.post("/recover/code", "token", mailed, "code", "typing error").is("recover", 422) // a typing error is no try
 	}
 	for n := range 5 {
-		l.address = fmt.Sprintf("192.0.2.%d:1", n) // or the delay comes first
+		l.address = fmt.Sprintf("192.0.2.%d:1", n) // another network each time: otherwise the delay comes first
 		l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422)
 	}
 	l.address = "192.0.2.99:1"
 	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 429)
-	l.post("/recover/code", "token", l.ask(l.user.Email), "code", l.codes[0]).is("passkey", 200)
+	l.post("/recover/code", "token", l.startRecovery(l.user.Email), "code", l.codes[0]).is("passkey", 200)
 }
 
-func TestEachFurtherWrongRecoveryWaitsLonger(t *testing.T) {
+func TestEachFailedRecoveryDelaysTheNextLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		l, other := h.lost("ada@example.com"), h.lost("bob@example.com")
-		mailed := l.ask(l.user.Email)
+		l, other := h.lockOut("ada@example.com"), h.lockOut("bob@example.com")
+		mailed := l.startRecovery(l.user.Email)
 		for range 5 {
 			l.post("/recover/code", "token", mailed, "code", other.codes[0]).is("recover", 422)
 		}
-		mailed = l.ask(l.user.Email)
+		mailed = l.startRecovery(l.user.Email)
 		for _, wait := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 			time.Sleep(wait - time.Second)
 			l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("error", 429)
@@ -194,10 +198,10 @@ func TestEachFurtherWrongRecoveryWaitsLonger(t *testing.T) {
 
 var requestID = regexp.MustCompile(`(data-copy|<code data-test)="[^<]*`)
 
-func TestAnUnknownAccountCannotBeToldByRecovering(t *testing.T) {
+func TestRecoveryDoesNotRevealWhetherAnAccountExists(t *testing.T) {
 	h := build(t)
-	known, other := h.lost("known-user@example.com"), h.lost("bob@example.com")
-	disabled := h.lost("shutt-user@example.com")
+	known, other := h.lockOut("known-user@example.com"), h.lockOut("bob@example.com")
+	disabled := h.lockOut("shutt-user@example.com")
 	disabled.user.DisabledAt = time.Now()
 	if err := h.db.UpdateUser(t.Context(), disabled.user); err != nil {
 		t.Fatal(err)
@@ -218,7 +222,7 @@ func TestAnUnknownAccountCannotBeToldByRecovering(t *testing.T) {
 			s.Pages = append(s.Pages, fmt.Sprint(p.status, p.url.Path, p.url.RawQuery), body)
 		}
 		see(func() page { return b.post("/recover", "email", email) })
-		h.letter()
+		h.email()
 		for range 6 {
 			see(func() page { return b.post("/recover/code", "token", "12345678", "code", other.codes[0]) })
 		}
@@ -227,7 +231,7 @@ func TestAnUnknownAccountCannotBeToldByRecovering(t *testing.T) {
 	want := watch(1, known.user.Email)
 	for n, email := range []string{"never-seen@example.com", disabled.user.Email, "nokey-user@example.com"} {
 		if diff := cmp.Diff(want, watch(n+2, email)); diff != "" {
-			t.Errorf("%s is told from an account that can be recovered:\n%s", email, diff)
+			t.Errorf("%s can be told apart from an account that can be recovered:\n%s", email, diff)
 		}
 	}
 }
@@ -235,9 +239,9 @@ func TestAnUnknownAccountCannotBeToldByRecovering(t *testing.T) {
 func TestOnlyTheMailboxLearnsThatAnAccountCannotBeRecovered(t *testing.T) {
 	h := build(t)
 	noCodes, _ := h.user("nocodes@example.com", 1)
-	unconfirmed := h.lost("unconfirmed@example.com")
+	unconfirmed := h.lockOut("unconfirmed@example.com")
 	unconfirmed.user.EmailVerified = false
-	worn := h.lost("worn@example.com")
+	worn := h.lockOut("worn@example.com")
 	for range idp.MaxRecoveryFailures {
 		if err := h.db.FailRecovery(t.Context(), worn.user.ID); err != nil {
 			t.Fatal(err)
@@ -248,45 +252,49 @@ func TestOnlyTheMailboxLearnsThatAnAccountCannotBeRecovered(t *testing.T) {
 	}
 	for _, email := range []string{"nobody@example.com", noCodes.Email, unconfirmed.user.Email, worn.user.Email} {
 		h.browser().post("/recover", "email", email).is("recover", 200)
-		if m := h.letter(); m.To != email || !strings.Contains(m.Text, "not possible with codes") || eightDigits.MatchString(m.Text) {
-			t.Errorf("letter to %s: %s", m.To, m.Text)
+		if m := h.email(); m.To != email || !strings.Contains(m.Text, "not possible with codes") ||
+			eightDigits.MatchString(m.Text) {
+			t.Errorf("e-mail to %s: %s", m.To, m.Text)
 		}
 	}
 }
 
-func TestForADayARecoveredAccountStaysPartlyClosed(t *testing.T) {
+func TestARecoveredAccountIsRestrictedForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		l := h.lost("ada@example.com")
-		k := l.recover(l.codes[0])
+		l := h.lockOut("ada@example.com")
+		k := l.recoverAccount(l.codes[0])
 		l.post("/signup/passkey/done")
 		l.signIn(l.user, k.ID, "account")
-		closed := func() {
+		checkRestricted := func() {
 			t.Helper()
 			p := l.get("/account/passkeys").is("account", 200).wants("passkeys-on-hold", "passkey-suspended", "passkeys-closed")
 			if p.has("passkey-keep") || p.has("passkey-remove") {
-				t.Error("decisions are offered that are closed")
+				t.Error("the page offers what is not allowed yet")
 			}
-			for _, path := range []string{"/account/passkeys/" + l.old.ID + "/keep", "/account/passkeys/" + l.old.ID + "/remove", "/account/codes/new"} {
+			for _, path := range []string{
+				"/account/passkeys/" + l.old.ID + "/keep", "/account/passkeys/" + l.old.ID + "/remove",
+				"/account/codes/new",
+			} {
 				l.post(path).is("error", 403)
 			}
 			l.get("/account/passkeys/"+l.old.ID+"/remove").is("error", 403)
 		}
-		closed()
+		checkRestricted()
 		time.Sleep(24*time.Hour - time.Minute)
 		l.signIn(l.user, k.ID, "account")
-		closed()
+		checkRestricted()
 		time.Sleep(time.Minute)
 		l.get("/account/passkeys").is("account", 200).wants("passkey-keep", "passkey-remove")
 		p := l.post("/account/passkeys/"+l.old.ID+"/keep").is("account", 200)
 		if p.url.RequestURI() != "/account/passkeys?done=kept" || p.has("passkeys-on-hold") {
 			t.Errorf("at %s\n%s", p.url, p.content())
 		}
-		if m := h.letter(); m.Subject != "A passkey can sign in to your account again" {
-			t.Errorf("letter %q", m.Subject)
+		if m := h.email(); m.Subject != "A passkey can sign in to your account again" {
+			t.Errorf("e-mail %q", m.Subject)
 		}
 		if h.passkeys(l.user)[0].Suspended() {
-			t.Error("still suspended")
+			t.Error("the passkey is still suspended")
 		}
 		l.saveCodes()
 	})
@@ -294,19 +302,19 @@ func TestForADayARecoveredAccountStaysPartlyClosed(t *testing.T) {
 
 func TestOfTwoRecoveriesTheOneThatFinishesFirstWins(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
+	l := h.lockOut("ada@example.com")
 	first, second := l, l
 	second.browser = h.browser()
-	slow := second.prove(l.codes[1])
-	first.recover(l.codes[0])
+	slow := second.proveOwnership(l.codes[1])
+	first.recoverAccount(l.codes[0])
 	second.create(slow).is("", http.StatusForbidden)
 	second.get("/signup/passkey").is("error", 403)
 	if keys := h.passkeys(l.user); len(keys) != 2 {
 		t.Errorf("%d passkeys", len(keys))
 	}
-	// Whoever has another code may begin again; then the first one's passkey is on hold.
+	// With another code, the second browser starts again, which suspends the first one's passkey.
 	second.browser = h.browser()
-	second.recover(l.codes[2])
+	second.recoverAccount(l.codes[2])
 	keys := h.passkeys(l.user)
 	if len(keys) != 3 || !keys[1].Suspended() || keys[2].Suspended() {
 		t.Errorf("passkeys %+v", keys)
@@ -314,19 +322,19 @@ func TestOfTwoRecoveriesTheOneThatFinishesFirstWins(t *testing.T) {
 	first.browser.get("/signup/passkey").is("error", 403)
 }
 
-func TestARecoveryOnADeviceThatHasAnOldPasskeyIsNotRefusedByIt(t *testing.T) {
+func TestARecoveryWorksOnADeviceThatHasAnOldPasskey(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
-	p := l.prove(l.codes[0])
+	l := h.lockOut("ada@example.com")
+	p := l.proveOwnership(l.codes[0])
 	if strings.Contains(p.attribute("data-options"), "excludeCredentials\":[{") {
-		t.Errorf("excludes: %s", p.attribute("data-options"))
+		t.Errorf("the options exclude passkeys: %s", p.attribute("data-options"))
 	}
 }
 
-func TestAnAccountThatWasClosedMeanwhileIsNotRecovered(t *testing.T) {
+func TestAnAccountDisabledMeanwhileIsNotRecovered(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
-	mailed := l.ask(l.user.Email)
+	l := h.lockOut("ada@example.com")
+	mailed := l.startRecovery(l.user.Email)
 	disable := func(at time.Time) {
 		l.user.DisabledAt = at
 		if err := h.db.UpdateUser(t.Context(), l.user); err != nil {
@@ -336,7 +344,7 @@ func TestAnAccountThatWasClosedMeanwhileIsNotRecovered(t *testing.T) {
 	disable(time.Now())
 	l.post("/recover/code", "token", mailed, "code", l.codes[0]).is("recover", 422)
 	disable(time.Time{})
-	p := l.prove(l.codes[0])
+	p := l.proveOwnership(l.codes[0])
 	disable(time.Now())
 	if a := l.create(p); a.status != http.StatusForbidden {
 		t.Errorf("status %d", a.status)
@@ -346,10 +354,11 @@ func TestAnAccountThatWasClosedMeanwhileIsNotRecovered(t *testing.T) {
 	}
 }
 
-// recoveryLink returns the token of a fresh link of the operator's.
+// recoveryLink returns the token of a new recovery link made by the operator.
 func (h *house) recoveryLink(u idp.User, ttl time.Duration) string {
 	h.t.Helper()
-	link, err := recovery.MakeLink(h.t.Context(), h.db, issuer, u, ttl, idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
+	link, err := recovery.MakeLink(h.t.Context(), h.db, issuer, u, ttl,
+		idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -360,25 +369,25 @@ func (h *house) recoveryLink(u idp.User, ttl time.Duration) string {
 	return token
 }
 
-func TestALinkOfTheOperatorsRecoversOnceAndInTheFirstBrowser(t *testing.T) {
+func TestARecoveryLinkWorksOnceAndInTheFirstBrowser(t *testing.T) {
 	h := build(t)
 	u, old := h.user("ada@example.com", 1)
 	former := h.recoveryLink(u, time.Hour)
 	token := h.recoveryLink(u, time.Hour)
 	first, second := h.browser(), h.browser()
 	first.get("/recover/link").is("recover", 200).wants("recover-continue")
-	first.post("/recover/link", "token", former).is("error", 410) // a newer one ended it
+	first.post("/recover/link", "token", former).is("error", 410) // replaced by the newer one
 	first.post("/recover/link", "token", token).is("passkey", 200)
 	second.post("/recover/link", "token", token).is("error", 410)
 	second.get("/signup/passkey").is("error", 403)
-	first.create(first.post("/recover/link", "token", token).is("passkey", 200)) // opened again: one goes on
+	first.create(first.post("/recover/link", "token", token).is("passkey", 200)) // opened again in the same browser
 	keys := h.passkeys(u)
 	if len(keys) != 2 || keys[0].ID != old[0].ID || !keys[0].Suspended() {
 		t.Errorf("passkeys %+v", keys)
 	}
 	for _, want := range []string{"Your account is being recovered", "Your account was recovered"} {
-		if m := h.letter(); m.Subject != want {
-			t.Errorf("letter %q, want %q", m.Subject, want)
+		if m := h.email(); m.Subject != want {
+			t.Errorf("e-mail %q, want %q", m.Subject, want)
 		}
 	}
 	for _, bad := range []string{"", "nonsense", former, token} {
@@ -388,14 +397,15 @@ func TestALinkOfTheOperatorsRecoversOnceAndInTheFirstBrowser(t *testing.T) {
 		t.Error("the token is in the log")
 	}
 	want := []idp.EventKind{
-		idp.EventRecoveryLinkMade, idp.EventRecoveryLinkMade, idp.EventRecoveryOpened, idp.EventPasskeyAdded, idp.EventRecovered,
+		idp.EventRecoveryLinkMade, idp.EventRecoveryLinkMade, idp.EventRecoveryOpened,
+		idp.EventPasskeyAdded, idp.EventRecovered,
 	}
 	if diff := cmp.Diff(want, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestALinkOfTheOperatorsExpiresAndHasBounds(t *testing.T) {
+func TestARecoveryLinkExpiresAndItsLifetimeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
 		u, _ := h.user("ada@example.com", 1)
@@ -418,16 +428,16 @@ func TestALinkOfTheOperatorsExpiresAndHasBounds(t *testing.T) {
 
 func TestAPostToRecoverFromAnotherSiteIsRefused(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
-	mailed := l.ask(l.user.Email)
+	l := h.lockOut("ada@example.com")
+	mailed := l.startRecovery(l.user.Email)
 	l.site = "cross-site"
 	for _, path := range []string{"/recover", "/recover/code", "/recover/link"} {
 		l.post(path, "email", l.user.Email, "token", mailed, "code", l.codes[0]).is("error", 403)
 	}
-	h.noLetter()
+	h.noEmail()
 }
 
-// A heldOpen is a body whose sender waits for something before the first byte.
+// A heldOpen request body calls before when it is first read.
 type heldOpen struct {
 	io.Reader
 	before func()
@@ -443,20 +453,22 @@ func (b *heldOpen) Read(p []byte) (int, error) {
 
 func TestARequestHeldOpenAddsNoPasskeyAfterARecovery(t *testing.T) {
 	h := build(t)
-	l := h.lost("ada@example.com")
-	thief := l.home // whoever has the phone, signed in and stepped up
+	l := h.lockOut("ada@example.com")
+	thief := l.home // has the old phone, signed in and stepped up
 	thief.signIn(l.user, l.old.ID, "account")
 	p := thief.get("/account/passkeys/add").is("account", 200)
 	credential, err := thief.authenticator.Create([]byte(p.attribute("data-options")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := json.Marshal(map[string]any{"ceremony": p.attribute("data-ceremony"), "credential": json.RawMessage(credential)})
+	body, err := json.Marshal(map[string]any{
+		"ceremony": p.attribute("data-ceremony"), "credential": json.RawMessage(credential),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), "POST", issuer+"/account/passkeys/finish",
-		&heldOpen{bytes.NewReader(body), func() { l.recover(l.codes[0]) }})
+		&heldOpen{bytes.NewReader(body), func() { l.recoverAccount(l.codes[0]) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +491,7 @@ func TestARequestHeldOpenAddsNoPasskeyAfterARecovery(t *testing.T) {
 	}
 }
 
-func TestASessionThatBeganWhileItsAccountWasRecoveredOpensNothing(t *testing.T) {
+func TestASessionThatStartedDuringARecoveryIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
 		u, keys := h.user("ada@example.com", 1)
@@ -487,7 +499,9 @@ func TestASessionThatBeganWhileItsAccountWasRecoveredOpensNothing(t *testing.T) 
 		b.signIn(u, keys[0].ID, "account")
 		time.Sleep(time.Second)
 		now := time.Now()
-		if err := h.db.Recover(t.Context(), idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now}, now, now); err != nil {
+		if err := h.db.Recover(t.Context(), idp.Passkey{
+			ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{1}, CreatedAt: now,
+		}, now, now); err != nil {
 			t.Fatal(err)
 		}
 		if p := b.get("/account/passkeys"); p.url.Path != "/account/signed-out" {

@@ -22,18 +22,19 @@ func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
 	h := build(t)
 	b := h.browser()
 	b.get("/signup?i=I1").is("signup", 200).wants("signup-email", "signup-name", "signup-submit")
-	p := b.post("/signup", "email", " Ada@Example.com", "name", "Ada  Lovelace", "i", "I1").is("verify", 200).wants("verify-code", "verify-submit")
+	p := b.post("/signup", "email", " Ada@Example.com", "name", "Ada  Lovelace", "i", "I1").is("verify", 200)
+	p.wants("verify-code", "verify-submit")
 	if p.url.Path != "/signup/verify" {
 		t.Errorf("at %s", p.url)
 	}
-	m := h.letter()
+	m := h.email()
 	code := eightDigits.FindStringSubmatch(m.Text)[1]
 	if m.To != "ada@example.com" || !strings.Contains(m.Text, issuer+"/signup/verify#"+code) {
-		t.Errorf("letter to %s: %q", m.To, m.Text)
+		t.Errorf("e-mail to %s: %q", m.To, m.Text)
 	}
 	p = b.post("/signup/verify", "token", code[:4]+" "+code[4:]).is("passkey", 200).wants("passkey-create")
 	if _, err := h.db.UserByEmail(t.Context(), "ada@example.com"); !errors.Is(err, idp.ErrNotFound) {
-		t.Fatalf("stored before there was a passkey: %v", err)
+		t.Fatalf("the user was stored before the passkey: %v", err)
 	}
 	if next := b.create(p).member("next"); next != "/signup/passkey" {
 		t.Fatalf("next %q", next)
@@ -45,16 +46,18 @@ func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
 	if u.Name != "Ada Lovelace" || !u.EmailVerified || len(u.Handle) != 64 {
 		t.Errorf("stored %+v", u)
 	}
-	if keys := h.passkeys(u); len(keys) != 1 || keys[0].CreatedAgent != "Firefox on macOS" || keys[0].Name != "Passkey on macOS" {
+	if keys := h.passkeys(u); len(keys) != 1 || keys[0].CreatedAgent != "Firefox on macOS" ||
+		keys[0].Name != "Passkey on macOS" {
 		t.Errorf("passkeys %+v", keys)
 	}
-	if diff := cmp.Diff([]idp.EventKind{idp.EventUserCreated, idp.EventEmailVerified, idp.EventPasskeyAdded}, h.kinds(u)); diff != "" {
+	want := []idp.EventKind{idp.EventUserCreated, idp.EventEmailVerified, idp.EventPasskeyAdded}
+	if diff := cmp.Diff(want, h.kinds(u)); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"I1"}, h.signedUp); diff != "" {
 		t.Error(diff)
 	}
-	h.noLetter() // they know
+	h.noEmail() // none about the first passkey
 	p = b.get("/signup/passkey").is("passkey", 200).wants("passkey-add", "passkey-skip")
 	if p.has("passkey-create") {
 		t.Error("the first passkey is offered again")
@@ -62,13 +65,13 @@ func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
 	if p = b.post("/signup/passkey/done").is("login", 200); p.url.RequestURI() != "/login?i=I1" {
 		t.Errorf("at %s", p.url)
 	}
-	b.get("/signup/passkey").is("error", 403) // over
+	b.get("/signup/passkey").is("error", 403) // the enrolment has ended
 	if strings.Contains(h.log.String(), code) {
 		t.Error("the code is in the log")
 	}
 }
 
-func TestAnAccountStandsEvenIfItsInteractionIsOver(t *testing.T) {
+func TestSignUpSucceedsEvenIfItsInteractionIsOver(t *testing.T) {
 	h := build(t, func(c *account.Config) {
 		c.SignedUp = func(context.Context, *http.Request, string) error { return errors.New("over") }
 	})
@@ -93,8 +96,8 @@ func TestASecondPasskeyRightAfterTheFirstEndsTheEnrolment(t *testing.T) {
 	if n := len(h.passkeys(u)); n != 2 {
 		t.Errorf("%d passkeys, want 2", n)
 	}
-	if m := h.letter(); m.Subject != "A passkey was added to your account" {
-		t.Errorf("letter %q", m.Subject)
+	if m := h.email(); m.Subject != "A passkey was added to your account" {
+		t.Errorf("e-mail %q", m.Subject)
 	}
 	b.get("/signup/passkey").is("error", 403)
 }
@@ -114,9 +117,9 @@ func TestFiveWrongCodesEndACode(t *testing.T) {
 	b.post("/signup/verify", "token", code).is("verify", 429).wants("error")
 	b.post("/signup/resend").is("verify", 200)
 	again := h.code()
-	b.post("/signup/verify", "token", code).is("verify", 422) // only the newest
+	b.post("/signup/verify", "token", code).is("verify", 422) // replaced by the newer one
 	b.post("/signup/verify", "token", again).is("passkey", 200)
-	b.post("/signup/verify", "token", again).is("error", 404) // once
+	b.post("/signup/verify", "token", again).is("error", 404) // used
 }
 
 func TestACodeWorksOnlyInTheBrowserThatAskedForIt(t *testing.T) {
@@ -126,7 +129,7 @@ func TestACodeWorksOnlyInTheBrowserThatAskedForIt(t *testing.T) {
 	code := h.code()
 	other.get("/signup/verify").is("error", 404)
 	other.post("/signup/verify", "token", code).is("error", 404)
-	other.post("/signup", "email", "ada@example.com", "name", "Eve") // has a code of its own now
+	other.post("/signup", "email", "ada@example.com", "name", "Eve") // now has its own code
 	h.code()
 	other.post("/signup/verify", "token", code).is("verify", 422)
 	asked.post("/signup/verify", "token", code).is("passkey", 200)
@@ -139,13 +142,13 @@ func TestACodeExpires(t *testing.T) {
 		b.post("/signup", "email", "ada@example.com", "name", "Ada")
 		code := h.code()
 		time.Sleep(14 * time.Minute)
-		b.post("/signup/verify", "token", "1") // a try does not make it live longer
+		b.post("/signup/verify", "token", "1") // a wrong try does not extend it
 		time.Sleep(2 * time.Minute)
 		b.post("/signup/verify", "token", code).is("error", 404)
 	})
 }
 
-// interposed runs before once, just before the sign-up of the first right answer ends.
+// interposed calls before once, just before the first right answer deletes the sign-up.
 type interposed struct {
 	ephemeral.Store
 	before func()
@@ -172,7 +175,7 @@ func TestOfTwoRightAnswersAtOnceOneWins(t *testing.T) {
 	second.is("verify", 422)
 }
 
-func TestWhatIsStoredDoesNotGiveTheCodeAway(t *testing.T) {
+func TestTheStoredSignUpDoesNotRevealTheCode(t *testing.T) {
 	h := build(t)
 	b := h.browser()
 	p := b.post("/signup", "email", "ada@example.com", "name", "Ada")
@@ -180,10 +183,11 @@ func TestWhatIsStoredDoesNotGiveTheCodeAway(t *testing.T) {
 	for _, c := range b.client.Jar.Cookies(p.url) {
 		op := &ephemeral.Op{Verb: ephemeral.Get, Key: "signup:" + idp.Secret(c.Value).Hash()}
 		if err := h.ephemeral.Do(t.Context(), op); err != nil || !op.Found {
-			t.Fatalf("no entry: %v", err)
+			t.Fatalf("no stored sign-up: %v", err)
 		}
-		// Eight digits are found by hashing them all, so their hash would be as good as themselves.
-		if s := string(op.Result); strings.Contains(s, code) || strings.Contains(s, idp.Secret(code).Hash()) || strings.Contains(s, c.Value) {
+		// A hash of eight digits can be reversed by hashing them all.
+		if s := string(op.Result); strings.Contains(s, code) || strings.Contains(s, idp.Secret(code).Hash()) ||
+			strings.Contains(s, c.Value) {
 			t.Errorf("stored %s", s)
 		}
 	}
@@ -195,10 +199,10 @@ func TestAnEnrolmentExpires(t *testing.T) {
 		b := h.browser()
 		p := b.signUp("ada@example.com")
 		cookies := b.client.Jar.Cookies(p.url)
-		b.client.Jar.SetCookies(p.url, cookies) // without their age: the browser keeps them, and the house has to know
+		b.client.Jar.SetCookies(p.url, cookies) // without their age, so that only the server can end them
 		time.Sleep(8 * time.Minute)
 		b.get("/signup/passkey").is("passkey", 200)
-		next := b.create(p).member("next") // a passkey does not make it live longer
+		next := b.create(p).member("next") // a passkey does not extend it
 		b.get(next).is("passkey", 200)
 		time.Sleep(8 * time.Minute)
 		b.get("/signup/passkey").is("error", 403)
@@ -209,7 +213,7 @@ func TestAnEnrolmentExpires(t *testing.T) {
 	})
 }
 
-func TestWhoHasAnAccountIsToldInALetterAndNowhereElse(t *testing.T) {
+func TestOnlyTheEmailTellsThatAnAddressHasAnAccount(t *testing.T) {
 	h := build(t)
 	u, _ := h.user("known@example.com", 1)
 	var pages []string
@@ -226,20 +230,21 @@ func TestWhoHasAnAccountIsToldInALetterAndNowhereElse(t *testing.T) {
 		t.Error(diff)
 	}
 	for range 2 {
-		if m := h.letter(); m.To != u.Email || m.Subject != "You already have an account at Stepward" || eightDigits.MatchString(m.Text) {
-			t.Errorf("letter %q to %s: %s", m.Subject, m.To, m.Text)
+		if m := h.email(); m.To != u.Email || m.Subject != "You already have an account at Stepward" ||
+			eightDigits.MatchString(m.Text) {
+			t.Errorf("e-mail %q to %s: %s", m.Subject, m.To, m.Text)
 		}
 	}
 	h.code()
 	h.code()
 }
 
-func TestLettersAreLimitedPerAddressAndPerHost(t *testing.T) {
+func TestEmailsAreLimitedPerAddressAndPerNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
 		h.user("known@example.com", 1)
 		for _, email := range []string{"known@example.com", "fresh@example.com"} {
-			for network := range 5 { // none of them uses up what the next has
+			for network := range 5 { // each network has its own limit
 				for range 6 {
 					b := h.browser()
 					b.address = fmt.Sprintf("192.0.2.%d:1", network)
@@ -266,7 +271,7 @@ func TestLettersAreLimitedPerAddressAndPerHost(t *testing.T) {
 	})
 }
 
-func TestAnEnrolmentCanDoNothingButRegisterItsOwnPasskeys(t *testing.T) {
+func TestAnEnrolmentOnlyRegistersItsOwnPasskeys(t *testing.T) {
 	h := build(t)
 	ada, keys := h.user("ada@example.com", 2)
 	b := h.browser()
@@ -280,9 +285,9 @@ func TestAnEnrolmentCanDoNothingButRegisterItsOwnPasskeys(t *testing.T) {
 	b.post("/account", "name", "Eve").is("login", 200)
 	b.post("/account/passkeys/"+keys[0].ID+"/remove").is("login", 200)
 	if p := b.json("/account/passkeys/begin", map[string]string{"i": ""}); p.status != 403 {
-		t.Errorf("begin at the account: %d", p.status)
+		t.Errorf("/account/passkeys/begin: %d", p.status)
 	}
-	// Nor can its ceremony register anything in somebody's session, nor theirs in it.
+	// A session cannot finish the enrolment's ceremony, and the enrolment cannot finish a session's.
 	inside := h.browser()
 	inside.signIn(ada, keys[0].ID, account.ActionClass)
 	p := b.get("/signup/passkey")
@@ -319,7 +324,7 @@ func TestOnlyOneOfTwoSignUpsGetsTheAddress(t *testing.T) {
 	}
 }
 
-func TestSigningUpSignsOutWhoeverWasSignedInHere(t *testing.T) {
+func TestSigningUpSignsOutAnotherUserInThisBrowser(t *testing.T) {
 	h := build(t)
 	ada, _ := h.user("ada@example.com", 1)
 	b := h.browser()
@@ -328,11 +333,11 @@ func TestSigningUpSignsOutWhoeverWasSignedInHere(t *testing.T) {
 	b.post("/signup/passkey/done").is("login", 200)
 	b.get("/account").is("login", 200)
 	if !slices.Contains(h.kinds(ada), idp.EventSignedOut) {
-		t.Error("no event says so")
+		t.Error("no event was recorded")
 	}
 }
 
-func TestSignUpRefusesWhatIsNotAnAddressOrAName(t *testing.T) {
+func TestSignUpRefusesInvalidAddressesAndNames(t *testing.T) {
 	h := build(t)
 	for _, row := range []struct{ email, name string }{
 		{"", "Ada"},
@@ -347,24 +352,26 @@ func TestSignUpRefusesWhatIsNotAnAddressOrAName(t *testing.T) {
 		{"ada@example.com", strings.Repeat("a", 81)},
 		{"ada@example.com", "\xff"},
 	} {
-		p := h.browser().post("/signup", "email", row.email, "name", row.name, "i", "I1").is("signup", 422).wants("error", "signup-submit")
+		p := h.browser().post("/signup", "email", row.email, "name", row.name, "i", "I1").is("signup", 422)
+		p.wants("error", "signup-submit")
 		if !strings.Contains(p.body, `name="i" value="I1"`) {
 			t.Errorf("%q: the interaction is lost", row)
 		}
 	}
-	h.browser().do("POST", "/signup", "application/x-www-form-urlencoded", "name="+strings.Repeat("a", 70<<10)).is("error", 413)
-	h.noLetter()
+	h.browser().do("POST", "/signup", "application/x-www-form-urlencoded",
+		"name="+strings.Repeat("a", 70<<10)).is("error", 413)
+	h.noEmail()
 }
 
-func TestWhenSignUpIsClosedOnlyInvitationsLeadIn(t *testing.T) {
+func TestWithoutSignUpAccountsAreByInvitationOnly(t *testing.T) {
 	h := build(t, func(c *account.Config) { c.SignUp = false })
 	b := h.browser()
 	b.get("/signup").is("error", 404)
 	b.post("/signup", "email", "ada@example.com", "name", "Ada").is("error", 404)
-	h.noLetter()
+	h.noEmail()
 }
 
-func TestAnInteractionIDIsNeverMoreThanAnID(t *testing.T) {
+func TestAMalformedInteractionIDIsIgnored(t *testing.T) {
 	h := build(t)
 	for _, i := range []string{`"><script>`, "//evil.example", strings.Repeat("a", 65), "a b"} {
 		b := h.browser()
@@ -372,20 +379,21 @@ func TestAnInteractionIDIsNeverMoreThanAnID(t *testing.T) {
 		b.post("/signup/verify", "token", h.code())
 		p := b.get("/signup/passkey")
 		if p.attribute("data-interaction") != "" {
-			t.Errorf("%q was kept", i)
+			t.Errorf("%q was accepted", i)
 		}
 	}
 }
 
-func TestAnAddressWithoutADotIsAskedAbout(t *testing.T) {
+func TestAnAddressWithoutADotMustBeConfirmed(t *testing.T) {
 	h := build(t)
 	b := h.browser()
 	p := b.post("/signup", "email", "Ada@example", "name", "Ada").is("signup", 422).wants("error")
-	if !strings.Contains(p.body, "Is this address complete?") || !strings.Contains(p.body, `name="sure" value="ada@example"`) {
-		t.Errorf("not asked\n%s", p.content())
+	if !strings.Contains(p.body, "Is this address complete?") ||
+		!strings.Contains(p.body, `name="sure" value="ada@example"`) {
+		t.Errorf("the page does not ask\n%s", p.content())
 	}
-	h.noLetter()
-	b.post("/signup", "email", "ada@other", "name", "Ada", "sure", "ada@example").is("signup", 422) // another one
+	h.noEmail()
+	b.post("/signup", "email", "ada@other", "name", "Ada", "sure", "ada@example").is("signup", 422)
 	b.post("/signup", "email", "ada@example", "name", "Ada", "sure", "ada@example").is("verify", 200)
-	h.letter()
+	h.email()
 }
