@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine"},
 	{"internal/idp"},
-	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey"},
+	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 
