@@ -17,7 +17,7 @@ import (
 // asks is what a page shows of the access that an application requests: parts of consent.html and stepup.html.
 type asks struct {
 	screen
-	Stranger  string   // the host that an unvetted application redirects to; empty: vetted
+	Stranger  any      // where an unvetted application redirects to, a host or a text; nil: vetted
 	Describes string   // the host of its metadata document; empty: it registered
 	UserID    string   // whom the page was shown to
 	Details   []string // descriptions of what is allowed only once
@@ -33,7 +33,10 @@ func describeAccess(v visit, f Facts, step Step) (asks, bool) {
 		if u, err := url.Parse(f.Client.ID); err == nil {
 			d.Describes = u.Host
 		}
-		d.Stranger = chip(f.Client, v.interaction.Request).Host
+		c := chip(f.Client, v.interaction.Request)
+		if d.Stranger = c.Place; c.Host != "" {
+			d.Stranger = c.Host
+		}
 	}
 	for _, scope := range f.Policy.GrantEntries(v.interaction.Request) {
 		if slices.Contains(step.Scopes, scope) {

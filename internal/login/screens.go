@@ -11,21 +11,39 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // screen is the common data of all pages of an interaction.
 type screen struct {
-	I     string // the interaction
-	App   string // the application; empty: a page of our own
-	Local *idp.Local
+	I      string // the interaction
+	App    string // the application; empty: a page of our own
+	Local  *idp.Local
+	Reason words.Text // of a page of our own: what the sign-in is for, in a sentence
 	// Device: the application runs on another device, so no page can return to it (RFC 8628).
 	Device bool
 }
 
 func screenOf(v visit, f Facts) screen {
-	return screen{
+	s := screen{
 		I: v.interaction.ID, App: f.Client.Name, Local: v.interaction.Local, Device: v.interaction.Request.Device != "",
 	}
+	if s.Local != nil {
+		s.Reason = reasonFor(s.Local, "signin")
+	}
+	return s
+}
+
+// reasonFor returns the sentence about a page of our own: "Sign in to …" or "Confirm it's you to …". The reason is the
+// key of two sentences in the catalogue, or English words that complete both.
+func reasonFor(local *idp.Local, screen string) words.Text {
+	if key := local.Reason + "." + screen; words.Has(key) {
+		return words.T(key)
+	}
+	if screen == "signin" {
+		return words.T("signin.local", "reason", words.T(local.Reason))
+	}
+	return words.T("stepup.local", "reason", words.T(local.Reason))
 }
 
 // newPage returns the page around a screen. Its forms may end at the client, because cancel and consent redirect there.
@@ -40,13 +58,14 @@ func newPage(v visit, f Facts, name, title string, data any) web.Page {
 // chip shows the client: its name, and the host that gets the response, which was verified.
 func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	chip := &web.ClientChip{
-		Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "an app on this device",
+		Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		Place: words.T("place.here"),
 	}
 	if chip.Name == "" {
 		chip.Name = c.ID
 	}
 	if r.Device != "" {
-		chip.Host = "on another device"
+		chip.Place = words.T("place.device")
 	} else if u, err := url.Parse(r.RedirectURI); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
 		chip.Host = strings.Trim(strconv.QuoteToASCII(u.Host), `"`) // clients registered before hosts had to be ASCII
 	}

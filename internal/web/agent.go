@@ -1,6 +1,11 @@
 package web
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/internal/words"
+)
 
 // Agent describes the browser of a User-Agent header in a few words: "Firefox on macOS". Unknown browsers are "a
 // browser". The result is one of a fixed set of texts, whatever the header contains.
@@ -15,6 +20,22 @@ func Agent(userAgent string) string {
 	}
 	return browser
 }
+
+// AgentWords returns the text for a result of [Agent], which is stored in English.
+func AgentWords(stored string) words.Text {
+	browser, system, on := strings.Cut(stored, " on ")
+	var who any = browser
+	if i := slices.Index(unnamed, browser); i >= 0 {
+		who = words.T([]string{"agent.unknown", "agent.browser", "agent.view", "agent.go", "agent.python"}[i])
+	}
+	if on {
+		return words.T("agent.on", "browser", who, "system", system)
+	}
+	return words.T("agent.alone", "browser", who)
+}
+
+// unnamed are the browsers that have no name.
+var unnamed = []string{"unknown browser", "a browser", "a web view", "a Go program", "a Python program"}
 
 // The order matters, because most browsers also claim to be Chrome, Safari and Mozilla.
 var browsers = [][2]string{

@@ -102,14 +102,12 @@ func (s *Shell) routed(mux *http.ServeMux) http.Handler {
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
 			s.Fail(w, r, &Problem{
-				Status: probe.status, Code: "method_not_allowed", Title: "That can’t be done here",
-				Text: "The address is right, but it doesn’t accept this kind of request.",
+				Status: probe.status, Code: "method_not_allowed", Words: "problem.method",
 			})
 			return
 		}
 		s.Fail(w, r, &Problem{
-			Status: http.StatusNotFound, Code: "not_found", Title: "There’s no page here",
-			Text: "The address may be mistyped, or the page has moved.",
+			Status: http.StatusNotFound, Code: "not_found", Words: "problem.nowhere",
 		})
 	})
 }
@@ -124,9 +122,8 @@ func (s *Shell) originCheck() (*http.CrossOriginProtection, error) {
 	}
 	check.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, &Problem{
-			Status: http.StatusForbidden, Code: "cross_origin", Title: "This request came from another site",
-			Text: "To keep your account safe, we only accept this from our own pages. Nothing was changed.",
-			Next: "Go to your account", NextURL: "/account", Err: errors.New("cross-origin request"),
+			Status: http.StatusForbidden, Code: "cross_origin", Words: "problem.origin", NextURL: "/account",
+			Err: errors.New("cross-origin request"),
 		})
 	}))
 	return check, nil

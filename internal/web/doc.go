@@ -13,7 +13,7 @@
 //	<div data-passkey="signin" data-interaction="…" data-ceremony="…" data-options="{…publicKey…}"
 //	     data-begin="/login/passkey/begin" data-finish="/login/passkey/finish">
 //	  <p class="error" role="alert" data-test="error" data-passkey-error hidden></p>
-//	  <button class="primary" data-passkey-button data-test="passkey-signin">{{icon "key"}} Sign in with a passkey</button>
+//	  <button class="primary" data-passkey-button data-test="passkey-signin">{{icon "key"}} {{t "signin.button"}}</button>
 //	  <p class="quiet" role="status" data-passkey-status></p>
 //	  <button class="secondary" data-passkey-cancel hidden>Cancel</button>
 //	</div>
@@ -28,6 +28,12 @@
 // request_id}; location redirects, and unknown_credential with rp_id and credential_id is reported to the password
 // manager. data-signal="{rpId, userId, allAcceptedCredentialIds, name, displayName}" on any element reports a change to
 // it.
+//
+// # Texts
+//
+// All texts are in the catalogue (package words). A template writes {{t "signin.to" "app" .App}}, or {{plain …}} where
+// there can be no element, as in {{define "title"}}. {{t .Why}} shows a words.Text that Go code made. A [Problem] names
+// its texts with Words. A script whose source contains WORDS gets the texts that begin with script.NAME there.
 //
 // # Other scripts
 //

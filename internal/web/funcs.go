@@ -8,26 +8,51 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
-// funcs returns the functions for templates.
-func (s *Shell) funcs() template.FuncMap {
+// funcs returns the functions for templates in a language.
+func (s *Shell) funcs(l *words.Language) template.FuncMap {
 	return template.FuncMap{
-		"asset":    s.static.url,
-		"icon":     s.icon,
-		"ring":     ring,
-		"logo":     func() template.HTML { return template.HTML(logoSVG) },
-		"initials": initials,
-		"ago":      func(t time.Time) template.HTML { return ago(t, time.Now()) },
-		"exactly":  func(t time.Time) template.HTML { return exactly(t, time.Now()) },
-		"date":     date,
-		"json":     toJSON,
+		"asset":     func(name string) (string, error) { return s.static.url(l, name) },
+		"icon":      s.icon,
+		"ring":      ring,
+		"logo":      func() template.HTML { return template.HTML(logoSVG) },
+		"initials":  initials,
+		"ago":       func(t time.Time) template.HTML { return ago(l, t, time.Now()) },
+		"exactly":   func(t time.Time) template.HTML { return exactly(l, t, time.Now()) },
+		"date":      func(t time.Time) template.HTML { return date(l, t) },
+		"json":      toJSON,
+		"agent":     func(stored string) string { return l.Text(AgentWords(stored)) },
+		"languages": func() template.HTML { return languageButtons(l) },
+		"t": func(text any, args ...any) (template.HTML, error) {
+			m, err := named(text, args)
+			return l.HTML(m), err
+		},
+		"plain": func(text any, args ...any) (string, error) { // where there can be no element, as in a title
+			m, err := named(text, args)
+			return l.Text(m), err
+		},
 	}
+}
+
+// named returns the message of {{t …}}: a key with arguments, or a text that the program made.
+func named(text any, args []any) (words.Text, error) {
+	if m, ok := text.(words.Text); ok && len(args) == 0 {
+		return m, nil
+	}
+	key, ok := text.(string)
+	if !ok {
+		return words.Text{}, fmt.Errorf("%T names no text", text)
+	}
+	m := words.T(key, args...)
+	return m, words.Check(m)
 }
 
 // icon returns an icon of the sprite. It is decoration: the text beside it says the same.
 func (s *Shell) icon(name string) (template.HTML, error) {
-	href, err := s.static.url("icons.svg")
+	href, err := s.static.url(nil, "icons.svg")
 	if err != nil {
 		return "", err
 	}
@@ -74,60 +99,38 @@ func initials(name string) string {
 }
 
 // ago describes how long before now t was.
-func ago(t, now time.Time) template.HTML {
+func ago(l *words.Language, t, now time.Time) template.HTML {
 	if t.IsZero() {
-		return "never"
+		return never(l)
 	}
-	d := now.Sub(t)
-	var text string
-	switch {
-	case d < time.Minute:
-		text = "just now"
-	case d < time.Hour:
-		text = plural(int(d/time.Minute), "minute") + " ago"
-	case d < 24*time.Hour:
-		text = plural(int(d/time.Hour), "hour") + " ago"
-	case d < 48*time.Hour:
-		text = "yesterday"
-	case d < 14*24*time.Hour:
-		text = plural(int(d/(24*time.Hour)), "day") + " ago"
-	default:
-		text = "on " + t.UTC().Format("2 January 2006")
-	}
-	return timeElement(t, text)
+	return timeElement(l, t, l.Ago(t, now))
 }
 
 // exactly formats t to the minute, with the time since then.
-func exactly(t, now time.Time) template.HTML {
+func exactly(l *words.Language, t, now time.Time) template.HTML {
 	if t.IsZero() {
-		return "never"
+		return never(l)
 	}
-	text := t.UTC().Format("2 January 2006, 15:04 UTC")
+	text := timeElement(l, t, l.Moment(t))
 	if now.Sub(t) >= 14*24*time.Hour || t.After(now) { // ago would only repeat the date, or has nothing to say
-		return timeElement(t, text)
+		return text
 	}
-	return timeElement(t, text) + " · " + ago(t, now)
+	return text + " · " + ago(l, t, now)
 }
 
-func date(t time.Time) template.HTML {
+func date(l *words.Language, t time.Time) template.HTML {
 	if t.IsZero() {
-		return "never"
+		return never(l)
 	}
-	return timeElement(t, t.UTC().Format("2 January 2006"))
+	return timeElement(l, t, l.Date(t))
 }
 
-// timeElement never contains outside text: both arguments come from the clock.
-func timeElement(t time.Time, text string) template.HTML {
-	t = t.UTC()
-	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) +
-		`" title="` + t.Format("2 January 2006, 15:04 UTC") + `">` + text + `</time>`)
-}
+func never(l *words.Language) template.HTML { return l.HTML(words.T("ago.never")) }
 
-func plural(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
+// timeElement never contains outside text: it comes from the clock and the catalogue.
+func timeElement(l *words.Language, t time.Time, text string) template.HTML {
+	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `" title="` +
+		template.HTMLEscapeString(l.Moment(t)) + `">` + template.HTMLEscapeString(text) + `</time>`)
 }
 
 // toJSON is for data attributes. The template escapes its result.

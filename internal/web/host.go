@@ -16,8 +16,7 @@ func (s *Shell) OnlyFor(next http.Handler, origins ...*url.URL) http.Handler {
 	}
 	refuse := s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, &Problem{
-			Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Title: "This is not the address of this service",
-			Text: "The request names another host. If you run this service, let your proxy pass on the header Host.",
+			Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Words: "problem.host",
 		})
 	}), false)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -58,8 +58,8 @@ func samples() map[string]Page {
 		"approve": {Name: "approve", Title: "Approve this payment", Client: bank, User: ada},
 		"device":  {Name: "device", Title: "Connect a device", User: ada},
 		"first":   {Name: "passkey", Title: "Add another passkey", User: ada},
-		"german":  {Name: "stepup", Title: "Bestätigen", Lang: "de", Client: &ClientChip{Name: "Bundesanstalt für Finanzdienstleistungsaufsichtsangelegenheiten", Host: "finanzdienstleistungsaufsichtsangelegenheiten.example"}, User: long},
-		"rtl":     {Name: "consent", Title: "تأكد", Lang: "ar", Dir: "rtl", Client: &ClientChip{Name: "بنك أكمي", Host: "bank.example"}, User: &Chip{Name: "آدا لوفلايس", Email: "ada@example.org", SwitchURL: "/s"}},
+		"german":  {Name: "stepup", Title: "Bestätigen", Client: &ClientChip{Name: "Bundesanstalt für Finanzdienstleistungsaufsichtsangelegenheiten", Host: "finanzdienstleistungsaufsichtsangelegenheiten.example"}, User: long},
+		"rtl":     {Name: "consent", Title: "تأكد", Client: &ClientChip{Name: "بنك أكمي", Host: "bank.example"}, User: &Chip{Name: "آدا لوفلايس", Email: "ada@example.org", SwitchURL: "/s"}},
 		"account": account(long, many),
 		"empty":   {Name: "account", Title: "Passkeys", Layout: LayoutHouse, User: &Chip{Email: "ada@example.org"}, Rail: rail[:5], Nav: "Passkeys", Data: map[string]any{}},
 	}
@@ -84,7 +84,11 @@ func house(t *testing.T, s *Shell) http.Handler {
 			return fmt.Errorf("this page fails, and this text must stay here")
 		}
 		if base, found := strings.CutSuffix(name, "-rtl"); found {
-			p.Dir, name = "rtl", base
+			AskLanguages(r.Context(), []string{"ar"})
+			name = base
+		}
+		if tag := map[string]string{"german": "de", "rtl": "ar"}[name]; tag != "" {
+			AskLanguages(r.Context(), []string{tag})
 		}
 		if name == "empty" {
 			name = "account"

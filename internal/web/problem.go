@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // ErrStopping is the cause of a request context that ended because the server stops. The client is still there, and is
@@ -29,12 +30,17 @@ func (*Again) Error() string { return "request again with another cookie" }
 
 // A Problem is an error for people. They only see its texts; Err goes to the log.
 type Problem struct {
-	Status  int
-	Code    string // stable word for scripts; empty: derived from Status
-	Title   string
-	Text    string // what happened
-	Next    string // what to do, in a sentence; with NextURL, the label of its button
+	Status int
+	Code   string // stable word for scripts; empty: derived from Status
+	// Words names the texts in the catalogue: Words.title (missing: “That didn’t work”), Words.text (what happened),
+	// Words.next (what to do, in a sentence) and Words.button (the label for NextURL; missing: “Continue”). Only one of
+	// title and text is needed. Args are their arguments.
+	Words   string
+	Args    []any
 	NextURL string
+	// Title, Text and Next are texts in English, for packages that are not in the catalogue yet. With NextURL, Next is the
+	// label of its button.
+	Title, Text, Next string
 	// RetryAfter is for status 429; zero means a minute.
 	RetryAfter time.Duration
 	Fields     map[string]string // more members of the JSON response, such as location
@@ -58,14 +64,39 @@ func (p *Problem) code() string {
 	return strings.ReplaceAll(strings.ToLower(http.StatusText(p.Status)), " ", "_")
 }
 
-// message returns the whole text in one or two sentences, for a line beside a button.
-func (p *Problem) message() string {
-	text := p.Text
-	if text == "" {
-		text = p.Title
+// spoken is a problem in a language.
+type spoken struct {
+	Title, Text string
+	Advice      string // a sentence
+	Button      string // the label for NextURL
+}
+
+// in returns the texts of p in language l.
+func (p *Problem) in(l *words.Language) (s spoken) {
+	part := func(name string) string {
+		if key := p.Words + "." + name; words.Has(key) {
+			return l.Text(words.T(key, p.Args...))
+		}
+		return ""
 	}
-	if p.Next != "" && p.NextURL == "" {
-		text += " " + p.Next
+	if p.Words == "" {
+		s = spoken{Title: curly(p.Title), Text: curly(p.Text), Advice: curly(p.Next)}
+		if label := len(p.Next) <= maxLabel && !strings.HasSuffix(p.Next, "."); label && p.NextURL != "" {
+			s.Advice, s.Button = "", s.Advice
+		}
+	} else {
+		s = spoken{Title: part("title"), Text: part("text"), Advice: part("next"), Button: part("button")}
+	}
+	s.Title = cmp.Or(s.Title, l.Text(words.T("problem.title")))
+	return s
+}
+
+// message returns the whole text in one or two sentences, for a line beside a button.
+func (p *Problem) message(l *words.Language) string {
+	s := p.in(l)
+	text := cmp.Or(s.Text, s.Title)
+	if s.Advice != "" && p.NextURL == "" {
+		text += " " + s.Advice
 	}
 	return text
 }
@@ -78,7 +109,7 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/"+strings.TrimLeft(r.URL.RequestURI(), "/"), http.StatusSeeOther) // never //elsewhere
 		return
 	}
-	p := withCurlyApostrophes(problemOf(r, err))
+	p := problemOf(r, err)
 	Note(r.Context(), slog.String("problem", p.code()))
 	if p.Err != nil {
 		Note(r.Context(), slog.Any("error", p.Err))
@@ -96,14 +127,18 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if wantsJSON(r) {
 		body := map[string]string{}
 		maps.Copy(body, p.Fields)
-		body["error"], body["message"], body["request_id"] = p.code(), p.message(), RequestID(r.Context())
+		l := s.Language(r)
+		if rec, ok := recordOf(r.Context()); ok && rec.machine {
+			l = words.English() // for developers and logs
+		}
+		body["error"], body["message"], body["request_id"] = p.code(), p.message(l), RequestID(r.Context())
 		w.Header().Set("Cache-Control", "no-store")
 		if err := WriteJSON(w, p.Status, body); err != nil {
 			Note(r.Context(), slog.Any("answer", err))
 		}
 		return
 	}
-	page := Page{Name: "error", Title: p.Title, Layout: LayoutThreshold, Status: p.Status, Data: errorPageFor(r, p)}
+	page := Page{Name: "error", Layout: LayoutThreshold, Status: p.Status, Data: errorPageFor(r, p, s.Language(r))}
 	if err := s.Render(w, r, s.errors, "error", page); err != nil {
 		Note(r.Context(), slog.Any("answer", err))
 	}
@@ -111,10 +146,9 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // An errorPage is the data of error.html: a problem and one link.
 type errorPage struct {
-	*Problem
-	Advice     string // a sentence
-	Label, URL string
-	Quiet      bool // the link does not solve the problem
+	spoken
+	URL   string
+	Quiet bool // the link does not solve the problem
 }
 
 // maxLabel is the longest label of a button, in characters.
@@ -122,38 +156,29 @@ const maxLabel = 40
 
 // errorPageFor returns the data of an error page, with one link. If the problem names none, a fault of ours can be
 // tried again and everything else leads to the account.
-func errorPageFor(r *http.Request, p *Problem) errorPage {
-	e := errorPage{Problem: p, Label: p.Next, URL: p.NextURL}
-	sentence := len(p.Next) > maxLabel || strings.HasSuffix(p.Next, ".")
+func errorPageFor(r *http.Request, p *Problem, l *words.Language) errorPage {
+	e := errorPage{spoken: p.in(l), URL: p.NextURL}
 	here := r.URL.RequestURI()
-	ours := strings.HasPrefix(here, "/") && !strings.HasPrefix(here, "//") && !strings.Contains(here, `\`)
 	switch {
-	case p.NextURL != "" && sentence:
-		e.Advice, e.Label = p.Next, "Continue"
 	case p.NextURL != "":
-		e.Label = cmp.Or(p.Next, "Continue")
-	case p.Status >= 500 && ours && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		e.Advice, e.Label, e.URL = p.Next, "Try again", here
+		e.Button = cmp.Or(e.Button, l.Text(words.T("problem.continue")))
+	case p.Status >= 500 && ourPage(here) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		e.Button, e.URL = l.Text(words.T("problem.again")), here
 	default:
-		e.Advice, e.Label, e.URL, e.Quiet = p.Next, "Go to your account", "/account", true
+		e.Button, e.URL, e.Quiet = l.Text(words.T("problem.account")), "/account", true
 	}
 	return e
 }
 
-// withCurlyApostrophes returns p with typographic apostrophes.
-func withCurlyApostrophes(p *Problem) *Problem {
-	curl := func(s string) string {
-		runes := []rune(s)
-		for i := 1; i < len(runes); i++ {
-			if runes[i] == '\'' && unicode.IsLetter(runes[i-1]) {
-				runes[i] = '’'
-			}
+// curly returns s with typographic apostrophes.
+func curly(s string) string {
+	runes := []rune(s)
+	for i := 1; i < len(runes); i++ {
+		if runes[i] == '\'' && unicode.IsLetter(runes[i-1]) {
+			runes[i] = '’'
 		}
-		return string(runes)
 	}
-	q := *p
-	q.Title, q.Text, q.Next = curl(p.Title), curl(p.Text), curl(p.Next)
-	return &q
+	return string(runes)
 }
 
 // problemOf decides what a person reads about an error. Nothing else does.
@@ -167,26 +192,21 @@ func problemOf(r *http.Request, err error) *Problem {
 	stopping := errors.Is(context.Cause(r.Context()), ErrStopping)
 	switch {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil && !stopping:
-		return &Problem{Status: 499, Code: "gone", Title: "You left", Text: "The browser closed the connection.", Err: err}
+		return &Problem{Status: 499, Code: "gone", Words: "problem.gone", Err: err}
 	case errors.Is(err, idp.ErrUnavailable), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, context.Canceled) && stopping:
 		return &Problem{
-			Status: http.StatusServiceUnavailable, Title: "One moment, please",
-			Text: "A service we depend on isn’t responding. Nothing was changed.", Next: "Please try again in a moment.",
-			Err: err,
+			Status: http.StatusServiceUnavailable, Words: "problem.unavailable", Err: err,
 		}
 	}
 	return &Problem{
-		Status: http.StatusInternalServerError, Code: "server_error", Title: "Something went wrong on our side",
-		Text: "It isn’t your fault, and trying again may help.",
-		Next: "If it keeps happening, tell the people who run this service and give them the reference below.", Err: err,
+		Status: http.StatusInternalServerError, Code: "server_error", Words: "problem.ours", Err: err,
 	}
 }
 
 func tooLarge(err *http.MaxBytesError) *Problem {
 	p := &Problem{
-		Status: http.StatusRequestEntityTooLarge, Code: "too_large", Title: "Request too large",
-		Text: "The request is larger than we accept.", Next: "Go back and shorten what you entered.",
+		Status: http.StatusRequestEntityTooLarge, Code: "too_large", Words: "problem.large",
 	}
 	if err != nil {
 		p.Err = err

@@ -16,8 +16,7 @@ import (
 func ReadJSON(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return &Problem{
-			Status: http.StatusUnsupportedMediaType, Title: "That didn’t work", Text: "This address only accepts JSON.",
-			Err: err,
+			Status: http.StatusUnsupportedMediaType, Words: "problem.json", Err: err,
 		}
 	}
 	d := json.NewDecoder(r.Body)
@@ -47,8 +46,7 @@ func malformed(err error) error {
 		return tooLarge(big)
 	}
 	return &Problem{
-		Status: http.StatusBadRequest, Code: "invalid_request", Title: "That didn’t work",
-		Text: "We couldn’t read what your browser sent.", Next: "Go back, reload the page and try again.", Err: err,
+		Status: http.StatusBadRequest, Code: "invalid_request", Words: "problem.unread", Err: err,
 	}
 }
 

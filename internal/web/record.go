@@ -25,6 +25,8 @@ type record struct {
 	mu    sync.Mutex
 	route string
 	attrs []slog.Attr
+	asked string // languages that the application wants
+	saved string // the user's language
 }
 
 type recordKey struct{}

@@ -8,11 +8,18 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
+	"sync"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
-//go:embed pages
+//go:embed pages/error.html
 var ownPages embed.FS
+
+//go:embed pages/layout.html
+var layoutHTML string
 
 // The two layouts: one for sign-in pages, one for account pages.
 const (
@@ -23,7 +30,7 @@ const (
 // A Page is the input of the layout. Templates of the page see Data as .Data.
 type Page struct {
 	Name   string // body data-page, one of DESIGN.md §6
-	Title  string // without the product's name
+	Title  string // without the product's name; unused if the template defines "title"
 	Layout string // empty: threshold
 	Status int    // zero: 200
 	User   *Chip
@@ -37,9 +44,6 @@ type Page struct {
 	Rail       []Link // house: at most seven links
 	Nav        string // house: the Text of the active link
 	SignOutURL string // house: POST target; empty: no sign-out button
-
-	Lang string // BCP 47; empty: en
-	Dir  string // empty: ltr
 }
 
 // A Chip shows who is signed in.
@@ -50,54 +54,98 @@ type Chip struct {
 }
 
 // A ClientChip shows the requesting application.
-type ClientChip struct{ Name, LogoURL, Host, PolicyURI, TOSURI string }
+type ClientChip struct {
+	Name, LogoURL string
+	Host          string     // the host that gets the response
+	Place         words.Text // where it runs, if it has no host
+	PolicyURI     string
+	TOSURI        string
+}
 
 // Mixed reports whether the name may imitate another.
 func (c ClientChip) Mixed() bool { return mixesScripts(c.Name) }
 
-// Pages are the parsed page templates of one feature.
-type Pages struct{ byName map[string]*template.Template }
-
-type layout struct{ base *template.Template }
-
-func newLayout(s *Shell) (*layout, error) {
-	base, err := template.New("layout.html").Funcs(s.funcs()).ParseFS(ownPages, "pages/layout.html")
-	if err != nil {
-		return nil, fmt.Errorf("parse layout: %w", err)
-	}
-	return &layout{base: base}, nil
+// Pages are the parsed page templates of one feature. They are parsed once per language, on its first use, so that
+// texts without arguments cost nothing when a page is shown.
+type Pages struct {
+	parsed map[*words.Language]func() (templates, error)
 }
 
-// Parse parses page templates, each with its own copy of the layout. Each defines "content" and is rendered under the
-// name of its file without the extension. Names may be patterns (pages/*.html). A file whose name begins with "_" is
-// not a page; it is parsed into all pages.
+type templates map[string]*template.Template // by name
+
+// Parse parses page templates, each with its own copy of the layout. Each defines "content" and "title" and is rendered
+// under the name of its file without the extension. Names may be patterns (pages/*.html). A file whose name begins with
+// "_" is not a page; it is parsed into all pages.
 func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
-	var files, partials []string
+	files, partials := map[string]string{}, []string{}
 	for _, name := range names {
 		found, err := fs.Glob(fsys, name)
 		if err != nil || len(found) == 0 {
 			return nil, fmt.Errorf("no page %q: %w", name, fs.ErrNotExist)
 		}
 		for _, f := range found {
-			if strings.HasPrefix(path.Base(f), "_") {
-				partials = append(partials, f)
+			source, err := fs.ReadFile(fsys, f)
+			if err != nil {
+				return nil, fmt.Errorf("read page: %w", err)
+			}
+			if base := path.Base(f); strings.HasPrefix(base, "_") {
+				partials = append(partials, string(source))
 			} else {
-				files = append(files, f)
+				files[strings.TrimSuffix(base, path.Ext(f))] = string(source)
 			}
 		}
 	}
-	pages := &Pages{byName: map[string]*template.Template{}}
-	for _, f := range files {
-		t, err := s.layout.base.Clone()
+	pages := &Pages{parsed: map[*words.Language]func() (templates, error){}}
+	for _, l := range words.Languages() {
+		pages.parsed[l] = sync.OnceValues(func() (templates, error) { return s.parse(l, files, partials) })
+	}
+	_, err := pages.parsed[words.English()]() // so that a fault shows at start; the other languages only differ in texts
+	return pages, err
+}
+
+func (s *Shell) parse(l *words.Language, files map[string]string, partials []string) (templates, error) {
+	base := template.New("layout.html").Funcs(s.funcs(l))
+	for _, source := range append([]string{layoutHTML}, partials...) {
+		source, err := translated(l, source)
+		if err == nil {
+			_, err = base.Parse(source)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("clone layout: %w", err)
+			return nil, fmt.Errorf("parse layout: %w", err)
 		}
-		if _, err := t.ParseFS(fsys, append(partials, f)...); err != nil {
-			return nil, fmt.Errorf("parse page: %w", err)
+	}
+	pages := templates{}
+	for name, source := range files {
+		t, err := base.Clone()
+		if err == nil {
+			source, err = translated(l, source)
 		}
-		pages.byName[strings.TrimSuffix(path.Base(f), path.Ext(f))] = t
+		if err == nil {
+			_, err = t.Parse(source)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse page %s: %w", name, err)
+		}
+		pages[name] = t
 	}
 	return pages, nil
+}
+
+// constantText is a text without arguments. Only such a text is written in double quotes right before the braces.
+var constantText = regexp.MustCompile(`\{\{t "([^"]*)"\}\}`)
+
+// translated replaces the texts without arguments in the source of a template. Messages contain no braces, so they are
+// safe there.
+func translated(l *words.Language, source string) (string, error) {
+	var fault error
+	source = constantText.ReplaceAllStringFunc(source, func(action string) string {
+		m := words.T(constantText.FindStringSubmatch(action)[1])
+		if err := words.Check(m); err != nil {
+			fault = err
+		}
+		return string(l.HTML(m))
+	})
+	return source, fault
 }
 
 // view is the data of a template: the Page and the configuration.
@@ -107,26 +155,27 @@ type view struct {
 	LogoURL   string
 	Footer    []Link
 	RequestID string
+	Language  *words.Language
+	Back      string // where the switch of the language returns to; empty: no switch
 }
 
 // Render writes a page completely or not at all: on an error, nothing was written.
 func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, name string, p Page) error {
-	t, ok := pages.byName[name]
+	l := s.Language(r)
+	parsed, err := pages.parsed[l]()
+	if err != nil {
+		return err
+	}
+	t, ok := parsed[name]
 	if !ok {
 		return fmt.Errorf("no page %q", name)
 	}
 	v := view{
 		Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer,
-		RequestID: RequestID(r.Context()),
+		RequestID: RequestID(r.Context()), Language: l, Back: backTo(r),
 	}
 	if v.Layout == "" {
 		v.Layout = LayoutThreshold
-	}
-	if v.Lang == "" {
-		v.Lang = "en"
-	}
-	if v.Dir == "" {
-		v.Dir = "ltr"
 	}
 	var body bytes.Buffer
 	if err := t.Execute(&body, v); err != nil {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 func TestProblemsUseTypographicApostrophes(t *testing.T) {
@@ -124,7 +126,7 @@ func TestInputIsEscapedOnThePage(t *testing.T) {
 	for _, layout := range []string{LayoutThreshold, LayoutHouse} {
 		w := httptest.NewRecorder()
 		err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "a", Page{
-			Name: evil, Title: evil, Layout: layout, Lang: evil, Dir: evil, Data: evil,
+			Name: evil, Title: evil, Layout: layout, Data: evil,
 			User: &Chip{Name: evil, Email: evil, SwitchURL: "javascript:alert(1)"}, Client: &ClientChip{Name: evil, Host: evil, LogoURL: "javascript:alert(1)", PolicyURI: "javascript:alert(1)"},
 			Rail: []Link{{evil, evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *",
 		})
@@ -171,11 +173,11 @@ func TestTimesAreFormattedAsText(t *testing.T) {
 		-time.Second: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 12 * time.Minute: "12 minutes ago", 61 * time.Minute: "1 hour ago",
 		25 * time.Hour: "yesterday", 49 * time.Hour: "2 days ago", 15 * 24 * time.Hour: "on 7 November 2026",
 	} {
-		if got := string(ago(now.Add(-before), now)); !strings.Contains(got, ">"+want+"<") {
+		if got := string(ago(words.English(), now.Add(-before), now)); !strings.Contains(got, ">"+want+"<") {
 			t.Errorf("%v: %s, want %s", before, got, want)
 		}
 	}
-	if ago(time.Time{}, now) != "never" || date(time.Time{}) != "never" {
+	if ago(words.English(), time.Time{}, now) != "never" || date(words.English(), time.Time{}) != "never" {
 		t.Error("the zero time is a date")
 	}
 }

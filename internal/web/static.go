@@ -2,15 +2,22 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed static
@@ -20,9 +27,9 @@ var staticFiles embed.FS
 var logoSVG string
 
 // static serves the files under static/ by names that contain a hash of their content, so that they can be cached
-// forever.
+// forever. A script with texts has one file per language.
 type static struct {
-	names  map[string]string // app.css -> app.0123456789ab.css
+	names  map[string]string // app.css -> app.0123456789ab.css, copy.js/de -> copy.0123456789ab.js
 	files  map[string]asset  // by name with hash
 	sprite []byte
 }
@@ -38,7 +45,8 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-func newStatic(accent string) (*static, error) {
+// unbranded holds all files as they are without a brand. It is built once, because compressing takes time.
+var unbranded = sync.OnceValues(func() (*static, error) {
 	s := &static{names: map[string]string{}, files: map[string]asset{}}
 	entries, err := staticFiles.ReadDir("static")
 	if err != nil {
@@ -50,18 +58,38 @@ func newStatic(accent string) (*static, error) {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
 		body = minify(body)
-		switch e.Name() {
-		case "app.css":
-			brand, err := accentCSS(accent)
-			if err != nil {
-				return nil, err
-			}
-			body = append(body, brand...)
-		case "icons.svg":
+		if e.Name() == "icons.svg" {
 			s.sprite = body
 		}
-		s.add(e.Name(), body)
+		s.add(e.Name(), "", body)
+		if !bytes.Contains(body, scriptWords) {
+			continue
+		}
+		for _, l := range words.Languages() {
+			texts, err := json.Marshal(l.With("script." + strings.TrimSuffix(e.Name(), ".js") + "."))
+			if err != nil {
+				return nil, fmt.Errorf("texts of %s: %w", e.Name(), err)
+			}
+			s.add(e.Name(), l.Tag, bytes.Replace(body, scriptWords, texts, 1))
+		}
 	}
+	return s, nil
+})
+
+// scriptWords stands for the texts of a script, an object with the keys of the catalogue that begin with script.NAME.
+var scriptWords = []byte("WORDS")
+
+func newStatic(accent string) (*static, error) {
+	all, err := unbranded()
+	if err != nil {
+		return nil, err
+	}
+	brand, err := accentCSS(accent)
+	if err != nil || len(brand) == 0 {
+		return all, err
+	}
+	s := &static{names: maps.Clone(all.names), files: maps.Clone(all.files), sprite: all.sprite}
+	s.add("app.css", "", append(slices.Clone(all.files[all.names["app.css"]].plain), brand...))
 	return s, nil
 }
 
@@ -81,7 +109,7 @@ func minify(body []byte) []byte {
 	return out.Bytes()
 }
 
-func (s *static) add(name string, body []byte) {
+func (s *static) add(name, tag string, body []byte) {
 	sum := sha256.Sum256(body)
 	ext := path.Ext(name)
 	hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
@@ -89,12 +117,19 @@ func (s *static) add(name string, body []byte) {
 	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is valid
 	_, _ = z.Write(body)                                       // to memory
 	_ = z.Close()
+	if tag != "" {
+		name += "/" + tag
+	}
 	s.names[name] = hashed
 	s.files[hashed] = asset{contentType: contentTypes[ext], plain: body, gzip: zipped.Bytes()}
 }
 
-func (s *static) url(name string) (string, error) {
+// url returns the address of a file. A script with texts is in language l.
+func (s *static) url(l *words.Language, name string) (string, error) {
 	hashed, ok := s.names[name]
+	if l != nil {
+		hashed = cmp.Or(s.names[name+"/"+l.Tag], hashed)
+	}
 	if !ok {
 		return "", fmt.Errorf("no static file %q", name)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 var staticURL = regexp.MustCompile(`/static/[a-z]+\.[0-9a-f]{12}\.[a-z]+`)
@@ -19,7 +21,7 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 	s.Mount(mux)
 	h := s.Browser(mux)
 	for _, name := range []string{"app.css", "passkey.js", "enrol.js", "copy.js", "icons.svg", "favicon.svg", "logo.svg"} {
-		path, err := s.static.url(name)
+		path, err := s.static.url(words.English(), name)
 		if err != nil || !staticURL.MatchString(path) {
 			t.Fatalf("%s: %q, %v", name, path, err)
 		}
@@ -54,8 +56,8 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 }
 
 func TestChangedContentHasAnotherName(t *testing.T) {
-	ours, _ := newShell(t, nil).static.url("app.css")
-	theirs, _ := newShell(t, func(c *Config) { c.Accent = "#aa3300" }).static.url("app.css")
+	ours, _ := newShell(t, nil).static.url(nil, "app.css")
+	theirs, _ := newShell(t, func(c *Config) { c.Accent = "#aa3300" }).static.url(nil, "app.css")
 	if ours == theirs {
 		t.Error("a branded stylesheet under the name of the plain one")
 	}

@@ -46,14 +46,13 @@ type Shell struct {
 	config  Config
 	log     *slog.Logger
 	static  *static
-	layout  *layout
 	errors  *Pages
 	headers http.Header // of every response
 	origins *http.CrossOriginProtection
 	address func(http.Handler) http.Handler
 }
 
-// New creates a shell: it hashes and compresses the static files and parses the layout.
+// New creates a shell: it hashes and compresses the static files and parses the error page.
 func New(c Config) (*Shell, error) {
 	if c.Issuer == nil || c.Issuer.Host == "" {
 		return nil, errors.New("web: no issuer")
@@ -68,9 +67,6 @@ func New(c Config) (*Shell, error) {
 	s.address = clientAddress(c.TrustedProxies, s.log)
 	var err error
 	if s.static, err = newStatic(c.Accent); err != nil {
-		return nil, err
-	}
-	if s.layout, err = newLayout(s); err != nil {
 		return nil, err
 	}
 	if s.errors, err = s.Parse(ownPages, "pages/error.html"); err != nil {
@@ -107,12 +103,13 @@ func prefetch(r *http.Request) bool {
 	return false
 }
 
-// Mount adds the shell's own routes: static files, the icon, the redirect to the account pages, and the URL where
-// password managers find those (W3C passkey-endpoints).
+// Mount adds the shell's own routes: static files, the icon, the switch of the language, the redirect to the account
+// pages, and the URL where password managers find those (W3C passkey-endpoints).
 func (s *Shell) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /static/{name}", s.static)
 	mux.HandleFunc("GET /favicon.ico", s.static.favicon)
 	mux.Handle("GET /{$}", http.RedirectHandler("/account", http.StatusSeeOther))
+	s.Handle(mux, "POST "+pathLanguage, s.switchLanguage)
 	account := s.config.Issuer.ResolveReference(&url.URL{Path: "/account"}).String()
 	s.Handle(mux, "GET /.well-known/passkey-endpoints", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Cache-Control", "public, max-age=86400")

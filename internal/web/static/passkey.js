@@ -3,21 +3,7 @@
 "use strict";
 (() => {
   const fresh = 4 * 60 * 1000; // a ceremony lives 10 minutes, and a dialog may take 5
-  const words = {
-    waiting: "Waiting for your device…",
-    follow: "Your browser asks for your fingerprint, face or screen lock.",
-    done: "One moment…",
-    stopped: "Stopped. Nothing has changed.",
-    network: "We couldn’t reach this service. Check your connection and try again.",
-    answer: "Something went wrong here. Try again in a moment.",
-    missing: "This browser can’t use passkeys. Update it, or use a current Chrome, Edge, Firefox or Safari.",
-    insecure: "Passkeys need a secure address, one that begins with https.",
-    NotAllowedError: "That didn’t work – you may have cancelled, or it took too long. Try again, or use another device.",
-    InvalidStateError: "This device already has a passkey for you. Use that one, or add a passkey on another device.",
-    SecurityError: "Your browser blocked this, because this page isn’t at its usual address. Go back and start again.",
-    NotSupportedError: "This device can’t make a passkey here. Set up a screen lock on it, or use another device.",
-    other: "Your browser couldn’t finish. Try again, or use another device.",
-  };
+  const words = WORDS; // of the catalogue: script.passkey.…
   words.ConstraintError = words.NotSupportedError;
 
   class Refusal extends Error {} // its message is for the person
@@ -41,7 +27,7 @@
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
     if (answer.error === "unknown_credential") tell("signalUnknownCredential", { rpId: answer.rp_id, credentialId: answer.credential_id });
-    const refusal = new Refusal((answer.message || words.answer) + (answer.request_id ? ` (Request ${answer.request_id})` : ""));
+    const refusal = new Refusal((answer.message || words.answer) + (answer.request_id ? " " + words.request.replace("{id}", answer.request_id) : ""));
     refusal.location = answer.location;
     throw refusal;
   }
