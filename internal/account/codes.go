@@ -156,7 +156,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(p.ExpiresAt) {
 		return &web.Problem{
 			Status: http.StatusGone, Title: "These codes have expired",
-			Text: "They were replaced by newer ones, or you took too long. Make new ones and throw these away.",
+			Text: "They were replaced by newer ones, or more than 30 minutes have passed. Make new ones and throw these away.",
 			Next: "Recovery codes", NextURL: "/account/codes",
 		}
 	} else if err != nil {

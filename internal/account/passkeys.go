@@ -260,9 +260,9 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	return seeOther(w, r, "/account/passkeys?done=kept")
 }
 
-// removePasskey removes a passkey and ends the sessions and tokens it led to, as users expect who lost a device. They
-// can opt out for a synced passkey, since those are often removed just to tidy up. This session continues if another
-// passkey authenticated in it too.
+// removePasskey removes a passkey and ends the sessions and tokens it led to, which users who lost a device expect.
+// They can opt out for a synced passkey, since those are often removed just to tidy up. This session continues if
+// another passkey authenticated in it too.
 func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
 	k, _, err := a.ownPasskey(r, v) // the store checks whether it can be removed
 	if err != nil {

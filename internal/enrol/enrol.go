@@ -418,8 +418,9 @@ func PasskeyProblem(err error) error {
 		return recoveredElsewhere(err)
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "too_many", Title: "You have too many passkeys",
-			Text: "An account can have 20 passkeys. Remove one you no longer use, then add this one.", Err: err,
+			Status: http.StatusConflict, Code: "too_many", Err: err,
+			Title: fmt.Sprintf("You already have %d passkeys", store.MaxPasskeys),
+			Text:  "That is the most an account can have. Remove one you no longer use, then try again.",
 		}
 	case errors.Is(err, idp.ErrConflict):
 		return &web.Problem{

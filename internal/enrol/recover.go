@@ -87,7 +87,7 @@ func (en *Service) endSessions(r *http.Request, userID string) error {
 		event := web.Event(r, idp.EventSessionRevoked, userID)
 		event.SessionID = sid
 		if _, err := en.cfg.DB.EndSession(ctx, sid, time.Now(), event); err != nil {
-			return fmt.Errorf("end the session’s tokens: %w", err)
+			return fmt.Errorf("end tokens of the session: %w", err)
 		}
 	}
 	return nil
