@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"encoding/json"
@@ -13,13 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
 func TestDefaultsAreTheEmbeddedProfile(t *testing.T) {
-	c, err := Load(Sources{})
+	c, err := config.Load(config.Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func TestDefaultsAreTheEmbeddedProfile(t *testing.T) {
 
 func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 	file := write(t, "stepward.yaml", "session-idle: 10m\nsession-absolute: 2h\naccess-token-ttl: 1m\n")
-	c, err := Load(Sources{
+	c, err := config.Load(config.Sources{
 		File:    file,
 		Environ: []string{"STEPWARD_SESSION_IDLE=20m", "STEPWARD_SESSION_ABSOLUTE_FILE=" + write(t, "absolute", "3h\n"), "PATH=/bin"},
 		Flags:   map[string]string{"session-idle": "30m"},
@@ -45,7 +46,7 @@ func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 }
 
 func TestOutboundAllowTakesNetworksAddressesAndHosts(t *testing.T) {
-	c, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=10.1.2.3/16, 192.0.2.7,fd00::/8 ::1, Keys.Internal,localhost"}})
+	c, err := config.Load(config.Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=10.1.2.3/16, 192.0.2.7,fd00::/8 ::1, Keys.Internal,localhost"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestOutboundAllowTakesNetworksAddressesAndHosts(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, bad := range []string{"0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "300.1.1.1", "https://keys.internal", "keys.internal:443", "*.internal", "-a.internal", "a..b"} {
-		if _, err := Load(Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=" + bad}}); err == nil {
+		if _, err := config.Load(config.Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=" + bad}}); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
@@ -71,12 +72,12 @@ scopes:
 action-classes:
   payments: {description: make a payment, window: 1s}
 `)
-	_, err := Load(Sources{
+	_, err := config.Load(config.Sources{
 		File:    file,
 		Environ: []string{"STEPWARD_ISSUER=http://id.example.com", "STEPWARD_LISTENN=x", "STEPWARD_DATABASE_URL=postgres://u:hunter2@h/d"},
 		Flags:   map[string]string{"trusted-proxies": "0.0.0.0/0", "log-level": "loud"},
 	})
-	var faults Faults
+	var faults config.Faults
 	if !errors.As(err, &faults) {
 		t.Fatalf("error is %T: %v", err, err)
 	}
@@ -102,7 +103,7 @@ func TestIssuerIsAnHTTPSOriginUnlessLocalhost(t *testing.T) {
 		"http://id.example.com": false, "https://id.example.com/auth": false, "https://id.example.com?x=1": false, "ftp://localhost": false,
 		"http://127.0.0.1:8080": false, "https://192.0.2.1": false, "http://localhost.example.com": false, "https://user@id.example.com": false, "id.example.com": false,
 	} {
-		_, err := Load(Sources{Flags: map[string]string{"issuer": issuer}})
+		_, err := config.Load(config.Sources{Flags: map[string]string{"issuer": issuer}})
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", issuer, err)
 		}
@@ -115,25 +116,25 @@ func TestOneStoreURLWithoutTheOtherIsRefused(t *testing.T) {
 		"STEPWARD_DATABASE_URL=postgres://h/d": "redis-url: is missing",
 		"STEPWARD_REDIS_URL=redis://h":         "database-url: is missing",
 	} {
-		_, err := Load(Sources{Environ: []string{env, key}})
+		_, err := config.Load(config.Sources{Environ: []string{env, key}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", env, err)
 		}
 	}
-	c, err := Load(Sources{Environ: []string{"STEPWARD_DATABASE_URL=postgres://h/d", "STEPWARD_REDIS_URL=redis://h", key}})
+	c, err := config.Load(config.Sources{Environ: []string{"STEPWARD_DATABASE_URL=postgres://h/d", "STEPWARD_REDIS_URL=redis://h", key}})
 	if err != nil || c.Embedded() {
 		t.Errorf("both: %v", err)
 	}
 }
 
 func TestSecretsHaveNoFlagAndPrintNothing(t *testing.T) {
-	for _, s := range Settings {
+	for _, s := range config.Settings {
 		if s.Secret && !strings.HasSuffix(s.Flag(), "-file") {
 			t.Errorf("%s has the flag --%s", s.Name, s.Flag())
 		}
 	}
 	secret := strings.Repeat("A", 43) + "="
-	c, err := Load(Sources{Flags: map[string]string{"key-file": write(t, "key", secret+"\n")}})
+	c, err := config.Load(config.Sources{Flags: map[string]string{"key-file": write(t, "key", secret+"\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestSecretsHaveNoFlagAndPrintNothing(t *testing.T) {
 }
 
 func TestTheExampleLoads(t *testing.T) {
-	c, err := Load(Sources{File: write(t, "stepward.yaml", Example)})
+	c, err := config.Load(config.Sources{File: write(t, "stepward.yaml", config.Example)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestTheExampleLoads(t *testing.T) {
 }
 
 func TestDetailsAreValidatedAgainstTheirSchema(t *testing.T) {
-	c, err := Load(Sources{File: write(t, "stepward.yaml", Example)})
+	c, err := config.Load(config.Sources{File: write(t, "stepward.yaml", config.Example)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestFaultsOfResourcesAndDetailTypes(t *testing.T) {
 		"authorization-details-types: {a: {description: x, schema: {$ref: \"file://" + secret + "\"}}}":       "references to other documents are not allowed",
 		"action-classes: {a b: {description: x, window: 1m}}":                                                 "without spaces",
 	} {
-		_, err := Load(Sources{File: write(t, "stepward.yaml", content)})
+		_, err := config.Load(config.Sources{File: write(t, "stepward.yaml", content)})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
@@ -215,7 +216,7 @@ func TestFaultsOfResourcesAndDetailTypes(t *testing.T) {
 func TestConfigurationPageIsGenerated(t *testing.T) {
 	page := filepath.Join("..", "..", "docs", "configuration.md")
 	if *update {
-		if err := os.WriteFile(page, []byte(Markdown()), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(config.Markdown()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,17 +224,17 @@ func TestConfigurationPageIsGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Markdown(), string(got)); diff != "" {
+	if diff := cmp.Diff(config.Markdown(), string(got)); diff != "" {
 		t.Errorf("run go test ./internal/config -update:\n%s", diff)
 	}
 }
 
 func FuzzFileNeverPanics(f *testing.F) {
-	f.Add(Example)
+	f.Add(config.Example)
 	f.Add("a: [b: {c")
 	f.Add("scopes: [1,2]\naction-classes: x\n? y\n")
 	f.Fuzz(func(t *testing.T, content string) {
-		_, _ = Load(Sources{File: write(t, "f.yaml", content)})
+		_, _ = config.Load(config.Sources{File: write(t, "f.yaml", content)})
 	})
 }
 
@@ -269,7 +270,7 @@ func TestClientCertificatesNeedTheirOwnOriginAndAListenerOrProxy(t *testing.T) {
 			name, v, _ := strings.Cut(flag, "=")
 			flags[name] = v
 		}
-		c, err := Load(Sources{Flags: flags})
+		c, err := config.Load(config.Sources{Flags: flags})
 		switch {
 		case row.want == "" && err != nil, row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)):
 			t.Errorf("%s: %v", row.flags, err)
@@ -281,12 +282,12 @@ func TestClientCertificatesNeedTheirOwnOriginAndAListenerOrProxy(t *testing.T) {
 
 func TestStoppingLeavesTimeForRequestsUnderWay(t *testing.T) {
 	for _, wrong := range [][]string{{"5s", "5s"}, {"10s", "9s"}} {
-		_, err := Load(Sources{Flags: map[string]string{"shutdown-delay": wrong[0], "shutdown-timeout": wrong[1]}})
+		_, err := config.Load(config.Sources{Flags: map[string]string{"shutdown-delay": wrong[0], "shutdown-timeout": wrong[1]}})
 		if err == nil || !strings.Contains(err.Error(), "shutdown-timeout") {
 			t.Errorf("%v: %v", wrong, err)
 		}
 	}
-	if c, err := Load(Sources{}); err != nil || c.ShutdownDelay != 0 || c.ShutdownTimeout != 9*time.Second {
+	if c, err := config.Load(config.Sources{}); err != nil || c.ShutdownDelay != 0 || c.ShutdownTimeout != 9*time.Second {
 		t.Errorf("the defaults: %+v %v", c, err)
 	}
 }

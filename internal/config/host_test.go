@@ -1,8 +1,10 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/config"
 )
 
 func TestHostsAreWrittenAsBrowsersSendThem(t *testing.T) {
@@ -18,7 +20,7 @@ func TestHostsAreWrittenAsBrowsersSendThem(t *testing.T) {
 		"https://id.example.com:65535":         "https://id.example.com:65535",
 		"https://1.2.3.4.sslip.example.com:81": "https://1.2.3.4.sslip.example.com:81",
 	} {
-		c, err := Load(Sources{Flags: map[string]string{"issuer": issuer}})
+		c, err := config.Load(config.Sources{Flags: map[string]string{"issuer": issuer}})
 		if err != nil || c.Issuer.String() != want {
 			t.Errorf("%s: %v %v", issuer, c, err)
 		}
@@ -27,7 +29,7 @@ func TestHostsAreWrittenAsBrowsersSendThem(t *testing.T) {
 		"issuer": "https://id.example.com", "trusted-proxies": "10.0.0.0/8", "mtls-origin": "https://MTLS.bücher.example:443/",
 		"outbound-allow": "keys.Bücher.example",
 	}
-	c, err := Load(Sources{Flags: flags})
+	c, err := config.Load(config.Sources{Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +61,7 @@ func TestHostsWithoutPasskeysAreToldByTheirReason(t *testing.T) {
 		"https://:8443":                                       "not an http(s) URL",
 		"https://id.example.com?":                             "more than an origin",
 	} {
-		_, err := Load(Sources{Flags: map[string]string{"issuer": issuer}})
+		_, err := config.Load(config.Sources{Flags: map[string]string{"issuer": issuer}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", issuer, err)
 		}
@@ -68,12 +70,12 @@ func TestHostsWithoutPasskeysAreToldByTheirReason(t *testing.T) {
 
 func TestListenersNeedAPortOfTheirOwn(t *testing.T) {
 	for _, listen := range []string{":70000", ":-1", "localhost:nosuchservice"} {
-		if _, err := Load(Sources{Flags: map[string]string{"listen": listen}}); err == nil {
+		if _, err := config.Load(config.Sources{Flags: map[string]string{"listen": listen}}); err == nil {
 			t.Errorf("%s was accepted", listen)
 		}
 	}
 	for mtls, ok := range map[string]bool{":8443": false, "127.0.0.1:8443": false, ":8444": true} {
-		_, err := Load(Sources{Flags: map[string]string{
+		_, err := config.Load(config.Sources{Flags: map[string]string{
 			"issuer": "https://id.example.com", "listen": ":8443", "tls-cert-path": "c", "tls-key-path": "k",
 			"mtls-origin": "https://mtls.example.com", "mtls-listen": mtls,
 		}})
@@ -85,10 +87,10 @@ func TestListenersNeedAPortOfTheirOwn(t *testing.T) {
 
 func TestAnEmptySettingIsTheDefault(t *testing.T) {
 	var environ []string
-	for _, s := range Settings {
+	for _, s := range config.Settings {
 		environ = append(environ, s.Env()+"=")
 	}
-	c, err := Load(Sources{Environ: environ})
+	c, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)
 	}

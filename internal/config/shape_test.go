@@ -1,10 +1,12 @@
-package config
+package config_test
 
 import (
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stepward/stepward/internal/config"
 )
 
 // rawGo are words of Go and of the YAML library that nobody who writes settings should have to read.
@@ -40,7 +42,7 @@ func TestFaultsOfTheFileNameThePlaceAndWhatWouldBeRight(t *testing.T) {
 		"- issuer":        `config (FILE): must contain settings as key: value`,
 	} {
 		path := write(t, "stepward.yaml", content)
-		_, err := Load(Sources{File: path})
+		_, err := config.Load(config.Sources{File: path})
 		if err == nil {
 			t.Errorf("%s: accepted", content)
 			continue
@@ -56,14 +58,14 @@ func TestAFaultOfTheFileDoesNotShowItsSecrets(t *testing.T) {
 	for _, content := range []string{
 		"database-url: postgres://u:hunter2@h/d\nissuer: [", "database-url: \"postgres://u:hunter2@h/d", "redis-url: redis://:hunter2@h\n\tx: y",
 	} {
-		if _, err := Load(Sources{File: write(t, "stepward.yaml", content)}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := config.Load(config.Sources{File: write(t, "stepward.yaml", content)}); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
 }
 
 func TestShapesOfYAMLThatAreRight(t *testing.T) {
-	c, err := Load(Sources{File: write(t, "stepward.yaml", `
+	c, err := config.Load(config.Sources{File: write(t, "stepward.yaml", `
 scopes: &scopes
   payouts:
     description: |
@@ -91,7 +93,7 @@ func TestDurationsAreWrittenShort(t *testing.T) {
 		0: "0s", time.Second: "1s", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h", 10 * time.Hour: "10h",
 		90 * time.Minute: "1h30m", 100 * time.Millisecond: "100ms", 9600 * time.Hour: "9600h",
 	} {
-		if got := Short(d); got != want {
+		if got := config.Short(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}

@@ -1,8 +1,10 @@
-package directory
+package directory_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/directory"
 )
 
 func TestANameMustBeVisible(t *testing.T) {
@@ -26,7 +28,7 @@ func TestANameMustBeVisible(t *testing.T) {
 		"\U000e0041":               "",
 		"Ada\xff":                  "",
 	} {
-		got, ok := NormalizeName(name)
+		got, ok := directory.NormalizeName(name)
 		if ok != (want != "") || ok && got != want {
 			t.Errorf("%q: %q %v, want %q", name, got, ok, want)
 		}

@@ -1,8 +1,10 @@
-package oauth
+package oauth_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 func TestWhatWasSentIsQuotedCutAndWithoutWhatItMayHide(t *testing.T) {
@@ -15,11 +17,11 @@ func TestWhatWasSentIsQuotedCutAndWithoutWhatItMayHide(t *testing.T) {
 		"app\u202eexample\nlevel=ERROR":     `"app\u202eexample\nlevel=ERROR"`,
 		"":                                  `""`,
 	} {
-		if got := SentURI("uri", sent).Value.String(); got != want {
+		if got := oauth.SentURI("uri", sent).Value.String(); got != want {
 			t.Errorf("%q: %s, want %s", sent, got, want)
 		}
 	}
-	if got := Sent("x", strings.Repeat("x", 5000)).Value.String(); len(got) > 210 || !strings.HasSuffix(got, "…") {
+	if got := oauth.Sent("x", strings.Repeat("x", 5000)).Value.String(); len(got) > 210 || !strings.HasSuffix(got, "…") {
 		t.Errorf("not cut: %d bytes", len(got))
 	}
 }

@@ -1,3 +1,4 @@
+// This test is inside the package: the name of the socket option is not exported.
 package outage
 
 import (

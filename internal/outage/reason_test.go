@@ -1,4 +1,4 @@
-package outage
+package outage_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"testing"
+
+	"github.com/stepward/stepward/internal/outage"
 )
 
 func TestReasonsAreAFewWords(t *testing.T) {
@@ -16,7 +18,7 @@ func TestReasonsAreAFewWords(t *testing.T) {
 		"no answer in time":                fmt.Errorf("dial: %w", context.DeadlineExceeded),
 		"two lines":                        errors.New("two\n\tlines"),
 	} {
-		if got := Reason(err); got != want {
+		if got := outage.Reason(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package stepup
+package stepup_test
 
 import (
 	"encoding/json"
@@ -8,16 +8,18 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/pkg/stepup"
 )
 
-var payout = Challenge{Scheme: "Bearer", Error: InsufficientUserAuthentication, Requirement: Requirement{
-	ACRValues: []string{"phrh", "phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts", "openid"},
+var payout = stepup.Challenge{Scheme: "Bearer", Error: stepup.InsufficientUserAuthentication, Requirement: stepup.Requirement{
+	ACRValues: []string{"phrh", "phr"}, MaxAge: stepup.Within(5 * time.Minute), Scopes: []string{"payouts", "openid"},
 }}
 
 func TestAttemptRequestsWhatTheChallengeRequiresAndKeepsTheRest(t *testing.T) {
 	ordinary := url.Values{"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email"}, "max_age": {"86400"}, "resource": {"a", "b"}}
 	before := ordinary.Encode()
-	got := Attempt{Challenge: payout}.Authorize(ordinary, "id.token")
+	got := stepup.Attempt{Challenge: payout}.Authorize(ordinary, "id.token")
 	want := url.Values{
 		"client_id": {"bank"}, "state": {"s"}, "scope": {"openid email payouts"}, "max_age": {"300"}, "resource": {"a", "b"},
 		"acr_values": {"phrh phr"}, "id_token_hint": {"id.token"},
@@ -33,13 +35,13 @@ func TestAttemptRequestsWhatTheChallengeRequiresAndKeepsTheRest(t *testing.T) {
 
 func TestAttemptAddsNothingElse(t *testing.T) {
 	ordinary := url.Values{"scope": {"openid"}}
-	if diff := cmp.Diff(ordinary, Attempt{Challenge: Challenge{Error: InvalidToken}}.Authorize(ordinary, "")); diff != "" {
+	if diff := cmp.Diff(ordinary, stepup.Attempt{Challenge: stepup.Challenge{Error: stepup.InvalidToken}}.Authorize(ordinary, "")); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestAttemptRequestsMaxAgeZero(t *testing.T) {
-	got := Attempt{Challenge: Challenge{Requirement: Requirement{MaxAge: Within(0)}}}.Authorize(nil, "")
+	got := stepup.Attempt{Challenge: stepup.Challenge{Requirement: stepup.Requirement{MaxAge: stepup.Within(0)}}}.Authorize(nil, "")
 	if diff := cmp.Diff(url.Values{"max_age": {"0"}}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -47,41 +49,41 @@ func TestAttemptRequestsMaxAgeZero(t *testing.T) {
 
 func TestVerifyChecksTheResult(t *testing.T) {
 	asked := noon.Add(500 * time.Millisecond)
-	met := Claims{Subject: "ada", ACR: "phr", AuthTime: noon.Add(20 * time.Second), Scopes: []string{"openid", "payouts"}}
-	with := func(change func(*Claims)) Claims { c := met; change(&c); return c }
+	met := stepup.Claims{Subject: "ada", ACR: "phr", AuthTime: noon.Add(20 * time.Second), Scopes: []string{"openid", "payouts"}}
+	with := func(change func(*stepup.Claims)) stepup.Claims { c := met; change(&c); return c }
 	zero := payout
-	zero.MaxAge = Within(0)
+	zero.MaxAge = stepup.Within(0)
 	for name, test := range map[string]struct {
-		challenge Challenge
-		claims    Claims
+		challenge stepup.Challenge
+		claims    stepup.Claims
 		met       bool
 	}{
 		"everything met":                      {payout, met, true},
-		"another user":                        {payout, with(func(c *Claims) { c.Subject = "eve" }), false},
-		"a weaker acr":                        {payout, with(func(c *Claims) { c.ACR = "pwd" }), false},
-		"no acr":                              {payout, with(func(c *Claims) { c.ACR = "" }), false},
-		"an old authentication":               {payout, with(func(c *Claims) { c.AuthTime = noon.Add(-5 * time.Minute) }), false},
-		"no auth_time":                        {payout, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
-		"the user denied the scope":           {payout, with(func(c *Claims) { c.Scopes = []string{"openid"} }), false},
+		"another user":                        {payout, with(func(c *stepup.Claims) { c.Subject = "eve" }), false},
+		"a weaker acr":                        {payout, with(func(c *stepup.Claims) { c.ACR = "pwd" }), false},
+		"no acr":                              {payout, with(func(c *stepup.Claims) { c.ACR = "" }), false},
+		"an old authentication":               {payout, with(func(c *stepup.Claims) { c.AuthTime = noon.Add(-5 * time.Minute) }), false},
+		"no auth_time":                        {payout, with(func(c *stepup.Claims) { c.AuthTime = time.Time{} }), false},
+		"the user denied the scope":           {payout, with(func(c *stepup.Claims) { c.Scopes = []string{"openid"} }), false},
 		"age zero and a new one":              {zero, met, true},
-		"age zero and one in the same second": {zero, with(func(c *Claims) { c.AuthTime = noon }), true},
-		"age zero and an earlier one":         {zero, with(func(c *Claims) { c.AuthTime = noon.Add(-time.Second) }), false},
-		"age zero and a future one":           {zero, with(func(c *Claims) { c.AuthTime = noon.Add(time.Hour) }), false},
-		"age zero and none":                   {zero, with(func(c *Claims) { c.AuthTime = time.Time{} }), false},
-		"age zero does not waive the acr":     {zero, with(func(c *Claims) { c.ACR = "" }), false},
+		"age zero and one in the same second": {zero, with(func(c *stepup.Claims) { c.AuthTime = noon }), true},
+		"age zero and an earlier one":         {zero, with(func(c *stepup.Claims) { c.AuthTime = noon.Add(-time.Second) }), false},
+		"age zero and a future one":           {zero, with(func(c *stepup.Claims) { c.AuthTime = noon.Add(time.Hour) }), false},
+		"age zero and none":                   {zero, with(func(c *stepup.Claims) { c.AuthTime = time.Time{} }), false},
+		"age zero does not waive the acr":     {zero, with(func(c *stepup.Claims) { c.ACR = "" }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Applications store attempts between requests, so the test passes them through JSON.
-			stored, err := json.Marshal(Attempt{Challenge: test.challenge, Subject: "ada", At: asked})
+			stored, err := json.Marshal(stepup.Attempt{Challenge: test.challenge, Subject: "ada", At: asked})
 			if err != nil {
 				t.Fatal(err)
 			}
-			var a Attempt
+			var a stepup.Attempt
 			if err := json.Unmarshal(stored, &a); err != nil {
 				t.Fatal(err)
 			}
 			err = a.Verify(test.claims, noon.Add(30*time.Second))
-			if test.met != (err == nil) || err != nil && !errors.Is(err, ErrNotMet) {
+			if test.met != (err == nil) || err != nil && !errors.Is(err, stepup.ErrNotMet) {
 				t.Errorf("Verify = %v", err)
 			}
 		})

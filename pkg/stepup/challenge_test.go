@@ -1,3 +1,4 @@
+// These tests are inside the package: they know the bounds of a challenge, which are not exported.
 package stepup
 
 import (

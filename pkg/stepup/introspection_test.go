@@ -1,4 +1,4 @@
-package stepup
+package stepup_test
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stepward/stepward/pkg/stepup"
 )
 
 func TestIntrospectionAcceptsOnlyActiveTokensForItsAudience(t *testing.T) {
@@ -40,9 +42,9 @@ func TestIntrospectionAcceptsOnlyActiveTokensForItsAudience(t *testing.T) {
 				_, _ = w.Write([]byte(test.answer))
 			}))
 			defer server.Close()
-			api := &Introspection{URL: server.URL + "/introspect", ClientID: "the api", ClientSecret: "s&t", Audience: "https://api.example"}
+			api := &stepup.Introspection{URL: server.URL + "/introspect", ClientID: "the api", ClientSecret: "s&t", Audience: "https://api.example"}
 			c, err := api.Verify(t.Context(), "t0ken")
-			if test.ok != (err == nil) || test.unavailable != errors.Is(err, ErrUnavailable) {
+			if test.ok != (err == nil) || test.unavailable != errors.Is(err, stepup.ErrUnavailable) {
 				t.Fatalf("%+v, %v", c, err)
 			}
 			if test.ok && (c.Subject != "ada" || c.ACR != "phr" || !c.AuthTime.Equal(time.Unix(1772366400, 0)) || c.Scopes[0] != "payouts") {
@@ -55,7 +57,7 @@ func TestIntrospectionAcceptsOnlyActiveTokensForItsAudience(t *testing.T) {
 func TestUnreachableIntrospectionIsUnavailable(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
-	if _, err := (&Introspection{URL: server.URL}).Verify(t.Context(), "t"); !errors.Is(err, ErrUnavailable) {
+	if _, err := (&stepup.Introspection{URL: server.URL}).Verify(t.Context(), "t"); !errors.Is(err, stepup.ErrUnavailable) {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package stepup
+package stepup_test
 
 import (
 	"encoding/json"
@@ -6,33 +6,35 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/pkg/stepup"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestSatisfiedGivesAReason(t *testing.T) {
-	fiveMinutes := Requirement{ACRValues: []string{"phr"}, MaxAge: Within(5 * time.Minute), Scopes: []string{"payouts"}}
-	paid := Claims{ACR: "phr", AuthTime: noon, Scopes: []string{"openid", "payouts"}}
-	with := func(change func(*Claims)) Claims { c := paid; change(&c); return c }
+	fiveMinutes := stepup.Requirement{ACRValues: []string{"phr"}, MaxAge: stepup.Within(5 * time.Minute), Scopes: []string{"payouts"}}
+	paid := stepup.Claims{ACR: "phr", AuthTime: noon, Scopes: []string{"openid", "payouts"}}
+	with := func(change func(*stepup.Claims)) stepup.Claims { c := paid; change(&c); return c }
 	for name, test := range map[string]struct {
-		need   Requirement
-		claims Claims
+		need   stepup.Requirement
+		claims stepup.Claims
 		now    time.Time
 		reason string
 	}{
 		"everything is present":                  {fiveMinutes, paid, noon, ""},
-		"no requirement accepts an empty token":  {Requirement{}, Claims{}, noon, ""},
+		"no requirement accepts an empty token":  {stepup.Requirement{}, stepup.Claims{}, noon, ""},
 		"exactly max_age old is recent enough":   {fiveMinutes, paid, noon.Add(5 * time.Minute), ""},
 		"a nanosecond more is too old":           {fiveMinutes, paid, noon.Add(5*time.Minute + 1), "A more recent authentication is required."},
 		"the future is refused":                  {fiveMinutes, paid, noon.Add(-1), "The authentication is in the future."},
-		"no auth_time is never recent":           {fiveMinutes, with(func(c *Claims) { c.AuthTime = time.Time{} }), noon, "The token does not say when the user authenticated."},
-		"any of several values is enough":        {Requirement{ACRValues: []string{"gold", "phr"}}, paid, noon, ""},
-		"hardware is phishing-resistant too":     {fiveMinutes, with(func(c *Claims) { c.ACR = "phrh" }), noon, ""},
-		"phishing-resistant is not yet hardware": {Requirement{ACRValues: []string{"phrh"}}, paid, noon, "A different authentication level is required."},
-		"values are case-sensitive":              {Requirement{ACRValues: []string{"PHR"}}, paid, noon, "A different authentication level is required."},
-		"no acr is not an empty acr":             {Requirement{ACRValues: []string{""}}, Claims{}, noon, "A different authentication level is required."},
-		"the scope is missing":                   {fiveMinutes, with(func(c *Claims) { c.Scopes = []string{"payouts.read"} }), noon, "The token lacks the scope payouts."},
-		"without max_age any age is enough":      {Requirement{ACRValues: []string{"phr"}}, paid, noon.Add(1e6 * time.Hour), ""},
+		"no auth_time is never recent":           {fiveMinutes, with(func(c *stepup.Claims) { c.AuthTime = time.Time{} }), noon, "The token does not say when the user authenticated."},
+		"any of several values is enough":        {stepup.Requirement{ACRValues: []string{"gold", "phr"}}, paid, noon, ""},
+		"hardware is phishing-resistant too":     {fiveMinutes, with(func(c *stepup.Claims) { c.ACR = "phrh" }), noon, ""},
+		"phishing-resistant is not yet hardware": {stepup.Requirement{ACRValues: []string{"phrh"}}, paid, noon, "A different authentication level is required."},
+		"values are case-sensitive":              {stepup.Requirement{ACRValues: []string{"PHR"}}, paid, noon, "A different authentication level is required."},
+		"no acr is not an empty acr":             {stepup.Requirement{ACRValues: []string{""}}, stepup.Claims{}, noon, "A different authentication level is required."},
+		"the scope is missing":                   {fiveMinutes, with(func(c *stepup.Claims) { c.Scopes = []string{"payouts.read"} }), noon, "The token lacks the scope payouts."},
+		"without max_age any age is enough":      {stepup.Requirement{ACRValues: []string{"phr"}}, paid, noon.Add(1e6 * time.Hour), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ok, reason := test.need.Satisfied(test.claims, test.now)
@@ -44,13 +46,13 @@ func TestSatisfiedGivesAReason(t *testing.T) {
 }
 
 func TestClaimsAreReadFromTokensAndIntrospection(t *testing.T) {
-	var got Claims
+	var got stepup.Claims
 	payload := `{"iss":"https://id.example","sub":"ada","client_id":"bank","aud":["https://api.example","x"],"exp":1772366700.5,
 		"scope":"openid  payouts openid","acr":"phr","amr":["pop","user"],"auth_time":1772366400,"cnf":{"jkt":"abc"}}`
 	if err := json.Unmarshal([]byte(payload), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := Claims{
+	want := stepup.Claims{
 		Issuer: "https://id.example", Subject: "ada", ClientID: "bank", Audience: []string{"https://api.example", "x"},
 		Scopes: []string{"openid", "payouts"}, Expiry: noon.Add(5*time.Minute + 500*time.Millisecond), ACR: "phr", AMR: []string{"pop", "user"},
 		AuthTime: noon, Bound: true, Raw: json.RawMessage(payload),
@@ -61,7 +63,7 @@ func TestClaimsAreReadFromTokensAndIntrospection(t *testing.T) {
 }
 
 func TestOneAudienceMayBeAString(t *testing.T) {
-	var got Claims
+	var got stepup.Claims
 	if err := json.Unmarshal([]byte(`{"aud":"https://api.example","cnf":null,"auth_time":0}`), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func TestClaimsOfTheWrongTypeAreRefused(t *testing.T) {
 		`[]`, `"x"`, `{"acr":1}`, `{"acr":["phr"]}`, `{"auth_time":"1772366400"}`, `{"auth_time":-1}`, `{"auth_time":1772366400000}`,
 		`{"auth_time":1e300}`, `{"exp":{}}`, `{"aud":1}`, `{"scope":["payouts"]}`, `{"amr":"pop"}`,
 	} {
-		var c Claims
+		var c stepup.Claims
 		if err := json.Unmarshal([]byte(payload), &c); err == nil {
 			t.Errorf("%s was accepted: %+v", payload, c)
 		}
@@ -83,7 +85,7 @@ func TestClaimsOfTheWrongTypeAreRefused(t *testing.T) {
 }
 
 func TestClaimNamesAreCaseSensitive(t *testing.T) {
-	var c Claims
+	var c stepup.Claims
 	if err := json.Unmarshal([]byte(`{"acr":"low","ACR":"phr","Scope":"payouts","Auth_Time":1772366400}`), &c); err != nil {
 		t.Fatal(err)
 	}
