@@ -1,3 +1,4 @@
+// These tests are inside the package: a command cannot be imported.
 package main
 
 import (

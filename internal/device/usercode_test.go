@@ -1,3 +1,4 @@
+// These tests are inside the package: they make and read user codes without a device.
 package device
 
 import (

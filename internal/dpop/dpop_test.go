@@ -1,3 +1,4 @@
+// These tests are inside the package: they know the bounds of a proof, and open what a proof is parsed into.
 package dpop
 
 import (

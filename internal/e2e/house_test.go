@@ -146,3 +146,50 @@ func TestLinesEndByColumn120(t *testing.T) {
 		}
 	}
 }
+
+// insideBecause is how an internal test says why it is not outside of its package.
+var insideBecause = regexp.MustCompile(`(?m)^// (This test is|These tests are) inside the package: \S`)
+
+// TestInternalTestsSayWhy: a test belongs into the package name_test. One file a package says why others do not.
+// export_test.go and packages of tests alone have no choice.
+func TestInternalTestsSayWhy(t *testing.T) {
+	unexplained := []string{"internal/account", "internal/enrol"} // to be mended
+	root, inside, explained, code := filepath.Join("..", ".."), map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, dir := range []string{"internal", "pkg", "cmd"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			rel, _ := filepath.Rel(root, filepath.Dir(path))
+			name := filepath.ToSlash(rel)
+			if !strings.HasSuffix(path, "_test.go") {
+				code[name] = true
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.PackageClauseOnly)
+			if err != nil {
+				return err
+			}
+			if !strings.HasSuffix(file.Name.Name, "_test") && d.Name() != "export_test.go" {
+				inside[name] = true
+				explained[name] = explained[name] || insideBecause.Match(text)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(inside) < 10 {
+		t.Fatalf("found only %d packages with internal tests", len(inside))
+	}
+	for name := range inside {
+		if code[name] && !explained[name] && !slices.Contains(unexplained, name) {
+			t.Errorf("%s has tests inside the package, and no comment like %q", name, insideBecause)
+		}
+	}
+}

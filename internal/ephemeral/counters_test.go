@@ -1,3 +1,4 @@
+// These tests are inside the package: a store counts too slowly to reach the bound of its counters.
 package ephemeral
 
 import (

@@ -1,4 +1,4 @@
-// This test is inside the package because it calls keyFault.
+// This test is inside the package: it calls keyFault.
 package idp
 
 import (

@@ -1,3 +1,4 @@
+// These tests are inside the package: they change the stores under a running login, and call the func behind a page.
 package login
 
 import (

@@ -1,3 +1,4 @@
+// These tests are inside the package: they open the guard for servers on this machine, which no caller may do.
 package outbound
 
 import (

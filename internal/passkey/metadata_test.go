@@ -1,3 +1,4 @@
+// These tests are inside the package: they parse metadata without fetching it.
 package passkey
 
 import (

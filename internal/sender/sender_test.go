@@ -1,4 +1,4 @@
-// These tests are inside the package to pass the clocks of two replicas.
+// These tests are inside the package: they pass the clocks of two replicas.
 package sender
 
 import (

@@ -1,3 +1,4 @@
+// These tests are inside the package: they run single jobs, and set the clocks that jobs compare.
 package server
 
 import (

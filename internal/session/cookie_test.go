@@ -1,3 +1,4 @@
+// These tests are inside the package: a fuzz target needs the parser of cookies, without a session.
 package session
 
 import (

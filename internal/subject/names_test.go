@@ -1,4 +1,4 @@
-// These tests are inside the package because they call name and id directly, without a client.
+// These tests are inside the package: they call name and id directly, without a client.
 package subject
 
 import (

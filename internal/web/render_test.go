@@ -1,3 +1,4 @@
+// These tests are inside the package: they look at parts of pages and headers that a whole page only shows in part.
 package web
 
 import (

@@ -1,3 +1,4 @@
+// These tests are inside the package: they look at the sessions of the sample and at its words for times.
 package sample
 
 import (
