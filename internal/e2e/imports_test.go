@@ -18,6 +18,7 @@ const module = "github.com/stepward/stepward/"
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/server"},
+	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
@@ -25,6 +26,7 @@ var layers = [][]string{
 	{"internal/oauth"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
+	{"internal/store/roster"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine"},
 	{"internal/idp"},
@@ -36,6 +38,7 @@ var beside = map[string][]string{
 	"cmd/stepward":      {"cmd/stepward/sample"},
 	"internal/server":   {},
 	"internal/recovery": {"internal/enrol"},
+	"internal/admin":    {"internal/enrol", "internal/recovery"},
 	"internal/account":  {"internal/enrol", "internal/recovery"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 

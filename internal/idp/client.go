@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/directory"
 )
 
 // Client authentication methods (OIDC Core §9).
@@ -109,6 +111,12 @@ type Client struct {
 	AccessFormat     TokenFormat   `json:"access_token_format,omitempty"` // empty: jwt
 	AccessTTL        time.Duration `json:"access_token_ttl,omitempty"`    // zero: the provider's default
 
+	// AllowedGroups are the groups whose members may use the client; empty: everyone may. GroupsClaim and ClaimMappings
+	// say how it sees groups and claims.
+	AllowedGroups []string              `json:"allowed_groups,omitempty"`
+	GroupsClaim   directory.GroupsClaim `json:"groups_claim,omitzero"`
+	ClaimMappings []directory.Mapping   `json:"claim_mappings,omitempty"`
+
 	// InitiateLoginURI is where other sites may send a person who wants to sign in to the client (OIDC Core §4).
 	InitiateLoginURI string `json:"initiate_login_uri,omitempty"`
 
@@ -147,6 +155,11 @@ func (c Client) MayAuthenticate(method string) bool {
 
 // sharedSecret reports whether a method sends a client_secret.
 func sharedSecret(method string) bool { return method == AuthMethodBasic || method == AuthMethodPost }
+
+// Admits reports whether a user with this membership may use the client.
+func (c Client) Admits(m directory.Membership) bool {
+	return len(c.AllowedGroups) == 0 || m.In(c.AllowedGroups)
+}
 
 // Public reports whether the client does not authenticate.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }
@@ -210,6 +223,8 @@ type Family struct {
 	// Granted means that the family depends on the user's grant to the client and is not created without it. Not
 	// stored.
 	Granted bool
+	// OnlyFor are groups of which the user must be in one when the family is created; empty: any user. Not stored.
+	OnlyFor []string
 }
 
 // Access returns everything that tokens of the family may be used for.

@@ -9,11 +9,14 @@ import (
 
 // DisableUser disables an account and revokes its families. The clients that want to hear of the end of its sessions
 // are put into the outbox. The sessions themselves are in the ephemeral store: end them after this, so that none begins
-// in between. idp.ErrNotFound, also if the account is disabled already.
+// in between. idp.ErrNotFound, also if the account is disabled already; ErrLastOwner if nobody else owns
+// the installation.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
+	b.lockOwners()
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.keepOwner(userID)
 	b.Do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
 	b.Do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
 	b.logout(`user_id = $1`, userID, now)

@@ -39,12 +39,15 @@ func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Ti
 	return db.run(ctx, "confirm address", &b)
 }
 
-// RemoveUser removes a user with all their data, and tells the clients of their sessions. Events stay. idp.ErrNotFound.
+// RemoveUser removes a user with all their data, and tells the clients of their sessions. Events stay. idp.ErrNotFound;
+// ErrLastOwner if nobody else owns the installation.
 // The sessions themselves are in the ephemeral store: end them after this.
 func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
+	b.lockOwners()
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
+	b.keepOwner(userID)
 	b.logout(`user_id = $1`, userID, now)
 	b.Do(`DELETE FROM links WHERE user_id = $1`, userID)
 	b.Do(`DELETE FROM authentications WHERE user_id = $1`, userID)

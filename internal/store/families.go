@@ -67,12 +67,12 @@ type held struct {
 }
 
 func scanHeld(row pgx.CollectableRow) (h held, err error) {
-	err = row.Scan(append(familyDest(&h.family), userDest(&h.user)...)...)
+	err = row.Scan(append(familyDest(&h.family), memberDest(&h.user)...)...)
 	return h, err
 }
 
-// heldQuery reads live families of enabled users; $1 is now.
-const heldQuery = `SELECT ` + familyColumns + `, ` + userColumns + ` FROM families f ` + familyJoins + `
+// heldQuery reads live families of enabled users, with their membership; $1 is now.
+const heldQuery = `SELECT ` + familyColumns + `, ` + memberColumns + ` FROM families f ` + familyJoins + `
 	WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
 
 func nowMS() int64 { return ms(time.Now()) }
@@ -82,9 +82,9 @@ func nowMS() int64 { return ms(time.Now()) }
 // now on, with its user: in one batch, because a window of its authentication may have been closed in the meantime.
 //
 // It stores nothing and returns idp.ErrNotFound if the user or client is gone or disabled, the session has ended, the
-// passkey was removed or suspended, the grant of a Granted family is gone, or SpendFamily came before; idp.ErrConflict
-// if a family with this ID exists. A concurrent call that ends one of these either comes before and is seen here, or
-// finds the family.
+// passkey was removed or suspended, the grant of a Granted family is gone, the user is in none of the groups of
+// OnlyFor, or SpendFamily came before; idp.ErrConflict if a family with this ID exists. A concurrent call that ends one
+// of these either comes before and is seen here, or finds the family.
 func (db *DB) CreateFamily(
 	ctx context.Context, f idp.Family, opaque *OpaqueToken, ev ...idp.Event,
 ) (idp.Family, idp.User, error) {
@@ -101,6 +101,7 @@ func (db *DB) CreateFamily(
 			WHERE a.id = $5 AND (e.id IS NOT NULL OR k.suspended_at > 0))
 		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
 		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID, f.ID)
+	b.admits(f.UserID, f.OnlyFor)
 	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance,
 		authentication_id, claims, confirmation, offline,
 			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
@@ -117,9 +118,9 @@ func (db *DB) CreateFamily(
 	}
 	b.events(ev)
 	b.Read(engine.Into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
-		err = row.Scan(append([]any{&closed{&f.Assurance}}, userDest(&u)...)...)
+		err = row.Scan(append([]any{&closed{&f.Assurance}}, memberDest(&u)...)...)
 		return u, err
-	}), `SELECT COALESCE(w.classes, ''), `+userColumns+` FROM users u
+	}), `SELECT COALESCE(w.classes, ''), `+memberColumns+` FROM users u
 		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`,
 		f.Assurance.AuthenticationID, f.UserID)
 	err := db.run(ctx, "create family", &b)
@@ -141,10 +142,10 @@ func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp
 			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt),
 			(*instant)(&h.token.ExpiresAt),
 		}
-		err = row.Scan(append(append(dest, familyDest(&h.family)...), userDest(&h.user)...)...)
+		err = row.Scan(append(append(dest, familyDest(&h.family)...), memberDest(&h.user)...)...)
 		return h, err
 	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+
-		familyColumns+`, `+userColumns+`
+		familyColumns+`, `+memberColumns+`
 		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+familyJoins+`
 		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(),
 		hash)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
@@ -75,11 +76,19 @@ func (s *statements) of(open func(testing.TB) *store.DB) func(testing.TB) *store
 func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []string) string) {
 	// These tables hold a few rows, or are read whole on purpose. waiting and counted are subqueries: one row a client,
 	// and rows that an index found.
-	small := map[string]bool{"": true, "clients": true, "signing_keys": true, "leases": true, "registration_tokens": true, "waiting": true, "counted": true}
+	// below, paths, up and down are the few groups around one.
+	small := map[string]bool{
+		"": true, "clients": true, "signing_keys": true, "leases": true, "registration_tokens": true, "waiting": true,
+		"counted": true, "claims": true, "below": true, "paths": true, "up": true, "down": true,
+	}
 	count := 0
 	s.texts.Range(func(sql, args any) bool {
 		count++
 		if strings.Contains(sql.(string), "pg_advisory") {
+			return true
+		}
+		// Removing a user is rare; an index would cost something with every sign-in.
+		if strings.Contains(sql.(string), "DELETE FROM authentications WHERE user_id") {
 			return true
 		}
 		if strings.Contains(sql.(string), "installation") { // counts passkeys only when the host of the issuer changes
@@ -306,4 +315,55 @@ func openEmbedded(t *testing.T, dir string) *store.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+func TestTheFirstAdminBecomesTheOwner(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		now := time.Now()
+		add := func(email string, role directory.Role, after time.Duration, passkeys int) idp.User {
+			u := idp.NewUser(email, "A", now.Add(after))
+			u.Role = role
+			if err := db.CreateUser(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+			for range passkeys {
+				id := idp.NewID()
+				if err := db.AddPasskey(t.Context(), idp.Passkey{ID: id, UserID: u.ID, CredentialID: []byte(id), PublicKey: []byte{1}, CreatedAt: now}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return u
+		}
+		add("user@example.org", directory.RoleUser, -time.Hour, 1)
+		add("never-came@example.org", directory.RoleAdmin, 0, 0)
+		add("first@example.org", directory.RoleAdmin, time.Minute, 1)
+		add("second@example.org", directory.RoleAdmin, 2*time.Minute, 1)
+		file, err := store.Migrations.ReadFile("migrations/" + db.Backend() + "/00005_groups.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(file), "UPDATE users")
+		statement, _, _ := strings.Cut(rest, ";")
+		var b store.Batch
+		b.Do("UPDATE users" + statement)
+		if err := db.RunBatch(t.Context(), "migrate", &b); err != nil {
+			t.Fatal(err)
+		}
+		users, err := db.Users(t.Context(), "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range users {
+			want := map[string]directory.Role{
+				"user@example.org": directory.RoleUser, "first@example.org": directory.RoleOwner,
+			}
+			role, named := want[u.Email]
+			if !named {
+				role = directory.RoleAdmin
+			}
+			if u.Role != role {
+				t.Errorf("%s is %q, want %q", u.Email, u.Role, role)
+			}
+		}
+	})
 }

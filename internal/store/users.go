@@ -54,25 +54,21 @@ func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
+	b.updateUser(u)
+	b.events(ev)
+	return db.run(ctx, "update user", &b)
+}
+
+func (b *batch) updateUser(u idp.User) {
 	b.Do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`,
 		u.ID, u.Email)
 	b.Do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7,
 		disabled_at = $8 WHERE id = $1`,
 		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
-	b.events(ev)
-	return db.run(ctx, "update user", &b)
 }
 
 // Users returns users in the order of their creation, after the one with that ID; "" begins at the first.
 func (db *DB) Users(ctx context.Context, after string, limit int) ([]idp.User, error) {
 	return list(ctx, db, "list users", scanUser,
 		`SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
-}
-
-// HasAdmin reports whether a user can open the console: an enabled admin with at least one passkey.
-func (db *DB) HasAdmin(ctx context.Context) (bool, error) {
-	// role <> '' lets SQLite use the partial index.
-	return one(ctx, db, "look for an admin", pgx.RowTo[bool],
-		`SELECT EXISTS (SELECT 1 FROM users u WHERE u.role <> '' AND u.role = 'admin' AND u.disabled_at = 0
-			AND EXISTS (SELECT 1 FROM passkeys k WHERE k.user_id = u.id))`)
 }

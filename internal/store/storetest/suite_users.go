@@ -87,15 +87,15 @@ var userCases = map[string]func(*fixture){
 		}
 		f.same(listed, ids)
 	},
-	"there is an admin once an enabled one has a passkey": func(f *fixture) {
+	"there is an owner once an enabled one has a passkey": func(f *fixture) {
 		has := func(want bool) {
 			f.Helper()
-			f.same(must2(f.HasAdmin(f.ctx))(f), want)
+			f.same(must2(f.HasOwner(f.ctx))(f), want)
 		}
 		f.passkey(f.user("user@example.org"))
 		has(false)
 		admin := idp.NewUser("admin@example.org", "A", f.now)
-		admin.Role = directory.RoleAdmin
+		admin.Role = directory.RoleOwner
 		f.must(f.CreateUser(f.ctx, admin))
 		has(false)
 		f.passkey(admin)

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// This file is for the packages beside this one that keep tables of their own in the same database (roster). What they
+// do follows the same rules: one method is one transaction, and its events are in it.
+
+// A Batch is a batch of such a package: statements that take effect together or not at all.
+type Batch struct{ batch }
+
+// Events writes the events of the change.
+func (b *Batch) Events(ev []idp.Event) { b.events(ev) }
+
+// RunBatch executes a batch in one round trip.
+func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
+	return db.run(ctx, step, &b.batch)
+}
+
+// Row is one row of an answer.
+type Row = pgx.CollectableRow
+
+// List collects the rows of a statement that changes nothing.
+func List[T any](
+	ctx context.Context, db *DB, step string, scan func(Row) (T, error), sql string, args ...any,
+) ([]T, error) {
+	return list(ctx, db, step, scan, sql, args...)
+}
+
+// One is List for at most one row; idp.ErrNotFound if there is none.
+func One[T any](
+	ctx context.Context, db *DB, step string, scan func(Row) (T, error), sql string, args ...any,
+) (T, error) {
+	return one(ctx, db, step, scan, sql, args...)
+}
+
+// Millis is how a time is stored, and Instant scans it.
+func Millis(t time.Time) int64 { return ms(t) }
+
+// Instant returns a scanner into t.
+func Instant(t *time.Time) any { return (*instant)(t) }
+
+// Text is how a structured value is stored, and Document scans it.
+func Text(v any) string { return text(v) }
+
+// Document returns a scanner into the value that to points at.
+func Document(to any) any { return &document{to} }
+
+// UserColumns are the columns of users u, and ScanUser reads them.
+const UserColumns = userColumns
+
+// ScanUser reads a row of UserColumns.
+func ScanUser(row Row) (idp.User, error) { return scanUser(row) }
