@@ -27,8 +27,8 @@ type Resource struct {
 	ActionClasses []string
 }
 
-// atResource is the prefix of a grant entry that stands for a resource. A scope has no space (RFC 6749 §3.3).
-const atResource = "resource "
+// AtResource is the prefix of a grant entry that stands for a resource. A scope has no space (RFC 6749 §3.3).
+const AtResource = "resource "
 
 // GrantEntries returns the grant entries that a request needs: its scopes and the registered resources it names. The
 // provider's own userinfo needs no entry; the scopes about the user cover it.
@@ -36,7 +36,7 @@ func (p Policy) GrantEntries(r Request) []string {
 	entries := slices.Clone(r.Scopes)
 	for _, uri := range r.Resources {
 		if _, registered := p.Resources[uri]; registered {
-			entries = append(entries, atResource+uri)
+			entries = append(entries, AtResource+uri)
 		}
 	}
 	return entries
@@ -44,7 +44,7 @@ func (p Policy) GrantEntries(r Request) []string {
 
 // DescribeEntry describes a grant entry to a person; empty if it has no description.
 func (p Policy) DescribeEntry(entry string) string {
-	uri, resource := strings.CutPrefix(entry, atResource)
+	uri, resource := strings.CutPrefix(entry, AtResource)
 	if !resource {
 		return p.Scopes[entry].Description
 	}

@@ -24,5 +24,5 @@ func (l *Login) cancel(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/account", http.StatusSeeOther)
 		return nil
 	}
-	return l.cfg.Shell.Render(w, r, l.pages, "cancelled", web.Page{Name: "login", Title: "Nothing was changed"})
+	return l.cfg.Shell.Render(w, r, l.pages, "cancelled", web.Page{Name: "login"})
 }

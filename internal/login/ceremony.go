@@ -40,8 +40,7 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request) error {
 		var ok bool
 		if email, ok = directory.NormalizeEmail(in.Email); !ok {
 			return &web.Problem{
-				Status: http.StatusBadRequest, Code: "invalid_email", Title: "That isn’t an e-mail address",
-				Text: "Check the address, or leave it out and use the button.",
+				Status: http.StatusBadRequest, Code: "invalid_email", Words: "login.email",
 			}
 		}
 	}

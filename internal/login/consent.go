@@ -1,7 +1,6 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // asks is what a page shows of the access that an application requests: parts of consent.html and stepup.html.
@@ -21,8 +21,8 @@ type asks struct {
 	Describes string   // the host of its metadata document; empty: it registered
 	UserID    string   // whom the page was shown to
 	Details   []string // descriptions of what is allowed only once
-	New       []string // descriptions of what is requested
-	Allowed   []string // what was allowed before
+	New       []words.Text // descriptions of what is requested
+	Allowed   []words.Text // what was allowed before
 }
 
 // describeAccess describes the requested access of a step. ok is false if a part of it has no description, because then
@@ -40,9 +40,9 @@ func describeAccess(v visit, f Facts, step Step) (asks, bool) {
 	}
 	for _, scope := range f.Policy.GrantEntries(v.interaction.Request) {
 		if slices.Contains(step.Scopes, scope) {
-			d.New = append(d.New, cmp.Or(f.Policy.DescribeEntry(scope), scope))
+			d.New = append(d.New, web.EntryWords(f.Policy, scope))
 		} else {
-			d.Allowed = append(d.Allowed, cmp.Or(f.Policy.DescribeEntry(scope), scope))
+			d.Allowed = append(d.Allowed, web.EntryWords(f.Policy, scope))
 		}
 	}
 	for _, detail := range v.interaction.Request.Details {
@@ -64,7 +64,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request, v visit, f F
 	if !known {
 		return l.end(w, r, v.interaction, idp.Outcome{Error: "invalid_authorization_details", Description: "unknown type"})
 	}
-	p := newPage(v, f, "consent", "Allow "+f.Client.Name+"?", d)
+	p := newPage(v, f, "consent", d)
 	p.User = user
 	return l.cfg.Shell.Render(w, r, l.pages, "consent", p)
 }
@@ -90,8 +90,7 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	case "allow":
 	default:
 		return &web.Problem{
-			Status: http.StatusBadRequest, Title: "That didn’t work", Text: "We couldn’t tell whether you allowed it.",
-			Next: "Go back and choose", NextURL: address(v.interaction.ID),
+			Status: http.StatusBadRequest, Words: "consent.unclear", NextURL: address(v.interaction.ID),
 		}
 	}
 	if err := l.allow(r, v, f); err != nil {

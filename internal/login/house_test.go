@@ -195,6 +195,11 @@ type answer struct {
 	json     map[string]any
 }
 
+// says reports whether the page has this text. Names in it are isolated from the text around them.
+func (a answer) says(text string) bool {
+	return strings.Contains(strings.NewReplacer("<bdi>", "", "</bdi>", "").Replace(a.body), text)
+}
+
 func (b *browser) send(method, path, contentType string, body io.Reader) answer {
 	b.Helper()
 	r := httptest.NewRequest(method, origin+path, body).WithContext(b.Context())

@@ -12,18 +12,14 @@ import (
 // tooMany returns the error for an exceeded limit.
 func tooMany(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many attempts",
-		Text: "There were too many attempts from here in a short time. Wait five minutes, then try again.",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "login.attempts",
 	}
 }
 
 // crowded returns the error for a network with too many waiting requests.
 func crowded(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests",
-		Title: "Too many sign-ins",
-		Text:  "Too many sign-ins were started from your network and not finished.",
-		Next:  "Please try again in half an hour.",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "login.crowded",
 	}
 }
 

@@ -199,9 +199,7 @@ func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	if v.interaction.Local == nil {
 		if f.Client, err = l.cfg.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
 			return f, Step{}, &web.Problem{
-				Status: http.StatusBadRequest, Code: "unknown_client", Title: "This application is no longer available",
-				Text: "The people who run this service have removed or disabled it.",
-				Next: "Ask the people behind the application.", Err: err,
+				Status: http.StatusBadRequest, Code: "unknown_client", Words: "login.noclient", Err: err,
 			}
 		} else if err != nil {
 			return f, Step{}, fmt.Errorf("load client: %w", err)
@@ -243,14 +241,11 @@ func (l *Login) end(w http.ResponseWriter, r *http.Request, i idp.Interaction, o
 	switch {
 	case o.Error == errUnmet:
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: o.Error, Title: "This needs a stronger passkey",
-			Text: "None of your passkeys is strong enough for this request.", Next: "See your passkeys",
-			NextURL: "/account/passkeys",
+			Status: http.StatusForbidden, Code: o.Error, Words: "login.unmet", NextURL: "/account/passkeys",
 		}
 	case o.Error != "":
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: o.Error, Title: "That can’t be done", Text: "Nothing was changed.",
-			Next: "Go to your account", NextURL: "/account",
+			Status: http.StatusForbidden, Code: o.Error, Words: "login.impossible", NextURL: "/account",
 		}
 	}
 	http.Redirect(w, r, i.Local.ReturnTo, http.StatusSeeOther)

@@ -90,7 +90,7 @@ func TestPagesCarryTheHooksOfTheDesign(t *testing.T) {
 			t.Errorf("%s: hooks, -want +got:\n%s", name, diff)
 		}
 		for _, w := range append(words, "Acme Bank", "app.example.com", `src="https://app.example.com/logo.png"`, `href="https://app.example.com/privacy"`, `href="https://app.example.com/terms"`) {
-			if !strings.Contains(a.body, w) {
+			if !a.says(w) {
 				t.Errorf("%s: does not say %q\n%s", name, w, a.body)
 			}
 		}
@@ -438,7 +438,7 @@ func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	for _, c := range []idp.ActionClass{class, shared} {
 		page := ask("one", c)
 		h.expect(page, http.StatusOK, "stepup")
-		if says := strings.Contains(page.body, "here and in other Stepward applications"); says != c.Shared {
+		if says := page.says("here and in other Stepward applications"); says != c.Shared {
 			t.Errorf("%s: the page says that it is shared: %v", c.Name, says)
 		}
 		d := page.dialog()

@@ -28,8 +28,7 @@ var (
 func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	ctx := r.Context()
 	problem := &web.Problem{
-		Status: http.StatusBadRequest, Code: "passkey_refused", Title: "That didn't work",
-		Text: "That passkey couldn't be used here. Try again, or use another one.", Err: err,
+		Status: http.StatusBadRequest, Code: "passkey_refused", Words: "refused.passkey", Err: err,
 	}
 	kind := idp.EventPasskeyRefused
 	counter, regressed := errors.AsType[*passkey.CounterError](err)
@@ -37,29 +36,21 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	switch {
 	case regressed:
 		kind = idp.EventPasskeyRegressed
-		problem.Text = "This passkey may have been copied, so we didn't accept it. Use another passkey."
+		problem.Words = "refused.copied"
 	case notKnown && len(a.ceremony.Allowed) == 0:
-		problem.Code = "unknown_credential"
-		problem.Text = "This passkey is no longer registered here. Use another one; you can delete this one from your device."
+		problem.Code, problem.Words = "unknown_credential", "refused.unknown"
 		problem.Fields = map[string]string{"rp_id": unknown.RPID, "credential_id": unknown.EncodedID()}
 	case notKnown: // as for any wrong passkey, so that names cannot be tried out
 	case errors.Is(err, passkey.ErrNotVerified):
-		problem.Text = "Your device didn't check that it's you. Set up a screen lock or a PIN for this passkey, or use " +
-			"another one."
+		problem.Words = "refused.unverified"
 	case errors.Is(err, passkey.ErrWrongUser):
-		problem.Code = "other_account"
-		problem.Text = "That passkey belongs to another account. Use one of the account shown above, or choose “Not " +
-			"you?”."
+		problem.Code, problem.Words = "other_account", "refused.other"
 	case errors.Is(err, errOtherThanHinted):
-		problem.Code = "other_account"
-		problem.Text = "The application asked for another account. Use a passkey of that account, or go back."
+		problem.Code, problem.Words = "other_account", "refused.hinted"
 	case errors.Is(err, passkey.ErrDisabled):
-		problem.Code = "account_closed"
-		problem.Text = "This account is closed. If you think this is a mistake, ask the people who run this service."
+		problem.Code, problem.Words = "account_closed", "refused.closed"
 	case errors.Is(err, passkey.ErrSuspended):
-		problem.Code = "passkey_suspended"
-		problem.Text = "This passkey is on hold, because this account was recovered with another one. Sign in with that, " +
-			"then look at “Your passkeys”. If it wasn’t you who recovered it, choose “Can’t sign in?”."
+		problem.Code, problem.Words = "passkey_suspended", "refused.suspended"
 	case errors.Is(err, errSessionChanged):
 		return outdatedPage(a.interaction.ID)
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, errForeignCeremony), errors.Is(err, errWrongHandle):
@@ -135,16 +126,14 @@ func reason(err error) string {
 // stale returns the error for a used or expired ceremony. The page begins a new one by itself.
 func stale(err error) *web.Problem {
 	return &web.Problem{
-		Status: http.StatusBadRequest, Code: "ceremony_gone", Title: "That took too long",
-		Text: "That took too long, or was sent twice. Please try again.", Err: err,
+		Status: http.StatusBadRequest, Code: "ceremony_gone", Words: "login.stale", Err: err,
 	}
 }
 
 // outdatedPage sends an outdated page back to the dispatcher.
 func outdatedPage(id string) *web.Problem {
 	return &web.Problem{
-		Status: http.StatusConflict, Code: "moved_on", Title: "This page is out of date",
-		Text: "Something changed in another tab. Reload the page to go on.", Next: "Continue", NextURL: address(id),
+		Status: http.StatusConflict, Code: "moved_on", Words: "login.outdated", NextURL: address(id),
 		Fields: map[string]string{"location": address(id)},
 	}
 }

@@ -17,7 +17,7 @@ const defaultWindow = 5 * time.Minute
 // Require reports whether this browser's session may see a page of our own: with a class, after a step-up for it within
 // its window; without, any live session. If not, the response is written: a page is redirected through a local
 // interaction and back to returnTo (303), a script gets 403 {"error":"step_up_required","location":…}. The reason
-// completes "Confirm it's you to …".
+// is the key of the two sentences "Sign in to …" (reason.signin) and "Confirm it's you to …" (reason.stepup).
 func (l *Login) Require(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool) {
 	need := idp.Requirement{}
 	if class != "" {
@@ -58,8 +58,7 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/json" {
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: "step_up_required", Title: "Confirm it’s you",
-			Text: "Please confirm it’s you first.", Next: "Continue", NextURL: location,
+			Status: http.StatusForbidden, Code: "step_up_required", Words: "login.confirm", NextURL: location,
 			Fields: map[string]string{"location": location},
 		}
 	}

@@ -47,8 +47,8 @@ func reasonFor(local *idp.Local, screen string) words.Text {
 }
 
 // newPage returns the page around a screen. Its forms may end at the client, because cancel and consent redirect there.
-func newPage(v visit, f Facts, name, title string, data any) web.Page {
-	p := web.Page{Name: name, Title: title, Data: data}
+func newPage(v visit, f Facts, name string, data any) web.Page {
+	p := web.Page{Name: name, Data: data}
 	if v.interaction.Local == nil {
 		p.Client, p.FormAction = chip(f.Client, v.interaction.Request), v.interaction.Request.RedirectURI
 	}
@@ -86,6 +86,7 @@ func (l *Login) loadPerson(w http.ResponseWriter, r *http.Request, v visit) (*we
 		http.Redirect(w, r, address(v.interaction.ID), http.StatusSeeOther)
 		return nil, nil
 	}
+	web.SavedLanguage(r.Context(), u.Profile.Locale)
 	chip := &web.Chip{Name: u.Name, Email: u.Email}
 	if v.interaction.Request.HintedUser == "" { // otherwise only this user will do
 		chip.SwitchURL, chip.Interaction = "/login/switch", v.interaction.ID

@@ -50,7 +50,7 @@ func TestResourcesAreAllowedLikeScopes(t *testing.T) {
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "consent")
 	for _, want := range []string{"Connect to api.example.com/v1", "Use your files"} {
-		if !strings.Contains(page.body, want) {
+		if !page.says(want) {
 			t.Errorf("no %q:\n%s", want, page.body)
 		}
 	}
@@ -94,7 +94,7 @@ func TestAStepUpNamesEveryActionItOpens(t *testing.T) {
 	i := b.begin()
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "stepup")
-	if !strings.Contains(page.body, "before you make a payment and change your limits.") || !strings.Contains(page.body, "1 minute") {
+	if !page.says("before you make a payment and change your limits.") || !strings.Contains(page.body, "1 minute") {
 		t.Errorf("not both, or not the shorter window:\n%s", page.body)
 	}
 	if !strings.Contains(page.body, `stroke-dasharray="100 100"`) { // all of the window will be left, however short it is
@@ -146,8 +146,8 @@ func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 	i := b.begin()
 	page := b.show(i)
 	h.expect(page, http.StatusOK, "stepup")
-	for _, want := range []string{"Pay 10 EUR to Acme</bdi>", "See your e-mail address", `data-allow="` + alice.ID + `"`, "before you make a payment", "Allow with a passkey"} {
-		if !strings.Contains(page.body, want) {
+	for _, want := range []string{"Pay 10 EUR to Acme", "See your e-mail address", `data-allow="` + alice.ID + `"`, "before you make a payment", "Allow with a passkey"} {
+		if !page.says(want) {
 			t.Errorf("no %q:\n%s", want, page.body)
 		}
 	}

@@ -19,7 +19,7 @@ func (l *Login) showSelect(w http.ResponseWriter, r *http.Request, v visit, f Fa
 		return err
 	}
 	d := selection{screen: screenOf(v, f), UserID: v.session.UserID, Name: user.Name, Email: user.Email}
-	return l.cfg.Shell.Render(w, r, l.pages, "select", newPage(v, f, "login", "Choose an account", d))
+	return l.cfg.Shell.Render(w, r, l.pages, "select", newPage(v, f, "login", d))
 }
 
 // selectAccount saves that the person wants to continue with the signed-in account.

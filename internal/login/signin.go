@@ -33,5 +33,5 @@ func (l *Login) showSignIn(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if l.cfg.SignUp && i.Request.HintedUser == "" {
 		d.SignUpURL = "/signup?i=" + url.QueryEscape(i.ID)
 	}
-	return l.cfg.Shell.Render(w, r, l.pages, "signin", newPage(v, f, "login", "Sign in", d))
+	return l.cfg.Shell.Render(w, r, l.pages, "signin", newPage(v, f, "login", d))
 }

@@ -1,20 +1,19 @@
 package login
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A stepUp is the data of stepup.html.
 type stepUp struct {
 	screen
 	Ceremony, Options string
-	Why               string        // one sentence
-	Last              string        // "12 minutes"; empty: not shown
+	Why               words.Text    // one sentence
+	Last              time.Duration // since the last ceremony; zero: not shown
 	Window            time.Duration // of the action class; zero: none
 	Shared            bool          // the window is also open for other first-party applications
 	Asks              *asks         // access that the person allows with it; nil: none
@@ -31,7 +30,7 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	}
 	d := stepUp{screen: screenOf(v, f), Ceremony: cer.ID, Options: string(options), Why: why(f, step)}
 	if last, ok := v.session.Latest(); ok {
-		d.Last = inWords(f.Now.Sub(last.At))
+		d.Last = f.Now.Sub(last.At).Truncate(time.Minute) // zero below a minute
 	}
 	for _, class := range v.interaction.Requirement.ActionClasses {
 		d.Shared = d.Shared || class.Shared && f.Client.FirstParty
@@ -42,20 +41,19 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if d.Asks, err = consentAfter(r.Context(), l.cfg.DB, v, f); err != nil {
 		return err
 	}
-	p := newPage(v, f, "stepup", "Confirm it’s you", d)
+	p := newPage(v, f, "stepup", d)
 	p.User = user
 	return l.cfg.Shell.Render(w, r, l.pages, "stepup", p)
 }
 
 // why returns the purpose of the ceremony in one sentence.
-func why(f Facts, step Step) string {
+func why(f Facts, step Step) words.Text {
 	if local := f.Interaction.Local; local != nil {
-		return "Confirm it’s you to " + local.Reason + "."
+		return reasonFor(local, "stepup")
 	}
 	if f.Interaction.Request.Device != "" {
-		return "Confirm it’s you to sign in to " + f.Client.Name + " on another device."
+		return words.T("stepup.device", "app", f.Client.Name)
 	}
-	asks := f.Client.Name + " asks you to confirm it’s you"
 	var actions []string
 	for _, class := range f.Interaction.Requirement.ActionClasses {
 		if class.Description != "" {
@@ -63,39 +61,15 @@ func why(f Facts, step Step) string {
 		}
 	}
 	if len(actions) > 0 { // one ceremony opens all of them, so name all
-		return asks + " before you " + strings.Join(actions, " and ") + "."
+		return words.T("stepup.actions", "app", f.Client.Name, "actions", words.And(actions...))
 	}
 	switch idp.Check(step.Check) {
 	case idp.CheckLive:
-		return asks + ", because your last sign-in was a while ago."
+		return words.T("stepup.live", "app", f.Client.Name)
 	case idp.CheckMaxAge: // possibly seconds ago
-		return asks + ", because it wants a more recent sign-in."
+		return words.T("stepup.recent", "app", f.Client.Name)
 	case idp.CheckMinimumACR, idp.CheckACR:
-		return asks + " with a passkey that offers more protection."
+		return words.T("stepup.stronger", "app", f.Client.Name)
 	}
-	return asks + " again."
-}
-
-// inWords formats a duration. It rounds down, so that nothing looks older than it is. Under a minute it returns "".
-func inWords(d time.Duration) string {
-	for _, unit := range []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
-		switch n := int(d / unit.size); {
-		case n == 1:
-			return "1 " + unit.name
-		case n > 1:
-			return fmt.Sprintf("%d %ss", n, unit.name)
-		}
-	}
-	return ""
-}
-
-// WindowInWords formats the window for the page.
-func (s stepUp) WindowInWords() string {
-	if s.Window < time.Minute {
-		return fmt.Sprintf("%d seconds", int(s.Window/time.Second))
-	}
-	return inWords(s.Window)
+	return words.T("stepup.again", "app", f.Client.Name)
 }

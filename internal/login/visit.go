@@ -36,6 +36,7 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 	if err != nil {
 		return visit{}, gone(err)
 	}
+	web.AskLanguages(r.Context(), i.Request.UILocales)
 	if w != nil && r.Method == http.MethodGet && i.Browser == "" && !silent(i) {
 		if i, err = l.bind(w, r, i); err != nil {
 			return visit{}, err
@@ -92,18 +93,13 @@ func lifetime(i idp.Interaction) time.Duration { return max(time.Until(i.Expires
 // gone returns the error for an interaction that has ended, expired or never existed.
 func gone(err error) *web.Problem {
 	return &web.Problem{
-		Status: http.StatusGone, Code: "interaction_gone", Title: "This link has expired or was already used",
-		Text: "Its page was already answered, or was open for too long. Nothing was changed.",
-		Next: "Start again from the application you came from.", Err: err,
+		Status: http.StatusGone, Code: "interaction_gone", Words: "login.gone", Err: err,
 	}
 }
 
 // foreign returns the error for a person who opened somebody else's link, or opened a link in another browser.
 func foreign() *web.Problem {
 	return &web.Problem{
-		Status: http.StatusForbidden, Code: "other_browser", Title: "This began in another browser",
-		Text: "For your safety, a sign-in can only be finished in the browser where it was started. " +
-			"If somebody sent you this link, don’t use it.",
-		Next: "Start again from the application you want to use.",
+		Status: http.StatusForbidden, Code: "other_browser", Words: "login.foreign",
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -156,5 +158,26 @@ func TestAStoredAgentIsShownInEveryLanguage(t *testing.T) {
 		if got := words.English().Text(AgentWords(stored)); got != stored {
 			t.Errorf("%s: %q", stored, got)
 		}
+	}
+}
+
+// The token of an invitation is in the fragment, which enrol.js has taken out of the address.
+func TestTheSwitchKeepsTheTokenOfAnInvitation(t *testing.T) {
+	s := newShell(t, nil)
+	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<form method="post" data-fragment-token><button>{{t "copy"}}</button></form>
+		<script src="{{asset "enrol.js"}}" defer></script>{{end}}`)}}, "a.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	s.Mount(mux)
+	s.Handle(mux, "GET /enrol", func(w http.ResponseWriter, r *http.Request) error {
+		return s.Render(w, r, pages, "a", Page{Name: "passkey", Title: "x"})
+	})
+	base, ctx := onLocalhost(t, s.Browser(mux)), browser(t)
+	do(t, ctx, chromedp.Navigate(base+"/enrol?x=1#TOKEN23"), chromedp.Click(chromedp.CSS("summary")), chromedp.Click(chromedp.CSS(`button[value="ar"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`html[lang="ar"] form.languages`)))
+	if got := eval[string](t, ctx, `document.querySelector("input[name=token][type=hidden]").value + " " + location.href + " " + document.dir`); got != "TOKEN23 "+base+"/enrol?x=1 rtl" {
+		t.Errorf("token, address, direction: %q", got)
 	}
 }

@@ -80,11 +80,14 @@ func (l *Language) Duration(d time.Duration) string {
 	return l.Text(T("time.seconds", "n", int(d/time.Second)))
 }
 
+// Data makes a text of words that are in no language of ours, such as a name.
+func Data(s string) Text { return T("data", "text", s) }
+
 // And joins texts to one: a and b.
 func And(texts ...string) (joined Text) {
 	for i, text := range texts {
 		if i == 0 {
-			joined = T("list.one", "a", text)
+			joined = Data(text)
 		} else {
 			joined = T("list.and", "a", joined, "b", text)
 		}

@@ -14,4 +14,7 @@ for (const place of document.querySelectorAll("[data-fragment-token]")) {
   }
   field.value = token;
   history.replaceState(null, "", location.pathname + location.search);
+  // The switch of the language comes back here. A browser keeps the fragment through the redirect, and never sends it.
+  const languages = document.querySelector("form.languages");
+  if (languages) languages.action += "#" + token;
 }

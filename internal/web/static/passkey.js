@@ -20,7 +20,7 @@
   }
 
   async function post(url, body, signal) {
-    const headers = { "Content-Type": "application/json", Accept: "application/json" };
+    const headers = { "Content-Type": "application/json", Accept: "application/json", "Accept-Language": document.documentElement.lang };
     const response = await fetch(url, { method: "POST", signal, headers, body: JSON.stringify(body) }).catch((e) => {
       throw e.name === "AbortError" ? e : new Refusal(words.network);
     });
