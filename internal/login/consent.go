@@ -17,10 +17,10 @@ import (
 // asks is what a page shows of the access that an application requests: parts of consent.html and stepup.html.
 type asks struct {
 	screen
-	Stranger  any      // where an unvetted application redirects to, a host or a text; nil: vetted
-	Describes string   // the host of its metadata document; empty: it registered
-	UserID    string   // whom the page was shown to
-	Details   []string // descriptions of what is allowed only once
+	Stranger  any          // where an unvetted application redirects to, a host or a text; nil: vetted
+	Describes string       // the host of its metadata document; empty: it registered
+	UserID    string       // whom the page was shown to
+	Details   []string     // descriptions of what is allowed only once
 	New       []words.Text // descriptions of what is requested
 	Allowed   []words.Text // what was allowed before
 }
