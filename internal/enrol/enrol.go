@@ -138,10 +138,8 @@ func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 // loadEnrolment returns this browser's enrolment and its key. A stored user is loaded again.
 func (en *Service) loadEnrolment(r *http.Request) (enrolment, string, error) {
 	gone := &web.Problem{
-		Status: http.StatusForbidden, Code: "enrolment_over", Title: "Your time to create a passkey is over",
-		Text: "You have 15 minutes, in the browser where you started. If you already created a passkey, sign in with it. " +
-			"Otherwise start again.",
-		Next: "Sign in", NextURL: "/account",
+		Status: http.StatusForbidden, Code: "enrolment_over", Words: "enrol.over", Args: []any{"time", enrolmentTTL},
+		NextURL: "/account",
 	}
 	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
 	if err != nil {
@@ -163,6 +161,7 @@ func (en *Service) loadEnrolment(r *http.Request) (enrolment, string, error) {
 		}
 		e.User = u
 	}
+	web.SavedLanguage(r.Context(), e.User.Profile.Locale)
 	return e, key, nil
 }
 
@@ -181,9 +180,7 @@ func (en *Service) enrolledPasskeys(ctx context.Context, e enrolment) ([]idp.Pas
 	}
 	if slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !slices.Contains(e.Passkeys, k.ID) }) {
 		return nil, &web.Problem{
-			Status: http.StatusForbidden, Code: "already_enrolled", Title: "This account has a passkey",
-			Text: "It was created elsewhere in the meantime. To add another, sign in with it first.",
-			Next: "Sign in", NextURL: "/account/passkeys",
+			Status: http.StatusForbidden, Code: "already_enrolled", Words: "enrol.owned", NextURL: "/account/passkeys",
 		}
 	}
 	return keys, nil
@@ -196,6 +193,7 @@ type enrolmentPage struct {
 	First       bool   // no passkey yet
 	Recovery    bool   // the account is being recovered
 	Interaction string
+	Time        time.Duration // to create it
 }
 
 func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
@@ -207,15 +205,11 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	title := "Create your passkey"
-	if len(e.Passkeys) > 0 {
-		title = "Your passkey is ready"
-	}
 	data := enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
-		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Interaction: e.Interaction,
+		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Interaction: e.Interaction, Time: enrolmentTTL,
 	}
-	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Title: title, Data: data})
+	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Data: data})
 }
 
 func (en *Service) newRegistration(
@@ -388,15 +382,12 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	case err == nil:
 	case errors.Is(err, passkey.ErrNotVerified):
 		return k, &web.Problem{
-			Status: http.StatusBadRequest, Code: "not_verified", Title: "That device didn’t check that it’s you",
-			Text: "Your device saved a passkey without asking for fingerprint, face or screen lock. " +
-				"Turn on a screen lock, or use another device.", Err: err,
+			Status: http.StatusBadRequest, Code: "not_verified", Words: "enrol.unverified", Err: err,
 		}
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused),
 		errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
 		return k, &web.Problem{
-			Status: http.StatusBadRequest, Code: "refused", Title: "That didn’t work",
-			Text: "We couldn’t accept that passkey. Try again, or use another device.", Err: err,
+			Status: http.StatusBadRequest, Code: "refused", Words: "enrol.refused", Err: err,
 		}
 	default:
 		return k, fmt.Errorf("finish registration: %w", err)
@@ -419,14 +410,11 @@ func PasskeyProblem(err error) error {
 	case errors.Is(err, store.ErrTooManyPasskeys):
 		return &web.Problem{
 			Status: http.StatusConflict, Code: "too_many", Err: err,
-			Title: fmt.Sprintf("You already have %d passkeys", store.MaxPasskeys),
-			Text:  "That is the most an account can have. Remove one you no longer use, then try again.",
+			Words: "enrol.many", Args: []any{"n", store.MaxPasskeys},
 		}
 	case errors.Is(err, idp.ErrConflict):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "known", Title: "Already registered",
-			Text: "This address has an account, or this device has a passkey for it. Sign in with that passkey.",
-			Next: "Sign in", NextURL: "/account", Err: err,
+			Status: http.StatusConflict, Code: "known", Words: "enrol.known", NextURL: "/account", Err: err,
 		}
 	}
 	return fmt.Errorf("store passkey: %w", err)

@@ -55,7 +55,7 @@ func InvitationExpiry(ctx context.Context, db *store.DB, token idp.Secret) (time
 }
 
 func (en *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {
-	return en.renderThreshold(w, r, "invitation", "", web.Page{Name: "signup", Title: "Your invitation"})
+	return en.renderThreshold(w, r, "invitation", "", web.Page{Name: "signup"})
 }
 
 // acceptInvitation uses up the link and starts the enrolment. Mail scanners do not use it up: they follow links with
@@ -71,10 +71,7 @@ func (en *Service) acceptInvitation(w http.ResponseWriter, r *http.Request) erro
 		return nil
 	}
 	over := &web.Problem{
-		Status: http.StatusGone, Code: "invitation_over", Title: "This invitation has expired or was already used",
-		Text: "Or the link wasn’t copied completely. If you already have a passkey, sign in with it. " +
-			"Otherwise ask for a new invitation.",
-		Next: "Sign in", NextURL: "/account",
+		Status: http.StatusGone, Code: "invitation_over", Words: "invitation.over", NextURL: "/account",
 	}
 	link, err := en.cfg.DB.TakeLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {

@@ -48,10 +48,7 @@ func (e enrolment) passkeysSinceRecovery(keys []idp.Passkey) (own []idp.Passkey,
 
 func recoveredElsewhere(err error) error {
 	return &web.Problem{
-		Status: http.StatusForbidden, Code: "recovered_elsewhere", Title: "This account was recovered elsewhere",
-		Text: "It was recovered after you started. If that wasn’t you, start again at once with another recovery code, " +
-			"and tell the people who run this service.",
-		Next: "Start again", NextURL: "/recover", Err: err,
+		Status: http.StatusForbidden, Code: "recovered_elsewhere", Words: "enrol.elsewhere", NextURL: "/recover", Err: err,
 	}
 }
 

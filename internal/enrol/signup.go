@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 const (
@@ -39,13 +40,15 @@ type signUp struct {
 var errSpent = errors.New("code spent")
 
 // A signUpForm is the data of signup.html. Sure is an unusual address that the page has asked the user to check.
-type signUpForm struct{ Interaction, Email, Name, Error, Field, Sure string }
+type signUpForm struct {
+	Interaction, Email, Name, Field, Sure string
+	Error                                 words.Text
+}
 
 func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 	if !en.cfg.SignUp {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "Accounts are by invitation",
-			Text: "You can’t create an account here yourself.", Next: "Ask the people who run this service for an invitation.",
+			Status: http.StatusNotFound, Words: "signup.closed",
 		}
 	}
 	return en.renderSignUp(w, r, http.StatusOK, signUpForm{Interaction: InteractionID(r)})
@@ -53,7 +56,7 @@ func (en *Service) showSignUp(w http.ResponseWriter, r *http.Request) error {
 
 func (en *Service) renderSignUp(w http.ResponseWriter, r *http.Request, status int, f signUpForm) error {
 	return en.renderThreshold(w, r, "signup", f.Interaction, web.Page{
-		Name: "signup", Title: "Create your account", Status: status, Data: f,
+		Name: "signup", Status: status, Data: f,
 	})
 }
 
@@ -68,18 +71,16 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 	f := signUpForm{Interaction: InteractionID(r), Email: Clip(typed[0]), Name: Clip(typed[1])}
 	email, ok := directory.NormalizeEmail(typed[0])
 	if !ok {
-		f.Error, f.Field = "That doesn’t look like an e-mail address. It should be like name@example.com.", "email"
+		f.Error, f.Field = words.T("email.wrong"), "email"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	name, ok := directory.NormalizeName(typed[1])
 	if !ok {
-		f.Error, f.Field = "Enter a name of up to 80 characters. We greet you by it.", "name"
+		f.Error, f.Field = words.T("signup.name"), "name"
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if _, domain, _ := strings.Cut(email, "@"); !strings.Contains(domain, ".") && typed[2] != email {
-		f.Error = "Is this address complete? The part after the @ usually looks like example.com. " +
-			"If it’s right, send it again."
-		f.Field, f.Sure = "email", email
+		f.Error, f.Field, f.Sure = words.T("signup.sure"), "email", email
 		return en.renderSignUp(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if err := en.LimitMails(r, email); err != nil {
@@ -120,7 +121,11 @@ func (en *Service) writeMail(ctx context.Context, email string) (mail.Message, i
 	return en.cfg.Mailer.VerifyEmail(email, code, link, CodeTTL), code, nil
 }
 
-type verifyForm struct{ Interaction, Email, Error, Notice string }
+type verifyForm struct {
+	Interaction, Email string
+	Error, Notice      words.Text
+	Time               time.Duration // that a code works
+}
 
 func (en *Service) showVerify(w http.ResponseWriter, r *http.Request) error {
 	s, err := en.loadSignUp(r)
@@ -129,14 +134,15 @@ func (en *Service) showVerify(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := verifyForm{Interaction: s.Interaction, Email: s.Email}
 	if r.URL.Query().Has("again") {
-		f.Notice = "We have sent a new code. Older codes no longer work."
+		f.Notice = words.T("verify.sent")
 	}
 	return en.renderVerify(w, r, http.StatusOK, f)
 }
 
 func (en *Service) renderVerify(w http.ResponseWriter, r *http.Request, status int, f verifyForm) error {
+	f.Time = CodeTTL
 	return en.renderThreshold(w, r, "verify", f.Interaction, web.Page{
-		Name: "verify", Title: "Check your e-mail", Status: status, Data: f,
+		Name: "verify", Status: status, Data: f,
 	})
 }
 
@@ -157,9 +163,7 @@ func (en *Service) loadSignUp(r *http.Request) (signUp, error) {
 
 func noSignUp() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "This code has expired or was already used",
-		Text: "A code works for 15 minutes, and only in the browser that asked for it.",
-		Next: "Start again", NextURL: "/signup",
+		Status: http.StatusNotFound, Words: "signup.over", Args: []any{"time", CodeTTL}, NextURL: "/signup",
 	}
 }
 
@@ -192,15 +196,13 @@ func (en *Service) verifyCode(w http.ResponseWriter, r *http.Request) error {
 		return noSignUp()
 	case errors.Is(err, errSpent) || errors.Is(err, idp.ErrConflict):
 		w.Header().Set("Retry-After", strconv.Itoa(int(CodeTTL.Seconds()))) // unless they ask for a new code
-		return en.renderWrongCode(w, r, http.StatusTooManyRequests, "Too many wrong codes. Ask for a new one.")
+		return en.renderWrongCode(w, r, http.StatusTooManyRequests, words.T("verify.spent"))
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right && s.Tries >= MaxTries:
-		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity,
-			"That code isn’t right, and it was the last try. Ask for a new code.")
+		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity, words.T("verify.last"))
 	case !right:
-		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity,
-			"That code isn’t right. Look for the newest e-mail and try again.")
+		return en.renderWrongCode(w, r, http.StatusUnprocessableEntity, words.T("code.wrong"))
 	}
 	if err := en.signUps.Delete(r.Context(), browser.Hash()); err != nil {
 		return fmt.Errorf("end sign-up: %w", err)
@@ -214,7 +216,7 @@ func (en *Service) verifyCode(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (en *Service) renderWrongCode(w http.ResponseWriter, r *http.Request, status int, text string) error {
+func (en *Service) renderWrongCode(w http.ResponseWriter, r *http.Request, status int, text words.Text) error {
 	s, err := en.loadSignUp(r)
 	if err != nil {
 		return err
@@ -263,8 +265,7 @@ func (en *Service) LimitMails(r *http.Request, email string) error {
 	if over {
 		return &web.Problem{
 			Status: http.StatusTooManyRequests, RetryAfter: limit.MailsTo.Window, Code: "rate_limited",
-			Title: "Too many e-mails", Text: "We have sent as many codes as we send in an hour.",
-			Next: "Check your spam folder, or try again in an hour.",
+			Words: "mails",
 		}
 	}
 	return nil
