@@ -42,7 +42,7 @@ func MakeLink(
 }
 
 func (s *Service) showLink(w http.ResponseWriter, r *http.Request) error {
-	return s.page(w, r, "link", "Get back into your account", "", http.StatusOK, nil)
+	return s.page(w, r, "link", "", http.StatusOK, nil)
 }
 
 // redeemLink takes the link: it works for the first browser that posts it. Mail scanners follow links with GET and run
@@ -58,8 +58,7 @@ func (s *Service) redeemLink(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	over := &web.Problem{
-		Status: http.StatusGone, Code: "link_over", Title: "This link doesn’t work any more",
-		Text: "It was used, is too old, or wasn’t copied completely.", Next: "Ask the people who sent it for a new one.",
+		Status: http.StatusGone, Code: "link_over", Words: "recover.link.over",
 	}
 	link, err := s.cfg.DB.PeekLink(r.Context(), hash, linkKind, time.Now())
 	if errors.Is(err, idp.ErrNotFound) {

@@ -31,6 +31,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed pages/*.html
@@ -103,9 +104,9 @@ func (s *Service) Mount(mux *http.ServeMux) {
 func (s *Service) ByCodes() bool { return s.cfg.Mode == ByCodes && s.cfg.Mailer.Delivers() }
 
 func (s *Service) page(
-	w http.ResponseWriter, r *http.Request, name, title, interaction string, status int, data any,
+	w http.ResponseWriter, r *http.Request, name, interaction string, status int, data any,
 ) error {
-	p := web.Page{Name: "recover", Title: title, Layout: web.LayoutThreshold, Status: status, Data: data}
+	p := web.Page{Name: "recover", Layout: web.LayoutThreshold, Status: status, Data: data}
 	if s.cfg.Client != nil && interaction != "" {
 		p.Client = s.cfg.Client(r, interaction)
 	}
@@ -129,15 +130,19 @@ var errSpent = errors.New("code spent")
 
 // A form is the data of the pages. Field names the input with the error: email, code (the saved one), token (the mailed
 // one), or both. Saved and Mailed are the typed values, shown again after a typing error.
-type form struct{ Interaction, Email, Error, Field, Saved, Mailed string }
+type form struct {
+	Interaction, Email, Field, Saved, Mailed string
+	Error                                    words.Text
+	Time                                     time.Duration // that the mailed code works
+	Tries                                    int           // that the user has in all
+}
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 	interaction := enrol.InteractionID(r)
 	if !s.ByCodes() {
-		return s.page(w, r, "none", "Get help to sign in", interaction, http.StatusOK, form{Interaction: interaction})
+		return s.page(w, r, "none", interaction, http.StatusOK, form{Interaction: interaction})
 	}
-	return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusOK,
-		form{Interaction: interaction})
+	return s.page(w, r, "recover", interaction, http.StatusOK, form{Interaction: interaction})
 }
 
 // start mails the address a code, or the message that there is nothing to recover.
@@ -152,9 +157,9 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	interaction := enrol.InteractionID(r)
 	email, ok := directory.NormalizeEmail(typed[0])
 	if !ok {
-		return s.page(w, r, "recover", "Get back into your account", interaction, http.StatusUnprocessableEntity, form{
+		return s.page(w, r, "recover", interaction, http.StatusUnprocessableEntity, form{
 			Interaction: interaction, Email: enrol.Clip(typed[0]), Field: "email",
-			Error: "That doesn’t look like an e-mail address. It should be like name@example.com.",
+			Error: words.T("email.wrong"),
 		})
 	}
 	if err := s.cfg.Enrol.LimitMails(r, email); err != nil {
@@ -227,9 +232,7 @@ func (s *Service) waiting(r *http.Request) (attempt, error) {
 
 func over() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "This code has expired or was already used",
-		Text: "A code works for 10 minutes, and only in the browser that asked for it.",
-		Next: "Begin again", NextURL: "/recover",
+		Status: http.StatusNotFound, Words: "recover.over", Args: []any{"time", codeTTL}, NextURL: "/recover",
 	}
 }
 
@@ -242,8 +245,8 @@ func (s *Service) showCode(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, status int, f form) error {
-	f.Interaction, f.Email = a.Interaction, a.Email
-	return s.page(w, r, "code", "Type your two codes", a.Interaction, status, f)
+	f.Interaction, f.Email, f.Time, f.Tries = a.Interaction, a.Email, codeTTL, enrol.MaxTries
+	return s.page(w, r, "code", a.Interaction, status, f)
 }
 
 // finish takes both codes. It does not say which of them was wrong.
@@ -261,11 +264,10 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
 	switch { // neither error says anything about an account, so neither counts as a try
 	case !ok:
-		again.Field = "code"
-		again.Error = "There is a typing error in your recovery code. It has five groups of five letters and digits."
+		again.Field, again.Error = "code", words.T("recover.code.typing")
 		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	case len(mailed) != 8 || strings.Trim(mailed, "0123456789") != "":
-		again.Field, again.Error = "token", "The code from the e-mail has eight digits."
+		again.Field, again.Error = "token", words.T("recover.code.digits")
 		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	}
 	if err := s.pause(r, a); err != nil {
@@ -298,7 +300,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 		return over()
 	case errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
 		return s.codePage(w, r, a, http.StatusTooManyRequests,
-			form{Field: "both", Error: "That was too often. Begin again to get a new code."})
+			form{Field: "both", Error: words.T("recover.code.spent")})
 	case err != nil:
 		return fmt.Errorf("check codes: %w", err)
 	}
@@ -331,9 +333,9 @@ func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error
 	if err := limit.Fail(r.Context(), s.cfg.Ephemeral, sources(r, a)...); err != nil {
 		return fmt.Errorf("count failure: %w", err)
 	}
-	fault := "That didn’t work. Check both codes: the newest e-mail, and a recovery code that you haven’t used yet."
+	fault := words.T("recover.code.wrong")
 	if a.Tries >= enrol.MaxTries {
-		fault = "That didn’t work, and it was the last try. Begin again to get a new code."
+		fault = words.T("recover.code.last")
 	}
 	return s.codePage(w, r, a, http.StatusUnprocessableEntity, form{Field: "both", Error: fault})
 }
@@ -362,9 +364,7 @@ func (s *Service) pause(r *http.Request, a attempt) error {
 		if op.Found {
 			return &web.Problem{
 				Status: http.StatusTooManyRequests, RetryAfter: all[i].Longest, Code: "too_many_requests",
-				Title: "Too many wrong codes",
-				Text:  "After several wrong codes each further try has to wait, at first a minute, then longer.",
-				Next:  "Begin again later", NextURL: "/recover",
+				Words: "recover.pause", NextURL: "/recover",
 			}
 		}
 	}
