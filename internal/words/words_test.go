@@ -1,3 +1,5 @@
+// These tests are inside the package: they read the parsed messages and break the checks on purpose.
+
 package words
 
 import (
