@@ -20,8 +20,9 @@ import (
 // Algorithms are the signature algorithms of proofs: those that FAPI 2.0 §5.4 allows, for every client.
 var Algorithms = []string{idp.ES256, idp.EdDSA, idp.PS256}
 
-// jwk is the key in a proof's header (RFC 7517 §4). The members in the lower half are parsed in order to reject them. We
-// parse it ourselves, because go-jose accepts several encodings of one key and ignores private members it does not know.
+// jwk is the key in a proof's header (RFC 7517 §4). The members in the lower half are parsed in order to reject them.
+// We parse it ourselves, because go-jose accepts several encodings of one key and ignores private members it does not
+// know.
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -42,8 +43,8 @@ type jwk struct {
 
 var errKey = errors.New("jwk of the DPoP proof is not a public key for its alg, which must be ES256, EdDSA or PS256")
 
-// open returns a function that verifies signatures by this key, and the key's thumbprint. Each member must have a unique
-// encoding.
+// open returns a function that verifies signatures by this key, and the key's thumbprint. Each member must have a
+// unique encoding.
 func (k *jwk) open(alg string) (verify func(input, sig []byte) bool, thumbprint string, err error) {
 	for _, private := range []json.RawMessage{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.Other, k.K} {
 		if private != nil { // RFC 9449 §4.3 item 7

@@ -22,9 +22,13 @@ import (
 // Every statement checks expiry itself, so an expired row is invisible even before it is swept.
 const (
 	sqliteSchema = `
-CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (
+	key TEXT PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires);
-CREATE TABLE IF NOT EXISTS members (key TEXT, member TEXT, expires INTEGER NOT NULL, PRIMARY KEY (key, member)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (
+	key TEXT, member TEXT, expires INTEGER NOT NULL, PRIMARY KEY (key, member)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_expires ON members (expires);`
 
 	putSQL = `INSERT INTO entries (key, value, expires) VALUES ($1, $2, $3)
@@ -41,7 +45,8 @@ CREATE INDEX IF NOT EXISTS members_expires ON members (expires);`
 	removeSQL  = `DELETE FROM members WHERE key = $1 AND member = $2`
 
 	sweepEntriesSQL = `DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires <= $1 LIMIT $2)`
-	sweepMembersSQL = `DELETE FROM members WHERE (key, member) IN (SELECT key, member FROM members WHERE expires <= $1 LIMIT $2)`
+	sweepMembersSQL = `DELETE FROM members WHERE (key, member) IN
+		(SELECT key, member FROM members WHERE expires <= $1 LIMIT $2)`
 )
 
 const (

@@ -75,10 +75,11 @@ var clientChecks = []clientCheck{
 		invisible := func(r rune) bool { return r <= 0x20 || r > 0x7e }
 		return c.ID == "" || len(c.ID) > 128 || strings.ContainsFunc(c.ID, invisible)
 	}),
-	rule("name", "client_name must be 1 to 80 printable characters, none of them invisible", func(c Client, _ Policy) bool {
-		name, ok := NormalizeClientName(c.Name)
-		return !ok || name != c.Name
-	}),
+	rule("name", "client_name must be 1 to 80 printable characters, none of them invisible",
+		func(c Client, _ Policy) bool {
+			name, ok := NormalizeClientName(c.Name)
+			return !ok || name != c.Name
+		}),
 	{"policy", func(c Client, _ Policy) []string { return c.policyFaults() }},
 	rule("native", // RFC 8252 §8.1
 		"policy compatible is not for native clients: without PKCE any application on the device can use their codes",
@@ -131,7 +132,8 @@ var clientChecks = []clientCheck{
 	each("pages", func(c Client) []named {
 		return []named{{"client_uri", c.URI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI}}
 	}, func(_ Client, _ Policy, page named) string {
-		if u, err := url.Parse(page.value); page.value == "" || err == nil && webURL(u) && ascii(page.value) && len(page.value) <= maxURI {
+		if u, err := url.Parse(page.value); page.value == "" || err == nil && webURL(u) && ascii(page.value) &&
+			len(page.value) <= maxURI {
 			return ""
 		}
 		return page.name + " must be an https URL"
@@ -175,12 +177,13 @@ var clientChecks = []clientCheck{
 		}
 		return alg.name + " must be one of " + strings.Join(IDTokenAlgorithms, ", ")
 	}),
-	each("id_token_claims", func(c Client) []string { return c.IDTokenClaims }, func(_ Client, _ Policy, scope string) string {
-		if slices.Contains(ClaimScopes, scope) {
-			return ""
-		}
-		return fmt.Sprintf("id_token_claims %q is not a scope with claims; use %s", scope, strings.Join(ClaimScopes, ", "))
-	}),
+	each("id_token_claims", func(c Client) []string { return c.IDTokenClaims },
+		func(_ Client, _ Policy, scope string) string {
+			if slices.Contains(ClaimScopes, scope) {
+				return ""
+			}
+			return fmt.Sprintf("id_token_claims %q is not a scope with claims; use %s", scope, strings.Join(ClaimScopes, ", "))
+		}),
 	rule("format", "access_token_format must be jwt or opaque", func(c Client, _ Policy) bool {
 		return c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque
 	}),

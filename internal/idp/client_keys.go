@@ -125,9 +125,9 @@ func PublishedKeys(document []byte) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// RegisteredKeys reads a JWK Set that a client registers, and passes over the keys that are for something else as PublishedKeys
-// does. What it cannot pass over it leaves for [Client.Faults] to tell: private keys, which nobody should have sent, and all keys
-// if none can be used.
+// RegisteredKeys reads a JWK Set that a client registers, and passes over the keys that are for something else as
+// PublishedKeys does. What it cannot pass over it leaves for [Client.Faults] to tell: private keys, which nobody should
+// have sent, and all keys if none can be used.
 func RegisteredKeys(document []byte) (*jose.JSONWebKeySet, error) {
 	texts, err := keysIn(document)
 	if err != nil {
@@ -166,8 +166,9 @@ func keysIn(document []byte) ([]json.RawMessage, error) {
 	return set.Keys, nil
 }
 
-// readKey reads one key of a set. It is not ok if its kind is not known here, or if its key_ops say that it is not for verifying
-// (RFC 7517 §4.3). Certificates beside it are not read: they prove nothing here, and can be as large as the set.
+// readKey reads one key of a set. It is not ok if its kind is not known here, or if its key_ops say that it is not for
+// verifying (RFC 7517 §4.3). Certificates beside it are not read: they prove nothing here, and can be as large as the
+// set.
 func readKey(text json.RawMessage) (key jose.JSONWebKey, ok bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(text, &members) != nil {

@@ -34,8 +34,8 @@ type Rules struct {
 	WithoutNonce bool
 	// RS256 allows RS256 for client assertions and ID tokens.
 	RS256 bool
-	// AudienceLists allows aud of client assertions to be an array, or the URL of the token endpoint or of the endpoint that
-	// receives it, as in OIDC Core §9 and RFC 9126 §2. Otherwise it must be the issuer, as a string (RFC 7523bis).
+	// AudienceLists allows aud of client assertions to be an array, or the URL of the token endpoint or of the endpoint
+	// that receives it, as in OIDC Core §9 and RFC 9126 §2. Otherwise it must be the issuer, as a string (RFC 7523bis).
 	AudienceLists bool
 	// UndatedRequests accepts signed requests without exp and nbf (FAPI 2.0 Message Signing §5.3.1 requires both).
 	UndatedRequests bool
@@ -101,7 +101,8 @@ var policyChecks = []func(c Client, r Rules) []string{
 		return when(c.Public() && !r.Public, "token_endpoint_auth_method must not be none")
 	},
 	func(c Client, r Rules) []string {
-		return when(sharedSecret(c.AuthMethod) && !r.SharedSecrets, "token_endpoint_auth_method must not be one with a shared secret")
+		return when(sharedSecret(c.AuthMethod) && !r.SharedSecrets,
+			"token_endpoint_auth_method must not be one with a shared secret")
 	},
 	func(c Client, r Rules) (faults []string) {
 		for _, alg := range []named{

@@ -36,7 +36,7 @@ const (
 	EventPasskeyAdded      EventKind = "passkey.added"             // a passkey was added
 	EventPasskeyRenamed    EventKind = "passkey.renamed"           // a passkey was renamed
 	EventPasskeyRemoved    EventKind = "passkey.removed"           // a passkey was removed
-	EventPasskeyRegressed  EventKind = "passkey.counter_regressed" // the signature counter of a passkey did not grow: detail accepted
+	EventPasskeyRegressed  EventKind = "passkey.counter_regressed" // the signature counter did not grow: detail accepted
 	EventPasskeyRefused    EventKind = "passkey.refused"           // an assertion was rejected: detail reason
 	EventPasskeyKept       EventKind = "passkey.kept"              // a passkey from before a recovery was taken off hold
 	EventCodesMade         EventKind = "recovery.codes_made"       // recovery codes were made
@@ -57,7 +57,7 @@ const (
 	EventTokensIssued      EventKind = "tokens.issued"             // an application got its first tokens of a family
 	EventTokensExchanged   EventKind = "tokens.exchanged"          // an API exchanged a token (RFC 8693)
 	EventTokensRevoked     EventKind = "tokens.revoked"            // an application revoked tokens (RFC 7009)
-	EventCodeReused        EventKind = "code.reused"               // an authorization code was used twice; its tokens ended
+	EventCodeReused        EventKind = "code.reused"               // a code was used twice; its tokens ended
 	EventRefreshReused     EventKind = "refresh.reused"            // a refresh token was used twice; its tokens ended
 	EventClientAdded       EventKind = "client.added"              // a client was registered
 	EventClientChanged     EventKind = "client.changed"            // a client was changed

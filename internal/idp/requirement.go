@@ -38,7 +38,8 @@ type ActionClass struct {
 
 // opens reports whether the window that an authentication opened for the class is the asking client's.
 func (c ActionClass) opens(a HeldAuthentication, r Requirement) bool {
-	return slices.Contains(a.OpenClasses(), c.Name) && (a.ClientID == r.ClientID || c.Shared && a.FirstParty && r.FirstParty)
+	return slices.Contains(a.OpenClasses(), c.Name) &&
+		(a.ClientID == r.ClientID || c.Shared && a.FirstParty && r.FirstParty)
 }
 
 // A Scope is a scope that clients may ask for.

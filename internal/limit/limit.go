@@ -60,8 +60,8 @@ func (l Limit) closure(n int64) time.Duration {
 	return min(time.Minute<<min(n-l.Most, 20), l.Longest)
 }
 
-// Fail counts a failure for each source. When a source reaches its limit, it is closed from now: for one window, or for a
-// delay that grows.
+// Fail counts a failure for each source. When a source reaches its limit, it is closed from now: for one window, or for
+// a delay that grows.
 func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	var ops, marks []*ephemeral.Op
 	for _, s := range sources {
@@ -72,7 +72,10 @@ func Fail(ctx context.Context, store ephemeral.Store, sources ...Source) error {
 	}
 	for i, s := range sources {
 		if ops[i].N >= s.Most {
-			marks = append(marks, &ephemeral.Op{Verb: ephemeral.Put, Key: s.closedKey(s.Key), Value: []byte("1"), TTL: s.closure(ops[i].N)})
+			marks = append(marks, &ephemeral.Op{
+				Verb: ephemeral.Put, Key: s.closedKey(s.Key), Value: []byte("1"),
+				TTL: s.closure(ops[i].N),
+			})
 		}
 	}
 	return store.Do(ctx, marks...)

@@ -36,8 +36,8 @@ var (
 	}
 )
 
-// Limits of e-mails for sign-up and recovery. Each network has its own limit for an address, so that a stranger elsewhere cannot block
-// the owner of the address.
+// Limits of e-mails for sign-up and recovery. Each network has its own limit for an address, so that a stranger
+// elsewhere cannot block the owner of the address.
 var (
 	MailsFromTo = Limit{
 		Name: "mails-from-to", What: "e-mails of sign-up and recovery to one address", Per: "network and address", Most: 6,
@@ -48,7 +48,8 @@ var (
 		Window: time.Hour, Beyond: "429",
 	}
 	MailsFrom = Limit{
-		Name: "mails-from", What: "e-mails of sign-up and recovery (enough for a school behind one address)", Per: "network", Most: 30,
+		Name: "mails-from", What: "e-mails of sign-up and recovery (enough for a school behind one address)",
+		Per: "network", Most: 30,
 		Window: time.Hour, Beyond: "429",
 	}
 )
@@ -66,7 +67,8 @@ var (
 		Most: 5, Window: 24 * time.Hour, Longest: 4 * time.Hour, Beyond: "as above, 4 hours at most",
 	}
 	RecoveryFailed = Limit{
-		Name: "recovery-to", What: "failed recoveries of one account, from anywhere", Per: "address", Most: 20, Window: 24 * time.Hour,
+		Name: "recovery-to", What: "failed recoveries of one account, from anywhere", Per: "address",
+		Most: 20, Window: 24 * time.Hour,
 		Longest: time.Hour, Beyond: "as above, an hour at most. After 100 in a row only the operator can help",
 	}
 )
@@ -141,7 +143,8 @@ func WaitingOf(source string, bytes int) *Count {
 func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
-		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed, UserCodeNetwork, UserCodeBrowser,
+		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
+		UserCodeNetwork, UserCodeBrowser,
 		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, Waiting, WaitingLarge,
 	}
 }
@@ -154,8 +157,8 @@ func Markdown() string {
 <!-- Generated from internal/limit by "go test ./internal/limit -update". Do not edit. -->
 
 How often one source may do something within a window. A network is an IPv4 address or an IPv6 /64. The
-` + "`Retry-After`" + ` of a 429 says when the window ends at the latest. Other limits, such as the size of a request, are in
-[operate.md](operate.md#health-logs-and-limits).
+` + "`Retry-After`" + ` of a 429 says when the window ends at the latest. Other limits, such as the size of a
+request, are in [operate.md](operate.md#health-logs-and-limits).
 
 | event | counted per | limit | window | above the limit |
 |-|-|-|-|-|

@@ -17,8 +17,8 @@ const (
 	maxHeaderList = 4 << 10 // bytes
 )
 
-// allowedHeaders are those that a script may send: ours, and whatever else it names (traceparent, baggage), which nothing here
-// reads. A list without them would stop the whole request.
+// allowedHeaders are those that a script may send: ours, and whatever else it names (traceparent, baggage), which
+// nothing here reads. A list without them would stop the whole request.
 func allowedHeaders(asked []string) []string {
 	allowed := []string{"Authorization", "Content-Type", "DPoP"}
 	list := strings.Join(asked, ",")
@@ -35,12 +35,13 @@ func allowedHeaders(asked []string) []string {
 // headerName reports whether s is a token (RFC 9110 §5.6.2) of a sensible length.
 func headerName(s string) bool {
 	return s != "" && len(s) <= maxHeaderName && strings.IndexFunc(s, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", c))
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.ContainsRune("!#$%&'*+-.^_`|~", c))
 	}) < 0
 }
 
-// preflight answers a preflight request. It cannot know who will ask, so the answer depends on the question alone and reveals
-// nothing.
+// preflight answers a preflight request. It cannot know who will ask, so the answer depends on the question alone and
+// reveals nothing.
 func preflight(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
@@ -50,7 +51,8 @@ func preflight(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, POST")
 	h.Add("Vary", "Access-Control-Request-Headers")
-	h.Set("Access-Control-Allow-Headers", strings.Join(allowedHeaders(r.Header.Values("Access-Control-Request-Headers")), ", "))
+	asked := r.Header.Values("Access-Control-Request-Headers")
+	h.Set("Access-Control-Allow-Headers", strings.Join(allowedHeaders(asked), ", "))
 	h.Set("Access-Control-Max-Age", "7200")
 	w.WriteHeader(http.StatusNoContent)
 	return true

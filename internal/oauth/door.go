@@ -54,8 +54,8 @@ func (d Door) Handle(g Guard, endpoint Endpoint) http.HandlerFunc {
 	}
 }
 
-// oneBlank leaves one blank after the scheme of the Authorization header. Any number is allowed (RFC 9110 §11.4), and neither the
-// library nor net/http takes more than one.
+// oneBlank leaves one blank after the scheme of the Authorization header. Any number is allowed (RFC 9110 §11.4), and
+// neither the library nor net/http takes more than one.
 func oneBlank(r *http.Request) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {

@@ -123,7 +123,8 @@ func (c *Client) fetch(
 // is ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
 	client := c.direct
-	if u, err := url.Parse(address); err == nil && c.config.Development && u.Scheme == "http" && idp.Loopback(u.Hostname()) {
+	if u, err := url.Parse(address); err == nil && c.config.Development && u.Scheme == "http" &&
+		idp.Loopback(u.Hostname()) {
 		client = c.local
 	}
 	resp, err := c.send(ctx, client, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)

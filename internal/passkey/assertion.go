@@ -170,17 +170,20 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	}
 	k.Flags, k.SignCount = byte(flags), max(count, k.SignCount)
 	c.forgetBadModel(&k, now)
-	return Assertion{User: u, Passkey: k, BecameSynced: becameSynced, CounterStalled: stalled, Authentication: idp.Authentication{
-		ID:             idp.NewID(),
-		UserID:         u.ID,
-		PasskeyID:      k.ID,
-		At:             now,
-		Purpose:        cer.Purpose,
-		Interaction:    cer.Interaction,
-		ActionClasses:  cer.ActionClasses,
-		UserVerified:   verified,
-		BackupEligible: k.Synced(),
-		BackedUp:       flags.HasBackupState(),
-		HardwareBound:  k.HardwareBound(),
-	}}, nil
+	return Assertion{
+		User: u, Passkey: k, BecameSynced: becameSynced, CounterStalled: stalled,
+		Authentication: idp.Authentication{
+			ID:             idp.NewID(),
+			UserID:         u.ID,
+			PasskeyID:      k.ID,
+			At:             now,
+			Purpose:        cer.Purpose,
+			Interaction:    cer.Interaction,
+			ActionClasses:  cer.ActionClasses,
+			UserVerified:   verified,
+			BackupEligible: k.Synced(),
+			BackedUp:       flags.HasBackupState(),
+			HardwareBound:  k.HardwareBound(),
+		},
+	}, nil
 }

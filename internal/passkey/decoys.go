@@ -15,16 +15,19 @@ var usual = []idp.Passkey{{CredentialID: make([]byte, 20), Transports: []string{
 // like. The address must be normalised.
 func (c *Ceremonies) Pivot(email string) []byte { return c.derived("pivot", email, 16) }
 
-// Decoys returns made-up passkeys, always the same for one address and model, so that the response for an unknown address
-// looks like any other (WebAuthn L3 §14.6.2): as many as in model, with IDs as long and the same transports. The address
-// must be normalised.
+// Decoys returns made-up passkeys, always the same for one address and model, so that the response for an unknown
+// address looks like any other (WebAuthn L3 §14.6.2): as many as in model, with IDs as long and the same transports.
+// The address must be normalised.
 func (c *Ceremonies) Decoys(email string, model []idp.Passkey) []idp.Passkey {
 	if len(model) == 0 {
 		model = usual
 	}
 	decoys := make([]idp.Passkey, len(model))
 	for i, k := range model {
-		decoys[i] = idp.Passkey{CredentialID: c.derived(strconv.Itoa(i), email, len(k.CredentialID)), Transports: k.Transports}
+		decoys[i] = idp.Passkey{
+			CredentialID: c.derived(strconv.Itoa(i), email, len(k.CredentialID)),
+			Transports:   k.Transports,
+		}
 	}
 	return decoys
 }

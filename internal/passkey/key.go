@@ -38,8 +38,8 @@ func knownTransports[T ~string](reported []T) (known []string) {
 	return known
 }
 
-// checkPublicKey rejects, before any verification, a COSE key that is not pubkey.CheapToVerify or has an algorithm we do
-// not request.
+// checkPublicKey rejects, before any verification, a COSE key that is not pubkey.CheapToVerify or has an algorithm we
+// do not request.
 func checkPublicKey(cose []byte) error {
 	bad := errors.New("public key has an unsupported type or size")
 	parsed, err := webauthncose.ParsePublicKey(cose)

@@ -14,9 +14,11 @@ import (
 )
 
 // create verifies a registration. An attestation that cannot be traced to a maker (its format or chain is unknown, a
-// certificate has expired) is no reason to refuse a passkey, which is as good as one without attestation: then the response
-// is verified once more as if it had none. An attestation that is wrong is refused.
-func (c *Ceremonies) create(p party, session webauthn.SessionData, parsed *protocol.ParsedCredentialCreationData) (*webauthn.Credential, error) {
+// certificate has expired) is no reason to refuse a passkey, which is as good as one without attestation: then the
+// response is verified once more as if it had none. An attestation that is wrong is refused.
+func (c *Ceremonies) create(
+	p party, session webauthn.SessionData, parsed *protocol.ParsedCredentialCreationData,
+) (*webauthn.Credential, error) {
 	cred, err := c.webauthn.CreateCredential(p, session, parsed)
 	object := parsed.Response.AttestationObject
 	if err == nil || object.Format == string(protocol.AttestationFormatNone) || forged(parsed, err) {
@@ -30,12 +32,16 @@ func (c *Ceremonies) create(p party, session webauthn.SessionData, parsed *proto
 		return nil, again
 	}
 	cred.AttestationFormat = object.Format
-	c.log.Info("attestation not traceable", slog.String("format", object.Format), slog.Any("error", refused(err, session.Challenge)))
+	c.log.Info("attestation not traceable", slog.String("format", object.Format),
+		slog.Any("error", refused(err, session.Challenge)))
 	return cred, nil
 }
 
 // ofForgeries are in the library's words for a statement that was not made for this registration.
-var ofForgeries = []string{"signature", "nonce", "mismatch", "extradata", "does not match", "challenge not equal", "verifying the public key"}
+var ofForgeries = []string{
+	"signature", "nonce", "mismatch", "extradata", "does not match", "challenge not equal",
+	"verifying the public key",
+}
 
 // forged reports whether an attestation is wrong, rather than of unknown origin.
 func forged(parsed *protocol.ParsedCredentialCreationData, err error) bool {
@@ -50,8 +56,8 @@ func forged(parsed *protocol.ParsedCredentialCreationData, err error) bool {
 	return forgedByLeaf(parsed)
 }
 
-// forgedByLeaf checks the signature of formats that the attestation certificate signs (WebAuthn L3 §8.2, §8.4), which the
-// library does only after it has found the chain in order.
+// forgedByLeaf checks the signature of formats that the attestation certificate signs (WebAuthn L3 §8.2, §8.4), which
+// the library does only after it has found the chain in order.
 func forgedByLeaf(parsed *protocol.ParsedCredentialCreationData) bool {
 	object := parsed.Response.AttestationObject
 	switch protocol.AttestationFormat(object.Format) {

@@ -24,8 +24,8 @@ func claimRPID(ctx context.Context, cfg *config.Config, db *store.DB) error {
 }
 
 // CheckStores reports what New would refuse about the stores: that they cannot be reached, that the passkeys in the
-// database are for another host, or that its signing keys are sealed under another key. It changes nothing, and makes no
-// embedded store that is not there yet.
+// database are for another host, or that its signing keys are sealed under another key. It changes nothing, and makes
+// no embedded store that is not there yet.
 func CheckStores(ctx context.Context, cfg *config.Config) error {
 	if cfg.Embedded() { // its ephemeral store belongs to the server that may be running
 		if _, err := os.Stat(filepath.Join(cfg.DataDir, "stepward.db")); err != nil {

@@ -106,7 +106,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := s.Keys.Prepare(ctx); err != nil {
 		return nil, keysFault(cfg, err)
 	}
-	if s.mailer, err = mail.New(mail.Config{DB: s.DB, Transport: p.transport, From: cfg.From, Product: cfg.ProductName, Logger: log}); err != nil {
+	if s.mailer, err = mail.New(mail.Config{
+		DB: s.DB, Transport: p.transport, From: cfg.From, Product: cfg.ProductName,
+		Logger: log,
+	}); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 
@@ -133,7 +136,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL},
 		RefreshKey: derive(key, "refresh"),
 		RequirePAR: cfg.RequirePAR,
-		Outbound:   p.outbound, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs, Logger: log, Registration: p.registration,
+		Outbound:   p.outbound, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs,
+		Logger: log, Registration: p.registration,
 		ClientDocuments: cfg.ClientDocuments,
 	})
 	if err != nil {

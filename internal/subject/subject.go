@@ -14,8 +14,8 @@ import (
 )
 
 // Names encrypts an ID into a name that is specific to a sector (OIDC Core §8.1), and decrypts it again. Equal IDs give
-// equal names within a sector: the cipher is AES-SIV (RFC 5297), with purpose and sector as associated data. Without the
-// key nobody can make a name, or tell whether names of two sectors belong to one ID. The store keeps no names.
+// equal names within a sector: the cipher is AES-SIV (RFC 5297), with purpose and sector as associated data. Without
+// the key nobody can make a name, or tell whether names of two sectors belong to one ID. The store keeps no names.
 type Names struct{ siv *daead.AESSIV }
 
 // The purpose of a name. A name for one purpose is not valid for another.
