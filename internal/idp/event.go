@@ -65,15 +65,15 @@ const (
 	EventClientEnabled     EventKind = "client.enabled"            // a disabled client was enabled
 	EventClientRemoved     EventKind = "client.removed"            // a client was removed
 	EventClientAuthRefused EventKind = "client.auth_refused"       // client authentication failed
-	EventClientRefused     EventKind = "client.refused_user"       // a user who is in none of a client's groups was turned away
+	EventClientRefused     EventKind = "client.refused_user"       // a user in none of a client's groups was turned away
 	EventGroupCreated      EventKind = "group.created"             // a group was created: detail group, name
 	EventGroupChanged      EventKind = "group.changed"             // a group was changed: detail group, fields
 	EventGroupRemoved      EventKind = "group.removed"             // a group was removed: detail group, name
 	EventGroupMembers      EventKind = "group.members_changed"     // a user joined or left groups: detail added, removed
-	EventGroupNested       EventKind = "group.nesting_changed"     // a group was put into another, or taken out: detail group, parent, change
+	EventGroupNested       EventKind = "group.nesting_changed"     // a group was nested or taken out: detail group, parent, change
 	EventClaimDefined      EventKind = "claim.defined"             // a claim was defined or changed: detail claim
 	EventClaimRemoved      EventKind = "claim.removed"             // a claim was removed with its values: detail claim
-	EventClaimsSet         EventKind = "claims.set"                // values of claims of a user or group changed: detail claims, group
+	EventClaimsSet         EventKind = "claims.set"                // claim values of a user or group: detail claims, group
 	EventKeyAdded          EventKind = "key.added"                 // a signing key was made
 	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
 )
