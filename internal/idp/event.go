@@ -70,7 +70,7 @@ const (
 	EventGroupChanged      EventKind = "group.changed"             // a group was changed: detail group, fields
 	EventGroupRemoved      EventKind = "group.removed"             // a group was removed: detail group, name
 	EventGroupMembers      EventKind = "group.members_changed"     // a user joined or left groups: detail added, removed
-	EventGroupNested       EventKind = "group.nesting_changed"     // a group was nested or taken out: detail group, parent, change
+	EventGroupNested       EventKind = "group.nesting_changed"     // a group joined or left another: group, parent, change
 	EventClaimDefined      EventKind = "claim.defined"             // a claim was defined or changed: detail claim
 	EventClaimRemoved      EventKind = "claim.removed"             // a claim was removed with its values: detail claim
 	EventClaimsSet         EventKind = "claims.set"                // claim values of a user or group: detail claims, group
