@@ -248,7 +248,7 @@ func (b *browser) signIn(u idp.User, passkeyID string, classes ...string) *idp.S
 	s, err := b.sessions.Start(b.t.Context(), w, r, idp.Authentication{
 		ID: idp.NewID(), UserID: u.ID, PasskeyID: passkeyID,
 		At: time.Now(), Purpose: idp.PurposeSignIn, ActionClasses: classes, UserVerified: true,
-	})
+	}, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -323,7 +323,7 @@ func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
 				k.Flags |= idp.FlagBackupEligible
 			}
 			a := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: time.Now()}
-			if err := h.db.RecordAuthentication(t.Context(), k, a); err != nil {
+			if _, err := h.db.RecordAuthentication(t.Context(), k, a, ""); err != nil {
 				t.Fatal(err)
 			}
 			other, here := h.browser(), h.browser()

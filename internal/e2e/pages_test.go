@@ -459,7 +459,7 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	for _, agent := range []string{"Safari on iPhone", "Firefox on Windows", ""} {
 		r := httptest.NewRequest("GET", issuer, nil)
 		r.Header.Set("User-Agent", agent)
-		if _, err := others.Start(t.Context(), httptest.NewRecorder(), r, idp.Authentication{ID: idp.NewID(), UserID: ada.ID, At: time.Now().Add(-time.Hour)}); err != nil {
+		if _, err := others.Start(t.Context(), httptest.NewRecorder(), r, idp.Authentication{ID: idp.NewID(), UserID: ada.ID, At: time.Now().Add(-time.Hour)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -468,7 +468,7 @@ func TestThePagesOfTheHouse(t *testing.T) {
 	r := httptest.NewRequest("GET", issuer, nil)
 	r.Header.Set("User-Agent", "Safari on iPhone")
 	paid := idp.Authentication{ID: idp.NewID(), UserID: ada.ID, At: time.Now(), ActionClasses: []string{"payments"}}
-	confirmed, err := others.Start(t.Context(), httptest.NewRecorder(), r, paid)
+	confirmed, err := others.Start(t.Context(), httptest.NewRecorder(), r, paid, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package login
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -228,17 +229,17 @@ func (l *Login) authenticate(
 	if stepUp {
 		kind = idp.EventSteppedUp
 	}
-	event := l.event(r, *a, kind)
+	event := a.event(r, kind)
 	if proof.BecameSynced {
 		event.Detail["became_synced"] = "true"
 	}
 	events := []idp.Event{event}
 	if proof.CounterStalled {
-		stalled := l.event(r, *a, idp.EventPasskeyRegressed)
+		stalled := a.event(r, idp.EventPasskeyRegressed)
 		stalled.Detail["accepted"] = "true"
 		events = append(events, stalled)
 	}
-	err = l.cfg.DB.RecordAuthentication(ctx, k, proof.Authentication, events...)
+	grant, err := l.cfg.DB.RecordAuthentication(ctx, k, proof.Authentication, a.interaction.Request.ClientID, events...)
 	if errors.Is(err, idp.ErrConflict) { // another assertion with this count was faster
 		return "", &passkey.CounterError{UserID: k.UserID, PasskeyID: k.ID, Stored: k.SignCount, Received: k.SignCount}
 	}
@@ -249,26 +250,14 @@ func (l *Login) authenticate(
 		l.notifyRegressed(r, *a, events[1])
 	}
 	if stepUp {
-		var elevated *idp.Session
-		elevated, err = l.cfg.Sessions.Elevate(ctx, w, r, a.session, proof.Authentication)
-		if err == nil && a.allow == a.session.UserID {
-			// Only if nothing but consent is left. The proof counts in any case; whatever it does not allow is asked next.
-			v := visit{a.interaction, elevated}
-			f, step, err := l.decide(ctx, v)
-			if err == nil && step.Kind == Consent {
-				err = l.allow(r, v, f)
-			}
-			if err != nil {
-				web.Note(ctx, slog.Any("allow", err))
-			}
-		}
+		err = l.steppedUp(w, r, *a, proof.Authentication)
 	} else {
-		err = l.signedIn(w, r, *a, proof.Authentication)
+		next, err = l.signedIn(w, r, *a, proof.Authentication, grant)
 	}
 	if errors.Is(err, idp.ErrNotFound) {
 		return "", errSessionChanged
 	}
-	return address(a.interaction.ID), err
+	return cmp.Or(next, address(a.interaction.ID)), err
 }
 
 // setClient records in an authentication which client its windows are for.
@@ -284,30 +273,67 @@ func (l *Login) setClient(ctx context.Context, i idp.Interaction, a *idp.Authent
 	return nil
 }
 
-// signedIn starts a session with the authentication of a sign-in. If another tab was faster and the browser already has
-// a session of the same user, it uses that one: ending it would sign out the other tab's applications.
-func (l *Login) signedIn(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
+// steppedUp adds an authentication to the session, and what the page said to the grant. The dispatcher goes on: if this
+// response is lost, a reload finds the session by its former secret, and the interaction where it was.
+func (l *Login) steppedUp(w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication) error {
+	ctx := r.Context()
+	elevated, err := l.cfg.Sessions.Elevate(ctx, w, r, a.session, proof)
+	if err != nil || a.allow != a.session.UserID {
+		return err
+	}
+	// Only if nothing but consent is left. The proof counts in any case; whatever it does not allow is asked next.
+	v := visit{a.interaction, elevated}
+	f, step, err := l.decide(ctx, v)
+	if err == nil && step.Kind == Consent {
+		err = l.allow(r, v, f)
+	}
+	if err != nil {
+		web.Note(ctx, slog.Any("allow", err))
+	}
+	return nil
+}
+
+// signedIn starts a session with the authentication of a sign-in, and ends the interaction in the same round trip if
+// nothing is left to ask. If another tab was faster and the browser already has a session of the same user, it uses
+// that one: ending it would sign out the other tab's applications. It returns where the browser goes; "" means to the
+// dispatcher.
+func (l *Login) signedIn(
+	w http.ResponseWriter, r *http.Request, a attempt, proof idp.Authentication, grant *idp.Grant,
+) (next string, err error) {
 	ctx, before := r.Context(), a.session
 	if before != nil && before.UserID == proof.UserID && before.ID != a.interaction.SwitchedFrom {
 		if _, err := l.cfg.Sessions.Elevate(ctx, w, r, before, proof); !errors.Is(err, idp.ErrNotFound) {
-			return err
+			return "", err
 		}
 		before = nil // it has ended
 	}
-	if _, err := l.cfg.Sessions.Start(ctx, w, r, proof); err != nil {
-		return err
+	goTo := nowhere
+	_, err = l.cfg.Sessions.Start(ctx, w, r, proof, func(sess *idp.Session) []*ephemeral.Op {
+		ops, to, err := l.conclude(r, visit{a.interaction, sess}, grant)
+		if err != nil {
+			web.Note(ctx, slog.Any("conclude", err)) // the dispatcher says what is wrong
+		} else if to != nil {
+			goTo = to
+		}
+		return ops
+	})
+	if err != nil {
+		return "", err
 	}
-	if before == nil {
-		return nil
+	if before != nil {
+		ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
+		ended.SessionID = before.ID
+		if _, err := l.cfg.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended); err != nil {
+			return "", err
+		}
 	}
-	ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
-	ended.SessionID = before.ID
-	_, err := l.cfg.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended)
-	return err
+	return goTo()
 }
 
-// event returns an audit event about an attempt.
-func (l *Login) event(r *http.Request, a attempt, kind idp.EventKind) idp.Event {
+func nowhere() (string, error) { return "", nil }
+
+// event returns an audit event about the attempt.
+func (a attempt) event(r *http.Request, kind idp.EventKind) idp.Event {
 	e := web.Event(r, kind, a.user.ID)
 	e.ClientID, e.PasskeyID, e.Detail = a.interaction.Request.ClientID, a.passkey.ID, map[string]string{
 		"purpose": string(a.ceremony.Purpose),

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,6 +34,11 @@ type Config struct {
 	// Respond ends an interaction of a client: it issues the code or sends the OAuth error. It takes the interaction from
 	// the store in the same round trip, so that it is answered once; a second caller gets an error page.
 	Respond func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error
+	// Answer is Respond for a script, which goes to an address by itself. It returns the ops that end the interaction, for
+	// the caller's next round trip, and then location, which says after it where the browser goes, or "" if another caller
+	// was faster. Both are nil if the response is more than a redirect: then only Respond can send it.
+	Answer func(r *http.Request, i idp.Interaction, o idp.Outcome) (
+		ops []*ephemeral.Op, location func() (string, error), err error)
 	// Notify tells a user about an event: kind is an idp.EventKind, data the details for the e-mail. It must return
 	// quickly. Nil disables it.
 	Notify func(ctx context.Context, u idp.User, kind string, data map[string]string)
@@ -42,6 +46,7 @@ type Config struct {
 
 // Login serves the screens of interactions.
 type Login struct {
+	decider
 	cfg          Config
 	pages        *web.Pages
 	interactions ephemeral.Bucket[idp.Interaction]
@@ -53,9 +58,12 @@ func New(c Config) (*Login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("login pages: %w", err)
 	}
-	return &Login{
-		c, pages, ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL),
-	}, nil
+	l := &Login{
+		cfg: c, pages: pages,
+		interactions: ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL),
+	}
+	l.decider = decider{&l.cfg}
+	return l, nil
 }
 
 // Mount adds the screens to the browser mux, behind the cross-origin check.
@@ -70,16 +78,18 @@ func (l *Login) Mount(mux *http.ServeMux) {
 }
 
 // Begin stores a new interaction in one round trip, together with the sign-in that its first page will probably offer.
-// It binds the interaction to the browser and returns the path of its first page. A silent request whose cookies are
-// present is answered at once without storing anything: then the path is empty and the response is written.
+// It binds the interaction to the browser and returns the path of its first page. A request that needs no page is
+// answered at once without storing anything: then the path is empty and the response is written.
 func (l *Login) Begin(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, req idp.Request, need idp.Requirement,
 ) (string, error) {
 	// A POST from another site lacks the cookie because of SameSite=Lax, so the browser may still have one. A new cookie
 	// would cut off its other tabs, so GET /login binds the interaction instead.
 	i := idp.NewInteraction(req, need, time.Now())
-	if silent(i) && r.Method == http.MethodGet {
-		return "", l.answerSilently(ctx, w, r, i)
+	if r.Method == http.MethodGet && (silent(i) || mayFinish(l.cfg.Sessions, r, i)) {
+		if answered, err := l.answerAtOnce(ctx, w, r, i); answered || err != nil {
+			return "", err
+		}
 	}
 	browser := l.cfg.Sessions.Browser(r)
 	if browser == "" && r.Method == http.MethodGet {
@@ -88,31 +98,50 @@ func (l *Login) Begin(
 	return l.create(ctx, r, browser, i)
 }
 
-// answerSilently answers a request that must not show a page (prompt=none) without an interaction.
-func (l *Login) answerSilently(ctx context.Context, w http.ResponseWriter, r *http.Request, i idp.Interaction) error {
-	i.ID = "" // nothing is stored under it
+// mayFinish reports whether a session could be all that a request needs, so that looking it up is worth a round trip.
+func mayFinish(sessions *session.Sessions, r *http.Request, i idp.Interaction) bool {
+	need := i.Requirement
+	return len(i.Request.Prompt) == 0 && len(i.Request.Details) == 0 && !need.Fresh && len(need.ActionClasses) == 0 &&
+		sessions.CurrentOp(r) != nil
+}
+
+// answerAtOnce answers a request that needs no page, and reports whether it did. A silent request is always answered
+// (prompt=none).
+func (l *Login) answerAtOnce(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, i idp.Interaction,
+) (answered bool, err error) {
 	v := visit{interaction: i}
 	sess, err := l.cfg.Sessions.Current(ctx, r)
-	if err == nil {
+	switch {
+	case err == nil:
 		v.session = sess
-	} else if !errors.Is(err, idp.ErrNotFound) {
-		return fmt.Errorf("load session: %w", err)
+	case !errors.Is(err, idp.ErrNotFound):
+		return false, fmt.Errorf("load session: %w", err)
+	case !silent(i):
+		return false, nil
 	}
-	f, step, err := l.decide(ctx, v)
+	f, err := l.facts(ctx, v)
 	if err != nil {
-		return err
+		return false, err
 	}
-	web.Note(
-		ctx, slog.String("step", string(step.Kind)), slog.String("check", step.Check), slog.String("client", f.Client.ID),
-	)
-	switch step.Kind {
-	case Finish:
-		return l.end(w, r, i, finished(v, f, step))
-	case Refuse:
-		return l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
-	default: // Decide's table test ensures that no page is needed
-		return fmt.Errorf("a silent request needs %s", step.Kind)
+	step := Decide(f)
+	if silent(i) || step.For == Consent { // otherwise a look-up is for the page, which makes it
+		if f, step, err = l.lookUp(ctx, f); err != nil {
+			return false, err
+		}
 	}
+	i.ID = "" // nothing is stored under it
+	switch {
+	case step.Kind == Finish:
+		noteStep(ctx, f, step)
+		return true, l.end(w, r, i, finished(v, f, step))
+	case step.Kind == Refuse:
+		noteStep(ctx, f, step)
+		return true, l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
+	case silent(i): // Decide's table test ensures that no page is needed
+		return false, fmt.Errorf("a silent request needs %s", step.Kind)
+	}
+	return false, nil
 }
 
 // finished returns the outcome of a visit that has everything it needs.
@@ -166,10 +195,7 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	web.Note(
-		r.Context(), slog.String("step", string(step.Kind)), slog.String("check", step.Check),
-		slog.String("client", f.Client.ID),
-	)
+	noteStep(r.Context(), f, step)
 	switch step.Kind {
 	case Finish:
 		return l.end(w, r, v.interaction, finished(v, f, step))
@@ -189,42 +215,6 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	default:
 		return l.showSignIn(w, r, v, f)
-	}
-}
-
-// decide collects the facts for Decide. Passkeys and the grant are only looked up if the result depends on them.
-func (l *Login) decide(ctx context.Context, v visit) (Facts, Step, error) {
-	f := Facts{Interaction: v.interaction, Session: v.session, Policy: l.cfg.Policy, SignUp: l.cfg.SignUp, Now: time.Now()}
-	var err error
-	if v.interaction.Local == nil {
-		if f.Client, err = l.cfg.DB.Client(ctx, v.interaction.Request.ClientID); errors.Is(err, idp.ErrNotFound) {
-			return f, Step{}, &web.Problem{
-				Status: http.StatusBadRequest, Code: "unknown_client", Words: "login.noclient", Err: err,
-			}
-		} else if err != nil {
-			return f, Step{}, fmt.Errorf("load client: %w", err)
-		}
-	}
-	for asked := false; ; {
-		step := Decide(f)
-		switch {
-		case step.For == StepUp && f.Passkeys == nil:
-			keys, err := l.cfg.DB.PasskeysOf(ctx, v.session.UserID)
-			if err != nil {
-				return f, Step{}, fmt.Errorf("load passkeys: %w", err)
-			}
-			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even without passkeys
-		case step.For == Consent && !asked:
-			asked = true
-			grant, err := l.cfg.DB.Grant(ctx, v.session.UserID, f.Client.ID)
-			if err == nil {
-				f.Grant = &grant
-			} else if !errors.Is(err, idp.ErrNotFound) {
-				return f, Step{}, fmt.Errorf("load grant: %w", err)
-			}
-		default:
-			return f, step, nil
-		}
 	}
 }
 

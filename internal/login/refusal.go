@@ -66,7 +66,7 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 			return tooMany(limit.CeremonyFailed)
 		}
 	}
-	event := l.event(r, a, kind)
+	event := a.event(r, kind)
 	event.Detail["reason"] = reason(err)
 	if regressed {
 		err = l.cfg.DB.RegressPasskey(ctx, counter.PasskeyID, time.Now(), event)

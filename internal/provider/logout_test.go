@@ -18,7 +18,7 @@ func (h *house) signIn(c idp.Client, u idp.User) (*idp.Session, map[string]any) 
 	rec := httptest.NewRecorder()
 	a := idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: time.Now(), Purpose: idp.PurposeSignIn, UserVerified: true}
 	req := httptest.NewRequest("GET", h.url+"/login", nil)
-	sess, err := h.sessions.Start(req.Context(), rec, req, a)
+	sess, err := h.sessions.Start(req.Context(), rec, req, a, nil)
 	check(h.t, err)
 	site, err := url.Parse(h.url)
 	check(h.t, err)

@@ -235,6 +235,16 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 	return p.authorize.Respond(w, r, i, o)
 }
 
+// Answer is Respond for a script (authorize.Service.Answer). A device's outcome is left to Respond.
+func (p *Provider) Answer(r *http.Request, i idp.Interaction, o idp.Outcome) (
+	ops []*ephemeral.Op, location func() (string, error), err error,
+) {
+	if i.Request.Device != "" {
+		return nil, nil, nil
+	}
+	return p.authorize.Answer(r, i, o)
+}
+
 // DeliverLogouts notifies clients of ended sessions until ctx ends (logout.Service.Deliver).
 func (p *Provider) DeliverLogouts(ctx context.Context) { p.logouts.Deliver(ctx) }
 

@@ -113,13 +113,16 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 
-	// login and provider never import each other. Each gets one func of the other, and they share the stored interaction.
+	// login and provider never import each other. Each gets funcs of the other, and they share the stored interaction.
 	var op *provider.Provider
 	logins, err := login.New(login.Config{
 		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
 		SignUp: cfg.SignUp,
 		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 			return op.Respond(w, r, i, o)
+		},
+		Answer: func(r *http.Request, i idp.Interaction, o idp.Outcome) ([]*ephemeral.Op, func() (string, error), error) {
+			return op.Answer(r, i, o)
 		},
 		Notify: s.notify,
 	})

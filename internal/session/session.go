@@ -154,8 +154,11 @@ func (s *Sessions) Current(ctx context.Context, r *http.Request) (*idp.Session, 
 
 // Start begins a session with its first authentication, under a new sid and secret, and sets the cookie. It ends the
 // previous session of this browser, which costs a second round trip, and the oldest sessions beyond MaxPerUser.
+//
+// along is called with the session that is about to be stored; the ops it returns share the round trip. It may be nil.
 func (s *Sessions) Start(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, a idp.Authentication,
+	along func(*idp.Session) []*ephemeral.Op,
 ) (*idp.Session, error) {
 	now, secret := time.Now().UTC(), idp.NewSecret()
 	sess := idp.Session{
@@ -173,6 +176,9 @@ func (s *Sessions) Start(
 	old := s.CurrentOp(r)
 	if old != nil {
 		ops = append(ops, old)
+	}
+	if along != nil {
+		ops = append(ops, along(&sess)...)
 	}
 	if err := s.store.Do(ctx, ops...); err != nil {
 		return nil, fmt.Errorf("start session: %w", err)

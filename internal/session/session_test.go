@@ -53,7 +53,7 @@ func authentication(user string) idp.Authentication {
 func (b browser) start(t *testing.T, s *session.Sessions, user string) *idp.Session {
 	t.Helper()
 	w := httptest.NewRecorder()
-	sess, err := s.Start(context.Background(), w, b.request(), authentication(user))
+	sess, err := s.Start(context.Background(), w, b.request(), authentication(user), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestAStartedSessionIsCurrentOnlyInItsBrowser(t *testing.T) {
 		}
 		r, w, a := b.request(), httptest.NewRecorder(), authentication("u")
 		r.Header.Set("User-Agent", "x")
-		started, err := s.Start(t.Context(), w, r, a)
+		started, err := s.Start(t.Context(), w, r, a, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestCookiesAreHostBoundLaxAndOutOfReachOfScripts(t *testing.T) {
 	for _, insecure := range []bool{false, true} {
 		s := session.New(session.Config{Store: store, Insecure: insecure})
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-		if _, err := s.Start(t.Context(), w, r, authentication("u")); err != nil {
+		if _, err := s.Start(t.Context(), w, r, authentication("u"), nil); err != nil {
 			t.Fatal(err)
 		}
 		s.EnsureBrowser(w, r)
@@ -329,7 +329,7 @@ func TestAnOutageIsNotReportedAsSignedOut(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	_, current := s.Current(t.Context(), b.request())
-	_, start := s.Start(t.Context(), w, b.request(), authentication("u"))
+	_, start := s.Start(t.Context(), w, b.request(), authentication("u"), nil)
 	_, elevate := s.Elevate(t.Context(), w, b.request(), sess, authentication("u"))
 	_, all := s.RevokeAll(t.Context(), "u", "")
 	_, listed := s.List(t.Context(), "u")

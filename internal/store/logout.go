@@ -72,10 +72,8 @@ func (db *DB) EndSession(
 	b.end(sid, now)
 	b.Do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline
 		AND revoked_at = 0`, sid, ms(now))
-	b.Read(func(rows pgx.Rows) (err error) {
-		clientIDs, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	}, `SELECT client_id FROM session_clients WHERE session_id = $1 ORDER BY client_id`, sid)
+	b.Read(engine.Collect(&clientIDs, pgx.RowTo[string]),
+		`SELECT client_id FROM session_clients WHERE session_id = $1 ORDER BY client_id`, sid)
 	b.logout(`session_id = $1`, sid, now)
 	b.events(ev)
 	err = db.runLogout(ctx, "end session", &b)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // MaxPasskeys is how many passkeys a user may have: an unbounded list would not fit a ceremony's options.
@@ -142,7 +143,10 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 // order. One batch; idp.ErrNotFound if the passkey was removed or suspended in the meantime, and idp.ErrConflict if the
 // counter of a device-bound passkey did not grow: of several assertions with one count, one is stored. After an error
 // nothing is.
-func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
+// It returns the user's grant to the client, read in the same round trip; nil if there is none, or no client.
+func (db *DB) RecordAuthentication(
+	ctx context.Context, k idp.Passkey, a idp.Authentication, clientID string, ev ...idp.Event,
+) (*idp.Grant, error) {
 	var b batch
 	if !k.Synced() && k.SignCount > 0 {
 		b.Do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for other assertions of this passkey
@@ -150,19 +154,22 @@ func (db *DB) RecordAuthentication(ctx context.Context, k idp.Passkey, a idp.Aut
 			k.ID, a.UserID, int64(k.SignCount))
 	}
 	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END,
-		uv_initialized = $5,
-			last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
+		uv_initialized = $5, last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent,
 		string(k.KeyProtection))
-	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)",
-		k.ID) // after the row is locked
+	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)", k.ID) // locked now
 	b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
 			user_verified, backup_eligible, backed_up, hardware_bound)
 		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
 		a.ID, a.UserID, k.ID, ms(a.At), string(a.Purpose), a.Interaction, text(a.ActionClasses),
 		a.UserVerified, a.BackupEligible, a.BackedUp, a.HardwareBound)
 	b.events(ev)
-	return db.run(ctx, "record authentication", &b)
+	var rows []grantRow
+	b.Read(engine.Collect(&rows, scanGrantRow), grantQuery+` AND g.client_id = $2 ORDER BY s.scope`, a.UserID, clientID)
+	if err := db.run(ctx, "record authentication", &b); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &collectGrants(rows)[0], nil
 }
 
 // RegressPasskey records that the signature counter of a passkey went backwards (WebAuthn L3 §7.2 step 22). It does not

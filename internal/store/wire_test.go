@@ -158,7 +158,9 @@ func TestARoundTripIsOneOnTheWire(t *testing.T) {
 			return err
 		},
 		"record the authentication": func() error {
-			return db.RecordAuthentication(t.Context(), k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: now}, idp.NewEvent(idp.EventSignedIn, u.ID, now))
+			_, err := db.RecordAuthentication(t.Context(), k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: now}, "app",
+				idp.NewEvent(idp.EventSignedIn, u.ID, now))
+			return err
 		},
 		"create a family": func() error {
 			f := idp.Family{ID: idp.NewID(), ClientID: "app", UserID: u.ID, HandleHash: idp.NewID(), CurrentHash: "0", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}

@@ -86,6 +86,14 @@ func (s Statement) failed(err error) error {
 	return err
 }
 
+// Collect returns a reader for Batch.Read that scans all rows into list.
+func Collect[T any](list *[]T, scan pgx.RowToFunc[T]) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*list, err = pgx.CollectRows(rows, scan)
+		return err
+	}
+}
+
 // Into returns a func that reads at most one row into value, and sets found to whether there was one.
 func Into[T any](value *T, found *bool, scan pgx.RowToFunc[T]) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {

@@ -102,6 +102,12 @@ func (f *fixture) trips(fn func()) int64 {
 	return f.RoundTrips() - before
 }
 
+// record records an authentication that belongs to no client.
+func (f *fixture) record(k idp.Passkey, a idp.Authentication, ev ...idp.Event) error {
+	_, err := f.RecordAuthentication(f.ctx, k, a, "", ev...)
+	return err
+}
+
 func (f *fixture) event(kind idp.EventKind, userID string) idp.Event {
 	return idp.NewEvent(kind, userID, f.now)
 }

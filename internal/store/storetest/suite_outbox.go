@@ -139,7 +139,7 @@ var sweepCases = map[string]func(*fixture){
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "live", ExpiresAt: f.now.Add(time.Millisecond)}))
 		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "live", CreatedAt: f.now, NextAt: f.now}))
 		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "live", Algorithm: "ES256", State: idp.KeyActive}))
-		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now},
+		f.must(f.record(k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now},
 			f.event(idp.EventSignedIn, u.ID)))
 		f.must(f.CloseWindow(f.ctx, u.ID, "live", "payments", f.now))
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
@@ -157,7 +157,7 @@ var sweepCases = map[string]func(*fixture){
 			ID: "dead", Algorithm: "ES256", State: idp.KeyRetired,
 			ExpiresAt: f.now,
 		}))
-		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: "dead", UserID: u.ID, At: f.now.Add(-year)},
+		f.must(f.record(k, idp.Authentication{ID: "dead", UserID: u.ID, At: f.now.Add(-year)},
 			idp.Event{ID: "dead", At: f.now.Add(-year)}))
 		must2(f.Lease(f.ctx, "dead", "me", 0, f.now))(f)
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(9))

@@ -124,6 +124,18 @@ var passkeyCases = map[string]func(*fixture){
 			f.same(len(must2(f.EventsOf(f.ctx, u.ID, 10))(f)), 1)
 		}
 	},
+	"an assertion returns the grant of the requesting client, in one round trip": func(f *fixture) {
+		u := f.user("a@example.org")
+		k := f.passkey(u)
+		f.client("app")
+		g := idp.Grant{UserID: u.ID, ClientID: "app", Scopes: []string{"email", "openid"}, CreatedAt: f.now, UpdatedAt: f.now}
+		f.must(f.PutGrant(f.ctx, g))
+		for client, want := range map[string]*idp.Grant{"app": &g, "other": nil, "": nil} {
+			a := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now}
+			n := f.trips(func() { f.same(must2(f.RecordAuthentication(f.ctx, k, a, client))(f), want) })
+			f.same(n, int64(1))
+		}
+	},
 	"an assertion is recorded with its changes to the passkey, in one round trip": func(f *fixture) {
 		u := f.user("a@example.org")
 		k := f.passkey(u)
@@ -133,10 +145,10 @@ var passkeyCases = map[string]func(*fixture){
 			ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now, Purpose: idp.PurposeStepUp, Interaction: "i",
 			ActionClasses: []string{"payments"}, UserVerified: true, BackupEligible: true,
 		}
-		n := f.trips(func() { f.must(f.RecordAuthentication(f.ctx, k, a, f.event(idp.EventSteppedUp, u.ID))) })
+		n := f.trips(func() { f.must(f.record(k, a, f.event(idp.EventSteppedUp, u.ID))) })
 		f.same(n, int64(1))
 		f.same(must2(f.PasskeysOf(f.ctx, u.ID))(f), []idp.Passkey{k})
-		f.refuses(f.RecordAuthentication(f.ctx, k, a), idp.ErrConflict) // it is there, and once
+		f.refuses(f.record(k, a), idp.ErrConflict) // it is there, and once
 		f.same(f.events(), []idp.EventKind{idp.EventSteppedUp})
 	},
 	"of several assertions with the same count, a device-bound passkey records one": func(f *fixture) {
@@ -146,7 +158,7 @@ var passkeyCases = map[string]func(*fixture){
 			k.Flags &^= idp.FlagBackupEligible | idp.FlagBackedUp
 			k.SignCount += 5
 			won := f.race(8, idp.ErrConflict, func(int) error {
-				return f.RecordAuthentication(f.ctx, k, idp.Authentication{
+				return f.record(k, idp.Authentication{
 					ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID,
 					At: f.now,
 				})
@@ -160,7 +172,7 @@ var passkeyCases = map[string]func(*fixture){
 		k.Flags |= idp.FlagBackupEligible
 		k.SignCount += 5
 		for range 2 {
-			f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{
+			f.must(f.record(k, idp.Authentication{
 				ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID,
 				At: f.now,
 			}))
@@ -173,10 +185,10 @@ var passkeyCases = map[string]func(*fixture){
 		f.same(f.race(8, nil, func(i int) error {
 			used := k
 			used.SignCount = uint32(i + 1)
-			return f.RecordAuthentication(f.ctx, used, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now})
+			return f.record(used, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now})
 		}), 8)
 		f.same(must2(f.PasskeysOf(f.ctx, u.ID))(f)[0].SignCount, uint32(8))
-		f.must(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}))
+		f.must(f.record(k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}))
 		f.same(must2(f.PasskeysOf(f.ctx, u.ID))(f)[0].SignCount, uint32(8))
 	},
 	"an assertion of a passkey that was removed meanwhile, or of another user, is not recorded": func(f *fixture) {
@@ -185,10 +197,10 @@ var passkeyCases = map[string]func(*fixture){
 		f.passkey(u)
 		signedIn := f.event(idp.EventSignedIn, u.ID)
 		k.SignCount = 9
-		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: other.ID, At: f.now},
+		f.refuses(f.record(k, idp.Authentication{ID: idp.NewID(), UserID: other.ID, At: f.now},
 			signedIn), idp.ErrNotFound)
 		f.must(f.RemovePasskey(f.ctx, u.ID, k.ID, false))
-		f.refuses(f.RecordAuthentication(f.ctx, k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}, signedIn),
+		f.refuses(f.record(k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: f.now}, signedIn),
 			idp.ErrNotFound)
 		f.same(len(f.events()), 0)
 	},

@@ -75,7 +75,7 @@ var recoveryCases = map[string]func(*fixture){
 		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
 		old, theirs := f.passkey(u), f.passkey(other)
 		held := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID, At: f.now}
-		f.must(f.RecordAuthentication(f.ctx, old, held))
+		f.must(f.record(old, held))
 		offline, kept := f.family(u, nil), f.family(other, nil)
 		f.watched(u, "watched", "app")
 		f.must(f.PutLink(f.ctx, idp.Link{
@@ -107,7 +107,7 @@ var recoveryCases = map[string]func(*fixture){
 		late.Assurance.AuthenticationID = held.ID
 		_, _, err = f.CreateFamily(f.ctx, late, nil)
 		f.refuses(err, idp.ErrNotFound)
-		f.refuses(f.RecordAuthentication(f.ctx, old, idp.Authentication{
+		f.refuses(f.record(old, idp.Authentication{
 			ID: idp.NewID(), UserID: u.ID, PasskeyID: old.ID,
 			At: f.now,
 		}), idp.ErrNotFound)
@@ -158,7 +158,7 @@ var recoveryCases = map[string]func(*fixture){
 		f.refuses(f.KeepPasskey(f.ctx, f.user("b@example.org").ID, first.ID, later), idp.ErrNotFound)
 		f.refuses(f.KeepPasskey(f.ctx, u.ID, k.ID, later), idp.ErrNotFound) // it is not suspended
 		f.must(f.KeepPasskey(f.ctx, u.ID, first.ID, later, f.event(idp.EventPasskeyKept, u.ID)))
-		f.must(f.RecordAuthentication(f.ctx, first, idp.Authentication{
+		f.must(f.record(first, idp.Authentication{
 			ID: idp.NewID(), UserID: u.ID, PasskeyID: first.ID,
 			At: later,
 		}))

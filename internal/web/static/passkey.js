@@ -102,7 +102,8 @@
       wait(true);
       status.textContent = words.done;
       const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
-      location.assign(next);
+      // Back from the application leads to where the person came from, as after a redirect; this page has ended.
+      if (new URL(next, location).origin === location.origin) location.assign(next); else location.replace(next);
       await new Promise(() => {}); // the page is being left: keep the slot
     }
 
