@@ -35,6 +35,7 @@ import (
 	"github.com/stepward/stepward/internal/subject"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // Params are the parameters of this endpoint. Others are ignored (RFC 6749 §3.1), even if repeated.
@@ -101,10 +102,12 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		form = r.PostForm // for a form, the query is not part of the request (OIDC Core §3.1.2.1)
 	}
+	web.AskLanguages(r.Context(), oauth.Words(form.Get("ui_locales")))
 	in, err := s.resolveClient(r, form)
 	if err != nil {
 		return s.answerOutage(w, r, form, err)
 	}
+	web.AskLanguages(r.Context(), oauth.Words(in.form.Get("ui_locales"))) // pushed, or in a request object
 	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
 	var need idp.Requirement
 	if err = readResponseMode(in.form, in.client, &req); err == nil {
@@ -146,11 +149,10 @@ func seeOther(r *http.Request) int {
 }
 
 // badLink returns the error page for a request whose client is not verified, so that no response can be sent to it.
-func badLink(code, text string, err error) error {
+// what is the key of a sentence about the reason.
+func badLink(code, what string, err error) error {
 	return &web.Problem{
-		Status: http.StatusBadRequest, Code: code, Title: "This sign-in link doesn't work",
-		Text: text, Next: "Go back to the application and try again. If it keeps happening, tell the people who run it.",
-		Err: err,
+		Status: http.StatusBadRequest, Code: code, Words: "authorize.link", Args: []any{"what", words.T(what)}, Err: err,
 	}
 }
 
@@ -165,16 +167,16 @@ type arrival struct {
 // resolveClient loads the client, and the request if it was pushed or is in a request object, and checks that the
 // redirect URI is registered for the client.
 func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, error) {
-	refused := func(text, reason string) (arrival, error) {
-		return arrival{}, badLink("invalid_request", text, errors.New(reason))
+	refused := func(what, reason string) (arrival, error) {
+		return arrival{}, badLink("invalid_request", what, errors.New(reason))
 	}
 	byReference := refersToPush(form)
 	if len(form["client_id"]) > 1 || len(form["redirect_uri"]) > 1 && !byReference {
-		return refused("The application sent a parameter twice.", "client_id or redirect_uri repeated")
+		return refused("app.twice", "client_id or redirect_uri repeated")
 	}
 	id := form.Get("client_id")
 	if id == "" {
-		return refused("The application did not say who it is.", "client_id missing")
+		return refused("app.nameless", "client_id missing")
 	}
 	err := s.cfg.Registrar.RefreshDocument(r, id)
 	var client idp.Client
@@ -183,7 +185,7 @@ func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, erro
 	}
 	if errors.Is(err, idp.ErrNotFound) {
 		web.Note(r.Context(), oauth.Sent("client_id_sent", id))
-		return refused("We don't know the application that sent you here.", "client unknown")
+		return refused("app.unknown", "client unknown")
 	}
 	if err != nil {
 		return arrival{}, fmt.Errorf("load client: %w", err)
@@ -210,11 +212,11 @@ func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, erro
 	}
 	switch {
 	case isRefused && err != nil: // there is no address to send the error to
-		return arrival{}, badLink(bad.Code, "The application's request cannot be used.", bad)
+		return arrival{}, badLink(bad.Code, "app.unusable", bad)
 	case errors.Is(err, errNoRedirect):
-		return refused("The application did not say where to send you afterwards.", err.Error())
+		return refused("app.nowhere", err.Error())
 	case err != nil:
-		return refused("The application asked us to send you to an address that is not registered for it.", err.Error())
+		return refused("app.elsewhere", err.Error())
 	}
 	return in, nil
 }

@@ -135,7 +135,7 @@ func refersToPush(form url.Values) bool {
 // because without the request there is no redirect URI.
 func (s *Service) loadPushed(r *http.Request, form url.Values, c idp.Client) (url.Values, string, error) {
 	refused := func(reason string) (url.Values, string, error) {
-		return nil, "", badLink("invalid_request_uri", "It was already used, or it has expired.", errors.New(reason))
+		return nil, "", badLink("invalid_request_uri", "app.used", errors.New(reason))
 	}
 	reference := idp.Secret(form.Get("request_uri"))
 	switch {

@@ -68,10 +68,8 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 	}
 	if e.lost() {
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "interaction_ended", Title: "This sign-in has already ended",
-			Text: "You may have used the back button or reloaded the page.",
-			Next: "Go back to the application; you are probably signed in there.",
-			Err:  errors.New("interaction or pushed request already answered"),
+			Status: http.StatusConflict, Code: "interaction_ended", Words: "authorize.ended",
+			Err: errors.New("interaction or pushed request already answered"),
 		}
 	}
 	return s.answer(w, r, e.request, e.params)
@@ -154,7 +152,7 @@ func (s *Service) formPost(w http.ResponseWriter, r *http.Request, req idp.Reque
 	}
 	return s.cfg.Shell.Render(w, r, s.pages, "form_post", web.Page{
 		Name:       "continue",
-		Title:      "Continue",
+		Once:       true,
 		FormAction: req.RedirectURI,
 		Data: struct {
 			Action any

@@ -17,7 +17,6 @@ func guessSources(r *http.Request, browser idp.Secret) []limit.Source {
 
 func tooManyGuesses(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Title: "Too many attempts",
-		Text: "There were too many wrong codes from here in a short time. Wait ten minutes, then start again on the device.",
+		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "device.guesses",
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // The pages for a person who connects a device:
@@ -30,7 +31,7 @@ var errWrongCode = errors.New("no such user code")
 // up, images on another site could use up the guesses of a whole network.
 func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 	s.cfg.Sessions.EnsureBrowser(w, r)
-	return s.askForCode(w, r, http.StatusOK, r.URL.Query().Get("user_code"), "")
+	return s.askForCode(w, r, http.StatusOK, r.URL.Query().Get("user_code"), words.Text{})
 }
 
 // findDevice reads the typed code.
@@ -41,19 +42,22 @@ func (s *Service) findDevice(w http.ResponseWriter, r *http.Request) error {
 	return s.showRequest(w, r, r.PostFormValue("user_code"))
 }
 
-func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int, typed, fault string) error {
+func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int, typed string, fault words.Text) error {
 	if len(typed) > maxUserCode {
 		typed = ""
 	}
 	return s.cfg.Shell.Render(w, r, s.pages, "device", web.Page{
-		Name: "device", Title: "Connect a device", Status: status, Data: struct{ Typed, Error string }{typed, fault},
+		Name: "device", Status: status, Data: struct {
+			Typed string
+			Error words.Text
+		}{typed, fault},
 	})
 }
 
 // An asking is the data of device_confirm.html.
 type asking struct {
 	App, Code      string
-	Scopes         []string // as descriptions
+	Scopes         []words.Text
 	At             time.Time
 	Agent, Address string // of the device, as far as known
 }
@@ -64,8 +68,7 @@ func (s *Service) showRequest(w http.ResponseWriter, r *http.Request, typed stri
 	_, d, err := s.findWaiting(w, r, typed)
 	if errors.Is(err, errWrongCode) {
 		return s.askForCode(
-			w, r, http.StatusBadRequest, typed,
-			"That isn’t a code we are waiting for. Check it, or start again on the device.",
+			w, r, http.StatusBadRequest, typed, words.T("device.wrong"),
 		)
 	}
 	if err != nil {
@@ -77,16 +80,12 @@ func (s *Service) showRequest(w http.ResponseWriter, r *http.Request, typed stri
 	}
 	data := asking{App: c.Name, Code: groupedUserCode(d.UserCode), At: d.CreatedAt, Agent: d.Agent, Address: d.Address}
 	for _, name := range req.Scopes {
-		words := name
-		if s := s.cfg.Catalog.Policy.Scopes[name]; s.Description != "" {
-			words = s.Description
-		}
-		data.Scopes = append(data.Scopes, words)
+		data.Scopes = append(data.Scopes, web.EntryWords(s.cfg.Catalog.Policy, name))
 	}
 	return s.cfg.Shell.Render(w, r, s.pages, "device_confirm", web.Page{
-		Name: "device", Title: "Connect a device", Data: data,
+		Name: "device", Data: data,
 		Client: &web.ClientChip{
-			Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: "on another device",
+			Name: c.Name, LogoURL: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Place: words.T("place.device"),
 		},
 	})
 }
@@ -98,7 +97,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	}
 	hash, d, err := s.findWaiting(w, r, r.PostFormValue("user_code"))
 	if errors.Is(err, errWrongCode) {
-		return s.askForCode(w, r, http.StatusBadRequest, "", "That code is no longer valid. Start again on the device.")
+		return s.askForCode(w, r, http.StatusBadRequest, "", words.T("device.stale"))
 	}
 	if err != nil {
 		return err
@@ -167,8 +166,7 @@ func (s *Service) findWaiting(w http.ResponseWriter, r *http.Request, typed stri
 // readRequest reads what a device requested, by the rules of now.
 func (s *Service) readRequest(r *http.Request, d device) (idp.Client, idp.Request, idp.Requirement, error) {
 	refused := &web.Problem{
-		Status: http.StatusBadRequest, Code: "invalid_request", Title: "This device can’t be connected",
-		Text: "Its request is no longer allowed.", Next: "Ask the people behind the application.",
+		Status: http.StatusBadRequest, Code: "invalid_request", Words: "device.refused",
 	}
 	c, err := s.cfg.DB.Client(r.Context(), d.ClientID)
 	if errors.Is(err, idp.ErrNotFound) {
@@ -214,8 +212,7 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 		http.Redirect(w, r, oauth.PathDeviceConnected, http.StatusSeeOther)
 	case "unmet_authentication_requirements":
 		return &web.Problem{
-			Status: http.StatusForbidden, Code: o.Error, Title: "This device was not connected",
-			Text: "None of your passkeys can prove what it asks for.", Next: "See your passkeys", NextURL: "/account/passkeys",
+			Status: http.StatusForbidden, Code: o.Error, Words: "device.unmet", NextURL: "/account/passkeys",
 		}
 	default:
 		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
@@ -228,15 +225,11 @@ func deviceProblem(err error) error {
 	switch {
 	case errors.Is(err, errDeviceAnswered):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "interaction_ended", Title: "This device was already answered",
-			Text: "You may have used the back button, reloaded the page, or answered in another tab.",
-			Next: "Go back to your device.", Err: err,
+			Status: http.StatusConflict, Code: "interaction_ended", Words: "device.answered", Err: err,
 		}
 	case errors.Is(err, errDeviceExpired), errors.Is(err, idp.ErrNotFound):
 		return &web.Problem{
-			Status: http.StatusBadRequest, Code: "expired", Title: "That took too long",
-			Text: "The code of your device has expired. Start again there; it will show a new one.", Next: "Type another code",
-			NextURL: oauth.PathDevice, Err: err,
+			Status: http.StatusBadRequest, Code: "expired", Words: "device.expired", NextURL: oauth.PathDevice, Err: err,
 		}
 	}
 	return fmt.Errorf("answer device: %w", err)
@@ -245,13 +238,13 @@ func deviceProblem(err error) error {
 func (s *Service) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
 	return s.cfg.Shell.Render(
 		w, r, s.pages, "device_done",
-		web.Page{Name: "device", Title: "Device connected", Data: struct{ Connected bool }{true}},
+		web.Page{Name: "device", Data: struct{ Connected bool }{true}},
 	)
 }
 
 func (s *Service) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
 	return s.cfg.Shell.Render(
 		w, r, s.pages, "device_done",
-		web.Page{Name: "device", Title: "Device not connected", Data: struct{ Connected bool }{}},
+		web.Page{Name: "device", Data: struct{ Connected bool }{}},
 	)
 }

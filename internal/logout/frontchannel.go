@@ -37,11 +37,12 @@ func (s *Service) logoutFrames(ctx context.Context, clientIDs []string, sessionI
 // showLoggedOut shows that the user is signed out. With frames, it continues when they have loaded; without scripts
 // there is a link. Loading it again changes nothing.
 func (s *Service) showLoggedOut(w http.ResponseWriter, r *http.Request) error {
-	page := web.Page{Name: "logged-out", Title: "Signed out"}
+	page := web.Page{Name: "logged-out"}
 	l, err := s.logouts.Get(r.Context(), idp.Secret(r.FormValue("l")).Hash())
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("get logout: %w", err)
 	}
+	web.AskLanguages(r.Context(), append(l.UILocales, oauth.Words(r.FormValue("ui_locales"))...))
 	if len(l.Frames) > 0 {
 		var next any
 		if l.RedirectURI != "" {

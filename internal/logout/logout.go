@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -26,6 +27,7 @@ import (
 	"github.com/stepward/stepward/internal/subject"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // logoutTTL is how long the user may take to confirm.
@@ -84,6 +86,8 @@ type logout struct {
 	// SessionID is the session of a verified id_token_hint. It proves that the request comes from a client of that
 	// session.
 	SessionID string `json:"sid,omitempty"`
+	// UILocales are the languages that the client asks for.
+	UILocales []string `json:"ui_locales,omitempty"`
 	// Frames are URLs that the page shown after the logout loads, so that clients end their sessions too.
 	Frames []string `json:"frames,omitempty"`
 }
@@ -99,10 +103,13 @@ func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		form = r.PostForm
 	}
+	locales := oauth.Words(form.Get("ui_locales"))
+	web.AskLanguages(r.Context(), locales)
 	l, err := s.readLogout(r, form)
 	if err != nil {
 		return err
 	}
+	l.UILocales = locales
 	if r.Method == http.MethodGet {
 		sess, err := s.session(r)
 		if err != nil {
@@ -124,15 +131,15 @@ func (s *Service) endSession(w http.ResponseWriter, r *http.Request) error {
 // readLogout validates the request. A hint that is not ours is ignored, so the user is asked and stays here. An
 // unregistered redirect URI is an error page, never a redirect (op-requirements 34).
 func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
-	problem := func(text string, err error) error {
+	problem := func(what string, err error) error {
 		return &web.Problem{
-			Status: http.StatusBadRequest, Code: "invalid_request", Title: "This sign-out link doesn't work", Text: text,
-			Next: "Sign out here", NextURL: oauth.PathLogout, Err: err,
+			Status: http.StatusBadRequest, Code: "invalid_request", Words: "logout.link", Args: []any{"what", words.T(what)},
+			NextURL: oauth.PathLogout, Err: err,
 		}
 	}
 	for _, name := range Params {
 		if len(form[name]) > 1 {
-			return logout{}, problem("The application sent a parameter twice.", errors.New(name+" repeated"))
+			return logout{}, problem("app.twice", errors.New(name+" repeated"))
 		}
 	}
 	l, sid := logout{ClientID: form.Get("client_id")}, ""
@@ -145,7 +152,7 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 			return logout{}, err
 		case l.ClientID != "" && l.ClientID != c.Audience: // RP-Initiated Logout §2
 			return logout{}, problem(
-				"The application sent two different client IDs.", errors.New("client_id differs from the hint's audience"),
+				"app.twoids", errors.New("client_id differs from the hint's audience"),
 			)
 		}
 		l.ClientID, sid = c.Audience, c.Session
@@ -166,13 +173,13 @@ func (s *Service) readLogout(r *http.Request, form url.Values) (logout, error) {
 	case !slices.Contains(client.PostLogoutRedirectURIs, uri):
 		web.Note(r.Context(), slog.String("client", client.ID), oauth.SentURI("post_logout_redirect_uri_sent", uri))
 		return logout{}, problem(
-			"The application asked us to send you to an address that is not registered for it.",
+			"app.elsewhere",
 			errors.New("post_logout_redirect_uri not registered"),
 		)
 	case client.Dynamic && form.Get("id_token_hint") == "": // RP-Initiated Logout §3: nobody has vetted the redirect URI
 		return l, nil
 	case len(form.Get("state")) > oauth.MaxState:
-		return logout{}, problem("The application sent too much data.", errors.New("state too long"))
+		return logout{}, problem("app.much", errors.New("state too long"))
 	}
 	l.RedirectURI, l.State = uri, form.Get("state")
 	return l, nil
@@ -206,6 +213,7 @@ func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("get logout: %w", err)
 	}
+	web.AskLanguages(r.Context(), l.UILocales)
 	sess, err := s.session(r)
 	if err != nil {
 		return err
@@ -218,9 +226,10 @@ func (s *Service) showLogout(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("load user: %w", err)
 	}
 	page := web.Page{
-		Name: "logout-confirm", Title: "Sign out", Data: struct{ ID string }{id.Reveal()}, FormAction: l.RedirectURI,
+		Name: "logout-confirm", Data: struct{ ID string }{id.Reveal()}, FormAction: l.RedirectURI,
 	}
 	if err == nil {
+		web.SavedLanguage(r.Context(), user.Profile.Locale)
 		page.User = &web.Chip{Name: user.Name, Email: user.Email}
 	}
 	if l.ClientID != "" {
@@ -279,10 +288,13 @@ func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout,
 
 // target returns where the user goes in the end.
 func (l logout) target() string {
-	if l.RedirectURI == "" {
-		return oauth.PathLoggedOut
-	}
 	params := url.Values{}
+	if l.RedirectURI == "" {
+		if len(l.UILocales) > 0 { // nothing else is left to say the language
+			params.Set("ui_locales", strings.Join(l.UILocales, " "))
+		}
+		return oauth.WithParams(oauth.PathLoggedOut, params)
+	}
 	if l.State != "" {
 		params.Set("state", l.State)
 	}

@@ -161,7 +161,7 @@ func errorPageFor(r *http.Request, p *Problem, l *words.Language) errorPage {
 	here := r.URL.RequestURI()
 	switch {
 	case p.NextURL != "":
-		e.Button = cmp.Or(e.Button, l.Text(words.T("problem.continue")))
+		e.Button = cmp.Or(e.Button, l.Text(words.T("continue")))
 	case p.Status >= 500 && ourPage(here) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		e.Button, e.URL = l.Text(words.T("problem.again")), here
 	default:

@@ -38,6 +38,8 @@ type Page struct {
 	Data   any
 	// FormAction is where a form on this page may redirect to besides our own origin: the client's redirect URI.
 	FormAction string
+	// Once means that the page cannot be shown again, even with GET, so it has no switch of the language.
+	Once bool
 	// Frames are URLs on other sites that the page shows in frames.
 	Frames []string
 
@@ -172,7 +174,10 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 	}
 	v := view{
 		Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer,
-		RequestID: RequestID(r.Context()), Language: l, Back: backTo(r),
+		RequestID: RequestID(r.Context()), Language: l,
+	}
+	if !p.Once {
+		v.Back = backTo(r)
 	}
 	if v.Layout == "" {
 		v.Layout = LayoutThreshold
