@@ -256,7 +256,11 @@ func (c *chrome) shot(name string) {
 		for _, width := range []int64{1280, 360} {
 			c.do(chromedp.EmulateViewport(width, 900))
 			c.wait(`document.readyState === "complete" && document.body.clientWidth > 0 && document.getAnimations().length === 0`, "a page that has settled")
-			picture, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
+			take := chromedp.FullScreenshot(100)
+			if c.eval(`getComputedStyle(document.documentElement).direction`) == "rtl" {
+				take = chromedp.CaptureScreenshot() // Chromium shifts what it takes beyond the viewport
+			}
+			picture, err := chromedp.Run(c.ctx, take)
 			if err != nil {
 				c.t.Fatalf("screenshot: %v", err)
 			}

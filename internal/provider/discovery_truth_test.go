@@ -200,6 +200,16 @@ var truths = map[string]truth{
 			}
 		}
 	},
+	"ui_locales_supported": func(t *testing.T, h *house, said any) {
+		c := h.addClient(nil)
+		for _, tag := range append(listed(t, said), "tlh") {
+			r := h.authorize(request(c, "ui_locales", tag, "redirect_uri", "https://elsewhere.example.com"))
+			want := map[bool]string{true: "en", false: tag}[tag == "tlh"]
+			if !strings.Contains(r.body, `<html lang="`+want+`"`) {
+				t.Errorf("ui_locales=%s: not in %s: %.100s", tag, want, r.body)
+			}
+		}
+	},
 	"claim_types_supported": func(t *testing.T, h *house, said any) {
 		tok := h.tokens(h.addClient(nil), h.addUser(), "scope", everyScope)
 		m := h.userinfo(tok["access_token"]).json(t)

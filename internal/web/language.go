@@ -85,9 +85,12 @@ func (s *Shell) switchLanguage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// backTo returns where the switch on a page returns to, or "" if the page has none: only a page that was fetched with
-// GET can be shown again.
+// backTo returns where the switch on a page returns to, or "" if the page has none. Only a page that was fetched with GET
+// can be shown again. A page of a protocol endpoint must not repeat what an application sent, which is in its address.
 func backTo(r *http.Request) string {
+	if rec, ok := recordOf(r.Context()); ok && rec.machine {
+		return ""
+	}
 	if back := r.URL.RequestURI(); r.Method == http.MethodGet && len(back) <= maxBack && ourPage(back) {
 		return back
 	}

@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// The pages of a sign-in as an application asks for them in German and in Arabic, then by the switch, without scripts.
+func TestThePagesSpeakTheLanguageOfTheRequest(t *testing.T) {
+	t.Parallel()
+	l := newLooker(t)
+	issuer := l.demo.Config.Issuer.String()
+	l.plug(device{synced: true})
+	l.signInAs(l.demo, "ada@example.com")
+	said := func(lang, dir, want string) {
+		t.Helper()
+		if got := l.eval(`document.documentElement.lang + " " + document.dir`); got != lang+" "+dir {
+			t.Errorf("language and direction: %s", got)
+		}
+		if text := l.eval(`document.body.innerText`); !strings.Contains(text, want) {
+			t.Errorf("%s: no %q in %s", lang, want, text)
+		}
+	}
+	for tag, c := range map[string]struct{ dir, signIn, consent, stepUp, wrong string }{
+		"de": {"ltr", "Mit Passkey anmelden", "Nicht erlauben", "Bestätigen Sie, dass Sie es sind", "Dieser Anmeldelink funktioniert nicht"},
+		"ar": {"rtl", "تسجيل الدخول بمفتاح مرور", "عدم السماح", "أكّد أنك أنت", "رابط تسجيل الدخول هذا لا يعمل"},
+	} {
+		l.open(l.request("ui_locales", tag, "prompt", "consent"))
+		said(tag, c.dir, c.consent)
+		l.look("consent-"+tag, "consent")
+		l.open(l.request("ui_locales", "tlh "+tag, "max_age", "0"))
+		said(tag, c.dir, c.stepUp)
+		l.look("stepup-"+tag, "stepup")
+		l.open(l.request("ui_locales", tag, "prompt", "select_account"))
+		l.look("select-"+tag, "login")
+		l.touch(false) // else autofill signs in
+		l.follow("account-switch")
+		said(tag, c.dir, c.signIn)
+		l.look("login-"+tag, "login")
+		l.touch(true)
+		l.open(issuer + "/oauth2/authorize?" + url.Values{"client_id": {"nobody"}, "ui_locales": {tag}}.Encode())
+		said(tag, c.dir, c.wrong)
+		l.look("error-"+tag, "error")
+	}
+	l.scripts(false)
+	l.open(l.request("ui_locales", "ar", "max_age", "0"))
+	l.do(chromedp.Click(hook("language")))
+	l.do(chromedp.Click(chromedp.CSS(`[name=to][value=de]`)))
+	l.scripts(true)
+	l.wait(`document.documentElement.lang === "de"`, "the language of the switch")
+	said("de", "ltr", "Bestätigen Sie, dass Sie es sind")
+}
