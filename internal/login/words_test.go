@@ -6,12 +6,35 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/words"
 )
 
 var anyTag = regexp.MustCompile(`<[^>]*>`)
+
+// A page that knows the user, and whose application asks for no language.
+func TestAPageUsesTheLanguageOfTheProfile(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.headers.Set("Accept-Language", "de")
+	alice := b.enrol("alice@example.com")
+	h.must(h.cfg.DB.UpdateProfile(t.Context(), alice.ID, alice.Name, idp.Profile{Locale: "fr-CA"}, time.Now()))
+	page := b.show(b.begin())
+	if !strings.Contains(page.body, `<html lang="de"`) { // nobody is signed in
+		t.Errorf("sign-in: %.100s", page.body)
+	}
+	b.signIn()
+	h.request.Prompt = []string{"select_account"}
+	if page := b.show(b.begin()); !strings.Contains(page.body, `<html lang="fr"`) {
+		t.Errorf("signed in: %.100s", page.body)
+	}
+	h.request.UILocales = []string{"ja"}
+	if page := b.show(b.begin()); !strings.Contains(page.body, `<html lang="ja"`) {
+		t.Errorf("an application asks: %.100s", page.body)
+	}
+}
 
 // Every screen of an interaction, in every language that an application may ask for.
 func TestEveryScreenSpeaksTheLanguageOfTheRequest(t *testing.T) {
