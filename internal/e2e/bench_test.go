@@ -448,7 +448,7 @@ func (x *bench) signIn(i int) {
 	x.exchange(back.Get("code"), verifier)
 }
 
-// silent is single sign-on in a browser that has a session.
+// silent is single sign-on in a browser that has a session. The application does not know that it has.
 func (x *bench) silent(int) {
 	code, verifier := x.code()
 	x.exchange(code, verifier)
@@ -456,7 +456,7 @@ func (x *bench) silent(int) {
 
 func (x *bench) code() (code, verifier string) {
 	verifier = oauth2.GenerateVerifier()
-	at := x.key.open(x.authURL(verifier, oauth2.SetAuthURLParam("prompt", "none")))
+	at := x.key.open(x.authURL(verifier))
 	if code = at.url.Query().Get("code"); code == "" {
 		x.b.Fatalf("silent flow: %v", at)
 	}
