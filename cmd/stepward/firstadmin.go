@@ -55,7 +55,7 @@ func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 			return "", time.Time{}, err
 		}
 	}
-	link, err = invite(ctx, s.DB, s.Config, userInviteCmd{
+	link, _, err = invite(ctx, s.DB, s.Config, userInviteCmd{
 		Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: firstAdminTTL,
 	})
 	if err != nil {

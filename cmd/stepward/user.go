@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/words"
 )
 
 type userCmd struct {
@@ -62,11 +65,16 @@ type userInviteCmd struct {
 
 	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
 	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Whoever opens it has proven the address."`
+
+	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
 }
 
 func (c userInviteCmd) Run(e *env) error {
 	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
 		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
+	}
+	if c.Language != "" && words.ByTag(c.Language) == nil {
+		return fmt.Errorf("--language %q is none of %s", c.Language, strings.Join(words.Tags(), ", "))
 	}
 	change := e.writing
 	if c.Mail {
@@ -76,12 +84,12 @@ func (c userInviteCmd) Run(e *env) error {
 		if c.Mail && cfg.SMTPURL == "" {
 			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
 		}
-		link, err := invite(e.ctx, db, cfg, c)
+		link, user, err := invite(e.ctx, db, cfg, c)
 		if err != nil {
 			return err
 		}
 		if c.Mail {
-			if err := mailInvitation(e.ctx, db, cfg, c, link); err != nil {
+			if err := mailInvitation(e.ctx, db, cfg, c, user, link); err != nil {
 				return err
 			}
 			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
@@ -95,7 +103,9 @@ func (c userInviteCmd) Run(e *env) error {
 }
 
 // mailInvitation puts the invitation into the outbox of the servers.
-func mailInvitation(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd, link idp.Secret) error {
+func mailInvitation(
+	ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd, user idp.User, link idp.Secret,
+) error {
 	transport, err := mail.NewSMTP(cfg.SMTPURL.Reveal())
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
@@ -104,57 +114,60 @@ func mailInvitation(ctx context.Context, db *store.DB, cfg *config.Config, c use
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	to, _ := directory.NormalizeEmail(c.Email) // invite has looked
-	return mailer.Send(ctx, mailer.Invitation(to, link, time.Now().Add(c.TTL)))
+	language := words.Choose(cmp.Or(c.Language, user.Profile.Locale))
+	return mailer.Send(ctx, mailer.In(language).Invitation(user.Email, link, time.Now().Add(c.TTL)))
 }
 
 // invite finds or creates the user, and stores a link for them.
-func invite(ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd) (idp.Secret, error) {
+func invite(
+	ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd,
+) (link idp.Secret, user idp.User, err error) {
 	email, ok := directory.NormalizeEmail(c.Email)
 	if !ok {
-		return "", fmt.Errorf("%q is not an e-mail address", c.Email)
+		return "", user, fmt.Errorf("%q is not an e-mail address", c.Email)
 	}
 	now := time.Now()
-	user, err := db.UserByEmail(ctx, email)
+	user, err = db.UserByEmail(ctx, email)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		if user, err = newUser(email, c.Name, c.Admin, c.EmailVerified, now); err != nil {
-			return "", err
+			return "", user, err
 		}
+		user.Profile.Locale = c.Language
 		err = db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now))
 		if errors.Is(err, idp.ErrConflict) { // another replica was faster
 			user, err = db.UserByEmail(ctx, email)
 		}
 		if err != nil {
-			return "", fmt.Errorf("create user: %w", err)
+			return "", user, fmt.Errorf("create user: %w", err)
 		}
 	case err != nil:
-		return "", fmt.Errorf("find user: %w", err)
+		return "", user, fmt.Errorf("find user: %w", err)
 	case user.Disabled():
-		return "", errors.New("this user is disabled")
+		return "", user, errors.New("this user is disabled")
 	case c.Admin && user.Role != directory.RoleAdmin:
-		return "", errors.New("this user already exists and is not an admin")
+		return "", user, errors.New("this user already exists and is not an admin")
 	}
 	passkeys, err := db.PasskeysOf(ctx, user.ID)
 	if err != nil {
-		return "", fmt.Errorf("find passkeys: %w", err)
+		return "", user, fmt.Errorf("find passkeys: %w", err)
 	}
 	if len(passkeys) > 0 {
-		return "", errors.New("this user already has a passkey, and can add more on the account page")
+		return "", user, errors.New("this user already has a passkey, and can add more on the account page")
 	}
 	if c.EmailVerified && !user.EmailVerified {
 		event := idp.NewEvent(idp.EventEmailVerified, user.ID, now)
 		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, event); err != nil {
-			return "", fmt.Errorf("confirm address: %w", err)
+			return "", user, fmt.Errorf("confirm address: %w", err)
 		}
 	}
 	invitation := enrol.Invite
 	if c.Mail {
 		invitation = enrol.InviteByMail
 	}
-	link, err := invitation(ctx, db, cfg.Issuer.String(), user, c.TTL)
+	link, err = invitation(ctx, db, cfg.Issuer.String(), user, c.TTL)
 	if err != nil {
-		return "", fmt.Errorf("invite: %w", err)
+		return "", user, fmt.Errorf("invite: %w", err)
 	}
-	return link, nil
+	return link, user, nil
 }

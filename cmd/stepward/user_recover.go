@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/words"
 )
 
 type userRecoverCmd struct {
@@ -60,6 +61,6 @@ func (c userRecoverCmd) Run(e *env) error {
 		if err != nil {
 			return fmt.Errorf("mail: %w", err)
 		}
-		return mailer.Send(e.ctx, mailer.RecoveryLinkMade(u.Email, now, until))
+		return mailer.Send(e.ctx, mailer.In(words.Choose(u.Profile.Locale)).RecoveryLinkMade(u.Email, now, until))
 	})
 }

@@ -186,6 +186,6 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	}
 	n := a.enrol.NewNotice(r, idp.Passkey{})
 	n.Link = a.cfg.Issuer + "/account/codes"
-	a.enrol.Notify(r, a.cfg.Mailer.CodesMade(v.user.Email, n))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).CodesMade(v.user.Email, n))
 	return seeOther(w, r, "/account/codes?done=made")
 }

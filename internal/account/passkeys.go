@@ -198,7 +198,7 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	if err := enrol.PasskeyProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
 		return err
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyAdded(v.user.Email, a.enrol.NewNotice(r, k)))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyAdded(v.user.Email, a.enrol.NewNotice(r, k)))
 	return web.WriteJSON(w, http.StatusOK, enrol.FinishAnswer{Next: "/account/passkeys?done=added"})
 }
 
@@ -256,7 +256,7 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	case err != nil:
 		return fmt.Errorf("keep passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyKept(v.user.Email, a.enrol.NewNotice(r, k)))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyKept(v.user.Email, a.enrol.NewNotice(r, k)))
 	return seeOther(w, r, "/account/passkeys?done=kept")
 }
 
@@ -294,7 +294,7 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	case err != nil:
 		return fmt.Errorf("remove passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.cfg.Mailer.PasskeyRemoved(v.user.Email, a.enrol.NewNotice(r, k)))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyRemoved(v.user.Email, a.enrol.NewNotice(r, k)))
 	if !end {
 		return seeOther(w, r, "/account/passkeys?done=removed")
 	}

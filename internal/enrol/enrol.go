@@ -309,9 +309,9 @@ func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	if recovers {
-		en.Notify(r, en.cfg.Mailer.Recovered(e.User.Email, en.NewNotice(r, k)))
+		en.Notify(r, en.MailsTo(r, e.User).Recovered(e.User.Email, en.NewNotice(r, k)))
 	} else if !e.New { // someone who just signed up needs no e-mail about their first passkey
-		en.Notify(r, en.cfg.Mailer.PasskeyAdded(e.User.Email, en.NewNotice(r, k)))
+		en.Notify(r, en.MailsTo(r, e.User).PasskeyAdded(e.User.Email, en.NewNotice(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {
 		// The account exists even if the interaction has ended meanwhile.
 		if err := en.cfg.SignedUp(r.Context(), r, e.Interaction); err != nil {
@@ -423,6 +423,7 @@ func PasskeyProblem(err error) error {
 // NewNotice returns the facts for an e-mail about a change to this passkey.
 func (en *Service) NewNotice(r *http.Request, k idp.Passkey) mail.Notice {
 	return mail.Notice{
-		Passkey: k.Name, At: time.Now(), Agent: web.Agent(r.UserAgent()), Link: en.cfg.Issuer + "/account/passkeys",
+		Passkey: k.Name, At: time.Now(), Agent: web.AgentWords(web.Agent(r.UserAgent())),
+		Link: en.cfg.Issuer + "/account/passkeys",
 	}
 }

@@ -1,6 +1,7 @@
 package enrol
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // renderThreshold renders a page in the threshold layout, naming the client that started the interaction, if any.
@@ -52,6 +55,11 @@ func ReadForm(r *http.Request, names ...string) ([]string, error) {
 		values[i] = strings.TrimSpace(r.PostFormValue(name))
 	}
 	return values, nil
+}
+
+// MailsTo returns the writer of e-mails to a user: in the language of their profile, or else that of the request.
+func (en *Service) MailsTo(r *http.Request, u idp.User) mail.Writer {
+	return en.cfg.Mailer.In(cmp.Or(words.Choose(u.Profile.Locale), en.cfg.Shell.Language(r)))
 }
 
 // Notify queues an e-mail about a change that is already stored, so it logs a failure and does not return it.

@@ -1,7 +1,6 @@
 package enrol
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -87,7 +86,7 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	browser := en.cfg.Sessions.EnsureBrowser(w, r)
-	message, code, err := en.writeMail(r.Context(), email)
+	message, code, err := en.writeMail(r, email)
 	if err != nil {
 		return err
 	}
@@ -108,17 +107,17 @@ func (en *Service) startSignUp(w http.ResponseWriter, r *http.Request) error {
 // writeMail returns the e-mail for an address, and the code that verifyCode will accept. If the address has an account,
 // the e-mail says so, and the code is sent to no one. Both cases cost one read, one entry and one queued e-mail, and
 // show the same page, so only the mailbox learns which it was.
-func (en *Service) writeMail(ctx context.Context, email string) (mail.Message, idp.Secret, error) {
-	_, err := en.cfg.DB.UserByEmail(ctx, email)
+func (en *Service) writeMail(r *http.Request, email string) (mail.Message, idp.Secret, error) {
+	u, err := en.cfg.DB.UserByEmail(r.Context(), email)
 	switch {
 	case err == nil:
-		return en.cfg.Mailer.AccountExists(email, en.cfg.Issuer+"/account"), idp.NewSecret(), nil
+		return en.MailsTo(r, u).AccountExists(email, en.cfg.Issuer+"/account"), idp.NewSecret(), nil
 	case !errors.Is(err, idp.ErrNotFound):
 		return mail.Message{}, "", fmt.Errorf("look up address: %w", err)
 	}
 	code := NewCode()
 	link := idp.Secret(en.cfg.Issuer + "/signup/verify#" + code.Reveal())
-	return en.cfg.Mailer.VerifyEmail(email, code, link, CodeTTL), code, nil
+	return en.MailsTo(r, idp.User{}).VerifyEmail(email, code, link, CodeTTL), code, nil
 }
 
 type verifyForm struct {
@@ -209,6 +208,9 @@ func (en *Service) verifyCode(w http.ResponseWriter, r *http.Request) error {
 	}
 	u := idp.NewUser(s.Email, s.Name, time.Now())
 	u.EmailVerified = true
+	if l := en.cfg.Shell.Wanted(r); l != nil { // e-mails need a language that does not depend on a browser
+		u.Profile.Locale = l.Tag
+	}
 	if err := en.startEnrolment(w, r, enrolment{User: u, New: true, Interaction: s.Interaction}); err != nil {
 		return err
 	}
@@ -232,7 +234,7 @@ func (en *Service) resendCode(w http.ResponseWriter, r *http.Request) error {
 	if err := en.LimitMails(r, s.Email); err != nil {
 		return err
 	}
-	message, code, err := en.writeMail(r.Context(), s.Email)
+	message, code, err := en.writeMail(r, s.Email)
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,6 @@ import (
 )
 
 // ConfirmEmail carries the code with which a signed-in user proves the address of the account.
-func (m *Mailer) ConfirmEmail(to string, code idp.Secret, valid time.Duration) Message {
-	return m.write(to, content{
-		Subject: "Confirm your e-mail address for " + m.product,
-		Opening: []string{"Type this code on the page of your account:"},
-		Code:    code.Reveal(),
-		Closing: []string{
-			"It works for " + minutes(valid) + ". Nobody from " + m.product + " will ever ask you for it.",
-			"If you did not ask for it, ignore this e-mail: nothing happens without the code.",
-		},
-	})
+func (w Writer) ConfirmEmail(to string, code idp.Secret, valid time.Duration) Message {
+	return w.write(to, content{Words: "mail.confirm", Args: []any{"valid", w.valid(valid)}, Code: code.Reveal()})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	netmail "net/mail"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,8 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
+	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A transport is a Transport made of a function.
@@ -100,7 +103,7 @@ func TestDeliveryBacksOffAndThenGivesUp(t *testing.T) {
 		}), log)
 		stop := run(t, m)
 		code := idp.Secret("12345678")
-		if err := m.Send(t.Context(), m.VerifyEmail("ada@example.com", code, "https://login.example.com/#12345678", time.Minute)); err != nil {
+		if err := m.Send(t.Context(), m.In(nil).VerifyEmail("ada@example.com", code, "https://login.example.com/#12345678", time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(18 * time.Hour)
@@ -175,12 +178,12 @@ func TestHeadersAndRecipientsCannotBeInjected(t *testing.T) {
 		}
 	}
 	// Text that people choose becomes one line as well.
-	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e\x1b<b>", At: time.Now(), Agent: "Firefox on macOS", Link: "https://login.example.com/"}
-	for _, msg := range []mail.Message{m.PasskeyAdded("ada@example.com", notice), m.PasskeyRemoved("ada@example.com", notice), m.CounterWarning("ada@example.com", notice)} {
+	notice := mail.Notice{Passkey: "phone\r\nBcc: eve@example.com\n\n\u202e\x1b<b>", At: time.Now(), Agent: web.AgentWords("Firefox on macOS"), Link: "https://login.example.com/"}
+	for _, msg := range []mail.Message{m.In(nil).PasskeyAdded("ada@example.com", notice), m.In(nil).PasskeyRemoved("ada@example.com", notice), m.In(nil).CounterWarning("ada@example.com", notice)} {
 		if err := m.Send(t.Context(), msg); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(msg.Text, "“phone Bcc: eve@example.com <b>”") || strings.Contains(msg.HTML, "<b>") || strings.ContainsAny(msg.Text+msg.HTML, "\u202e\x1b") {
+		if !strings.Contains(msg.Text, "“phone Bcc: eve@example.com <b>”") || strings.Contains(msg.HTML, "<b>") || !strings.Contains(msg.HTML, "“<bdi>phone Bcc: eve@example.com &lt;b&gt;</bdi>”") || strings.ContainsAny(msg.Text+msg.HTML, "\u202e\x1b") {
 			t.Errorf("text %q\nhtml %q", msg.Text, msg.HTML)
 		}
 	}
@@ -188,27 +191,76 @@ func TestHeadersAndRecipientsCannotBeInjected(t *testing.T) {
 
 func TestEmailsStateTheirPurposeInTextAndHTML(t *testing.T) {
 	m := newMailer(t, nil, nil, nil)
-	n := mail.Notice{Passkey: "Phone", At: time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC), Agent: "Firefox on macOS", Link: "https://login.example.com/account/passkeys"}
+	n := mail.Notice{Passkey: "Phone", At: time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC), Agent: web.AgentWords("Firefox on macOS"), Link: "https://login.example.com/account/passkeys"}
 	link := idp.Secret("https://login.example.com/enrol#TOKEN")
 	for _, row := range []struct {
 		message mail.Message
 		subject string
 		words   []string
 	}{
-		{m.VerifyEmail("a@b.c", "12345678", "https://login.example.com/signup/verify#12345678", 15*time.Minute), "Your code for Acme", []string{"12345678", "signup/verify#12345678", "15 minutes"}},
-		{m.AccountExists("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
-		{m.Invitation("a@b.c", link, n.At), "Your invitation to Acme", []string{"/enrol#TOKEN", "until 22 November 2026 at 12:30 UTC"}},
-		{m.PasskeyAdded("a@b.c", n), "A passkey was added to your account", []string{"“Phone” was added", "22 November 2026 at 12:30 UTC, in Firefox on macOS", n.Link}},
-		{m.PasskeyRemoved("a@b.c", n), "A passkey was removed from your account", []string{"“Phone” was removed", n.Link}},
-		{m.CounterWarning("a@b.c", n), "Please check one of your passkeys", []string{"“Phone”", "was refused", n.Link}},
+		{m.In(nil).VerifyEmail("a@b.c", "12345678", "https://login.example.com/signup/verify#12345678", 15*time.Minute), "Your code for Acme", []string{"12345678", "signup/verify#12345678", "15 minutes"}},
+		{m.In(nil).AccountExists("a@b.c", "https://login.example.com/account"), "You already have an account at Acme", []string{"https://login.example.com/account"}},
+		{m.In(nil).Invitation("a@b.c", link, n.At), "Your invitation to Acme", []string{"/enrol#TOKEN", "until 22 November 2026, 12:30 UTC"}},
+		{m.In(nil).PasskeyAdded("a@b.c", n), "A passkey was added to your account", []string{"“Phone” was added", "22 November 2026, 12:30 UTC, in Firefox on macOS", n.Link}},
+		{m.In(nil).PasskeyRemoved("a@b.c", n), "A passkey was removed from your account", []string{"“Phone” was removed", n.Link}},
+		{m.In(nil).CounterWarning("a@b.c", n), "Please check one of your passkeys", []string{"“Phone”", "was refused", n.Link}},
 	} {
 		if row.message.Subject != row.subject || row.message.To != "a@b.c" {
 			t.Errorf("%q to %q", row.message.Subject, row.message.To)
 		}
 		for _, words := range row.words {
-			if !strings.Contains(row.message.Text, words) || !strings.Contains(row.message.HTML, words) {
+			if !strings.Contains(row.message.Text, words) || !strings.Contains(withoutBDI.Replace(row.message.HTML), words) {
 				t.Errorf("%s: no %q in\n%s\n%s", row.subject, words, row.message.Text, row.message.HTML)
 			}
 		}
+	}
+}
+
+var withoutBDI = strings.NewReplacer("<bdi>", "", "</bdi>", "")
+
+// allMails returns every kind of e-mail in a language.
+func allMails(m *mail.Mailer, l *words.Language, n mail.Notice) map[string]mail.Message {
+	w, accepted := m.In(l), n
+	accepted.Accepted = true
+	return map[string]mail.Message{
+		"verify": w.VerifyEmail("a@b.c", "12345678", "https://login.example.com/#12345678", 15*time.Minute), "exists": w.AccountExists("a@b.c", n.Link),
+		"invitation": w.Invitation("a@b.c", "https://login.example.com/enrol#T", n.At), "added": w.PasskeyAdded("a@b.c", n), "removed": w.PasskeyRemoved("a@b.c", n),
+		"counter": w.CounterWarning("a@b.c", n), "accepted": w.CounterWarning("a@b.c", accepted), "confirm": w.ConfirmEmail("a@b.c", "12345678", time.Minute),
+		"recover": w.RecoveryCode("a@b.c", "12345678", 10*time.Minute), "norecover": w.RecoveryImpossible("a@b.c"), "opened": w.RecoveryOpened("a@b.c", n),
+		"recovered": w.Recovered("a@b.c", n), "codes": w.CodesMade("a@b.c", n), "kept": w.PasskeyKept("a@b.c", n), "link": w.RecoveryLinkMade("a@b.c", n.At, n.At),
+	}
+}
+
+// Every e-mail is whole in every language: text before and after, no placeholder left, no English sentence.
+func TestEveryEmailIsWrittenInEveryLanguage(t *testing.T) {
+	m := newMailer(t, storetest.Open(t), nil, nil)
+	n := mail.Notice{Passkey: "Büro", At: time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC), Agent: web.AgentWords("a browser on macOS"), Link: "https://login.example.com/account/passkeys"}
+	english := allMails(m, words.English(), n)
+	for _, l := range words.Languages() {
+		for kind, msg := range allMails(m, l, n) {
+			if err := m.Send(t.Context(), msg); err != nil {
+				t.Errorf("%s %s: %v", l.Tag, kind, err)
+			}
+			if all := msg.Subject + msg.Text + msg.HTML; strings.ContainsAny(strings.ReplaceAll(all, "style=\"", ""), "{}") || strings.Contains(all, "%!") || regexp.MustCompile(`\bmail\.[a-z]`).MatchString(all) {
+				t.Errorf("%s %s has a gap:\n%s", l.Tag, kind, all)
+			}
+			if !strings.Contains(msg.HTML, `<html lang="`+l.Tag+`" dir="`+l.Dir+`">`) {
+				t.Errorf("%s %s: %s", l.Tag, kind, msg.HTML)
+			}
+			if l == words.English() {
+				continue
+			}
+			if msg.Subject == english[kind].Subject {
+				t.Errorf("%s %s: the subject is %q", l.Tag, kind, msg.Subject)
+			}
+			for line := range strings.Lines(english[kind].Text) {
+				if strings.Contains(strings.TrimSpace(line), " ") && strings.Contains(msg.Text, line) {
+					t.Errorf("%s %s says in English: %s", l.Tag, kind, line)
+				}
+			}
+		}
+	}
+	if text := allMails(m, words.ByTag("de"), n)["added"].Text; !strings.Contains(text, "Der Passkey „Büro“ wurde Ihrem Konto bei Acme hinzugefügt: 22. November 2026, 12:30 UTC (ein Browser unter macOS)") {
+		t.Error(text)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 // mailboxSize limits the messages of a Mailbox; the oldest are dropped.
@@ -51,17 +53,27 @@ func (b *Mailbox) Messages() []Received {
 	return messages
 }
 
-// A failer answers a failed request; *web.Shell is one. This package must not import web, so the mailbox page does not
+// A failer answers a failed request, and knows the language of the answer; *web.Shell is one. This package must not import web, so the mailbox page does not
 // use the layout of the other pages. It stands for a mail program.
 type failer interface {
 	Fail(w http.ResponseWriter, r *http.Request, err error)
+	Language(r *http.Request) *words.Language
 }
 
 // Mount serves the mailbox at GET /demo/mail.
 func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
-	page, err := template.ParseFS(templates, "templates/mailbox.html")
-	if err != nil {
-		return fmt.Errorf("mailbox: %w", err)
+	pages := map[*words.Language]*template.Template{}
+	for _, l := range words.Languages() {
+		page, err := template.New("mailbox.html").Funcs(template.FuncMap{
+			"t": func(key string, args ...any) template.HTML { return l.HTML(words.T(key, args...)) },
+			"moment": func(t time.Time) template.HTML {
+				return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + l.Moment(t) + `</time>`)
+			},
+		}).ParseFS(templates, "templates/mailbox.html")
+		if err != nil {
+			return fmt.Errorf("mailbox: %w", err)
+		}
+		pages[l] = page
 	}
 	style, err := templates.ReadFile("templates/mailbox.css")
 	if err != nil {
@@ -69,7 +81,13 @@ func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
 	}
 	mux.HandleFunc("GET /demo/mail", func(w http.ResponseWriter, r *http.Request) {
 		var body bytes.Buffer
-		if err := page.Execute(&body, b.Messages()); err != nil {
+		l := shell.Language(r)
+		data := struct {
+			Language *words.Language
+			Product  string
+			Messages []Received
+		}{l, "Stepward", b.Messages()}
+		if err := pages[l].Execute(&body, data); err != nil {
 			shell.Fail(w, r, fmt.Errorf("render mailbox: %w", err))
 			return
 		}

@@ -43,7 +43,7 @@ func TestTheMailboxShowsTheNewestFirstWithItsCodeAndLink(t *testing.T) {
 	}
 	m, from := newMailer(t, nil, nil, nil), &netmail.Address{Address: "no-reply@example.com"}
 	for _, code := range []string{"11111111", "22222222"} {
-		msg := m.VerifyEmail("ada@example.com", "", "", time.Minute)
+		msg := m.In(nil).VerifyEmail("ada@example.com", "", "", time.Minute)
 		msg.Text = fmt.Sprintf("<script>\n\n    %s\n\nLink:\nhttps://login.example.com/signup/verify#%s\n\njavascript:alert(1)\n", code, code)
 		if err := box.Deliver(t.Context(), from, msg); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"embed"
+	"fmt"
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
@@ -9,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed templates
@@ -19,146 +21,169 @@ var (
 	htmlEmail = htmltemplate.Must(htmltemplate.ParseFS(templates, "templates/email.html"))
 )
 
+// A Writer writes e-mails in one language.
+type Writer struct {
+	product string
+	in      *words.Language
+}
+
+// In returns the writer for a language; nil means English.
+func (m *Mailer) In(l *words.Language) Writer {
+	if l == nil {
+		l = words.English()
+	}
+	return Writer{m.product, l}
+}
+
 // content is the content of every message. Text and HTML are rendered from the same content, so they cannot differ.
+// Words names the texts: Words.subject, Words.text, Words.text.2 and so on before the code and the link, Words.link,
+// and Words.end, Words.end.2 and so on after them. Args are the arguments of all of them, besides the product.
 type content struct {
-	Product  string
-	Subject  string
-	Opening  []string // paragraphs
-	Code     string   // in large type, on its own line
-	Link     string   // on its own line
-	LinkText string
-	Closing  []string
+	Words string
+	Args  []any
+	Code  string // in large type, on its own line
+	Link  string // on its own line
+	// LinkWords names the text of the link; empty: Words.link.
+	LinkWords string
 }
 
 // A Notice helps a person to judge whether they made a change to their account themselves.
 type Notice struct {
-	Passkey string    // its name
-	At      time.Time // when
-	Agent   string    // "Firefox on macOS"
-	Link    string    // to the page that shows it
+	Passkey string     // its name
+	At      time.Time  // when
+	Agent   words.Text // "Firefox on macOS"; may be empty
+	Link    string     // to the page that shows it
 	// Accepted means that the attempt in the notice succeeded.
 	Accepted bool
 }
 
+// args are the arguments that every notice has.
+func (n Notice) args() []any { return []any{"passkey", n.Passkey, "when", n.when()} }
+
+func (n Notice) when() words.Text {
+	if n.Agent.Key == "" {
+		return words.T("mail.when", "at", words.Moment(n.At))
+	}
+	return words.T("mail.when.agent", "at", words.Moment(n.At), "agent", n.Agent)
+}
+
 // VerifyEmail carries the code that proves the address, and a link that fills in the code.
-func (m *Mailer) VerifyEmail(to string, code, link idp.Secret, valid time.Duration) Message {
-	return m.write(to, content{
-		Subject:  "Your code for " + m.product,
-		Opening:  []string{"Enter this code on the page where you requested it:"},
-		Code:     code.Reveal(),
-		Link:     link.Reveal(),
-		LinkText: "Or open this link in the same browser",
-		Closing: []string{
-			"It works for " + minutes(valid) + ". Nobody from " + m.product + " will ever ask you for it.",
-			"If you did not request an account, ignore this e-mail. Nothing happens without the code.",
-		},
+func (w Writer) VerifyEmail(to string, code, link idp.Secret, valid time.Duration) Message {
+	return w.write(to, content{
+		Words: "mail.verify", Args: []any{"valid", w.valid(valid)}, Code: code.Reveal(), Link: link.Reveal(),
 	})
+}
+
+// valid says how long a code works, and that it is secret.
+func (w Writer) valid(d time.Duration) words.Text {
+	return words.T("mail.code.valid", "time", d, "product", w.product)
 }
 
 // AccountExists answers a sign-up with the address of an existing account. The sign-up page did not reveal that the
 // account exists.
-func (m *Mailer) AccountExists(to, link string) Message {
-	return m.write(to, content{
-		Subject: "You already have an account at " + m.product,
-		Opening: []string{
-			"Someone, probably you, tried to create an account with this address. " +
-				"You already have one: sign in with your passkey.",
-		},
-		Link:     link,
-		LinkText: "Sign in",
-		Closing: []string{
-			"If you were invited but never finished, use the link in your invitation, or ask for a new one.",
-			"If it was not you, you need not do anything. Nothing was changed.",
-		},
-	})
+func (w Writer) AccountExists(to, link string) Message {
+	return w.write(to, content{Words: "mail.exists", Link: link})
 }
 
 // Invitation carries the link with which a person starts to use an account that was created for them.
-func (m *Mailer) Invitation(to string, link idp.Secret, until time.Time) Message {
-	return m.write(to, content{
-		Subject: "Your invitation to " + m.product,
-		Opening: []string{
-			"An account was created for you. " +
-				"Open this link on the device you want to sign in with, and create your passkey there:",
-		},
-		Link:     link.Reveal(),
-		LinkText: "Create your passkey",
-		Closing: []string{
-			"The link works once, until " + stamp(until) + ". Do not share it: the first person to open it gets the account.",
-		},
+func (w Writer) Invitation(to string, link idp.Secret, until time.Time) Message {
+	return w.write(to, content{
+		Words: "mail.invitation", Args: []any{"until", words.Moment(until)}, Link: link.Reveal(),
 	})
 }
 
 // PasskeyAdded tells the owner that a passkey was added to the account.
-func (m *Mailer) PasskeyAdded(to string, n Notice) Message {
-	return m.write(to, content{
-		Subject: "A passkey was added to your account",
-		Opening: []string{
-			"The passkey “" + n.Passkey + "” was added to your " + m.product + " account on " + stamp(n.At) + in(n.Agent) +
-				". From now on it can sign in as you.",
-		},
-		Link:     n.Link,
-		LinkText: "See your passkeys",
-		Closing: []string{
-			"If it was not you, remove that passkey, sign out everywhere, and tell the people who run " + m.product + ".",
-		},
-	})
+func (w Writer) PasskeyAdded(to string, n Notice) Message {
+	return w.write(to, content{Words: "mail.added", Args: n.args(), Link: n.Link, LinkWords: "mail.passkeys"})
 }
 
 // PasskeyRemoved tells the owner that a passkey was removed from the account.
-func (m *Mailer) PasskeyRemoved(to string, n Notice) Message {
-	return m.write(to, content{
-		Subject: "A passkey was removed from your account",
-		Opening: []string{
-			"The passkey “" + n.Passkey + "” was removed from your " + m.product + " account on " + stamp(n.At) + in(n.Agent) +
-				". It can no longer sign in as you.",
-		},
-		Link:     n.Link,
-		LinkText: "See your passkeys",
-		Closing: []string{
-			"If it was not you, sign in with another passkey, sign out everywhere else, and tell the people who run " +
-				m.product + ".",
-		},
-	})
+func (w Writer) PasskeyRemoved(to string, n Notice) Message {
+	return w.write(to, content{Words: "mail.removed", Args: n.args(), Link: n.Link, LinkWords: "mail.passkeys"})
 }
 
 // CounterWarning tells the owner that a passkey's signature counter went backwards, so a copy of it may exist.
-func (m *Mailer) CounterWarning(to string, n Notice) Message {
-	tried, outcome := "tried to sign in to", ", and was refused"
+func (w Writer) CounterWarning(to string, n Notice) Message {
+	args := append(n.args(), "product", w.product)
+	event := words.T("mail.counter.refused", args...)
 	if n.Accepted {
-		tried, outcome = "signed in to", ""
+		event = words.T("mail.counter.accepted", args...)
 	}
-	return m.write(to, content{
-		Subject: "Please check one of your passkeys",
-		Opening: []string{
-			"On " + stamp(n.At) + in(n.Agent) + " someone " + tried + " your " + m.product + " account with the passkey “" +
-				n.Passkey + "”" + outcome + ".",
-			"The passkey counts its uses, and this time the count did not go up. That can be a fault of the device, " +
-				"or a sign that a copy of the passkey exists.",
-		},
-		Link:     n.Link,
-		LinkText: "See your passkeys",
-		Closing:  []string{"If you have another passkey, remove this one and add it again."},
+	return w.write(to, content{
+		Words: "mail.counter", Args: []any{"event", event}, Link: n.Link, LinkWords: "mail.passkeys",
 	})
 }
 
+// A written paragraph is in the language of the message, in both forms.
+type written struct {
+	Text string
+	HTML htmltemplate.HTML
+}
+
 // write renders a message. Text from people is confined to its line, whatever it contains.
-func (m *Mailer) write(to string, l content) Message {
-	l.Product, l.Subject = m.product, line(l.Subject)
-	for _, paragraphs := range [][]string{l.Opening, l.Closing} {
-		for i := range paragraphs {
-			paragraphs[i] = line(paragraphs[i])
+func (w Writer) write(to string, c content) Message {
+	args := confined(append([]any{"product", w.product}, c.Args...))
+	text := func(key string) written {
+		t := confinedText(words.T(key, args...))
+		return written{w.in.Text(t), w.in.HTML(t)}
+	}
+	all := func(key string) (found []written) {
+		for n, next := 2, key; words.Has(next); n, next = n+1, fmt.Sprintf("%s.%d", key, n) {
+			found = append(found, text(next))
+		}
+		return found
+	}
+	linkWords := c.LinkWords
+	if linkWords == "" {
+		linkWords = c.Words + ".link"
+	}
+	data := struct {
+		Language  *words.Language
+		Product   string
+		Subject   string
+		Opening   []written
+		Code      string
+		Link      string
+		LinkText  written
+		LinkLabel string // LinkText with a colon
+		Closing   []written
+	}{
+		w.in, w.product, text(c.Words + ".subject").Text, all(c.Words + ".text"), c.Code, c.Link,
+		written{},
+		"",
+		all(c.Words + ".end"),
+	}
+	if c.Link != "" {
+		data.LinkText = text(linkWords)
+		data.LinkLabel = w.in.Text(words.T("layout.links", "name", words.T(linkWords)))
+	}
+	var plain, html strings.Builder
+	// The templates are ours and data has every field they name, so rendering into memory cannot fail.
+	if err := textEmail.Execute(&plain, data); err != nil {
+		panic(err)
+	}
+	if err := htmlEmail.Execute(&html, data); err != nil {
+		panic(err)
+	}
+	return Message{To: to, Subject: data.Subject, Text: plain.String(), HTML: html.String()}
+}
+
+func confinedText(t words.Text) words.Text { return words.Text{Key: t.Key, Args: confined(t.Args)} }
+
+// confined returns arguments of a text in which no string has more than one line.
+func confined(args []any) []any {
+	result := make([]any, len(args))
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			result[i] = line(arg)
+		case words.Text:
+			result[i] = confinedText(arg)
+		default:
+			result[i] = arg
 		}
 	}
-	var text, html strings.Builder
-	// The templates are ours and content has every field they name, so rendering into memory cannot fail.
-	if err := textEmail.Execute(&text, l); err != nil {
-		panic(err)
-	}
-	if err := htmlEmail.Execute(&html, l); err != nil {
-		panic(err)
-	}
-	return Message{To: to, Subject: l.Subject, Text: text.String(), HTML: html.String()}
+	return result
 }
 
 // line turns s into one line: control characters, including line breaks, become spaces.
@@ -169,17 +194,4 @@ func line(s string) string {
 		}
 		return r
 	}, s)), " ")
-}
-
-func stamp(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
-
-func in(agent string) string {
-	if agent == "" {
-		return ""
-	}
-	return ", in " + agent
-}
-
-func minutes(d time.Duration) string {
-	return strings.TrimSuffix(d.Round(time.Minute).String(), "m0s") + " minutes"
 }

@@ -116,7 +116,7 @@ func deliver(t *testing.T, url string, m mail.Message) error {
 func TestSMTPDeliversTextAndHTML(t *testing.T) {
 	s := &smtpServer{}
 	s.listen(t)
-	m := newMailer(t, nil, nil, nil).VerifyEmail("ada@example.com", "12345678", "https://login.example.com/signup/verify#12345678", 15*60e9)
+	m := newMailer(t, nil, nil, nil).In(nil).VerifyEmail("ada@example.com", "12345678", "https://login.example.com/signup/verify#12345678", 15*60e9)
 	m.Subject = "Ihr Schlüssel"
 	if err := deliver(t, "smtp://"+s.address, m); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@
 package recovery
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -166,7 +165,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	browser := s.cfg.Sessions.EnsureBrowser(w, r)
-	a, message, err := s.attemptFor(r.Context(), email, browser)
+	a, message, err := s.attemptFor(r, email, browser)
 	if err != nil {
 		return err
 	}
@@ -185,21 +184,22 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 }
 
 // attemptFor looks up the address and writes the e-mail. Every address costs two reads and gets an e-mail.
-func (s *Service) attemptFor(ctx context.Context, email string, browser idp.Secret) (attempt, mail.Message, error) {
+func (s *Service) attemptFor(r *http.Request, email string, browser idp.Secret) (attempt, mail.Message, error) {
 	a := attempt{Email: email, UserID: idp.NewID(), ExpiresAt: time.Now().Add(codeTTL)}
-	u, err := s.cfg.DB.UserByEmail(ctx, email)
+	u, err := s.cfg.DB.UserByEmail(r.Context(), email)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return a, mail.Message{}, fmt.Errorf("look up address: %w", err)
 	}
 	if a.Known = err == nil; a.Known {
 		a.UserID = u.ID
 	}
-	codes, err := s.cfg.DB.RedeemableCodes(ctx, a.UserID)
+	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID)
 	if err != nil {
 		return a, mail.Message{}, fmt.Errorf("load recovery codes: %w", err)
 	}
 	mailed, unknown := enrol.NewCode(), idp.NewSecret()
-	message, impossible := s.cfg.Mailer.RecoveryCode(email, mailed, codeTTL), s.cfg.Mailer.RecoveryImpossible(email)
+	write := s.cfg.Enrol.MailsTo(r, u)
+	message, impossible := write.RecoveryCode(email, mailed, codeTTL), write.RecoveryImpossible(email)
 	if len(s.cfg.Key.Usable(codes)) == 0 {
 		message, mailed = impossible, unknown
 	}
@@ -378,7 +378,7 @@ func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, inte
 	}
 	n := s.cfg.Enrol.NewNotice(r, idp.Passkey{})
 	n.Link = s.cfg.Issuer + "/account/activity"
-	s.cfg.Enrol.Notify(r, s.cfg.Mailer.RecoveryOpened(u.Email, n))
+	s.cfg.Enrol.Notify(r, s.cfg.Enrol.MailsTo(r, u).RecoveryOpened(u.Email, n))
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // Server is the assembled program: all wiring is in this file, by hand.
@@ -189,8 +190,8 @@ func (s *Server) notify(ctx context.Context, user idp.User, kind string, data ma
 	if idp.EventKind(kind) != idp.EventPasskeyRegressed {
 		return
 	}
-	email := s.mailer.CounterWarning(user.Email, mail.Notice{
-		Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: data["agent"],
+	email := s.mailer.In(words.Choose(user.Profile.Locale)).CounterWarning(user.Email, mail.Notice{
+		Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: web.AgentWords(data["agent"]),
 		Link: s.Config.Issuer.String() + "/account/passkeys",
 	})
 	if err := s.mailer.Send(ctx, email); err != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"net/http"
@@ -39,6 +40,11 @@ func SavedLanguage(ctx context.Context, tag string) {
 // for, what the user's profile says, what the browser accepts, or English. The switch comes first, because it would
 // otherwise do nothing on a page that an application opened with ui_locales.
 func (s *Shell) Language(r *http.Request) *words.Language {
+	return cmp.Or(s.Wanted(r), words.English())
+}
+
+// Wanted is Language, but nil if nothing says what the person wants.
+func (s *Shell) Wanted(r *http.Request) *words.Language {
 	if c, err := r.Cookie(s.languageCookieName()); err == nil {
 		if l := words.ByTag(c.Value); l != nil {
 			return l
@@ -55,7 +61,7 @@ func (s *Shell) Language(r *http.Request) *words.Language {
 			return l
 		}
 	}
-	return words.English()
+	return nil
 }
 
 func (s *Shell) languageCookieName() string {

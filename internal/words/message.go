@@ -221,6 +221,8 @@ func (l *Language) writeArgument(b *strings.Builder, v any, form int) {
 		b.WriteString(l.Duration(v))
 	case time.Time:
 		b.WriteString(l.Date(v))
+	case Moment:
+		b.WriteString(l.Moment(time.Time(v)))
 	case template.HTML:
 		if form == markup {
 			b.WriteString(string(v))

@@ -18,6 +18,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/text/language"
 )
@@ -32,9 +33,12 @@ type Text struct {
 }
 
 // T names a message of the catalogue. args are pairs of a placeholder's name and its value: a string is data (a name, a
-// host), an int a number that plurals may depend on, a time.Duration is written out, a time.Time is a date, and a Text
-// is part of the message.
+// host), an int a number that plurals may depend on, a time.Duration is written out, a time.Time is a date, a
+// Moment is a time of day too, and a Text is part of the message.
 func T(key string, args ...any) Text { return Text{key, args} }
+
+// A Moment is an argument that is written to the minute, not only to the day.
+type Moment time.Time
 
 // A Language is one of the languages that the pages speak. It is safe for concurrent use.
 type Language struct {
