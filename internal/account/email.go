@@ -46,7 +46,8 @@ func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) er
 	if err != nil {
 		return fmt.Errorf("store confirmation: %w", err)
 	}
-	if err := a.cfg.Mailer.Send(r.Context(), a.enrol.MailsTo(r, v.user).ConfirmEmail(v.user.Email, code, enrol.CodeTTL)); err != nil {
+	message := a.enrol.MailsTo(r, v.user).ConfirmEmail(v.user.Email, code, enrol.CodeTTL)
+	if err := a.cfg.Mailer.Send(r.Context(), message); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
 	return seeOther(w, r, "/account/email")

@@ -206,6 +206,7 @@ type browser struct {
 	authenticator *passkeytest.Authenticator
 	site          string // Sec-Fetch-Site
 	address       string
+	languages     string // Accept-Language
 }
 
 func (h *house) browser() *browser {
@@ -224,6 +225,7 @@ func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), r.Body)
 	in.Header = r.Header.Clone()
 	in.Header.Set("Sec-Fetch-Site", b.site)
+	in.Header.Set("Accept-Language", b.languages)
 	in.Header.Set("User-Agent", "Mozilla/5.0 (Macintosh) Gecko/20100101 Firefox/150.0")
 	in.ContentLength, in.RemoteAddr = r.ContentLength, b.address
 	w := httptest.NewRecorder()

@@ -53,8 +53,8 @@ func (b *Mailbox) Messages() []Received {
 	return messages
 }
 
-// A failer answers a failed request, and knows the language of the answer; *web.Shell is one. This package must not import web, so the mailbox page does not
-// use the layout of the other pages. It stands for a mail program.
+// A failer answers a failed request, and knows the language of the answer; *web.Shell is one. This package must not
+// import web, so the mailbox page does not use the layout of the other pages. It stands for a mail program.
 type failer interface {
 	Fail(w http.ResponseWriter, r *http.Request, err error)
 	Language(r *http.Request) *words.Language
@@ -67,7 +67,9 @@ func (b *Mailbox) Mount(mux *http.ServeMux, shell failer) error {
 		page, err := template.New("mailbox.html").Funcs(template.FuncMap{
 			"t": func(key string, args ...any) template.HTML { return l.HTML(words.T(key, args...)) },
 			"moment": func(t time.Time) template.HTML {
-				return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + l.Moment(t) + `</time>`)
+				return template.HTML(fmt.Sprintf(
+					`<time datetime="%s">%s</time>`, t.UTC().Format(time.RFC3339), l.Moment(t),
+				))
 			},
 		}).ParseFS(templates, "templates/mailbox.html")
 		if err != nil {
