@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// rawGo are words of Go and of its libraries that nobody at a command line should have to read.
+// rawGo are words of Go and of its libraries that should not reach a person at the command line.
 var rawGo = regexp.MustCompile(`time:|json:|unmarshal|Go (struct|value)|\bEOL\b|64 bit|bool value|dial |open /|listen tcp`)
 
 func TestFaultsOfTheCommandLineNameTheFlagTheValueAndTheHelp(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -117,8 +118,9 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 		}
 	}
 	ctx := context.WithoutCancel(r.Context()) // a disconnect must not leave it half closed
-	if windows[i].Session != "" {
-		if err := a.cfg.Sessions.CloseWindow(ctx, v.user.ID, windows[i].Session, typed[0], typed[1]); err != nil {
+	closed := session.Window{UserID: v.user.ID, Session: windows[i].Session, Authentication: typed[0], Class: typed[1]}
+	if closed.Session != "" {
+		if err := a.cfg.Sessions.CloseWindow(ctx, closed); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
 )
 
 // window stores a family of tokens with this scope that the client acme got from the session's authentication.
@@ -133,7 +134,8 @@ func TestAnotherUsersWindowCannotBeClosed(t *testing.T) {
 	if p.status != 403 {
 		t.Errorf("from another site: %d", p.status)
 	}
-	if err := h.sessions.CloseWindow(t.Context(), eve.ID, sess.ID, sess.Authentications[0].ID, "payments"); err != nil {
+	if err := h.sessions.CloseWindow(t.Context(),
+		session.Window{UserID: eve.ID, Session: sess.ID, Authentication: sess.Authentications[0].ID, Class: "payments"}); err != nil {
 		t.Error(err)
 	}
 	list, err := h.sessions.List(t.Context(), ada.ID)

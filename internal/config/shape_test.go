@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 )
 
-// rawGo are words of Go and of the YAML library that nobody who writes settings should have to read.
+// rawGo are words of Go and of the YAML library that should not reach the person who writes settings.
 var rawGo = regexp.MustCompile(`time:|unmarshal|Go struct|map\[|interface|cannot be parsed|0m0s|h0m|\bnode\b`)
 
 func TestFaultsOfTheFileNameThePlaceAndWhatWouldBeRight(t *testing.T) {

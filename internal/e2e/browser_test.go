@@ -53,7 +53,7 @@ func startDemo(t *testing.T) *server.Demo {
 	return d
 }
 
-// freeAddress returns a port of localhost that nobody listens on. It is below those that the system gives to connections,
+// freeAddress returns a port of localhost that is not in use. It is below those that the system gives to connections,
 // one of which could otherwise take it before we listen.
 func freeAddress(t testing.TB) string {
 	t.Helper()

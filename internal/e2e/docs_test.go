@@ -16,7 +16,7 @@ import (
 
 const root = "../.."
 
-// testName is how docs/threat-model.md names a test: `login: TestDecide/none: nobody is signed in`.
+// testName is how docs/threat-model.md names a test: `login: TestDecide/none: no user is signed in`.
 var testName = regexp.MustCompile("`([a-z0-9/]+): ((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
 
 func TestEveryThreatNamesATestThatExists(t *testing.T) {

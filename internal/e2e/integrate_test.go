@@ -11,7 +11,7 @@ import (
 
 var goProgram = regexp.MustCompile("(?ms)^```go\n(package main\n.*?)^```$")
 
-// Whoever starts with the first page copies its programs: they compile.
+// Readers copy the programs of the first page: they compile.
 func TestTheProgramsOfTheFirstPageCompile(t *testing.T) {
 	programs := goProgram.FindAllStringSubmatch(read(t, filepath.Join(root, "docs/integrate/start.md")), -1)
 	if len(programs) != 2 {

@@ -354,7 +354,7 @@ func start(t *testing.T, environ []string, name string, args ...string) process 
 	return process{in, bufio.NewReader(out)}
 }
 
-// await waits until somebody listens at an address.
+// await waits until a server listens at an address.
 func await(t *testing.T, address string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -364,7 +364,7 @@ func await(t *testing.T, address string) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-	t.Fatalf("nobody listens at %s", address)
+	t.Fatalf("no server listens at %s", address)
 }
 
 // Apache httpd with mod_auth_openidc stands before an application that knows nothing of OpenID Connect.

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// balancer gives each request to the next replica, and to the one after when nobody listens there: what a proxy does that
+// balancer gives each request to the next replica, and to the one after when none listens there: what a proxy does that
 // may try again after a failed connection.
 type balancer struct {
 	replicas []string

@@ -72,7 +72,7 @@ func TestAClientSignsPeopleInWithItsCertificate(t *testing.T) {
 			}
 		}
 		nobody(t, alias("token_endpoint"), form()).refused(t, 401, "invalid_client")
-		mine(t, o.issuer+"/oauth2/token", form()).refused(t, 401, "invalid_client") // nobody asks for it there
+		mine(t, o.issuer+"/oauth2/token", form()).refused(t, 401, "invalid_client") // no certificate is asked for there
 		nobody(t, o.issuer+"/oauth2/token", form(), "Client-Cert", ":"+base64.StdEncoding.EncodeToString(cert.Leaf.Raw)+":").refused(t, 401, "invalid_client")
 		got := a.granted(mine(t, alias("token_endpoint"), form()))
 		bearer := "Bearer " + got.AccessToken

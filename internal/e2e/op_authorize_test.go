@@ -95,7 +95,7 @@ func TestOP09NoNonceIsNeededAndOneComesBack(t *testing.T) {
 	o := sharedOP(t)
 	a, p := o.client(basicOP(nil)), o.person()
 	if _, has := a.signIn(p).claims["nonce"]; has {
-		t.Error("a nonce that nobody sent")
+		t.Error("a nonce that was not sent")
 	}
 	nonce := strings.Repeat("n+/=%20 ", 16)
 	if got := a.signIn(p, "nonce", nonce).claims["nonce"]; got != nonce {
@@ -109,7 +109,7 @@ func TestOP10ARequestWithoutResponseTypeIsRefused(t *testing.T) {
 	refusedBack(t, o, o.client(basicOP(nil)).authorize(o.person(), "response_type", ""), "invalid_request", "unsupported_response_type")
 }
 
-func TestOP11ARedirectURIIsOneThatIsRegisteredToTheLetter(t *testing.T) {
+func TestOP11ARedirectURIIsComparedCharacterByCharacter(t *testing.T) {
 	t.Parallel()
 	o := sharedOP(t)
 	p := o.person()
@@ -282,7 +282,7 @@ func TestOP16AClaimAskedForByNameArrivesWhereItWasAskedFor(t *testing.T) {
 	refusedBack(t, o, a.authorize(p, "claims", `{"userinfo":`), "invalid_request")
 }
 
-// A request object that nobody could trust: were it overlooked, a request would be answered that the client did not mean.
+// A request object that cannot be trusted. If it were ignored, the server would answer a request that the client did not mean.
 func TestOP17ARequestObjectIsNeverOverlooked(t *testing.T) {
 	t.Parallel()
 	o := sharedOP(t)
@@ -292,7 +292,7 @@ func TestOP17ARequestObjectIsNeverOverlooked(t *testing.T) {
 	refusedBack(t, o, a.authorize(p, "request_uri", "https://rp.example/request.jwt#1"), "invalid_request_uri")
 }
 
-func TestOP18PKCEWorksForWhoeverNeedNotUseIt(t *testing.T) {
+func TestOP18PKCEWorksForClientsThatNeedNotUseIt(t *testing.T) {
 	t.Parallel()
 	o := sharedOP(t)
 	a, p := o.client(basicOP(nil)), o.person()

@@ -300,10 +300,10 @@ func TestOP45ABoundTokenWorksWithAFreshProofOfItsKeyAndNoOtherWay(t *testing.T) 
 	type C = dpoptest.Claims
 	type H = dpoptest.Header
 	for name, change := range map[string]any{
-		"":                         C{},
-		"a query and a fragment":   C{"htu": f.issuer + path + "?a=b#c"},
-		"the host in capitals":     C{"htu": "HTTPS://" + strings.ToUpper(host) + path},
-		"claims that nobody knows": C{"x": 1, "nbf": 1, "exp": 1},
+		"":                       C{},
+		"a query and a fragment": C{"htu": f.issuer + path + "?a=b#c"},
+		"the host in capitals":   C{"htu": "HTTPS://" + strings.ToUpper(host) + path},
+		"unknown claims":         C{"x": 1, "nbf": 1, "exp": 1},
 	} {
 		for _, scheme := range []string{"DPoP", "dpop", "dPoP"} {
 			if r := f.resource(scheme, token, proof(change)); r.status != 200 || r.header.Get("Date") == "" {

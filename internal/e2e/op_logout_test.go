@@ -257,7 +257,7 @@ func TestDisablingAUserEndsEverythingAndIsHeardOf(t *testing.T) {
 	}
 	a.signIn(p)
 	if _, err := operate(t, dir, "user", "disable", "nobody@example.com"); err == nil {
-		t.Error("nobody was disabled")
+		t.Error("no user was disabled")
 	}
 }
 

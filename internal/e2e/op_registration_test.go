@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// registering is a provider at which everybody may register.
+// registering is a provider at which any client may register.
 func registering(t *testing.T) *op { return newOP(t, "STEPWARD_REGISTRATION=open") }
 
 // sendJSON sends a JSON body, with a bearer token if there is one.

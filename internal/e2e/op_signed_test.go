@@ -99,7 +99,7 @@ func TestOP17ASignedRequestIsUsedAndWhatStandsBesideItIsNot(t *testing.T) {
 	refusedBack(t, o, a.authorize(p, "request", stranger.object()), "invalid_request_object")
 }
 
-func TestOP17AnAnswerIsSignedForWhoeverAsks(t *testing.T) {
+func TestOP17AResponseIsSignedForClientsThatAskForIt(t *testing.T) {
 	t.Parallel()
 	o := sharedOP(t)
 	p := o.person()

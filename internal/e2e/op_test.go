@@ -71,7 +71,7 @@ type op struct {
 }
 
 // sharedOP returns the provider that all tests share. Each brings its own clients and persons, and leaves what concerns
-// everybody (keys, settings, the clock) alone.
+// all (keys, settings, the clock) alone.
 func sharedOP(t *testing.T) *op {
 	t.Helper()
 	shared.once.Do(func() {
@@ -164,7 +164,7 @@ const rpOrigin = "https://rp.example/"
 
 var persons atomic.Int64
 
-// person returns somebody who has an account with one passkey and is signed in.
+// person returns a user who has an account with one passkey and is signed in.
 func (o *op) person() *person {
 	o.t.Helper()
 	p, email := o.browser()
@@ -174,7 +174,7 @@ func (o *op) person() *person {
 	return p
 }
 
-// browser returns a fresh browser with an authenticator without passkeys, and an e-mail address nobody has.
+// browser returns a fresh browser with an authenticator without passkeys, and an unused e-mail address.
 func (o *op) browser() (p *person, email string) {
 	p = newPerson(o.t, o.issuer, rpOrigin)
 	n := persons.Add(1)

@@ -125,7 +125,7 @@ func (l *looker) look(name, want string) {
 func (l *looker) fits(name string) {
 	l.t.Helper()
 	said := map[string]bool{}
-	l.press(kb.Tab) // whoever uses the keyboard sees the focus
+	l.press(kb.Tab) // keyboard users see the focus
 	check := func(how string, widths ...int64) {
 		l.t.Helper()
 		for _, width := range widths {
@@ -202,7 +202,7 @@ func (l *looker) request(more ...string) string {
 	return l.demo.Config.Issuer.String() + "/oauth2/authorize?" + q.Encode()
 }
 
-// press types a key, as somebody without a mouse does.
+// press types a key, as a person without a mouse does.
 func (l *looker) press(key string) {
 	l.t.Helper()
 	l.do(chromedp.KeyEvent(key))

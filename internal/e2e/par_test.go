@@ -68,7 +68,7 @@ func TestOP40APushedSignInMayBeReloadedUntilItIsFinished(t *testing.T) {
 			if other := p.open(left.url.String()); other.name != "error" || other.status != http.StatusConflict {
 				t.Errorf("the other tab, reloaded: %v", other)
 			}
-			// Silently, as it is for everybody who is signed in.
+			// Silently, as for every signed-in user.
 			if back := p.through(p.open(s.pushed(verifier))); back.Get("code") == "" {
 				t.Errorf("signed in already: %v", back)
 			}

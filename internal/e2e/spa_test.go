@@ -15,7 +15,7 @@ import (
 
 // A page of another origin exchanges a code and reads userinfo by fetch, in a real browser, which enforces what we say. One
 // of a third origin reads nothing.
-func TestAnApplicationInTheBrowserGetsItsTokensAndNobodyElseDoes(t *testing.T) {
+func TestOnlyTheBrowserApplicationItselfReadsItsTokens(t *testing.T) {
 	c := newChrome(t)
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -181,7 +181,7 @@ func TestRedisURLErrorsShowNoPassword(t *testing.T) {
 func TestUnreachableRedisIsUnavailable(t *testing.T) {
 	began := time.Now()
 	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket", nil); !errors.Is(err, idp.ErrUnavailable) {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no server there: %v", err)
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("it took %v to say so", took)

@@ -391,7 +391,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 		if n := len(h.kinds()); n != recorded {
 			t.Errorf("%d events of failures beyond the limit", n-recorded)
 		}
-		// A stranger behind the same address shuts nobody out: a right answer signs in.
+		// A stranger behind the same address shuts no user out: a right answer signs in.
 		h.expect(b.confirm(d), http.StatusOK, "/login?i="+i)
 		i = b.begin()
 		b.form("/login/switch", "i", i)

@@ -13,7 +13,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// A change to the facts of a request by a third-party client, "openid email", in a browser where nobody is signed in.
+// A change to the facts of a request by a third-party client, "openid email", in a browser where no user is signed in.
 type change func(*Facts)
 
 func prompt(values ...string) change {
@@ -121,13 +121,13 @@ func TestDecide(t *testing.T) {
 		want  string // kind, then the check, then the OAuth error
 	}{
 		// OIDC Core §3.1.2.3: the OP authenticates the End-User.
-		{"nobody is signed in", with(), "sign-in no_session"},
-		{"somebody is, and has allowed this before", with(signedIn(hour), allowed), "finish"},
+		{"no user is signed in", with(), "sign-in no_session"},
+		{"a user is, and has allowed this before", with(signedIn(hour), allowed), "finish"},
 		{"the session has decayed altogether", with(signedIn(25*hour), allowed), "step-up live"},
 		{"an authentication without user verification is none", with(signedIn(0, func(a *idp.Authentication) { a.UserVerified = false }), allowed), "step-up live"},
 
 		// OIDC Core §3.1.2.1, prompt=none: "MUST NOT display any authentication or consent user interface pages".
-		{"none: nobody is signed in", with(prompt("none")), "refuse no_session login_required"},
+		{"none: no user is signed in", with(prompt("none")), "refuse no_session login_required"},
 		{"none: the session has decayed", with(prompt("none"), signedIn(25*hour), allowed), "refuse live login_required"},
 		{"none: signed in and allowed", with(prompt("none"), signedIn(hour), allowed), "finish"},
 		{"none: not allowed yet", with(prompt("none"), signedIn(hour)), "refuse scopes consent_required"},
@@ -163,15 +163,15 @@ func TestDecide(t *testing.T) {
 		// prompt=select_account: "SHOULD prompt the End-User to select a user account".
 		{"select_account: a choice", with(prompt("select_account"), signedIn(hour), allowed), "select-account select_account"},
 		{"select_account: made", with(prompt("select_account"), signedIn(hour), allowed, saved("alice", selected)), "finish"},
-		{"select_account: made by somebody else", with(prompt("select_account"), signedIn(hour), allowed, saved("bob", selected)), "select-account select_account"},
-		{"select_account: nobody to choose", with(prompt("select_account")), "sign-in no_session"},
+		{"select_account: made by another user", with(prompt("select_account"), signedIn(hour), allowed, saved("bob", selected)), "select-account select_account"},
+		{"select_account: no account to choose", with(prompt("select_account")), "sign-in no_session"},
 		{"select_account: signing in here was the choice", with(prompt("select_account"), signedIn(0, here), allowed), "finish"},
 		{"select_account login: the choice comes first", with(prompt("select_account", "login"), need(idp.Requirement{Fresh: true}), signedIn(0), allowed), "select-account select_account"},
 		{"select_account login: then the proof", with(prompt("select_account", "login"), need(idp.Requirement{Fresh: true}), signedIn(0), allowed, saved("alice", selected)), "step-up fresh"},
 
 		// Initiating User Registration via OpenID Connect 1.0 §4.
 		{"create: the account creation comes instead of the login", with(prompt("create"), signUp), "create-account prompt_create"},
-		{"create: also where somebody is signed in", with(prompt("create"), signUp, signedIn(0), allowed), "create-account prompt_create"},
+		{"create: also where a user is signed in", with(prompt("create"), signUp, signedIn(0), allowed), "create-account prompt_create"},
 		{"create: the new account signs in", with(prompt("create"), signUp, signedUp), "sign-in no_session"},
 		{"create: and goes on", with(prompt("create"), signUp, signedUp, signedIn(0, here), allowed), "finish"},
 		{"create: who comes back without one has an account", with(prompt("create"), signUp, offered), "sign-in no_session"},
@@ -193,13 +193,13 @@ func TestDecide(t *testing.T) {
 		// request […], then the Authorization Server returns a positive response; otherwise, it MUST return an error".
 		{"hint: that user is signed in", with(hinted("alice"), signedIn(hour), allowed), "finish"},
 		{"hint: silently, too", with(hinted("alice"), prompt("none"), signedIn(hour), allowed), "finish"},
-		{"hint: nobody is signed in", with(hinted("alice")), "sign-in no_session"},
-		{"hint: somebody else is signed in", with(hinted("bob"), signedIn(hour), allowed), "sign-in hint_mismatch"},
+		{"hint: no user is signed in", with(hinted("alice")), "sign-in no_session"},
+		{"hint: another user is signed in", with(hinted("bob"), signedIn(hour), allowed), "sign-in hint_mismatch"},
 		{"hint: silently that is an error", with(hinted("bob"), prompt("none"), signedIn(hour), allowed), "refuse hint_mismatch login_required"},
-		{"hint: somebody else signed in as a result", with(hinted("bob"), signedIn(0, here), allowed), "refuse other_than_hinted login_required"},
+		{"hint: another user signed in as a result", with(hinted("bob"), signedIn(0, here), allowed), "refuse other_than_hinted login_required"},
 		// login_hint: "its use is left to the OP's discretion": it fills in a field, and proves and demands nothing.
 		{"login_hint: of the one who is signed in", with(func(f *Facts) { f.Interaction.Request.LoginHint = "alice@example.com" }, signedIn(hour), allowed), "finish"},
-		{"login_hint: of somebody else", with(func(f *Facts) { f.Interaction.Request.LoginHint = "bob@example.com" }, signedIn(hour), allowed), "finish"},
+		{"login_hint: another user's", with(func(f *Facts) { f.Interaction.Request.LoginHint = "bob@example.com" }, signedIn(hour), allowed), "finish"},
 
 		// acr_values: "requested as a Voluntary Claim"; §5.5.1.1: if it cannot be provided, the session's current acr.
 		{"voluntary acr: met", with(voluntary, signedIn(hour, hardware), allowed), "finish"},
@@ -207,14 +207,14 @@ func TestDecide(t *testing.T) {
 		{"voluntary acr: if a passkey can do it", with(voluntary, signedIn(hour), allowed, keys(synced, proven)), "step-up acr"},
 		{"voluntary acr: if none can, not", with(voluntary, signedIn(hour), allowed, keys(synced)), "finish"},
 		{"voluntary acr: after one ceremony no more", with(voluntary, signedIn(0, here), allowed, keys(synced, proven)), "finish"},
-		{"voluntary acr: values that nobody knows", with(need(idp.Requirement{ACRValues: []string{"1", "2"}}), signedIn(hour), allowed, keys(proven)), "finish"},
+		{"voluntary acr: unknown values", with(need(idp.Requirement{ACRValues: []string{"1", "2"}}), signedIn(hour), allowed, keys(proven)), "finish"},
 		// §5.5.1.1: an essential acr that cannot be met "MUST treat that outcome as a failed authentication attempt";
 		// RFC 9470 §5 and OIDC Unmet Authentication Requirements 1.0 name the error.
 		{"essential acr: met", with(essential, signedIn(hour, hardware), allowed), "finish"},
 		{"essential acr: a passkey can do it", with(essential, signedIn(hour), allowed, keys(synced, proven)), "step-up acr"},
 		{"essential acr: also after a ceremony", with(essential, signedIn(0, here), allowed, keys(synced, proven)), "step-up acr"},
 		{"essential acr: no passkey can", with(essential, signedIn(hour), allowed, keys(synced)), "refuse acr unmet_authentication_requirements"},
-		{"essential acr: nobody knows it", with(need(idp.Requirement{ACRValues: []string{"2"}, Essential: true}), signedIn(hour), allowed, keys(proven)), "refuse acr unmet_authentication_requirements"},
+		{"essential acr: an unknown value", with(need(idp.Requirement{ACRValues: []string{"2"}, Essential: true}), signedIn(hour), allowed, keys(proven)), "refuse acr unmet_authentication_requirements"},
 		{"essential acr: who it is comes first", with(essential), "sign-in no_session"},
 
 		// Design §2: the client's minimum, decay, action classes.
@@ -247,11 +247,11 @@ func TestDecide(t *testing.T) {
 		{"details: shown although all else was allowed", with(signedIn(hour), allowed, detail), "consent authorization_details"},
 		{"details: shown for a first-party client", with(signedIn(hour), firstParty, detail), "consent authorization_details"},
 		{"details: agreed to in this interaction", with(signedIn(hour), allowed, detail, saved("alice", consented)), "finish"},
-		{"details: agreed to by somebody else", with(signedIn(hour), allowed, detail, saved("bob", consented)), "consent authorization_details"},
+		{"details: agreed to by another user", with(signedIn(hour), allowed, detail, saved("bob", consented)), "consent authorization_details"},
 		{"details: never silently", with(prompt("none"), signedIn(hour), allowed, detail), "refuse authorization_details consent_required"},
 		{"consent: the first time", with(signedIn(hour)), "consent scopes"},
 		{"consent: given in this interaction", with(signedIn(hour), saved("alice", consented)), "finish"},
-		{"consent: given by somebody else", with(signedIn(hour), saved("bob", consented)), "consent scopes"},
+		{"consent: given by another user", with(signedIn(hour), saved("bob", consented)), "consent scopes"},
 		{"consent: for a new scope", with(signedIn(hour), granted("openid")), "consent scopes"},
 		{"consent: more was allowed than is asked for", with(signedIn(hour), granted("openid", "email", "profile")), "finish"},
 		{"consent: a client without scopes is asked about once", with(scopes(), signedIn(hour)), "consent scopes"},
@@ -272,7 +272,7 @@ func TestDecide(t *testing.T) {
 		{"switched: another does", with(switched("former"), signedIn(0, here), allowed), "finish"},
 
 		// Pages of our own.
-		{"local: nobody is signed in", with(local), "sign-in no_session"},
+		{"local: no user is signed in", with(local), "sign-in no_session"},
 		{"local: no consent, ever", with(local, signedIn(hour)), "finish"},
 		{"local: a class", with(local, class("payments"), signedIn(0)), "step-up action_class"},
 		{"local: an open class", with(local, class("payments"), signedIn(0, stepUpFor("payments"))), "finish"},

@@ -220,7 +220,7 @@ func TestAnInteractionBelongsToOneBrowser(t *testing.T) {
 	for _, path := range []string{"/login/consent", "/login/select", "/login/switch", "/login/cancel"} {
 		h.expect(other.form(path, "i", i, "user", alice.ID, "answer", "allow"), http.StatusForbidden, "error")
 	}
-	// A response that was phished out of another browser signs nobody in here.
+	// A response that was phished out of another browser signs no user in here.
 	other.device.Passkeys = append(other.device.Passkeys, b.device.Passkeys...)
 	h.expect(other.confirm(d), http.StatusForbidden, "other_browser")
 	if body := other.show(i).body; !strings.Contains(body, "Start again from the application") {
@@ -251,7 +251,7 @@ func TestACrossSitePostIsBoundByTheFirstPage(t *testing.T) {
 	}
 	h.expect(b.show(first), http.StatusOK, "login")
 	if d := page.dialog(); d.Ceremony != "" {
-		t.Errorf("a ceremony that was bound to nobody is offered: %+v", d)
+		t.Errorf("a ceremony that was bound to no user is offered: %+v", d)
 	}
 	h.expect(b.confirm(b.offered(i, "")), http.StatusOK, "/login?i="+i)
 }
@@ -413,7 +413,7 @@ func TestOnlyConsentedTokensDependOnAGrant(t *testing.T) {
 	b := h.browser()
 	b.enrol("bob@example.com")
 	if o := b.signIn(); o.Granted {
-		t.Error("nobody was asked, and there is no grant")
+		t.Error("no user was asked, and there is no grant")
 	}
 	h.request.Prompt = []string{"consent"}
 	b = h.browser()
@@ -485,13 +485,13 @@ func TestASecondTabOfTheSamePersonContinuesTheSession(t *testing.T) {
 		t.Errorf("session %s became %s", sid, o.SessionID)
 	}
 	if slices.Contains(h.kinds(), idp.EventSignedOut) {
-		t.Errorf("somebody was signed out: %v", h.kinds())
+		t.Errorf("a user was signed out: %v", h.kinds())
 	}
 	if after := b.jar.Cookies(mustURL(origin)); slices.EqualFunc(before, after, func(x, y *http.Cookie) bool { return x.Value == y.Value }) {
 		t.Error("the cookie of before the sign-in still opens the session")
 	}
 
-	// Somebody else, and whoever asked for another account, begin a session of their own.
+	// Another user, and a user who asked for another account, begin a session of their own.
 	three := b.begin()
 	b.form("/login/switch", "i", three)
 	h.expect(b.confirm(b.offered(three, "")), http.StatusOK, "https://app.example.com/cb?error=")

@@ -159,7 +159,7 @@ func TestAStepUpAsksForConsentOnTheSamePage(t *testing.T) {
 		t.Errorf("grant %v, outcome %+v", grant.Scopes, h.last())
 	}
 
-	// Whose page did not ask, or asked somebody else, has allowed nothing.
+	// A page that did not ask, or asked another user, has allowed nothing.
 	h.need = idp.Requirement{Fresh: true}
 	for _, allow := range []string{"", "somebody"} {
 		i = b.begin()
@@ -282,7 +282,7 @@ func TestAnotherAccountCanBeUsedAtAnyTime(t *testing.T) {
 	}
 	h.expect(b.form("/login/select", "i", i, "user", alice.ID), http.StatusSeeOther, "/login?i="+i) // an old page
 	if page = b.show(i); !slices.Contains(page.hooks(), "account-select") {
-		t.Error("a choice of somebody else was taken for bob's")
+		t.Error("another user's choice was taken for bob's")
 	}
 	h.expect(b.form("/login/select", "i", i, "user", bob.ID), http.StatusSeeOther, "/login?i="+i)
 	h.expect(b.show(i), http.StatusOK, "consent")

@@ -160,7 +160,7 @@ func (h *house) registerNew(a *passkeytest.Authenticator) idp.Passkey {
 	return h.register(h.newUser("ada"), a)
 }
 
-// Whoever cannot prove where their passkey was made is as welcome as whoever does not try.
+// A passkey whose origin cannot be proven is as welcome as one without attestation.
 func TestAPasskeyWhoseAttestationCannotBeTracedIsWelcome(t *testing.T) {
 	maker := newAttestor(t)
 	old, err := passkeytest.NewAttestorUntil(maker.AAGUID, time.Now().Add(-time.Hour))

@@ -42,7 +42,7 @@ func TestAuthorizeAcceptsWhatTheSpecificationsAllow(t *testing.T) {
 			[]string{"login_hint", "ada@example.com", "ui_locales", "de-CH en", "display", "popup", "claims_locales", "de"},
 			func(i idp.Interaction) any { return i.Request.LoginHint + i.Request.UILocales[0] }, "ada@example.comde-CH",
 		},
-		{"acr_values that nobody knows are no wish", []string{"acr_values", "1 2"}, func(i idp.Interaction) any { return len(i.Requirement.ACRValues) }, 0},
+		{"unknown acr_values count for nothing", []string{"acr_values", "1 2"}, func(i idp.Interaction) any { return len(i.Requirement.ACRValues) }, 0},
 		{"acr_values in their order", []string{"acr_values", "urn:example:gold phr"}, func(i idp.Interaction) any { return i.Requirement.ACRValues }, []string{"urn:example:gold", "phr"}},
 		{"an essential acr", []string{"claims", `{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`}, func(i idp.Interaction) any { return i.Requirement.Essential }, true},
 		{"a scope with an action class", []string{"scope", "openid payments"}, func(i idp.Interaction) any { return i.Requirement.ActionClasses[0].Name }, "payments"},

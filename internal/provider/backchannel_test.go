@@ -253,7 +253,7 @@ func TestClientsAreNotifiedOfExpiredSessionsWithinMinutes(t *testing.T) {
 			}
 		}
 		h.signIn(c, u)
-		for range 3 { // somebody who looks in every 50 minutes stays signed in
+		for range 3 { // a user who comes back every 50 minutes stays signed in
 			time.Sleep(50 * time.Minute)
 			if n := queued(); n != 0 {
 				t.Fatalf("%d logouts of a session that lives", n)
@@ -268,7 +268,7 @@ func TestClientsAreNotifiedOfExpiredSessionsWithinMinutes(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		if queued() != 1 {
-			t.Error("nobody heard that the session's silence ended it")
+			t.Error("no client heard that the session's silence ended it")
 		}
 		trips := h.eph.RoundTrips()
 		if queued(); h.eph.RoundTrips() != trips {
@@ -283,7 +283,7 @@ func TestClientsAreNotifiedOfExpiredSessionsWithinMinutes(t *testing.T) {
 		}
 		time.Sleep(21 * time.Minute) // 12 hours and 1 minute
 		if queued() != 1 {
-			t.Error("nobody heard that the session's age ended it")
+			t.Error("no client heard that the session's age ended it")
 		}
 	})
 }
@@ -429,7 +429,7 @@ func TestASlowClientDoesNotDelayOthers(t *testing.T) {
 	<-waiting
 	for range 5 {
 		end(other)
-		<-heard // nobody is waited for but this one
+		<-heard // only this one is waited for
 	}
 	close(release)
 	stop()

@@ -251,7 +251,7 @@ func TestMalformedRequestsAreRejectedAtEveryMachineEndpoint(t *testing.T) {
 			"another scheme":             {[]string{"Bearer x"}, 401, "invalid_client"},
 			"not base64":                 {[]string{"Basic ???"}, 401, "invalid_client"},
 			"no colon":                   {[]string{"Basic eA=="}, 401, "invalid_client"},
-			"nobody that is known":       {[]string{"Basic eDp5"}, 401, "invalid_client"},
+			"no known client":            {[]string{"Basic eDp5"}, 401, "invalid_client"},
 			"two headers":                {[]string{"Basic eDp5", "Basic eDp5"}, 400, "invalid_request"},
 			"broken encoding within":     {[]string{"Basic JXp6Onk="}, 401, "invalid_client"}, // %zz:y
 			"a name that is not printed": {[]string{"Basic AAE6eQ=="}, 401, "invalid_client"},
@@ -318,14 +318,14 @@ func TestForeignAndUsedCredentialsAreRejected(t *testing.T) {
 	refused(t, "introspection by a public client", h.post(oauth.PathIntrospect, withID(url.Values{"token": {tok["access_token"].(string)}}, public)), 401, "invalid_client")
 	refused(t, "revocation by another client", h.post(oauth.PathRevoke, url.Values{"token": {tok["access_token"].(string)}}, basic(theirs)), 200, "")
 	if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
-		t.Errorf("somebody else's client revoked it: %d %s", r.StatusCode, r.body)
+		t.Errorf("another client revoked it: %d %s", r.StatusCode, r.body)
 	}
 	for what, form := range map[string]url.Values{
 		"without PKCE, by a client that needs it":    request(mine, "code_challenge", "", "code_challenge_method", ""),
 		"without PKCE, by a public client":           request(public, "code_challenge", "", "code_challenge_method", ""),
 		"PKCE plain, by a client that may have none": request(old, "code_challenge", verifier, "code_challenge_method", "plain"),
 		"another client's redirect URI":              request(mine, "redirect_uri", "https://other.example/cb"),
-		"somebody else's client_id":                  request(theirs),
+		"another client's client_id":                 request(theirs),
 	} {
 		c := mine
 		switch form.Get("client_id") {

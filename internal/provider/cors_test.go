@@ -83,7 +83,7 @@ func TestAScriptReadsOnlyTheResponsesOfItsClient(t *testing.T) {
 	}
 }
 
-func TestAPreflightSaysTheSameToEverybody(t *testing.T) {
+func TestAPreflightGivesEveryOriginTheSameAnswer(t *testing.T) {
 	h := open(t)
 	h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
 	for _, path := range []string{oauth.PathPAR, oauth.PathToken, oauth.PathUserInfo, oauth.PathRevoke} {

@@ -183,7 +183,7 @@ func TestADetailOfARiskyTypeNeedsItsWindow(t *testing.T) {
 		form := url.Values{"grant_type": {"client_credentials"}, "authorization_details": {paying}}
 		got := h.post(oauth.PathToken, form, basic(machine)).json(t)
 		if list, _ := got["authorization_details"].([]any); len(list) != 1 {
-			t.Errorf("a machine, which nobody confirms anything for: %v", got)
+			t.Errorf("a machine, for which no user confirms anything: %v", got)
 		}
 	})
 }

@@ -157,7 +157,7 @@ func TestADeviceGetsTokensOfThePersonsCeremony(t *testing.T) {
 			if r := h.userinfo(tok["access_token"]); r.StatusCode != 200 {
 				t.Errorf("%s: userinfo %d %s", name, r.StatusCode, r.body)
 			}
-			// The code again: somebody else has it, and what came of it ends (as of an authorization code).
+			// The code again: another holder uses it, and the tokens from it end (as of an authorization code).
 			wantError(t, h.poll(c, code), 400, "invalid_grant")
 			if r := h.userinfo(tok["access_token"]); r.StatusCode != 401 {
 				t.Errorf("%s: the token outlives the second use of its code: %d", name, r.StatusCode)
@@ -201,7 +201,7 @@ func TestADeviceMayAskNoMoreThanItsClient(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"a scope of somebody else's", url.Values{"client_id": {c.ID}, "scope": {"openid accounts"}}, nil, 400, "invalid_scope"},
+		{"another client's scope", url.Values{"client_id": {c.ID}, "scope": {"openid accounts"}}, nil, 400, "invalid_scope"},
 		{"no scope", url.Values{"client_id": {c.ID}}, nil, 400, "invalid_scope"},
 		{"no scope that is known", url.Values{"client_id": {c.ID}, "scope": {"x y z"}}, nil, 400, "invalid_scope"},
 		{"without the grant", url.Values{"scope": {"openid"}}, basic(other), 400, "unauthorized_client"},
@@ -370,7 +370,7 @@ func TestADeviceIsAnsweredOnce(t *testing.T) {
 	code, shown := h.asked(c)
 	h.goOn(shown)
 	first := h.last
-	h.goOn(shown) // another tab, or somebody else with the same code
+	h.goOn(shown) // another tab, or another user with the same code
 	second := h.last
 	check(t, func() error { h.last = first; _, err := h.respond(h.outcome(u)); return err }())
 	for name, i := range map[string]idp.Interaction{"the other tab": second, "the same once more": first} {

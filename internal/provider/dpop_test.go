@@ -131,7 +131,7 @@ func TestOp45_ABoundTokenRequiresAFreshProofOfItsKey(t *testing.T) {
 		"alg HS256":                    {"DPoP", token, with(H{"alg": "HS256"}), "invalid_dpop_proof"},
 		"no jwk":                       {"DPoP", token, with(H{"jwk": nil}), "invalid_dpop_proof"},
 		"private jwk":                  {"DPoP", token, with(H{"jwk": private}), "invalid_dpop_proof"},
-		"jwk of somebody else":         {"DPoP", token, with(H{"jwk": dpoptest.New("ES256").JWK()}), "invalid_dpop_proof"},
+		"another client's jwk":         {"DPoP", token, with(H{"jwk": dpoptest.New("ES256").JWK()}), "invalid_dpop_proof"},
 		"no jti":                       {"DPoP", token, with(C{"jti": nil}), "invalid_dpop_proof"},
 		"no htm":                       {"DPoP", token, with(C{"htm": nil}), "invalid_dpop_proof"},
 		"another method":               {"DPoP", token, with(C{"htm": "POST"}), "invalid_dpop_proof"},
@@ -279,7 +279,7 @@ func TestAPublicClientsRefreshTokenRequiresItsKey(t *testing.T) {
 	}
 	stolen()
 	stolen(proof(h, dpoptest.New("ES256"), "POST", oauth.PathToken))
-	// Whoever rewrites what the token demands has a token of nobody.
+	// A token whose binding was rewritten has no valid signature.
 	handle, secret, _ := strings.Cut(refresh.(string), ".")
 	bare, _, _ := strings.Cut(handle, "~")
 	for _, bent := range []string{bare + "." + secret, bare + "~." + secret, bare + "~" + dpoptest.New("ES256").Thumbprint() + "." + secret} {

@@ -217,14 +217,14 @@ func TestConcurrentCallersShareOneKeyFetch(t *testing.T) {
 	}
 }
 
-func TestUnavailableKeysAuthenticateNobody(t *testing.T) {
+func TestUnavailableKeysAuthenticateNoClient(t *testing.T) {
 	good := newPublisher(t, "a")
 	for name, address := range map[string]string{
 		"no such page":       elsewhere(t, http.NotFound),
 		"not a key set":      elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }),
 		"an empty one":       newPublisher(t).url,
 		"a long one":         elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, (64<<10)+1)) }),
-		"nobody there":       "https://127.0.0.1:1/keys",
+		"no server there":    "https://127.0.0.1:1/keys",
 		"a private address":  "https://10.0.0.1/keys",
 		"this machine":       strings.Replace(good.url, "127.0.0.1", "127.0.0.2", 1),
 		"http":               strings.Replace(good.url, "https", "http", 1),

@@ -58,7 +58,7 @@ func TestUnusableMetadataIsDroppedFromARegistration(t *testing.T) {
 			false,
 		},
 		{
-			"grants that nobody gives themselves",
+			"grants that a client cannot give itself",
 			`"redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","client_credentials","` + idp.GrantDeviceCode + `","` + idp.GrantTokenExchange + `"]`,
 			map[string]any{"redirect_uris": []any{"https://app.example/cb"}, "grant_types": []any{"authorization_code"}, "response_types": []any{"code"}},
 			false,
@@ -104,7 +104,7 @@ func TestADynamicClientGetsThePolicyThatTheOperatorChose(t *testing.T) {
 	const public = `"token_endpoint_auth_method":"none"`
 	for name, says := range map[string]string{
 		"public": `"redirect_uris":["https://app.example/cb"],` + public,
-		"native": `"redirect_uris":["http://127.0.0.1/cb"]`, // whoever is on the device can have its codes
+		"native": `"redirect_uris":["http://127.0.0.1/cb"]`, // any program on the device can have its codes
 	} {
 		if got := policy(h.registered("{" + says + "}")); got != idp.PolicyStandard {
 			t.Errorf("%s: %s", name, got)

@@ -201,7 +201,7 @@ func TestLibrary13OnlyPublicDocumentsAnswerOtherOrigins(t *testing.T) {
 			req.Header.Set("Access-Control-Request-Method", "POST")
 			r := h.do(req)
 			got := r.Header.Get("Access-Control-Allow-Origin")
-			if r.StatusCode == 204 { // a preflight of cors, which says the same to everybody and is no answer to a request
+			if r.StatusCode == 204 { // the CORS preflight: the same for every origin, and not the answer to a request
 				r.StatusCode, got = 405, strings.TrimPrefix(got, "*")
 			}
 			if r.StatusCode == 200 && got != want || r.StatusCode != 200 && got != "" || r.Header.Get("Access-Control-Allow-Credentials") != "" {

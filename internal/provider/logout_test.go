@@ -109,7 +109,7 @@ func TestADynamicClientsLogoutRedirectNeedsAnIDToken(t *testing.T) {
 	if r := h.endSession(hint...); r.Header.Get("Location") != bye {
 		t.Errorf("with an ID token: to %q", r.Header.Get("Location"))
 	}
-	// Nobody is signed in now, so nobody is asked.
+	// No user is signed in now, so no user is asked.
 	if r := h.endSession("post_logout_redirect_uri", bye, "client_id", c.ID); r.StatusCode != 303 || r.Header.Get("Location") != oauth.PathLoggedOut {
 		t.Errorf("without: %d to %q", r.StatusCode, r.Header.Get("Location"))
 	}
@@ -144,7 +144,7 @@ func TestAnUnverifiedLogoutRequestAsksThePerson(t *testing.T) {
 	}{
 		"no parameters":                          {nil, false},
 		"only state":                             {[]string{"state", "s"}, false},
-		"a redirect and nobody who asks":         {[]string{"post_logout_redirect_uri", bye}, false},
+		"a redirect without a client that asks":  {[]string{"post_logout_redirect_uri", bye}, false},
 		"a redirect and a client_id":             {[]string{"post_logout_redirect_uri", bye, "client_id", c.ID}, true},
 		"a hint of an earlier session":           {[]string{"post_logout_redirect_uri", bye, "id_token_hint", old["id_token"].(string)}, true},
 		"a hint of another user":                 {[]string{"post_logout_redirect_uri", bye, "id_token_hint", foreign["id_token"].(string)}, true},

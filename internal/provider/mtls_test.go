@@ -163,17 +163,17 @@ func TestInvalidCertificatesAreRejected(t *testing.T) {
 	h, ca := openMTLS(t)
 	other := newAuthority(t, "Clients", nil) // of the same name
 	below := newAuthority(t, "Clients below", ca)
-	nobody := &authority{t: t}
-	own := nobody.issue(nil)
+	unknown := &authority{t: t}
+	own := unknown.issue(nil)
 	byDN, byDNS := h.addTLSClient(nil), h.addTLSClient(func(c *idp.Client) { c.CertificateName = idp.CertificateName{SANDNS: "api.acme.example"} })
-	bySelf := h.addSelfSigned(nil, nobody.issue(nil), own)
+	bySelf := h.addSelfSigned(nil, unknown.issue(nil), own)
 	secretive, public := h.addClient(nil), h.addClient(func(c *idp.Client) { c.AuthMethod = idp.AuthMethodNone })
 	keyed := h.addKeyClient(nil, keys.ES256)
 	stranger := func(c *x509.Certificate) { c.Subject.CommonName, c.DNSNames = "evil", []string{"api.evil.example"} }
 	past := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }
 	future := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(10 * time.Second) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
-	faded := nobody.issue(past)
+	faded := unknown.issue(past)
 	for name, row := range map[string]struct {
 		c     idp.Client
 		chain []*x509.Certificate
@@ -189,15 +189,15 @@ func TestInvalidCertificatesAreRejected(t *testing.T) {
 		"none, self-signed":                    {c: bySelf},
 		"another CA of the same name":          {c: byDN, chain: []*x509.Certificate{other.issue(nil)}},
 		"another CA that is sent along":        {c: byDN, chain: []*x509.Certificate{other.issue(nil), other.cert}},
-		"self-signed instead of the CA's":      {c: byDN, chain: []*x509.Certificate{nobody.issue(nil)}},
+		"self-signed instead of the CA's":      {c: byDN, chain: []*x509.Certificate{unknown.issue(nil)}},
 		"a CA between that is not sent along":  {c: byDN, chain: []*x509.Certificate{below.issue(nil)}},
-		"the right one, but not in front":      {c: byDN, chain: []*x509.Certificate{nobody.issue(nil), ca.issue(nil)}},
+		"the right one, but not in front":      {c: byDN, chain: []*x509.Certificate{unknown.issue(nil), ca.issue(nil)}},
 		"expired":                              {c: byDN, chain: []*x509.Certificate{ca.issue(past)}},
 		"not valid yet":                        {c: byDN, chain: []*x509.Certificate{ca.issue(future)}},
 		"for servers":                          {c: byDN, chain: []*x509.Certificate{ca.issue(forServers)}},
 		"another subject":                      {c: byDN, chain: []*x509.Certificate{ca.issue(stranger)}},
 		"another host name":                    {c: byDNS, chain: []*x509.Certificate{ca.issue(stranger)}},
-		"self-signed, another key":             {c: bySelf, chain: []*x509.Certificate{nobody.issue(nil)}},
+		"self-signed, another key":             {c: bySelf, chain: []*x509.Certificate{unknown.issue(nil)}},
 		"self-signed, expired":                 {c: h.addSelfSigned(nil, faded), chain: []*x509.Certificate{faded}},
 		"a certificate and a secret":           {c: byDN, chain: []*x509.Certificate{ca.issue(nil)}, edit: func(v url.Values, _ *http.Request) { v.Set("client_secret", clientSecret.Reveal()) }},
 		"a certificate and a secret as header": {c: byDN, chain: []*x509.Certificate{ca.issue(nil)}, edit: func(_ url.Values, r *http.Request) { basic(byDN)(r) }},
@@ -367,7 +367,7 @@ func TestMetadataNamesTheMTLSEndpoints(t *testing.T) {
 		r, err := http.NewRequest("POST", path, nil)
 		check(t, err)
 		if _, pattern := mux.Handler(r); pattern == "" {
-			t.Errorf("%s: nobody is there", alias)
+			t.Errorf("%s: no endpoint is there", alias)
 		}
 	}
 	if meta["tls_client_certificate_bound_access_tokens"] != true {

@@ -141,7 +141,7 @@ func TestEachCellOfThePolicyTableHolds(t *testing.T) {
 			t.Run(string(policy)+"/"+name, func(t *testing.T) {
 				try := trials[name]
 				if try == nil {
-					t.Fatal("a column that nobody tries: add a trial")
+					t.Fatal("a column that no trial covers: add a trial")
 				}
 				outer := h.t
 				h.t = t
@@ -169,7 +169,7 @@ func TestNoPolicyAcceptsPlainPKCEOrUnprovenBoundTokens(t *testing.T) {
 	}
 }
 
-func TestTheOperatorMayDemandPushedRequestsOfEverybody(t *testing.T) {
+func TestTheOperatorMayRequirePushedRequestsOfAllClients(t *testing.T) {
 	h := open(t)
 	c := h.addClient(nil)
 	h.rebuild(func(c *Config) { c.RequirePAR = true })

@@ -182,7 +182,7 @@ func TestForbiddenClientMetadataIsRejected(t *testing.T) {
 		{"a redirect after sign-out", with(`"post_logout_redirect_uris":["http://app.example/"]`), meta},
 		{"a logout over http", with(`"backchannel_logout_uri":"http://app.example/out"`), meta},
 		{"a logout of another origin", with(`"frontchannel_logout_uri":"https://other.example/out"`), meta},
-		{"a sector nobody reaches", with(`"sector_identifier_uri":"https://127.0.0.2:1/"`), meta},
+		{"a sector that cannot be reached", with(`"sector_identifier_uri":"https://127.0.0.2:1/"`), meta},
 		{"a software statement", with(`"software_statement":"a.b.c"`), "unapproved_software_statement"},
 		{"a software statement of the wrong type", with(`"software_statement":1`), "unapproved_software_statement"},
 	} {
@@ -239,7 +239,7 @@ func TestRegistrationRequiresAnOperatorsToken(t *testing.T) {
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, token.Reveal()), 401, "invalid_token")
 }
 
-func TestWhereEverybodyMayRegisterATokenIsStillLookedAt(t *testing.T) {
+func TestOpenRegistrationStillChecksATokenThatIsSent(t *testing.T) {
 	h := open(t, full)
 	wantError(t, h.sendJSON("POST", oauth.PathRegister, plainClient, "made-up"), 401, "invalid_token")
 }

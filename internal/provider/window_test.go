@@ -139,7 +139,7 @@ func TestTwoWindowsInOneTokenEndItWithTheFirst(t *testing.T) {
 }
 
 // The application is removed after the person's answer and before the device fetches it, which may take ten minutes.
-// Tokens issued then would depend on no grant, and nobody could revoke them on the account pages.
+// Tokens issued then would depend on no grant, and the user could not revoke them on the account pages.
 func TestAGrantRevokedBeforeTheExchangeIssuesNoTokens(t *testing.T) {
 	h := open(t)
 	for name, kept := range map[string]bool{"taken back": false, "kept": true} {

@@ -24,7 +24,7 @@ func TestListShowsTheUsersSessionsNewestFirst(t *testing.T) {
 			t.Errorf("sessions (-want +got):\n%s", diff)
 		}
 		if got := list(t, s, "nobody"); got != nil {
-			t.Errorf("nobody has sessions %v", got)
+			t.Errorf("a user without sessions has %v", got)
 		}
 	})
 }
@@ -36,7 +36,7 @@ func TestRevokeEndsOneSessionOfThatUserOnly(t *testing.T) {
 		keptID := kept.start(t, s, "u").ID
 		for _, user := range []string{"other", ""} {
 			if err := s.Revoke(t.Context(), user, sess.ID); !errors.Is(err, idp.ErrNotFound) || b.current(t, s) == nil {
-				t.Errorf("user %q revoked somebody else's session: %v", user, err)
+				t.Errorf("user %q revoked another user's session: %v", user, err)
 			}
 		}
 		if err := s.Revoke(t.Context(), "u", sess.ID); err != nil {

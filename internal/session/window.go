@@ -37,15 +37,20 @@ func (s *Sessions) Forget(ctx context.Context, userID, sid, passkeyID string) (s
 
 var errNothingLeft = errors.New("nothing left of the session")
 
-// CloseWindow closes the window that an authentication of the user opened for an action class, in the session that
+// A Window names the window that an authentication opened for an action class in a user's session.
+type Window struct {
+	UserID, Session, Authentication, Class string
+}
+
+// CloseWindow closes a window that an authentication of the user opened for an action class, in the session that
 // contains it. From then on, the class needs another step-up. If the session has already ended, that is not an error.
-func (s *Sessions) CloseWindow(ctx context.Context, userID, sid, authenticationID, class string) error {
+func (s *Sessions) CloseWindow(ctx context.Context, w Window) error {
 	// Keep the record as long as if its browser had just been here; its own times still end the session.
-	_, err := s.records.Update(ctx, sid, s.idle, func(stored *idp.Session) error {
-		if stored.UserID != userID {
+	_, err := s.records.Update(ctx, w.Session, s.idle, func(stored *idp.Session) error {
+		if stored.UserID != w.UserID {
 			return idp.ErrNotFound
 		}
-		stored.CloseWindow(authenticationID, class)
+		stored.CloseWindow(w.Authentication, w.Class)
 		return nil
 	})
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {

@@ -21,7 +21,7 @@ func TestAClosedWindowStaysClosedThroughAnElevate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // a second time changes nothing
-			if err := s.CloseWindow(t.Context(), "u", read.ID, "stepped-up", "payments"); err != nil {
+			if err := s.CloseWindow(t.Context(), session.Window{UserID: "u", Session: read.ID, Authentication: "stepped-up", Class: "payments"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -36,7 +36,7 @@ func TestAClosedWindowStaysClosedThroughAnElevate(t *testing.T) {
 		if got := list[0].Authentications[i].OpenClasses(); !slices.Equal(got, []string{"limits"}) || len(list[0].Authentications) != 3 {
 			t.Errorf("open: %v", got)
 		}
-		if err := s.CloseWindow(t.Context(), "u", "no such session", "stepped-up", "limits"); err != nil {
+		if err := s.CloseWindow(t.Context(), session.Window{UserID: "u", Session: "no such session", Authentication: "stepped-up", Class: "limits"}); err != nil {
 			t.Errorf("the session has ended: %v", err)
 		}
 	})

@@ -345,7 +345,7 @@ func TestOptionsAreRenewedBeforeTheyExpire(t *testing.T) {
 	until(t, ctx, `calls.join() === "conditional,conditional"`)
 	expect(t, c, "begin i1")
 	eval[chromedp.Void](t, ctx, `Object.defineProperty(document, "hidden", {value: true, configurable: true}); tick()`)
-	expect(t, c) // nobody looks
+	expect(t, c) // unused here
 	setPresent(true)
 	press(t, ctx, goButton)
 	until(t, ctx, arrived)

@@ -48,7 +48,7 @@ func TestClientCertificatesComeFromOurHandshakeOrATrustedProxy(t *testing.T) {
 		"a trusted proxy":                    {peer: "10.1.2.3:5", headers: []string{good}, want: theirs},
 		"a trusted proxy, as IPv6":           {peer: "[::ffff:10.1.2.3]:5", headers: []string{good}, want: theirs},
 		"spaces around it":                   {peer: "10.1.2.3:5", headers: []string{" " + good + " "}, want: theirs},
-		"somebody else":                      {peer: "192.0.2.1:5", headers: []string{good}},
+		"another user":                       {peer: "192.0.2.1:5", headers: []string{good}},
 		"a unix socket":                      {peer: "@", headers: []string{good}},
 		"the proxy is not there for that":    {peer: "10.1.2.3:5", off: true, headers: []string{good}},
 		"pages know no certificates":         {peer: "10.1.2.3:5", browser: true, headers: []string{good}},

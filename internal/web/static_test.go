@@ -42,7 +42,7 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 			t.Errorf("%s: gzip holds something else (%v)", name, err)
 		}
 		if r := ask(h, "GET", path, "", "Accept-Encoding", "gzip;q=0"); r.Header.Get("Content-Encoding") != "" {
-			t.Errorf("%s: gzip for somebody who refuses it", name)
+			t.Errorf("%s: gzip for a browser that refuses it", name)
 		}
 	}
 	for _, path := range []string{"/static/app.css", "/static/app.000000000000.css", "/static/..%2fweb.go", "/static/"} {

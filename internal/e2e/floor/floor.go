@@ -288,7 +288,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return s.issue(w, client, q.User, q.Nonce, family, refresh)
+		return s.issue(w, issued{client, q.User, q.Nonce, family, refresh})
 	case "refresh_token":
 		family, user, refresh := "", "", rand.Text()
 		err := s.sql.QueryRow(ctx,
@@ -297,7 +297,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return s.issue(w, client, user, "", family, refresh)
+		return s.issue(w, issued{client: client, user: user, family: family, refresh: refresh})
 	default:
 		access, err := s.sign(map[string]any{
 			"iss": s.issuer, "sub": client, "aud": client, "exp": now.Add(life).Unix(), "jti": rand.Text(),
@@ -309,20 +309,22 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (s *Server) issue(w http.ResponseWriter, client, user, nonce, family, refresh string) error {
+type issued struct{ client, user, nonce, family, refresh string }
+
+func (s *Server) issue(w http.ResponseWriter, to issued) error {
 	exp := time.Now().Add(life).Unix()
 	access, err := s.sign(map[string]any{
-		"iss": s.issuer, "sub": user, "aud": s.issuer, "client_id": client, "exp": exp, "fam": family,
+		"iss": s.issuer, "sub": to.user, "aud": s.issuer, "client_id": to.client, "exp": exp, "fam": to.family,
 	})
 	if err != nil {
 		return err
 	}
-	id, err := s.sign(map[string]any{"iss": s.issuer, "sub": user, "aud": client, "nonce": nonce, "exp": exp})
+	id, err := s.sign(map[string]any{"iss": s.issuer, "sub": to.user, "aud": to.client, "nonce": to.nonce, "exp": exp})
 	if err != nil {
 		return err
 	}
 	return write(w, map[string]any{
-		"access_token": access, "id_token": id, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 600,
+		"access_token": access, "id_token": id, "refresh_token": to.refresh, "token_type": "Bearer", "expires_in": 600,
 	})
 }
 
