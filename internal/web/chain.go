@@ -56,16 +56,24 @@ func (s *Shell) Protocol(h http.Handler) http.Handler {
 func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 	limited := http.MaxBytesHandler(next, maxBody)
 	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), MaxTime)
+		outer, trace := r.Context(), ""
+		if s.config.Trace != nil {
+			outer, trace = s.config.Trace(r, s.fromProxy(r))
+		}
+		ctx, cancel := context.WithTimeout(outer, MaxTime)
 		defer cancel()
 		rec := newRecord(w, r, machine)
+		rec.trace = trace
+		if sent := r.Header.Get(requestIDHeader); saneID(sent) && s.fromProxy(r) {
+			rec.id = sent
+		}
 		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
 		if machine {
 			r = r.WithContext(context.WithValue(r.Context(), certificateKey{}, s.certificatesOf(r)))
 		}
 		maps.Copy(w.Header(), s.headers)
-		w.Header().Set("X-Request-Id", rec.id)
-		defer rec.write(ctx, s.log, r)
+		w.Header().Set(requestIDHeader, rec.id)
+		defer rec.write(ctx, s, r)
 		defer s.recover(rec, r)
 		if r.ContentLength > maxBody { // as declared: no need to read it
 			s.Fail(rec, r, tooLarge(nil))

@@ -16,6 +16,7 @@ import (
 type record struct {
 	http.ResponseWriter
 	id      string
+	trace   string
 	address string
 	begin   time.Time
 	status  int
@@ -30,6 +31,32 @@ type record struct {
 }
 
 type recordKey struct{}
+
+// An Answer is what metrics and traces learn about an answered request: never its path, query or body.
+type Answer struct {
+	RequestID string
+	Route     string // the pattern that matched; "": none
+	Method    string // as the client wrote it
+	Status    int
+	Took      time.Duration
+	Attrs     []slog.Attr // of the log record: see [Note]
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// saneID reports whether a proxy's request ID may go into logs, events and error pages.
+func saneID(id string) bool {
+	if len(id) < 8 || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
 
 func newRecord(w http.ResponseWriter, r *http.Request, machine bool) *record {
 	// 80 random bits: short enough to read out on the phone, and unique in practice.
@@ -69,9 +96,10 @@ func noteRoute(r *http.Request) {
 	}
 }
 
-func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request) {
+func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	took := time.Since(rec.begin)
 	status := max(rec.status, http.StatusOK) // net/http sends 200 if the handler sets no status
 	level := slog.LevelInfo
 	// A 503 means that a store is unavailable, which is logged once for the store.
@@ -86,10 +114,18 @@ func (rec *record) write(ctx context.Context, log *slog.Logger, r *http.Request)
 		slog.String("path", bounded(r.URL.Path, 200)),
 		slog.Int("status", status),
 		slog.Int64("bytes", rec.bytes),
-		slog.Duration("took", time.Since(rec.begin)),
+		slog.Duration("took", took),
 		slog.String("address", rec.address),
 	}, rec.attrs...)
-	log.LogAttrs(context.WithoutCancel(ctx), level, "request", attrs...)
+	if rec.trace != "" {
+		attrs = append(attrs, slog.String("trace_id", rec.trace))
+	}
+	s.log.LogAttrs(context.WithoutCancel(ctx), level, "request", attrs...)
+	if s.config.Answered != nil {
+		s.config.Answered(ctx, Answer{
+			RequestID: rec.id, Route: rec.route, Method: r.Method, Status: status, Took: took, Attrs: rec.attrs,
+		})
+	}
 }
 
 func stackAttr(stack []byte) slog.Attr { return slog.String("stack", bounded(string(stack), 4<<10)) }

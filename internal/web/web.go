@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -32,6 +33,11 @@ type Config struct {
 	Logger            *slog.Logger // nil: slog.Default
 	// Insecure is for http on localhost: no HSTS.
 	Insecure bool
+	// Trace begins the trace of a request, and returns its context and the ID for the log; "" if it is not recorded. proxied
+	// means that the peer is a trusted proxy. nil: no traces.
+	Trace func(r *http.Request, proxied bool) (ctx context.Context, traceID string)
+	// Answered is told about each request; nil: nobody is. It must not keep or change the attributes.
+	Answered func(context.Context, Answer)
 }
 
 // A Link is a text with a URL.
