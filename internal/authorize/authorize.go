@@ -117,8 +117,7 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		need, err = s.read(r, in.form, in.client, &req)
 	}
 	if bad, ok := errors.AsType[*oauth.Error](err); ok {
-		web.Note(r.Context(), slog.String("client", req.ClientID), slog.String("oauth_error", bad.Code),
-			slog.String("oauth_error_description", oauth.Describable(bad.Description)))
+		web.Note(r.Context(), slog.String("client", req.ClientID))
 		return s.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.Code, Description: bad.Description})
 	}
 	var location string

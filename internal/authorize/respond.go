@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -113,6 +114,10 @@ func errorParams(bad *oauth.Error) url.Values {
 // complete returns all parameters of an authorization response. Each names its issuer (RFC 9207), so that a client of
 // several providers cannot mistake it for another provider's.
 func (s *Service) complete(ctx context.Context, req idp.Request, params url.Values) (url.Values, error) {
+	if code := params.Get("error"); code != "" {
+		web.Note(ctx, slog.String("oauth_error", code),
+			slog.String("oauth_error_description", params.Get("error_description")))
+	}
 	params.Set("iss", s.cfg.Catalog.Issuer)
 	if req.State != "" {
 		params.Set("state", req.State)

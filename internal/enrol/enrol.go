@@ -377,6 +377,7 @@ func (en *Service) endEnrolment(
 
 // Register finishes a registration ceremony and gives the passkey a name. It does not store the passkey.
 func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u idp.User) (idp.Passkey, error) {
+	web.Note(r.Context(), slog.String("ceremony", string(idp.PurposeRegister)))
 	k, err := en.cfg.Ceremonies.FinishRegistration(r.Context(), in.Ceremony, binding, u, in.Credential, time.Now())
 	switch {
 	case err == nil:

@@ -168,8 +168,11 @@ func (l *Login) finish(w http.ResponseWriter, r *http.Request) error {
 		err = stale(err)
 	} else if err != nil {
 		err = fmt.Errorf("take ceremony: %w", err)
-	} else if next, err = l.authenticate(w, r, &a, in.Credential); err != nil {
-		err = l.refused(r, a, err)
+	} else {
+		web.Note(r.Context(), slog.String("ceremony", string(a.ceremony.Purpose)))
+		if next, err = l.authenticate(w, r, &a, in.Credential); err != nil {
+			err = l.refused(r, a, err)
+		}
 	}
 	if err != nil {
 		l.useUp(r, a, in.Ceremony, err)

@@ -68,6 +68,7 @@ func (l *Login) refused(r *http.Request, a attempt, err error) error {
 	}
 	event := a.event(r, kind)
 	event.Detail["reason"] = reason(err)
+	web.Note(ctx, slog.String("outcome", event.Detail["reason"]))
 	if regressed {
 		err = l.cfg.DB.RegressPasskey(ctx, counter.PasskeyID, time.Now(), event)
 	} else {

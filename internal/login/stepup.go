@@ -1,10 +1,13 @@
 package login
 
 import (
+	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -28,6 +31,11 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	if err != nil {
 		return err
 	}
+	var classes []string
+	for _, class := range v.interaction.Requirement.ActionClasses {
+		classes = append(classes, class.Name)
+	}
+	web.Note(r.Context(), slog.String("step_up", step.Check), slog.String("class", strings.Join(classes, " ")))
 	d := stepUp{screen: screenOf(v, f), Ceremony: cer.ID, Options: string(options), Why: why(f, step)}
 	if last, ok := v.session.Latest(); ok {
 		d.Last = f.Now.Sub(last.At).Truncate(time.Minute) // zero below a minute

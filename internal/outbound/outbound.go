@@ -46,6 +46,8 @@ type Config struct {
 	Roots    *x509.CertPool // nil: those of the system
 	// Development lets Post speak http to loopback hosts, and reach only this machine that way.
 	Development bool
+	// Wrap wraps the transports, to observe requests; nil: nobody observes.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // A Client is safe for concurrent use. It keeps no connections or cookies, and ignores proxy settings.
@@ -67,12 +69,16 @@ func New(c Config) *Client {
 		MaxConnsPerHost:        8,
 		MaxResponseHeaderBytes: maxHeader,
 	}
-	client.get = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: follow}
+	wrap := c.Wrap
+	if wrap == nil {
+		wrap = func(t http.RoundTripper) http.RoundTripper { return t }
+	}
+	client.get = &http.Client{Transport: wrap(transport), Timeout: timeout, CheckRedirect: follow}
 	stop := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client.direct = &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: stop}
+	client.direct = &http.Client{Transport: wrap(transport), Timeout: timeout, CheckRedirect: stop}
 	here := transport.Clone()
 	here.DialContext = (&net.Dialer{Control: guardLocal}).DialContext
-	client.local = &http.Client{Transport: here, Timeout: timeout, CheckRedirect: stop}
+	client.local = &http.Client{Transport: wrap(here), Timeout: timeout, CheckRedirect: stop}
 	return client
 }
 

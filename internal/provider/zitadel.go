@@ -95,6 +95,7 @@ func (l *libraryCall) issue(ctx context.Context, redeem grant) (*op.Response, er
 	if err != nil {
 		return nil, l.refused(err)
 	}
+	web.Note(ctx, slog.String("grant", l.call.Form.Get("grant_type"))) // it has led here, so it is one of ours
 	l.answer = func(w http.ResponseWriter, _ *http.Request) error { return web.WriteJSON(w, http.StatusOK, resp) }
 	return op.NewResponse(nil), nil
 }

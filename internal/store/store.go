@@ -37,6 +37,9 @@ type Config struct {
 	StatementTimeout time.Duration
 	// Log gets a record when the store goes away and when it is back; nil: slog.Default.
 	Log *slog.Logger
+	// Observe begins the observation of one question, for metrics and traces. step says in fixed words what it is for. The
+	// func ends it, with a translated error. nil: nobody observes.
+	Observe func(ctx context.Context, step string) (context.Context, func(error))
 }
 
 // Errors of this package; the others are in idp.
@@ -60,12 +63,13 @@ type DB struct {
 	retention  time.Duration
 	clients    *clientCache
 	watch      *outage.Watch
+	observe    func(ctx context.Context, step string) (context.Context, func(error))
 	logouts    chan struct{} // holds one token while something new may be in the logout outbox
 }
 
 // Open opens the store and checks that it can be reached. It does not migrate: see [DB.Migrate].
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db := &DB{retention: c.EventRetention, clients: newClientCache(), logouts: make(chan struct{}, 1)}
+	db := &DB{observe: c.Observe, retention: c.EventRetention, clients: newClientCache(), logouts: make(chan struct{}, 1)}
 	if db.retention == 0 {
 		db.retention = defaultRetention
 	}
@@ -136,7 +140,12 @@ func (db *DB) ask(ctx context.Context, step string, question func(context.Contex
 	limited, cancel := db.conn.Limit(ctx)
 	defer cancel()
 	begin := time.Now()
+	done := func(error) {}
+	if db.observe != nil {
+		limited, done = db.observe(limited, step)
+	}
 	err := question(limited)
+	done(err)
 	switch {
 	case !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
 		db.watch.Answered(begin)

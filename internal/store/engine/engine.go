@@ -34,6 +34,8 @@ type Conn interface {
 	Now(ctx context.Context) (time.Time, error)
 	// Check reports why the database cannot be read or written, or why table cannot be; nil if they can.
 	Check(ctx context.Context, table string) *idp.StoreFault
+	// Pools returns the state of the connection pools.
+	Pools() []Pool
 	// Close waits for running calls and closes the database.
 	Close() error
 }
