@@ -55,7 +55,13 @@ type env struct {
 }
 
 // load reads the settings of a command that may send mail.
-func (e *env) load() (*config.Config, error) { return config.Load(e.sources) }
+func (e *env) load() (*config.Config, error) {
+	cfg, err := config.Load(e.sources)
+	if err == nil {
+		cfg.Version = version()
+	}
+	return cfg, err
+}
 
 // loadWithoutMail reads the settings of a command that sends none: it works where smtp-url is missing or unreadable.
 func (e *env) loadWithoutMail() (*config.Config, error) {

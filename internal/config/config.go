@@ -5,6 +5,7 @@ package config
 
 import (
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -75,6 +76,16 @@ type Config struct {
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
+
+	MetricsListen string // empty: no metrics
+	Pprof         bool
+	TraceURL      string      // of an OTLP collector; empty: no traces
+	TraceHeaders  http.Header // for the collector
+	TraceSample   float64     // 0 to 1
+	TraceJoin     bool        // continue the traces of trusted proxies
+
+	// Version is the program's, for metrics and traces. It is not a setting.
+	Version string
 
 	Policy idp.Policy
 

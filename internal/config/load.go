@@ -169,6 +169,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 			fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))
 	}
 	crossCheckMTLS(c, values, fault)
+	crossCheckObserved(c, values, fault)
 	for _, scope := range c.RegistrationScopes {
 		if _, known := c.Policy.Scopes[scope]; !known {
 			fault("registration-scopes", values["registration-scopes"].source, fmt.Sprintf("%q is not among scopes", scope))

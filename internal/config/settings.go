@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/mail"
 	"net/netip"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -287,6 +290,36 @@ var Settings = []Setting{
 		Name: "log-format", Default: "text", set: choice(func(c *Config, v string) { c.LogFormat = v }, "text", "json"),
 		Help: "`text` for people, `json` for collectors.",
 	},
+	{
+		Name: "metrics-listen", set: address(func(c *Config) *string { return &c.MetricsListen }),
+		Help: "Address and port of `/metrics` for Prometheus: `:9090`. It has no TLS and asks nobody for a password, so " +
+			"only the monitoring may reach it. Empty: no metrics.",
+	},
+	{
+		Name: "pprof", Default: "off", set: choice(func(c *Config, v string) { c.Pprof = v == "on" }, "on", "off"),
+		Help: "`on` serves profiles of the running program at `/debug/pprof/` of metrics-listen. Profiles of memory may " +
+			"hold secrets: only people who may read the operator's key may reach them.",
+	},
+	{
+		Name: "trace-url", set: setTraceURL,
+		Help: "Base URL of an OpenTelemetry collector that takes OTLP over HTTP: `http://collector:4318`. Empty: no traces.",
+	},
+	{
+		Name: "trace-headers", Secret: true, set: setTraceHeaders,
+		Help: "Headers for the collector, as `Name: value`, one a line or separated by commas: " +
+			"`Authorization: Basic …`.",
+	},
+	{
+		Name: "trace-sample", Default: "0.01", set: setTraceSample,
+		Help: "Share of the requests that are traced, from 0 to 1.",
+	},
+	{
+		Name: "trace-parent", Default: "link",
+		set: choice(func(c *Config, v string) { c.TraceJoin = v == "join" }, "link", "join"),
+		Help: "What a `traceparent` of a request does. `link`: the trace begins here and links to it. `join`: if it comes " +
+			"from one of trusted-proxies, the trace is continued, and traced if it says so, whatever trace-sample is. Use " +
+			"`join` only if your proxy replaces what browsers and applications send.",
+	},
 }
 
 func setIssuer(c *Config, v string) error {
@@ -431,6 +464,43 @@ func setAccent(c *Config, v string) error {
 		return fmt.Errorf("%q is not a colour; use six hexadecimal digits, #1a6b5a", v)
 	}
 	c.Accent = v
+	return nil
+}
+
+func setTraceURL(c *Config, v string) error {
+	u, err := url.Parse(v)
+	switch {
+	case err != nil:
+		return errors.New("is not a URL such as http://collector:4318")
+	case u.User != nil:
+		return errors.New("contains a password; put it into trace-headers: Authorization: Basic …")
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.Fragment != "":
+		return fmt.Errorf("%q is not a URL such as http://collector:4318", v)
+	}
+	c.TraceURL = strings.TrimSuffix(strings.TrimSuffix(v, "/"), "/v1/traces")
+	return nil
+}
+
+// setTraceHeaders never repeats a value, which may be a password.
+func setTraceHeaders(c *Config, v string) error {
+	c.TraceHeaders = http.Header{}
+	for line := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == '\n' || r == ',' }) {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return errors.New("is not headers; use Name: value, one a line or separated by commas")
+		}
+		c.TraceHeaders.Add(name, value)
+	}
+	return nil
+}
+
+func setTraceSample(c *Config, v string) error {
+	share, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		return fmt.Errorf("%q is not a share between 0 and 1, such as 0.01", v)
+	}
+	c.TraceSample = share
 	return nil
 }
 

@@ -58,6 +58,11 @@ const appCallback = "http://localhost:1/callback"
 // newSite runs n replicas on the same stores behind a proxy that gives every request to the next one.
 func newSite(t *testing.T, n int, settings []string) *site {
 	t.Helper()
+	return newLoggedSite(t, n, settings, slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func newLoggedSite(t *testing.T, n int, settings []string, handler slog.Handler) *site {
+	t.Helper()
 	s := &site{t: t}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(s.forward))
 	front.Start()
@@ -71,8 +76,7 @@ func newSite(t *testing.T, n int, settings []string) *site {
 		}
 		cfg.SignUp, cfg.Policy = true, server.DemoPolicy(cfg.Policy)
 		r := &replica{}
-		log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-		if r.Server, err = server.New(t.Context(), cfg, log, mailbox); err != nil {
+		if r.Server, err = server.New(t.Context(), cfg, slog.New(handler), mailbox); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Server.Close)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,13 +35,15 @@ type parts struct {
 // Check reports everything that New would refuse about the settings, as far as it shows without the stores. The error
 // is config.Faults.
 func Check(cfg *config.Config) error {
-	_, err := read(cfg, nil)
+	_, err := read(cfg, nil, nil)
 	return err
 }
 
 // read is Check, and returns what it read. New calls it first, so that the two never differ. The mailbox of a demo
-// takes the place of smtp-url.
-func read(cfg *config.Config, mailbox *mail.Mailbox) (p parts, err error) {
+// takes the place of smtp-url; wrap observes requests to others.
+func read(
+	cfg *config.Config, mailbox *mail.Mailbox, wrap func(http.RoundTripper) http.RoundTripper,
+) (p parts, err error) {
 	var faults config.Faults
 	add := func(setting string, err error) {
 		if known, ok := errors.AsType[config.Faults](err); ok {
@@ -52,7 +55,7 @@ func read(cfg *config.Config, mailbox *mail.Mailbox) (p parts, err error) {
 	add("tls-cert-path", checkPair(cfg))
 	p.clientCAs, err = ReadClientCAs(cfg.ClientCAPath)
 	add("client-ca-path", err)
-	p.outbound, err = OutboundOf(cfg)
+	p.outbound, err = outboundOf(cfg, wrap)
 	add("outbound-ca-path", err)
 	if cfg.Embedded() {
 		folder := checkFolder(cfg.DataDir)

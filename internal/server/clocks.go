@@ -117,6 +117,13 @@ func (c *clocks) state() (wrong bool, changed <-chan struct{}) {
 	return grade(c.worst) == 2, c.changed
 }
 
+// skew returns how far this clock was ahead of the stores' at the last comparison, and whether it is wrong.
+func (c *clocks) skew() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.worst, grade(c.worst) == 2
+}
+
 // whileRight calls run with a context that ends when the clock goes wrong, and again when it is right, until ctx ends.
 func (c *clocks) whileRight(ctx context.Context, run func(context.Context)) {
 	for ctx.Err() == nil {

@@ -24,6 +24,9 @@ type drain struct {
 	by    time.Time // when the process must be gone; zero: not stopping
 }
 
+// exportTime is how long the last traces may take.
+const exportTime = 3 * time.Second
+
 // errCut means that requests were still running at the end of shutdown-timeout.
 var errCut = errors.New("requests were cut off at the end of shutdown-timeout")
 
@@ -40,6 +43,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	go debug.FreeOSMemory() // free what migrating and parsing pages needed
 
+	private, err := s.private()
+	if err != nil {
+		return err
+	}
+	if private != nil { // until the end: stopping is worth seeing
+		defer private.Close()
+		go func() { _ = private.serve() }()
+	}
 	jobsCtx, stopJobs := context.WithCancel(ctx)
 	defer stopJobs()
 	jobs := make(chan struct{})
@@ -117,6 +128,11 @@ func (s *Server) Close() {
 		}
 		if s.DB != nil {
 			_ = s.DB.Close()
+		}
+		if s.tracer != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), exportTime)
+			defer cancel()
+			_ = s.tracer.Close(ctx)
 		}
 	}()
 	if s.drain.by.IsZero() {

@@ -62,7 +62,7 @@ func (s *Server) once(ctx context.Context, j job, holder string) error {
 	if err != nil || !held {
 		return err
 	}
-	return j.run(ctx, now)
+	return s.job(ctx, j.name, func(ctx context.Context) error { return j.run(ctx, now) })
 }
 
 func (s *Server) sweep(ctx context.Context, now time.Time) error {

@@ -34,6 +34,7 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 		return nil, err
 	}
 	all[0].TLSConfig = tlsCfg
+	s.certificate = tlsCfg.GetCertificate
 	if s.Config.MTLSListen == "" {
 		return all, nil
 	}

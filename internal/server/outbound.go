@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"os"
 
 	"github.com/stepward/stepward/internal/config"
@@ -11,13 +12,15 @@ import (
 )
 
 // OutboundOf returns the client for all requests to addresses that clients name: fetches and logout deliveries.
-func OutboundOf(cfg *config.Config) (*outbound.Client, error) {
+func OutboundOf(cfg *config.Config) (*outbound.Client, error) { return outboundOf(cfg, nil) }
+
+func outboundOf(cfg *config.Config, wrap func(http.RoundTripper) http.RoundTripper) (*outbound.Client, error) {
 	roots, err := outboundRoots(cfg.OutboundCAPath)
 	if err != nil {
 		return nil, config.Faults{cfg.Fault("outbound-ca-path", config.FileReason(err), err)}
 	}
 	return outbound.New(outbound.Config{
-		Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts, Roots: roots, Development: cfg.Insecure(),
+		Networks: cfg.OutboundNetworks, Hosts: cfg.OutboundHosts, Roots: roots, Development: cfg.Insecure(), Wrap: wrap,
 	}), nil
 }
 

@@ -23,8 +23,16 @@ import (
 // it. Only serve locks the folder (exclusive), and only its statements have a time limit: no user waits for a command,
 // which may remove a client with a million tokens.
 func OpenStore(ctx context.Context, cfg *config.Config, exclusive bool) (*store.DB, error) {
+	return openStore(ctx, cfg, exclusive, nil)
+}
+
+func openStore(
+	ctx context.Context, cfg *config.Config, exclusive bool,
+	observe func(context.Context, string) (context.Context, func(error)),
+) (*store.DB, error) {
 	c := store.Config{
 		URL: cfg.DatabaseURL.Reveal(), Dir: cfg.DataDir, Shared: !exclusive, EventRetention: cfg.EventRetention,
+		Observe: observe,
 	}
 	if exclusive {
 		c.StatementTimeout = cfg.StatementTimeout
@@ -55,6 +63,21 @@ func Migrate(ctx context.Context, cfg *config.Config, db *store.DB) error {
 	default:
 		return config.Faults{cfg.Fault("database-url", err.Error(), err)}
 	}
+}
+
+// databaseName and ephemeralName are the labels of the stores in metrics and traces.
+func databaseName(cfg *config.Config) string {
+	if cfg.Embedded() {
+		return "sqlite"
+	}
+	return "postgres"
+}
+
+func ephemeralName(cfg *config.Config) string {
+	if cfg.Embedded() {
+		return "ephemeral"
+	}
+	return "redis"
 }
 
 func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {

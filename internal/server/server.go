@@ -43,6 +43,7 @@ type Server struct {
 	mtls      http.Handler // for mtls-listen
 	drain     drain
 	health    health
+	observed
 }
 
 // New opens and migrates the stores and wires every feature. If mailbox is set, it receives the e-mails instead of a
@@ -55,7 +56,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 			s.Close()
 		}
 	}()
-	p, err := read(cfg, mailbox)
+	if err := s.observe(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("traces: %w", err)
+	}
+	p, err := read(cfg, mailbox, s.fetches)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +67,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		log.Warn("the issuer is https but this process serves http, so there must be a proxy: add it to trusted-proxies, " +
 			"or all limits count for its address")
 	}
-	if s.DB, err = OpenStore(ctx, cfg, true); err != nil {
+	if s.DB, err = openStore(ctx, cfg, true, s.asked(databaseName(cfg))); err != nil {
 		return nil, err
 	}
 	if err := Migrate(ctx, cfg, s.DB); err != nil {
@@ -75,6 +79,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
 		return nil, err
 	}
+	s.Ephemeral = s.watched(s.Ephemeral, ephemeralName(cfg))
 	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
 	s.clocks.compare(ctx)
 	key, err := OperatorKey(cfg)
@@ -85,7 +90,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	shell, err := web.New(web.Config{
 		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log,
-		Insecure: cfg.Insecure(),
+		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.answered(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
