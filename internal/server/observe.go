@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/telemetry"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -139,7 +140,7 @@ func (s *Server) look(ctx context.Context) telemetry.State {
 		})
 	}
 	if state.Up["database"] { // otherwise the question would take seconds to fail
-		if queues, err := s.DB.Waiting(ctx); err == nil {
+		if queues, err := outbox.Waiting(ctx, s.DB); err == nil {
 			for _, q := range queues {
 				state.Queues = append(state.Queues, telemetry.Queue{Name: q.Name, Count: q.Count, Oldest: q.Oldest})
 			}

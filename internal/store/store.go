@@ -94,6 +94,30 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.ask(ctx, "ping store", db.conn.Ping)
 }
 
+// Check reports whether the store can be read and written, because one that can be reached may be a standby, read-only
+// or full. It returns nil, or an *idp.StoreFault that says what is wrong.
+func (db *DB) Check(ctx context.Context) error {
+	if fault := db.conn.Check(ctx, "events"); fault != nil {
+		return fault
+	}
+	return nil
+}
+
+// Now returns the time of the database's clock. Sweeps and leases use it instead of the replica's own clock: one
+// replica with a wrong clock would otherwise delete rows that are alive for all others. The embedded database has no
+// clock but this process's.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := db.ask(ctx, "read the database's clock", func(ctx context.Context) (err error) {
+		now, err = db.conn.Now(ctx)
+		return err
+	})
+	return now, err
+}
+
+// Pools returns the state of the connection pools.
+func (db *DB) Pools() []engine.Pool { return db.conn.Pools() }
+
 // RoundTrips returns the number of round trips so far, for the tests of the budget. It leaves out the one-time costs of
 // a connection (connecting, preparing a statement on first use).
 func (db *DB) RoundTrips() int64 { return db.roundTrips.Load() }

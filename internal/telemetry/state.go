@@ -48,7 +48,7 @@ func (m *Metrics) Look(look func(context.Context) State) {
 		look:     look,
 		stopping: desc("stepward_stopping", "1 while the server stops."),
 		up:       desc("stepward_store_up", "1 if the store can be read and written.", "store"),
-		fault:    desc("stepward_store_fault", "1 while a store is out of order, with the word of /readyz.", "store", "fault"),
+		fault:    desc("stepward_store_fault", "1 while a store is out of order.", "store", "fault"),
 		max:      desc("stepward_pool_connections_max", "Connections that a pool may open.", "pool"),
 		open:     desc("stepward_pool_connections_open", "Connections of a pool.", "pool"),
 		use:      desc("stepward_pool_connections_in_use", "Connections of a pool that are in use.", "pool"),

@@ -110,8 +110,8 @@ func (t *Tracer) Answered(ctx context.Context, a web.Answer) {
 	}
 }
 
-// spanAttributes are those of the log record that a span may have. Errors are not among them: the log has them under the
-// trace's ID.
+// spanAttributes are those of the log record that a span may have. Errors are not among them: the log has them under
+// the trace's ID.
 var spanAttributes = map[string]string{
 	"client": "stepward.client_id", "step": "stepward.step", "check": "stepward.check",
 	"ceremony": "stepward.ceremony", "outcome": "stepward.outcome", "grant": "stepward.grant",

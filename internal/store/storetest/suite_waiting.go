@@ -5,6 +5,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 var waitingCases = map[string]func(*fixture){
@@ -12,24 +13,25 @@ var waitingCases = map[string]func(*fixture){
 }
 
 func waitingOutboxes(f *fixture) {
-	queues := func() map[string]store.Queue {
+	queues := func() map[string]outbox.Queue {
 		f.Helper()
-		all, err := f.Waiting(f.ctx)
+		all, err := outbox.Waiting(f.ctx, f.DB)
 		if err != nil {
 			f.Fatal(err)
 		}
-		byName := map[string]store.Queue{}
+		byName := map[string]outbox.Queue{}
 		for _, q := range all {
 			byName[q.Name] = q
 		}
 		return byName
 	}
-	if all := queues(); len(all) != 2 || all["mail"].Count != 0 || !all["mail"].Oldest.IsZero() || all["logout"].Count != 0 {
+	if all := queues(); len(all) != 2 || all["mail"].Count != 0 || !all["mail"].Oldest.IsZero() {
 		f.Errorf("empty: %+v", all)
 	}
 	long := f.now.Add(-time.Hour)
 	for _, at := range []time.Time{long.Add(time.Minute), long} {
-		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: idp.NewID(), To: "a@example.com", CreatedAt: at, NextAt: at}))
+		mail := store.Mail{ID: idp.NewID(), To: "a@example.com", CreatedAt: at, NextAt: at}
+		f.must(f.EnqueueMail(f.ctx, mail))
 	}
 	if all := queues(); all["mail"].Count != 2 || !all["mail"].Oldest.Equal(long) || all["logout"].Count != 0 {
 		f.Errorf("two messages: %+v", all)

@@ -1,0 +1,35 @@
+// Package outbox looks at the outboxes of the store as a whole, for metrics.
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/stepward/stepward/internal/store"
+)
+
+// Most is the highest number that Waiting counts to: looking at a long queue costs no more than this.
+const Most = 10_000
+
+// A Queue is what waits in an outbox.
+type Queue struct {
+	Name   string // mail or logout
+	Count  int64  // at most Most
+	Oldest time.Time
+}
+
+// Waiting returns the outboxes, in one round trip. Oldest is zero for an empty one. created_at > 0 has the count made
+// on an index.
+func Waiting(ctx context.Context, db *store.DB) ([]Queue, error) {
+	scan := func(row store.Row) (q Queue, err error) {
+		return q, row.Scan(&q.Name, &q.Count, store.Instant(&q.Oldest))
+	}
+	return store.List(ctx, db, "count outboxes", scan, `
+		SELECT 'mail',
+			(SELECT COUNT(*) FROM (SELECT 1 FROM mail WHERE created_at > 0 LIMIT $1) AS counted),
+			COALESCE((SELECT MIN(created_at) FROM mail), 0)
+		UNION ALL
+		SELECT 'logout',
+			(SELECT COUNT(*) FROM (SELECT 1 FROM logout_outbox WHERE created_at > 0 LIMIT $1) AS counted),
+			COALESCE((SELECT MIN(created_at) FROM logout_outbox), 0)`, Most)
+}
