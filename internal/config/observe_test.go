@@ -1,8 +1,10 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/stepward/stepward/internal/config"
 )
 
 func TestFaultsOfMetricsAndTraces(t *testing.T) {
@@ -29,7 +31,7 @@ func TestFaultsOfMetricsAndTraces(t *testing.T) {
 		for _, e := range c.environ {
 			environ = append(environ, "STEPWARD_"+e)
 		}
-		cfg, err := Load(Sources{Environ: environ})
+		cfg, err := config.Load(config.Sources{Environ: environ})
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%q: %v, want %q", c.environ, err, c.want)
