@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An Observer begins the observation of one question to a store, for metrics and traces. operation is the verbs of its ops
-// ("take, put"), never a key. The func ends it.
+// An Observer begins the observation of one question to a store, for metrics and traces. operation is the verbs of its
+// ops ("take, put"), never a key. The func ends it.
 type Observer func(ctx context.Context, operation string) (context.Context, func(error))
 
 // Observe returns s with an observer of its questions.
