@@ -77,4 +77,22 @@ func TestAnotherHostDoesNotLeavePasskeysBehindUnasked(t *testing.T) {
 	if err := start(environ(a)); err == nil {
 		t.Error("the way back was not refused")
 	}
+	if _, err := db.Exec("DELETE FROM installation"); err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string]func([]string) error{"serve": start, "config check": check} {
+		if err := try(environ(a)); err == nil || !strings.Contains(err.Error(), "2 passkeys in this database are for a host that is not recorded") {
+			t.Errorf("%s, without a record: %v", name, err)
+		}
+	}
+	if err := start(environ(a, "STEPWARD_NEW_RP_ID=a.example.com")); err != nil {
+		t.Error(err)
+	}
+	if err := start(environ(a)); err != nil {
+		t.Errorf("the host is not recorded: %v", err)
+	}
+	_, err = stepward(t, dir, "user", "invite", "ada@example.com") // her passkeys may all be dead
+	if err == nil || !strings.Contains(err.Error(), "stepward user recover ada@example.com") {
+		t.Errorf("inviting a user with passkeys: %v", err)
+	}
 }

@@ -153,7 +153,8 @@ func invite(
 		return "", user, fmt.Errorf("find passkeys: %w", err)
 	}
 	if len(passkeys) > 0 {
-		return "", user, errors.New("this user already has a passkey, and can add more on the account page")
+		return "", user, fmt.Errorf("this user already has a passkey, and can add more on the account page; "+
+			"if they have lost it, or it is for another issuer: stepward user recover %s", user.Email)
 	}
 	if c.EmailVerified && !user.EmailVerified {
 		event := idp.NewEvent(idp.EventEmailVerified, user.ID, now)

@@ -71,6 +71,13 @@ func (w *wire) cut() {
 	clear(w.open)
 }
 
+// lead makes new connections go to another socket.
+func (w *wire) lead(socket string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.target = socket
+}
+
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

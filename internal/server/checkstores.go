@@ -95,6 +95,10 @@ func otherRPID(cfg *config.Config, recorded store.RPID) error {
 	if recorded.Passkeys == 1 {
 		which = "a passkey in this database is"
 	}
+	if recorded.Host == "" {
+		return config.Faults{cfg.Fault("issuer", fmt.Sprintf("%s for a host that is not recorded; "+
+			"if it is %s, set new-rp-id to %s once", which, host, host), nil)}
+	}
 	return config.Faults{cfg.Fault("issuer", fmt.Sprintf("%s for %s and would not work under %s; "+
 		"set issuer back, or set new-rp-id to %s to go on without them", which, recorded.Host, host, host), nil)}
 }

@@ -15,8 +15,8 @@ type RPID struct {
 }
 
 // readRPID counts the passkeys only if the host changes, because that reads the whole table.
-const readRPID = `SELECT value, CASE WHEN value = $1 THEN 0 ELSE (SELECT COUNT(*) FROM passkeys) END
-	FROM installation WHERE name = 'rp_id'`
+const readRPID = `SELECT coalesce(i.value, ''), CASE WHEN i.value = $1 THEN 0 ELSE (SELECT COUNT(*) FROM passkeys) END
+	FROM (SELECT 1 AS one) o LEFT JOIN installation i ON i.name = 'rp_id'`
 
 // RPID returns the recorded host, and how many passkeys a change to host would leave behind.
 func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
@@ -27,18 +27,18 @@ func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
 	return found, err
 }
 
-// ClaimRPID records the host that passkeys are made for from now on, and returns the recorded host. If there are
-// passkeys for another host, it keeps that one, because browsers offer none of them to the new host; with anew it
-// replaces it all the same.
+// ClaimRPID records the host that passkeys are made for from now on, and returns what is recorded. If there are passkeys
+// for another host, or for one that is not recorded, it changes nothing, because browsers may offer none of them to the
+// new host; with anew it records the host all the same.
 func (db *DB) ClaimRPID(ctx context.Context, host string, anew bool) (RPID, error) {
 	unlessUsed := " WHERE NOT EXISTS (SELECT 1 FROM passkeys)"
 	if anew {
-		unlessUsed = ""
+		unlessUsed = " WHERE true" // SQLite cannot tell ON CONFLICT from a join without it
 	}
 	var recorded RPID
 	var b batch
-	b.Do(`INSERT INTO installation (name, value) VALUES ('rp_id', $1)
-		ON CONFLICT (name) DO UPDATE SET value = excluded.value`+unlessUsed, host)
+	b.Do(`INSERT INTO installation (name, value) SELECT 'rp_id', $1`+unlessUsed+`
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, host)
 	b.Read(engine.Into(&recorded, new(bool), scanRPID), readRPID, host)
 	err := db.run(ctx, "record RP ID", &b)
 	return recorded, err

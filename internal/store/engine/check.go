@@ -25,10 +25,9 @@ func (p *Postgres) Check(ctx context.Context, table string) *idp.StoreFault {
 	case err != nil:
 		return p.faultOf(ctx, err)
 	case standby:
-		return &idp.StoreFault{Word: "standby", Text: "a standby of Postgres answers; " +
-			"database-url must name the primary (target_session_attrs=read-write finds it)"}
+		return &idp.StoreFault{Word: "standby", Text: standbyText}
 	case readOnly:
-		return &idp.StoreFault{Word: "read_only", Text: "Postgres takes no writes (default_transaction_read_only)"}
+		return &idp.StoreFault{Word: "read_only", Text: readOnlyText}
 	case !writable:
 		return &idp.StoreFault{Word: "refused", Text: "the user of database-url may not write to the tables, " +
 			"or they are not in its search_path"}
@@ -36,8 +35,27 @@ func (p *Postgres) Check(ctx context.Context, table string) *idp.StoreFault {
 	return nil
 }
 
+const (
+	standbyText = "a standby of Postgres answers; database-url must name the primary " +
+		"(target_session_attrs=read-write finds it)"
+	onlyStandbysText = "none of the servers of database-url that answer is a primary"
+	readOnlyText     = "Postgres takes no writes (default_transaction_read_only)"
+)
+
+// onlyStandbys reports that a server answered, and was not what target_session_attrs asks for. pgconn has no type for
+// these errors.
+func onlyStandbys(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok && (strings.Contains(err.Error(), "read only connection") ||
+		strings.Contains(err.Error(), "server is in hot standby mode"))
+}
+
 func (p *Postgres) faultOf(ctx context.Context, err error) *idp.StoreFault {
 	fault := &idp.StoreFault{Word: "down", Text: "it does not answer", Err: p.Translate(ctx, err)}
+	if onlyStandbys(err) {
+		fault.Word, fault.Text = "standby", onlyStandbysText
+		return fault
+	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return fault

@@ -124,6 +124,9 @@ func (p *Postgres) checkServer(ctx context.Context) error {
 
 // unreachable explains in a sentence why connecting failed. It is an idp.ErrUnavailable.
 func (p *Postgres) unreachable(err error) error {
+	if onlyStandbys(err) {
+		return unreachableError(onlyStandbysText)
+	}
 	config := p.pool.Config().ConnConfig
 	where := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 	if strings.HasPrefix(config.Host, "/") {
