@@ -91,6 +91,9 @@ func TestAnotherHostDoesNotLeavePasskeysBehindUnasked(t *testing.T) {
 	if err := start(environ(a)); err != nil {
 		t.Errorf("the host is not recorded: %v", err)
 	}
+	if _, err := db.Exec("UPDATE passkeys SET transports = '[]', extensions = '{}'"); err != nil {
+		t.Fatal(err)
+	}
 	_, err = stepward(t, dir, "user", "invite", "ada@example.com") // her passkeys may all be dead
 	if err == nil || !strings.Contains(err.Error(), "stepward user recover ada@example.com") {
 		t.Errorf("inviting a user with passkeys: %v", err)
