@@ -27,9 +27,9 @@ func (db *DB) RPID(ctx context.Context, host string) (RPID, error) {
 	return found, err
 }
 
-// ClaimRPID records the host that passkeys are made for from now on, and returns what is recorded. If there are passkeys
-// for another host, or for one that is not recorded, it changes nothing, because browsers may offer none of them to the
-// new host; with anew it records the host all the same.
+// ClaimRPID records the host that passkeys are made for from now on, and returns what is recorded. If there are
+// passkeys for another host, or for one that is not recorded, it changes nothing, because browsers may offer none of
+// them to the new host; with anew it records the host all the same.
 func (db *DB) ClaimRPID(ctx context.Context, host string, anew bool) (RPID, error) {
 	unlessUsed := " WHERE NOT EXISTS (SELECT 1 FROM passkeys)"
 	if anew {

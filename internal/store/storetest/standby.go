@@ -29,7 +29,11 @@ type Pair struct {
 const pairScript = `
 set -e
 cd "$2"
-trap 'for d in primary standby; do "$1/pg_ctl" -D "$2/$d" -m immediate -w stop >/dev/null 2>&1 || true; done; rm -rf "$2"' EXIT
+end() {
+  for d in primary standby; do "$1/pg_ctl" -D "$2/$d" -m immediate -w stop >/dev/null 2>&1 || true; done
+  rm -rf "$2"
+}
+trap 'end "$1" "$2"' EXIT
 "$1/initdb" -D primary -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || { cat log; exit 1; }
 cat >>primary/postgresql.conf <<END
 listen_addresses = ''
@@ -96,7 +100,8 @@ func (p *Pair) do(word string) {
 
 // URL names both servers, so that connections go to the one that takes writes.
 func (p *Pair) URL() string {
-	return fmt.Sprintf("postgres:///postgres?user=postgres&host=%s,%s&port=5432,5433&target_session_attrs=read-write", p.dir, p.dir)
+	return fmt.Sprintf("postgres:///postgres?user=postgres&host=%s,%s&port=5432,5433"+
+		"&target_session_attrs=read-write", p.dir, p.dir)
 }
 
 // Sockets returns the sockets of the primary and of the standby.
