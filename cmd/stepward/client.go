@@ -66,7 +66,7 @@ type clientAddCmd struct {
 	MinimumACR   string        `name:"minimum-acr" placeholder:"ACR" help:"Minimum acr of its users: phr, phrh or an alias."`
 	DefaultACR   []string      `sep:"none" name:"default-acr" placeholder:"ACR" help:"acr values for requests that name none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Maximum age of an authentication for requests that name none."`
-	IDTokenAlg   string        `name:"id-token-alg" enum:"ES256,EdDSA,PS256,RS256" default:"ES256" help:"Algorithm of ID tokens: ${enum}."`
+	IDTokenAlg   string        `name:"id-token-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of ID tokens: ES256, EdDSA, PS256 or RS256. Default: RS256, which all software knows; ES256 with --policy fapi2."`
 	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
 	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed userinfo responses. Default: plain JSON."`
 	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed introspection responses (RFC 9701). Default: RS256."`
@@ -150,6 +150,12 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 	}
 	if c.Pairwise {
 		client.SubjectType = idp.SubjectPairwise
+	}
+	if client.IDTokenAlg == "" { // see docs/decisions: what a beginner needs no flag for
+		client.IDTokenAlg = idp.RS256
+		if client.Policy == idp.PolicyFAPI2 {
+			client.IDTokenAlg = idp.ES256
+		}
 	}
 	client.GrantTypes = c.grantTypes()
 	switch signsIn := slices.ContainsFunc(client.GrantTypes, idp.SignsIn); {

@@ -89,6 +89,29 @@ func TestAClientWithKeysHasNoSecret(t *testing.T) {
 	}
 }
 
+// Software that was made for other providers expects RS256, the default of OIDC Core §15.1, and needs no flag.
+func TestIDTokensAreSignedAsMostSoftwareExpects(t *testing.T) {
+	dir := t.TempDir()
+	for id, row := range map[string]struct {
+		flags []string
+		want  string
+	}{
+		"plain":  {nil, "RS256"},
+		"public": {[]string{"--public"}, "RS256"},
+		"chosen": {[]string{"--id-token-alg", "ES256"}, "ES256"},
+		"strict": {[]string{"--policy", "fapi2", "--jwks-uri", "https://acme.example/keys", "--dpop-bound"}, "ES256"},
+	} {
+		args := append([]string{"client", "add", "Acme", "--id", id, "--redirect-uri", "https://acme.example/cb"}, row.flags...)
+		if out, err := stepward(t, dir, args...); err != nil {
+			t.Fatalf("%s: %v %s", id, err, out)
+		}
+		out, err := stepward(t, dir, "client", "show", id)
+		if err != nil || !strings.Contains(out, `"id_token_signed_response_alg": "`+row.want+`"`) {
+			t.Errorf("%s: not %s: %v %s", id, row.want, err, out)
+		}
+	}
+}
+
 func TestAMachineClientNeedsNoRedirectURI(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "stepward.yaml")
