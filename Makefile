@@ -2,6 +2,7 @@
 # make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
+# make faults     the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
@@ -11,7 +12,7 @@ sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -o Acquire::Retries=2 -y -q --no-install-recommends $$missing; }
 
-.PHONY: run test conformance interop bench lint fmt build deps
+.PHONY: run test conformance interop faults bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -30,6 +31,12 @@ interop:
 	$(install)
 	cd internal/e2e/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
 	STEPWARD_TEST_INTEROP=1 go test ./internal/e2e -run '^TestInterop' -count=1 -timeout 3m -v
+
+# The tests that docs/faults.md names, and what they print.
+faults: deps
+	@tests=$$(grep -o ': Test[A-Za-z0-9]*' docs/faults.md | cut -c3- | sort -u | paste -sd'|'); \
+	go test -count=1 -v -run "^($$tests)$$" ./internal/server ./internal/store ./internal/keys ./internal/session ./internal/web \
+	  ./internal/provider ./internal/e2e | grep -E '^--- |were lost|^FAIL|^ok'
 
 bench: deps
 	go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m

@@ -36,7 +36,8 @@ func TestEveryThreatNamesATestThatExists(t *testing.T) {
 		t.Errorf("%d rows found", rows)
 	}
 	sources := map[string]string{}
-	for _, m := range testName.FindAllStringSubmatch(page+gaps, -1) {
+	faults := read(t, filepath.Join(root, "docs/faults.md"))
+	for _, m := range testName.FindAllStringSubmatch(page+gaps+faults, -1) {
 		folder, test, sub := folderOf(m[1]), m[2], m[3]
 		if folder == "" {
 			t.Errorf("%s: there is no package %s", m[0], m[1])
