@@ -183,6 +183,15 @@ func (s *suite) run(plan, test string, variant any) string {
 			}
 			return result
 		case "CONFIGURED":
+			if test == "oidcc-server-rotate-keys" { // it waits for the operator to do this
+				before := len(s.op.publishedKeys().Keys)
+				if err := s.op.Keys.RotateNow(s.t.Context(), time.Now()); err != nil {
+					s.t.Fatal(err)
+				}
+				for len(s.op.publishedKeys().Keys) == before && time.Now().Before(deadline) {
+					time.Sleep(200 * time.Millisecond)
+				}
+			}
 			s.call("POST", "api/runner/"+id, nil)
 		case "WAITING":
 			if !s.visit(id, browser) {
