@@ -54,7 +54,12 @@ func openStore(
 
 // Migrate brings the schema up to date. If the database does not allow it, the error names the setting.
 func Migrate(ctx context.Context, cfg *config.Config, db *store.DB) error {
-	err := db.Migrate(ctx)
+	// Where there is nothing to migrate, a standby would stop the next step with a driver's error.
+	err := db.Check(ctx)
+	fault, ok := errors.AsType[*idp.StoreFault](err)
+	if !ok || fault.Word != "standby" && fault.Word != "read_only" {
+		err = db.Migrate(ctx)
+	}
 	switch {
 	case err == nil, errors.Is(err, store.ErrNewerSchema), errors.Is(err, context.Canceled):
 		return err

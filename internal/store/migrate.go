@@ -22,13 +22,8 @@ var migrations embed.FS
 const schemaVersion = 5
 
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. If a newer program has
-// migrated the database, it returns ErrNewerSchema and changes nothing. A store that takes no
-// writes is an *idp.StoreFault, even if there is nothing to migrate: the next step of a start would fail.
+// migrated the database, it returns ErrNewerSchema and changes nothing.
 func (db *DB) Migrate(ctx context.Context) error {
-	fault := db.conn.Check(ctx, "events")
-	if fault != nil && (fault.Word == "standby" || fault.Word == "read_only") {
-		return fault
-	}
 	if err := db.CheckSchema(ctx); !errors.Is(err, ErrOlderSchema) {
 		return err
 	}
