@@ -328,8 +328,8 @@ func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
 			}
 			other, here := h.browser(), h.browser()
 			there := other.signIn(u, k.ID)
-			offline := h.offlineFamily(u, there.ID, a.ID)
-			untouched := h.offlineFamily(u, there.ID, "another")
+			offline := h.offlineFamily(u, there.ID, a.ID, k.ID)
+			untouched := h.offlineFamily(u, there.ID, "another", keys[0].ID)
 			here.signIn(u, keys[0].ID, account.ActionClass)
 			p := here.get("/account/passkeys/"+k.ID+"/remove").is("account", 200)
 			if p.has("passkey-end") != test.synced {
@@ -348,7 +348,8 @@ func TestRemovingAPasskeyEndsWhatItAuthenticated(t *testing.T) {
 			// A code issued before the removal brings no tokens.
 			_, _, err := h.db.CreateFamily(t.Context(), idp.Family{
 				ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: idp.NewID(),
-				Assurance: idp.Assurance{AuthenticationID: a.ID}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+				Assurance: idp.Assurance{AuthenticationID: a.ID, PasskeyID: k.ID},
+				CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 			}, nil)
 			if (err == nil) != test.lives {
 				t.Errorf("a code issued before: %v", err)
@@ -369,13 +370,13 @@ func TestTheSessionOfTheRemovedPasskeyEndsWithIt(t *testing.T) {
 }
 
 // offlineFamily stores an offline family that came from this authentication, and returns its ID.
-func (h *house) offlineFamily(u idp.User, sid, authentication string) string {
+func (h *house) offlineFamily(u idp.User, sid, authentication, passkey string) string {
 	h.t.Helper()
 	id := h.family(u, sid, true) // stores the client too
 	f := idp.Family{
 		ID: id + "x", ClientID: "app", UserID: u.ID, SessionID: sid, Offline: true,
 		CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
-		Assurance: idp.Assurance{AuthenticationID: authentication}, Scopes: []string{"openid", "email"},
+		Assurance: idp.Assurance{AuthenticationID: authentication, PasskeyID: passkey}, Scopes: []string{"openid", "email"},
 	}
 	if _, _, err := h.db.CreateFamily(h.t.Context(), f, nil); err != nil {
 		h.t.Fatal(err)

@@ -75,7 +75,7 @@ func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid st
 	ev := web.Event(r, kind, userID)
 	ev.SessionID = sid
 	// The session has already ended, so its tokens must end even if the browser disconnects.
-	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), sid, time.Now(), ev); err != nil {
+	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), userID, sid, time.Now(), ev); err != nil {
 		return fmt.Errorf("end tokens of the session: %w", err)
 	}
 	return nil

@@ -54,7 +54,7 @@ func (s *Service) Redeem(ctx context.Context, r *token.Request) (*token.Response
 	if d.Denied {
 		return nil, oauth.Refuse("access_denied", "the user denied the request")
 	}
-	resp, err := s.cfg.Tokens.StoreFamily(ctx, is, *d.Allowed, token.FamilyOf(code))
+	resp, err := s.cfg.Tokens.StoreFamily(ctx, is, *d.Allowed, code)
 	if errors.Is(err, token.ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
 		return nil, s.cfg.Tokens.AnswerReused(ctx, c, code, now)
 	}

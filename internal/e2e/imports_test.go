@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store/roster", "internal/store/outbox"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
-	{"internal/store/engine"},
+	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache"},
 	{"internal/idp"},
 	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words"},
 	{"pkg/stepup", "pkg/adminapi"},

@@ -83,7 +83,7 @@ func (en *Service) endSessions(r *http.Request, userID string) error {
 	for _, sid := range ended {
 		event := web.Event(r, idp.EventSessionRevoked, userID)
 		event.SessionID = sid
-		if _, err := en.cfg.DB.EndSession(ctx, sid, time.Now(), event); err != nil {
+		if _, err := en.cfg.DB.EndSession(ctx, userID, sid, time.Now(), event); err != nil {
 			return fmt.Errorf("end tokens of the session: %w", err)
 		}
 	}

@@ -76,7 +76,8 @@ func (a Authentication) AuthTime() time.Time { return a.At.Truncate(time.Second)
 // An Assurance is what an issued token says about the one authentication it was derived from.
 type Assurance struct {
 	AuthenticationID string    `json:"authentication"`
-	ACR              string    `json:"acr,omitempty"` // empty: none
+	PasskeyID        string    `json:"passkey,omitempty"` // empty in older codes and families
+	ACR              string    `json:"acr,omitempty"`     // empty: none
 	AMR              []string  `json:"amr"`
 	AuthTime         time.Time `json:"auth_time"`
 	// ActionClasses are the classes that this authentication opened; each window ends at AuthTime plus its length.

@@ -213,10 +213,12 @@ type Family struct {
 	// it, accepted for a short grace after RotatedAt. RotatedAt is in the future while the current token was never
 	// delivered. All are empty without refresh tokens.
 	HandleHash, CurrentHash, PreviousHash string
-	RotatedAt                             time.Time
-	CreatedAt                             time.Time
-	ExpiresAt                             time.Time
-	RevokedAt                             time.Time
+	// FoundByID means that the refresh token leads to ID, so HandleHash need not be stored. FoundByID is not stored.
+	FoundByID bool
+	RotatedAt time.Time
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	RevokedAt time.Time
 	// WatchFrom is when to check first whether the session is still live, because the client wants logout
 	// notifications; zero: no check. It is used when the family is created, and not stored in it.
 	WatchFrom time.Time

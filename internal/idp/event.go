@@ -78,9 +78,10 @@ const (
 	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
 )
 
-// NewEvent returns an event of this kind that happens now.
+// NewEvent returns an event of this kind that happens now. Its ID contains that time, because events are listed and
+// deleted by ID.
 func NewEvent(kind EventKind, userID string, now time.Time) Event {
-	return Event{ID: NewID(), At: now, Kind: kind, UserID: userID}
+	return Event{ID: NewIDAt(now), At: now, Kind: kind, UserID: userID}
 }
 
 // LogValue implements slog.LogValuer.

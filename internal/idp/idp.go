@@ -7,6 +7,7 @@ package idp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -27,3 +28,15 @@ var (
 
 // NewID returns a new identifier: a UUIDv7, so rows sort by creation time. It is public, never a secret.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// NewIDAt is NewID for something that happens at another time than now: the identifier sorts by that time.
+func NewIDAt(at time.Time) string {
+	id := uuid.Must(uuid.NewV7())
+	if away := time.Since(at); away > time.Second || away < -time.Second {
+		n := uint64(max(at.UnixMilli(), 0))
+		for i := range 6 {
+			id[i] = byte(n >> (40 - 8*i))
+		}
+	}
+	return id.String()
+}

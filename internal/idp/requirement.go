@@ -201,6 +201,7 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	best := candidates[len(candidates)-1]
 	return Assurance{
 		AuthenticationID: best.ID,
+		PasskeyID:        best.PasskeyID,
 		ACR:              p.answer(best, s.SeenAt, r.ACRValues, now),
 		AMR:              best.AMR(),
 		AuthTime:         best.AuthTime(),

@@ -326,7 +326,8 @@ func (l *Login) signedIn(
 	if before != nil {
 		ended := web.Event(r, idp.EventSignedOut, before.UserID) // Start has ended it
 		ended.SessionID = before.ID
-		if _, err := l.cfg.DB.EndSession(context.WithoutCancel(ctx), before.ID, time.Now(), ended); err != nil {
+		if _, err := l.cfg.DB.EndSession(
+			context.WithoutCancel(ctx), before.UserID, before.ID, time.Now(), ended); err != nil {
 			return "", err
 		}
 	}

@@ -265,7 +265,7 @@ func (s *Service) finishLogout(w http.ResponseWriter, r *http.Request, l logout,
 		ev := web.Event(r, idp.EventSignedOut, sess.UserID)
 		ev.SessionID, ev.ClientID = sess.ID, l.ClientID
 		// End the dependent grants first: if the second step fails, the user is still signed in, sees it, and tries again.
-		clients, err := s.cfg.DB.EndSession(ctx, sess.ID, time.Now(), ev)
+		clients, err := s.cfg.DB.EndSession(ctx, sess.UserID, sess.ID, time.Now(), ev)
 		if err != nil {
 			return fmt.Errorf("end grants of the session: %w", err)
 		}

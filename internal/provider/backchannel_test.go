@@ -203,7 +203,7 @@ func TestClientsAreNotifiedHoweverASessionEnds(t *testing.T) {
 		"the client signs out": func(_ *idp.Session, tok map[string]any) { h.endSession("id_token_hint", tok["id_token"].(string)) },
 		"the person signs out": func(*idp.Session, map[string]any) { h.confirm(h.endSession()) },
 		"a page of the account ends it": func(s *idp.Session, _ map[string]any) {
-			_, err := h.db.EndSession(t.Context(), s.ID, time.Now())
+			_, err := h.db.EndSession(t.Context(), s.UserID, s.ID, time.Now())
 			check(t, err)
 		},
 		"it is gone from the ephemeral store": func(s *idp.Session, _ map[string]any) {
@@ -329,7 +329,7 @@ func TestAClientsResponseToALogoutDecidesTheNextStep(t *testing.T) {
 			c := h.listening(at)
 			for i := range 3 {
 				sess, _ := h.signIn(c, u)
-				_, err := h.db.EndSession(t.Context(), sess.ID, time.Now().Add(-time.Duration(i)*time.Millisecond))
+				_, err := h.db.EndSession(t.Context(), sess.UserID, sess.ID, time.Now().Add(-time.Duration(i)*time.Millisecond))
 				check(t, err)
 			}
 			h.tell(c)
@@ -362,7 +362,7 @@ func TestLogoutRetriesUseFreshTokensForADay(t *testing.T) {
 	c, u := h.listening(at), h.addUser()
 	sess, _ := h.signIn(c, u)
 	start := time.Now()
-	_, err := h.db.EndSession(t.Context(), sess.ID, start)
+	_, err := h.db.EndSession(t.Context(), sess.UserID, sess.ID, start)
 	check(t, err)
 	var waits []time.Duration
 	now := start
@@ -389,7 +389,7 @@ func TestLogoutRetriesUseFreshTokensForADay(t *testing.T) {
 		t.Error("given up too early")
 	}
 	other, _ := h.signIn(c, u)
-	_, err = h.db.EndSession(t.Context(), other.ID, start.Add(-(24 * time.Hour)))
+	_, err = h.db.EndSession(t.Context(), other.UserID, other.ID, start.Add(-(24 * time.Hour)))
 	check(t, err)
 	check(t, h.provider.SettleLogouts(t.Context()))
 	if kinds(t, h, idp.EventLogoutGivenUp) != 1 {
@@ -422,7 +422,7 @@ func TestASlowClientDoesNotDelayOthers(t *testing.T) {
 	}
 	end := func(c idp.Client) {
 		sess, _ := h.signIn(c, u)
-		_, err := h.db.EndSession(t.Context(), sess.ID, time.Now())
+		_, err := h.db.EndSession(t.Context(), sess.UserID, sess.ID, time.Now())
 		check(t, err)
 	}
 	end(one)
@@ -453,7 +453,7 @@ func TestRemovedOrDisabledClientsGetNoLogouts(t *testing.T) {
 		at := listen(t)
 		c := h.listening(at)
 		sess, _ := h.signIn(c, u)
-		_, err := h.db.EndSession(t.Context(), sess.ID, time.Now())
+		_, err := h.db.EndSession(t.Context(), sess.UserID, sess.ID, time.Now())
 		check(t, err)
 		change(c)
 		h.tell(c)
@@ -471,7 +471,7 @@ func TestAKeyThatCannotBeReadLosesNoLogout(t *testing.T) {
 	sess := idp.NewID()
 	_, _, err := h.db.CreateFamily(t.Context(), idp.Family{ID: "f", ClientID: c.ID, UserID: u.ID, SessionID: sess, WatchFrom: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, nil)
 	check(t, err)
-	_, err = h.db.EndSession(t.Context(), sess, time.Now())
+	_, err = h.db.EndSession(t.Context(), u.ID, sess, time.Now())
 	check(t, err)
 	if err := h.provider.logouts.Tell(t.Context(), c.ID); err == nil {
 		t.Error("no error")

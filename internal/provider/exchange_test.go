@@ -252,7 +252,7 @@ func TestAnExchangedTokenEndsWithItsSubjectToken(t *testing.T) {
 		next := h.addPasser(nil)
 		here := h.tokenFor(next, u, "scope", "accounts")
 		exchanged := h.passed(next, here).json(t)["access_token"]
-		_, err := h.db.EndSession(t.Context(), "sid-1", time.Now())
+		_, err := h.db.EndSession(t.Context(), u.ID, "sid-1", time.Now())
 		check(t, err)
 		if active(next, exchanged) {
 			t.Error("it outlives the session")

@@ -57,7 +57,7 @@ func TestACodeIsRejectedAfterItsSessionHasEnded(t *testing.T) {
 	tv := h.addDevice(nil)
 	device, shown := h.asked(tv, "scope", "openid")
 	h.allowed(u, shown)
-	_, err := h.db.EndSession(t.Context(), "sid-1", time.Now())
+	_, err := h.db.EndSession(t.Context(), u.ID, "sid-1", time.Now())
 	check(t, err)
 	for _, code := range codes {
 		wantError(t, h.exchange(c, code), 400, "invalid_grant")

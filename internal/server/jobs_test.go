@@ -195,7 +195,7 @@ func TestAHeldSweepIsLoggedOnce(t *testing.T) {
 	s := newServer(t, log.logger(), "STEPWARD_DATA_DIR="+t.TempDir())
 	var events []idp.Event
 	for range 1001 {
-		events = append(events, idp.Event{ID: idp.NewID(), At: time.Now().Add(-390 * 24 * time.Hour)})
+		events = append(events, idp.NewEvent("", "", time.Now().Add(-390*24*time.Hour)))
 	}
 	if err := s.DB.RecordEvents(t.Context(), events...); err != nil {
 		t.Fatal(err)
@@ -239,7 +239,9 @@ func TestEventsAreKeptAsConfigured(t *testing.T) {
 	s := newServer(t, slog.New(slog.DiscardHandler), "STEPWARD_DATA_DIR="+t.TempDir(), "STEPWARD_EVENT_RETENTION=48h")
 	now := time.Now()
 	for _, age := range []time.Duration{47 * time.Hour, 49 * time.Hour} {
-		if err := s.DB.RecordEvents(t.Context(), idp.Event{ID: age.String(), At: now.Add(-age)}); err != nil {
+		e := idp.NewEvent("", "", now.Add(-age))
+		e.RequestID = age.String()
+		if err := s.DB.RecordEvents(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -252,7 +254,7 @@ func TestEventsAreKeptAsConfigured(t *testing.T) {
 	}
 	kept := map[string]bool{}
 	for _, e := range events {
-		kept[e.ID] = true
+		kept[e.RequestID] = true
 	}
 	if !kept["47h0m0s"] || kept["49h0m0s"] {
 		t.Errorf("kept: %v", events)

@@ -12,7 +12,7 @@ import (
 const clientColumns = `metadata, secrets, id, created_at, updated_at, disabled_at, registration_hash, used_at`
 
 func scanClient(row pgx.CollectableRow) (c idp.Client, err error) {
-	err = row.Scan(&document{&c}, &document{&c.Secrets}, &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt),
+	err = row.Scan(document(&c), document(&c.Secrets), &c.ID, (*instant)(&c.CreatedAt), (*instant)(&c.UpdatedAt),
 		(*instant)(&c.DisabledAt),
 		&c.RegistrationHash, (*instant)(&c.UsedAt))
 	return c, err
@@ -33,7 +33,7 @@ func (db *DB) PutClient(ctx context.Context, c idp.Client, ev ...idp.Event) erro
 	var b batch
 	b.put(c)
 	b.events(ev)
-	defer db.clients.forget(c.ID) // also after an error: the write may have happened
+	defer db.clients.Forget(c.ID) // also after an error: the write may have happened
 	return db.run(ctx, "store client", &b)
 }
 
@@ -47,7 +47,7 @@ func (b *batch) put(c idp.Client) {
 // Client returns an enabled client; idp.ErrNotFound. It answers from a cache of 4 seconds, unknown IDs included.
 // Callers share the cached client: do not change its slices. To edit a client, load it with StoredClient.
 func (db *DB) Client(ctx context.Context, id string) (idp.Client, error) {
-	c, known, generation := db.clients.get(id, time.Now())
+	c, known, generation := db.clients.Get(id, time.Now())
 	if !known {
 		list, err := list(ctx, db, "load client", scanClient,
 			`SELECT `+clientColumns+` FROM clients WHERE id = $1 AND disabled_at = 0`, id)
@@ -57,7 +57,7 @@ func (db *DB) Client(ctx context.Context, id string) (idp.Client, error) {
 		if len(list) > 0 {
 			c = &list[0]
 		}
-		db.clients.put(id, c, generation, time.Now())
+		db.clients.Put(id, c, generation, time.Now())
 	}
 	if c == nil {
 		return idp.Client{}, stepErr("load client", idp.ErrNotFound)
@@ -72,7 +72,7 @@ const lastSeen = 10 * time.Minute
 // for reporting an outage to the client's own redirect URI. It may have been changed or disabled since: issue nothing
 // to it.
 func (db *DB) LastClient(id string) (idp.Client, bool) {
-	c, ok := db.clients.last(id, lastSeen, time.Now())
+	c, ok := db.clients.Last(id, lastSeen, time.Now())
 	if !ok {
 		return idp.Client{}, false
 	}
@@ -94,16 +94,16 @@ func (db *DB) RemoveClient(ctx context.Context, id string, ev ...idp.Event) erro
 	var b batch
 	b.Exclusive("client:" + id)
 	b.Hold(idp.ErrNotFound, "clients", "id = $1", id)
+	b.Do(`DELETE FROM families WHERE client_id = $1`, id) // reads all families: no index is kept for a command
 	b.removeClient(id)
 	b.events(ev)
-	defer db.clients.forget(id)
+	defer db.clients.Forget(id)
 	return db.run(ctx, "remove client", &b)
 }
 
 func (b *batch) removeClient(id string) {
 	b.Do(`DELETE FROM clients WHERE id = $1`, id)
 	b.Do(`DELETE FROM grants WHERE client_id = $1`, id)
-	b.Do(`DELETE FROM families WHERE client_id = $1`, id)
 	b.Do(`DELETE FROM session_clients WHERE client_id = $1`, id)
 	b.Do(`DELETE FROM logout_outbox WHERE client_id = $1`, id)
 }

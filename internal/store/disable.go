@@ -41,9 +41,10 @@ func (db *DB) DisableClient(ctx context.Context, id string, now time.Time, ev ..
 	b.Exclusive("client:" + id)
 	b.Hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at = 0", id)
 	b.Do(`UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1`, id, ms(now))
-	b.Do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $2 WHERE client_id = $1 AND revoked_at = 0`, id,
+		ms(now)) // reads all families: there is no index for it
 	b.events(ev)
-	defer db.clients.forget(id)
+	defer db.clients.Forget(id)
 	return db.run(ctx, "disable client", &b)
 }
 
@@ -53,6 +54,6 @@ func (db *DB) EnableClient(ctx context.Context, id string, now time.Time, ev ...
 	b.Hold(idp.ErrNotFound, "clients", "id = $1 AND disabled_at > 0", id)
 	b.Do(`UPDATE clients SET disabled_at = 0, updated_at = $2 WHERE id = $1`, id, ms(now))
 	b.events(ev)
-	defer db.clients.forget(id)
+	defer db.clients.Forget(id)
 	return db.run(ctx, "enable client", &b)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // EnrolUser adds a new user together with the first passkey, both or neither, so that no account is left without a
@@ -51,6 +52,8 @@ func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev .
 	b.logout(`user_id = $1`, userID, now)
 	b.Do(`DELETE FROM links WHERE user_id = $1`, userID)
 	b.Do(`DELETE FROM authentications WHERE user_id = $1`, userID)
+	b.Do(`DELETE FROM journal WHERE user_id = $1 AND NOT `+rows.Reported, rows.PackID(userID))
+	b.Do(`UPDATE journal SET interaction = '', classes = '' WHERE user_id = $1 AND interaction <> ''`, rows.PackID(userID))
 	b.Do(`DELETE FROM users WHERE id = $1`, userID)
 	b.events(ev)
 	return db.runLogout(ctx, "remove user", &b)
@@ -71,8 +74,10 @@ func (b *batch) insertPasskey(k idp.Passkey) {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
 		k.ID, k.UserID, k.CredentialID, k.PublicKey, int64(k.Flags), int64(k.SignCount), k.UVInitialized,
 		ms(k.CounterRegressedAt),
-		k.AAGUID, k.AttestationType, k.AttestationFormat, string(k.Attestation), ms(k.AttestationVerifiedAt),
-		string(k.KeyProtection),
+		k.AAGUID, k.AttestationType, k.AttestationFormat, "", ms(k.AttestationVerifiedAt), string(k.KeyProtection),
 		text(k.Transports), k.Attachment, string(k.Extensions), k.Name, ms(k.CreatedAt), k.CreatedAgent, ms(k.LastUsedAt),
 		k.LastAgent)
+	if len(k.Attestation) > 0 && k.AttestationFormat != "none" {
+		b.Do(`INSERT INTO attestations (passkey_id, statement) VALUES ($1, $2)`, k.ID, string(k.Attestation))
+	}
 }

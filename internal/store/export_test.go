@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"testing/fstest"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,6 +46,41 @@ func SetVersion(ctx context.Context, db *DB, version int64) error {
 	var b batch
 	b.Do("UPDATE "+engine.VersionTable+" SET version_id = $1 WHERE version_id = $2", version, schemaVersion)
 	return db.run(ctx, "set version", &b)
+}
+
+// MigrateTo migrates a new database as the program did whose newest migration this was.
+func MigrateTo(ctx context.Context, db *DB, version int) error {
+	files := fstest.MapFS{}
+	entries, err := migrations.ReadDir("migrations/" + db.Backend())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries[:version] {
+		text, err := migrations.ReadFile("migrations/" + db.Backend() + "/" + e.Name())
+		if err != nil {
+			return err
+		}
+		files[e.Name()] = &fstest.MapFile{Data: text}
+	}
+	return db.conn.Migrate(ctx, files)
+}
+
+// Do runs a statement as another program would.
+func Do(ctx context.Context, db *DB, sql string, args ...any) error {
+	var b batch
+	b.Do(sql, args...)
+	return db.run(ctx, "test", &b)
+}
+
+// Texts returns the first column of rows.
+func Texts(ctx context.Context, db *DB, sql string, args ...any) ([]string, error) {
+	return list(ctx, db, "test", pgx.RowTo[string], sql, args...)
+}
+
+// Expand makes db write the old form of rows, which older programs read.
+func Expand(db *DB) {
+	db.compact.Store(false)
+	db.oldEvents.Store(true)
 }
 
 const SchemaVersion = schemaVersion

@@ -2,15 +2,14 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/engine"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // An OpaqueToken is an access token that is looked up instead of verified. It expires no later than its family.
@@ -25,38 +24,17 @@ type OpaqueToken struct {
 	ExpiresAt    time.Time
 }
 
-const familyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.audience, f.resources, f.details,
-	f.assurance, COALESCE(w.classes, ''), f.claims, f.confirmation, f.offline,
-	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
+// A FamilyKey finds the family of a refresh token: by its ID, or by the hash of the token's handle. The ID does not
+// find a family that is bound to a key, because then the handle tells which key must be proven.
+type FamilyKey struct{ ID, HandleHash string }
 
-// familyJoins are the joins that familyColumns and userColumns need.
-const familyJoins = `JOIN users u ON u.id = f.user_id
-	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
-
-// familyDest returns the destinations of familyColumns.
-func familyDest(f *idp.Family) []any {
-	return []any{
-		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &document{&f.Scopes}, &document{&f.Audience}, &document{&f.Resources},
-		&document{&f.Details},
-		&document{&f.Assurance}, &closed{&f.Assurance}, &f.Claims, &document{&f.Confirmation}, &f.Offline,
-		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*instant)(&f.RotatedAt), (*instant)(&f.CreatedAt),
-		(*instant)(&f.ExpiresAt), (*instant)(&f.RevokedAt),
+// condition returns the condition for the row f, and the argument of its placeholder. The comparison with an empty text
+// lets SQLite use the partial index.
+func (k FamilyKey) condition(placeholder string) (condition, argument string) {
+	if k.ID != "" {
+		return "f.id = " + placeholder + " AND f.current_hash <> '' AND (f.handle_hash = '' OR f.confirmation = '{}')", k.ID
 	}
-}
-
-// closed scans the classes whose windows were closed, and removes them from an assurance that was scanned before.
-type closed struct{ of *idp.Assurance }
-
-// Scan implements sql.Scanner.
-func (c *closed) Scan(v any) error {
-	s, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("classes stored as %T", v)
-	}
-	gone := strings.Fields(s)
-	c.of.ActionClasses = slices.DeleteFunc(c.of.ActionClasses,
-		func(class string) bool { return slices.Contains(gone, class) })
-	return nil
+	return "f.handle_hash <> '' AND f.handle_hash = " + placeholder, k.HandleHash
 }
 
 // held is a family with its user and, if it was found by an opaque token, that token.
@@ -67,12 +45,12 @@ type held struct {
 }
 
 func scanHeld(row pgx.CollectableRow) (h held, err error) {
-	err = row.Scan(append(familyDest(&h.family), memberDest(&h.user)...)...)
+	err = row.Scan(append(rows.FamilyDest(&h.family), memberDest(&h.user)...)...)
 	return h, err
 }
 
 // heldQuery reads live families of enabled users, with their membership; $1 is now.
-const heldQuery = `SELECT ` + familyColumns + `, ` + memberColumns + ` FROM families f ` + familyJoins + `
+const heldQuery = `SELECT ` + rows.FamilyColumns + `, ` + memberColumns + ` FROM families f ` + rows.FamilyJoins + `
 	WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
 
 func nowMS() int64 { return ms(time.Now()) }
@@ -92,24 +70,18 @@ func (db *DB) CreateFamily(
 	var u idp.User
 	var found bool
 	f.Assurance.ActionClasses = slices.Clone(f.Assurance.ActionClasses)
-	b.Share("user:"+f.UserID, "client:"+f.ClientID, "session:"+f.SessionID, "family:"+f.ID,
-		grantName(f.UserID, f.ClientID))
-	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM clients WHERE id = $1 AND disabled_at = 0)
-		AND NOT EXISTS (SELECT 1 FROM ended WHERE id IN ($2, $6))
-		AND NOT EXISTS (SELECT 1 FROM authentications a
+	names := []string{"user:" + f.UserID, "client:" + f.ClientID, "session:" + f.SessionID, "family:" + f.ID}
+	if !db.compact.Load() {
+		names = append(names, grantName(f.UserID, f.ClientID)) // an older program takes this name to remove a grant
+	}
+	b.Share(names...)
+	if f.Assurance.PasskeyID == "" { // an older program issued the code
+		b.Demand(idp.ErrNotFound, `NOT EXISTS (SELECT 1 FROM authentications a
 			LEFT JOIN ended e ON e.id = a.passkey_id LEFT JOIN passkeys k ON k.id = a.passkey_id
-			WHERE a.id = $5 AND (e.id IS NOT NULL OR k.suspended_at > 0))
-		AND (NOT $4 OR EXISTS (SELECT 1 FROM grants WHERE user_id = $3 AND client_id = $1))`,
-		f.ClientID, f.SessionID, f.UserID, f.Granted, f.Assurance.AuthenticationID, f.ID)
+			WHERE a.id = $1 AND (e.id IS NOT NULL OR k.suspended_at > 0))`, f.Assurance.AuthenticationID)
+	}
 	b.admits(f.UserID, f.OnlyFor)
-	b.Do(`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance,
-		authentication_id, claims, confirmation, offline,
-			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
-		VALUES ($1, $2, (SELECT id FROM users WHERE id = $3 AND disabled_at = 0),
-			$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
-		f.ID, f.ClientID, f.UserID, f.SessionID, text(f.Scopes), text(f.Audience), text(f.Resources), text(f.Details),
-		text(f.Assurance), f.Assurance.AuthenticationID, f.Claims, text(f.Confirmation), f.Offline,
-		f.HandleHash, f.CurrentHash, f.PreviousHash, ms(f.RotatedAt), ms(f.CreatedAt), ms(f.ExpiresAt), ms(f.RevokedAt))
+	b.family(f, db.compact.Load())
 	if opaque != nil {
 		b.opaque(*opaque)
 	}
@@ -118,13 +90,28 @@ func (db *DB) CreateFamily(
 	}
 	b.events(ev)
 	b.Read(engine.Into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
-		err = row.Scan(append([]any{&closed{&f.Assurance}}, memberDest(&u)...)...)
+		err = row.Scan(append([]any{&rows.Closed{Of: &f.Assurance}}, memberDest(&u)...)...)
 		return u, err
 	}), `SELECT COALESCE(w.classes, ''), `+memberColumns+` FROM users u
 		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`,
 		f.Assurance.AuthenticationID, f.UserID)
 	err := db.run(ctx, "create family", &b)
 	return f, u, err
+}
+
+// family inserts a family. If anything it needs is gone, the user's ID is NULL and the batch fails with
+// idp.ErrNotFound. This costs less than a demand for each.
+func (b *batch) family(f idp.Family, compact bool) {
+	b.Do(`INSERT INTO families (id, client_id, session_id, user_id, scopes, audience, resources, details,
+			authentication_id, passkey_id, acr, amr, auth_time, classes, assurance, claims, confirmation, offline,
+			handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at)
+		VALUES ($1, $2, $3, (SELECT u.id FROM users u WHERE u.id = $4 AND u.disabled_at = 0
+			AND EXISTS (SELECT 1 FROM clients c WHERE c.id = $2 AND c.disabled_at = 0)
+			AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.id IN ($1, $3, $5))
+			AND NOT EXISTS (SELECT 1 FROM passkeys k WHERE k.id = $5 AND k.suspended_at > 0)
+			AND (NOT $6 OR EXISTS (SELECT 1 FROM grants g WHERE g.user_id = $4 AND g.client_id = $2))),
+			$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)`,
+		rows.Family(f, compact)...)
 }
 
 // FamilyWithUser returns a family that is neither revoked nor expired, with its enabled user, in one round trip;
@@ -138,15 +125,15 @@ func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, 
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
 		dest := []any{
-			&h.token.Hash, &h.token.FamilyID, &document{&h.token.Scopes}, &document{&h.token.Audience},
-			&document{&h.token.Details}, &document{&h.token.Confirmation}, (*instant)(&h.token.IssuedAt),
+			&h.token.Hash, &h.token.FamilyID, document(&h.token.Scopes), document(&h.token.Audience),
+			document(&h.token.Details), document(&h.token.Confirmation), (*instant)(&h.token.IssuedAt),
 			(*instant)(&h.token.ExpiresAt),
 		}
-		err = row.Scan(append(append(dest, familyDest(&h.family)...), memberDest(&h.user)...)...)
+		err = row.Scan(append(append(dest, rows.FamilyDest(&h.family)...), memberDest(&h.user)...)...)
 		return h, err
 	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+
-		familyColumns+`, `+memberColumns+`
-		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+familyJoins+`
+		rows.FamilyColumns+`, `+memberColumns+`
+		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+rows.FamilyJoins+`
 		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(),
 		hash)
 	return h.token, h.family, h.user, err
@@ -161,22 +148,22 @@ func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp
 //
 // If several callers present the current token at once, it is rotated once.
 func (db *DB) RotateFamily(
-	ctx context.Context, handleHash, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration,
+	ctx context.Context, key FamilyKey, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration,
 ) (idp.Family, idp.User, error) {
 	var b batch
 	var h held
 	var rotated, found bool
 	var id string
-	// handle_hash <> '' lets SQLite use the partial index.
+	condition, argument := key.condition("$1")
 	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]),
-		`UPDATE families SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
-		WHERE handle_hash <> '' AND handle_hash = $1 AND client_id = $2 AND current_hash = $3 AND revoked_at = 0
-		AND expires_at > $5
-			AND EXISTS (SELECT 1 FROM users u WHERE u.id = families.user_id AND u.disabled_at = 0)
-		RETURNING id`, handleHash, clientID, presentedHash, nextHash, ms(now))
+		`UPDATE families AS f SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
+		WHERE `+condition+` AND f.client_id = $2 AND f.current_hash = $3 AND f.revoked_at = 0 AND f.expires_at > $5
+			AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)
+		RETURNING id`, argument, clientID, presentedHash, nextHash, ms(now))
+	condition, argument = key.condition("$2")
 	b.Read(engine.Into(&h, &found, scanHeld),
-		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3 AND f.previous_hash = $4`, ms(now),
-		handleHash, clientID, presentedHash)
+		heldQuery+` AND `+condition+` AND f.client_id = $3 AND f.previous_hash = $4`,
+		ms(now), argument, clientID, presentedHash)
 	if err := db.run(ctx, "rotate family", &b); err != nil {
 		return idp.Family{}, idp.User{}, err
 	}
@@ -190,12 +177,13 @@ func (db *DB) RotateFamily(
 // FamilyByRefresh returns the live family of a refresh token that RotateFamily would accept now, and changes nothing;
 // idp.ErrNotFound.
 func (db *DB) FamilyByRefresh(
-	ctx context.Context, handleHash, presentedHash, clientID string, now time.Time, grace time.Duration,
+	ctx context.Context, key FamilyKey, presentedHash, clientID string, now time.Time, grace time.Duration,
 ) (idp.Family, error) {
+	condition, argument := key.condition("$2")
 	h, err := one(ctx, db, "load family of refresh token", scanHeld,
-		heldQuery+` AND f.handle_hash <> '' AND f.handle_hash = $2 AND f.client_id = $3
+		heldQuery+` AND `+condition+` AND f.client_id = $3
 			AND (f.current_hash = $4 OR f.previous_hash = $4 AND f.rotated_at > $5)`,
-		ms(now), handleHash, clientID, presentedHash, ms(now.Add(-grace)))
+		ms(now), argument, clientID, presentedHash, ms(now.Add(-grace)))
 	return h.family, err
 }
 

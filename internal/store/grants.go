@@ -76,7 +76,8 @@ func (db *DB) PutGrant(ctx context.Context, g idp.Grant, ev ...idp.Event) error 
 // idp.ErrNotFound if there is neither a grant nor a live family.
 func (db *DB) RemoveGrant(ctx context.Context, userID, clientID string, ev ...idp.Event) error {
 	var b batch
-	b.Exclusive(grantName(userID, clientID))
+	b.Exclusive(grantName(userID, clientID)) // an older program shares this name instead
+	b.Exclusive("user:" + userID)
 	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM grants WHERE user_id = $1 AND client_id = $2)
 		OR EXISTS (SELECT 1 FROM families WHERE user_id = $1 AND client_id = $2 AND revoked_at = 0 AND expires_at > $3)`,
 		userID, clientID, nowMS())

@@ -61,17 +61,17 @@ func (db *DB) runLogout(ctx context.Context, step string, b *batch) error {
 // by polling.
 func (db *DB) LogoutsQueued() <-chan struct{} { return db.logouts }
 
-// EndSession is the durable half of ending a session. It revokes the session's families, except those with
+// EndSession is the durable half of ending a session of a user. It revokes the session's families, except those with
 // offline_access, lets no code or device code bring new ones, and puts the clients that want to hear of the end into
 // the outbox. It returns those clients. A session with neither families nor clients is no error: its events are stored.
 func (db *DB) EndSession(
-	ctx context.Context, sid string, now time.Time, ev ...idp.Event,
+	ctx context.Context, userID, sid string, now time.Time, ev ...idp.Event,
 ) (clientIDs []string, err error) {
 	var b batch
 	b.Exclusive("session:" + sid)
 	b.end(sid, now)
-	b.Do(`UPDATE families SET revoked_at = $2 WHERE session_id <> '' AND session_id = $1 AND NOT offline
-		AND revoked_at = 0`, sid, ms(now))
+	b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND session_id <> '' AND session_id = $2
+		AND NOT offline AND revoked_at = 0`, userID, sid, ms(now))
 	b.Read(engine.Collect(&clientIDs, pgx.RowTo[string]),
 		`SELECT client_id FROM session_clients WHERE session_id = $1 ORDER BY client_id`, sid)
 	b.logout(`session_id = $1`, sid, now)

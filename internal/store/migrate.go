@@ -19,12 +19,14 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the number of the newest migration in both folders; a test compares.
-const schemaVersion = 5
+const schemaVersion = 7
 
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. If a newer program has
 // migrated the database, it returns ErrNewerSchema and changes nothing.
 func (db *DB) Migrate(ctx context.Context) error {
-	if err := db.CheckSchema(ctx); !errors.Is(err, ErrOlderSchema) {
+	if err := db.CheckSchema(ctx); err == nil {
+		return db.contract(ctx)
+	} else if !errors.Is(err, ErrOlderSchema) {
 		return err
 	}
 	files, err := fs.Sub(migrations, "migrations/"+db.Backend())
@@ -34,7 +36,10 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.conn.Migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return db.CheckSchema(ctx) // the winner of the race may have been a newer program
+	if err := db.CheckSchema(ctx); err != nil { // the winner of the race may have been a newer program
+		return err
+	}
+	return db.contract(ctx)
 }
 
 // CheckSchema compares the schema with the version that this program knows: nil, ErrOlderSchema or ErrNewerSchema.
@@ -51,5 +56,6 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 			"run the newer program, or restore a backup from before it ran",
 			ErrNewerSchema, version, schemaVersion)
 	}
-	return nil
+	_, err = db.readForm(ctx)
+	return err
 }

@@ -2,38 +2,21 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/engine"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // MaxPasskeys is how many passkeys a user may have: an unbounded list would not fit a ceremony's options.
 const MaxPasskeys = 20
 
-const passkeyColumns = `k.id, k.user_id, k.credential_id, k.public_key, k.flags, k.sign_count, k.uv_initialized,
-	k.counter_regressed_at,
-	k.aaguid, k.attestation_type, k.attestation_format, k.attestation, k.attestation_verified_at, k.key_protection,
-	k.transports, k.attachment, k.extensions, k.name, k.created_at, k.created_agent, k.last_used_at, k.last_agent,
-	k.suspended_at, k.strong_from`
-
-// passkeyDest returns the destinations of passkeyColumns.
-func passkeyDest(k *idp.Passkey) []any {
-	return []any{
-		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.Flags, &k.SignCount, &k.UVInitialized,
-		(*instant)(&k.CounterRegressedAt),
-		&k.AAGUID, &k.AttestationType, &k.AttestationFormat, (*raw)(&k.Attestation), (*instant)(&k.AttestationVerifiedAt),
-		(*string)(&k.KeyProtection),
-		&document{&k.Transports}, &k.Attachment, (*raw)(&k.Extensions), &k.Name, (*instant)(&k.CreatedAt), &k.CreatedAgent,
-		(*instant)(&k.LastUsedAt), &k.LastAgent,
-		(*instant)(&k.SuspendedAt), (*instant)(&k.StrongFrom),
-	}
-}
-
 func scanPasskey(row pgx.CollectableRow) (k idp.Passkey, err error) {
-	err = row.Scan(passkeyDest(&k)...)
+	err = row.Scan(rows.PasskeyDest(&k)...)
 	return k, err
 }
 
@@ -63,9 +46,9 @@ func (db *DB) PasskeyByCredentialID(ctx context.Context, credentialID []byte) (i
 		user    idp.User
 	}
 	p, err := one(ctx, db, "load passkey", func(row pgx.CollectableRow) (p pair, err error) {
-		err = row.Scan(append(passkeyDest(&p.passkey), userDest(&p.user)...)...)
+		err = row.Scan(append(rows.PasskeyDest(&p.passkey), rows.UserDest(&p.user)...)...)
 		return p, err
-	}, `SELECT `+passkeyColumns+`, `+userColumns+` FROM passkeys k JOIN users u ON u.id = k.user_id
+	}, `SELECT `+rows.PasskeyColumns+`, `+rows.UserColumns+` FROM passkeys k JOIN users u ON u.id = k.user_id
 		WHERE k.credential_id = $1`, credentialID)
 	return p.passkey, p.user, err
 }
@@ -73,7 +56,7 @@ func (db *DB) PasskeyByCredentialID(ctx context.Context, credentialID []byte) (i
 // PasskeysOf returns the passkeys of a user, oldest first.
 func (db *DB) PasskeysOf(ctx context.Context, userID string) ([]idp.Passkey, error) {
 	return list(ctx, db, "list passkeys", scanPasskey,
-		`SELECT `+passkeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
+		`SELECT `+rows.PasskeyColumns+` FROM passkeys k WHERE k.user_id = $1 ORDER BY k.created_at, k.id`, userID)
 }
 
 // PasskeysByEmail returns the passkeys that are not suspended of the enabled user with this normalised address, oldest
@@ -87,16 +70,16 @@ func (db *DB) PasskeysByEmail(
 		own     int64
 		passkey idp.Passkey
 	}
-	rows, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
-		err = from.Scan(append([]any{&r.own}, passkeyDest(&r.passkey)...)...)
+	found, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
+		err = from.Scan(append([]any{&r.own}, rows.PasskeyDest(&r.passkey)...)...)
 		return r, err
-	}, `SELECT 1 AS own, `+passkeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1
+	}, `SELECT 1 AS own, `+rows.PasskeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1
 		AND u.disabled_at = 0 AND k.suspended_at = 0
-		UNION ALL SELECT 0 AS own, `+passkeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
+		UNION ALL SELECT 0 AS own, `+rows.PasskeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id < $2 ORDER BY p.credential_id LIMIT 1))
 		ORDER BY created_at, id`, email, pivot)
-	for _, r := range rows {
+	for _, r := range found {
 		if r.own == 1 {
 			theirs = append(theirs, r.passkey)
 		} else {
@@ -104,6 +87,19 @@ func (db *DB) PasskeysByEmail(
 		}
 	}
 	return theirs, model, err
+}
+
+// Attestation returns the attestation of a passkey. It has its own table, because only a check against new metadata
+// reads it. It is nil if the registration proved nothing (format none).
+func (db *DB) Attestation(ctx context.Context, passkeyID string) (json.RawMessage, error) {
+	found, err := list(ctx, db, "load attestation", pgx.RowTo[string],
+		`SELECT statement FROM attestations WHERE passkey_id = $1
+		UNION ALL SELECT attestation FROM passkeys WHERE id = $1 AND attestation <> ''
+			AND attestation_format <> 'none'`, passkeyID)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return json.RawMessage(found[0]), nil
 }
 
 // RenamePasskey names one of the user's passkeys; idp.ErrNotFound.
@@ -131,8 +127,9 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 	if end {
 		b.end(id, time.Now())
 		b.Do(`UPDATE families SET revoked_at = $3 WHERE user_id = $1 AND revoked_at = 0
-			AND EXISTS (SELECT 1 FROM authentications a WHERE a.id = families.authentication_id AND a.passkey_id = $2)`, userID,
-			id, nowMS())
+			AND (passkey_id = $4 OR passkey_id = '' AND EXISTS (SELECT 1 FROM authentications a
+				WHERE a.id = families.authentication_id AND a.passkey_id = $2))`,
+			userID, id, nowMS(), rows.ShortID(id))
 	}
 	b.events(ev)
 	return db.run(ctx, "remove passkey", &b)
@@ -153,23 +150,31 @@ func (db *DB) RecordAuthentication(
 		b.Demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
 			k.ID, a.UserID, int64(k.SignCount))
 	}
+	// Attestation of format none proves nothing, but older programs stored it: more than half of the row.
 	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END,
-		uv_initialized = $5, last_used_at = $6, last_agent = $7, key_protection = $8 WHERE id = $1 AND user_id = $2`,
+			uv_initialized = $5, last_used_at = $6, last_agent = $7, key_protection = $8,
+			attestation = CASE WHEN attestation_format = 'none' THEN '' ELSE attestation END WHERE id = $1 AND user_id = $2`,
 		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent,
 		string(k.KeyProtection))
-	b.Demand(idp.ErrNotFound, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND suspended_at > 0)", k.ID) // locked now
-	b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
-			user_verified, backup_eligible, backed_up, hardware_bound)
-		VALUES ($1, $2, (SELECT id FROM passkeys WHERE id = $3 AND user_id = $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
-		a.ID, a.UserID, k.ID, ms(a.At), string(a.Purpose), a.Interaction, text(a.ActionClasses),
-		a.UserVerified, a.BackupEligible, a.BackedUp, a.HardwareBound)
-	b.events(ev)
-	var rows []grantRow
-	b.Read(engine.Collect(&rows, scanGrantRow), grantQuery+` AND g.client_id = $2 ORDER BY s.scope`, a.UserID, clientID)
-	if err := db.run(ctx, "record authentication", &b); err != nil || len(rows) == 0 {
+	// Now the row is locked.
+	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND suspended_at = 0)",
+		k.ID, a.UserID)
+	if db.compact.Load() {
+		b.authentication(a, k.ID, ev)
+	} else {
+		b.Do(`INSERT INTO authentications (id, user_id, passkey_id, at, purpose, interaction, action_classes,
+				user_verified, backup_eligible, backed_up, hardware_bound)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			a.ID, a.UserID, k.ID, ms(a.At), string(a.Purpose), a.Interaction, text(a.ActionClasses),
+			a.UserVerified, a.BackupEligible, a.BackedUp, a.HardwareBound)
+		b.events(ev)
+	}
+	var found []grantRow
+	b.Read(engine.Collect(&found, scanGrantRow), grantQuery+` AND g.client_id = $2 ORDER BY s.scope`, a.UserID, clientID)
+	if err := db.run(ctx, "record authentication", &b); err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return &collectGrants(rows)[0], nil
+	return &collectGrants(found)[0], nil
 }
 
 // RegressPasskey records that the signature counter of a passkey went backwards (WebAuthn L3 §7.2 step 22). It does not

@@ -52,7 +52,7 @@ func (db *DB) plausible(ctx context.Context, name string, now time.Time, sweeps 
 		return nil
 	}
 	for _, s := range sweeps {
-		since, until := ms(s.before(db, from)), ms(s.before(db, now))
+		since, until := s.bound(s.before(db, from)), s.bound(s.before(db, now))
 		rows, err := db.countUpTo(ctx, sweepCounted, s, s.column+" > $1 AND "+s.column+" <= $2", since, until)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/engine"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // notRecovered is the condition that a user was not recovered lately; append the latest time that is long enough ago.
@@ -142,7 +143,7 @@ func (db *DB) TakeUserLink(ctx context.Context, l idp.Link, now time.Time, ev ..
 		"EXISTS (SELECT 1 FROM links WHERE hash = $1 AND kind = $2 AND user_id = $3 AND expires_at > $4)",
 		l.Hash, l.Kind, l.UserID, ms(now))
 	b.Do(`DELETE FROM links WHERE hash = $1`, l.Hash)
-	b.Read(engine.Into(&u, &found, scanUser), `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, l.UserID)
+	b.Read(engine.Into(&u, &found, scanUser), `SELECT `+rows.UserColumns+` FROM users u WHERE u.id = $1`, l.UserID)
 	b.events(ev)
 	err = db.run(ctx, "take link", &b)
 	return u, err

@@ -47,7 +47,7 @@ func (db *DB) RegisterClient(
 	}
 	b.Do(insertClient, clientValues(c)...)
 	b.events(ev)
-	defer db.clients.forget(c.ID)
+	defer db.clients.Forget(c.ID)
 	return db.run(ctx, "register client", &b)
 }
 
@@ -69,7 +69,7 @@ func (db *DB) ChangeRegistration(ctx context.Context, was, c idp.Client, hash st
 		c.ID, hash, text(c), text(c.Secrets), ms(c.UpdatedAt), c.RegistrationHash)
 	b.askAgain(was, c)
 	b.events(ev)
-	defer db.clients.forget(c.ID)
+	defer db.clients.Forget(c.ID)
 	return db.run(ctx, "change registration", &b)
 }
 
@@ -79,7 +79,7 @@ func (db *DB) PutDescribed(ctx context.Context, was, c idp.Client, ev ...idp.Eve
 	b.put(c)
 	b.askAgain(was, c)
 	b.events(ev)
-	defer db.clients.forget(c.ID)
+	defer db.clients.Forget(c.ID)
 	return db.run(ctx, "store described client", &b)
 }
 
@@ -94,7 +94,7 @@ func (b *batch) askAgain(was, is idp.Client) {
 func (db *DB) UseClient(ctx context.Context, id string, now time.Time) error {
 	var b batch
 	b.Do(`UPDATE clients SET used_at = $2 WHERE id = $1 AND used_at > 0 AND used_at < $2`, id, ms(now))
-	defer db.clients.forget(id)
+	defer db.clients.Forget(id)
 	return db.run(ctx, "note use of client", &b)
 }
 
@@ -117,6 +117,9 @@ func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted i
 		ev.ClientID, ev.Detail = id, map[string]string{"reason": "unused"}
 		var b batch
 		b.Hold(errUsed, "clients", "id = $1 AND used_at <= $2", id, ms(since))
+		// Families that are not found by a grant are left to expire: without the client, nobody can use them.
+		b.Do(`DELETE FROM families WHERE client_id = $1
+			AND user_id IN (SELECT g.user_id FROM grants g WHERE g.client_id = $1)`, id)
 		b.removeClient(id)
 		b.events([]idp.Event{ev})
 		switch err := db.run(ctx, "remove unused client", &b); {
@@ -126,7 +129,7 @@ func (db *DB) SweepClients(ctx context.Context, since, now time.Time) (deleted i
 		default:
 			deleted++
 		}
-		db.clients.forget(id)
+		db.clients.Forget(id)
 	}
 	return deleted, db.noteSweep(ctx, "sweep of clients", now)
 }

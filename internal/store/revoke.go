@@ -5,19 +5,18 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store/engine"
 )
 
-// revocable matches the live families of one client, or of any with ""; $1 is the client, $2 is now.
-const revocable = `revoked_at = 0 AND expires_at > $2 AND ($1 = '' OR client_id = $1)`
+// revocable matches the live families f of one client, or of any with ""; $1 is the client, $2 is now.
+const revocable = `f.revoked_at = 0 AND f.expires_at > $2 AND ($1 = '' OR f.client_id = $1)`
 
 // revoke revokes the one live family that matches the condition; $3 is key.
 func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.Event) {
-	b.Hold(idp.ErrNotFound, "families", revocable+" AND "+condition, clientID, ms(now), key)
-	b.Do(`UPDATE families SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
+	b.Do(`UPDATE families AS f SET id = id WHERE `+revocable+" AND "+condition, clientID, ms(now), key) // waits for others
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM families f WHERE `+revocable+" AND "+condition+`)`,
+		clientID, ms(now), key)
+	b.Do(`UPDATE families AS f SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
 	b.events(ev)
 }
 
@@ -25,28 +24,25 @@ func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.
 // (RFC 9700 §4.14.2). It revokes the family, records the event and returns the family's ID. idp.ErrNotFound if there is
 // no such family, it had ended anyway, or its user is disabled: then the refusal says nothing about reuse.
 func (db *DB) ReuseOfFamily(
-	ctx context.Context, handleHash string, now time.Time, ev idp.Event,
+	ctx context.Context, key FamilyKey, now time.Time, ev idp.Event,
 ) (familyID string, err error) {
-	const condition = `handle_hash <> '' AND handle_hash = $3 AND EXISTS (SELECT 1 FROM users u
-		WHERE u.id = families.user_id AND u.disabled_at = 0)`
+	condition, argument := key.condition("$2")
+	h, err := one(ctx, db, "load reused family", scanHeld, heldQuery+` AND `+condition, ms(now), argument)
+	if err != nil {
+		return "", err
+	}
+	f := h.family
+	ev.UserID, ev.ClientID, ev.SessionID = f.UserID, f.ClientID, f.SessionID
 	var b batch
-	var found bool
-	b.revoke(condition, "", handleHash, now, nil)
-	b.Do(`INSERT INTO events (`+eventColumns+`)
-		SELECT $1, $2, $3, f.user_id, $4, f.client_id, f.session_id, $5, $6, $7, $8, $9 FROM families f
-		WHERE f.handle_hash <> '' AND f.handle_hash = $10`,
-		ev.ID, ms(ev.At), string(ev.Kind), ev.ActorID, ev.PasskeyID, ev.Address, ev.Agent, ev.RequestID, text(ev.Detail),
-		handleHash)
-	b.Read(engine.Into(&familyID, &found, pgx.RowTo[string]),
-		`SELECT id FROM families WHERE handle_hash <> '' AND handle_hash = $1`, handleHash)
-	err = db.run(ctx, "revoke reused family", &b)
-	return familyID, err
+	b.revoke(`f.id = $3 AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)`,
+		"", f.ID, now, []idp.Event{ev})
+	return f.ID, db.run(ctx, "revoke reused family", &b)
 }
 
 // RevokeFamily revokes a live family of this client, or of any client with ""; idp.ErrNotFound if there is none.
 func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.revoke(`id = $3`, clientID, familyID, now, ev)
+	b.revoke(`f.id = $3`, clientID, familyID, now, ev)
 	return db.run(ctx, "revoke family", &b)
 }
 
@@ -78,10 +74,11 @@ func (db *DB) SpendFamily(ctx context.Context, familyID string, now time.Time, e
 
 // RevokeFamilyByHandle is RevokeFamily by a refresh token.
 func (db *DB) RevokeFamilyByHandle(
-	ctx context.Context, handleHash, clientID string, now time.Time, ev ...idp.Event,
+	ctx context.Context, key FamilyKey, clientID string, now time.Time, ev ...idp.Event,
 ) error {
 	var b batch
-	b.revoke(`handle_hash <> '' AND handle_hash = $3`, clientID, handleHash, now, ev)
+	condition, argument := key.condition("$3")
+	b.revoke(condition, clientID, argument, now, ev)
 	return db.run(ctx, "revoke family by refresh token", &b)
 }
 
@@ -89,6 +86,6 @@ func (db *DB) RevokeFamilyByHandle(
 // §2.1 allows it, and people who revoke a token mean the access).
 func (db *DB) RevokeOpaque(ctx context.Context, hash, clientID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.revoke(`id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)
+	b.revoke(`f.id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)
 	return db.run(ctx, "revoke family by opaque token", &b)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // This file is for the packages beside this one that keep tables of their own in the same database (roster). What they
@@ -50,10 +51,10 @@ func Instant(t *time.Time) any { return (*instant)(t) }
 func Text(v any) string { return text(v) }
 
 // Document returns a scanner into the value that to points at.
-func Document(to any) any { return &document{to} }
+func Document(to any) any { return document(to) }
 
 // UserColumns are the columns of users u, and ScanUser reads them.
-const UserColumns = userColumns
+const UserColumns = rows.UserColumns
 
 // ScanUser reads a row of UserColumns.
 func ScanUser(row Row) (idp.User, error) { return scanUser(row) }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/outage"
+	"github.com/stepward/stepward/internal/store/clientcache"
 	"github.com/stepward/stepward/internal/store/engine"
 )
 
@@ -61,15 +62,17 @@ type DB struct {
 	conn       engine.Conn
 	roundTrips atomic.Int64
 	retention  time.Duration
-	clients    *clientCache
+	clients    *clientcache.Cache
 	watch      *outage.Watch
+	compact    atomic.Bool // rows are written in the compact form: see contract.go
+	oldEvents  atomic.Bool // there may be events of the old form
 	observe    func(ctx context.Context, step string) (context.Context, func(error))
 	logouts    chan struct{} // holds one token while something new may be in the logout outbox
 }
 
 // Open opens the store and checks that it can be reached. It does not migrate: see [DB.Migrate].
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db := &DB{observe: c.Observe, retention: c.EventRetention, clients: newClientCache(), logouts: make(chan struct{}, 1)}
+	db := &DB{observe: c.Observe, retention: c.EventRetention, clients: clientcache.New(), logouts: make(chan struct{}, 1)}
 	if db.retention == 0 {
 		db.retention = defaultRetention
 	}
@@ -82,6 +85,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.oldEvents.Store(true) // until the schema was looked at
 	db.watch = outage.New(cmp.Or(c.Log, slog.Default()), db.Backend())
 	return db, nil
 }
@@ -97,7 +101,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // Check reports whether the store can be read and written, because one that can be reached may be a standby, read-only
 // or full. It returns nil, or an *idp.StoreFault that says what is wrong.
 func (db *DB) Check(ctx context.Context) error {
-	if fault := db.conn.Check(ctx, "events"); fault != nil {
+	if fault := db.conn.Check(ctx, "journal"); fault != nil {
 		return fault
 	}
 	return nil
@@ -154,7 +158,10 @@ func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T],
 }
 
 // A batch is an engine.Batch with methods for the statements that several changes share. Most are beside their table.
-type batch struct{ engine.Batch }
+type batch struct {
+	engine.Batch
+	ev []idp.Event // are written when the batch runs
+}
 
 // end records that a session or a family is over, so that nothing in progress can still add to it.
 func (b *batch) end(id string, now time.Time) {
@@ -163,6 +170,7 @@ func (b *batch) end(id string, now time.Time) {
 
 // run executes a batch.
 func (db *DB) run(ctx context.Context, step string, b *batch) error {
+	b.writeEvents(db.compact.Load())
 	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.Run(ctx, &b.Batch) })
 }
 

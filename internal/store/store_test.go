@@ -35,6 +35,15 @@ func TestSQLitePassesTheSuite(t *testing.T) {
 	})
 }
 
+// This is the form while older programs may still run: see contract.go.
+func TestTheExpandedFormPassesTheSuite(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) *store.DB {
+		db := storetest.Open(t)
+		store.Expand(db)
+		return db
+	})
+}
+
 func TestPostgresPassesTheSuite(t *testing.T) {
 	var seen statements
 	storetest.Run(t, seen.of(storetest.OpenPostgres))
@@ -94,6 +103,10 @@ func (s *statements) explain(t *testing.T, db *store.DB, scanned func(plan []str
 		if strings.Contains(sql.(string), "installation") { // counts passkeys only when the host of the issuer changes
 			return true
 		}
+		if strings.Contains(sql.(string), "families") && strings.Contains(sql.(string), "WHERE client_id = $1") &&
+			!strings.Contains(sql.(string), "user_id") { // commands that disable or remove a client: an index would cost each sign-in
+			return true
+		}
 		plan, err := store.Plan(t.Context(), db, sql.(string), args.([]any))
 		if err != nil {
 			t.Errorf("%s: %v", sql, err)
@@ -128,12 +141,15 @@ func TestTheTwoSchemasDifferInTypeNamesOnly(t *testing.T) {
 		}
 		return comment.ReplaceAllString(string(b), "")
 	}
-	toSQLite := strings.NewReplacer(`TEXT COLLATE "C"`, "TEXT", "BIGINT", "INTEGER", "BYTEA", "BLOB", "BOOLEAN", "INTEGER", "\n);", "\n) STRICT;")
+	toSQLite := strings.NewReplacer(`TEXT COLLATE "C"`, "TEXT", "BIGINT", "INTEGER", "SMALLINT", "INTEGER", "BYTEA", "BLOB", "BOOLEAN", "INTEGER", "\n);", "\n) STRICT;")
 	postgres, sqlite := names("postgres"), names("sqlite")
 	if strings.Join(postgres, " ") != strings.Join(sqlite, " ") {
 		t.Fatalf("files %v and %v", postgres, sqlite)
 	}
 	for _, name := range postgres {
+		if strings.HasSuffix(name, "_view.sql") { // reading a time or an ID is said differently: a test reads the views
+			continue
+		}
 		if want, got := toSQLite.Replace(text("postgres", name)), text("sqlite", name); got != want {
 			t.Errorf("%s differs:\n%s\n%s", name, want, got)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 const (
@@ -25,6 +27,15 @@ type swept struct {
 	table, key, column, extra string
 	before                    func(db *DB, now time.Time) time.Time
 	few                       int64 // this many may go at once, even from a small table
+	byID                      bool  // column is a packed ID, which contains its time
+}
+
+// bound returns the highest value of the column at a time.
+func (s swept) bound(t time.Time) any {
+	if s.byID {
+		return rows.LastIDBefore(t)
+	}
+	return ms(t)
 }
 
 var sweeps = []swept{
@@ -44,6 +55,8 @@ var sweeps = []swept{
 		before: expired,
 	},
 	{table: "mail", key: "id", column: "created_at", before: older(mailRetention), few: fewRows},
+	{table: "journal", key: "id", column: "id", before: retained, few: fewRows, byID: true},
+	// Rows of the old form: see contract.go.
 	{table: "events", key: "id", column: "at", before: retained, few: fewRows},
 	{table: "authentications", key: "id", column: "at", before: retained, few: fewRows},
 }
@@ -70,12 +83,12 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err erro
 		for range sweepBites {
 			var b batch
 			var bite int64
-			b.Read(func(rows pgx.Rows) error {
-				for rows.Next() {
+			b.Read(func(found pgx.Rows) error {
+				for found.Next() {
 					bite++
 				}
 				return nil
-			}, sql, ms(s.before(db, now)))
+			}, sql, s.bound(s.before(db, now)))
 			if err := db.run(ctx, "sweep "+s.table, &b); err != nil {
 				return deleted, err
 			}
@@ -84,6 +97,9 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) (deleted int64, err erro
 				break
 			}
 		}
+	}
+	if err := db.lookForOldEvents(ctx); err != nil {
+		return deleted, err
 	}
 	return deleted, db.noteSweep(ctx, "sweep", now)
 }

@@ -6,21 +6,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
-const userColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at,
-	u.disabled_at, u.recovered_at`
-
-// userDest returns the destinations of userColumns.
-func userDest(u *idp.User) []any {
-	return []any{
-		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &document{&u.Profile},
-		(*instant)(&u.CreatedAt), (*instant)(&u.UpdatedAt), (*instant)(&u.DisabledAt), (*instant)(&u.RecoveredAt),
-	}
-}
-
 func scanUser(row pgx.CollectableRow) (u idp.User, err error) {
-	err = row.Scan(userDest(&u)...)
+	err = row.Scan(rows.UserDest(&u)...)
 	return u, err
 }
 
@@ -34,12 +24,13 @@ func (db *DB) CreateUser(ctx context.Context, u idp.User, ev ...idp.Event) error
 
 // UserByID returns a user, disabled or not; idp.ErrNotFound.
 func (db *DB) UserByID(ctx context.Context, id string) (idp.User, error) {
-	return one(ctx, db, "load user", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+	return one(ctx, db, "load user", scanUser, `SELECT `+rows.UserColumns+` FROM users u WHERE u.id = $1`, id)
 }
 
 // UserByEmail returns the user with this normalised address, disabled or not; idp.ErrNotFound.
 func (db *DB) UserByEmail(ctx context.Context, email string) (idp.User, error) {
-	return one(ctx, db, "load user by e-mail", scanUser, `SELECT `+userColumns+` FROM users u WHERE u.email = $1`, email)
+	return one(ctx, db, "load user by e-mail", scanUser,
+		`SELECT `+rows.UserColumns+` FROM users u WHERE u.email = $1`, email)
 }
 
 // HasHandle reports whether a user, disabled or not, has this user handle (WebAuthn L3 §5.4.3).
@@ -70,5 +61,5 @@ func (b *batch) updateUser(u idp.User) {
 // Users returns users in the order of their creation, after the one with that ID; "" begins at the first.
 func (db *DB) Users(ctx context.Context, after string, limit int) ([]idp.User, error) {
 	return list(ctx, db, "list users", scanUser,
-		`SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
+		`SELECT `+rows.UserColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2`, after, limit)
 }

@@ -190,7 +190,7 @@ func TestARoundTripIsOneOnTheWire(t *testing.T) {
 		}
 	}
 	rotate := func(presented, next string) {
-		if _, _, err := db.RotateFamily(t.Context(), hash, presented, next, "app", now, 0); err != nil {
+		if _, _, err := db.RotateFamily(t.Context(), store.FamilyKey{HandleHash: hash}, presented, next, "app", now, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -292,7 +292,7 @@ func TestAStatementThatWaitsForALockIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close(t.Context())
-	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE events"); err != nil {
+	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE journal"); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()

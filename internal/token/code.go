@@ -48,7 +48,7 @@ func (s *Service) ExchangeCode(ctx context.Context, r *Request) (*Response, erro
 	case !verifierMatches(a.CodeChallenge, r.Form.Get("code_verifier"), c.NeedsPKCE()):
 		return nil, oauth.InvalidGrant("code_verifier does not match code_challenge")
 	}
-	resp, err := s.StoreFamily(ctx, is, a, FamilyOf(code))
+	resp, err := s.StoreFamily(ctx, is, a, code)
 	if errors.Is(err, ErrAlreadyStored) { // the store fell back to an older state and returned a spent code
 		return nil, s.AnswerReused(ctx, c, code, now)
 	}

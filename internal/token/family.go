@@ -18,15 +18,15 @@ import (
 // end by itself. Before, the user may have signed out between the code and its exchange.
 const firstLook = time.Minute
 
-// StoreFamily stores the family of an authorization in one batch and returns its first tokens. Every grant for a user
-// ends here, or refreshes a family that began here.
-func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, familyID string) (*Response, error) {
+// StoreFamily stores the family of an authorization in one batch and returns its first tokens. code is the code of the
+// authorization. Every grant for a user ends here, or refreshes a family that began here.
+func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, code idp.Secret) (*Response, error) {
 	c, now := is.client, is.now
 	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
 	}
 	f := idp.Family{
-		ID:           familyID,
+		ID:           FamilyOf(code),
 		ClientID:     c.ID,
 		UserID:       a.UserID,
 		SessionID:    a.SessionID,
@@ -48,10 +48,10 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, f
 	f.ExpiresAt = is.expires // the access token is the only one of the family
 	var refresh idp.Secret
 	if slices.Contains(a.Scopes, oauth.ScopeOffline) && slices.Contains(c.GrantTypes, idp.GrantRefreshToken) {
-		handle, secret := boundHandle(c, is.confirmation), idp.NewSecret()
+		handle, secret := newHandle(code, c, is.confirmation), idp.NewSecret()
 		refresh = handle + "." + secret
 		f.Offline, f.ExpiresAt = true, now.Add(s.cfg.Lifetimes.Refresh)
-		f.HandleHash, f.CurrentHash = handle.Hash(), secret.Hash()
+		f.HandleHash, f.CurrentHash, f.FoundByID = handle.Hash(), secret.Hash(), !is.confirmation.Bound()
 	}
 	if c.WantsLogout() {
 		f.WatchFrom = now.Add(firstLook)

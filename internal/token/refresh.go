@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -58,7 +59,7 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 		next = s.successor(handle, secret)
 	}
 	if is.Narrowing.narrows() {
-		if f, err := s.cfg.DB.FamilyByRefresh(ctx, handle.Hash(), secret.Hash(), c.ID, now, refreshGrace); err == nil {
+		if f, err := s.cfg.DB.FamilyByRefresh(ctx, familyKey(handle), secret.Hash(), c.ID, now, refreshGrace); err == nil {
 			if refused := s.allow(is, f); refused != nil {
 				return nil, refused
 			}
@@ -66,7 +67,7 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 			return nil, oauth.Broken(ctx, "load family", err)
 		}
 	}
-	f, u, err := s.cfg.DB.RotateFamily(ctx, handle.Hash(), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
+	f, u, err := s.cfg.DB.RotateFamily(ctx, familyKey(handle), secret.Hash(), next.Hash(), c.ID, now, refreshGrace)
 	if errors.Is(err, idp.ErrNotFound) {
 		return nil, s.refreshReused(ctx, c, handle, now)
 	}
@@ -93,20 +94,31 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	return resp, nil
 }
 
-// boundHandle creates the handle of a new family. The handle contains what must be proven with its refresh tokens: a
-// key after a tilde, or nothing, if any key will do (a confidential client's tokens are bound to the client, RFC 9449
-// §5). So a stolen token is rejected before any lookup or rotation, and the attempt ends nothing; the thief can only
-// revoke it (RFC 7009 requires no proof), which is what its owner wants.
-func boundHandle(c idp.Client, of idp.Confirmation) idp.Secret {
-	handle := idp.NewSecret()
+// newHandle creates the handle of a new family. A handle that is not bound is the code that the family came from: the
+// family's ID is derived from the code, so the database needs no index for it. A spent code gives nobody more power
+// than before: it can end the family (AnswerUnknown), and refreshing needs the secret.
+//
+// A bound handle is a new secret with what must be proven with its refresh tokens: a key after a tilde, or nothing, if
+// any key will do (a confidential client's tokens are bound to the client, RFC 9449 §5). So a stolen token is rejected
+// before any lookup or rotation, and the attempt ends nothing; the thief can only revoke it (RFC 7009 requires no
+// proof), which is what its owner wants.
+func newHandle(code idp.Secret, c idp.Client, of idp.Confirmation) idp.Secret {
 	switch {
 	case !of.Bound():
-		return handle
+		return code
 	case c.Public():
-		return handle + "~" + idp.Secret(of.JKT+of.X5T)
+		return idp.NewSecret() + "~" + idp.Secret(of.JKT+of.X5T)
 	default:
-		return handle + "~"
+		return idp.NewSecret() + "~"
 	}
+}
+
+// familyKey returns how the store finds the family of a handle. Codes are longer than the handles of older tokens.
+func familyKey(handle idp.Secret) store.FamilyKey {
+	if strings.Contains(handle.Reveal(), "~") || len(handle) <= len(idp.NewSecret()) {
+		return store.FamilyKey{HandleHash: handle.Hash()}
+	}
+	return store.FamilyKey{ID: FamilyOf(handle)}
 }
 
 // handleFits reports whether the proven key is the one that the handle of a refresh token requires.
@@ -132,7 +144,7 @@ func (s *Service) successor(handle, secret idp.Secret) idp.Secret {
 // leaked, so its family ends.
 func (s *Service) refreshReused(ctx context.Context, c idp.Client, handle idp.Secret, now time.Time) error {
 	_, err := s.cfg.DB.ReuseOfFamily(
-		ctx, handle.Hash(), now, oauth.ClientEvent(ctx, idp.EventRefreshReused, "", c.ID, now),
+		ctx, familyKey(handle), now, oauth.ClientEvent(ctx, idp.EventRefreshReused, "", c.ID, now),
 	)
 	switch {
 	case err == nil:

@@ -24,7 +24,7 @@ func (s *Service) Revoke(ctx context.Context, r *Request) error {
 	switch strings.Count(token, ".") {
 	case 1:
 		if handle, _, ok := splitRefresh(token); ok {
-			err = s.cfg.DB.RevokeFamilyByHandle(ctx, handle.Hash(), c.ID, now, ev)
+			err = s.cfg.DB.RevokeFamilyByHandle(ctx, familyKey(handle), c.ID, now, ev)
 		}
 	case 2:
 		err = s.revokeJWT(ctx, token, c.ID, now, ev)

@@ -181,6 +181,9 @@ func (f *fixture) create(family idp.Family, opaque *store.OpaqueToken, ev ...idp
 	return stored, user
 }
 
+// key finds the family of a refresh token.
+func key(fam idp.Family) store.FamilyKey { return store.FamilyKey{HandleHash: fam.HandleHash} }
+
 func newFamily(u idp.User, now time.Time) idp.Family {
 	id := idp.NewID()
 	return idp.Family{

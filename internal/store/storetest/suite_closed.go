@@ -35,7 +35,7 @@ var windowCases = map[string]func(*fixture){
 		_, byToken, _, err := f.FamilyByOpaque(f.ctx, "t")
 		f.must(err)
 		f.same(byToken.Assurance.ActionClasses, []string{"admin"})
-		rotated, _, err := f.RotateFamily(f.ctx, before.HandleHash, "first", "second", "app", f.now, 0)
+		rotated, _, err := f.RotateFamily(f.ctx, key(before), "first", "second", "app", f.now, 0)
 		f.must(err)
 		f.same(rotated.Assurance.ActionClasses, []string{"admin"})
 

@@ -92,7 +92,7 @@ var familyCases = map[string]func(*fixture){
 		for range 2 {
 			f.family(u, func(fam *idp.Family) { fam.HandleHash, fam.CurrentHash = "", "" })
 		}
-		_, _, err := f.RotateFamily(f.ctx, "", "", "next", "app", f.now, time.Minute)
+		_, _, err := f.RotateFamily(f.ctx, store.FamilyKey{HandleHash: ""}, "", "next", "app", f.now, time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 	},
 	"no family, no token and no event for a user who is gone or disabled": func(f *fixture) {
@@ -124,7 +124,7 @@ var familyCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		fam := newFamily(u, f.now)
 		f.client(fam.ClientID)
-		must2(f.EndSession(f.ctx, fam.SessionID, f.now))(f)
+		must2(f.EndSession(f.ctx, u.ID, fam.SessionID, f.now))(f)
 		for _, offline := range []bool{true, false} {
 			fam.Offline = offline
 			_, _, err := f.CreateFamily(f.ctx, fam, nil)
@@ -154,7 +154,7 @@ var familyCases = map[string]func(*fixture){
 		for round := range 8 {
 			u := f.user(fmt.Sprintf("u%d@example.org", round))
 			for what, end := range map[string]func(fam idp.Family) error{
-				"session": func(fam idp.Family) error { _, err := f.EndSession(f.ctx, fam.SessionID, f.now); return err },
+				"session": func(fam idp.Family) error { _, err := f.EndSession(f.ctx, u.ID, fam.SessionID, f.now); return err },
 				"client":  func(fam idp.Family) error { return f.DisableClient(f.ctx, fam.ClientID, f.now) },
 				"grant":   func(fam idp.Family) error { return f.RemoveGrant(f.ctx, u.ID, fam.ClientID) },
 			} {
@@ -244,7 +244,7 @@ var familyCases = map[string]func(*fixture){
 			f.refuses(err, idp.ErrNotFound)
 			_, _, _, err = f.FamilyByOpaque(f.ctx, token)
 			f.refuses(err, idp.ErrNotFound)
-			_, _, err = f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, time.Minute)
+			_, _, err = f.RotateFamily(f.ctx, key(fam), "first", "second", "app", f.now, time.Minute)
 			f.refuses(err, idp.ErrNotFound)
 		}
 		token := func(fam idp.Family) string {
@@ -276,7 +276,7 @@ var familyCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		fam := f.family(u, nil)
 		n := f.trips(func() {
-			got, owner, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, time.Minute)
+			got, owner, err := f.RotateFamily(f.ctx, key(fam), "first", "second", "app", f.now, time.Minute)
 			f.must(err)
 			fam.PreviousHash, fam.CurrentHash, fam.RotatedAt = "first", "second", f.now
 			f.same(got, fam)
@@ -290,7 +290,7 @@ var familyCases = map[string]func(*fixture){
 	"the previous token is good for the grace and not a millisecond longer": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		rotate := func(presented, next string, at time.Duration) error {
-			_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, presented, next, "app", f.now.Add(at), 10*time.Second)
+			_, _, err := f.RotateFamily(f.ctx, key(fam), presented, next, "app", f.now.Add(at), 10*time.Second)
 			return err
 		}
 		f.must(rotate("first", "second", 0))
@@ -307,7 +307,7 @@ var familyCases = map[string]func(*fixture){
 	"a rotation that is taken back leaves the token as it was": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		rotate := func(presented, next string, at time.Duration) error {
-			_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, presented, next, "app", f.now.Add(at), 10*time.Second)
+			_, _, err := f.RotateFamily(f.ctx, key(fam), presented, next, "app", f.now.Add(at), 10*time.Second)
 			return err
 		}
 		undo := func(presented, next string, at time.Duration) {
@@ -326,7 +326,7 @@ var familyCases = map[string]func(*fixture){
 	"looking at a family by its refresh token changes nothing": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		look := func(presented, client string, at time.Duration) error {
-			got, err := f.FamilyByRefresh(f.ctx, fam.HandleHash, presented, client, f.now.Add(at), 10*time.Second)
+			got, err := f.FamilyByRefresh(f.ctx, key(fam), presented, client, f.now.Add(at), 10*time.Second)
 			if err == nil && got.ID != fam.ID {
 				f.T.Errorf("family %s", got.ID)
 			}
@@ -335,7 +335,7 @@ var familyCases = map[string]func(*fixture){
 		f.must(look("first", "app", 0))
 		f.refuses(look("first", "other", 0), idp.ErrNotFound)
 		f.refuses(look("second", "app", 0), idp.ErrNotFound)
-		_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, 10*time.Second)
+		_, _, err := f.RotateFamily(f.ctx, key(fam), "first", "second", "app", f.now, 10*time.Second)
 		f.must(err)
 		f.must(look("second", "app", 0))
 		f.must(look("first", "app", 9*time.Second))
@@ -344,7 +344,7 @@ var familyCases = map[string]func(*fixture){
 	"without a grace the current token works once": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
-			_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, 0)
+			_, _, err := f.RotateFamily(f.ctx, key(fam), "first", "second", "app", f.now, 0)
 			return err
 		})
 		f.same(won, 1)
@@ -352,7 +352,7 @@ var familyCases = map[string]func(*fixture){
 	"presenting the current token eight times at once rotates it once": func(f *fixture) {
 		fam := f.family(f.user("a@example.org"), nil)
 		won := f.race(8, nil, func(i int) error {
-			got, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app",
+			got, _, err := f.RotateFamily(f.ctx, key(fam), "first", "second", "app",
 				f.now.Add(time.Duration(i)*time.Millisecond), time.Minute)
 			if err == nil && (got.CurrentHash != "second" || got.PreviousHash != "first") {
 				f.Errorf("rotated to %q after %q", got.CurrentHash, got.PreviousHash)
@@ -372,10 +372,10 @@ var familyCases = map[string]func(*fixture){
 			{fam.HandleHash, "", "app"},
 			{"unknown", "first", "app"},
 		} {
-			_, _, err := f.RotateFamily(f.ctx, try[0], try[1], "next", try[2], f.now, time.Minute)
+			_, _, err := f.RotateFamily(f.ctx, store.FamilyKey{HandleHash: try[0]}, try[1], "next", try[2], f.now, time.Minute)
 			f.refuses(err, idp.ErrNotFound)
 		}
-		_, _, err := f.RotateFamily(f.ctx, fam.HandleHash, "first", "second", "app", f.now, time.Minute)
+		_, _, err := f.RotateFamily(f.ctx, key(fam), "first", "second", "app", f.now, time.Minute)
 		f.must(err)
 	},
 }

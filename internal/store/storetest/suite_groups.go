@@ -148,7 +148,7 @@ var groupCases = map[string]func(*fixture){
 			f.must(err)
 			f.same(names(owner.Membership.Groups), "a")
 		}), int64(1))
-		_, owner, err := f.RotateFamily(f.ctx, family.HandleHash, "first", "second", family.ClientID, f.now, 0)
+		_, owner, err := f.RotateFamily(f.ctx, key(family), "first", "second", family.ClientID, f.now, 0)
 		f.must(err)
 		f.same(names(owner.Membership.Groups), "a")
 	},

@@ -41,8 +41,10 @@ var logoutCases = map[string]func(*fixture){
 		offline := f.family(u, nil)
 		elsewhere := f.family(u, func(fam *idp.Family) { fam.Offline, fam.SessionID = false, "another" })
 		none := f.family(u, func(fam *idp.Family) { fam.Offline, fam.SessionID = false, "" })
-		f.same(must2(f.EndSession(f.ctx, "sid", f.now, f.event(idp.EventSignedOut, u.ID)))(f), []string(nil))
-		must2(f.EndSession(f.ctx, "", f.now))(f)
+		f.same(must2(f.EndSession(f.ctx, u.ID, "sid", f.now, f.event(idp.EventSignedOut, u.ID)))(f), []string(nil))
+		must2(f.EndSession(f.ctx, u.ID, "", f.now))(f)
+		must2(f.EndSession(f.ctx, u.ID, "other", f.now))(f)
+		must2(f.EndSession(f.ctx, f.user("b@example.org").ID, "another", f.now))(f) // nobody ends the session of another
 		_, _, err := f.FamilyWithUser(f.ctx, bound.ID)
 		f.refuses(err, idp.ErrNotFound)
 		for _, fam := range []idp.Family{offline, elsewhere, none} {
@@ -58,9 +60,9 @@ var logoutCases = map[string]func(*fixture){
 		f.watched(u, "sid", "app")
 		f.family(u, func(fam *idp.Family) { fam.ClientID, fam.WatchFrom = "offline", f.now })
 		f.watched(u, "other", "app")
-		f.family(u, func(fam *idp.Family) { fam.SessionID, fam.WatchFrom = "", f.now }) // without a session
-		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string{"app", "offline"})
-		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string(nil))
+		f.family(u, func(fam *idp.Family) { fam.SessionID, fam.WatchFrom = "", f.now }) // of no session
+		f.same(must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f), []string{"app", "offline"})
+		f.same(must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f), []string(nil))
 		f.same(f.queued(f.now.Add(-time.Millisecond)), []string(nil))
 		f.same(f.queued(f.now), []string{"sid app " + u.ID, "sid offline " + u.ID})
 		f.same(f.queued(f.now), []string(nil))
@@ -75,12 +77,12 @@ var logoutCases = map[string]func(*fixture){
 		fam := f.watched(u, "sid", "app")
 		ev := f.event(idp.EventSignedOut, u.ID)
 		f.must(f.RecordEvents(f.ctx, ev))
-		_, err := f.EndSession(f.ctx, "sid", f.now, ev) // an event that is there already fails the batch
+		_, err := f.EndSession(f.ctx, u.ID, "sid", f.now, ev) // an event that is there already fails the batch
 		f.refuses(err, idp.ErrConflict)
 		_, _, err = f.FamilyWithUser(f.ctx, fam.ID)
 		f.must(err)
 		f.same(f.queued(f.now), []string(nil))
-		f.same(must2(f.EndSession(f.ctx, "sid", f.now))(f), []string{"app"})
+		f.same(must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f), []string{"app"})
 	},
 	"disabling a user revokes tokens and tells the clients of all sessions; enabling restores neither": func(f *fixture) {
 		u, other := f.user("a@example.org"), f.user("b@example.org")
@@ -131,9 +133,10 @@ var logoutCases = map[string]func(*fixture){
 		f.same(must2(f.WatchedSessions(f.ctx, again.Add(-time.Millisecond), 10))(f), []string(nil))
 		f.same(must2(f.WatchedSessions(f.ctx, again, 10))(f), []string{"lives"})
 	},
-	"a logout is claimed once, is due again when its lease ends, and is removed when delivered": func(f *fixture) {
-		f.watched(f.user("a@example.org"), "sid", "app")
-		must2(f.EndSession(f.ctx, "sid", f.now))(f)
+	"a logout is claimed by one, comes back when its lease ends, and leaves when it was heard": func(f *fixture) {
+		u := f.user("a@example.org")
+		f.watched(u, "sid", "app")
+		must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
 			_, err := f.ClaimLogout(f.ctx, "app", f.now, time.Minute)
 			return err
@@ -161,7 +164,7 @@ var logoutCases = map[string]func(*fixture){
 		}
 		first := end(f.now, func() error { return f.SettleSessions(f.ctx, nil, []string{"sid"}, f.now) }) // it was not found
 		end(f.now.Add(time.Second), func() error {
-			_, err := f.EndSession(f.ctx, "sid", f.now.Add(time.Second))
+			_, err := f.EndSession(f.ctx, u.ID, "sid", f.now.Add(time.Second))
 			return err
 		})
 		f.must(f.FinishLogout(f.ctx, first))
@@ -173,7 +176,7 @@ var logoutCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		for i, client := range []string{"app", "app", "app", "other"} {
 			f.watched(u, fmt.Sprint(i), client)
-			must2(f.EndSession(f.ctx, fmt.Sprint(i), f.now.Add(-time.Duration(i)*time.Second)))(f)
+			must2(f.EndSession(f.ctx, u.ID, fmt.Sprint(i), f.now.Add(-time.Duration(i)*time.Second)))(f)
 		}
 		l := must2(f.ClaimLogout(f.ctx, "app", f.now, time.Minute))(f)
 		f.same(l.SessionID, "2")
@@ -187,8 +190,8 @@ var logoutCases = map[string]func(*fixture){
 		for _, sid := range []string{"old", "new"} {
 			f.watched(u, sid, "app")
 		}
-		must2(f.EndSession(f.ctx, "old", f.now.Add(-time.Hour)))(f)
-		must2(f.EndSession(f.ctx, "new", f.now))(f)
+		must2(f.EndSession(f.ctx, u.ID, "old", f.now.Add(-time.Hour)))(f)
+		must2(f.EndSession(f.ctx, u.ID, "new", f.now))(f)
 		given := func() int {
 			return must2(f.GiveUpLogouts(f.ctx, f.now.Add(-time.Hour), 10, func(l store.Logout) idp.Event {
 				e := f.event(idp.EventLogoutGivenUp, l.UserID)
@@ -206,7 +209,7 @@ var logoutCases = map[string]func(*fixture){
 		f.must(f.PutClient(f.ctx, idp.Client{ID: "app", Name: "App", CreatedAt: f.now}))
 		f.watched(u, "ended", "app")
 		f.watched(u, "lives", "app")
-		must2(f.EndSession(f.ctx, "ended", f.now))(f)
+		must2(f.EndSession(f.ctx, u.ID, "ended", f.now))(f)
 		f.must(f.RemoveClient(f.ctx, "app"))
 		f.same(f.queued(f.now), []string(nil))
 		f.same(must2(f.WatchedSessions(f.ctx, f.now.Add(time.Hour), 10))(f), []string(nil))
@@ -216,7 +219,7 @@ var logoutCases = map[string]func(*fixture){
 		for i := range 50 {
 			f.watched(u, "sid", fmt.Sprint(i))
 		}
-		f.same(f.trips(func() { must2(f.EndSession(f.ctx, "nothing", f.now))(f) }), int64(1))
-		f.same(f.trips(func() { must2(f.EndSession(f.ctx, "sid", f.now))(f) }), int64(1))
+		f.same(f.trips(func() { must2(f.EndSession(f.ctx, u.ID, "nothing", f.now))(f) }), int64(1))
+		f.same(f.trips(func() { must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f) }), int64(1))
 	},
 }

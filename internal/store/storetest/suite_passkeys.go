@@ -16,14 +16,16 @@ var passkeyCases = map[string]func(*fixture){
 			ID: idp.NewID(), UserID: u.ID, CredentialID: []byte{0, 1, 0xff}, PublicKey: []byte{0xa5, 0}, Flags: 0xdd,
 			SignCount: 1<<32 - 1, UVInitialized: true,
 			CounterRegressedAt: f.now, AAGUID: make([]byte, 16), AttestationType: "basic_full", AttestationFormat: "packed",
-			Attestation: json.RawMessage(`{"b": 1, "a":"é"}`), AttestationVerifiedAt: f.now,
-			KeyProtection: idp.KeyProtectionHardware,
-			Transports:    []string{"internal", "hybrid"}, Attachment: "platform",
+			AttestationVerifiedAt: f.now, KeyProtection: idp.KeyProtectionHardware,
+			Transports: []string{"internal", "hybrid"}, Attachment: "platform",
 			Extensions: json.RawMessage(`{"credProps":{"rk":true}}`),
 			Name:       "Ada's key", CreatedAt: f.now, CreatedAgent: "Firefox on macOS",
 			LastUsedAt: f.now, LastAgent: "Safari on iOS",
 		}
-		f.must(f.AddPasskey(f.ctx, k, f.event(idp.EventPasskeyAdded, u.ID)))
+		registered, statement := k, json.RawMessage(`{"b": 1, "a":"é"}`)
+		registered.Attestation = statement
+		f.must(f.AddPasskey(f.ctx, registered, f.event(idp.EventPasskeyAdded, u.ID)))
+		f.same(must2(f.Attestation(f.ctx, k.ID))(f), statement) // kept apart
 		n := f.trips(func() {
 			stored, owner, err := f.PasskeyByCredentialID(f.ctx, k.CredentialID)
 			f.must(err)
@@ -32,6 +34,18 @@ var passkeyCases = map[string]func(*fixture){
 		})
 		f.same(n, int64(1))
 		f.same(f.events(), []idp.EventKind{idp.EventPasskeyAdded})
+	},
+	"attestation that proves nothing is not kept, and none outlives its passkey": func(f *fixture) {
+		u := f.user("a@example.org")
+		for format, want := range map[string]json.RawMessage{"none": nil, "packed": json.RawMessage(`{}`)} {
+			k := newPasskey(u, f.now)
+			k.AttestationFormat, k.Attestation = format, json.RawMessage(`{}`)
+			f.must(f.AddPasskey(f.ctx, k))
+			f.passkey(u)
+			f.same(must2(f.Attestation(f.ctx, k.ID))(f), want)
+			f.must(f.RemovePasskey(f.ctx, u.ID, k.ID, false))
+			f.same(must2(f.Attestation(f.ctx, k.ID))(f), json.RawMessage(nil))
+		}
 	},
 	"a passkey with nothing optional comes back": func(f *fixture) {
 		k := f.passkey(f.user("a@example.org"))

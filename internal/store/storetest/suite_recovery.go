@@ -104,7 +104,7 @@ var recoveryCases = map[string]func(*fixture){
 
 		// A sign-in of the old passkey that was in progress yields nothing.
 		late := newFamily(u, f.now)
-		late.Assurance.AuthenticationID = held.ID
+		late.Assurance.AuthenticationID, late.Assurance.PasskeyID = held.ID, held.PasskeyID
 		_, _, err = f.CreateFamily(f.ctx, late, nil)
 		f.refuses(err, idp.ErrNotFound)
 		f.refuses(f.record(old, idp.Authentication{

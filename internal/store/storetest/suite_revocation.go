@@ -12,7 +12,7 @@ var revocationCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		fam := f.family(u, nil)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
-			id, err := f.ReuseOfFamily(f.ctx, fam.HandleHash, f.now, f.event(idp.EventRefreshReused, ""))
+			id, err := f.ReuseOfFamily(f.ctx, key(fam), f.now, f.event(idp.EventRefreshReused, ""))
 			if err == nil && id != fam.ID {
 				f.Errorf("revoked %q", id)
 			}
@@ -31,7 +31,7 @@ var revocationCases = map[string]func(*fixture){
 		blocked := f.family(disabled, nil)
 		f.disable(disabled)
 		for _, handle := range []string{expired.HandleHash, blocked.HandleHash, "unknown", ""} {
-			_, err := f.ReuseOfFamily(f.ctx, handle, f.now, f.event(idp.EventRefreshReused, ""))
+			_, err := f.ReuseOfFamily(f.ctx, store.FamilyKey{HandleHash: handle}, f.now, f.event(idp.EventRefreshReused, ""))
 			f.refuses(err, idp.ErrNotFound)
 		}
 		f.same(len(f.events()), 0)
@@ -47,7 +47,8 @@ var revocationCases = map[string]func(*fixture){
 				return f.RevokeFamily(f.ctx, fam.ID, client, f.now, f.event(idp.EventTokensRevoked, u.ID))
 			},
 			"refresh token": func(fam idp.Family, client string) error {
-				return f.RevokeFamilyByHandle(f.ctx, fam.HandleHash, client, f.now, f.event(idp.EventTokensRevoked, u.ID))
+				return f.RevokeFamilyByHandle(f.ctx, key(fam), client, f.now,
+					f.event(idp.EventTokensRevoked, u.ID))
 			},
 			"opaque token": func(fam idp.Family, client string) error {
 				return f.RevokeOpaque(f.ctx, "of "+fam.ID, client, f.now, f.event(idp.EventTokensRevoked, u.ID))
@@ -73,7 +74,7 @@ var revocationCases = map[string]func(*fixture){
 				f.must(err)
 			}
 		}
-		f.refuses(f.RevokeFamilyByHandle(f.ctx, "", "", f.now), idp.ErrNotFound)
+		f.refuses(f.RevokeFamilyByHandle(f.ctx, store.FamilyKey{HandleHash: ""}, "", f.now), idp.ErrNotFound)
 		f.refuses(f.RevokeOpaque(f.ctx, "", "", f.now), idp.ErrNotFound)
 	},
 }

@@ -1,4 +1,5 @@
-package store
+// Package clientcache remembers clients for some seconds, so that a request costs no round trip for its client.
+package clientcache
 
 import (
 	"sync"
@@ -8,14 +9,14 @@ import (
 )
 
 // Replicas see a change within 5 seconds (design §7): this TTL, and a second for the read.
-const cacheTTL = 4 * time.Second
+const ttl = 4 * time.Second
 
-// cacheSize bounds each half of the cache.
-const cacheSize = 1024
+// size bounds each half of the cache.
+const size = 1024
 
-// clientCache remembers clients, and unknown IDs, for cacheTTL. They are kept apart, so that a flood of made-up IDs
+// A Cache remembers clients, and unknown IDs, for ttl. They are kept apart, so that a flood of made-up IDs
 // cannot push out the clients.
-type clientCache struct {
+type Cache struct {
 	mu         sync.Mutex
 	generation uint64 // counts this process's own writes
 	known      map[string]cachedClient
@@ -27,12 +28,13 @@ type cachedClient struct {
 	until  time.Time
 }
 
-func newClientCache() *clientCache {
-	return &clientCache{known: map[string]cachedClient{}, unknown: map[string]cachedClient{}}
+// New returns an empty cache.
+func New() *Cache {
+	return &Cache{known: map[string]cachedClient{}, unknown: map[string]cachedClient{}}
 }
 
-// get returns the cached answer. If known is false, ask the store and put the answer with this generation.
-func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known bool, generation uint64) {
+// Get returns the cached answer. If known is false, ask the store and put the answer with this generation.
+func (c *Cache) Get(id string, now time.Time) (client *idp.Client, known bool, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, half := range []map[string]cachedClient{c.known, c.unknown} {
@@ -43,16 +45,16 @@ func (c *clientCache) get(id string, now time.Time) (client *idp.Client, known b
 	return nil, false, c.generation
 }
 
-// last returns the client as it was last seen, if its entry expired less than within ago.
-func (c *clientCache) last(id string, within time.Duration, now time.Time) (*idp.Client, bool) {
+// Last returns the client as it was last seen, if its entry expired less than within ago.
+func (c *Cache) Last(id string, within time.Duration, now time.Time) (*idp.Client, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry, ok := c.known[id]
 	return entry.client, ok && now.Before(entry.until.Add(within))
 }
 
-// put caches the store's answer, unless this process has written since it asked: the answer may be the old one.
-func (c *clientCache) put(id string, client *idp.Client, generation uint64, now time.Time) {
+// Put caches the store's answer, unless this process has written since it asked: the answer may be the old one.
+func (c *Cache) Put(id string, client *idp.Client, generation uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if generation != c.generation {
@@ -64,13 +66,13 @@ func (c *clientCache) put(id string, client *idp.Client, generation uint64, now 
 	if client == nil {
 		half = c.unknown
 	}
-	if len(half) >= cacheSize {
+	if len(half) >= size {
 		clear(half) // costs one read each, once in a while; keeping an order of use would cost on every hit
 	}
-	half[id] = cachedClient{client, now.Add(cacheTTL)}
+	half[id] = cachedClient{client, now.Add(ttl)}
 }
 
-func (c *clientCache) forget(id string) {
+func (c *Cache) Forget(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.generation++

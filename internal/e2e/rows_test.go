@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/oauth2"
+)
+
+// The rows of a sign-in are kept for a year and more, so their size decides how large the database becomes. This measures
+// real rows, after VACUUM FULL and in tables that are large enough that the last page of each does not count.
+func TestASignInLeavesFewBytesAndIndexEntries(t *testing.T) {
+	settings := production(t)
+	s := newSite(t, 1, settings)
+	const people, rounds = 2, 4
+	for i := range people {
+		p := newPerson(t, s.issuer, appCallback)
+		start := s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))
+		p.signUp(p.open(start), fmt.Sprintf("p%d@example.com", i))
+		for range rounds {
+			q := newPerson(t, s.issuer, appCallback)
+			q.key = p.key
+			s.tokens(q)
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), strings.TrimPrefix(settings[0], "STEPWARD_DATABASE_URL="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	do := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	number := func(sql string) (n float64) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return n
+	}
+
+	// Copies, each of another user, in place of ten thousand more sign-ins.
+	do(`DELETE FROM journal WHERE kind NOT IN ('session.signed_in', 'tokens.issued')`)
+	for _, table := range []string{"families", "passkeys"} {
+		do(`ALTER TABLE ` + table + ` DROP CONSTRAINT ` + table + `_user_id_fkey`)
+	}
+	// The usual passkey: ES256, synced.
+	do(`UPDATE passkeys SET public_key = decode(repeat('ab', 77), 'hex'), credential_id = decode(repeat(md5(id), 2), 'hex'),
+		transports = '["internal","hybrid"]', name = 'iCloud Keychain', created_agent = 'Safari on iOS', last_agent = 'Safari on iOS'`)
+	copies := map[string]string{
+		"families": `id = left(repeat(md5(random()::text), 2), 43), user_id = gen_random_uuid()`,
+		"passkeys": `id = gen_random_uuid(), user_id = gen_random_uuid(),
+			credential_id = decode(md5(random()::text) || md5(random()::text), 'hex')`,
+		"journal": `id = uuid_send(gen_random_uuid()), user_id = uuid_send(gen_random_uuid())`,
+	}
+	for table, change := range copies {
+		do(`CREATE TABLE one_of AS SELECT * FROM ` + table)
+		for number(`SELECT count(*) FROM `+table) < 5000 {
+			do(`UPDATE one_of SET ` + change)
+			do(`INSERT INTO ` + table + ` SELECT * FROM one_of`)
+		}
+		do(`DROP TABLE one_of`)
+	}
+	do(`VACUUM FULL ANALYZE`)
+
+	heap := func(table string) float64 {
+		return number(`SELECT pg_relation_size('` + table + `')::float8 / (SELECT count(*) FROM ` + table + `)`)
+	}
+	indexes := func(table string) float64 {
+		return number(`SELECT pg_indexes_size('` + table + `')::float8 / (SELECT count(*) FROM ` + table + `)`)
+	}
+	entries := func(table string) float64 {
+		return number(`SELECT COALESCE(sum(c.reltuples), 0)::float8 / (SELECT count(*) FROM ` + table + `)
+			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = '` + table + `'::regclass`)
+	}
+	for _, other := range []string{"events", "authentications", "opaque_tokens", "session_clients"} {
+		if n := number(`SELECT count(*) FROM ` + other); n > 0 {
+			t.Errorf("%v rows in %s", n, other)
+		}
+	}
+	for _, row := range []struct {
+		what     string
+		is, most float64
+	}{
+		{"bytes of a passkey", heap("passkeys"), 440},
+		{"bytes of a family", heap("families"), 400},
+		{"bytes of an event", heap("journal"), 190},
+		{"bytes a sign-in", heap("families") + 2*heap("journal") + indexes("families") + 2*indexes("journal"), 1100},
+		{"index entries a sign-in", entries("families") + 2*entries("journal"), 7},
+	} {
+		t.Logf("%-24s %6.0f", row.what, row.is)
+		if row.is > row.most {
+			t.Errorf("%s: %.0f, more than %.0f", row.what, row.is, row.most)
+		}
+	}
+}

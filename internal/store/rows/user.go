@@ -1,0 +1,65 @@
+package rows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+)
+
+// UserColumns are the columns of a user u.
+const UserColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at,
+	u.disabled_at, u.recovered_at`
+
+// UserDest returns the destinations of UserColumns.
+func UserDest(u *idp.User) []any {
+	return []any{
+		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &Document{&u.Profile},
+		(*Instant)(&u.CreatedAt), (*Instant)(&u.UpdatedAt), (*Instant)(&u.DisabledAt), (*Instant)(&u.RecoveredAt),
+	}
+}
+
+// MembershipColumn is all that the directory says of user u, in one text: a line each for a group that they are in, for
+// a value of their own, and for a value that they inherit. A line may come twice. Its parts are separated by tabs;
+// neither names nor JSON contain one.
+const MembershipColumn = `COALESCE((SELECT string_agg('g	' || g.name || '	' || g.id, '
+') FROM group_members m JOIN group_paths p ON p.group_id = m.group_id JOIN user_groups g ON g.id = p.within_id
+	WHERE m.user_id = u.id), '') || '
+' || COALESCE((SELECT string_agg('v		' || c.name || '	' || c.type || '	' || c.scope || '	' || v.value, '
+') FROM user_claims v JOIN claims c ON c.name = v.name WHERE v.user_id = u.id), '') || '
+' || COALESCE((SELECT string_agg('v	' || g.name || '	' || c.name || '	' || c.type || '	' || c.scope || '	' || v.value, '
+') FROM group_members m JOIN group_paths p ON p.group_id = m.group_id JOIN user_groups g ON g.id = p.within_id
+	JOIN group_claims v ON v.group_id = g.id JOIN claims c ON c.name = v.name WHERE m.user_id = u.id), '')`
+
+// Membership scans MembershipColumn.
+type Membership struct{ To *directory.Membership }
+
+// Scan implements sql.Scanner.
+func (m *Membership) Scan(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("membership stored as %T", v)
+	}
+	*m.To = directory.Membership{}
+	for line := range strings.SplitSeq(s, "\n") {
+		switch part := strings.Split(line, "\t"); {
+		case line == "":
+		case part[0] == "g" && len(part) == 3:
+			m.To.Groups = append(m.To.Groups, directory.Group{Name: part[1], ID: part[2]})
+		case part[0] == "v" && len(part) == 6:
+			m.To.Values = append(m.To.Values, directory.Value{
+				Group: part[1], Claim: part[2], Type: directory.ClaimType(part[3]), Scope: part[4], JSON: part[5],
+			})
+		default:
+			return fmt.Errorf("membership line of %d parts", len(part))
+		}
+	}
+	slices.SortFunc(m.To.Groups, func(a, b directory.Group) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(m.To.Values, func(a, b directory.Value) int {
+		return strings.Compare(a.Claim+"\t"+a.Group, b.Claim+"\t"+b.Group)
+	})
+	m.To.Groups, m.To.Values = slices.Compact(m.To.Groups), slices.Compact(m.To.Values)
+	return nil
+}
