@@ -92,7 +92,7 @@ func newestCode(t testing.TB, issuer, email string) string {
 			t.Fatal(err)
 		}
 		for _, letter := range strings.Split(string(page), "<article") {
-			if found := mailCode.FindStringSubmatch(letter); found != nil && strings.Contains(letter, "To "+email+",") {
+			if found := mailCode.FindStringSubmatch(letter); found != nil && strings.Contains(letter, ">"+email+"<") {
 				return found[1]
 			}
 		}
