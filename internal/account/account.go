@@ -26,6 +26,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // ActionClass is the class of the step-up needed to change passkeys or make recovery codes. Its window comes from the
@@ -122,7 +123,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	handle := func(pattern string, need requirement, h visitorHandler) {
 		a.cfg.Shell.Handle(mux, pattern, a.requireSignIn(need, h))
 	}
-	signedIn := func(returnTo string) requirement { return requirement{reason: "see your account", returnTo: returnTo} }
+	signedIn := func(returnTo string) requirement { return requirement{reason: "reason.account", returnTo: returnTo} }
 	stepUp := func(reason, returnTo string) requirement { return requirement{ActionClass, reason, returnTo} }
 	codes := recoveryCodes{a}
 	handle("GET /account", signedIn(""), a.showProfile)
@@ -132,15 +133,15 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	handle("POST /account/email/code", signedIn("/account"), a.sendCode)
 	handle("GET /account/passkeys", signedIn(""), a.showPasskeys)
 	handle("POST /account/passkeys/{id}/rename", signedIn("/account/passkeys"), a.renamePasskey)
-	handle("GET /account/passkeys/add", stepUp("add a passkey", ""), a.showAdd)
-	handle("POST /account/passkeys/begin", stepUp("add a passkey", "/account/passkeys/add"), a.beginAdd)
-	handle("POST /account/passkeys/finish", stepUp("add a passkey", "/account/passkeys/add"), a.finishAdd)
-	handle("GET /account/passkeys/{id}/remove", stepUp("remove a passkey", ""), a.confirmRemove)
-	handle("POST /account/passkeys/{id}/remove", stepUp("remove a passkey", "/account/passkeys"), a.removePasskey)
-	handle("POST /account/passkeys/{id}/keep", stepUp("use a passkey again", "/account/passkeys"), a.keepPasskey)
+	handle("GET /account/passkeys/add", stepUp("reason.add", ""), a.showAdd)
+	handle("POST /account/passkeys/begin", stepUp("reason.add", "/account/passkeys/add"), a.beginAdd)
+	handle("POST /account/passkeys/finish", stepUp("reason.add", "/account/passkeys/add"), a.finishAdd)
+	handle("GET /account/passkeys/{id}/remove", stepUp("reason.remove", ""), a.confirmRemove)
+	handle("POST /account/passkeys/{id}/remove", stepUp("reason.remove", "/account/passkeys"), a.removePasskey)
+	handle("POST /account/passkeys/{id}/keep", stepUp("reason.keep", "/account/passkeys"), a.keepPasskey)
 	handle("GET /account/codes", signedIn(""), codes.showCodes)
-	handle("GET /account/codes/new", stepUp("make recovery codes", ""), codes.beginCodes)
-	handle("POST /account/codes/new", stepUp("make recovery codes", "/account/codes/new"), codes.makeCodes)
+	handle("GET /account/codes/new", stepUp("reason.codes", ""), codes.beginCodes)
+	handle("POST /account/codes/new", stepUp("reason.codes", "/account/codes/new"), codes.makeCodes)
 	handle("POST /account/codes/check", signedIn("/account/codes"), codes.checkCodes)
 	handle("GET /account/sessions", signedIn(""), a.showSessions)
 	handle("POST /account/sessions/revoke", signedIn("/account/sessions"), a.revokeSession)
@@ -156,7 +157,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 // A requirement says what a page needs of its visitor.
 type requirement struct {
 	class    string // of the step-up; empty: a session is enough
-	reason   string // shown while they sign in or step up: "Sign in to …"
+	reason   string // key of the sentences shown while they sign in or step up: "Sign in to …"
 	returnTo string // where they return afterwards; empty: to the page itself, which must be a GET
 }
 
@@ -192,21 +193,21 @@ func (a *Account) requireSignIn(need requirement, h visitorHandler) web.Handler 
 				return fmt.Errorf("end session: %w", err)
 			}
 			return &web.Problem{
-				Status: http.StatusForbidden, Title: "This account is disabled",
-				Text: "You have been signed out.", Next: "If you think this is a mistake, ask the people who run this service.",
+				Status: http.StatusForbidden, Words: "account.disabled",
 			}
 		}
+		web.SavedLanguage(r.Context(), u.Profile.Locale)
 		return h(w, r, visitor{sess, u})
 	}
 }
 
 // rail is the navigation of the signed-in pages.
 var rail = []web.Link{
-	{Text: "Profile", URL: "/account"},
-	{Text: "Passkeys", URL: "/account/passkeys"},
-	{Text: "Sessions", URL: "/account/sessions"},
-	{Text: "Applications", URL: "/account/applications"},
-	{Text: "Activity", URL: "/account/activity"},
+	{Name: "Profile", Text: words.T("rail.profile"), URL: "/account"},
+	{Name: "Passkeys", Text: words.T("rail.passkeys"), URL: "/account/passkeys"},
+	{Name: "Sessions", Text: words.T("rail.sessions"), URL: "/account/sessions"},
+	{Name: "Applications", Text: words.T("rail.applications"), URL: "/account/applications"},
+	{Name: "Activity", Text: words.T("rail.activity"), URL: "/account/activity"},
 }
 
 // renderHouse renders a page in the house layout with the visitor's name and the rail.

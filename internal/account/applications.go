@@ -12,12 +12,13 @@ import (
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 type application struct {
 	ID, Name, LogoURL, URL string
-	SignInURL              string   // where the application starts a sign-in; empty: unknown
-	Scopes                 []string // as sentences
+	SignInURL              string       // where the application starts a sign-in; empty: unknown
+	Scopes                 []words.Text // as sentences
 	Host                   string
 	Since, LastUsed        time.Time
 	Offline                bool // it may act while the user is away
@@ -25,7 +26,7 @@ type application struct {
 
 type applicationsPage struct {
 	Applications []application
-	Notice       string
+	Notice       words.Text
 }
 
 func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -57,9 +58,9 @@ func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v vis
 		})
 	}
 	if r.URL.Query().Get("done") == "removed" {
-		p.Notice = "The application no longer has access. It will ask again when you next use it."
+		p.Notice = words.T("applications.removed")
 	}
-	return a.renderHouse(w, r, v, "applications", web.Page{Nav: "Applications", Title: "Applications you use", Data: p})
+	return a.renderHouse(w, r, v, "applications", web.Page{Nav: "Applications", Data: p})
 }
 
 // addFamilies adds the clients that hold tokens without a grant: first-party clients, which ask for no consent.
@@ -97,13 +98,10 @@ func (a *Account) signInURL(c idp.Client) string {
 
 // describeScopes returns what the scopes allow, as sentences. A scope without a description is shown by name, except
 // openid, which only says that the user signed in.
-func (a *Account) describeScopes(scopes []string) []string {
-	var list []string
+func (a *Account) describeScopes(scopes []string) (list []words.Text) {
 	for _, name := range scopes {
-		if text := a.cfg.Policy.DescribeEntry(name); text != "" {
-			list = append(list, text)
-		} else if name != "openid" {
-			list = append(list, name)
+		if a.cfg.Policy.DescribeEntry(name) != "" || name != "openid" {
+			list = append(list, web.EntryWords(a.cfg.Policy, name))
 		}
 	}
 	return list
@@ -119,9 +117,7 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "Application not found",
-			Text: "Its access may already have been removed.",
-			Next: "Back to your applications", NextURL: "/account/applications",
+			Status: http.StatusNotFound, Words: "applications.gone", NextURL: "/account/applications",
 		}
 	} else if err != nil {
 		return fmt.Errorf("remove grant: %w", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // pendingTTL is how long users have to save new recovery codes and type one of them back.
@@ -26,15 +27,16 @@ type pendingCodes struct {
 }
 
 type codesPage struct {
-	Left   int
+	Left   int // that still work
+	All    int // that new ones are
 	MadeAt time.Time
 	Useful bool // the user's address is confirmed, without which codes recover nothing
-	Notice string
+	Notice words.Text
 	// ClosedUntil is when new codes can be made again after a recovery; zero: now.
 	ClosedUntil time.Time
 }
 
-var codesNotices = map[string]string{"made": "Your recovery codes are ready. Keep them apart from your devices."}
+var codesNotices = map[string]string{"made": "codes.made"}
 
 // recoveryCodes has the handlers of the recovery codes.
 type recoveryCodes struct{ *Account }
@@ -47,8 +49,8 @@ func (a recoveryCodes) showCodes(w http.ResponseWriter, r *http.Request, v visit
 	if err != nil {
 		return err
 	}
-	d.Notice = codesNotices[r.URL.Query().Get("done")]
-	return a.renderHouse(w, r, v, "codes", web.Page{Nav: "Passkeys", Title: "Recovery codes", Data: d})
+	d.Notice = words.T(codesNotices[r.URL.Query().Get("done")])
+	return a.renderHouse(w, r, v, "codes", web.Page{Nav: "Passkeys", Data: d})
 }
 
 // countCodes counts the user's recovery codes that still work.
@@ -58,7 +60,10 @@ func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error)
 		return codesPage{}, fmt.Errorf("load recovery codes: %w", err)
 	}
 	usable := a.codeKey.Usable(stored)
-	d := codesPage{Left: len(usable), ClosedUntil: v.user.ClosedUntil(time.Now()), Useful: v.user.EmailVerified}
+	d := codesPage{
+		Left: len(usable), All: recovery.CodeCount, ClosedUntil: v.user.ClosedUntil(time.Now()),
+		Useful: v.user.EmailVerified,
+	}
 	if len(usable) > 0 {
 		d.MadeAt = usable[0].CreatedAt
 	}
@@ -67,18 +72,15 @@ func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error)
 
 func (a recoveryCodes) noCodes() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "This service does not use recovery codes",
-		Text: "If you lose your passkeys, ask the people who run this service for help.",
-		Next: "Back to your passkeys", NextURL: "/account/passkeys",
+		Status: http.StatusNotFound, Words: "codes.unused", NextURL: "/account/passkeys",
 	}
 }
 
 // recentlyRecovered refuses what a user cannot do yet after a recovery.
 func recentlyRecovered(until time.Time) error {
 	return &web.Problem{
-		Status: http.StatusForbidden, Code: "recently_recovered", Title: "This account was recovered recently",
-		Text: "To protect it, you can do this only from " + until.UTC().Format("2 January 2006, 15:04 UTC") + ".",
-		Next: "Back to your passkeys", NextURL: "/account/passkeys",
+		Status: http.StatusForbidden, Code: "recently_recovered", NextURL: "/account/passkeys",
+		Words: "codes.recent", Args: []any{"until", words.Moment(until)},
 	}
 }
 
@@ -91,7 +93,7 @@ func (a recoveryCodes) beginCodes(w http.ResponseWriter, r *http.Request, v visi
 	if err != nil {
 		return err
 	}
-	return a.renderHouse(w, r, v, "codes-begin", web.Page{Nav: "Passkeys", Title: "New recovery codes", Data: d})
+	return a.renderHouse(w, r, v, "codes-begin", web.Page{Nav: "Passkeys", Data: d})
 }
 
 func (a recoveryCodes) checkCodesAllowed(v visitor) error {
@@ -110,7 +112,7 @@ type newCodesPage struct {
 	Codes []string
 	Text  string
 	File  template.URL
-	Error string
+	Error words.Text
 }
 
 // makeCodes shows new codes. They become valid when the user types one of them back.
@@ -127,10 +129,11 @@ func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visit
 	for _, code := range shown {
 		d.Codes = append(d.Codes, code.Reveal())
 	}
-	d.Text = "Recovery codes for " + v.user.Email + " at " + a.cfg.Issuer + "\n" +
-		"Made on " + time.Now().UTC().Format("2 January 2006") + ". Each works once.\n\n" +
+	l := a.cfg.Shell.Language(r)
+	d.Text = l.Text(words.T("codes.file.for", "email", v.user.Email, "issuer", a.cfg.Issuer)) + "\n" +
+		l.Text(words.T("codes.file.made", "date", time.Now())) + "\n\n" +
 		strings.Join(d.Codes, "\n") + "\n\n" +
-		"To use one: " + a.cfg.Issuer + "/recover\n"
+		l.Text(words.T("codes.file.use", "url", a.cfg.Issuer+"/recover")) + "\n"
 	d.File = template.URL("data:text/plain;charset=utf-8," + url.PathEscape(d.Text)) // escaped, so safe as a URL
 	return a.renderNewCodes(w, r, v, http.StatusOK, d)
 }
@@ -139,7 +142,7 @@ func (a recoveryCodes) renderNewCodes(
 	w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage,
 ) error {
 	return a.renderHouse(w, r, v, "codes-new", web.Page{
-		Name: "codes", Nav: "Passkeys", Title: "Save your recovery codes", Status: status, Data: d,
+		Name: "codes", Nav: "Passkeys", Status: status, Data: d,
 	})
 }
 
@@ -155,9 +158,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	p, err := a.pending.Get(r.Context(), v.session.ID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(p.ExpiresAt) {
 		return &web.Problem{
-			Status: http.StatusGone, Title: "These codes have expired",
-			Text: "They were replaced by newer ones, or more than 30 minutes have passed. Make new ones and throw these away.",
-			Next: "Recovery codes", NextURL: "/account/codes",
+			Status: http.StatusGone, Words: "codes.old", Args: []any{"time", pendingTTL}, NextURL: "/account/codes",
 		}
 	} else if err != nil {
 		return fmt.Errorf("load new codes: %w", err)
@@ -168,7 +169,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	}
 	if !ok {
 		return a.renderNewCodes(w, r, v, http.StatusUnprocessableEntity, newCodesPage{
-			Error: "That isn’t one of your new codes. Type one of those you saved. If you didn’t save them, make new ones.",
+			Error: words.T("codes.new.wrong"),
 		})
 	}
 	if _, err := a.pending.Take(r.Context(), v.session.ID); errors.Is(err, idp.ErrNotFound) { // another tab did it first

@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A confirmation waits for the code e-mailed to the account's address. It is stored under the ID of the session that
@@ -21,7 +22,11 @@ type confirmation struct {
 	ExpiresAt time.Time `json:"expires"` // a wrong try extends the stored entry, but not this
 }
 
-type confirmPage struct{ Email, Error string }
+type confirmPage struct {
+	Email string
+	Error words.Text
+	Time  time.Duration // that a code works
+}
 
 var errSpent = errors.New("code spent")
 
@@ -32,8 +37,7 @@ func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) er
 	}
 	if !a.cfg.Mailer.Delivers() {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "You can’t confirm your address here", Text: "This service sends no e-mail.",
-			Next: "Back to your profile", NextURL: "/account",
+			Status: http.StatusNotFound, Words: "emailpage.nomail", NextURL: "/account",
 		}
 	}
 	if err := a.enrol.LimitMails(r, v.user.Email); err != nil {
@@ -62,15 +66,14 @@ func (a *Account) showConfirmEmail(w http.ResponseWriter, r *http.Request, v vis
 	if v.user.EmailVerified {
 		return seeOther(w, r, "/account")
 	}
-	return a.renderConfirmEmail(w, r, v, http.StatusOK, "")
+	return a.renderConfirmEmail(w, r, v, http.StatusOK, words.Text{})
 }
 
 func (a *Account) renderConfirmEmail(
-	w http.ResponseWriter, r *http.Request, v visitor, status int, fault string,
+	w http.ResponseWriter, r *http.Request, v visitor, status int, fault words.Text,
 ) error {
 	return a.renderHouse(w, r, v, "email", web.Page{
-		Nav: "Profile", Title: "Confirm your e-mail address", Status: status,
-		Data: confirmPage{Email: v.user.Email, Error: fault},
+		Nav: "Profile", Status: status, Data: confirmPage{Email: v.user.Email, Error: fault, Time: enrol.CodeTTL},
 	})
 }
 
@@ -95,12 +98,11 @@ func (a *Account) confirmEmail(w http.ResponseWriter, r *http.Request, v visitor
 	switch {
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
 		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity,
-			"That code has expired or was already used. Send a new one.")
+			words.T("emailpage.spent"))
 	case err != nil:
 		return fmt.Errorf("check code: %w", err)
 	case !right:
-		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity,
-			"That code isn’t right. Look for the newest e-mail and try again.")
+		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity, words.T("code.wrong"))
 	}
 	ev := web.Event(r, idp.EventEmailVerified, v.user.ID)
 	ev.SessionID = v.session.ID

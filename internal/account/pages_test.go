@@ -111,7 +111,7 @@ func TestAnApplicationsAccessCanBeRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := b.get("/account/applications").is("account", 200).wants("application-remove")
-	if !strings.Contains(p.body, "See your e-mail address") || !strings.Contains(p.body, "<span>odd</span>") ||
+	if !strings.Contains(p.body, "See your e-mail address") || !strings.Contains(p.body, "<span><bdi>odd</bdi></span>") ||
 		strings.Contains(p.body, "openid") || !strings.Contains(p.body, "Acme") {
 		t.Errorf("words\n%s", p.content())
 	}
@@ -217,7 +217,7 @@ func TestActivityShowsOnlyTheUsersOwnEvents(t *testing.T) {
 	if n := strings.Count(p.body, `data-test="event"`); n != 2 {
 		t.Errorf("%d events, want 2", n)
 	}
-	for _, words := range []string{"The passkey “&lt;i&gt;{client}” was added", "You gave gone access"} {
+	for _, words := range []string{"The passkey “<bdi>&lt;i&gt;{client}</bdi>” was added", "You gave <bdi>gone</bdi> access"} {
 		if !strings.Contains(p.body, words) {
 			t.Errorf("no %q\n%s", words, p.content())
 		}
@@ -254,15 +254,15 @@ func TestEachActivityNamesThePasskeyAndLinksToTheRemedy(t *testing.T) {
 	b.signIn(u, keys[0].ID)
 	lines := strings.Split(b.get("/account/activity").is("account", 200).body, `data-test="event"`)[1:]
 	for _, want := range [][]string{
-		{"You signed in to Acme Bank", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Key 2</bdi>", remove},
 		{"You signed in to your account", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"it’s you to make a payment (Acme Bank)", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"A sign-in to Acme Bank was refused", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"passkey “Key 2”", remove},
-		{"The passkey “Old phone” was removed", `href="/account/passkeys"`},
-		{"You signed in to Acme Bank", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
-		{"You withdrew your confirmation to make a payment", `href="/account/sessions"`},
-		{"You gave Acme Bank access", `href="/account/applications"`},
+		{"it’s you to <bdi>make a payment</bdi> (<bdi>Acme Bank</bdi>)", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"A sign-in to <bdi>Acme Bank</bdi> was refused", "Passkey: <bdi>Key 2</bdi>", remove},
+		{"passkey “<bdi>Key 2</bdi>”", remove},
+		{"The passkey “<bdi>Old phone</bdi>” was removed", `href="/account/passkeys"`},
+		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
+		{"You withdrew your confirmation to <bdi>make a payment</bdi>", `href="/account/sessions"`},
+		{"You gave <bdi>Acme Bank</bdi> access", `href="/account/applications"`},
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {
 			return !slices.ContainsFunc(append(want, exact, "3 hours ago"),

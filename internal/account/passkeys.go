@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // signal has the arguments of PublicKeyCredential.signalAllAcceptedCredentials and signalCurrentUserDetails (WebAuthn
@@ -42,15 +43,15 @@ func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
 type shownPasskey struct{ idp.Passkey }
 
 // Where says where the passkey is kept, as far as its registration tells. It may not be the device that shows the page.
-func (k shownPasskey) Where() string {
+func (k shownPasskey) Where() words.Text {
 	onPhone := func(transport string) bool { return transport == "hybrid" || transport == "internal" }
 	switch {
 	case k.Synced():
-		return "synced"
+		return words.T("passkeys.where.synced")
 	case k.Attachment == "cross-platform" && !slices.ContainsFunc(k.Transports, onPhone):
-		return "on the security key"
+		return words.T("passkeys.where.key")
 	}
-	return "on one device"
+	return words.T("passkeys.where.device")
 }
 
 func shownPasskeys(keys []idp.Passkey) []shownPasskey {
@@ -65,7 +66,7 @@ type passkeysPage struct {
 	Passkeys []shownPasskey // usable
 	OnHold   []shownPasskey // suspended by a recovery
 	Signal   signal
-	Notice   string
+	Notice   words.Text
 	Warned   bool       // a counter went backwards
 	Codes    *codesPage // nil: the service uses none
 	// ClosedUntil is when passkeys can again be removed or taken off hold after a recovery; zero: now.
@@ -79,10 +80,10 @@ func (p passkeysPage) One() bool { return len(p.Passkeys) == 1 }
 func (p passkeysPage) OneDevice() bool { return p.One() && !p.Passkeys[0].Synced() }
 
 var passkeyNotices = map[string]string{
-	"added":   "Your new passkey is ready.",
-	"renamed": "The passkey is renamed.",
-	"removed": "The passkey is removed. It can no longer sign in.",
-	"kept":    "The passkey can sign in again.",
+	"added":   "passkeys.added",
+	"renamed": "passkeys.renamed",
+	"removed": "passkeys.removed",
+	"kept":    "passkeys.kept",
 }
 
 func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -108,10 +109,10 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 	data := passkeysPage{
 		Passkeys: shownPasskeys(usable), OnHold: shownPasskeys(onHold), Codes: codes,
 		ClosedUntil: v.user.ClosedUntil(time.Now()),
-		Signal:      a.signal(v.user, keys), Notice: passkeyNotices[r.URL.Query().Get("done")],
+		Signal:      a.signal(v.user, keys), Notice: words.T(passkeyNotices[r.URL.Query().Get("done")]),
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
 	}
-	return a.renderHouse(w, r, v, "passkeys", web.Page{Nav: "Passkeys", Title: "Your passkeys", Data: data})
+	return a.renderHouse(w, r, v, "passkeys", web.Page{Nav: "Passkeys", Data: data})
 }
 
 func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -122,8 +123,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 	name, ok := directory.NormalizeName(typed[0])
 	if !ok {
 		return &web.Problem{
-			Status: http.StatusUnprocessableEntity, Title: "That name is too long or empty",
-			Text: "Give the passkey a name of 1 to 80 characters.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+			Status: http.StatusUnprocessableEntity, Words: "passkeys.badname", NextURL: "/account/passkeys",
 		}
 	}
 	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
@@ -139,8 +139,7 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 
 func noPasskey() error {
 	return &web.Problem{
-		Status: http.StatusNotFound, Title: "Passkey not found",
-		Text: "It may already have been removed.", Next: "Back to your passkeys", NextURL: "/account/passkeys",
+		Status: http.StatusNotFound, Words: "passkeys.gone", NextURL: "/account/passkeys",
 	}
 }
 
@@ -168,7 +167,7 @@ func (a *Account) showAdd(w http.ResponseWriter, r *http.Request, v visitor) err
 		return err
 	}
 	return a.renderHouse(w, r, v, "passkey-add", web.Page{
-		Nav: "Passkeys", Title: "Add a passkey", Data: addPage{ceremony, string(options)},
+		Nav: "Passkeys", Data: addPage{ceremony, string(options)},
 	})
 }
 
@@ -216,7 +215,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 		return recentlyRecovered(until)
 	}
 	return a.renderHouse(w, r, v, "passkey-remove", web.Page{
-		Nav: "Passkeys", Title: "Remove a passkey", Data: removePage{shownPasskey{k}, last},
+		Nav: "Passkeys", Data: removePage{shownPasskey{k}, last},
 	})
 }
 
@@ -285,9 +284,7 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 		return recentlyRecovered(until)
 	case errors.Is(err, idp.ErrLastPasskey):
 		return &web.Problem{
-			Status: http.StatusConflict, Code: "last_passkey", Title: "This is your only passkey",
-			Text: "Without it you could never sign in again. Add another one first, then remove this one.",
-			Next: "Add a passkey", NextURL: "/account/passkeys/add",
+			Status: http.StatusConflict, Code: "last_passkey", Words: "passkeys.only", NextURL: "/account/passkeys/add",
 		}
 	case errors.Is(err, idp.ErrNotFound):
 		return noPasskey()

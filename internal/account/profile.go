@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,81 +21,67 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A field is one line of the profile. value points to where it is kept in the user. check returns the value to store,
-// or a sentence about what is wrong with it. Only the name is checked when empty; users may leave out all others.
+// or the key of a sentence about what is wrong with it. Only the name is checked when empty; users may leave out all
+// others.
 type field struct {
-	Name, Label, Autocomplete, Hint string
-	value                           func(*idp.User) *string
-	check                           func(string) (value, fault string)
+	Name, Autocomplete string
+	value              func(*idp.User) *string
+	check              func(string) (value, fault string)
+}
+
+// Label names the field.
+func (f field) Label() words.Text { return words.T("profile.field." + f.Name) }
+
+// Hint says more about the field, if there is more to say.
+func (f field) Hint() words.Text {
+	if key := "profile.hint." + f.Name; words.Has(key) {
+		return words.T(key)
+	}
+	return words.Text{}
 }
 
 // A group is a section of the form; all but the first are folded. The fields are the claims of OIDC Core §5.1.
 type group struct {
-	Title  string
+	Title  string // the end of a key
 	fields []field
 }
 
 var groups = []group{
-	{Title: "Name", fields: []field{
-		{"name", "Name", "name", "", func(u *idp.User) *string { return &u.Name }, checkName},
+	{Title: "name", fields: []field{
+		{"name", "name", func(u *idp.User) *string { return &u.Name }, checkName},
 	}},
-	{Title: "Language and time zone", fields: []field{
-		{"locale", "Language", "language", "", func(u *idp.User) *string { return &u.Profile.Locale }, checkLocale},
-		{"zoneinfo", "Time zone", "off", "", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, checkZone},
+	{Title: "language", fields: []field{
+		{"locale", "language", func(u *idp.User) *string { return &u.Profile.Locale }, checkLocale},
+		{"zoneinfo", "off", func(u *idp.User) *string { return &u.Profile.Zoneinfo }, checkZone},
 	}},
-	{Title: "More names", fields: []field{
-		{"given_name", "Given name", "given-name", "", func(u *idp.User) *string { return &u.Profile.GivenName }, checkName},
-		{
-			"middle_name", "Middle name", "additional-name", "",
-			func(u *idp.User) *string { return &u.Profile.MiddleName }, checkName,
-		},
-		{
-			"family_name", "Family name", "family-name", "",
-			func(u *idp.User) *string { return &u.Profile.FamilyName }, checkName,
-		},
-		{"nickname", "Nickname", "nickname", "", func(u *idp.User) *string { return &u.Profile.Nickname }, checkName},
-		{
-			"preferred_username", "User name", "off", "What applications may call you. Others may have the same.",
-			func(u *idp.User) *string { return &u.Profile.PreferredUsername }, checkName,
-		},
+	{Title: "names", fields: []field{
+		{"given_name", "given-name", func(u *idp.User) *string { return &u.Profile.GivenName }, checkName},
+		{"middle_name", "additional-name", func(u *idp.User) *string { return &u.Profile.MiddleName }, checkName},
+		{"family_name", "family-name", func(u *idp.User) *string { return &u.Profile.FamilyName }, checkName},
+		{"nickname", "nickname", func(u *idp.User) *string { return &u.Profile.Nickname }, checkName},
+		{"preferred_username", "off", func(u *idp.User) *string { return &u.Profile.PreferredUsername }, checkName},
 	}},
-	{Title: "About you", fields: []field{
-		{
-			"birthdate", "Birthday", "bday", "You can leave out the year, or give only the year.",
-			func(u *idp.User) *string { return &u.Profile.Birthdate }, checkBirthdate,
-		},
-		{"gender", "Gender", "sex", "In your own words.", func(u *idp.User) *string { return &u.Profile.Gender }, checkName},
-		{
-			"picture", "Picture", "photo", "The web address of a picture. It starts with https://",
-			func(u *idp.User) *string { return &u.Profile.Picture }, checkURL,
-		},
-		{"profile", "Profile page", "off", "", func(u *idp.User) *string { return &u.Profile.URL }, checkURL},
-		{"website", "Website", "url", "", func(u *idp.User) *string { return &u.Profile.Website }, checkURL},
+	{Title: "you", fields: []field{
+		{"birthdate", "bday", func(u *idp.User) *string { return &u.Profile.Birthdate }, checkBirthdate},
+		{"gender", "sex", func(u *idp.User) *string { return &u.Profile.Gender }, checkName},
+		{"picture", "photo", func(u *idp.User) *string { return &u.Profile.Picture }, checkURL},
+		{"profile", "off", func(u *idp.User) *string { return &u.Profile.URL }, checkURL},
+		{"website", "url", func(u *idp.User) *string { return &u.Profile.Website }, checkURL},
 	}},
-	{Title: "Phone and address", fields: []field{
+	{Title: "contact", fields: []field{
+		{"phone_number", "tel", func(u *idp.User) *string { return &u.Profile.PhoneNumber }, checkPhone},
 		{
-			"phone_number", "Phone", "tel", "With the country code, like +49 30 123456.",
-			func(u *idp.User) *string { return &u.Profile.PhoneNumber }, checkPhone,
-		},
-		{
-			"street_address", "Street and number", "street-address", "",
+			"street_address", "street-address",
 			func(u *idp.User) *string { return &u.Profile.Address.StreetAddress }, checkLine,
 		},
-		{
-			"postal_code", "Postal code", "postal-code", "",
-			func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, checkLine,
-		},
-		{
-			"locality", "Town", "address-level2", "",
-			func(u *idp.User) *string { return &u.Profile.Address.Locality }, checkLine,
-		},
-		{"region", "Region", "address-level1", "", func(u *idp.User) *string { return &u.Profile.Address.Region }, checkLine},
-		{
-			"country", "Country", "country-name", "",
-			func(u *idp.User) *string { return &u.Profile.Address.Country }, checkLine,
-		},
+		{"postal_code", "postal-code", func(u *idp.User) *string { return &u.Profile.Address.PostalCode }, checkLine},
+		{"locality", "address-level2", func(u *idp.User) *string { return &u.Profile.Address.Locality }, checkLine},
+		{"region", "address-level1", func(u *idp.User) *string { return &u.Profile.Address.Region }, checkLine},
+		{"country", "country-name", func(u *idp.User) *string { return &u.Profile.Address.Country }, checkLine},
 	}},
 }
 
@@ -105,22 +92,23 @@ type (
 		Verified bool
 		Confirms bool // the service can e-mail a code
 		Groups   []shownGroup
-		Notice   string
+		Notice   words.Text
 		Faults   int
 		Signal   *signal // after a change: devices show the name beside the passkey
 	}
 	shownGroup struct {
-		Title       string
+		Title       words.Text
 		First, Open bool
-		Present     string // the values, shown while the group is folded
+		Present     words.Text // the values, shown while the group is folded
 		Fields      []shownField
 	}
 	shownField struct {
 		field
-		Value, Fault string
-		First        bool // the first fault gets the focus
-		Choices      []choiceGroup
-		Birthday     birthday
+		Value    string
+		Fault    words.Text
+		First    bool // the first fault gets the focus
+		Choices  []choiceGroup
+		Birthday birthday
 	}
 )
 
@@ -128,7 +116,7 @@ func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	p := newProfilePage(v.user, nil, nil, nil)
 	p.Confirms = a.cfg.Mailer.Delivers()
 	if r.URL.Query().Get("done") == "confirmed" && v.user.EmailVerified {
-		p.Notice = "Your e-mail address is confirmed."
+		p.Notice = words.T("profile.confirmed")
 	}
 	if r.URL.Query().Get("done") == "saved" {
 		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
@@ -136,9 +124,9 @@ func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor)
 			return fmt.Errorf("load passkeys: %w", err)
 		}
 		s := a.signal(v.user, keys)
-		p.Notice, p.Signal = "Your profile is saved.", &s
+		p.Notice, p.Signal = words.T("profile.saved"), &s
 	}
-	return a.renderHouse(w, r, v, "profile", web.Page{Nav: "Profile", Title: "Your profile", Data: p})
+	return a.renderHouse(w, r, v, "profile", web.Page{Nav: "Profile", Data: p})
 }
 
 // newProfilePage shows the user's values or, with typed, what they typed with its faults.
@@ -146,31 +134,63 @@ func newProfilePage(u idp.User, typed, faults map[string]string, born *birthday)
 	p := profilePage{Email: u.Email, Verified: u.EmailVerified, Faults: len(faults)}
 	focused := false
 	for i, g := range groups {
-		shown := shownGroup{Title: g.Title, First: i == 0}
-		var present []string
+		shown := shownGroup{Title: words.T("profile.group." + g.Title), First: i == 0}
+		var present []words.Text
 		for _, f := range g.fields {
-			s := shownField{field: f, Value: *f.value(&u), Fault: faults[f.Name]}
+			s := shownField{field: f, Value: *f.value(&u), Fault: words.T(faults[f.Name])}
 			if typed != nil {
 				s.Value = enrol.Clip(typed[f.Name])
 			}
 			if s.Value != "" {
-				present = append(present, s.Value)
+				present = append(present, f.shown(s.Value))
 			}
 			s.Choices, s.Birthday = choicesOf(f.Name, s.Value), parseBirthday(s.Value)
 			if born != nil {
 				s.Birthday = *born
 			}
-			s.First = s.Fault != "" && !focused
+			s.First = s.Fault.Key != "" && !focused
 			focused = focused || s.First
-			shown.Open = shown.Open || s.Fault != ""
+			shown.Open = shown.Open || s.Fault.Key != ""
 			shown.Fields = append(shown.Fields, s)
 		}
 		if !shown.Open {
-			shown.Present = strings.Join(present, ", ")
+			shown.Present = words.Join("list.comma", present...)
 		}
 		p.Groups = append(p.Groups, shown)
 	}
 	return p
+}
+
+// About returns the attributes of the input that point to its hint or fault.
+func (f shownField) About() template.HTMLAttr {
+	var list []string
+	if f.First {
+		list = append(list, "autofocus")
+	}
+	if f.Fault.Key != "" {
+		list = append(list, `aria-invalid="true"`)
+	}
+	if f.Fault.Key != "" || f.Hint().Key != "" {
+		list = append(list, `aria-describedby="about-`+f.Name+`"`) // the name is ours
+	}
+	return template.HTMLAttr(strings.Join(list, " "))
+}
+
+// shown returns a value as text: dates as people write them, and choices by their labels.
+func (f field) shown(value string) words.Text {
+	if f.Name == "birthdate" {
+		if text, ok := parseBirthday(value).text(); ok {
+			return text
+		}
+	}
+	for _, g := range choicesOf(f.Name, value) {
+		for _, c := range g.Choices {
+			if c.Value == value {
+				return c.Label
+			}
+		}
+	}
+	return words.Data(value)
 }
 
 func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -202,7 +222,7 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	switch {
 	case len(faults) > 0:
 		return a.renderHouse(w, r, v, "profile", web.Page{
-			Nav: "Profile", Title: "Your profile", Status: http.StatusUnprocessableEntity,
+			Nav: "Profile", Status: http.StatusUnprocessableEntity,
 			Data: newProfilePage(v.user, typed, faults, born),
 		})
 	case len(changed) == 0:
@@ -232,7 +252,7 @@ func checkName(s string) (string, string) {
 	if n, ok := directory.NormalizeName(s); ok {
 		return n, ""
 	}
-	return "", "Enter 1 to 80 characters."
+	return "", "profile.fault.name"
 }
 
 func checkLine(s string) (string, string) {
@@ -240,7 +260,7 @@ func checkLine(s string) (string, string) {
 	if utf8.RuneCountInString(s) > 200 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 	}) {
-		return "", "Enter one line of at most 200 characters."
+		return "", "profile.fault.line"
 	}
 	return s, ""
 }
@@ -250,14 +270,14 @@ func checkURL(s string) (string, string) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || len(s) > 500 ||
 		strings.ContainsFunc(s, unicode.IsSpace) {
-		return "", "Enter a web address that starts with https://"
+		return "", "profile.fault.url"
 	}
 	return u.String(), ""
 }
 
 // checkBirthdate accepts YYYY-MM-DD, 0000-MM-DD and YYYY (OIDC Core §5.1).
 func checkBirthdate(s string) (string, string) {
-	const fault = "Enter a day and a month, a year, or all three."
+	const fault = "profile.fault.birthdate"
 	layout, full := time.DateOnly, s
 	if len(s) == 4 {
 		layout = "2006"
@@ -273,14 +293,14 @@ func checkBirthdate(s string) (string, string) {
 func checkLocale(s string) (string, string) {
 	tag, err := language.Parse(s)
 	if err != nil || len(s) > 35 || tag == language.Und {
-		return "", "Choose a language from the list."
+		return "", "profile.fault.locale"
 	}
 	return tag.String(), "" // canonical spelling (BCP 47 §2.1.1)
 }
 
 func checkZone(s string) (string, string) {
 	if _, err := time.LoadLocation(s); err != nil || s == "Local" || len(s) > 64 {
-		return "", "Choose a time zone from the list."
+		return "", "profile.fault.zone"
 	}
 	return s, ""
 }
@@ -291,7 +311,7 @@ func checkPhone(s string) (string, string) {
 	rest, ok := strings.CutPrefix(digits, "+")
 	noDigit := func(r rune) bool { return r < '0' || r > '9' }
 	if !ok || len(rest) < 6 || len(rest) > 15 || strings.ContainsFunc(rest, noDigit) {
-		return "", "Enter the number with its country code, like +49 30 123456."
+		return "", "profile.fault.phone"
 	}
 	return digits, ""
 }

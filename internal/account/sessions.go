@@ -10,20 +10,21 @@ import (
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 type sessionsPage struct {
 	Sessions []idp.Session
 	Current  string // ID of this session
 	Windows  []openWindow
-	Notice   string
+	Notice   words.Text
 }
 
 var sessionNotices = map[string]string{
-	"revoked": "That session is signed out.",
-	"closed":  "Closed. Next time, you will be asked again to confirm it’s you.",
-	"others":  "You are signed out everywhere else.",
-	"all":     "You are signed out everywhere else, and applications can no longer act while you are away.",
+	"revoked": "sessions.revoked",
+	"closed":  "sessions.closed",
+	"others":  "sessions.others",
+	"all":     "sessions.all",
 }
 
 func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -36,9 +37,10 @@ func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor
 		return err
 	}
 	data := sessionsPage{
-		Sessions: sessions, Current: v.session.ID, Windows: windows, Notice: sessionNotices[r.URL.Query().Get("done")],
+		Sessions: sessions, Current: v.session.ID, Windows: windows,
+		Notice: words.T(sessionNotices[r.URL.Query().Get("done")]),
 	}
-	return a.renderHouse(w, r, v, "sessions", web.Page{Nav: "Sessions", Title: "Where you are signed in", Data: data})
+	return a.renderHouse(w, r, v, "sessions", web.Page{Nav: "Sessions", Data: data})
 }
 
 func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -52,8 +54,7 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	err = a.revoke(r, v, typed[0])
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "Session not found",
-			Text: "It may already have ended.", Next: "Back to your sessions", NextURL: "/account/sessions",
+			Status: http.StatusNotFound, Words: "sessions.gone", NextURL: "/account/sessions",
 		}
 	} else if err != nil {
 		return err
@@ -130,6 +131,6 @@ func (a *Account) endOwnSession(w http.ResponseWriter, r *http.Request, sess *id
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {
 	return a.cfg.Shell.Render(w, r, a.pages, "signed-out", web.Page{
-		Name: "logged-out", Title: "Signed out", Layout: web.LayoutThreshold,
+		Name: "logged-out", Layout: web.LayoutThreshold,
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // longestWindow is how long any window can be open (config: at most 12 hours).
@@ -24,13 +25,13 @@ const longestWindow = 12 * time.Hour
 // applications that have tokens from it.
 type openWindow struct {
 	Authentication, Class string
-	Action                string   // "Make a payment"
-	Session               string   // that has the authentication; empty: it has ended
-	Agent                 string   // of that session
-	Applications          []string // names of those that have tokens for it
+	Action                words.Text // "Make a payment"
+	Session               string     // that has the authentication; empty: it has ended
+	Agent                 string     // of that session
+	Applications          []string   // names of those that have tokens for it
 	Until                 time.Time
-	Left                  string  // "4 minutes"
-	Part                  float64 // how much of the window is left, from 1 down to 0, for the ring
+	Left                  words.Text // "4 minutes"
+	Part                  float64    // how much of the window is left, from 1 down to 0, for the ring
 }
 
 // openWindows returns the user's open windows. The one that ends first comes first.
@@ -48,7 +49,7 @@ func (a *Account) openWindows(
 			return nil
 		}
 		windows = append(windows, openWindow{
-			Authentication: authentication, Class: class, Action: sentenceCase(cmp.Or(c.Description, class)),
+			Authentication: authentication, Class: class, Action: actionTitle(a.cfg.Policy, class),
 			Until: until, Left: inMinutes(until.Sub(now)), Part: float64(until.Sub(now)) / float64(c.Window),
 		})
 		return &windows[len(windows)-1]
@@ -113,8 +114,7 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 	i := indexOf(windows, typed[0], typed[1])
 	if i < 0 {
 		return &web.Problem{
-			Status: http.StatusNotFound, Title: "This confirmation has already ended",
-			Text: "You will be asked again next time.", Next: "Back to your sessions", NextURL: "/account/sessions",
+			Status: http.StatusNotFound, Words: "windows.gone", NextURL: "/account/sessions",
 		}
 	}
 	ctx := context.WithoutCancel(r.Context()) // a disconnect must not leave it half closed
@@ -132,26 +132,44 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 	return seeOther(w, r, "/account/sessions?done=closed")
 }
 
-func sentenceCase(s string) string {
+// Browser describes the browser of the window's session.
+func (w openWindow) Browser() words.Text {
+	if w.Agent == "" {
+		return words.T("windows.unknown")
+	}
+	return web.AgentWords(w.Agent)
+}
+
+// For lists the applications.
+func (w openWindow) For() words.Text {
+	var names []words.Text
+	for _, name := range w.Applications {
+		names = append(names, words.Data(name))
+	}
+	return words.Join("list.comma", names...)
+}
+
+// actionTitle describes an action class as the title of a line.
+func actionTitle(p idp.Policy, class string) words.Text {
+	text := web.ActionWords(p, class)
+	if title := text.Key + ".title"; words.Has(title) {
+		return words.T(title)
+	}
+	s := cmp.Or(p.ActionClasses[class].Description, class)
 	first, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(first)) + s[size:]
+	return words.Data(string(unicode.ToUpper(first)) + s[size:])
 }
 
 // inMinutes rounds up, so that a page never shows a window as over while it is open.
-func inMinutes(d time.Duration) string {
-	count := func(n int, unit string) string {
-		if n == 1 {
-			return "1 " + unit
-		}
-		return fmt.Sprintf("%d %ss", n, unit)
-	}
+func inMinutes(d time.Duration) words.Text {
 	minutes := int((d + time.Minute - 1) / time.Minute)
-	switch hours, rest := minutes/60, minutes%60; {
-	case hours == 0:
-		return count(minutes, "minute")
-	case rest == 0:
-		return count(hours, "hour")
+	hours, rest := words.T("time.hours", "n", minutes/60), words.T("time.minutes", "n", minutes%60)
+	switch {
+	case minutes < 60:
+		return rest
+	case minutes%60 == 0:
+		return hours
 	default:
-		return count(hours, "hour") + " and " + count(rest, "minute")
+		return words.T("list.and", "a", hours, "b", rest)
 	}
 }

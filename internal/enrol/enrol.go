@@ -394,7 +394,7 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 		return k, fmt.Errorf("finish registration: %w", err)
 	}
 	k.CreatedAgent = web.Agent(r.UserAgent())
-	k.Name = passkey.Name(k.AAGUID, k.Attachment, k.CreatedAgent)
+	k.Name = en.nameIn(r, passkey.Name(k.AAGUID, k.Attachment, k.CreatedAgent))
 	return k, nil
 }
 

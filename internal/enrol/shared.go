@@ -62,6 +62,24 @@ func (en *Service) MailsTo(r *http.Request, u idp.User) mail.Writer {
 	return en.cfg.Mailer.In(cmp.Or(words.Choose(u.Profile.Locale), en.cfg.Shell.Language(r)))
 }
 
+// nameIn returns the name of a new passkey in the language of the request. Names of products stay as they are.
+func (en *Service) nameIn(r *http.Request, name string) string {
+	key := words.Text{}
+	system, on := strings.CutPrefix(name, "Passkey on ")
+	switch {
+	case name == "Security key":
+		key = words.T("passkey.name.key")
+	case name == "Passkey":
+		key = words.T("passkey.name.any")
+	case on:
+		key = words.T("passkey.name.on", "system", system)
+	default:
+		return name
+	}
+	// The marks around text of the other direction are for sentences.
+	return strings.NewReplacer("\u2068", "", "\u2069", "").Replace(en.cfg.Shell.Language(r).Text(key))
+}
+
 // Notify queues an e-mail about a change that is already stored, so it logs a failure and does not return it.
 func (en *Service) Notify(r *http.Request, m mail.Message) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)

@@ -221,7 +221,7 @@ func footer(cfg *config.Config) []web.Link {
 	if cfg.HelpURL == "" {
 		return nil
 	}
-	return []web.Link{{Text: "Help", URL: cfg.HelpURL}}
+	return []web.Link{{Text: words.T("layout.help"), URL: cfg.HelpURL}}
 }
 
 // mailTransport returns the demo's mailbox, the mail server, or nil, which disables e-mail.

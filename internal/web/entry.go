@@ -20,3 +20,12 @@ func EntryWords(p idp.Policy, entry string) words.Text {
 	}
 	return words.Data(cmp.Or(described, entry))
 }
+
+// ActionWords describes an action class: our own in every language, all others in the operator's words.
+func ActionWords(p idp.Policy, class string) words.Text {
+	described := p.ActionClasses[class].Description
+	if own := words.T("action." + class); words.Has(own.Key) && words.English().Text(own) == described {
+		return own
+	}
+	return words.Data(cmp.Or(described, class))
+}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 type samplePasskey struct {
@@ -30,7 +32,10 @@ func samples() map[string]Page {
 	bank := &ClientChip{Name: "Acme Bank", Host: "bank.example", PolicyURI: "https://bank.example/privacy", TOSURI: "https://bank.example/terms"}
 	ada := &Chip{Name: "Ada Lovelace", Email: "ada@example.org", SwitchURL: "/login/switch", Interaction: "abc"}
 	long := &Chip{Name: "Maximiliane-Alexandra von und zu Donaudampfschifffahrtsgesellschaft-Hohenstaufen", Email: strings.Repeat("sehrlang", 7) + "@example.org", SwitchURL: "/s"}
-	rail := []Link{{"Passkeys", "/account"}, {"Sessions", "/s"}, {"Applications", "/a"}, {"Activity", "/e"}, {"Profile", "/p"}, {"Recovery", "/r"}, {"Administration", "/admin"}}
+	var rail []Link
+	for _, name := range []string{"Passkeys", "Sessions", "Applications", "Activity", "Profile", "Recovery", "Administration"} {
+		rail = append(rail, Link{name, words.Data(name), "/" + name})
+	}
 	challenge := map[string]any{"challenge": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "rpId": "localhost", "userVerification": "required"}
 	options := map[string]any{"Options": challenge}
 
@@ -154,7 +159,7 @@ func TestAnInvitationLeavesTheAddressBar(t *testing.T) {
 
 func TestPagesFitAnyScreenAndKeepTheirOwnContentPolicy(t *testing.T) {
 	s := newShell(t, func(c *Config) {
-		c.Footer = []Link{{"Help", "/help"}, {"Privacy", "/privacy"}}
+		c.Footer = []Link{{Text: words.T("layout.help"), URL: "/help"}, {Text: words.T("layout.privacy"), URL: "/privacy"}}
 	})
 	base, ctx := onLocalhost(t, house(t, s)), browser(t)
 	pictures := t.ArtifactDir()

@@ -44,7 +44,7 @@ type Page struct {
 	Frames []string
 
 	Rail       []Link // house: at most seven links
-	Nav        string // house: the Text of the active link
+	Nav        string // house: the Name of the active link
 	SignOutURL string // house: POST target; empty: no sign-out button
 }
 

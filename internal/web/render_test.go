@@ -118,7 +118,7 @@ func TestInputIsEscapedOnThePage(t *testing.T) {
 	const evil = `"><script>alert(1)</script><a href='`
 	s := newShell(t, func(c *Config) {
 		c.ProductName = evil
-		c.Footer = []Link{{evil, "javascript:alert(1)"}}
+		c.Footer = []Link{{Text: words.Data(evil), URL: "javascript:alert(1)"}}
 	})
 	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}<div data-x="{{json .Data}}">{{.Data}}</div>{{end}}`)}}, "a.html")
 	if err != nil {
@@ -129,7 +129,7 @@ func TestInputIsEscapedOnThePage(t *testing.T) {
 		err := s.Render(w, httptest.NewRequest("GET", "/", nil), pages, "a", Page{
 			Name: evil, Title: evil, Layout: layout, Data: evil,
 			User: &Chip{Name: evil, Email: evil, SwitchURL: "javascript:alert(1)"}, Client: &ClientChip{Name: evil, Host: evil, LogoURL: "javascript:alert(1)", PolicyURI: "javascript:alert(1)"},
-			Rail: []Link{{evil, evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *",
+			Rail: []Link{{evil, words.Data(evil), evil}}, Nav: evil, SignOutURL: evil, FormAction: "https://app.example/; script-src *",
 		})
 		if err != nil {
 			t.Fatal(err)

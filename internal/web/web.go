@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/stepward/stepward/internal/words"
 )
 
 const (
@@ -40,8 +42,12 @@ type Config struct {
 	Answered func(context.Context, Answer)
 }
 
-// A Link is a text with a URL.
-type Link struct{ Text, URL string }
+// A Link is a text with a URL. Name is for the program.
+type Link struct {
+	Name string
+	Text words.Text
+	URL  string
+}
 
 // A Handler answers a request or returns an error: a *[Problem] is shown as it is, idp.ErrUnavailable as a page to try
 // again, and anything else as one plain page with a request ID.

@@ -83,6 +83,18 @@ func (l *Language) Duration(d time.Duration) string {
 // Data makes a text of words that are in no language of ours, such as a name.
 func Data(s string) Text { return T("data", "text", s) }
 
+// Join joins texts with a message of two arguments, a and b, such as list.comma.
+func Join(key string, texts ...Text) (joined Text) {
+	for i, text := range texts {
+		if i == 0 {
+			joined = text
+		} else {
+			joined = T(key, "a", joined, "b", text)
+		}
+	}
+	return joined
+}
+
 // And joins texts to one: a and b.
 func And(texts ...string) (joined Text) {
 	for i, text := range texts {
