@@ -15,7 +15,7 @@ import (
 
 // Invite returns a link that lets a stored user without passkeys create the first one. It works once, for ttl. The
 // token is in the fragment, which browsers do not send, so that it reaches no access log; the page posts it. The caller
-// sends the link.
+// sends the link. ev records it; without one, it is recorded as nobody's.
 func Invite(
 	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
 ) (idp.Secret, error) {
@@ -32,14 +32,24 @@ func InviteByMail(
 func invite(
 	ctx context.Context, db *store.DB, kind, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
 ) (idp.Secret, error) {
-	token, now := idp.NewSecret(), time.Now()
-	err := db.PutLink(ctx, idp.Link{
-		Hash: token.Hash(), Kind: kind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl),
-	}, append(ev, idp.NewEvent(idp.EventUserInvited, u.ID, now))...)
-	if err != nil {
+	if len(ev) == 0 {
+		ev = append(ev, idp.NewEvent(idp.EventUserInvited, u.ID, time.Now()))
+	}
+	link, row := NewInvitation(issuer, u, ttl, kind == mailedKind)
+	if err := db.PutLink(ctx, row, ev...); err != nil {
 		return "", fmt.Errorf("store invitation: %w", err)
 	}
-	return InvitationLink(issuer, token), nil
+	return link, nil
+}
+
+// NewInvitation returns the link of Invite, or of InviteByMail if it will only be mailed, and what to store of it.
+func NewInvitation(issuer string, u idp.User, ttl time.Duration, mailed bool) (idp.Secret, idp.Link) {
+	token, now, kind := idp.NewSecret(), time.Now(), linkKind
+	if mailed {
+		kind = mailedKind
+	}
+	row := idp.Link{Hash: token.Hash(), Kind: kind, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	return InvitationLink(issuer, token), row
 }
 
 // InvitationLink returns the link for an invitation's token.

@@ -20,10 +20,14 @@ func scanLink(row pgx.CollectableRow) (l idp.Link, err error) {
 // PutLink stores a one-time link.
 func (db *DB) PutLink(ctx context.Context, l idp.Link, ev ...idp.Event) error {
 	var b batch
-	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt),
-		ms(l.ExpiresAt))
+	b.insertLink(l)
 	b.events(ev)
 	return db.run(ctx, "store link", &b)
+}
+
+func (b *batch) insertLink(l idp.Link) {
+	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt),
+		ms(l.ExpiresAt))
 }
 
 // PeekLink returns a live link of this kind without taking it; idp.ErrNotFound.

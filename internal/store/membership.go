@@ -70,6 +70,12 @@ func (db *DB) HasOwner(ctx context.Context) (bool, error) {
 func (db *DB) ChangeUser(ctx context.Context, was, u idp.User, ev ...idp.Event) error {
 	var b batch
 	b.lockOwners()
+	b.changeUser(was, u)
+	b.events(ev)
+	return db.run(ctx, "change user", &b)
+}
+
+func (b *batch) changeUser(was, u idp.User) {
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
 	b.Demand(idp.ErrConflict, `EXISTS (SELECT 1 FROM users WHERE id = $1 AND updated_at = $2 AND role = $3 AND
 		disabled_at = $4)`,
@@ -78,6 +84,4 @@ func (db *DB) ChangeUser(ctx context.Context, was, u idp.User, ev ...idp.Event) 
 		b.keepOwner(u.ID)
 	}
 	b.updateUser(u)
-	b.events(ev)
-	return db.run(ctx, "change user", &b)
 }

@@ -19,6 +19,18 @@ type Batch struct{ batch }
 // Events writes the events of the change.
 func (b *Batch) Events(ev []idp.Event) { b.events(ev) }
 
+// InsertUser adds a user.
+func (b *Batch) InsertUser(u idp.User) { b.insertUser(u) }
+
+// LockOwners comes first in a batch with ChangeUser.
+func (b *Batch) LockOwners() { b.lockOwners() }
+
+// ChangeUser changes a user as [DB.ChangeUser] does.
+func (b *Batch) ChangeUser(was, u idp.User) { b.changeUser(was, u) }
+
+// InsertLink adds a one-time link.
+func (b *Batch) InsertLink(l idp.Link) { b.insertLink(l) }
+
 // RunBatch executes a batch in one round trip.
 func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)

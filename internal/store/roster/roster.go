@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/directory"
@@ -168,15 +167,7 @@ func (r *Roster) SetGroups(
 	}
 	var b store.Batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
-	args, places := []any{userID}, []string{"''"}
-	for _, id := range groupIDs {
-		args = append(args, id)
-		places = append(places, fmt.Sprintf("$%d", len(args)))
-	}
-	b.Do(`DELETE FROM group_members WHERE user_id = $1 AND group_id NOT IN (`+strings.Join(places, ", ")+`)`, args...)
-	for _, id := range groupIDs {
-		addMember(&b, id, userID, now)
-	}
+	setGroups(&b, userID, groupIDs, now)
 	b.Events(ev)
 	return r.db.RunBatch(ctx, "set groups", &b)
 }

@@ -1,0 +1,205 @@
+// Package admin holds the operations of administration: each once, with its validation, permission and event. Commands,
+// console, API, SCIM and apply only call them.
+//
+//	ops.Users.Change(ctx, actor, id, change) ─▶ who acts? may they? is it valid? ─▶ one batch with the event
+//
+// An operation returns [*Denied] if the actor may not, [directory.Faults] if the input is wrong, [ErrStale] if the
+// object has changed since the caller read it, idp.ErrNotFound, or an error of the store.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/roster"
+)
+
+// ConfirmFor is how long a confirmation of the actor (a step-up of class admin) allows changes.
+const ConfirmFor = 5 * time.Minute
+
+// ErrStale says that the object has changed since the caller read it: read it again.
+var ErrStale = errors.New("changed in the meantime")
+
+// A Channel is the door that an operation came through.
+type Channel string
+
+const (
+	ChannelCommand Channel = "command"
+	ChannelConsole Channel = "console"
+	ChannelAPI     Channel = "api"
+	ChannelSCIM    Channel = "scim"
+	ChannelApply   Channel = "apply"
+)
+
+// An Actor is the party that asks for an operation. The role of a person is read anew for each operation.
+type Actor struct {
+	Channel Channel
+	// UserID is the acting person; empty: the operator at the command line, or a client acting for itself.
+	UserID string
+	// ClientID is the client that acts, or through which the person acts; Role is what a client may do that acts for
+	// itself.
+	ClientID string
+	Role     directory.Role
+	// ConfirmedAt is when the person last confirmed with a step-up of class admin.
+	ConfirmedAt time.Time
+
+	SessionID, Address, Agent, RequestID string
+}
+
+// Operator is the person at the command line, who has the database anyway.
+func Operator() Actor { return Actor{Channel: ChannelCommand} }
+
+// A Denied says why an actor may not do something.
+type Denied struct {
+	Rule string // role, disabled, step_up, higher_role, own_role, last_owner
+	Text string // a sentence for people
+}
+
+func (d *Denied) Error() string { return d.Text }
+
+// Config wires the operations.
+type Config struct {
+	DB        *store.DB
+	Ephemeral ephemeral.Store // nil: opened with Open when an operation ends sessions
+	// Open opens the ephemeral store, for commands that need it only sometimes; the operation closes what it returns.
+	Open   func(context.Context) (ephemeral.Store, error)
+	Policy idp.Policy
+	Issuer string
+	Mailer *mail.Mailer // nil: nothing can be mailed
+	// CheckClient returns what is wrong with a client besides [idp.Client.Faults]: what needs the network or the settings.
+	CheckClient func(context.Context, idp.Client) directory.Faults
+}
+
+// Operations are all operations, by what they are about. They are safe for concurrent use.
+type Operations struct {
+	Users   *Users
+	Groups  *Groups
+	Clients *Clients
+	Claims  *Claims
+}
+
+// New returns the operations.
+func New(cfg Config) *Operations {
+	o := office{cfg: cfg, roster: roster.New(cfg.DB)}
+	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}}
+}
+
+// office is what all operations share.
+type office struct {
+	cfg    Config
+	roster *roster.Roster
+}
+
+// power is what an operation needs.
+type power string
+
+const (
+	reading    power = "read"
+	supporting power = "support" // recovery links and sign-outs
+	changing   power = "change"
+)
+
+// admit returns the role in which the actor may use a power, or a *Denied.
+func (o office) admit(ctx context.Context, by Actor, p power) (directory.Role, error) {
+	role := by.Role
+	switch {
+	case by.UserID != "":
+		u, err := o.cfg.DB.UserByID(ctx, by.UserID)
+		if errors.Is(err, idp.ErrNotFound) || err == nil && u.Disabled() {
+			return "", &Denied{"disabled", "this account no longer exists or is disabled"}
+		}
+		if err != nil {
+			return "", fmt.Errorf("load actor: %w", err)
+		}
+		role = u.Role
+	case by.ClientID == "" && by.Channel == ChannelCommand:
+		role = directory.RoleOwner
+	}
+	allowed := role == directory.RoleOwner || role == directory.RoleAdmin ||
+		p == reading && role.Reads() || p == supporting && role == directory.RoleSupport
+	if !allowed {
+		return "", &Denied{"role", "the role " + role.Name() + " does not allow this"}
+	}
+	age := time.Since(by.ConfirmedAt)
+	if by.UserID != "" && by.Channel != ChannelCommand && p != reading && (age > ConfirmFor || age < 0) {
+		return "", &Denied{"step_up", "confirm with a passkey first"}
+	}
+	return role, nil
+}
+
+// touch denies an operation on a user whose role is too high for the actor's.
+func touch(role directory.Role, target idp.User) error {
+	if target.Role.Above(role) || role == directory.RoleSupport && target.Role != directory.RoleUser {
+		return &Denied{
+			"higher_role",
+			"the role " + role.Name() + " does not reach a user with the role " + target.Role.Name(),
+		}
+	}
+	return nil
+}
+
+// takeOver denies an operation with which the actor could sign in as the user: between equals, it would hide who acts.
+func takeOver(role directory.Role, target idp.User) error {
+	if role == directory.RoleOwner || role.Above(target.Role) {
+		return nil
+	}
+	return &Denied{
+		"higher_role",
+		"only a higher role than " + target.Role.Name() + " can give somebody access to this account",
+	}
+}
+
+// event returns a record of what the actor does.
+func (o office) event(by Actor, kind idp.EventKind, userID string, detail ...string) idp.Event {
+	e := idp.NewEvent(kind, userID, time.Now())
+	e.ActorID, e.ClientID, e.SessionID = by.UserID, by.ClientID, by.SessionID
+	e.Address, e.Agent, e.RequestID = by.Address, by.Agent, by.RequestID
+	e.Detail = map[string]string{"by": string(by.Channel)}
+	if by.Channel == ChannelCommand {
+		e.Detail["by"] = "operator"
+	}
+	for i := 0; i+1 < len(detail); i += 2 {
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	return e
+}
+
+// denial turns the store's rules into what the caller is told.
+func denial(err error) error {
+	if errors.Is(err, store.ErrLastOwner) {
+		return &Denied{"last_owner", "this is the last owner who can sign in; make somebody else an owner first"}
+	}
+	return err
+}
+
+// endSessions ends all sessions of a user, and returns how many there were.
+func (o office) endSessions(ctx context.Context, userID string) (int, error) {
+	eph := o.cfg.Ephemeral
+	if eph == nil {
+		opened, err := o.cfg.Open(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer opened.Close()
+		eph = opened
+	}
+	ended, err := session.New(session.Config{Store: eph}).RevokeAll(ctx, userID, "")
+	return len(ended), err
+}
+
+// after returns a time to store as changed at: later than was, so that two versions differ.
+func after(was time.Time) time.Time {
+	now := time.Now().Truncate(time.Millisecond)
+	if now.After(was) {
+		return now
+	}
+	return was.Add(time.Millisecond)
+}

@@ -1,0 +1,91 @@
+package roster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// A NewUser is a user to add, with the groups they are in and, if they are invited, the link.
+type NewUser struct {
+	User     idp.User
+	GroupIDs []string
+	Link     *idp.Link
+	Events   []idp.Event
+}
+
+// AddUsers adds users: all or none. idp.ErrConflict if an e-mail address is taken, idp.ErrNotFound without a group.
+func (r *Roster) AddUsers(ctx context.Context, users ...NewUser) error {
+	var b store.Batch
+	for _, n := range users {
+		if len(n.GroupIDs) > directory.MaxMemberships {
+			return fmt.Errorf("add user: %w", ErrTooMany)
+		}
+		b.InsertUser(n.User)
+		for _, id := range n.GroupIDs {
+			b.Do(`INSERT INTO group_members (user_id, group_id, added_at) VALUES ($1, (SELECT id FROM user_groups WHERE id =
+				$2), $3)`,
+				n.User.ID, id, store.Millis(n.User.CreatedAt))
+		}
+		if n.Link != nil {
+			b.InsertLink(*n.Link)
+		}
+		b.Events(n.Events)
+	}
+	return r.db.RunBatch(ctx, "add users", &b)
+}
+
+// ChangeUser is [store.DB.ChangeUser] that also puts the user into exactly these groups; nil leaves the groups.
+func (r *Roster) ChangeUser(ctx context.Context, was, u idp.User, groupIDs *[]string, ev ...idp.Event) error {
+	if groupIDs == nil {
+		return r.db.ChangeUser(ctx, was, u, ev...)
+	}
+	if len(*groupIDs) > directory.MaxMemberships {
+		return fmt.Errorf("change user: %w", ErrTooMany)
+	}
+	var b store.Batch
+	b.LockOwners()
+	b.ChangeUser(was, u)
+	setGroups(&b, u.ID, *groupIDs, u.UpdatedAt)
+	b.Events(ev)
+	return r.db.RunBatch(ctx, "change user", &b)
+}
+
+// setGroups puts a user into exactly these groups.
+func setGroups(b *store.Batch, userID string, groupIDs []string, now time.Time) {
+	args, places := []any{userID}, []string{"''"}
+	for _, id := range groupIDs {
+		args = append(args, id)
+		places = append(places, fmt.Sprintf("$%d", len(args)))
+	}
+	b.Do(`DELETE FROM group_members WHERE user_id = $1 AND group_id NOT IN (`+strings.Join(places, ", ")+`)`, args...)
+	for _, id := range groupIDs {
+		addMember(b, id, userID, now)
+	}
+}
+
+// Taken returns which of these e-mail addresses belong to users.
+func (r *Roster) Taken(ctx context.Context, emails []string) (map[string]bool, error) {
+	if len(emails) == 0 {
+		return map[string]bool{}, nil
+	}
+	args, places := []any(nil), []string(nil)
+	for _, email := range emails {
+		args = append(args, email)
+		places = append(places, fmt.Sprintf("$%d", len(args)))
+	}
+	found, err := store.List(ctx, r.db, "look for users", func(row store.Row) (email string, err error) {
+		err = row.Scan(&email)
+		return email, err
+	}, `SELECT u.email FROM users u WHERE u.email IN (`+strings.Join(places, ", ")+`)`, args...)
+	taken := map[string]bool{}
+	for _, email := range found {
+		taken[email] = true
+	}
+	return taken, err
+}
