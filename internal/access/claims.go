@@ -74,6 +74,7 @@ var ScopeOf = map[string]string{
 	"birthdate": "profile", "zoneinfo": "profile", "locale": "profile", "updated_at": "profile",
 	"email": "email", "email_verified": "email",
 	"address":      "address",
+	"groups":       "groups",
 	"phone_number": "phone", "phone_number_verified": "phone",
 }
 

@@ -49,7 +49,7 @@ func hostOf(c idp.Client) string {
 
 // scopeOrder is the order in which the page lists scopes: what the application learns about the user, what it may do
 // (all other scopes, as ""), and last whether it may do so while the user is away.
-var scopeOrder = []string{"openid", "profile", "email", "phone", "address", "", "offline_access"}
+var scopeOrder = []string{"openid", "profile", "email", "phone", "address", "groups", "", "offline_access"}
 
 func sortScopes(scopes []string) []string {
 	rank := func(scope string) int {

@@ -82,6 +82,7 @@ var standardScopes = []idp.Scope{
 	{Name: "email", Description: "See your e-mail address"},
 	{Name: "address", Description: "See your postal address"},
 	{Name: "phone", Description: "See your phone number"},
+	{Name: "groups", Description: "See the groups you belong to"},
 	{Name: "offline_access", Description: "Stay connected while you are away"},
 }
 
@@ -195,7 +196,7 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 		switch {
 		case !known:
 			fault(fmt.Sprintf("scope %q is not among scopes", scope))
-		case slices.Contains(idp.StandardScopes, scope):
+		case slices.Contains(idp.StandardScopes, scope) && scope != "groups":
 			fault(fmt.Sprintf("scope %q is about the user and only for userinfo", scope))
 		}
 	}

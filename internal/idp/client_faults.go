@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/stepward/stepward/internal/directory"
 )
 
 // Grant types a client may be registered for.
@@ -178,12 +180,16 @@ var clientChecks = []clientCheck{
 		return alg.name + " must be one of " + strings.Join(IDTokenAlgorithms, ", ")
 	}),
 	each("id_token_claims", func(c Client) []string { return c.IDTokenClaims },
-		func(_ Client, _ Policy, scope string) string {
-			if slices.Contains(ClaimScopes, scope) {
+		func(_ Client, p Policy, scope string) string {
+			if _, known := p.Scopes[scope]; slices.Contains(ClaimScopes, scope) ||
+				known && !slices.Contains(StandardScopes, scope) { // a claim that an admin defined may be released by it
 				return ""
 			}
 			return fmt.Sprintf("id_token_claims %q is not a scope with claims; use %s", scope, strings.Join(ClaimScopes, ", "))
 		}),
+	{"release", func(c Client, _ Policy) []string {
+		return directory.ReleaseFaults(c.AllowedGroups, c.GroupsClaim, c.ClaimMappings)
+	}},
 	rule("format", "access_token_format must be jwt or opaque", func(c Client, _ Policy) bool {
 		return c.AccessFormat != "" && c.AccessFormat != FormatJWT && c.AccessFormat != FormatOpaque
 	}),

@@ -51,10 +51,10 @@ type Scope struct {
 }
 
 // StandardScopes are the scopes of OIDC Core §5.4 and §11. All are about a user.
-var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"}
 
 // ClaimScopes are the standard scopes that stand for claims about the user (OIDC Core §5.4).
-var ClaimScopes = []string{"profile", "email", "address", "phone"}
+var ClaimScopes = []string{"profile", "email", "address", "phone", "groups"}
 
 // ForMachines reports whether a client may have a scope in its own name: the scope is configured, is not about a user,
 // and has no action class, because no person is present to confirm anything.

@@ -39,6 +39,7 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, c
 		Confirmation: is.confirmation,
 		CreatedAt:    now,
 		Granted:      a.Granted,
+		OnlyFor:      c.AllowedGroups,
 	}
 	if err := s.allow(is, f); errors.Is(err, errClosed) {
 		return nil, oauth.InvalidGrant("nothing of the grant is allowed any longer")
@@ -61,7 +62,7 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, c
 	f, u, err := s.cfg.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, oauth.InvalidGrant("the user signed out or revoked the grant, or the account or client is disabled")
+		return nil, oauth.InvalidGrant("the user signed out, revoked the grant or may not use the client, or the account or client is disabled")
 	case errors.Is(err, idp.ErrConflict):
 		return nil, ErrAlreadyStored
 	}

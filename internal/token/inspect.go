@@ -44,14 +44,16 @@ func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.C
 		).With(http.StatusForbidden)
 	}
 	asked := access.StoredClaims(t.family.Claims).UserInfo
+	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
+	granted := func(scope string) bool { return slices.Contains(t.scopes, scope) }
 	info := userInfo{t.subject, access.ClaimsOf(t.user, func(claim string) bool {
-		_, ok := asked[claim]
-		return ok || slices.Contains(t.scopes, access.ScopeOf[claim])
+		return isAsked(claim) || granted(access.ScopeOf[claim])
 	})}
+	more := access.Release{Client: t.client, User: t.user, Scope: granted, Asked: isAsked}.Claims()
 	if t.client.UserInfoAlg != "" {
-		return s.writeSignedUserInfo(ctx, w, t.client, info)
+		return s.writeSignedUserInfo(ctx, w, t.client, info, more)
 	}
-	return web.WriteJSON(w, http.StatusOK, info)
+	return web.WriteJSON(w, http.StatusOK, access.Extend(info, more))
 }
 
 // introspection is the response of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
@@ -98,7 +100,9 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 		at = authTime(t.family.Assurance, t.issued)
 	}
 	scopes, details := s.visibleTo(c, t)
-	return s.writeIntrospection(w, r, c, introspection{
+	granted := func(scope string) bool { return slices.Contains(scopes, scope) }
+	more := access.Release{Client: t.client, User: t.user, Scope: granted, Access: true}.Claims()
+	return s.writeIntrospection(w, r, c, access.Extend(introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.client.ID,
@@ -115,7 +119,7 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 		Actor:        t.actor,
 		Details:      details,
 		Confirmation: t.confirmation,
-	})
+	}, more))
 }
 
 // concerns reports whether a client may know about a token: the token is its own or meant for it, or it has no

@@ -74,7 +74,11 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, oauth.Broken(ctx, "rotate family", err)
 	}
-	if refused := s.allow(is, f); refused != nil {
+	refused := s.allow(is, f)
+	if refused == nil && !c.Admits(u.Membership) {
+		refused = oauth.InvalidGrant("the user may no longer use the client")
+	}
+	if refused != nil {
 		if next != secret {
 			if err := s.cfg.DB.UndoRotation(ctx, f.ID, secret.Hash(), next.Hash(), now); err != nil {
 				return nil, oauth.Broken(ctx, "undo rotation", err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/access"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/web"
@@ -27,12 +28,14 @@ type signedUserInfo struct {
 }
 
 // writeSignedUserInfo writes the userinfo response as a JWT.
-func (s *Service) writeSignedUserInfo(ctx context.Context, w http.ResponseWriter, c idp.Client, info userInfo) error {
+func (s *Service) writeSignedUserInfo(
+	ctx context.Context, w http.ResponseWriter, c idp.Client, info userInfo, more map[string]any,
+) error {
 	signer, err := s.cfg.Keys.Signer(ctx, c.UserInfoAlg)
 	if err != nil {
 		return fmt.Errorf("key for userinfo: %w", err)
 	}
-	text, err := signer.Sign(keys.TypeIDToken, signedUserInfo{s.cfg.Catalog.Issuer, c.ID, info})
+	text, err := signer.Sign(keys.TypeIDToken, access.Extend(signedUserInfo{s.cfg.Catalog.Issuer, c.ID, info}, more))
 	if err != nil {
 		return fmt.Errorf("userinfo: %w", err)
 	}
@@ -47,11 +50,11 @@ type introspectionClaims struct {
 	Issuer   string        `json:"iss"`
 	Audience string        `json:"aud"`
 	Issued   int64         `json:"iat"`
-	Answer   introspection `json:"token_introspection"`
+	Answer   any    `json:"token_introspection"`
 }
 
 // writeIntrospection writes an introspection response as JSON, or as a JWT if the client accepts that (RFC 9701 §4).
-func (s *Service) writeIntrospection(w http.ResponseWriter, r *http.Request, c idp.Client, answer introspection) error {
+func (s *Service) writeIntrospection(w http.ResponseWriter, r *http.Request, c idp.Client, answer any) error {
 	w.Header().Add("Vary", "Accept")
 	if !accepts(r.Header.Values("Accept"), mediaIntrospection) {
 		return web.WriteJSON(w, http.StatusOK, answer)

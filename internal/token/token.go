@@ -190,7 +190,9 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	}
 	var err error
 	if is.opaque == "" {
-		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, AccessClaims{
+		granted := func(scope string) bool { return slices.Contains(is.scopes, scope) }
+		more := access.Release{Client: is.client, User: u, Scope: granted, Token: true, Access: true}.Claims()
+		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, access.Extend(AccessClaims{
 			Issuer:       s.cfg.Catalog.Issuer,
 			Subject:      s.cfg.Names.Sub(is.client, u.ID),
 			Audience:     is.audience,
@@ -205,7 +207,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 			Session:      s.cfg.Names.SID(is.client, f.SessionID),
 			Details:      is.details,
 			Confirmation: is.confirmation,
-		})
+		}, more))
 		if err != nil {
 			return nil, fmt.Errorf("access token: %w", err)
 		}
@@ -214,7 +216,10 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		return resp, nil
 	}
 	asked := access.StoredClaims(f.Claims).IDToken
-	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, IDClaims{
+	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
+	inID := func(scope string) bool { return slices.Contains(is.inID, scope) }
+	more := access.Release{Client: is.client, User: u, Scope: inID, Asked: isAsked, Token: true}.Claims()
+	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, access.Extend(IDClaims{
 		Issuer:   s.cfg.Catalog.Issuer,
 		Subject:  s.cfg.Names.Sub(is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: the ID token is only for the client
@@ -227,10 +232,9 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		Session:  s.cfg.Names.SID(is.client, f.SessionID),
 		AtHash:   is.id.AtHash(resp.AccessToken),
 		UserClaims: access.ClaimsOf(u, func(claim string) bool {
-			_, ok := asked[claim]
-			return ok || slices.Contains(is.inID, access.ScopeOf[claim])
+			return isAsked(claim) || inID(access.ScopeOf[claim])
 		}),
-	})
+	}, more))
 	if err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
@@ -309,7 +313,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, err
 	}
-	if c.Subject != s.cfg.Names.Sub(client, u.ID) {
+	if c.Subject != s.cfg.Names.Sub(client, u.ID) || !client.Admits(u.Membership) {
 		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
@@ -325,10 +329,10 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	}, now)
 }
 
-// open returns a token only if all its windows are open. A token with an action class ends with the window: when its
+// open returns a token only if its user may use the client that holds it and all its windows are open. A token with an action class ends with the window: when its
 // time has passed, or when the user closes it.
 func (s *Service) open(t presented, now time.Time) (presented, error) {
-	if !s.cfg.Catalog.Policy.Holds(
+	if !t.client.Admits(t.user.Membership) || !s.cfg.Catalog.Policy.Holds(
 		idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now,
 	) {
 		return presented{}, keys.ErrToken
