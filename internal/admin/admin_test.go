@@ -91,7 +91,10 @@ func TestWhatEachRoleMayDo(t *testing.T) {
 		{"read", func(by admin.Actor) error { _, err := h.Users.List(h.ctx, by, "", 10); return err }, directory.Roles[1:]},
 		{
 			"recovery link",
-			func(by admin.Actor) error { _, _, err := h.Users.RecoveryLink(h.ctx, by, target.ID, time.Hour); return err },
+			func(by admin.Actor) error {
+				_, _, err := h.Users.RecoveryLink(h.ctx, by, target.ID, time.Hour)
+				return err
+			},
 			directory.Roles[2:],
 		},
 		{"sign out", func(by admin.Actor) error { _, err := h.Users.SignOut(h.ctx, by, target.ID); return err }, directory.Roles[2:]},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -18,9 +19,11 @@ type Facts struct {
 	// calls Decide again.
 	Grant    *idp.Grant    // nil: none known
 	Passkeys []idp.Passkey // of the session's user; nil: not looked up
-	Policy   idp.Policy
-	SignUp   bool // whether people may create accounts
-	Now      time.Time
+	// Member has the groups of the session's user; without it, they are in none. It is looked up if the step is For Deny.
+	Member directory.Membership
+	Policy idp.Policy
+	SignUp bool // whether people may create accounts
+	Now    time.Time
 }
 
 // Kind is the kind of an interaction's next step.
@@ -33,6 +36,7 @@ const (
 	Consent       Kind = "consent"
 	SelectAccount Kind = "select-account"
 	CreateAccount Kind = "create-account"
+	Deny          Kind = "deny" // the user may not use the client, but another account may
 	Refuse        Kind = "refuse"
 )
 
@@ -81,6 +85,8 @@ var checks = []check{
 	{"other_than_hinted", Refuse, errLoginRequired, "the user is not that of id_token_hint", question.otherThanHinted},
 	{"hint_mismatch", SignIn, errLoginRequired, "the user of id_token_hint is not signed in", question.hintMismatch},
 	{"select_account", SelectAccount, errSelectionRequired, "the user must select an account", question.selectAccount},
+
+	{"allowed_groups", Deny, errAccessDenied, "the user may not use this client", question.outsider},
 
 	{string(idp.CheckLive), StepUp, errLoginRequired, "the last sign-in is too old", unmet(idp.CheckLive)},
 	{string(idp.CheckFresh), StepUp, errLoginRequired, "a new sign-in is required", unmet(idp.CheckFresh)},
@@ -195,6 +201,9 @@ func (q question) selectAccount() bool {
 	i := q.Interaction
 	return i.Request.Prompts("select_account") && !q.here && !(i.Selected && q.answered())
 }
+
+// outsider: a step-up could not help a user who is in none of the client's groups, so this comes first.
+func (q question) outsider() bool { return !q.Client.Admits(q.Member) }
 
 func unmet(c idp.Check) func(question) bool {
 	return func(q question) bool { return q.unmet == c }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -107,6 +108,11 @@ func switched(from string) change {
 	return func(f *Facts) { f.Interaction.Switched, f.Interaction.SwitchedFrom = true, from }
 }
 
+func gated(groups ...string) change { return func(f *Facts) { f.Client.AllowedGroups = groups } }
+func member(group string) change {
+	return func(f *Facts) { f.Member.Groups = []directory.Group{{Name: group}} }
+}
+
 var allowed = granted("openid", "email")
 
 func TestDecide(t *testing.T) {
@@ -125,6 +131,14 @@ func TestDecide(t *testing.T) {
 		{"a user is, and has allowed this before", with(signedIn(hour), allowed), "finish"},
 		{"the session has decayed altogether", with(signedIn(25*hour), allowed), "step-up live"},
 		{"an authentication without user verification is none", with(signedIn(0, func(a *idp.Authentication) { a.UserVerified = false }), allowed), "step-up live"},
+
+		// A client for groups: who is in none of them is told so before any step-up, which could not help.
+		{"a client for groups: nobody is signed in", with(gated("dev")), "sign-in no_session"},
+		{"a client for groups: in none of them", with(gated("dev"), signedIn(hour), member("other"), allowed), "deny allowed_groups"},
+		{"a client for groups: in none, and too old", with(gated("dev"), signedIn(25*hour), allowed), "deny allowed_groups"},
+		{"a client for groups: a member", with(gated("ops", "dev"), signedIn(hour), member("dev"), allowed), "finish"},
+		{"a client for groups: the hinted user comes first", with(gated("dev"), hinted("bob"), signedIn(hour)), "sign-in hint_mismatch"},
+		{"none: in none of the groups", with(prompt("none"), gated("dev"), signedIn(hour), allowed), "refuse allowed_groups access_denied"},
 
 		// OIDC Core §3.1.2.1, prompt=none: "MUST NOT display any authentication or consent user interface pages".
 		{"none: no user is signed in", with(prompt("none")), "refuse no_session login_required"},

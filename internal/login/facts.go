@@ -16,7 +16,7 @@ import (
 // A decider collects the facts for Decide.
 type decider struct{ cfg *Config }
 
-// decide looks up the facts of a visit and decides. Passkeys and the grant are only looked up if the result depends on
+// decide looks up the facts of a visit and decides. Groups, passkeys and the grant are only looked up if the result depends on
 // them.
 func (d decider) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	f, err := d.facts(ctx, v)
@@ -45,7 +45,7 @@ func (d decider) facts(ctx context.Context, v visit) (Facts, error) {
 
 // lookUp decides, and adds what the decision depends on.
 func (d decider) lookUp(ctx context.Context, f Facts) (Facts, Step, error) {
-	for asked := f.Grant != nil; ; {
+	for asked, known := f.Grant != nil, false; ; {
 		step := Decide(f)
 		switch {
 		case step.For == StepUp && f.Passkeys == nil:
@@ -54,6 +54,13 @@ func (d decider) lookUp(ctx context.Context, f Facts) (Facts, Step, error) {
 				return f, Step{}, fmt.Errorf("load passkeys: %w", err)
 			}
 			f.Passkeys = append([]idp.Passkey{}, keys...) // not nil, even without passkeys
+		case step.For == Deny && !known:
+			known = true
+			var err error
+			f.Member, err = d.cfg.DB.MembershipOf(ctx, f.Session.UserID)
+			if err != nil && !errors.Is(err, idp.ErrNotFound) { // a user who is gone is in no group
+				return f, Step{}, fmt.Errorf("load groups: %w", err)
+			}
 		case step.For == Consent && !asked:
 			asked = true
 			grant, err := d.cfg.DB.Grant(ctx, f.Session.UserID, f.Client.ID)

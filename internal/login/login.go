@@ -125,7 +125,7 @@ func (l *Login) answerAtOnce(
 		return false, err
 	}
 	step := Decide(f)
-	if silent(i) || step.For == Consent { // otherwise a look-up is for the page, which makes it
+	if silent(i) || step.For == Consent || step.For == Deny { // otherwise a look-up is for the page, which makes it
 		if f, step, err = l.lookUp(ctx, f); err != nil {
 			return false, err
 		}
@@ -207,6 +207,8 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 		return l.showConsent(w, r, v, f, step)
 	case SelectAccount:
 		return l.showSelect(w, r, v, f)
+	case Deny:
+		return l.showDenied(w, r, v, f)
 	case CreateAccount:
 		if err := l.save(r.Context(), v, func(i *idp.Interaction) { i.SignUpOffered = true }); err != nil {
 			return err

@@ -62,7 +62,9 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, c
 	f, u, err := s.cfg.DB.CreateFamily(ctx, f, is.row(f.ID), issued)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, oauth.InvalidGrant("the user signed out, revoked the grant or may not use the client, or the account or client is disabled")
+		return nil, oauth.InvalidGrant(
+			"the user signed out, revoked the grant or may not use the client, or the account or client is disabled",
+		)
 	case errors.Is(err, idp.ErrConflict):
 		return nil, ErrAlreadyStored
 	}

@@ -47,9 +47,9 @@ func (s *Service) writeSignedUserInfo(
 // introspectionClaims is a signed introspection response (RFC 9701 §5). The token's audience is inside; aud is the
 // client that asked, so another client cannot use the response. It has no sub or exp, so it never passes for a token.
 type introspectionClaims struct {
-	Issuer   string        `json:"iss"`
-	Audience string        `json:"aud"`
-	Issued   int64         `json:"iat"`
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	Issued   int64  `json:"iat"`
 	Answer   any    `json:"token_introspection"`
 }
 

@@ -329,8 +329,8 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	}, now)
 }
 
-// open returns a token only if its user may use the client that holds it and all its windows are open. A token with an action class ends with the window: when its
-// time has passed, or when the user closes it.
+// open returns a token only if its user may use the client that holds it and all its windows are open. A token with an
+// action class ends with the window: when its time has passed, or when the user closes it.
 func (s *Service) open(t presented, now time.Time) (presented, error) {
 	if !t.client.Admits(t.user.Membership) || !s.cfg.Catalog.Policy.Holds(
 		idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now,
