@@ -13,10 +13,10 @@ import (
 	"unicode"
 	"unicode/utf16"
 
-	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -67,9 +67,15 @@ type clientAddCmd struct {
 	DefaultACR   []string      `sep:"none" name:"default-acr" placeholder:"ACR" help:"acr values for requests that name none."`
 	MaxAge       time.Duration `name:"default-max-age" placeholder:"DURATION" help:"Maximum age of an authentication for requests that name none."`
 	IDTokenAlg   string        `name:"id-token-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of ID tokens: ES256, EdDSA, PS256 or RS256. Default: RS256, which all software knows; ES256 with --policy fapi2."`
-	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone. For software that never asks userinfo. Default: none."`
+	IDClaims     []string      `name:"id-token-claims" sep:"," placeholder:"SCOPE,…" help:"Scopes whose claims go into ID tokens too: profile, email, address, phone, groups. For software that never asks userinfo. Default: none."`
 	UserInfoAlg  string        `name:"userinfo-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed userinfo responses. Default: plain JSON."`
 	InspectAlg   string        `name:"introspection-alg" enum:",ES256,EdDSA,PS256,RS256" default:"" placeholder:"ALG" help:"Algorithm of signed introspection responses (RFC 9701). Default: RS256."`
+	Allowed      []string      `name:"allowed-groups" sep:"," placeholder:"GROUP,…" help:"Groups whose members may use the client. Default: everyone may."`
+	GroupsName   string        `name:"groups-claim" placeholder:"NAME" help:"Name of the claim with the groups, for the scope groups. Default: groups."`
+	GroupsPrefix string        `name:"groups-prefix" placeholder:"TEXT" help:"Text before the name of each group in the claim."`
+	GroupsOnly   []string      `name:"groups-only" sep:"," placeholder:"GROUP,…" help:"Groups that the client sees. Default: all."`
+	GroupsAs     string        `name:"groups-as" enum:"names,objects" default:"names" help:"names, or objects with id and name."`
+	Contact      []string      `sep:"none" placeholder:"ADDRESS" help:"Whom to ask about the client. People who may not use it are told."`
 	AccessFormat string        `name:"access-token" enum:"jwt,opaque" default:"jwt" help:"Format of access tokens: ${enum}."`
 	PolicyURI    string        `name:"policy-uri" placeholder:"URI" help:"Its privacy policy, linked on the sign-in and consent pages."`
 	TOSURI       string        `name:"tos-uri" placeholder:"URI" help:"Its terms of service, likewise."`
@@ -84,33 +90,17 @@ func (c *clientAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
-		faults := registered.Faults(cfg.Policy)
-		if lack := certificateFault(registered, cfg); lack != "" {
-			faults = append(faults, lack)
-		}
+	return operating(e.writing, func(cfg *config.Config, ops *admin.Operations) error {
 		for _, scope := range c.Scope {
 			if _, known := cfg.Policy.Scopes[scope]; !known && strings.ContainsAny(scope, ", ") {
-				faults = append(faults, fmt.Sprintf("--scope %q: give each scope its own --scope", scope))
+				return fmt.Errorf("--scope %q: give each scope its own --scope", scope)
 			}
 		}
-		if len(faults) > 0 {
-			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
+		if lack := certificateFault(registered, cfg); lack != "" {
+			return errors.New("this client cannot be registered: " + lack)
 		}
-		fetch, err := server.OutboundOf(cfg)
-		if err != nil {
-			return err
-		}
-		if err := client.CheckSector(e.ctx, fetch, registered); err != nil {
-			return fmt.Errorf("this client cannot be registered: %w", err)
-		}
-		event := idp.NewEvent(idp.EventClientAdded, "", time.Now())
-		event.ClientID = registered.ID
-		if _, err := db.Client(e.ctx, registered.ID); err == nil {
-			return fmt.Errorf("a client with the ID %s already exists", registered.ID)
-		}
-		if err := db.PutClient(e.ctx, registered, event); err != nil {
-			return fmt.Errorf("add client: %w", err)
+		if err := ops.Clients.Add(e.ctx, operator, registered); err != nil {
+			return told("this client cannot be registered", err)
 		}
 		if c.JSON {
 			added := map[string]string{
@@ -143,6 +133,10 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		RequireSignedRequest: c.SignRequests, RequestObjectAlg: c.RequestAlg, RequestURIs: c.RequestURI,
 		ResponseAlg: c.ResponseAlg,
 		IDTokenAlg:  c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
+		AllowedGroups: c.Allowed, Contacts: c.Contact,
+		GroupsClaim: directory.GroupsClaim{
+			Name: c.GroupsName, Prefix: c.GroupsPrefix, Only: c.GroupsOnly, Objects: c.GroupsAs == "objects",
+		},
 		AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
 	}
 	if client.ID == "" {
@@ -240,15 +234,13 @@ type clientRemoveCmd struct {
 }
 
 func (c clientRemoveCmd) Run(e *env) error {
-	return e.writing(func(_ *config.Config, db *store.DB) error {
-		event := idp.NewEvent(idp.EventClientRemoved, "", time.Now())
-		event.ClientID = c.ID
-		err := db.RemoveClient(e.ctx, c.ID, event)
+	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+		err := ops.Clients.Remove(e.ctx, operator, c.ID)
 		if errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
 		}
 		if err != nil {
-			return fmt.Errorf("remove client: %w", err)
+			return told("remove client", err)
 		}
 		fmt.Println("removed; running servers notice within 5 seconds")
 		return nil

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -54,35 +52,13 @@ func (c clientSetCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("not a client as stepward client show prints it: %s", jsonReason(err))
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
-		registered, err := storedClient(e.ctx, db, c.ID)
+	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+		_, err := ops.Clients.Change(e.ctx, operator, c.ID, changed, time.Time{})
+		if errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
+		}
 		if err != nil {
-			return err
-		}
-		if changed.ID != c.ID {
-			return fmt.Errorf("client_id is %q; a client's ID cannot change", changed.ID)
-		}
-		now := time.Now()
-		changed.Secrets, changed.DisabledAt = registered.Secrets, registered.DisabledAt
-		changed.CreatedAt, changed.UpdatedAt = registered.CreatedAt, now
-		changed.RegistrationHash, changed.UsedAt = registered.RegistrationHash, registered.UsedAt
-		if !changed.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
-			changed.RegistrationHash, changed.UsedAt = "", time.Time{}
-		}
-		if faults := changed.Faults(cfg.Policy); len(faults) > 0 {
-			return errors.New("invalid client:\n  " + strings.Join(faults, "\n  "))
-		}
-		fetch, err := server.OutboundOf(cfg)
-		if err != nil {
-			return err
-		}
-		if err := client.CheckSector(e.ctx, fetch, changed); err != nil {
-			return fmt.Errorf("invalid client: %w", err)
-		}
-		event := idp.NewEvent(idp.EventClientChanged, "", now)
-		event.ClientID = c.ID
-		if err := db.PutClient(e.ctx, changed, event); err != nil {
-			return fmt.Errorf("change client: %w", err)
+			return told("invalid client", err)
 		}
 		fmt.Println("changed; running servers notice within 5 seconds")
 		return nil
@@ -94,7 +70,7 @@ type clientDisableCmd struct {
 }
 
 func (c clientDisableCmd) Run(e *env) error {
-	return switchClient(e, c.ID, idp.EventClientDisabled, (*store.DB).DisableClient, "already disabled",
+	return switchClient(e, c.ID, (*admin.Clients).Disable, "already disabled",
 		"disabled; its tokens are revoked, and running servers reject it within 5 seconds")
 }
 
@@ -103,26 +79,22 @@ type clientEnableCmd struct {
 }
 
 func (c clientEnableCmd) Run(e *env) error {
-	return switchClient(e, c.ID, idp.EventClientEnabled, (*store.DB).EnableClient, "already enabled",
+	return switchClient(e, c.ID, (*admin.Clients).Enable, "already enabled",
 		"enabled; running servers notice within 5 seconds")
 }
 
 func switchClient(
-	e *env, id string, kind idp.EventKind,
-	change func(*store.DB, context.Context, string, time.Time, ...idp.Event) error, already, done string,
+	e *env, id string, change func(*admin.Clients, context.Context, admin.Actor, string) error, already, done string,
 ) error {
-	return e.writing(func(_ *config.Config, db *store.DB) error {
-		if _, err := storedClient(e.ctx, db, id); err != nil {
-			return err
-		}
-		event := idp.NewEvent(kind, "", time.Now())
-		event.ClientID = id
-		err := change(db, e.ctx, id, time.Now(), event)
-		if errors.Is(err, idp.ErrNotFound) {
+	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+		err := change(ops.Clients, e.ctx, operator, id)
+		switch {
+		case errors.Is(err, idp.ErrNotFound):
+			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", id)
+		case errors.Is(err, admin.ErrAlready):
 			return errors.New(already)
-		}
-		if err != nil {
-			return fmt.Errorf("change client: %w", err)
+		case err != nil:
+			return told("change client", err)
 		}
 		fmt.Println(done)
 		return nil

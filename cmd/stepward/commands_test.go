@@ -308,3 +308,52 @@ func TestUsersAreAddedShownChangedAndRemoved(t *testing.T) {
 	says("removed", "user", "remove", "new@example.com", "--yes")
 	says("there is no user", "user", "show", "new@example.com")
 }
+
+func TestGroupsAndClaimsAreKeptByCommands(t *testing.T) {
+	dir := t.TempDir()
+	says := func(want string, args ...string) {
+		t.Helper()
+		out, err := stepward(t, dir, args...)
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("stepward %s: %q does not say %q", strings.Join(args, " "), out, want)
+		}
+	}
+	says("-", "group", "add", "staff")
+	says("-", "group", "add", "dev", "--within", "staff", "--description", "Developers")
+	says("already", "group", "add", "Dev")
+	says("comma", "group", "add", "a,b")
+	says("itself", "group", "set", "staff", "--within", "dev")
+	says("no group", "user", "add", "ada@example.com", "--group", "nothing")
+	says("invite", "user", "add", "ada@example.com", "--group", "dev", "--role", "auditor")
+	says("staff", "user", "show", "ada@example.com")
+	says(`"role": "auditor"`, "user", "show", "ada@example.com", "--output", "json")
+	says("ada@example.com", "group", "show", "dev")
+	says(`"description": "Developers"`, "group", "list", "--output", "json")
+	says("defined", "claim", "set", "tier", "--scope", "email")
+	says("reserved", "claim", "set", "sub")
+	says("changed", "user", "set", "ada@example.com", "--claim", "tier=gold")
+	says("changed", "group", "set", "dev", "--claim", "tier=silver")
+	says(`tier = "gold"`, "user", "show", "ada@example.com")
+	says("cannot change", "claim", "set", "tier", "--type", "number", "--scope", "email")
+	says("client_secret", "client", "add", "App", "--id", "app", "--redirect-uri", "https://a.example/cb", "--allowed-groups", "dev")
+	says("no group", "client", "add", "App", "--redirect-uri", "https://a.example/cb", "--allowed-groups", "ops")
+	says("clients refer", "group", "remove", "dev")
+	says("changed", "group", "member", "dev", "--remove", "ada@example.com")
+	says("changed", "user", "set", "ada@example.com", "--group", "staff")
+	says("removed", "claim", "remove", "tier", "--yes")
+	file := filepath.Join(dir, "people.csv")
+	if err := os.WriteFile(file, []byte("email,groups\nada@example.com,\nbob@example.com,dev\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says("row 1 (ada@example.com): email belongs to another user", "user", "import-csv", file)
+	says("there is no user", "user", "show", "bob@example.com")
+	if err := os.WriteFile(file, []byte("email,groups\nbob@example.com,dev\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says("1 rows, no faults", "user", "import-csv", file, "--dry-run")
+	says("bob@example.com,http", "user", "import-csv", file)
+	says("dev", "user", "show", "bob@example.com")
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
@@ -55,12 +57,17 @@ func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 			return "", time.Time{}, err
 		}
 	}
-	link, _, err = invite(ctx, s.DB, s.Config, userInviteCmd{
-		Email: "admin@localhost", Name: "Administrator", Admin: true, TTL: firstAdminTTL,
-	})
+	ops, err := operations(s.Config, s.DB)
 	if err != nil {
 		return "", time.Time{}, err
 	}
+	invitation, err := ops.Users.Invite(ctx, operator, admin.NewUser{
+		Email: "admin@localhost", Name: "Administrator", Role: directory.RoleOwner,
+	}, firstAdminTTL, false)
+	if err != nil {
+		return "", time.Time{}, told("invite the first owner", err)
+	}
+	link = invitation.Link
 	_, token, _ := strings.Cut(link.Reveal(), "#")
 	store := &ephemeral.Op{
 		Verb: ephemeral.Put, Key: firstAdminKey, Value: wrapper.Seal([]byte(token), firstAdminKey), TTL: firstAdminTTL,

@@ -26,6 +26,8 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
 	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
 	User        userCmd        `cmd:"" help:"List, invite, disable and enable users."`
+	Group       groupCmd       `cmd:"" help:"Create groups and put users into them."`
+	Claim       claimCmd       `cmd:"" help:"Define claims of your own."`
 	Keys        keysCmd        `cmd:"" help:"List and rotate signing keys."`
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

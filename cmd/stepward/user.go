@@ -1,8 +1,6 @@
 package main
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,11 +8,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -27,12 +24,14 @@ type userCmd struct {
 	Recover userRecoverCmd `cmd:"" help:"Print a one-time link with which a user who lost all passkeys creates a new one. That suspends the old ones, and signs the user out everywhere."`
 	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
 	Show    userShowCmd    `cmd:"" help:"Show a user: profile, passkeys, applications."`
-	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role."`
+	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role, groups, claims."`
+	Import  userImportCmd  `cmd:"" name:"import-csv" help:"Invite everybody in a CSV file with the columns email, name, role, groups, email_verified. Nothing is done if a row is wrong."`
 	Remove  userRemoveCmd  `cmd:"" help:"Remove a user with passkeys, sessions, consents and tokens, for good. The record of events stays."`
 }
 
 type userListCmd struct {
 	Limit int `default:"100" help:"Maximum number of users."`
+	output
 }
 
 func (c userListCmd) Run(e *env) error {
@@ -43,6 +42,13 @@ func (c userListCmd) Run(e *env) error {
 		users, err := db.Users(e.ctx, "", c.Limit)
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
+		}
+		if c.json() {
+			list := []map[string]any{}
+			for _, u := range users {
+				list = append(list, userJSON(u))
+			}
+			return printJSON(list)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "USER ID\tE-MAIL\tNAME\tROLE\tCREATED")
@@ -57,10 +63,20 @@ func (c userListCmd) Run(e *env) error {
 	})
 }
 
+// userJSON is a user as the commands print it.
+func userJSON(u idp.User) map[string]any {
+	return map[string]any{
+		"id": u.ID, "email": u.Email, "email_verified": u.EmailVerified, "name": u.Name, "role": u.Role.Name(),
+		"disabled": u.Disabled(), "created_at": u.CreatedAt,
+	}
+}
+
 type userInviteCmd struct {
 	Email string        `arg:"" help:"E-mail address."`
 	Name  string        `help:"Name. Default: the part of the address before the @."`
-	Admin bool          `help:"Make the user an admin."`
+	Admin bool          `xor:"role" help:"The same as --role admin."`
+	Role  string        `xor:"role" enum:"none,auditor,support,admin,owner" default:"none" help:"Role at the provider itself: ${enum}."`
+	Group []string      `sep:"none" help:"Group that they are in. Repeat for several."`
 	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link is valid, 5m to 168h."`
 
 	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
@@ -70,7 +86,7 @@ type userInviteCmd struct {
 }
 
 func (c userInviteCmd) Run(e *env) error {
-	if c.TTL < 5*time.Minute || c.TTL > 7*24*time.Hour {
+	if c.TTL < admin.MinInvitation || c.TTL > admin.MaxInvitation {
 		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
 	}
 	if c.Language != "" && words.ByTag(c.Language) == nil {
@@ -80,95 +96,37 @@ func (c userInviteCmd) Run(e *env) error {
 	if c.Mail {
 		change = e.mailing
 	}
-	return change(func(cfg *config.Config, db *store.DB) error {
+	return operating(change, func(cfg *config.Config, ops *admin.Operations) error {
 		if c.Mail && cfg.SMTPURL == "" {
 			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
 		}
-		link, user, err := invite(e.ctx, db, cfg, c)
+		inv, err := ops.Users.Invite(e.ctx, operator, admin.NewUser{
+			Email: c.Email, Name: c.Name, Role: roleOf(c.Role, c.Admin), EmailVerified: c.EmailVerified, Groups: c.Group,
+			Profile: idp.Profile{Locale: c.Language},
+		}, c.TTL, c.Mail)
+		if errors.Is(err, admin.ErrHasPasskey) {
+			return fmt.Errorf("%w, and can add more on the account page; "+
+				"if they have lost it, or it is for another issuer: stepward user recover %s", err, c.Email)
+		}
 		if err != nil {
-			return err
+			return told("invite", err)
 		}
 		if c.Mail {
-			if err := mailInvitation(e.ctx, db, cfg, c, user, link); err != nil {
-				return err
-			}
 			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
-				time.Now().Add(c.TTL).Format(time.DateTime))
+				inv.Until.Format(time.DateTime))
 			return nil
 		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
-			link.Reveal(), time.Now().Add(c.TTL).Format(time.DateTime))
+			inv.Link.Reveal(), inv.Until.Format(time.DateTime))
 		return nil
 	})
 }
 
-// mailInvitation puts the invitation into the outbox of the servers.
-func mailInvitation(
-	ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd, user idp.User, link idp.Secret,
-) error {
-	transport, err := mail.NewSMTP(cfg.SMTPURL.Reveal())
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
+// roleOf returns the role that the flags name.
+func roleOf(name string, admin bool) directory.Role {
+	if admin {
+		return directory.RoleAdmin
 	}
-	mailer, err := mail.New(mail.Config{DB: db, Transport: transport, From: cfg.From, Product: cfg.ProductName})
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
-	}
-	language := words.Choose(cmp.Or(c.Language, user.Profile.Locale))
-	return mailer.Send(ctx, mailer.In(language).Invitation(user.Email, link, time.Now().Add(c.TTL)))
-}
-
-// invite finds or creates the user, and stores a link for them.
-func invite(
-	ctx context.Context, db *store.DB, cfg *config.Config, c userInviteCmd,
-) (link idp.Secret, user idp.User, err error) {
-	email, ok := directory.NormalizeEmail(c.Email)
-	if !ok {
-		return "", user, fmt.Errorf("%q is not an e-mail address", c.Email)
-	}
-	now := time.Now()
-	user, err = db.UserByEmail(ctx, email)
-	switch {
-	case errors.Is(err, idp.ErrNotFound):
-		if user, err = newUser(email, c.Name, c.Admin, c.EmailVerified, now); err != nil {
-			return "", user, err
-		}
-		user.Profile.Locale = c.Language
-		err = db.CreateUser(ctx, user, idp.NewEvent(idp.EventUserCreated, user.ID, now))
-		if errors.Is(err, idp.ErrConflict) { // another replica was faster
-			user, err = db.UserByEmail(ctx, email)
-		}
-		if err != nil {
-			return "", user, fmt.Errorf("create user: %w", err)
-		}
-	case err != nil:
-		return "", user, fmt.Errorf("find user: %w", err)
-	case user.Disabled():
-		return "", user, errors.New("this user is disabled")
-	case c.Admin && user.Role != directory.RoleAdmin:
-		return "", user, errors.New("this user already exists and is not an admin")
-	}
-	passkeys, err := db.PasskeysOf(ctx, user.ID)
-	if err != nil {
-		return "", user, fmt.Errorf("find passkeys: %w", err)
-	}
-	if len(passkeys) > 0 {
-		return "", user, fmt.Errorf("this user already has a passkey, and can add more on the account page; "+
-			"if they have lost it, or it is for another issuer: stepward user recover %s", user.Email)
-	}
-	if c.EmailVerified && !user.EmailVerified {
-		event := idp.NewEvent(idp.EventEmailVerified, user.ID, now)
-		if err := db.VerifyEmail(ctx, user.ID, user.Email, now, event); err != nil {
-			return "", user, fmt.Errorf("confirm address: %w", err)
-		}
-	}
-	invitation := enrol.Invite
-	if c.Mail {
-		invitation = enrol.InviteByMail
-	}
-	link, err = invitation(ctx, db, cfg.Issuer.String(), user, c.TTL)
-	if err != nil {
-		return "", user, fmt.Errorf("invite: %w", err)
-	}
-	return link, user, nil
+	role, _ := directory.ParseRole(name) // kong has looked
+	return role
 }

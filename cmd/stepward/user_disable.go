@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
+	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/server"
-	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -19,32 +17,20 @@ type userDisableCmd struct {
 }
 
 func (c userDisableCmd) Run(e *env) error {
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
-		user, err := findUser(e.ctx, db, c.User)
+	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+		user, err := findMember(e.ctx, ops, c.User)
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		err = db.DisableUser(e.ctx, user.ID, now, idp.NewEvent(idp.EventUserDisabled, user.ID, now))
-		already := errors.Is(err, idp.ErrNotFound) // an earlier attempt may have left sessions behind
-		if err != nil && !already {
-			return fmt.Errorf("disable user: %w", err)
-		}
-		// End the sessions last: sign-ins are refused from now on, so no new session can begin meanwhile.
-		eph, err := server.OpenEphemeral(e.ctx, cfg, logger(cfg))
+		ended, already, err := ops.Users.Disable(e.ctx, operator, user.ID)
 		if err != nil {
-			return fmt.Errorf("the account is disabled and its tokens are revoked, but sessions remain; run this again: %w", err)
-		}
-		defer eph.Close()
-		ended, err := session.New(session.Config{Store: eph}).RevokeAll(e.ctx, user.ID, "")
-		if err != nil {
-			return fmt.Errorf("the account is disabled and its tokens are revoked, but sessions remain; run this again: %w", err)
+			return told("disable user", err)
 		}
 		if already {
-			fmt.Printf("already disabled; %d sessions ended\n", len(ended))
+			fmt.Printf("already disabled; %d sessions ended\n", ended)
 			return nil
 		}
-		fmt.Printf("disabled; %d sessions ended, and all tokens are revoked\n", len(ended))
+		fmt.Printf("disabled; %d sessions ended, and all tokens are revoked\n", ended)
 		return nil
 	})
 }
@@ -54,18 +40,17 @@ type userEnableCmd struct {
 }
 
 func (c userEnableCmd) Run(e *env) error {
-	return e.writing(func(_ *config.Config, db *store.DB) error {
-		user, err := findUser(e.ctx, db, c.User)
+	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+		user, err := findMember(e.ctx, ops, c.User)
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		err = db.EnableUser(e.ctx, user.ID, now, idp.NewEvent(idp.EventUserEnabled, user.ID, now))
-		if errors.Is(err, idp.ErrNotFound) {
+		err = ops.Users.Enable(e.ctx, operator, user.ID)
+		if errors.Is(err, admin.ErrNotDisabled) {
 			return errors.New("this user is not disabled")
 		}
 		if err != nil {
-			return fmt.Errorf("enable user: %w", err)
+			return told("enable user", err)
 		}
 		fmt.Println("enabled; the user may sign in again")
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/roster"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // ConfirmFor is how long a confirmation of the actor (a step-up of class admin) allows changes.
@@ -193,6 +194,11 @@ func (o office) endSessions(ctx context.Context, userID string) (int, error) {
 	}
 	ended, err := session.New(session.Config{Store: eph}).RevokeAll(ctx, userID, "")
 	return len(ended), err
+}
+
+// mailTo sends an e-mail that is written in the language of a user.
+func (o office) mailTo(ctx context.Context, locale string, write func(mail.Writer) mail.Message) error {
+	return o.cfg.Mailer.Send(ctx, write(o.cfg.Mailer.In(words.Choose(locale))))
 }
 
 // after returns a time to store as changed at: later than was, so that two versions differ.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -284,5 +285,59 @@ func TestAnOperationIsRecordedWithItsActor(t *testing.T) {
 		if e.ActorID != by.UserID || e.Address != "192.0.2.1" || e.RequestID != "r1" || e.Detail["by"] != "console" {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+func TestAFileWithAFaultInItsLastRowInvitesNobody(t *testing.T) {
+	h := open(t)
+	op := admin.Operator()
+	_, err := h.Groups.Create(h.ctx, op, admin.GroupInput{Name: "dev"})
+	h.must(err)
+	var file strings.Builder
+	file.WriteString("\ufeffemail,name,groups\n")
+	const rows = 100_000
+	for i := range rows - 1 {
+		file.WriteString("p" + strconv.Itoa(i) + "@example.org,P,\n")
+	}
+	nobody := func(admin.Invitation) error { t.Error("invited"); return nil }
+	p, err := h.Users.Import(h.ctx, op, strings.NewReader(file.String()+"p7@example.org,P,ops; dev\n"), time.Hour, false, nobody)
+	if !errors.Is(err, admin.ErrWrongRows) || p.Rows != rows || p.Wrong != 1 || p.Faults[0].Row != rows || len(p.Faults[0].Faults) != 2 {
+		t.Errorf("%v: %d rows, %d wrong, %+v", err, p.Rows, p.Wrong, p.Faults)
+	}
+	if _, err := h.Users.Preview(h.ctx, op, strings.NewReader(file.String()+"a@example.org,A,\nb@example.org,B,\n")); err == nil {
+		t.Error("more rows than allowed")
+	}
+	users, err := h.Users.List(h.ctx, op, "", 100)
+	h.must(err)
+	if len(users) != len(directory.Roles) {
+		t.Errorf("%d users", len(users))
+	}
+}
+
+func TestAFileInvitesEverybodyInIt(t *testing.T) {
+	h := open(t)
+	op := admin.Operator()
+	_, err := h.Groups.Create(h.ctx, op, admin.GroupInput{Name: "dev"})
+	h.must(err)
+	var links []string
+	_, err = h.Users.Import(h.ctx, op, strings.NewReader("email,groups,role\na@example.org,dev,\nb@example.org,,auditor\n"), time.Hour, false,
+		func(inv admin.Invitation) error { links = append(links, inv.Link.Reveal()); return nil })
+	h.must(err)
+	a, err := h.Users.Find(h.ctx, op, "a@example.org")
+	h.must(err)
+	b, err := h.Users.Find(h.ctx, op, "b@example.org")
+	h.must(err)
+	if len(links) != 2 || !strings.Contains(links[0], "/enrol#") || len(a.Membership.Groups) != 1 || b.Role != directory.RoleAuditor {
+		t.Errorf("%d links, groups %v, role %q", len(links), a.Membership.Groups, b.Role)
+	}
+	for _, bad := range []string{"", "name\nA\n", "email,email\na,b\n", "email\n\"a", "email,name\na@example.org\n", "email\nb@example.org\n"} {
+		p, err := h.Users.Preview(h.ctx, op, strings.NewReader(bad))
+		if err == nil && p.Wrong == 0 {
+			t.Errorf("%q has no fault", bad)
+		}
+	}
+	p, err := h.Users.Preview(h.ctx, h.as(directory.RoleAdmin), strings.NewReader("email,role\nc@example.org,owner\n"))
+	if err != nil || p.Wrong != 1 || !p.Faults[0].Faults.Has("role") {
+		t.Errorf("an owner made by an admin: %v %+v", err, p)
 	}
 }

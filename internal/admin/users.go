@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/roster"
 )
@@ -190,7 +191,9 @@ func (s *Users) Invite(ctx context.Context, by Actor, in NewUser, ttl time.Durat
 	}
 	inv.Link = link
 	if mailed {
-		err = s.cfg.Mailer.Send(ctx, s.cfg.Mailer.Invitation(u.Email, link, inv.Until))
+		err = s.mailTo(ctx, cmp.Or(in.Profile.Locale, inv.User.Profile.Locale), func(w mail.Writer) mail.Message {
+			return w.Invitation(u.Email, link, inv.Until)
+		})
 	}
 	return inv, err
 }
@@ -213,7 +216,7 @@ func (s *Users) inviteAgain(
 	case want.Role != directory.RoleUser && want.Role != u.Role:
 		return u, "", fault("belongs to a user with another role: this user already exists and is not " + want.Role.Name())
 	case len(keys) > 0:
-		return u, "", fault("this user already has a passkey, and can add more on the account page")
+		return u, "", ErrHasPasskey
 	}
 	if err := takeOver(role, u); err != nil {
 		return u, "", err
@@ -407,6 +410,13 @@ func (s *Users) RevokeApplication(ctx context.Context, by Actor, id, clientID st
 	return s.cfg.DB.RemoveGrant(ctx, u.ID, clientID, ev)
 }
 
+// Reasons why an account cannot be recovered, or invited, now.
+var (
+	ErrHasPasskey = errors.New("this user already has a passkey")
+	ErrNoPasskey  = errors.New("this user has no passkey yet")
+	ErrDisabled   = errors.New("this user is disabled")
+)
+
 // RecoveryLink makes a one-time link with which a user who lost all passkeys creates a new one, and tells them by
 // e-mail that it was made. It gives the account away, so the caller shows it to nobody else.
 func (s *Users) RecoveryLink(
@@ -429,14 +439,16 @@ func (s *Users) RecoveryLink(
 	case err != nil:
 		return "", until, fmt.Errorf("find passkeys: %w", err)
 	case u.Disabled():
-		return "", until, directory.Faults{{Text: "this user is disabled; enable the account first"}}
+		return "", until, ErrDisabled
 	case len(keys) == 0:
-		return "", until, directory.Faults{{Text: "this user has no passkey yet; invite them instead"}}
+		return "", until, ErrNoPasskey
 	}
 	ev := s.event(by, idp.EventRecoveryLinkMade, u.ID, "until", until.UTC().Format(time.RFC3339))
 	link, err := recovery.MakeLink(ctx, s.cfg.DB, s.cfg.Issuer, u, ttl, ev)
 	if err != nil || s.cfg.Mailer == nil {
 		return link, until, err
 	}
-	return link, until, s.cfg.Mailer.Send(ctx, s.cfg.Mailer.RecoveryLinkMade(u.Email, now, until))
+	return link, until, s.mailTo(ctx, u.Profile.Locale, func(w mail.Writer) mail.Message {
+		return w.RecoveryLinkMade(u.Email, now, until)
+	})
 }

@@ -16,7 +16,7 @@ type denial struct {
 
 // showDenied tells a person that they are in none of the client's groups. They may use another account, or return to
 // the application, which gets access_denied (cancel.go).
-func (l *Login) showDenied(w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
+func showDenied(l *Login, w http.ResponseWriter, r *http.Request, v visit, f Facts) error {
 	user, err := l.loadPerson(w, r, v)
 	if user == nil {
 		return err

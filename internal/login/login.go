@@ -208,7 +208,7 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	case SelectAccount:
 		return l.showSelect(w, r, v, f)
 	case Deny:
-		return l.showDenied(w, r, v, f)
+		return showDenied(l, w, r, v, f)
 	case CreateAccount:
 		if err := l.save(r.Context(), v, func(i *idp.Interaction) { i.SignUpOffered = true }); err != nil {
 			return err

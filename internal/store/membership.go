@@ -65,17 +65,10 @@ func (db *DB) HasOwner(ctx context.Context) (bool, error) {
 	return one(ctx, db, "look for an owner", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE `+ownersHere+`)`)
 }
 
-// ChangeUser is UpdateUser for a user whom the caller has seen as they were: idp.ErrConflict if they have changed
-// since, also if another user has the e-mail address. ErrLastOwner if nobody else owns the installation.
-func (db *DB) ChangeUser(ctx context.Context, was, u idp.User, ev ...idp.Event) error {
-	var b batch
-	b.lockOwners()
-	b.changeUser(was, u)
-	b.events(ev)
-	return db.run(ctx, "change user", &b)
-}
-
+// changeUser is UpdateUser for a user whom the caller has seen as they were: idp.ErrConflict if they have changed since,
+// also if another user has the e-mail address. ErrLastOwner if nobody else owns the installation.
 func (b *batch) changeUser(was, u idp.User) {
+	b.lockOwners()
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
 	b.Demand(idp.ErrConflict, `EXISTS (SELECT 1 FROM users WHERE id = $1 AND updated_at = $2 AND role = $3 AND
 		disabled_at = $4)`,

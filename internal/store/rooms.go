@@ -22,10 +22,7 @@ func (b *Batch) Events(ev []idp.Event) { b.events(ev) }
 // InsertUser adds a user.
 func (b *Batch) InsertUser(u idp.User) { b.insertUser(u) }
 
-// LockOwners comes first in a batch with ChangeUser.
-func (b *Batch) LockOwners() { b.lockOwners() }
-
-// ChangeUser changes a user as [DB.ChangeUser] does.
+// ChangeUser changes a user whom the caller has seen as they were. It comes first in its batch.
 func (b *Batch) ChangeUser(was, u idp.User) { b.changeUser(was, u) }
 
 // InsertLink adds a one-time link.
@@ -53,17 +50,11 @@ func One[T any](
 	return one(ctx, db, step, scan, sql, args...)
 }
 
-// Millis is how a time is stored, and Instant scans it.
+// Millis is how a time is stored, and Text a structured value. Instant and Document return what scans them.
 func Millis(t time.Time) int64 { return ms(t) }
-
-// Instant returns a scanner into t.
+func Text(v any) string        { return text(v) }
 func Instant(t *time.Time) any { return (*instant)(t) }
-
-// Text is how a structured value is stored, and Document scans it.
-func Text(v any) string { return text(v) }
-
-// Document returns a scanner into the value that to points at.
-func Document(to any) any { return document(to) }
+func Document(to any) any      { return document(to) }
 
 // UserColumns are the columns of users u, and ScanUser reads them.
 const UserColumns = rows.UserColumns

@@ -40,18 +40,18 @@ func (r *Roster) AddUsers(ctx context.Context, users ...NewUser) error {
 	return r.db.RunBatch(ctx, "add users", &b)
 }
 
-// ChangeUser is [store.DB.ChangeUser] that also puts the user into exactly these groups; nil leaves the groups.
+// ChangeUser is [store.DB.UpdateUser] for a user whom the caller has seen as they were, and puts them into exactly
+// these groups; nil leaves the groups. idp.ErrConflict if they have changed since, also if another user has the e-mail
+// address; store.ErrLastOwner if nobody else owns the installation.
 func (r *Roster) ChangeUser(ctx context.Context, was, u idp.User, groupIDs *[]string, ev ...idp.Event) error {
-	if groupIDs == nil {
-		return r.db.ChangeUser(ctx, was, u, ev...)
-	}
-	if len(*groupIDs) > directory.MaxMemberships {
+	if groupIDs != nil && len(*groupIDs) > directory.MaxMemberships {
 		return fmt.Errorf("change user: %w", ErrTooMany)
 	}
 	var b store.Batch
-	b.LockOwners()
 	b.ChangeUser(was, u)
-	setGroups(&b, u.ID, *groupIDs, u.UpdatedAt)
+	if groupIDs != nil {
+		setGroups(&b, u.ID, *groupIDs, u.UpdatedAt)
+	}
 	b.Events(ev)
 	return r.db.RunBatch(ctx, "change user", &b)
 }

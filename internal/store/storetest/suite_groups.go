@@ -172,13 +172,13 @@ var groupCases = map[string]func(*fixture){
 		f.passkey(owner)
 		was := owner
 		owner.Role = directory.RoleOwner
-		f.must(f.ChangeUser(f.ctx, was, owner))
+		f.must(roster.New(f.DB).ChangeUser(f.ctx, was, owner, nil))
 		second := idp.NewUser("second@example.org", "S", f.now)
 		second.Role = directory.RoleOwner
 		f.must(f.CreateUser(f.ctx, second)) // without a passkey: of no help
 		admin := owner
 		admin.Role = directory.RoleAdmin
-		f.refuses(f.ChangeUser(f.ctx, owner, admin), store.ErrLastOwner)
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, owner, admin, nil), store.ErrLastOwner)
 		f.refuses(f.DisableUser(f.ctx, owner.ID, f.now), store.ErrLastOwner)
 		f.refuses(f.RemoveUser(f.ctx, owner.ID, f.now), store.ErrLastOwner)
 		f.passkey(second)
@@ -192,11 +192,11 @@ var groupCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		changed := u
 		changed.Name, changed.UpdatedAt = "B", f.now.Add(1e6)
-		f.must(f.ChangeUser(f.ctx, u, changed))
-		f.refuses(f.ChangeUser(f.ctx, u, changed, f.event(idp.EventUserChanged, u.ID)), idp.ErrConflict)
+		f.must(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil))
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil, f.event(idp.EventUserChanged, u.ID)), idp.ErrConflict)
 		f.same(len(f.events()), 0)
 		f.must(f.DisableUser(f.ctx, u.ID, f.now.Add(1e6)))
-		f.refuses(f.ChangeUser(f.ctx, changed, changed), idp.ErrConflict)
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, changed, changed, nil), idp.ErrConflict)
 	},
 	"claims have values of one type, which go with them": func(f *fixture) {
 		r := roster.New(f.DB)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/client"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// operator is the actor of every command.
+var operator = admin.Operator()
+
+// operations returns the operations of administration on the store of the settings.
+func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
+	c := admin.Config{
+		DB: db, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
+		Open: func(ctx context.Context) (ephemeral.Store, error) { return server.OpenEphemeral(ctx, cfg, logger(cfg)) },
+		CheckClient: func(ctx context.Context, c idp.Client) directory.Faults {
+			fetch, err := server.OutboundOf(cfg)
+			if err == nil {
+				err = client.CheckSector(ctx, fetch, c)
+			}
+			if err != nil {
+				return directory.Faults{{Text: err.Error()}}
+			}
+			return nil
+		},
+	}
+	if cfg.SMTPURL != "" {
+		transport, err := mail.NewSMTP(cfg.SMTPURL.Reveal())
+		if err != nil {
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+		if c.Mailer, err = mail.New(mail.Config{
+			DB: db, Transport: transport, From: cfg.From,
+			Product: cfg.ProductName,
+		}); err != nil {
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+	}
+	return admin.New(c), nil
+}
+
+// operating runs f with the operations: with writing, reading or mailing.
+func operating(
+	with func(func(*config.Config, *store.DB) error) error, f func(*config.Config, *admin.Operations) error,
+) error {
+	return with(func(cfg *config.Config, db *store.DB) error {
+		ops, err := operations(cfg, db)
+		if err != nil {
+			return err
+		}
+		return f(cfg, ops)
+	})
+}
+
+// told says what an operation refused, as the operator reads it: a line for each fault.
+func told(what string, err error) error {
+	faults, wrong := errors.AsType[directory.Faults](err)
+	denied, no := errors.AsType[*admin.Denied](err)
+	switch {
+	case err == nil:
+		return nil
+	case no:
+		return denied
+	case wrong && len(faults) == 1:
+		return fmt.Errorf("%s: %w", what, faults)
+	case wrong:
+		return errors.New(what + ":\n  " + strings.ReplaceAll(faults.Error(), "\n", "\n  "))
+	default:
+		return fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// output is the flag of commands that print something.
+type output struct {
+	Output string `enum:"text,json" default:"text" help:"text or json."`
+}
+
+func (o output) json() bool { return o.Output == "json" }

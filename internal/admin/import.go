@@ -1,0 +1,284 @@
+package admin
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/store/roster"
+)
+
+const (
+	// MaxImport is the largest number of rows in one file, and MaxShownFaults how many of them are reported as wrong.
+	MaxImport      = 100_000
+	MaxShownFaults = 1000
+	// together is how many rows are looked up and stored in one round trip.
+	together = 200
+)
+
+// importColumns are the columns of a file: email is required, each other may be missing.
+var importColumns = []string{"email", "name", "role", "groups", "email_verified"}
+
+// A RowFault is what is wrong with one row; row 1 is the first after the heading.
+type RowFault struct {
+	Row    int              `json:"row"`
+	Email  string           `json:"email,omitempty"`
+	Faults directory.Faults `json:"faults"`
+}
+
+// A Preview is what an import would do.
+type Preview struct {
+	Rows   int        `json:"rows"`
+	Wrong  int        `json:"wrong"`  // rows with faults
+	Faults []RowFault `json:"faults"` // of the first MaxShownFaults of them
+}
+
+// Preview reads a CSV file of people to invite in a stream, and reports every fault. It changes nothing.
+func (s *Users) Preview(ctx context.Context, by Actor, file io.Reader) (Preview, error) {
+	role, err := s.admit(ctx, by, changing)
+	if err != nil {
+		return Preview{}, err
+	}
+	p := Preview{Faults: []RowFault{}}
+	err = s.readImport(ctx, role, file, func(rows []importRow) error {
+		p.Rows += len(rows)
+		for _, row := range rows {
+			if len(row.faults) == 0 {
+				continue
+			}
+			if p.Wrong++; len(p.Faults) < MaxShownFaults {
+				p.Faults = append(p.Faults, RowFault{row.number, row.in.Email, row.faults})
+			}
+		}
+		return nil
+	})
+	return p, err
+}
+
+// ErrWrongRows says that a file has faults, so nothing of it was done: see the preview.
+var ErrWrongRows = errors.New("the file has faults")
+
+// Import invites everybody in a CSV file, with links that work for ttl, if no row is wrong: the file is read twice.
+// invited gets the invitation of each row after it is stored; mailed sends the links instead. If the store fails in
+// between, the error says how many rows are done.
+func (s *Users) Import(
+	ctx context.Context, by Actor, file io.ReadSeeker, ttl time.Duration, mailed bool, invited func(Invitation) error,
+) (Preview, error) {
+	switch {
+	case ttl < MinInvitation || ttl > MaxInvitation:
+		return Preview{}, directory.Faults{{Field: "ttl", Text: "must be between 5m and 168h"}}
+	case mailed && s.cfg.Mailer == nil:
+		return Preview{}, directory.Faults{{Field: "mail", Text: "needs smtp-url"}}
+	}
+	p, err := s.Preview(ctx, by, file)
+	if err == nil && p.Wrong > 0 {
+		err = ErrWrongRows
+	}
+	if err != nil {
+		return p, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return p, fmt.Errorf("read the file again: %w", err)
+	}
+	role, err := s.admit(ctx, by, changing)
+	if err != nil {
+		return p, err
+	}
+	done := 0
+	err = s.readImport(ctx, role, file, func(rows []importRow) error {
+		var users []roster.NewUser
+		var invitations []Invitation
+		for _, row := range rows {
+			if len(row.faults) > 0 { // it became wrong since
+				return fmt.Errorf("row %d: %w", row.number, row.faults)
+			}
+			link, kept := enrol.NewInvitation(s.cfg.Issuer, row.user, ttl, mailed)
+			users = append(users, roster.NewUser{User: row.user, GroupIDs: row.groupIDs, Link: &kept, Events: []idp.Event{
+				s.event(by, idp.EventUserCreated, row.user.ID), s.event(by, idp.EventUserInvited, row.user.ID),
+			}})
+			invitations = append(invitations, Invitation{User: row.user, Link: link, Until: kept.ExpiresAt, New: true})
+		}
+		if err := s.roster.AddUsers(ctx, users...); err != nil {
+			return err
+		}
+		done += len(users)
+		for _, inv := range invitations {
+			if mailed {
+				err := s.mailTo(ctx, "", func(w mail.Writer) mail.Message {
+					return w.Invitation(inv.User.Email, inv.Link, inv.Until)
+				})
+				if err != nil {
+					return fmt.Errorf("mail to %s: %w", inv.User.Email, err)
+				}
+			}
+			if err := invited(inv); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return p, fmt.Errorf("%d of %d rows are done; remove them from the file and run this again: %w", done, p.Rows, err)
+	}
+	return p, nil
+}
+
+// importRow is one row as it was read.
+type importRow struct {
+	number   int
+	in       NewUser
+	user     idp.User
+	groupIDs []string
+	faults   directory.Faults
+}
+
+// readImport reads a file in a stream, and gives its rows to take, some at a time.
+func (s *Users) readImport(
+	ctx context.Context, role directory.Role, file io.Reader, take func([]importRow) error,
+) error {
+	r := csv.NewReader(file)
+	r.ReuseRecord = true
+	heading, err := r.Read()
+	if err != nil {
+		return directory.Faults{{Text: "is not a CSV file with a heading: " + strings.Join(importColumns, ",")}}
+	}
+	place := map[string]int{}
+	for i, name := range heading {
+		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
+		if _, twice := place[name]; twice || !slices.Contains(importColumns, name) {
+			return directory.Faults{{Text: fmt.Sprintf("column %q is unknown or there twice; use %s", name,
+				strings.Join(importColumns, ","))}}
+		}
+		place[name] = i
+	}
+	if _, ok := place["email"]; !ok {
+		return directory.Faults{{Text: "has no column email"}}
+	}
+	seen, groups := map[string]int{}, map[string]string{}
+	var rows []importRow
+	flush := func() error {
+		if err := s.markTaken(ctx, rows); err != nil {
+			return err
+		}
+		err := take(rows)
+		rows = rows[:0]
+		return err
+	}
+	for n := 1; ; n++ {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return flush()
+		}
+		if n > MaxImport {
+			return directory.Faults{{Text: fmt.Sprintf("has more than %d rows; split it", MaxImport)}}
+		}
+		row := importRow{number: n}
+		if err != nil {
+			line := 0
+			if p, ok := errors.AsType[*csv.ParseError](err); ok {
+				line = p.Line
+			}
+			row.faults = directory.Faults{{Text: fmt.Sprintf("line %d is not CSV with as many columns as the heading", line)}}
+			if !errors.Is(err, csv.ErrFieldCount) { // nothing after it can be read
+				rows = append(rows, row)
+				return flush()
+			}
+		} else if err := s.readRow(ctx, role, record, place, groups, &row); err != nil {
+			return err
+		}
+		if first := seen[row.user.Email]; first > 0 && row.user.Email != "" {
+			row.faults = append(row.faults, directory.Fault{Field: "email", Text: fmt.Sprintf("is in row %d already", first)})
+		}
+		seen[row.user.Email] = n
+		if rows = append(rows, row); len(rows) == together {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readRow reads one record. groups remembers the IDs of groups, "" for those that there are not.
+func (s *Users) readRow(
+	ctx context.Context, role directory.Role, record []string, place map[string]int, groups map[string]string,
+	row *importRow,
+) error {
+	field := func(name string) string {
+		if i, ok := place[name]; ok {
+			return strings.Clone(strings.TrimSpace(record[i]))
+		}
+		return ""
+	}
+	fault := func(name, text string) { row.faults = append(row.faults, directory.Fault{Field: name, Text: text}) }
+	row.in = NewUser{Email: field("email"), Name: field("name")}
+	if text := field("role"); text != "" {
+		var ok bool
+		if row.in.Role, ok = directory.ParseRole(text); !ok {
+			fault("role", "must be none, auditor, support, admin or owner")
+		}
+	}
+	switch text := strings.ToLower(field("email_verified")); text {
+	case "", "false", "no", "0":
+	case "true", "yes", "1":
+		row.in.EmailVerified = true
+	default:
+		fault("email_verified", "must be true or false")
+	}
+	for name := range strings.SplitSeq(field("groups"), ";") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		id, known := groups[name]
+		if !known {
+			g, err := s.roster.GroupByName(ctx, name)
+			if err != nil && !errors.Is(err, idp.ErrNotFound) {
+				return err
+			}
+			if id = g.ID; len(groups) < MaxShownFaults {
+				groups[name] = id
+			}
+		}
+		if id == "" {
+			fault("groups", fmt.Sprintf("there is no group %q", name))
+		} else if !slices.Contains(row.groupIDs, id) {
+			row.groupIDs = append(row.groupIDs, id)
+		}
+	}
+	u, _, err := s.build(ctx, role, row.in)
+	if faults, ok := errors.AsType[directory.Faults](err); ok {
+		row.faults = append(row.faults, faults...)
+		return nil
+	}
+	if denied, ok := errors.AsType[*Denied](err); ok {
+		fault("role", denied.Text)
+		return nil
+	}
+	row.user = u
+	return err
+}
+
+// markTaken adds a fault to each row whose address belongs to a user.
+func (s *Users) markTaken(ctx context.Context, rows []importRow) error {
+	var emails []string
+	for _, row := range rows {
+		if row.user.Email != "" {
+			emails = append(emails, row.user.Email)
+		}
+	}
+	taken, err := s.roster.Taken(ctx, emails)
+	for i := range rows {
+		if taken[rows[i].user.Email] {
+			rows[i].faults = append(rows[i].faults, emailTaken...)
+		}
+	}
+	return err
+}
