@@ -61,7 +61,8 @@ func (c userShowCmd) Run(e *env) error {
 		}
 		if c.json() {
 			shown := userJSON(u)
-			shown["groups"], shown["claims"], shown["passkeys"], shown["applications"] = namesOf(m.Groups), m.Claims(), len(keys), grants
+			shown["groups"], shown["claims"] = namesOf(m.Groups), m.Claims()
+			shown["passkeys"], shown["applications"] = len(keys), grants
 			return printJSON(shown)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

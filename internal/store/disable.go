@@ -13,7 +13,7 @@ import (
 // the installation.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.lockOwners()
+	b.Exclusive("owners")
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
 	b.keepOwner(userID)

@@ -45,7 +45,7 @@ func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Ti
 // The sessions themselves are in the ephemeral store: end them after this.
 func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.lockOwners()
+	b.Exclusive("owners")
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
 	b.keepOwner(userID)

@@ -50,9 +50,6 @@ func (b *batch) admits(userID string, groups []string) {
 const ownersHere = `u.role <> '' AND u.role = 'owner' AND u.disabled_at = 0
 	AND EXISTS (SELECT 1 FROM passkeys k WHERE k.user_id = u.id AND k.suspended_at = 0)`
 
-// lockOwners comes first in every batch that may take an owner away.
-func (b *batch) lockOwners() { b.Exclusive("owners") }
-
 // keepOwner demands that there is another owner, if this user is one.
 func (b *batch) keepOwner(userID string) {
 	b.Demand(ErrLastOwner, `NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND `+ownersHere+`)
@@ -65,10 +62,10 @@ func (db *DB) HasOwner(ctx context.Context) (bool, error) {
 	return one(ctx, db, "look for an owner", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE `+ownersHere+`)`)
 }
 
-// changeUser is UpdateUser for a user whom the caller has seen as they were: idp.ErrConflict if they have changed since,
-// also if another user has the e-mail address. ErrLastOwner if nobody else owns the installation.
+// changeUser is UpdateUser for a user whom the caller has seen as they were: idp.ErrConflict if they have changed
+// since, also if another user has the e-mail address. ErrLastOwner if nobody else owns the installation.
 func (b *batch) changeUser(was, u idp.User) {
-	b.lockOwners()
+	b.Exclusive("owners")
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
 	b.Demand(idp.ErrConflict, `EXISTS (SELECT 1 FROM users WHERE id = $1 AND updated_at = $2 AND role = $3 AND
 		disabled_at = $4)`,

@@ -10,10 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/store/rows"
 )
 
-// This file is for the packages beside this one that keep tables of their own in the same database (roster). What they
-// do follows the same rules: one method is one transaction, and its events are in it.
-
-// A Batch is a batch of such a package: statements that take effect together or not at all.
+// A Batch is a batch of a package that keeps its own tables in this database (roster). One method is one transaction.
 type Batch struct{ batch }
 
 // Events writes the events of the change.
