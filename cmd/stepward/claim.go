@@ -26,8 +26,8 @@ type claimSetCmd struct {
 	Type        string   `enum:"string,number,boolean,list" default:"string" help:"${enum}."`
 	Scope       string   `default:"profile" help:"Scope that releases it: profile, email, address, phone, groups, or one of scopes."`
 	Description string   `help:"What it is for."`
-	SeenBy      []string `name:"seen-by" sep:"," enum:"user,admin,scim" default:"user,admin,scim" help:"Who sees the values here: user, admin, scim. Applications see them with the scope."`
-	EditedBy    []string `name:"edited-by" sep:"," enum:"user,admin,scim" default:"admin,scim" help:"Who edits the values."`
+	SeenBy      []string `name:"seen-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"user,admin,scim" help:"Who sees the values here: user, admin, scim. Applications see them with the scope."`
+	EditedBy    []string `name:"edited-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"admin,scim" help:"Who edits the values."`
 }
 
 func (c claimSetCmd) Run(e *env) error {

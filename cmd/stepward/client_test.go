@@ -218,7 +218,7 @@ func TestAFAPI2ClientNeedsAKey(t *testing.T) {
 func TestClaimsOfIDTokensAreAListOfScopes(t *testing.T) {
 	dir := t.TempDir()
 	add := []string{"client", "add", "Cluster", "--redirect-uri", "https://acme.example/cb", "--id", "cluster"}
-	if _, err := stepward(t, dir, append(add, "--id-token-claims", "groups")...); err == nil || !strings.Contains(err.Error(), "profile, email") {
+	if _, err := stepward(t, dir, append(add, "--id-token-claims", "openid")...); err == nil || !strings.Contains(err.Error(), "profile, email") {
 		t.Errorf("a scope without claims: %v", err)
 	}
 	if _, err := stepward(t, dir, append(add, "--id-token-claims", "profile,email")...); err != nil {

@@ -73,7 +73,9 @@ func flagsOf(t *testing.T) map[string]bool {
 }
 
 // splitAtCommas are the flags that say in their help that they are split.
-var splitAtCommas = map[string]bool{"id-token-claims": true}
+var splitAtCommas = map[string]bool{
+	"id-token-claims": true, "allowed-groups": true, "groups-only": true, "seen-by": true, "edited-by": true,
+}
 
 func TestListsAreNotSplitAtCommas(t *testing.T) {
 	parser, err := kong.New(&cli{})
