@@ -27,6 +27,9 @@ func (m Membership) In(names []string) bool {
 	return slices.ContainsFunc(m.Groups, func(g Group) bool { return slices.Contains(names, g.Name) })
 }
 
+// Admitted reports whether what is for these groups is for the user: for none, it is for everyone.
+func (m Membership) Admitted(groups []string) bool { return len(groups) == 0 || m.In(groups) }
+
 // Claims returns the value of each claim: the user's own, else that of the group that comes first by name. Lists are
 // the exception: the user's own and those of all groups together.
 func (m Membership) Claims() []Value {

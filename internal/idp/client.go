@@ -156,11 +156,6 @@ func (c Client) MayAuthenticate(method string) bool {
 // sharedSecret reports whether a method sends a client_secret.
 func sharedSecret(method string) bool { return method == AuthMethodBasic || method == AuthMethodPost }
 
-// Admits reports whether a user with this membership may use the client.
-func (c Client) Admits(m directory.Membership) bool {
-	return len(c.AllowedGroups) == 0 || m.In(c.AllowedGroups)
-}
-
 // Public reports whether the client does not authenticate.
 func (c Client) Public() bool { return c.AuthMethod == AuthMethodNone }
 

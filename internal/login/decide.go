@@ -203,7 +203,7 @@ func (q question) selectAccount() bool {
 }
 
 // outsider: a step-up could not help a user who is in none of the client's groups, so this comes first.
-func (q question) outsider() bool { return !q.Client.Admits(q.Member) }
+func (q question) outsider() bool { return !q.Member.Admitted(q.Client.AllowedGroups) }
 
 func unmet(c idp.Check) func(question) bool {
 	return func(q question) bool { return q.unmet == c }

@@ -102,7 +102,7 @@ func (s *Service) subjectToken(ctx context.Context, r *Request, now time.Time) (
 		return presented{}, invalidExchange("the subject token is invalid, expired or not meant for the client")
 	case t.user.ID == "":
 		return presented{}, invalidExchange("the subject token was issued to a client, not for a user")
-	case !c.Admits(t.user.Membership):
+	case !t.user.Membership.Admitted(c.AllowedGroups):
 		return presented{}, invalidExchange("the user of the subject token may not use the client")
 	case t.actor.count() >= maxActors:
 		return presented{}, invalidExchange(fmt.Sprintf("the subject token was already exchanged %d times", maxActors))

@@ -75,7 +75,7 @@ func (s *Service) Refresh(ctx context.Context, r *Request) (*Response, error) {
 		return nil, oauth.Broken(ctx, "rotate family", err)
 	}
 	refused := s.allow(is, f)
-	if refused == nil && !c.Admits(u.Membership) {
+	if refused == nil && !u.Membership.Admitted(c.AllowedGroups) {
 		refused = oauth.InvalidGrant("the user may no longer use the client")
 	}
 	if refused != nil {

@@ -313,7 +313,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 	if err != nil {
 		return presented{}, err
 	}
-	if c.Subject != s.cfg.Names.Sub(client, u.ID) || !client.Admits(u.Membership) {
+	if c.Subject != s.cfg.Names.Sub(client, u.ID) || !u.Membership.Admitted(client.AllowedGroups) {
 		return presented{}, keys.ErrToken
 	}
 	if c.Actor != nil {
@@ -332,7 +332,7 @@ func (s *Service) lookUp(ctx context.Context, call *oauth.Call, token string, no
 // open returns a token only if its user may use the client that holds it and all its windows are open. A token with an
 // action class ends with the window: when its time has passed, or when the user closes it.
 func (s *Service) open(t presented, now time.Time) (presented, error) {
-	if !t.client.Admits(t.user.Membership) || !s.cfg.Catalog.Policy.Holds(
+	if !t.user.Membership.Admitted(t.client.AllowedGroups) || !s.cfg.Catalog.Policy.Holds(
 		idp.Access{Scopes: t.scopes, Resources: t.audience, Details: t.details}, t.family.Assurance, now,
 	) {
 		return presented{}, keys.ErrToken
