@@ -3,7 +3,7 @@
 // lost ones.
 //
 //	/account  /account/passkeys  …/codes  …/sessions  …/applications  …/activity      need a session
-//	/account/passkeys/add  …/{id}/remove  …/{id}/keep  /account/codes/new             and a recent step-up for "account"
+//	/account/passkeys/add  …/other/new  …/{id}/keep  …/{id}/remove  /account/codes/new   and a step-up for "account"
 package account
 
 import (
@@ -21,6 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/otherdevice"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
@@ -71,6 +72,7 @@ type Account struct {
 	enrol *enrol.Service
 
 	recovery      *recovery.Service
+	otherDevice   otherDevice
 	codeKey       recovery.Key
 	confirmations ephemeral.Bucket[confirmation]
 	pending       ephemeral.Bucket[pendingCodes]
@@ -112,6 +114,14 @@ func New(c Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	offers, err := otherdevice.New(otherdevice.Config{
+		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Enrol: a.enrol,
+		Issuer: c.Issuer, RPID: c.RPID, Key: c.RecoveryKey, Insecure: c.Insecure,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.otherDevice = otherDevice{a, offers}
 	return a, nil
 }
 
@@ -119,6 +129,7 @@ func New(c Config) (*Account, error) {
 func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)
 	a.recovery.Mount(mux)
+	a.otherDevice.offers.Mount(mux)
 
 	handle := func(pattern string, need requirement, h visitorHandler) {
 		a.cfg.Shell.Handle(mux, pattern, a.requireSignIn(need, h))
@@ -136,6 +147,13 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	handle("GET /account/passkeys/add", stepUp("reason.add", ""), a.showAdd)
 	handle("POST /account/passkeys/begin", stepUp("reason.add", "/account/passkeys/add"), a.beginAdd)
 	handle("POST /account/passkeys/finish", stepUp("reason.add", "/account/passkeys/add"), a.finishAdd)
+	other := a.otherDevice
+	handle("GET /account/passkeys/other", signedIn(""), other.show)
+	handle("GET /account/passkeys/other/new", stepUp("reason.add", ""), other.explain)
+	handle("POST /account/passkeys/other/new", stepUp("reason.add", otherDevicePath+"/new"), other.start)
+	handle("GET /account/passkeys/other/state", signedIn(otherDevicePath), other.state)
+	handle("POST /account/passkeys/other/confirm", stepUp("reason.add", otherDevicePath), other.confirm)
+	handle("POST /account/passkeys/other/refuse", signedIn(otherDevicePath), other.refuse)
 	handle("GET /account/passkeys/{id}/remove", stepUp("reason.remove", ""), a.confirmRemove)
 	handle("POST /account/passkeys/{id}/remove", stepUp("reason.remove", "/account/passkeys"), a.removePasskey)
 	handle("POST /account/passkeys/{id}/keep", stepUp("reason.keep", "/account/passkeys"), a.keepPasskey)

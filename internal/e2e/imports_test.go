@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
@@ -35,11 +35,12 @@ var layers = [][]string{
 }
 
 var beside = map[string][]string{
-	"cmd/stepward":      {"cmd/stepward/sample"},
-	"internal/server":   {},
-	"internal/recovery": {"internal/enrol"},
-	"internal/admin":    {"internal/enrol", "internal/recovery"},
-	"internal/account":  {"internal/enrol", "internal/recovery"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"cmd/stepward":         {"cmd/stepward/sample"},
+	"internal/server":      {},
+	"internal/recovery":    {"internal/enrol"},
+	"internal/admin":       {"internal/enrol", "internal/recovery"},
+	"internal/otherdevice": {"internal/enrol"},
+	"internal/account":     {"internal/enrol", "internal/recovery", "internal/otherdevice"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.
@@ -63,6 +64,7 @@ var owners = map[string]string{
 	"github.com/alecthomas/kong":      "cmd/stepward",
 	"github.com/coreos/go-oidc":       "cmd/stepward/sample",
 	"github.com/santhosh-tekuri":      "internal/config",
+	"rsc.io/qr":                       "internal/otherdevice",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

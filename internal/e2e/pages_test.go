@@ -103,7 +103,7 @@ const german = `(() => { const walk = document.createTreeWalker(document.body, N
 	return nodes.length; })()`
 
 var vocabulary = []string{
-	"login", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "admin", "recover", "codes", "error",
+	"login", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "add", "admin", "recover", "codes", "error",
 	"continue", "mail", "app-home", "app-me", "app-payout", "app-problem",
 }
 

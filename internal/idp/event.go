@@ -39,6 +39,9 @@ const (
 	EventPasskeyRegressed  EventKind = "passkey.counter_regressed" // the signature counter did not grow: detail accepted
 	EventPasskeyRefused    EventKind = "passkey.refused"           // an assertion was rejected: detail reason
 	EventPasskeyKept       EventKind = "passkey.kept"              // a passkey from before a recovery was taken off hold
+	EventPasskeyOffered    EventKind = "passkey.offered"           // a code for a passkey on another device was made
+	EventOfferOpened       EventKind = "passkey.offer_opened"      // another device used that code: detail refused
+	EventOfferRefused      EventKind = "passkey.offer_refused"     // the passkey of another device was refused
 	EventCodesMade         EventKind = "recovery.codes_made"       // recovery codes were made
 	EventRecoveryAsked     EventKind = "recovery.asked"            // a recovery was begun
 	EventRecoveryRefused   EventKind = "recovery.refused"          // a recovery failed: detail reason

@@ -86,6 +86,18 @@ var (
 	}
 )
 
+// Limits of adding a passkey on another device. A short code has 40 bits and lives for ten minutes.
+var (
+	Offers = Limit{
+		Name: "offers", What: "codes for adding a passkey on another device", Per: "user", Most: 30, Window: time.Hour,
+		Beyond: "429",
+	}
+	OfferGuesses = Limit{
+		Name: "offer-guesses", What: "wrong codes for adding a passkey on another device", Per: "network", Most: 30,
+		Window: 10 * time.Minute, Beyond: "429",
+	}
+)
+
 // Limits of clients that register or describe themselves.
 var (
 	Registrations = Limit{
@@ -144,7 +156,7 @@ func All() []Limit {
 	return []Limit{
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
 		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
-		UserCodeNetwork, UserCodeBrowser,
+		UserCodeNetwork, UserCodeBrowser, Offers, OfferGuesses,
 		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, Waiting, WaitingLarge,
 	}
 }

@@ -13,6 +13,7 @@ for (const place of document.querySelectorAll("[data-fragment-token]")) {
     form.append(field);
   }
   field.value = token;
+  for (const typed of form.querySelectorAll("[data-fragment-instead]")) typed.remove();
   history.replaceState(null, "", location.pathname + location.search);
   // The switch of the language comes back here. A browser keeps the fragment through the redirect, and never sends it.
   const languages = document.querySelector("form.languages");

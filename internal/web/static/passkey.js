@@ -175,6 +175,9 @@
   // Restored from the page cache: the challenge is old, and the person may be signed in by now. Ask the server.
   addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
 
+  for (const el of document.querySelectorAll("[data-unknown]")) {
+    tell("signalUnknownCredential", { rpId: el.dataset.rp, credentialId: el.dataset.unknown });
+  }
   for (const el of document.querySelectorAll("[data-signal]")) {
     const { rpId, userId, allAcceptedCredentialIds, name, displayName } = JSON.parse(el.dataset.signal);
     if (allAcceptedCredentialIds) tell("signalAllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
