@@ -104,7 +104,8 @@ func (l *Login) newTypedSignIn(ctx context.Context, v visit, email string) (pass
 	if err != nil {
 		return passkey.Ceremony{}, nil, fmt.Errorf("load passkeys: %w", err)
 	}
-	if decoys := l.cfg.Ceremonies.Decoys(email, model); len(keys) == 0 { // created in either case, so that the time reveals nothing
+	// Decoys are created in either case, so that the time reveals nothing.
+	if decoys := l.cfg.Ceremonies.Decoys(email, model); len(keys) == 0 {
 		keys = decoys
 	}
 	return l.newAssertion(ctx, v, idp.PurposeSignIn, "", keys, nil)
@@ -122,7 +123,8 @@ func (l *Login) newStepUp(ctx context.Context, v visit, step Step) (passkey.Cere
 func (l *Login) newAssertion(
 	ctx context.Context, v visit, p idp.Purpose, userID string, keys []idp.Passkey, classes []string,
 ) (passkey.Ceremony, json.RawMessage, error) {
-	cer, options, op, err := l.cfg.Ceremonies.NewAssertion(p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
+	cer, options, op, err := l.cfg.Ceremonies.NewAssertion(
+		p, v.interaction.ID, v.interaction.Browser, userID, keys, classes)
 	if err == nil {
 		err = l.cfg.Ephemeral.Do(ctx, op)
 	}

@@ -115,7 +115,8 @@ func forgetCeremony(i *idp.Interaction) { i.Ceremony, i.Challenge = "", nil }
 // reason returns one of a few fixed words: audit events contain no text from a request.
 func reason(err error) string {
 	reasons := []error{
-		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser, passkey.ErrDisabled, passkey.ErrSuspended,
+		passkey.ErrCounter, passkey.ErrUnknownCredential, passkey.ErrNotVerified, passkey.ErrWrongUser,
+		passkey.ErrDisabled, passkey.ErrSuspended,
 		errOtherThanHinted, errForeignCeremony,
 	}
 	if i := slices.IndexFunc(reasons, func(known error) bool { return errors.Is(err, known) }); i >= 0 {

@@ -72,8 +72,8 @@ func chip(c idp.Client, r idp.Request) *web.ClientChip {
 	return chip
 }
 
-// loadPerson returns the signed-in user for display. If the account is gone or disabled, or was recovered since, it ends
-// the session and redirects to GET /login; then the response is written.
+// loadPerson returns the signed-in user for display. If the account is gone or disabled, or was recovered since, it
+// ends the session and redirects to GET /login; then the response is written.
 func (l *Login) loadPerson(w http.ResponseWriter, r *http.Request, v visit) (*web.Chip, error) {
 	u, err := l.cfg.DB.UserByID(r.Context(), v.session.UserID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {

@@ -13,7 +13,8 @@
 //	<div data-passkey="signin" data-interaction="…" data-ceremony="…" data-options="{…publicKey…}"
 //	     data-begin="/login/passkey/begin" data-finish="/login/passkey/finish">
 //	  <p class="error" role="alert" data-test="error" data-passkey-error hidden></p>
-//	  <button class="primary" data-passkey-button data-test="passkey-signin">{{icon "key"}} {{t "signin.button"}}</button>
+//	  <button class="primary" data-passkey-button data-test="passkey-signin">
+//	    {{icon "key"}} {{t "signin.button"}}</button>
 //	  <p class="quiet" role="status" data-passkey-status></p>
 //	  <button class="secondary" data-passkey-cancel hidden>Cancel</button>
 //	</div>

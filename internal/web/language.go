@@ -91,8 +91,9 @@ func (s *Shell) switchLanguage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// backTo returns where the switch on a page returns to, or "" if the page has none. Only a page that was fetched with GET
-// can be shown again. A page of a protocol endpoint must not repeat what an application sent, which is in its address.
+// backTo returns where the switch on a page returns to, or "" if the page has none. Only a page that was fetched with
+// GET can be shown again. A page of a protocol endpoint must not repeat what an application sent, which is in its
+// address.
 func backTo(r *http.Request) string {
 	if rec, ok := recordOf(r.Context()); ok && rec.machine {
 		return ""

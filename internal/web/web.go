@@ -35,10 +35,10 @@ type Config struct {
 	Logger            *slog.Logger // nil: slog.Default
 	// Insecure is for http on localhost: no HSTS.
 	Insecure bool
-	// Trace begins the trace of a request, and returns its context and the ID for the log; "" if it is not recorded. proxied
-	// means that the peer is a trusted proxy. nil: no traces.
+	// Trace begins the trace of a request, and returns its context and the ID for the log; "" if it is not recorded.
+	// proxied means that the peer is a trusted proxy. nil: no traces.
 	Trace func(r *http.Request, proxied bool) (ctx context.Context, traceID string)
-	// Answered is told about each request; nil: nobody is. It must not keep or change the attributes.
+	// Answered is told about each request; nil: none is. It must not keep or change the attributes.
 	Answered func(context.Context, Answer)
 }
 
