@@ -16,8 +16,8 @@ import (
 // A decider collects the facts for Decide.
 type decider struct{ cfg *Config }
 
-// decide looks up the facts of a visit and decides. Groups, passkeys and the grant are only looked up if the result depends on
-// them.
+// decide looks up the facts of a visit and decides. Groups, passkeys and the grant are only looked up if the result
+// depends on them.
 func (d decider) decide(ctx context.Context, v visit) (Facts, Step, error) {
 	f, err := d.facts(ctx, v)
 	if err != nil {

@@ -109,7 +109,9 @@ func (f *fixture) record(k idp.Passkey, a idp.Authentication, ev ...idp.Event) e
 }
 
 func (f *fixture) event(kind idp.EventKind, userID string) idp.Event {
-	return idp.NewEvent(kind, userID, f.now)
+	e := idp.NewEvent(kind, userID, f.now)
+	e.ID = idp.NewID() // in the order of the test, however slow the machine is
+	return e
 }
 
 // events returns the kinds of all events, oldest first.
