@@ -2,7 +2,8 @@
 # make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
-# make faults     the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
+# make accessible   every page put to axe-core (npm), in English, German and Arabic, light and dark
+# make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
@@ -12,7 +13,7 @@ sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -o Acquire::Retries=2 -y -q --no-install-recommends $$missing; }
 
-.PHONY: run test conformance interop faults bench lint fmt build deps
+.PHONY: run test conformance interop accessible faults bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -31,6 +32,12 @@ interop:
 	$(install)
 	cd internal/e2e/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
 	STEPWARD_TEST_INTEROP=1 go test ./internal/e2e -run '^TestInterop' -count=1 -timeout 3m -v
+
+accessible: deps
+	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(install)
+	cd internal/e2e/testdata/axe && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
+	STEPWARD_TEST_AXE=$(CURDIR)/internal/e2e/testdata/axe/node_modules/axe-core/axe.min.js STEPWARD_TEST_LANGUAGES="en de ar" \
+	  go test ./internal/e2e -run '^(TestThePagesOf|TestThePagesWhen|TestALostPhone)' -count=1 -timeout 9m
 
 # The tests that docs/faults.md names, and what they print.
 faults: deps

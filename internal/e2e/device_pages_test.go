@@ -10,9 +10,9 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-func TestThePagesOfADevice(t *testing.T) {
-	t.Parallel()
-	l := newLooker(t)
+func TestThePagesOfADevice(t *testing.T) { eachLanguage(t, thePagesOfADevice) }
+
+func thePagesOfADevice(t *testing.T, l *looker) {
 	issuer := l.demo.Config.Issuer.String()
 	now := time.Now()
 	client := idp.Client{
@@ -55,7 +55,7 @@ func TestThePagesOfADevice(t *testing.T) {
 	l.look("device-wrong", "device")
 	l.fill("device-code", tv["user_code"].(string))
 	l.click("device-confirm")
-	l.wait(`document.querySelector("h1").textContent.startsWith("Sign in on")`, "what asks, and from where")
+	l.wait(`!document.querySelector("[data-test=device-code]")`, "what asks, and from where")
 	l.look("device-confirm", "device")
 	l.touch(false)
 	l.click("device-confirm")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,18 +26,37 @@ import (
 )
 
 // A looker looks at pages as the most exacting visitor would. Pictures are written when STEPWARD_TEST_SHOTS names a folder;
-// with STEPWARD_TEST_AXE=path/to/axe.min.js (npm package axe-core) every page is put to axe as well, in light and dark.
+// with STEPWARD_TEST_AXE=path/to/axe.min.js (npm package axe-core) every page is put to axe as well, in light and dark,
+// and with STEPWARD_TEST_LANGUAGES="en de ar" in each of these languages (make accessible).
 type looker struct {
 	*chrome
-	demo *server.Demo
-	axe  string
+	demo     *server.Demo
+	axe      string
+	language string // of the browser
 	// scriptless: pages run no scripts at the moment.
 	scriptless bool
 }
 
+// eachLanguage runs a test in English, or in the languages that STEPWARD_TEST_LANGUAGES names.
+func eachLanguage(t *testing.T, test func(t *testing.T, l *looker)) {
+	t.Parallel()
+	for _, tag := range strings.Fields(cmp.Or(os.Getenv("STEPWARD_TEST_LANGUAGES"), "en")) {
+		t.Run(tag, func(t *testing.T) {
+			l := newLooker(t)
+			l.language = tag
+			l.call(func() error {
+				headers := network.Headers{"Accept-Language": tag}
+				_, err := chromedp.Call(l.ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: headers})
+				return err
+			})
+			test(t, l)
+		})
+	}
+}
+
 func newLooker(t *testing.T) *looker {
 	t.Helper()
-	l := &looker{demo: startDemo(t), chrome: newChrome(t)}
+	l := &looker{demo: startDemo(t), chrome: newChrome(t), language: "en"}
 	if path := os.Getenv("STEPWARD_TEST_AXE"); path != "" {
 		script, err := os.ReadFile(path)
 		if err != nil {
@@ -112,12 +132,20 @@ func (l *looker) look(name, want string) {
 	l.t.Helper()
 	l.at(want)
 	l.wait(`document.readyState === "complete"`, "the page to be complete")
+	if l.language != "en" {
+		name += "-" + l.language
+		if got := l.eval(`document.documentElement.lang`); got != l.language && !strings.HasPrefix(want, "app-") {
+			l.t.Errorf("%s speaks %s", name, got)
+		}
+	}
 	l.shot(name)
 	if !slices.Contains(vocabulary, want) {
 		l.t.Errorf("%s: data-page %q is none of the design's", name, want)
 	}
 	l.put(name)
-	l.fits(name)
+	if l.axe == "" || l.language != "en" { // make test has measured the English pages
+		l.fits(name)
+	}
 	l.do(chromedp.EmulateViewport(1280, 900))
 }
 
@@ -144,6 +172,12 @@ func (l *looker) fits(name string) {
 		}
 	}
 	check("", 1280, 360, 320)
+	l.run(`document.documentElement.style.fontSize = "200%"; 0`)
+	check(", with text twice as large", 1280) // WCAG 1.4.4
+	l.run(`document.documentElement.style.fontSize = ""; 0`)
+	if l.language != "en" { // what follows stands in for other languages
+		return
+	}
 	l.run(`document.documentElement.dir = "rtl"; 0`)
 	check(", right to left", 1280, 320)
 	l.run(`document.documentElement.dir = "ltr"; 0`)
@@ -242,9 +276,9 @@ func (l *looker) scripts(on bool) {
 	})
 }
 
-func TestThePagesOfTheWayIn(t *testing.T) {
-	t.Parallel()
-	l := newLooker(t)
+func TestThePagesOfTheWayIn(t *testing.T) { eachLanguage(t, thePagesOfTheWayIn) }
+
+func thePagesOfTheWayIn(t *testing.T, l *looker) {
 	issuer := l.demo.Config.Issuer.String()
 	l.plug(device{synced: true})
 	l.open(issuer + "/demo/mail")
@@ -300,7 +334,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.look("app-payout", "app-payout")
 	l.click("app-payout")
 	l.look("stepup", "stepup")
-	if text := l.eval(`document.querySelector("main").innerText`); !strings.Contains(text, "Pay out EUR 250.00 to Ada’s account") || !strings.Contains(text, "Pay out money on your behalf") {
+	if text := l.eval(`document.querySelector("main").innerText`); l.language == "en" && (!strings.Contains(text, "Pay out EUR 250.00 to Ada’s account") || !strings.Contains(text, "Pay out money on your behalf")) {
 		t.Errorf("the confirmation shows neither amount and payee nor what it allows: %s", text)
 	}
 	l.touch(false)
@@ -308,7 +342,7 @@ func TestThePagesOfTheWayIn(t *testing.T) {
 	l.do(chromedp.WaitVisible(chromedp.CSS("[data-passkey-cancel]")))
 	l.shot("stepup-waiting")
 	l.do(chromedp.Click(chromedp.CSS("[data-passkey-cancel]")))
-	l.wait(`document.querySelector("[data-passkey-status]").textContent.startsWith("Stopped")`, "the dialog to close")
+	l.wait(`document.querySelector("[data-passkey-cancel]").hidden`, "the dialog to close")
 	l.shot("stepup-stopped")
 	l.touch(true)
 	l.click("passkey-stepup")
@@ -412,9 +446,9 @@ func (l *looker) hold(u idp.User, n int, change func(*idp.Passkey)) {
 	}
 }
 
-func TestThePagesOfTheHouse(t *testing.T) {
-	t.Parallel()
-	l := newLooker(t)
+func TestThePagesOfTheHouse(t *testing.T) { eachLanguage(t, thePagesOfTheHouse) }
+
+func thePagesOfTheHouse(t *testing.T, l *looker) {
 	issuer := l.demo.Config.Issuer.String()
 	l.plug(device{})
 	l.open(issuer + "/account")
@@ -546,9 +580,9 @@ func TestPagesTakeAnyName(t *testing.T) {
 	}
 }
 
-func TestThePagesWhenSomethingIsWrong(t *testing.T) {
-	t.Parallel()
-	l := newLooker(t)
+func TestThePagesWhenSomethingIsWrong(t *testing.T) { eachLanguage(t, thePagesWhenSomethingIsWrong) }
+
+func thePagesWhenSomethingIsWrong(t *testing.T, l *looker) {
 	issuer := l.demo.Config.Issuer.String()
 	l.plug(device{synced: true})
 	l.touch(false)

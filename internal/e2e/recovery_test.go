@@ -25,9 +25,9 @@ func (c *chrome) codeAfter(issuer, email, former string) string {
 }
 
 // From sign-up over the lost phone to the look at the old passkey, with every page looked at.
-func TestALostPhoneAndTheWayBack(t *testing.T) {
-	t.Parallel()
-	l := newLooker(t)
+func TestALostPhoneAndTheWayBack(t *testing.T) { eachLanguage(t, aLostPhoneAndTheWayBack) }
+
+func aLostPhoneAndTheWayBack(t *testing.T, l *looker) {
 	issuer, email := l.demo.Config.Issuer.String(), "ada@example.com"
 	l.plug(device{})
 	l.open(issuer + "/account")
