@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -299,6 +300,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrNotFound):
 		return over()
 	case errors.Is(err, errSpent), errors.Is(err, idp.ErrConflict):
+		w.Header().Set("Retry-After", strconv.Itoa(int(enrol.CodeTTL.Seconds()))) // unless they begin again
 		return s.codePage(w, r, a, http.StatusTooManyRequests,
 			form{Field: "both", Error: words.T("recover.code.spent")})
 	case err != nil:

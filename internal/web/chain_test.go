@@ -528,3 +528,34 @@ func TestTooManyRequestsAlwaysSayWhenToComeBack(t *testing.T) {
 		}
 	}
 }
+
+// A script or a library that gets a 429 must know when to try again, whatever wrote it.
+func TestNoWriterOfA429CanForgetWhenToComeBack(t *testing.T) {
+	s := newShell(t, nil)
+	for name, write := range map[string]struct {
+		h    http.HandlerFunc
+		want string
+	}{
+		"plain": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, "60"},
+		"text":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", http.StatusTooManyRequests) }, "60"},
+		"JSON":  {func(w http.ResponseWriter, _ *http.Request) { _ = WriteJSON(w, http.StatusTooManyRequests, "later") }, "60"},
+		"controlled": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, "3600"},
+		"a page again": {func(w http.ResponseWriter, r *http.Request) {
+			p := Page{Name: "error", Layout: LayoutThreshold, Status: http.StatusTooManyRequests, Data: errorPage{spoken: spoken{Title: "Later"}}}
+			_ = s.Render(w, r, s.errors, "error", p)
+		}, "60"},
+	} {
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /", write.h)
+		for chain, h := range map[string]http.Handler{"browser": s.Browser(mux), "protocol": s.Protocol(write.h)} {
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, httptest.NewRequest("GET", "/limited", nil))
+			if got := rec.Header().Get("Retry-After"); rec.Code != http.StatusTooManyRequests || got != write.want {
+				t.Errorf("%s, %s: %d with Retry-After %q, want %q", name, chain, rec.Code, got, write.want)
+			}
+		}
+	}
+}

@@ -143,6 +143,9 @@ func (rec *record) WriteHeader(status int) {
 	if rec.status == 0 && status >= 200 { // 1xx is not the final response
 		rec.status = status
 	}
+	if status == http.StatusTooManyRequests && rec.Header().Get("Retry-After") == "" {
+		rec.Header().Set("Retry-After", "60") // every 429 passes here, also one whose writer did not set the header
+	}
 	rec.ResponseWriter.WriteHeader(status)
 }
 
