@@ -96,6 +96,8 @@ func (s *suite) serve(address string) {
 			p.Out.Host = "localhost:8443"
 			p.Out.Header.Set("X-Forwarded-Proto", "https")
 			p.Out.Header.Set("X-Forwarded-Port", "8443")
+			p.Out.Header.Set("X-Ssl-Protocol", strings.ReplaceAll(tls.VersionName(p.In.TLS.Version), " ", "v"))
+			p.Out.Header.Set("X-Ssl-Cipher", tls.CipherSuiteName(p.In.TLS.CipherSuite))
 		}},
 	}
 	go func() { _ = front.ServeTLS(listener, "", "") }()
@@ -230,11 +232,25 @@ func (s *suite) visit(id string, browser *person) bool {
 			at = browser.open(target)
 		}
 		at, _ = browser.arrive(at)
+		at = leave(browser, at)
 		if strings.HasPrefix(at.url.String(), suiteBase) {
 			s.comeBack(at)
 		}
 	}
 	return true
+}
+
+// leave does what the script of the signed-out page does: it loads the frames of the applications, then goes on.
+func leave(browser *person, at page) page {
+	browser.t.Helper()
+	frames := regexp.MustCompile(`<iframe [^>]*>`).FindAllString(at.body, -1)
+	for _, frame := range frames {
+		browser.open(attr(frame, "src"))
+	}
+	if next := attr(regexp.MustCompile(`<a [^>]*\bdata-next\b[^>]*>`).FindString(at.body), "href"); next != "" {
+		return browser.goTo(next)
+	}
+	return at
 }
 
 var submitURL = regexp.MustCompile(`xhr\.open\('POST', "([^"]+)"`)
