@@ -23,6 +23,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A looker looks at pages as the most exacting visitor would. Pictures are written when STEPWARD_TEST_SHOTS names a folder;
@@ -142,11 +143,116 @@ func (l *looker) look(name, want string) {
 	if !slices.Contains(vocabulary, want) {
 		l.t.Errorf("%s: data-page %q is none of the design's", name, want)
 	}
+	if want == "error" {
+		l.saysWhatHappened(name)
+	}
 	l.put(name)
 	if l.axe == "" || l.language != "en" { // make test has measured the English pages
 		l.fits(name)
 	}
 	l.do(chromedp.EmulateViewport(1280, 900))
+}
+
+// saysWhatHappened checks that an error page has a title of its own, and one way on whose label is short and leads somewhere.
+func (l *looker) saysWhatHappened(name string) {
+	l.t.Helper()
+	title, ways := l.eval(`document.querySelector("h1").innerText`), l.eval(`[...document.querySelectorAll("main a, main form")].map((e) => e.getAttribute(e.href ? "href" : "action") + " " + e.innerText.trim()).join("\n")`)
+	if title == "That didn’t work" {
+		l.t.Errorf("%s: the title says nothing", name)
+	}
+	address, label, _ := strings.Cut(ways, " ")
+	if strings.Contains(ways, "\n") || address == "" || address == "#" || label == "" || len(label) > 40 || strings.ContainsAny(label, ".!?") {
+		l.t.Errorf("%s, %q: not one way on with a short label: %q", name, title, ways)
+	}
+}
+
+// speak switches the language of the page with its own switch.
+func (l *looker) speak(tag string) {
+	l.t.Helper()
+	l.run(`document.documentElement.dataset.left = "yes"; document.querySelector(".languages [name=to][value=` + tag + `]").click(); 0`)
+	l.wait(`document.readyState === "complete" && document.documentElement.lang === "`+tag+`" && !document.documentElement.dataset.left`, "the page in "+tag)
+}
+
+// oneLine lists what an account page of 360 px breaks, cuts or hides: an address in two parts, or a section.
+const oneLine = `(() => {
+	const out = [], lines = (e) => new Set([...e.getClientRects()].map((r) => Math.round(r.top))).size;
+	const shown = [...document.querySelectorAll(".chip .quiet bdi")].filter((e) => e.checkVisibility());
+	if (!shown.length) out.push("no address");
+	for (const e of shown) {
+		const box = e.parentElement, rect = e.getBoundingClientRect();
+		if (lines(e) > 1 || box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1 || rect.left < 0 || rect.right > innerWidth) out.push("address in " + lines(e) + " lines: " + e.innerText);
+	}
+	const rail = [...document.querySelectorAll(".rail a")];
+	for (const e of rail) {
+		const rect = e.getBoundingClientRect(), range = new Range();
+		range.selectNodeContents(e);
+		if (rect.top !== rail[0].getBoundingClientRect().top || lines(range) > e.innerText.trim().split(/\s+/).length || rect.left < 0 || rect.right > innerWidth + 1) out.push("section out of line: " + e.innerText + " at " + rect.left + "–" + rect.right);
+	}
+	return out.join("; ");
+})()`
+
+// Two addresses that differ in their last letters must not look alike, and all sections are there without scrolling.
+func TestAPhoneTellsAccountsApart(t *testing.T) {
+	t.Parallel()
+	l := newLooker(t)
+	issuer := l.demo.Config.Issuer.String()
+	l.plug(device{synced: true})
+	l.signInAs(l.demo, "ada.lovelace@example.com")
+	l.do(chromedp.EmulateViewport(360, 800))
+	for name, address := range map[string]string{
+		"account": issuer + "/account", "stepup": l.request("prompt", "login"),
+		"consent": l.request("prompt", "consent"),
+	} {
+		l.open(address)
+		for _, language := range words.Languages() {
+			l.speak(language.Tag)
+			if found := l.eval(oneLine); found != "" {
+				t.Errorf("%s in %s: %s", name, language.Tag, found)
+			}
+		}
+	}
+}
+
+// covered lists the fields of the profile that the bar with its button covers, when they have the focus, and those whose
+// hint or fault it covers.
+const covered = `(() => {
+	const out = [], bar = document.querySelector(".reach");
+	document.querySelectorAll("details.more").forEach((e) => e.open = true);
+	if (getComputedStyle(bar).position !== "sticky" || bar.getBoundingClientRect().bottom > innerHeight + 1) out.push("Save is out of reach");
+	for (const e of document.querySelectorAll("main form.stack :is(input:not([type=hidden]), select, summary)")) {
+		const about = e.closest("div:has(> :is(.fault, .hint))")?.querySelector(".fault, .hint");
+		for (const room of [-200, 1, 29, 48]) { // between the field and the bar, before the field has the focus
+			document.activeElement.blur();
+			scrollTo(0, 0);
+			scrollBy(0, e.getBoundingClientRect().bottom + room - bar.getBoundingClientRect().top);
+			e.focus({focusVisible: true});
+			const end = Math.max(e.getBoundingClientRect().bottom, about?.getBoundingClientRect().bottom ?? 0);
+			const top = bar.getBoundingClientRect().top;
+			if (document.activeElement !== e) out.push("no focus: " + e.name);
+			if (end > top + 1) out.push((e.name || e.innerText) + (about?.matches(".fault") ? " and its fault" : "") + " by " + Math.round(end - top) + " px");
+		}
+	}
+	return out.join("; ");
+})()`
+
+func TestSaveCoversNoFieldAndNoFault(t *testing.T) {
+	t.Parallel()
+	l := newLooker(t)
+	issuer := l.demo.Config.Issuer.String()
+	l.plug(device{synced: true})
+	l.signInAs(l.demo, "ada@example.com")
+	l.open(issuer + "/account")
+	l.run(`document.querySelector("[name=phone_number]").value = "soon"; document.querySelector("[name=birthdate_day]").value = "31"; 0`)
+	l.click("profile-save")
+	l.wait(`document.readyState === "complete" && document.querySelectorAll(".fault").length === 2`, "a word about the number and one about the day")
+	for _, width := range []int64{360, 1280} {
+		for _, height := range []int64{560, 640, 900} {
+			l.do(chromedp.EmulateViewport(width, height))
+			if found := l.eval(covered); found != "" {
+				t.Errorf("at %d×%d Save covers %s", width, height, found)
+			}
+		}
+	}
 }
 
 // fits checks the page as it is, from right to left, and with long words.
