@@ -43,7 +43,7 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 		"request_parameter_supported":                      true,
 		"request_uri_parameter_supported":                  true,
 		"authorization_response_iss_parameter_supported":   true,
-		"scopes_supported":                                 []any{"openid", "profile", "email", "address", "phone", "offline_access", "accounts", "payments"},
+		"scopes_supported":                                 []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "accounts", "payments"},
 		"token_endpoint_auth_methods_supported":            []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		"revocation_endpoint_auth_methods_supported":       []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
 		"introspection_endpoint_auth_methods_supported":    []any{"client_secret_basic", "client_secret_post", "private_key_jwt"},

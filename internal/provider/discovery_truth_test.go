@@ -326,7 +326,7 @@ func TestEveryMemberOfTheMetadataIsTrue(t *testing.T) {
 	}
 }
 
-const everyScope = "openid profile email address phone"
+const everyScope = "openid profile email address phone groups"
 
 // heardOf checks that a client receives a logout, and for which session.
 func heardOf(t *testing.T, h *house, said any) {

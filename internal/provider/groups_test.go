@@ -48,7 +48,6 @@ func inAll(v any) map[string]any {
 }
 
 func groupScopes(c *idp.Client) {
-	c.Scopes = append(c.Scopes, "groups")
 	c.IDTokenClaims = []string{"groups", "profile"}
 }
 
@@ -157,6 +156,31 @@ func TestAnExchangedTokenIsForMembersAlone(t *testing.T) {
 	leave()
 	if r := h.passed(api, token); r.StatusCode == 200 {
 		t.Error("exchanged for somebody who has left")
+	}
+}
+
+func TestATokenEndsWhenItsUserLeaves(t *testing.T) {
+	h := open(t, full)
+	u, api := h.addUser(), h.addPasser(nil)
+	leave := h.join(u, "dev")
+	var all []any
+	for _, format := range []idp.TokenFormat{idp.FormatJWT, idp.FormatOpaque} {
+		app := h.addClient(func(c *idp.Client) {
+			c.AllowedGroups, c.Audience, c.AccessFormat = []string{"dev"}, []string{api.ID}, format
+		})
+		token := h.tokens(app, u, "scope", "openid accounts")["access_token"]
+		all = append(all, token, h.passed(api, token, "scope", "accounts").json(t)["access_token"])
+	}
+	for i, token := range all {
+		if h.introspect(api, token)["active"] != true {
+			t.Fatalf("token %d of a member is dead", i)
+		}
+	}
+	leave()
+	for i, token := range all { // of each format, and exchanged for another client from each
+		if h.introspect(api, token)["active"] != false {
+			t.Errorf("token %d is alive after leaving", i)
+		}
 	}
 }
 

@@ -233,7 +233,7 @@ func (h *house) addClient(f func(*idp.Client)) idp.Client {
 		RedirectURIs:           []string{"https://app.example/cb", "https://app.example/cb?tenant=1"},
 		PostLogoutRedirectURIs: []string{"https://app.example/bye"},
 		GrantTypes:             []string{"authorization_code", "refresh_token"},
-		Scopes:                 []string{"openid", "profile", "email", "address", "phone", "offline_access", "accounts", "payments"},
+		Scopes:                 []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "accounts", "payments"},
 		CreatedAt:              now,
 	}
 	if f != nil {
