@@ -4,6 +4,7 @@
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make accessible   every page put to axe-core (npm), in English, German and Arabic, light and dark
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
+# make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
@@ -13,7 +14,9 @@ sudo := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(sudo) apt-get install -o Acquire::Retries=2 -y -q --no-install-recommends $$missing; }
 
-.PHONY: run test conformance interop accessible faults bench lint fmt build deps
+packages_bin := $(shell go env GOPATH)/bin
+
+.PHONY: run test conformance interop accessible faults packages bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -44,6 +47,20 @@ faults: deps
 	@tests=$$(grep -o ': Test[A-Za-z0-9]*' docs/faults.md | cut -c3- | sort -u | paste -sd'|'); \
 	go test -count=1 -v -run "^($$tests)$$" ./internal/server ./internal/store ./internal/keys ./internal/session ./internal/web \
 	  ./internal/provider ./internal/e2e | grep -E '^--- |were lost|^FAIL|^ok'
+
+# Installs what is missing: promtool and systemd-analyze from Debian, the others from source, of these versions.
+packages: export PATH := $(PATH):$(packages_bin)
+packages: deps
+	@missing=""; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	$(install)
+	@for tool in helm=helm.sh/helm/v3/cmd/helm@v3.22.0 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0 \
+	  goreleaser=github.com/goreleaser/goreleaser/v2@v2.16.0 \
+	  cyclonedx-gomod=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0; do \
+	  command -v "$${tool%%=*}" >/dev/null || { echo "installing $${tool#*=}"; CGO_ENABLED=0 GOFLAGS= go install "$${tool#*=}" || exit 1; }; \
+	done
+	STEPWARD_TEST_PACKAGES=1 go test ./internal/e2e -run '^TestPackages|^TestTheChart|^TestTheDashboard' -count=1 -timeout 10m -v
 
 bench: deps
 	go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m

@@ -43,6 +43,7 @@ func TestImagesArePinnedToTheDigestsOfTheirTags(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("Dockerfile", "# syntax=docker/dockerfile:1\nFROM golang:1.26-bookworm AS build\nFROM scratch\n")
+	write("deploy/release.Dockerfile", "FROM golang:1.26-bookworm AS files\nFROM scratch\n")
 	old := "sha256:" + strings.Repeat("0", 64)
 	write("deploy/compose.yaml", "  a:\n    image: redis:7-alpine@"+old+"\n  b:\n    image: redis:7\n  c:\n    build: .\n")
 	run := func(args ...string) error {
@@ -64,6 +65,7 @@ func TestImagesArePinnedToTheDigestsOfTheirTags(t *testing.T) {
 	want := map[string]string{
 		"Dockerfile": "# syntax=docker/dockerfile:1@" + digest("docker/dockerfile", "1") + "\n" +
 			"FROM golang:1.26-bookworm@" + digest("library/golang", "1.26-bookworm") + " AS build\nFROM scratch\n",
+		"deploy/release.Dockerfile": "FROM golang:1.26-bookworm@" + digest("library/golang", "1.26-bookworm") + " AS files\nFROM scratch\n",
 		"deploy/compose.yaml": "  a:\n    image: redis:7-alpine@" + digest("library/redis", "7-alpine") + "\n" +
 			"  b:\n    image: redis:7@" + digest("library/redis", "7") + "\n  c:\n    build: .\n",
 	}
