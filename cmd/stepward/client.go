@@ -97,7 +97,8 @@ func (c *clientAddCmd) Run(e *env) error {
 			}
 		}
 		if lack := certificateFault(registered, cfg); lack != "" {
-			return errors.New("this client cannot be registered: " + lack)
+			faults := append(registered.Faults(cfg.Policy), lack)
+			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
 		if err := ops.Clients.Add(e.ctx, operator, registered); err != nil {
 			return told("this client cannot be registered", err)
