@@ -218,3 +218,31 @@ func TestTheLanguageIsTheFirstOneWantedThatWeHave(t *testing.T) {
 		t.Errorf("%d wishes are remembered", len(wishes.chosen))
 	}
 }
+
+// A button says what it does in a few words: sentences stand beside it.
+func TestAButtonIsALabel(t *testing.T) {
+	for _, l := range Languages() {
+		for key, m := range l.messages() {
+			if label := m.text(); strings.HasSuffix(key, ".button") && (len([]rune(label)) > 40 || strings.ContainsAny(label, ".!。")) {
+				t.Errorf("%s %s is no label: %s", l.Tag, key, label)
+			}
+		}
+	}
+}
+
+// An error page that advises or leads on says in its title what happened.
+func TestAProblemWithAWayOnHasATitle(t *testing.T) {
+	english := English().messages()
+	for key := range english {
+		problem, leads := strings.CutSuffix(key, ".button")
+		if !leads {
+			problem, leads = strings.CutSuffix(key, ".next")
+		}
+		if _, tells := english[problem+".text"]; !leads || !tells {
+			continue
+		}
+		if title := english[problem+".title"].text(); title == "" || title == english["problem.title"].text() {
+			t.Errorf("%s: title %q", problem, title)
+		}
+	}
+}
