@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
@@ -13,6 +14,9 @@ import (
 type userRecoverCmd struct {
 	Email string        `arg:"" help:"E-mail address or user ID."`
 	TTL   time.Duration `name:"ttl" default:"1h" help:"How long the link is valid, 5m to 24h."`
+
+	PIN    bool `name:"pin" help:"The link asks for a PIN, which is printed once. Tell it by voice, not the way you send the link."`
+	Second bool `name:"second" help:"The link works only once an admin has approved it, on the page that is printed."`
 }
 
 // Run prints the link and does not e-mail it: someone who reads the mailbox must not get in with it alone. The owner is
@@ -21,12 +25,14 @@ func (c userRecoverCmd) Run(e *env) error {
 	if c.TTL < recovery.MinLinkTTL || c.TTL > recovery.MaxLinkTTL {
 		return errors.New("--ttl must be between 5m and 24h")
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+	return operating(e.writing, func(cfg *config.Config, ops *admin.Operations) error {
 		u, err := findMember(e.ctx, ops, c.Email)
 		if err != nil {
 			return err
 		}
-		link, until, err := ops.Users.RecoveryLink(e.ctx, operator, u.ID, c.TTL)
+		made, err := ops.Users.OrderRecovery(e.ctx, operator, u.ID, recovery.Order{
+			TTL: c.TTL, PIN: c.PIN, Second: c.Second,
+		})
 		switch {
 		case errors.Is(err, admin.ErrDisabled):
 			return fmt.Errorf("this user is disabled; first: stepward user enable %s", u.Email)
@@ -37,7 +43,14 @@ func (c userRecoverCmd) Run(e *env) error {
 		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it. Earlier links to this account "+
 			"have ended.\nMake sure that you give it to %s and nobody else: it gives the account away.\n",
-			link.Reveal(), until.Format(time.DateTime), u.Email)
+			made.Link.Reveal(), made.Until.Format(time.DateTime), u.Email)
+		if c.PIN {
+			fmt.Printf("PIN: %s\nIt has five tries. Tell it to them by voice.\n", made.PIN.Reveal())
+		}
+		if c.Second {
+			fmt.Printf("It works once another admin has approved it:\n%s\n",
+				strings.TrimSuffix(cfg.Issuer.String(), "/")+recovery.ApprovePath(u.ID))
+		}
 		return nil
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 func TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo(t *testing.T) {
@@ -62,6 +63,16 @@ func TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo(t *testing.T) {
 	}
 	if e := events[0]; e.Kind != idp.EventRecoveryLinkMade || e.Detail["by"] != "operator" || strings.Contains(e.Detail["until"], token[1]) {
 		t.Errorf("event %+v", e)
+	}
+	out, err = stepward(t, dir, "user", "recover", "ada@example.com", "--pin", "--second")
+	pin := regexp.MustCompile(`(?m)^PIN: (\d{8})$`).FindStringSubmatch(out)
+	token = regexp.MustCompile(`/recover/link#(\S+)\n`).FindStringSubmatch(out)
+	if err != nil || pin == nil || token == nil || !strings.Contains(out, "/recover/approve/"+u.ID+"\n") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ordered, err := recoveries.New(db).Link(t.Context(), idp.Secret(token[1]).Hash(), time.Now())
+	if err != nil || !ordered.Second || ordered.PIN == "" || strings.Contains(ordered.PIN, pin[1]) {
+		t.Errorf("link %+v: %v", ordered, err)
 	}
 	if _, err := stepward(t, dir, "user", "disable", "ada@example.com"); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -52,6 +53,10 @@ type Config struct {
 	Insecure   bool       // http on localhost: cookies without __Host- and Secure
 	// Recovery says how users recover their account; empty: recovery.ByCodes.
 	Recovery recovery.Mode
+	// RecoveryHold is how long recovery.ByEmailWithDelay waits; zero: directory.MinRecoveryHold.
+	RecoveryHold time.Duration
+	// HelpURL is where people ask the operator for help; may be empty.
+	HelpURL string
 	// RecoveryKey keys the hash of recovery codes and is shared by all replicas. Empty: a random key, so that codes stop
 	// working when the process ends.
 	RecoveryKey []byte
@@ -109,7 +114,8 @@ func New(c Config) (*Account, error) {
 	a.codeKey = recovery.NewKey(c.RecoveryKey)
 	a.recovery, err = recovery.New(recovery.Config{
 		Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer, Enrol: a.enrol,
-		Issuer: c.Issuer, Mode: c.Recovery, Key: a.codeKey, Client: c.Client,
+		Issuer: c.Issuer, Mode: c.Recovery, Hold: c.RecoveryHold, Key: a.codeKey, Client: c.Client,
+		Require: c.Require, HelpURL: c.HelpURL,
 	})
 	if err != nil {
 		return nil, err
@@ -232,6 +238,6 @@ var rail = []web.Link{
 func (a *Account) renderHouse(w http.ResponseWriter, r *http.Request, v visitor, template string, p web.Page) error {
 	p.Name = cmp.Or(p.Name, "account")
 	p.Layout, p.Rail, p.SignOutURL = web.LayoutHouse, rail, "/account/signout"
-	p.User = &web.Chip{Name: v.user.Name, Email: v.user.Email}
+	p.User = &web.Chip{Name: v.user.Name, Email: v.user.Email, RecoveryFrom: v.user.RecoveryReadyAt}
 	return a.cfg.Shell.Render(w, r, a.pages, template, p)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 )
@@ -242,7 +243,7 @@ func TestOnlyTheMailboxLearnsThatAnAccountCannotBeRecovered(t *testing.T) {
 	unconfirmed := h.lockOut("unconfirmed@example.com")
 	unconfirmed.user.EmailVerified = false
 	worn := h.lockOut("worn@example.com")
-	for range idp.MaxRecoveryFailures {
+	for range directory.MaxRecoveryFailures {
 		if err := h.db.FailRecovery(t.Context(), worn.user.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -62,9 +62,11 @@ type Config struct {
 	StatementJWKSPath  string
 
 	SignUp   bool
-	Recovery string // "codes" or "admin-only"
-	SMTPURL  idp.Secret
-	From     string // sender of e-mails
+	Recovery string // "codes", "email-with-delay" or "admin-only"
+
+	RecoveryHold time.Duration // of email-with-delay
+	SMTPURL      idp.Secret
+	From         string // sender of e-mails
 
 	Attestation  string // "none" or "direct"
 	MetadataPath string // FIDO metadata BLOB; empty: no attestation is trusted

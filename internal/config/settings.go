@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -242,10 +243,18 @@ var Settings = []Setting{
 	},
 	{
 		Name: "recovery", Default: "codes",
-		set: choice(func(c *Config, v string) { c.Recovery = v }, "codes", "admin-only"),
+		set: choice(func(c *Config, v string) { c.Recovery = v }, "codes", "email-with-delay", "admin-only"),
 		Help: "How people come back who lost all their passkeys. `codes`: with a recovery code they saved and a code " +
-			"mailed to their confirmed address (needs smtp-url). `admin-only`: with a link of yours " +
-			"(`stepward user recover`), which works in either case.",
+			"mailed to their confirmed address (needs smtp-url). `email-with-delay`: as with `codes`, or without a saved " +
+			"code after a wait (recovery-hold), in which every address, every signed-in browser and any passkey of theirs " +
+			"can stop it; never for people with a role. `admin-only`: with a link of yours " +
+			"(`stepward user recover`), which works in any case.",
+	},
+	{
+		Name: "recovery-hold", Default: "48h",
+		set: duration(func(c *Config) *time.Duration { return &c.RecoveryHold }, directory.MinRecoveryHold,
+			directory.MaxRecoveryHold),
+		Help: "How long a recovery by e-mail alone waits (`recovery: email-with-delay`), so that its owner can stop it.",
 	},
 	{
 		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),

@@ -25,6 +25,12 @@ func (r Role) Known() bool { return slices.Contains(Roles, r) }
 // Above reports whether r is a higher role than other.
 func (r Role) Above(other Role) bool { return ranks[r] > ranks[other] }
 
+// Recovers reports whether the role may make or approve links that recover the account of somebody with the other role.
+// Between equals only owners do: it would hide who acts.
+func (r Role) Recovers(other Role) bool {
+	return r == RoleOwner || r != RoleAuditor && r.Above(other)
+}
+
 // Reads reports whether the role may read what admins read.
 func (r Role) Reads() bool { return ranks[r] > 0 }
 

@@ -309,7 +309,8 @@ func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	if recovers {
-		en.Notify(r, en.MailsTo(r, e.User).Recovered(e.User.Email, en.NewNotice(r, k)))
+		notice := en.NewNotice(r, k)
+		en.NotifyAll(r, e.User, func(w mail.Writer, to string) mail.Message { return w.Recovered(to, notice) })
 	} else if !e.New { // someone who just signed up needs no e-mail about their first passkey
 		en.Notify(r, en.MailsTo(r, e.User).PasskeyAdded(e.User.Email, en.NewNotice(r, k)))
 	} else if en.cfg.SignedUp != nil && e.Interaction != "" {

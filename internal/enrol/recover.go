@@ -13,6 +13,9 @@ import (
 	"github.com/stepward/stepward/internal/web"
 )
 
+// ByEmail is the way of a recovery by e-mail alone, which can be stopped until its first passkey is stored.
+const ByEmail = "email"
+
 // StartRecovery starts an enrolment in this browser for a user who proved ownership of the account without a passkey.
 // way says how, for the audit log; link is the hash of the recovery link, if they used one. The first passkey
 // registered recovers the account (see store.DB.Recover).
@@ -61,7 +64,11 @@ func (en *Service) finishRecovery(r *http.Request, e enrolment, k idp.Passkey, a
 	}
 	event := web.Event(r, idp.EventRecovered, e.User.ID)
 	event.PasskeyID, event.Detail = k.ID, map[string]string{"way": e.Recovery, "name": k.Name}
-	err := en.cfg.DB.Recover(r.Context(), k, e.OpenedAt, time.Now(), append(added, event)...)
+	recoverUser := en.cfg.DB.Recover
+	if e.Recovery == ByEmail {
+		recoverUser = en.cfg.DB.RecoverHeld
+	}
+	err := recoverUser(r.Context(), k, e.OpenedAt, time.Now(), append(added, event)...)
 	if errors.Is(err, idp.ErrNotFound) {
 		return recoveredElsewhere(err)
 	} else if err != nil {

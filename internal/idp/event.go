@@ -45,8 +45,11 @@ const (
 	EventCodesMade         EventKind = "recovery.codes_made"       // recovery codes were made
 	EventRecoveryAsked     EventKind = "recovery.asked"            // a recovery was begun
 	EventRecoveryRefused   EventKind = "recovery.refused"          // a recovery failed: detail reason
+	EventRecoveryHeld      EventKind = "recovery.held"             // a recovery by e-mail began to wait: detail until
+	EventRecoveryStopped   EventKind = "recovery.stopped"          // a waiting recovery was stopped: detail way
 	EventRecoveryOpened    EventKind = "recovery.opened"           // a recovery may register a passkey
 	EventRecoveryLinkMade  EventKind = "recovery.link_made"        // the operator made a recovery link
+	EventRecoveryApproved  EventKind = "recovery.link_approved"    // a second admin approved a recovery link
 	EventRecovered         EventKind = "recovery.finished"         // an account was recovered
 	EventSignedIn          EventKind = "session.signed_in"         // a person signed in
 	EventSteppedUp         EventKind = "session.stepped_up"        // a person confirmed in a session: detail class

@@ -2,15 +2,10 @@ package idp
 
 import "time"
 
-const (
-	// RecoveryClosed is how long after a recovery an account stays partly closed: its other passkeys can be neither
-	// removed nor trusted again, recovery codes cannot be replaced, and no passkey reaches phrh. That is the time in which
-	// the owner reads the notice.
-	RecoveryClosed = 24 * time.Hour
-	// MaxRecoveryFailures is how many recoveries in a row may fail before only an admin can help (NIST SP 800-63B-4
-	// §3.2.2).
-	MaxRecoveryFailures = 100
-)
+// RecoveryClosed is how long after a recovery an account stays partly closed: its other passkeys can be neither
+// removed nor trusted again, recovery codes cannot be replaced, and no passkey reaches phrh. That is the time in which
+// the owner reads the notice.
+const RecoveryClosed = 24 * time.Hour
 
 // A RecoveryCode is what is stored of a saved recovery code: its keyed hash, and which key that was.
 type RecoveryCode struct {

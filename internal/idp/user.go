@@ -21,6 +21,8 @@ type User struct {
 	UpdatedAt     time.Time
 	DisabledAt    time.Time // zero: not disabled
 	RecoveredAt   time.Time // when the account was last recovered; zero: never. Only a recovery sets it
+	// RecoveryReadyAt is when a recovery by e-mail alone can be finished; zero: none waits. UpdateUser does not set it.
+	RecoveryReadyAt time.Time
 	// Membership has the user's groups and defined claims. It is empty unless the store says that it reads it.
 	Membership directory.Membership `json:"-"`
 }

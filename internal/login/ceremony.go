@@ -244,7 +244,13 @@ func (l *Login) authenticate(
 		stalled.Detail["accepted"] = "true"
 		events = append(events, stalled)
 	}
-	grant, err := l.cfg.DB.RecordAuthentication(ctx, k, proof.Authentication, a.interaction.Request.ClientID, events...)
+	record := l.cfg.DB.RecordAuthentication
+	if !proof.User.RecoveryReadyAt.IsZero() { // a passkey of theirs works, so nobody needs a way back by e-mail
+		stopped := a.event(r, idp.EventRecoveryStopped)
+		stopped.Detail["way"] = "passkey"
+		events, record = append(events, stopped), l.cfg.DB.RecordAuthenticationAndStop
+	}
+	grant, err := record(ctx, k, proof.Authentication, a.interaction.Request.ClientID, events...)
 	if errors.Is(err, idp.ErrConflict) { // another assertion with this count was faster
 		return "", &passkey.CounterError{UserID: k.UserID, PasskeyID: k.ID, Stored: k.SignCount, Received: k.SignCount}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 func TestAnAnswerCountsOnce(t *testing.T) {
@@ -253,6 +254,46 @@ func TestAResetCounterOfASyncedPasskeyIsAcceptedRecordedAndReported(t *testing.T
 	}
 	if diff := cmp.Diff([]string{"alice@example.com passkey.counter_regressed my passkey"}, h.told); diff != "" {
 		t.Errorf("told, -want +got:\n%s", diff)
+	}
+}
+
+func TestASignInAndAStepUpStopAWaitingRecovery(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.enrol("alice@example.com")
+	u, err := h.cfg.DB.UserByEmail(t.Context(), "alice@example.com")
+	h.must(err)
+	h.must(h.cfg.DB.VerifyEmail(t.Context(), u.ID, u.Email, time.Now()))
+	waits := func() bool {
+		u, err := h.cfg.DB.UserByID(t.Context(), u.ID)
+		h.must(err)
+		return !u.RecoveryReadyAt.IsZero()
+	}
+	hold := func() {
+		t.Helper()
+		h.must(recoveries.New(h.cfg.DB).Hold(t.Context(), u.ID, u.Email, idp.NewSecret().Hash(), time.Now().Add(48*time.Hour), time.Now()))
+		if !waits() {
+			t.Fatal("no recovery waits")
+		}
+	}
+	hold()
+	b.signIn()
+	if waits() {
+		t.Error("a sign-in stops nothing")
+	}
+	hold()
+	h.need = idp.Requirement{Fresh: true}
+	i := b.begin()
+	if !strings.Contains(b.show(i).body, `data-test="recovery-held"`) {
+		t.Error("the step-up page does not warn")
+	}
+	b.confirm(b.show(i).dialog())
+	if waits() {
+		t.Error("a step-up stops nothing")
+	}
+	stopped := slices.DeleteFunc(h.kinds(), func(k idp.EventKind) bool { return k != idp.EventRecoveryStopped })
+	if len(stopped) != 2 {
+		t.Errorf("events %v", h.kinds())
 	}
 }
 

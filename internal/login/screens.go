@@ -87,7 +87,7 @@ func (l *Login) loadPerson(w http.ResponseWriter, r *http.Request, v visit) (*we
 		return nil, nil
 	}
 	web.SavedLanguage(r.Context(), u.Profile.Locale)
-	chip := &web.Chip{Name: u.Name, Email: u.Email}
+	chip := &web.Chip{Name: u.Name, Email: u.Email, RecoveryFrom: u.RecoveryReadyAt}
 	if v.interaction.Request.HintedUser == "" { // otherwise only this user will do
 		chip.SwitchURL, chip.Interaction = "/login/switch", v.interaction.ID
 	}

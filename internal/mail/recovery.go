@@ -3,6 +3,7 @@ package mail
 import (
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -10,6 +11,25 @@ import (
 // RecoveryCode carries the code that proves the address of a user who lost their passkeys.
 func (w Writer) RecoveryCode(to string, code idp.Secret, valid time.Duration) Message {
 	return w.write(to, content{Words: "mail.recover", Args: []any{"time", valid}, Code: code.Reveal()})
+}
+
+// RecoveryCodeAlone is RecoveryCode where the code may do without a saved one.
+func (w Writer) RecoveryCodeAlone(to string, code idp.Secret, valid, hold time.Duration) Message {
+	return w.write(to, content{Words: "mail.alone", Args: []any{"time", valid, "hold", hold}, Code: code.Reveal()})
+}
+
+// RecoveryHeld tells the owner that somebody who reads their e-mails waits to get into the account. n.Link stops it.
+func (w Writer) RecoveryHeld(to string, n Notice, from time.Time) Message {
+	return w.write(to, content{
+		Words: "mail.held", Args: append(n.args(), "from", words.Moment(from)), Link: n.Link,
+	})
+}
+
+// RecoveryStopped tells the owner that the recovery which waited was stopped.
+func (w Writer) RecoveryStopped(to string, n Notice) Message {
+	return w.write(to, content{
+		Words: "mail.stopped", Args: append(n.args(), "days", directory.RecoveryStopped), Link: n.Link,
+	})
 }
 
 // RecoveryImpossible answers a request to recover an account that cannot be recovered with codes. The page did not

@@ -2,11 +2,15 @@
 //
 //	GET /recover ─▶ POST ─▶ mail with a code ─▶ that code and a saved one ─────────┐
 //	                                                                               ├─▶ enrolment ─▶ /login or /account
-//	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────┘   (15 minutes, own cookie)
+//	stepward user recover ─▶ /recover/link#token ─▶ POST (takes the link) ─────────┤   (15 minutes, own cookie)
+//	GET /recover ─▶ POST ─▶ mail with a code ─▶ that code ─▶ a wait of days ─▶ the same again ─┘
 //
 // A recovery is not a sign-in: it opens an enrolment (package enrol), which can only register a passkey. That passkey
 // then signs in as any other does. When it is registered, the account's other passkeys are suspended, all its sessions
 // and tokens end, and for a day nothing can be changed that would lock the owner out ([idp.RecoveryClosed]).
+//
+// The last way exists only if the operator allows it ([ByEmailWithDelay]). The wait is in the database. Every address
+// and every signed-in browser is told of it, and each of them, and any sign-in with a passkey, stops it.
 //
 // No page tells whether an account exists: every address gets the same pages, store calls and number of e-mails. Only
 // the text of the e-mail tells.
@@ -30,6 +34,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/recoveries"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -41,8 +46,9 @@ var files embed.FS
 type Mode string
 
 const (
-	ByCodes   Mode = "codes"      // a saved code and one from an e-mail
-	AdminOnly Mode = "admin-only" // a link from the operator
+	ByCodes          Mode = "codes"            // a saved code and one from an e-mail
+	ByEmailWithDelay Mode = "email-with-delay" // as ByCodes, or the one from the e-mail alone and a wait
+	AdminOnly        Mode = "admin-only"       // a link from the operator
 )
 
 // codeTTL is how long a mailed code works (NIST SP 800-63B-4 §4.2.1.2 allows longer for e-mail).
@@ -58,16 +64,22 @@ type Config struct {
 	Enrol     *enrol.Service // where a recovery ends
 	Issuer    string         // without a slash at the end
 	Mode      Mode           // empty: ByCodes
+	Hold      time.Duration  // of ByEmailWithDelay; zero: directory.MinRecoveryHold
 	Key       Key            // of the saved codes
+	HelpURL   string         // where people ask the operator for help; may be empty
 
 	// Client returns the client of this browser's interaction, or nil. A nil func means that there is none.
 	Client func(r *http.Request, interaction string) *web.ClientChip
+	// Require returns the session if this browser is signed in and has stepped up for the class. Otherwise it has answered
+	// the request by starting that interaction (login.Login.Require).
+	Require func(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool)
 }
 
 // Service serves the pages of this package.
 type Service struct {
 	cfg      Config
 	pages    *web.Pages
+	ways     *recoveries.Recoveries
 	attempts ephemeral.Bucket[attempt]
 }
 
@@ -84,8 +96,11 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Mode == "" {
 		cfg.Mode = ByCodes
 	}
+	if cfg.Hold == 0 {
+		cfg.Hold = directory.MinRecoveryHold
+	}
 	attempts := ephemeral.NewBucket[attempt](cfg.Ephemeral, "recovery", codeTTL)
-	return &Service{cfg: cfg, pages: pages, attempts: attempts}, nil
+	return &Service{cfg: cfg, pages: pages, ways: recoveries.New(cfg.DB), attempts: attempts}, nil
 }
 
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
@@ -97,11 +112,17 @@ func (s *Service) Mount(mux *http.ServeMux) {
 	open("POST /recover/code", s.finish)
 	open("GET /recover/link", s.showLink)
 	open("POST /recover/link", s.redeemLink)
+	open("GET /recover/wait", s.showWait)
+	open("GET /recover/stop", s.showStop)
+	open("POST /recover/stop", s.stop)
+	open("GET /recover/stopped", s.showStopped)
+	open("GET /recover/approve/{user}", s.showApprove)
+	open("POST /recover/approve/{user}", s.approve)
 }
 
 // ByCodes reports whether people can recover their account with codes: the operator allows it, and there is a mail
 // server.
-func (s *Service) ByCodes() bool { return s.cfg.Mode == ByCodes && s.cfg.Mailer.Delivers() }
+func (s *Service) ByCodes() bool { return s.cfg.Mode != AdminOnly && s.cfg.Mailer.Delivers() }
 
 func (s *Service) page(
 	w http.ResponseWriter, r *http.Request, name, interaction string, status int, data any,
@@ -124,6 +145,8 @@ type attempt struct {
 	Code      string    `json:"code"`
 	Tries     int       `json:"tries"`
 	ExpiresAt time.Time `json:"expires"` // fixed: a try renews the entry, not this
+	// ReadyAt is until when the recovery waits whose owner proved the mailbox with this attempt.
+	ReadyAt time.Time `json:"ready,omitzero"`
 }
 
 var errSpent = errors.New("code spent")
@@ -135,14 +158,26 @@ type form struct {
 	Error                                    words.Text
 	Time                                     time.Duration // that the mailed code works
 	Tries                                    int           // that the user has in all
+	// Hold is the wait of people without a saved code; zero: they cannot go on.
+	Hold time.Duration
+	Help string // the operator's page
+}
+
+// newForm returns the form with what every page of this service says.
+func (s *Service) newForm(interaction string) form {
+	f := form{Interaction: interaction, Help: s.cfg.HelpURL}
+	if s.delayed() {
+		f.Hold = s.cfg.Hold
+	}
+	return f
 }
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 	interaction := enrol.InteractionID(r)
 	if !s.ByCodes() {
-		return s.page(w, r, "none", interaction, http.StatusOK, form{Interaction: interaction})
+		return s.page(w, r, "none", interaction, http.StatusOK, s.newForm(interaction))
 	}
-	return s.page(w, r, "recover", interaction, http.StatusOK, form{Interaction: interaction})
+	return s.page(w, r, "recover", interaction, http.StatusOK, s.newForm(interaction))
 }
 
 // start mails the address a code, or the message that there is nothing to recover.
@@ -157,10 +192,9 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	interaction := enrol.InteractionID(r)
 	email, ok := directory.NormalizeEmail(typed[0])
 	if !ok {
-		return s.page(w, r, "recover", interaction, http.StatusUnprocessableEntity, form{
-			Interaction: interaction, Email: enrol.Clip(typed[0]), Field: "email",
-			Error: words.T("email.wrong"),
-		})
+		f := s.newForm(interaction)
+		f.Email, f.Field, f.Error = enrol.Clip(typed[0]), "email", words.T("email.wrong")
+		return s.page(w, r, "recover", interaction, http.StatusUnprocessableEntity, f)
 	}
 	if err := s.cfg.Enrol.LimitMails(r, email); err != nil {
 		return err
@@ -184,7 +218,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// attemptFor looks up the address and writes the e-mail. Every address costs two reads and gets an e-mail.
+// attemptFor looks up the address and writes the e-mail. Every address costs the same reads and gets an e-mail.
 func (s *Service) attemptFor(r *http.Request, email string, browser idp.Secret) (attempt, mail.Message, error) {
 	a := attempt{Email: email, UserID: idp.NewID(), ExpiresAt: time.Now().Add(codeTTL)}
 	u, err := s.cfg.DB.UserByEmail(r.Context(), email)
@@ -201,7 +235,18 @@ func (s *Service) attemptFor(r *http.Request, email string, browser idp.Secret) 
 	mailed, unknown := enrol.NewCode(), idp.NewSecret()
 	write := s.cfg.Enrol.MailsTo(r, u)
 	message, impossible := write.RecoveryCode(email, mailed, codeTTL), write.RecoveryImpossible(email)
-	if len(s.cfg.Key.Usable(codes)) == 0 {
+	if s.delayed() {
+		message = write.RecoveryCodeAlone(email, mailed, codeTTL, s.cfg.Hold)
+	}
+	possible := len(s.cfg.Key.Usable(codes)) > 0
+	if s.delayed() {
+		alone, err := s.ways.MayUseEMail(r.Context(), a.UserID, email)
+		if err != nil {
+			return a, mail.Message{}, err
+		}
+		possible = possible || alone
+	}
+	if !possible {
 		message, mailed = impossible, unknown
 	}
 	a.Code = enrol.BindCode(browser, mailed).Hash()
@@ -242,11 +287,16 @@ func (s *Service) showCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !a.ReadyAt.IsZero() {
+		http.Redirect(w, r, "/recover/wait", http.StatusSeeOther)
+		return nil
+	}
 	return s.codePage(w, r, a, http.StatusOK, form{})
 }
 
 func (s *Service) codePage(w http.ResponseWriter, r *http.Request, a attempt, status int, f form) error {
 	f.Interaction, f.Email, f.Time, f.Tries = a.Interaction, a.Email, codeTTL, enrol.MaxTries
+	f.Hold = s.newForm("").Hold
 	return s.page(w, r, "code", a.Interaction, status, f)
 }
 
@@ -260,14 +310,15 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mailed := strings.NewReplacer(" ", "", "-", "").Replace(typed[1])
+	mailed := digits(typed[1])
 	saved, ok := Typed(typed[0])
+	alone := typed[0] == "" && s.delayed()
 	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
 	switch { // neither error says anything about an account, so neither counts as a try
-	case !ok:
+	case !ok && !alone:
 		again.Field, again.Error = "code", words.T("recover.code.typing")
 		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
-	case len(mailed) != 8 || strings.Trim(mailed, "0123456789") != "":
+	case !eightDigits(mailed):
 		again.Field, again.Error = "token", words.T("recover.code.digits")
 		return s.codePage(w, r, a, http.StatusUnprocessableEntity, again)
 	}
@@ -291,7 +342,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 			return errSpent
 		}
 		kept.Tries++ // counted first, by compare-and-swap: parallel guesses get no extra tries
-		if mailedRight := answer.Matches(kept.Code); mailedRight && savedRight {
+		if mailedRight := answer.Matches(kept.Code); mailedRight && (savedRight || alone) {
 			won, kept.Code = true, "" // only one request wins
 		}
 		return nil
@@ -305,6 +356,9 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 			form{Field: "both", Error: words.T("recover.code.spent")})
 	case err != nil:
 		return fmt.Errorf("check codes: %w", err)
+	}
+	if won && alone {
+		return s.goOnByEmail(w, r, a, browser)
 	}
 	if won {
 		event := s.event(r, idp.EventRecoveryOpened, a)
@@ -326,6 +380,11 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.enrol(w, r, u, a.Interaction, "codes", "")
 }
+
+// digits returns what people typed without the blanks and dashes between digits.
+func digits(typed string) string { return strings.NewReplacer(" ", "", "-", "").Replace(typed) }
+
+func eightDigits(s string) bool { return len(s) == 8 && strings.Trim(s, "0123456789") == "" }
 
 // wrong counts a failure. After each one the next try has to wait longer.
 func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error {
@@ -380,7 +439,7 @@ func (s *Service) enrol(w http.ResponseWriter, r *http.Request, u idp.User, inte
 	}
 	n := s.cfg.Enrol.NewNotice(r, idp.Passkey{})
 	n.Link = s.cfg.Issuer + "/account/activity"
-	s.cfg.Enrol.Notify(r, s.cfg.Enrol.MailsTo(r, u).RecoveryOpened(u.Email, n))
+	s.cfg.Enrol.NotifyAll(r, u, func(w mail.Writer, to string) mail.Message { return w.RecoveryOpened(to, n) })
 	http.Redirect(w, r, "/signup/passkey", http.StatusSeeOther)
 	return nil
 }

@@ -157,7 +157,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
 		Insecure: cfg.Insecure(),
 		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
-		Recovery: recovery.Mode(cfg.Recovery), RecoveryKey: derive(key, "recovery-codes"),
+		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold, RecoveryKey: derive(key, "recovery-codes"),
+		HelpURL: cfg.HelpURL,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)

@@ -145,6 +145,22 @@ func (db *DB) RecordAuthentication(
 	ctx context.Context, k idp.Passkey, a idp.Authentication, clientID string, ev ...idp.Event,
 ) (*idp.Grant, error) {
 	var b batch
+	return db.recordAuthentication(ctx, &b, k, a, clientID, ev)
+}
+
+// RecordAuthenticationAndStop is RecordAuthentication for a user whose recovery by e-mail alone waits: it stops that
+// recovery.
+func (db *DB) RecordAuthenticationAndStop(
+	ctx context.Context, k idp.Passkey, a idp.Authentication, clientID string, ev ...idp.Event,
+) (*idp.Grant, error) {
+	var b batch
+	b.Do(`UPDATE users SET recovery_ready_at = 0, recovery_stop = '' WHERE id = $1`, a.UserID)
+	return db.recordAuthentication(ctx, &b, k, a, clientID, ev)
+}
+
+func (db *DB) recordAuthentication(
+	ctx context.Context, b *batch, k idp.Passkey, a idp.Authentication, clientID string, ev []idp.Event,
+) (*idp.Grant, error) {
 	if !k.Synced() && k.SignCount > 0 {
 		b.Do(`UPDATE passkeys SET id = id WHERE id = $1`, k.ID) // waits for other assertions of this passkey
 		b.Demand(idp.ErrConflict, "NOT EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND sign_count >= $3)",
@@ -171,7 +187,7 @@ func (db *DB) RecordAuthentication(
 	}
 	var found []grantRow
 	b.Read(engine.Collect(&found, scanGrantRow), grantQuery+` AND g.client_id = $2 ORDER BY s.scope`, a.UserID, clientID)
-	if err := db.run(ctx, "record authentication", &b); err != nil || len(found) == 0 {
+	if err := db.run(ctx, "record authentication", b); err != nil || len(found) == 0 {
 		return nil, err
 	}
 	return &collectGrants(found)[0], nil

@@ -6,9 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store/engine"
-	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // notRecovered is the condition that a user was not recovered lately; append the latest time that is long enough ago.
@@ -51,7 +50,7 @@ func (db *DB) RedeemableCodes(ctx context.Context, userID string) ([]idp.Recover
 	return list(ctx, db, "list redeemable codes", scanCode,
 		`SELECT c.hash, c.key_id, c.created_at FROM recovery_codes c JOIN users u ON u.id = c.user_id
 			WHERE c.user_id = $1 AND u.disabled_at = 0 AND u.email_verified AND u.recovery_failures < $2 ORDER BY c.hash`,
-		userID, idp.MaxRecoveryFailures)
+		userID, directory.MaxRecoveryFailures)
 }
 
 // TakeRecoveryCode uses up a recovery code, and resets the count of failures. One of several callers succeeds, the
@@ -82,17 +81,34 @@ func (db *DB) FailRecovery(ctx context.Context, userID string, ev ...idp.Event) 
 // since; idp.ErrConflict if the credential is known.
 func (db *DB) Recover(ctx context.Context, k idp.Passkey, opened, now time.Time, ev ...idp.Event) error {
 	var b batch
+	b.recover(k, opened, now, ev)
+	return db.runLogout(ctx, "recover user", &b)
+}
+
+// RecoverHeld is Recover for a recovery by e-mail alone: idp.ErrNotFound as well if it was stopped meanwhile, or its
+// time is over.
+func (db *DB) RecoverHeld(ctx context.Context, k idp.Passkey, opened, now time.Time, ev ...idp.Event) error {
+	var b batch
+	b.Exclusive("user:" + k.UserID)
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM users WHERE id = $1 AND role = ''
+		AND recovery_ready_at > $2 AND recovery_ready_at <= $3)`,
+		k.UserID, ms(opened.Add(-directory.RecoveryOpen)), ms(now))
+	b.recover(k, opened, now, ev)
+	return db.runLogout(ctx, "recover user", &b)
+}
+
+func (b *batch) recover(k idp.Passkey, opened, now time.Time, ev []idp.Event) {
 	b.Exclusive("user:" + k.UserID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND recovered_at < $2", k.UserID, ms(opened))
 	b.Do(`UPDATE passkeys SET suspended_at = $2 WHERE user_id = $1 AND suspended_at = 0`, k.UserID, ms(now))
 	b.insertPasskey(k)
 	b.Do(`UPDATE passkeys SET strong_from = $2 WHERE id = $1`, k.ID, ms(now.Add(idp.RecoveryClosed)))
-	b.Do(`UPDATE users SET recovered_at = $2, updated_at = $2, recovery_failures = 0 WHERE id = $1`, k.UserID, ms(now))
+	b.Do(`UPDATE users SET recovered_at = $2, updated_at = $2, recovery_failures = 0, recovery_ready_at = 0,
+		recovery_stop = '' WHERE id = $1`, k.UserID, ms(now))
 	b.Do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, k.UserID, ms(now))
 	b.Do(`DELETE FROM links WHERE user_id = $1`, k.UserID)
 	b.logout(`user_id = $1`, k.UserID, now)
 	b.events(ev)
-	return db.runLogout(ctx, "recover user", &b)
 }
 
 // AddPasskeyTo is AddPasskey for a user as the caller loaded them: idp.ErrNotFound if the account was recovered since.
@@ -119,32 +135,4 @@ func (db *DB) KeepPasskey(ctx context.Context, userID, id string, now time.Time,
 	b.Do(`UPDATE passkeys SET suspended_at = 0 WHERE id = $1`, id)
 	b.events(ev)
 	return db.run(ctx, "keep passkey", &b)
-}
-
-// ReplaceLink stores a one-time link and removes the user's other links of its kind.
-func (db *DB) ReplaceLink(ctx context.Context, l idp.Link, ev ...idp.Event) error {
-	var b batch
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", l.UserID)
-	b.Do(`DELETE FROM links WHERE user_id = $1 AND kind = $2`, l.UserID, l.Kind)
-	b.Do(`INSERT INTO links (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5)`, l.Hash, l.Kind, l.UserID, ms(l.CreatedAt),
-		ms(l.ExpiresAt))
-	b.events(ev)
-	return db.run(ctx, "replace link", &b)
-}
-
-// TakeUserLink uses up a link and returns its user. One of several callers succeeds, the others get idp.ErrNotFound. So
-// do all if the link has expired, or the user is disabled.
-func (db *DB) TakeUserLink(ctx context.Context, l idp.Link, now time.Time, ev ...idp.Event) (u idp.User, err error) {
-	var b batch
-	var found bool
-	b.Exclusive("user:" + l.UserID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", l.UserID)
-	b.Demand(idp.ErrNotFound,
-		"EXISTS (SELECT 1 FROM links WHERE hash = $1 AND kind = $2 AND user_id = $3 AND expires_at > $4)",
-		l.Hash, l.Kind, l.UserID, ms(now))
-	b.Do(`DELETE FROM links WHERE hash = $1`, l.Hash)
-	b.Read(engine.Into(&u, &found, scanUser), `SELECT `+rows.UserColumns+` FROM users u WHERE u.id = $1`, l.UserID)
-	b.events(ev)
-	err = db.run(ctx, "take link", &b)
-	return u, err
 }

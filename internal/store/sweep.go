@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/store/rows"
 )
 
@@ -47,6 +48,10 @@ var sweeps = []swept{
 	},
 	{table: "ended", key: "id", column: "at", before: older(endedRetention), few: fewRows},
 	{table: "links", key: "hash", column: "expires_at", before: expired, few: fewRows},
+	{
+		table: "former_addresses", key: "id", column: "left_at", before: older(directory.FormerAddressTold),
+		few: fewRows,
+	},
 	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
 	// Rows without a holder are the records of plausible.
 	{table: "leases", key: "name", column: "expires_at", extra: " AND holder <> ''", before: expired, few: fewRows},

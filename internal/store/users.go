@@ -40,7 +40,8 @@ func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
 }
 
 // UpdateUser stores the name, e-mail, profile, role and whether the user is disabled. The handle never changes. If the
-// address changes, the links that were sent to the old one are removed. idp.ErrConflict if the e-mail address is taken,
+// address changes, the links that were sent to the old one are removed, and a recovery that waits is stopped.
+// idp.ErrConflict if the e-mail address is taken,
 // idp.ErrNotFound.
 func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error {
 	var b batch
@@ -51,10 +52,15 @@ func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error
 }
 
 func (b *batch) updateUser(u idp.User) {
+	b.Do(`INSERT INTO former_addresses (id, user_id, email, left_at)
+		SELECT CAST($3 AS TEXT), u.id, u.email, CAST($4 AS BIGINT) FROM users u
+			WHERE u.id = $1 AND u.email <> $2 AND u.email_verified
+		ON CONFLICT (user_id, email) DO UPDATE SET left_at = excluded.left_at`, u.ID, u.Email, idp.NewID(), ms(u.UpdatedAt))
 	b.Do(`DELETE FROM links WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.email = $2)`,
 		u.ID, u.Email)
 	b.Do(`UPDATE users SET email = $2, email_verified = $3, name = $4, role = $5, profile = $6, updated_at = $7,
-		disabled_at = $8 WHERE id = $1`,
+		disabled_at = $8, recovery_ready_at = CASE WHEN email = $2 THEN recovery_ready_at ELSE 0 END,
+		recovery_stop = CASE WHEN email = $2 THEN recovery_stop ELSE '' END WHERE id = $1`,
 		u.ID, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.UpdatedAt), ms(u.DisabledAt))
 }
 

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stepward/stepward/internal/words"
 )
@@ -53,6 +54,9 @@ type Chip struct {
 	Name, Email string
 	SwitchURL   string // where "Not you?" posts to; empty: not shown
 	Interaction string // posted as field i
+	// RecoveryFrom is when somebody who reads the user's e-mails can get into the account (idp.User.RecoveryReadyAt);
+	// zero: nobody waits for that. Pages warn of it, with a button that stops it.
+	RecoveryFrom time.Time
 }
 
 // A ClientChip shows the requesting application.

@@ -11,13 +11,14 @@ import (
 
 // UserColumns are the columns of a user u.
 const UserColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at,
-	u.disabled_at, u.recovered_at`
+	u.disabled_at, u.recovered_at, u.recovery_ready_at`
 
 // UserDest returns the destinations of UserColumns.
 func UserDest(u *idp.User) []any {
 	return []any{
 		&u.ID, &u.Handle, &u.Email, &u.EmailVerified, &u.Name, (*string)(&u.Role), &Document{&u.Profile},
 		(*Instant)(&u.CreatedAt), (*Instant)(&u.UpdatedAt), (*Instant)(&u.DisabledAt), (*Instant)(&u.RecoveredAt),
+		(*Instant)(&u.RecoveryReadyAt),
 	}
 }
 

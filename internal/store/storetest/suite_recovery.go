@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 // codes stores recovery codes with these hashes, now.
@@ -28,6 +30,15 @@ func (f *fixture) confirmed(email string) idp.User {
 	u := f.user(email)
 	f.must(f.VerifyEmail(f.ctx, u.ID, email, f.now))
 	return u
+}
+
+func (f *fixture) ways() *recoveries.Recoveries { return recoveries.New(f.DB) }
+
+// change stores a changed user.
+func (f *fixture) change(u idp.User, change func(*idp.User)) error {
+	change(&u)
+	u.UpdatedAt = f.now
+	return f.UpdateUser(f.ctx, u)
 }
 
 var recoveryCases = map[string]func(*fixture){
@@ -59,12 +70,12 @@ var recoveryCases = map[string]func(*fixture){
 		f.codes(unconfirmed, "1")
 		f.same(left(unconfirmed), 0)
 		f.codes(u, "2", "3")
-		for range idp.MaxRecoveryFailures - 1 {
+		for range directory.MaxRecoveryFailures - 1 {
 			f.must(f.FailRecovery(f.ctx, u.ID))
 		}
 		f.same(left(u), 2)
 		f.must(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2")) // a good one forgets the bad ones
-		for range idp.MaxRecoveryFailures {
+		for range directory.MaxRecoveryFailures {
 			f.same(left(u), 1)
 			f.must(f.FailRecovery(f.ctx, u.ID))
 		}
@@ -174,20 +185,121 @@ var recoveryCases = map[string]func(*fixture){
 	},
 	"a new link replaces the others of its kind": func(f *fixture) {
 		u := f.user("a@example.org")
-		link := func(hash string) idp.Link {
-			return idp.Link{Hash: hash, Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour)}
+		link := func(hash string) recoveries.Link {
+			return recoveries.Link{Link: idp.Link{
+				Hash: hash, Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour),
+			}}
 		}
 		f.must(f.PutLink(f.ctx, idp.Link{
 			Hash: "other", Kind: "enrol", UserID: u.ID, CreatedAt: f.now,
 			ExpiresAt: f.now.Add(time.Hour),
 		}))
-		f.must(f.ReplaceLink(f.ctx, link("1")))
-		f.must(f.ReplaceLink(f.ctx, link("2")))
+		f.must(f.ways().ReplaceLink(f.ctx, link("1")))
+		f.must(f.ways().ReplaceLink(f.ctx, link("2")))
 		_, err := f.TakeLink(f.ctx, "1", "recover", f.now)
 		f.refuses(err, idp.ErrNotFound)
 		must2(f.TakeLink(f.ctx, "2", "recover", f.now))(f)
 		must2(f.TakeLink(f.ctx, "other", "enrol", f.now))(f)
 		f.disable(u)
-		f.refuses(f.ReplaceLink(f.ctx, link("3")), idp.ErrNotFound)
+		f.refuses(f.ways().ReplaceLink(f.ctx, link("3")), idp.ErrNotFound)
+	},
+	"a recovery by e-mail alone waits once, and its owner stops it": func(f *fixture) {
+		u := f.confirmed("a@example.org")
+		ready := f.now.Add(directory.MinRecoveryHold)
+		hold := func(now time.Time, stop string) error {
+			return f.ways().Hold(f.ctx, u.ID, u.Email, stop, now.Add(directory.MinRecoveryHold), now,
+				f.event(idp.EventRecoveryHeld, u.ID))
+		}
+		open := func(now time.Time) error { return f.ways().OpenHeld(f.ctx, u.ID, u.Email, now) }
+		f.same(f.race(4, idp.ErrConflict, func(int) error { return hold(f.now, "stop") }), 1)
+		f.same(must2(f.UserByID(f.ctx, u.ID))(f).RecoveryReadyAt, ready)
+		f.refuses(open(ready.Add(-time.Millisecond)), idp.ErrNotFound)
+		f.must(open(ready))
+		f.refuses(f.RecoverHeld(f.ctx, newPasskey(u, f.now), f.now, ready.Add(-time.Millisecond)), idp.ErrNotFound)
+		f.refuses(open(ready.Add(directory.RecoveryOpen)), idp.ErrNotFound)
+		f.must(hold(ready.Add(directory.RecoveryOpen), "newer")) // its time was over
+
+		_, err := f.ways().UserByStopLink(f.ctx, "stop")
+		f.refuses(err, idp.ErrNotFound)
+		f.same(must2(f.ways().UserByStopLink(f.ctx, "newer"))(f).ID, u.ID)
+		_, err = f.ways().UserByStopLink(f.ctx, "")
+		f.refuses(err, idp.ErrNotFound)
+		f.same(f.race(4, idp.ErrNotFound, func(int) error { return f.ways().Stop(f.ctx, u.ID, f.now) }), 1)
+		_, err = f.ways().UserByStopLink(f.ctx, "newer")
+		f.refuses(err, idp.ErrNotFound)
+		f.refuses(open(ready), idp.ErrNotFound)
+		f.refuses(hold(f.now.Add(directory.RecoveryStopped-time.Millisecond), "again"), idp.ErrClosed)
+		f.must(hold(f.now.Add(directory.RecoveryStopped), "again"))
+	},
+	"a passkey, another address, a role and failures end a recovery by e-mail alone": func(f *fixture) {
+		ready := f.now.Add(directory.MinRecoveryHold)
+		held := func(email string) (idp.User, idp.Passkey) {
+			u := f.confirmed(email)
+			k := f.passkey(u)
+			f.must(f.ways().Hold(f.ctx, u.ID, u.Email, "stop "+email, ready, f.now))
+			return must2(f.UserByID(f.ctx, u.ID))(f), k
+		}
+		ended := func(u idp.User) {
+			f.Helper()
+			f.refuses(f.ways().OpenHeld(f.ctx, u.ID, u.Email, ready), idp.ErrNotFound)
+			f.refuses(f.RecoverHeld(f.ctx, newPasskey(u, f.now), ready, ready), idp.ErrNotFound)
+		}
+		u, k := held("passkey@example.org")
+		_, err := f.RecordAuthenticationAndStop(f.ctx, k, idp.Authentication{
+			ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: f.now,
+		}, "")
+		f.must(err)
+		ended(u)
+		u, _ = held("moved@example.org")
+		f.must(f.change(u, func(u *idp.User) { u.Email = "new@example.org" }))
+		u.Email = "new@example.org"
+		ended(u)
+		u, _ = held("admin@example.org")
+		f.must(f.change(u, func(u *idp.User) { u.Role = "support" }))
+		ended(u)
+		f.refuses(f.ways().Hold(f.ctx, u.ID, u.Email, "x", ready, f.now), idp.ErrNotFound)
+		u, _ = held("recovered@example.org")
+		f.must(f.RecoverHeld(f.ctx, newPasskey(u, f.now), ready, ready))
+		f.same(must2(f.UserByID(f.ctx, u.ID))(f).RecoveryReadyAt, time.Time{})
+		u = f.confirmed("worn@example.org")
+		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, u.Email))(f), true)
+		for range directory.MaxRecoveryFailures {
+			f.must(f.FailRecovery(f.ctx, u.ID))
+		}
+		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, u.Email))(f), false)
+		f.refuses(f.ways().Hold(f.ctx, u.ID, u.Email, "y", ready, f.now), idp.ErrNotFound)
+		f.same(must2(f.ways().MayUseEMail(f.ctx, "nobody", "nobody@example.org"))(f), false)
+	},
+	"confirmed addresses that a user left are kept for three days": func(f *fixture) {
+		u := f.confirmed("a@example.org")
+		u.EmailVerified = true
+		for _, next := range []string{"b@example.org", "c@example.org"} {
+			f.must(f.change(u, func(u *idp.User) { u.Email = next }))
+			u.Email = next
+		}
+		f.must(f.change(u, func(u *idp.User) { u.EmailVerified = false }))
+		u.EmailVerified = false
+		f.must(f.change(u, func(u *idp.User) { u.Email = "d@example.org" })) // c was never confirmed
+		former := func(now time.Time) []string { return must2(f.ways().FormerAddresses(f.ctx, u.ID, now))(f) }
+		f.same(len(former(f.now.Add(directory.FormerAddressTold-time.Millisecond))), 2)
+		f.same(len(former(f.now.Add(directory.FormerAddressTold))), 0)
+	},
+	"a link waits for its second admin, and its PIN has five tries": func(f *fixture) {
+		u, maker, other := f.user("a@example.org"), f.user("maker@example.org"), f.user("other@example.org")
+		l := recoveries.Link{PIN: "pin", MadeBy: maker.ID, Second: true, Link: idp.Link{
+			Hash: "h", Kind: "recover", UserID: u.ID, CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour),
+		}}
+		f.must(f.ways().ReplaceLink(f.ctx, l))
+		f.same(must2(f.ways().LinkOf(f.ctx, u.ID, f.now))(f), l)
+		_, err := f.ways().TakeLink(f.ctx, l, f.now)
+		f.refuses(err, idp.ErrNotFound)
+		f.refuses(f.ways().ApproveLink(f.ctx, l, maker.ID, f.now), idp.ErrNotFound)
+		f.refuses(f.ways().ApproveLink(f.ctx, l, u.ID, f.now), idp.ErrNotFound)
+		f.refuses(f.ways().ApproveLink(f.ctx, l, other.ID, l.ExpiresAt), idp.ErrNotFound)
+		f.must(f.ways().ApproveLink(f.ctx, l, other.ID, f.now, f.event(idp.EventRecoveryApproved, u.ID)))
+		f.refuses(f.ways().ApproveLink(f.ctx, l, other.ID, f.now), idp.ErrNotFound)
+		tries := f.race(8, idp.ErrNotFound, func(int) error { return f.ways().TryPIN(f.ctx, l.Hash, f.now) })
+		f.same(tries, directory.MaxPINTries)
+		must2(f.ways().TakeLink(f.ctx, l, f.now))(f)
 	},
 }

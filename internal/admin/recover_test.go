@@ -1,0 +1,35 @@
+package admin_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
+)
+
+func TestASecondAdminApprovesARecoveryLink(t *testing.T) {
+	h := open(t)
+	target := h.user("target@example.org", directory.RoleUser)
+	maker, second := h.as(directory.RoleAdmin), h.as(directory.RoleSupport)
+	made, err := h.Users.OrderRecovery(h.ctx, maker, target.ID, recovery.Order{TTL: time.Hour, PIN: true, Second: true})
+	h.must(err)
+	if len(made.PIN.Reveal()) != 8 {
+		t.Errorf("PIN %q", made.PIN.Reveal())
+	}
+	if err := h.Users.ApproveRecovery(h.ctx, maker, target.ID); !errors.Is(err, idp.ErrNotFound) {
+		t.Errorf("its maker approves it: %v", err)
+	}
+	late := second
+	late.ConfirmedAt = time.Time{}
+	h.denied("without a step-up", h.Users.ApproveRecovery(h.ctx, late, target.ID), "step_up")
+	h.denied("an auditor", h.Users.ApproveRecovery(h.ctx, h.as(directory.RoleAuditor), target.ID), "role")
+	h.denied("at the command line", h.Users.ApproveRecovery(h.ctx, admin.Operator(), target.ID), "role")
+	h.must(h.Users.ApproveRecovery(h.ctx, second, target.ID))
+	owner := h.users[directory.RoleOwner]
+	_, err = h.Users.OrderRecovery(h.ctx, h.as(directory.RoleOwner), owner.ID, recovery.Order{TTL: time.Hour})
+	h.denied("an owner for themselves", err, "higher_role")
+}
