@@ -35,7 +35,7 @@ func (a otherDevice) show(w http.ResponseWriter, r *http.Request, v visitor) err
 	if view.State == otherdevice.Confirmed {
 		return seeOther(w, r, "/account/passkeys?done=added")
 	}
-	p := otherDevicePage{View: view, Passkey: shownPasskey{view.Passkey}}
+	p := otherDevicePage{View: view, Passkey: shownPasskeys([]idp.Passkey{view.Passkey})[0]}
 	if view.Link != "" {
 		at, err := url.Parse(view.Link)
 		if err != nil {

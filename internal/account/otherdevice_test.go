@@ -141,6 +141,11 @@ func TestACodeForAnotherDeviceIsTakenByTheFirst(t *testing.T) {
 	bystander.post("/add", "token", token).is("error", http.StatusGone)
 	bystander.post("/add", "code", code).is("error", http.StatusGone)
 	bystander.get("/add/passkey").is("error", http.StatusGone)
+	at, _ := url.Parse(issuer)
+	bystander.client.Jar.SetCookies(at, []*http.Cookie{{
+		Name: "__Host-stepward-add", Value: idp.Secret(token).Hash() + ".guess", Path: "/", Secure: true,
+	}})
+	bystander.get("/add/passkey").is("error", http.StatusGone)
 	if answer := bystander.create(p); answer.status != http.StatusGone {
 		t.Errorf("the bystander finished the ceremony: %d %s", answer.status, answer.body)
 	}

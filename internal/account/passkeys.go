@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -40,7 +41,12 @@ func (a *Account) signal(u idp.User, keys []idp.Passkey) signal {
 }
 
 // A shownPasskey is a passkey on a page.
-type shownPasskey struct{ idp.Passkey }
+type shownPasskey struct {
+	idp.Passkey
+	Provider     string   // if the name does not say it
+	BadModel     bool     // its maker reports a fault
+	Applications []string // names of those that it was used for recently
+}
 
 // Where says where the passkey is kept, as far as its registration tells. It may not be the device that shows the page.
 func (k shownPasskey) Where() words.Text {
@@ -57,9 +63,48 @@ func (k shownPasskey) Where() words.Text {
 func shownPasskeys(keys []idp.Passkey) []shownPasskey {
 	list := make([]shownPasskey, len(keys))
 	for i, k := range keys {
-		list[i] = shownPasskey{k}
+		list[i] = shownPasskey{Passkey: k}
+		if name := passkey.Provider(k.AAGUID); name != k.Name {
+			list[i].Provider = name
+		}
 	}
 	return list
+}
+
+// maxShownApplications is how many applications a passkey is shown with.
+const maxShownApplications = 5
+
+// describePasskeys adds what is not in the passkeys themselves: what the metadata says about their models, and what the
+// newest events say they were used for.
+func (a *Account) describePasskeys(r *http.Request, v visitor, list []shownPasskey) error {
+	events, err := a.cfg.DB.EventsOf(r.Context(), v.user.ID, activityLimit)
+	if err != nil {
+		return fmt.Errorf("load events: %w", err)
+	}
+	names := map[string]string{}
+	for i := range list {
+		k := &list[i]
+		k.BadModel = a.cfg.Ceremonies.BadModel(k.Passkey, time.Now())
+		for _, e := range events {
+			used := e.PasskeyID == k.ID && e.ClientID != "" && (e.Kind == idp.EventSignedIn || e.Kind == idp.EventSteppedUp)
+			if !used || len(k.Applications) == maxShownApplications {
+				continue
+			}
+			name, known := names[e.ClientID]
+			if !known {
+				c, err := a.cfg.DB.Client(r.Context(), e.ClientID)
+				if err != nil && !errors.Is(err, idp.ErrNotFound) {
+					return fmt.Errorf("load client: %w", err)
+				}
+				name = c.Name // none if it was removed
+				names[e.ClientID] = name
+			}
+			if name != "" && !slices.Contains(k.Applications, name) {
+				k.Applications = append(k.Applications, name)
+			}
+		}
+	}
+	return nil
 }
 
 type passkeysPage struct {
@@ -111,6 +156,9 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 		ClosedUntil: v.user.ClosedUntil(time.Now()),
 		Signal:      a.signal(v.user, keys), Notice: words.T(passkeyNotices[r.URL.Query().Get("done")]),
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
+	}
+	if err := a.describePasskeys(r, v, data.Passkeys); err != nil {
+		return err
 	}
 	return a.renderHouse(w, r, v, "passkeys", web.Page{Nav: "Passkeys", Data: data})
 }
@@ -215,7 +263,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 		return recentlyRecovered(until)
 	}
 	return a.renderHouse(w, r, v, "passkey-remove", web.Page{
-		Nav: "Passkeys", Data: removePage{shownPasskey{k}, last},
+		Nav: "Passkeys", Data: removePage{shownPasskey{Passkey: k}, last},
 	})
 }
 

@@ -141,9 +141,19 @@ func (c *Ceremonies) forgetBadModel(k *idp.Passkey, now time.Time) {
 		return
 	}
 	entry := c.model(*k)
-	bad := metadata.DefaultUndesiredAuthenticatorStatuses()
-	if entry == nil || !protectsKeys(entry) ||
-		metadata.ValidateStatusReportsAt(entry.StatusReports, nil, bad, now) != nil {
+	if entry == nil || !protectsKeys(entry) || badStatus(entry, now) {
 		k.KeyProtection = idp.KeyProtectionUnknown
 	}
+}
+
+func badStatus(entry *metadata.Entry, now time.Time) bool {
+	bad := metadata.DefaultUndesiredAuthenticatorStatuses()
+	return metadata.ValidateStatusReportsAt(entry.StatusReports, nil, bad, now) != nil
+}
+
+// BadModel reports whether metadata says that the passkey's model was revoked, or its keys can be attacked. The model is
+// a claim unless the attestation was verified, so this is for advice, and decides nothing.
+func (c *Ceremonies) BadModel(k idp.Passkey, now time.Time) bool {
+	entry := c.model(k)
+	return entry != nil && badStatus(entry, now)
 }

@@ -116,7 +116,13 @@ func TestARevokedModelLosesHardwareWithTheNextAssertion(t *testing.T) {
 	if got := h.mustSignIn(a); !got.Authentication.HardwareBound {
 		t.Fatal("not hardware-bound to begin with")
 	}
+	if h.BadModel(k, time.Now()) {
+		t.Error("a good model is called bad")
+	}
 	revoke(entry)
+	if !h.BadModel(k, time.Now()) {
+		t.Error("a revoked model is not called bad")
+	}
 	if got := h.mustSignIn(a); got.Authentication.HardwareBound || got.Passkey.HardwareBound() {
 		t.Error("a revoked model still counts as hardware")
 	}

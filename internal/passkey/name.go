@@ -10,10 +10,8 @@ import (
 // nothing else), or else "Security key" or "Passkey" by attachment, with the system if agent names one ("Firefox on
 // macOS"; agent may be empty).
 func Name(aaguid []byte, attachment, agent string) string {
-	if id, err := uuid.FromBytes(aaguid); err == nil {
-		if name, ok := names[id.String()]; ok {
-			return name
-		}
+	if name := Provider(aaguid); name != "" {
+		return name
 	}
 	if attachment == "cross-platform" {
 		return "Security key"
@@ -22,6 +20,15 @@ func Name(aaguid []byte, attachment, agent string) string {
 		return "Passkey on " + system
 	}
 	return "Passkey"
+}
+
+// Provider returns the name of the provider or model that an AAGUID claims, or "" if it is not a common one.
+func Provider(aaguid []byte) string {
+	id, err := uuid.FromBytes(aaguid)
+	if err != nil {
+		return ""
+	}
+	return names[id.String()]
 }
 
 // names are the names of common providers and models. Providers publish their AAGUIDs; Yubico's are at

@@ -1,0 +1,44 @@
+package account_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/idp"
+)
+
+func TestAPasskeySaysWhoseItIsAndWhatItWasUsedFor(t *testing.T) {
+	h := build(t)
+	u, keys := h.user("ada@example.com", 1)
+	if err := h.db.PutClient(t.Context(), idp.Client{
+		ID: "docs", Name: "Docs <b>", GrantTypes: []string{idp.GrantAuthorizationCode},
+		RedirectURIs: []string{"https://docs.example/cb"}, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	k := idp.Passkey{
+		ID: idp.NewID(), UserID: u.ID, CredentialID: []byte("another"), PublicKey: []byte{1}, Name: "My phone",
+		AAGUID: slices.Concat([]byte{0xfb, 0xfc, 0x30, 0x07, 0x15, 0x4e, 0x4e, 0xcc, 0x8c, 0x0b, 0x6e, 0x02},
+			[]byte{0x05, 0x57, 0xd7, 0xbd}),
+		CreatedAt: time.Now(), CounterRegressedAt: time.Now(), Flags: idp.FlagBackupEligible,
+	}
+	if err := h.db.AddPasskey(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	for _, client := range []string{"docs", "docs", "removed-since", ""} {
+		ev := idp.NewEvent(idp.EventSignedIn, u.ID, time.Now())
+		ev.PasskeyID, ev.ClientID = k.ID, client
+		if err := h.db.RecordEvents(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := h.browser()
+	b.signIn(u, keys[0].ID)
+	p := b.get("/account/passkeys").is("account", 200).wants("passkey-provider", "passkey-for", "passkey-regressed")
+	if strings.Count(p.body, "Docs &lt;b&gt;") != 1 || !strings.Contains(p.body, "iCloud Keychain") ||
+		p.has("passkey-badmodel") {
+		t.Error(p.content())
+	}
+}
