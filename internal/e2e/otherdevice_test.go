@@ -3,6 +3,8 @@ package e2e
 import (
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/webauthn"
 )
 
 // A computer shows the code, a phone creates the passkey, and the computer confirms it, with every page looked at.
@@ -100,6 +102,9 @@ func TestThePagesOfAnotherDevice(t *testing.T) {
 		computer.follow(end)
 		l.wait(`!document.querySelector("[data-test=add-number]")`, "the answer of the computer")
 		l.look("add-"+end, "add")
+		if end == "other-no" {
+			l.credentials("the refused passkey to be forgotten", func(kept []*webauthn.Credential) bool { return len(kept) == 0 })
+		}
 		l.plug(device{synced: true})
 	}
 }
