@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/internal/account"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
 )
 
 func TestAPasskeySaysWhoseItIsAndWhatItWasUsedFor(t *testing.T) {
@@ -40,5 +42,37 @@ func TestAPasskeySaysWhoseItIsAndWhatItWasUsedFor(t *testing.T) {
 	if strings.Count(p.body, "Docs &lt;b&gt;") != 1 || !strings.Contains(p.body, "iCloud Keychain") ||
 		p.has("passkey-badmodel") {
 		t.Error(p.content())
+	}
+}
+
+func TestAPasskeyAgainstTheRulesIsNotAddedAnywhere(t *testing.T) {
+	h := build(t, func(c *account.Config) {
+		var err error
+		c.Ceremonies, err = passkey.New(passkey.Config{
+			RPID: "login.example.com", RPName: "Stepward", Origins: []string{issuer}, Store: c.Ephemeral,
+			Rules: passkey.Rules{DeviceBound: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	u, keys := h.user("ada@example.com", 1)
+	here, there, fresh := h.browser(), h.browser(), h.browser()
+	for _, b := range []*browser{here, there, fresh} {
+		b.authenticator.Flags |= idp.FlagBackupEligible
+	}
+	here.signIn(u, keys[0].ID, account.ActionClass)
+	token, _ := here.offer()
+	for where, answer := range map[string]page{
+		"account":      here.create(here.get("/account/passkeys/add")),
+		"other device": there.create(there.post("/add", "token", token)),
+		"sign-up":      fresh.create(fresh.signUp("bob@example.com")),
+	} {
+		if answer.status != 403 || answer.member("error") != "synced" {
+			t.Errorf("%s: %d %s", where, answer.status, answer.body)
+		}
+	}
+	if len(h.passkeys(u)) != 1 {
+		t.Error("it was added")
 	}
 }

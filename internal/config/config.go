@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -68,8 +70,11 @@ type Config struct {
 	SMTPURL      idp.Secret
 	From         string // sender of e-mails
 
-	Attestation  string // "none" or "direct"
-	MetadataPath string // FIDO metadata BLOB; empty: no attestation is trusted
+	Attestation string // "none" or "direct"
+	DeviceBound bool   // no synced passkeys
+	// Models (AAGUID) of new passkeys.
+	AllowedModels, ForbiddenModels []uuid.UUID
+	MetadataPath                   string // FIDO metadata BLOB; empty: no attestation is trusted
 
 	ProductName string
 	LogoURL     string

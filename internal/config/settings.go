@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/google/uuid"
+
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -271,6 +273,23 @@ var Settings = []Setting{
 			"`none` does not ask.",
 	},
 	{
+		Name: "passkey-kind", Default: "any",
+		set: choice(func(c *Config, v string) { c.DeviceBound = v == "device-bound" }, "any", "device-bound"),
+		Help: "Which passkeys people may add. `device-bound` refuses synced ones (iCloud Keychain, Google Password Manager " +
+			"and most others); without attestation, a passkey may lie about it. Passkeys that are there stay.",
+	},
+	{
+		Name: "passkey-models", List: true, set: models(func(c *Config) *[]uuid.UUID { return &c.AllowedModels }),
+		Help: "AAGUIDs of the only models that people may add, separated by commas. They must prove it: needs attestation " +
+			"`direct` and metadata-path. Empty: all.",
+	},
+	{
+		Name: "passkey-models-forbidden", List: true,
+		set: models(func(c *Config) *[]uuid.UUID { return &c.ForbiddenModels }),
+		Help: "AAGUIDs of models that people may not add, separated by commas. Models that lie about their AAGUID are not " +
+			"noticed: passkey-models is stricter.",
+	},
+	{
 		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
 		Help: "FIDO Metadata Service BLOB to verify attestations with. Empty: no attestation is trusted, and no " +
 			"passkey reaches `phrh`.",
@@ -375,6 +394,20 @@ func address(field func(*Config) *string) func(*Config, string) error {
 			return fmt.Errorf("%q has the port %s, which is not between 0 and 65535", v, port)
 		}
 		*field(c) = v
+		return nil
+	}
+}
+
+// models reads a list of AAGUIDs.
+func models(field func(*Config) *[]uuid.UUID) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+			id, err := uuid.Parse(item)
+			if err != nil || len(item) != len(uuid.UUID{}.String()) {
+				return fmt.Errorf("%q is no AAGUID; use the form of 2fc0579f-8113-47ea-b116-bb5a8db9202a", item)
+			}
+			*field(c) = append(*field(c), id)
+		}
 		return nil
 	}
 }

@@ -386,6 +386,10 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 		return k, &web.Problem{
 			Status: http.StatusBadRequest, Code: "not_verified", Words: "enrol.unverified", Err: err,
 		}
+	case errors.Is(err, passkey.ErrSynced):
+		return k, &web.Problem{Status: http.StatusForbidden, Code: "synced", Words: "enrol.synced", Err: err}
+	case errors.Is(err, passkey.ErrModel):
+		return k, &web.Problem{Status: http.StatusForbidden, Code: "model", Words: "enrol.model", Err: err}
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused),
 		errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
 		return k, &web.Problem{

@@ -151,8 +151,8 @@ func badStatus(entry *metadata.Entry, now time.Time) bool {
 	return metadata.ValidateStatusReportsAt(entry.StatusReports, nil, bad, now) != nil
 }
 
-// BadModel reports whether metadata says that the passkey's model was revoked, or its keys can be attacked. The model is
-// a claim unless the attestation was verified, so this is for advice, and decides nothing.
+// BadModel reports whether metadata says that the passkey's model was revoked, or its keys can be attacked. The model
+// is a claim unless the attestation was verified, so this is for advice, and decides nothing.
 func (c *Ceremonies) BadModel(k idp.Passkey, now time.Time) bool {
 	entry := c.model(k)
 	return entry != nil && badStatus(entry, now)

@@ -23,6 +23,10 @@ var (
 	ErrWrongUser = errors.New("passkey of another user")
 	// ErrDisabled: the response is valid, but the user is disabled.
 	ErrDisabled = errors.New("user disabled")
+	// ErrSynced: the new passkey is synced, and the rules allow only device-bound ones.
+	ErrSynced = errors.New("synced passkey")
+	// ErrModel: the rules do not allow the model of the new passkey.
+	ErrModel = errors.New("model not allowed")
 	// ErrSuspended: the response is valid, but a recovery suspended the passkey.
 	ErrSuspended = errors.New("passkey suspended")
 )

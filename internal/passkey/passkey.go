@@ -58,6 +58,8 @@ type Config struct {
 	// Metadata describes authenticator models, for AttestationDirect; see LoadMetadata. Without it no passkey counts as
 	// hardware-bound.
 	Metadata Metadata
+	// Rules say which passkeys may be registered.
+	Rules Rules
 	// AllowUnverified also accepts authenticators that did not verify the user. Such an authentication records that,
 	// and satisfies no acr.
 	AllowUnverified bool
@@ -71,6 +73,7 @@ type Ceremonies struct {
 	webauthn        *webauthn.WebAuthn
 	ceremonies      ephemeral.Bucket[Ceremony]
 	metadata        Metadata
+	rules           Rules
 	log             *slog.Logger
 	verification    protocol.UserVerificationRequirement
 	allowUnverified bool
@@ -134,6 +137,7 @@ func New(config Config) (*Ceremonies, error) {
 		webauthn:        w,
 		ceremonies:      ephemeral.NewBucket[Ceremony](config.Store, "ceremony", CeremonyTTL),
 		metadata:        config.Metadata,
+		rules:           config.Rules,
 		verification:    verification,
 		allowUnverified: config.AllowUnverified,
 		decoyKey:        config.DecoyKey,

@@ -46,7 +46,8 @@ func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing [
 // CreatedAgent. The store ensures that the credential ID is new (step 26).
 //
 // Errors: idp.ErrNotFound if the ceremony is gone, idp.ErrUnavailable, ErrRefused, ErrNotVerified, ErrWrongUser,
-// ErrDisabled. A registration does not prove how the user will sign in: follow it with an assertion.
+// ErrDisabled, and ErrSynced and ErrModel by Config.Rules. A registration does not prove how the user will sign in:
+// follow it with an assertion.
 func (c *Ceremonies) FinishRegistration(
 	ctx context.Context, id, binding string, u idp.User, response []byte, now time.Time,
 ) (idp.Passkey, error) {
@@ -103,5 +104,5 @@ func (c *Ceremonies) FinishRegistration(
 	if k.Extensions, err = json.Marshal(cred.Extensions); err != nil {
 		return idp.Passkey{}, fmt.Errorf("encode extensions: %w", err)
 	}
-	return c.CheckAttestation(k, now), nil
+	return c.admit(k, now)
 }

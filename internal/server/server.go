@@ -102,6 +102,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	ceremonies, err := passkey.New(passkey.Config{
 		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
 		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: p.metadata, DecoyKey: derive(key, "decoy"), Logger: log,
+		Rules: passkey.Rules{
+			DeviceBound: cfg.DeviceBound, Allowed: cfg.AllowedModels, Forbidden: cfg.ForbiddenModels,
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
