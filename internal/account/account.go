@@ -27,6 +27,7 @@ import (
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/personal"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -173,7 +174,10 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	handle("POST /account/windows/close", signedIn("/account/sessions"), a.closeWindow)
 	handle("GET /account/applications", signedIn(""), a.showApplications)
 	handle("POST /account/applications/remove", signedIn("/account/applications"), a.removeApplication)
-	handle("GET /account/activity", signedIn(""), a.showActivity)
+	activities := activities{a, personal.New(a.cfg.DB)}
+	handle("GET /account/activity", signedIn(""), activities.showActivity)
+	handle("GET /account/activity/export", signedIn(""), activities.export)
+	handle("GET /account/activity/{id}", signedIn(""), activities.showRemedies)
 	a.cfg.Shell.Handle(mux, "POST /account/signout", a.signOut)
 	a.cfg.Shell.Handle(mux, "GET /account/signed-out", a.showSignedOut)
 }

@@ -2,83 +2,218 @@ package account
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/personal"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
 
-// activityLimit is how many events the page shows.
-const activityLimit = 100
+// activityLimit is how many events a page shows, and choiceLimit how many applications its filter offers.
+const (
+	activityLimit = 100
+	choiceLimit   = 200
+)
 
-// An activity is one line of the page: what happened, with which passkey, when and where, and what to do about it.
+// An activity is one line of the page: what happened, with which passkey, when and where.
 type activity struct {
+	ID             string
 	At             time.Time
 	Words          words.Text
 	Passkey        string // its name; empty: none was used, or Words already names it
 	Agent, Address string
-	Remedy         remedy
 }
 
-// A remedy is a link to the page where the user can check or undo what happened. Text is the key of its label.
-type remedy struct{ Text, URL string }
+// A selected is one choice of a filter.
+type selected struct {
+	Value, Name string
+	Text        words.Text // instead of Name
+	On          bool
+}
 
-// Label returns the text of the link.
-func (r remedy) Label() words.Text { return words.T(r.Text) }
+type activityPage struct {
+	Events                     []activity
+	Topics, Applications, Keys []selected
+	Filtered                   bool
+	Older, Newest, Export      string // links; Older and Newest are empty if there is nothing
+}
 
-// Removes reports whether the link leads to removing a passkey.
-func (r remedy) Removes() bool { return r.Text == removeThis }
+// activities has the handlers of the events that users see.
+type activities struct {
+	*Account
+	records *personal.Records
+}
 
-const removeThis = "activity.see.remove"
+// topics are the choices of the filter by kind, in the order of the page: keys of texts.
+var topics = []struct{ value, text string }{
+	{"sign-in", "activity.topic.signin"},
+	{"passkey", "activity.topic.passkey"},
+	{"application", "activity.topic.application"},
+	{"recovery", "activity.topic.recovery"},
+	{"account", "activity.topic.account"},
+}
 
-var (
-	toProfile      = remedy{"activity.see.profile", "/account"}
-	toPasskeys     = remedy{"activity.see.passkeys", "/account/passkeys"}
-	toSessions     = remedy{"activity.see.sessions", "/account/sessions"}
-	toCodes        = remedy{"activity.see.codes", "/account/codes"}
-	toApplications = remedy{"activity.see.applications", "/account/applications"}
-)
+// kindsOf returns the kinds of events with a topic; all that users see with another value.
+func kindsOf(topic string) (kinds []idp.EventKind) {
+	known := slices.ContainsFunc(topics, func(t struct{ value, text string }) bool { return t.value == topic })
+	for kind, p := range phrases {
+		if !known || p.topic == topic {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
 
-func (a *Account) showActivity(w http.ResponseWriter, r *http.Request, v visitor) error {
-	events, err := a.cfg.DB.EventsOf(r.Context(), v.user.ID, activityLimit)
+// filterOf reads the filter from the query. What it cannot mean selects nothing, or is ignored: it comes from a link.
+func filterOf(q url.Values) personal.Filter {
+	f := personal.Filter{
+		Kinds: kindsOf(q.Get("kind")), ClientID: bounded(q.Get("application")), PasskeyID: bounded(q.Get("passkey")),
+	}
+	at, id, ok := strings.Cut(bounded(q.Get("before")), ".")
+	if ms, err := strconv.ParseInt(at, 10, 64); ok && err == nil && ms > 0 {
+		f.Before = personal.Position{At: time.UnixMilli(ms), ID: id}
+	}
+	return f
+}
+
+// maxFilter bounds a value of the filter: client IDs can be URLs.
+const maxFilter = 2048
+
+// bounded returns a value of the query that a stored ID can have; "" for others, which Postgres would reject.
+func bounded(s string) string {
+	if len(s) > maxFilter || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return ""
+	}
+	return s
+}
+
+// linkTo returns the page's URL, or that of its export, with the query's filter and other values.
+func linkTo(path string, q url.Values, more ...string) string {
+	out := url.Values{}
+	for _, name := range []string{"kind", "application", "passkey"} {
+		if v := bounded(q.Get(name)); v != "" {
+			out.Set(name, v)
+		}
+	}
+	for pair := range slices.Chunk(more, 2) {
+		out.Set(pair[0], pair[1])
+	}
+	if len(out) == 0 {
+		return path
+	}
+	return path + "?" + out.Encode()
+}
+
+func (a activities) showActivity(w http.ResponseWriter, r *http.Request, v visitor) error {
+	q := r.URL.Query()
+	f := filterOf(q)
+	events, err := a.records.Events(r.Context(), v.user.ID, f, activityLimit+1)
 	if err != nil {
 		return fmt.Errorf("load events: %w", err)
 	}
-	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.passkeyNames(r.Context(), v.user.ID)
 	if err != nil {
-		return fmt.Errorf("load passkeys: %w", err)
+		return err
 	}
-	names, present := map[string]string{}, map[string]bool{}
-	for _, e := range events { // newest first, so a removed passkey gets its last name
-		if name := e.Detail["name"]; name != "" && names[e.PasskeyID] == "" {
-			names[e.PasskeyID] = name
-		}
+	clients, err := a.records.ClientsOf(r.Context(), v.user.ID, choiceLimit)
+	if err != nil {
+		return fmt.Errorf("load applications of events: %w", err)
 	}
-	for _, k := range keys {
-		names[k.ID], present[k.ID] = k.Name, true
+	p := activityPage{
+		Filtered: linkTo("", q) != "", Export: linkTo("/account/activity/export", q), Keys: keys.choices(f.PasskeyID),
 	}
-	var list []activity
+	if len(events) > activityLimit {
+		events = events[:activityLimit]
+		last := events[activityLimit-1]
+		p.Older = linkTo("/account/activity", q, "before", fmt.Sprintf("%d.%s", last.At.UnixMilli(), last.ID))
+	}
+	if !f.Before.At.IsZero() {
+		p.Newest = linkTo("/account/activity", q)
+	}
+	for _, t := range topics {
+		p.Topics = append(p.Topics, selected{Value: t.value, Text: words.T(t.text), On: t.value == q.Get("kind")})
+	}
+	for _, id := range clients {
+		p.Applications = append(p.Applications, selected{Value: id, Name: a.clientName(r.Context(), id), On: id == f.ClientID})
+	}
 	for _, e := range events {
-		phrase, ok := phrases[e.Kind]
-		if !ok {
-			continue
-		}
-		line := activity{
-			At: e.At, Words: a.describe(r, phrase, e, names), Agent: e.Agent, Address: e.Address, Remedy: phrase.remedy,
-		}
-		if !phrase.named {
-			line.Passkey = names[e.PasskeyID]
-		}
-		if phrase.remedy == toPasskeys && present[e.PasskeyID] {
-			line.Remedy = remedy{removeThis, "/account/passkeys/" + e.PasskeyID + "/remove"}
-		}
-		list = append(list, line)
+		p.Events = append(p.Events, a.line(r.Context(), e, keys))
 	}
-	return a.renderHouse(w, r, v, "activity", web.Page{Nav: "Activity", Data: list})
+	return a.renderHouse(w, r, v, "activity", web.Page{Nav: "Activity", Data: p})
+}
+
+// line returns the line about an event of a kind in phrases.
+func (a activities) line(ctx context.Context, e idp.Event, keys passkeyNames) activity {
+	phrase := phrases[e.Kind]
+	line := activity{
+		ID: e.ID, At: e.At, Words: a.describe(ctx, phrase, e, keys.names), Agent: e.Agent, Address: e.Address,
+	}
+	if !phrase.named {
+		line.Passkey = keys.names[e.PasskeyID]
+	}
+	return line
+}
+
+// passkeyNames has the names of a user's passkeys by ID, those of removed ones included.
+type passkeyNames struct {
+	names   map[string]string
+	present []idp.Passkey
+}
+
+func (a activities) passkeyNames(ctx context.Context, userID string) (n passkeyNames, err error) {
+	n.names = map[string]string{}
+	named, err := a.records.Events(ctx, userID, personal.Filter{Kinds: []idp.EventKind{
+		idp.EventPasskeyAdded, idp.EventPasskeyRenamed, idp.EventPasskeyRemoved, idp.EventRecovered,
+	}}, choiceLimit)
+	if err != nil {
+		return n, fmt.Errorf("load events of passkeys: %w", err)
+	}
+	for _, e := range named { // newest first, so a removed passkey gets its last name
+		if name := e.Detail["name"]; name != "" && e.PasskeyID != "" && n.names[e.PasskeyID] == "" {
+			n.names[e.PasskeyID] = name
+		}
+	}
+	if n.present, err = a.cfg.DB.PasskeysOf(ctx, userID); err != nil {
+		return n, fmt.Errorf("load passkeys: %w", err)
+	}
+	for _, k := range n.present {
+		n.names[k.ID] = k.Name
+	}
+	return n, nil
+}
+
+func (n passkeyNames) has(id string) bool {
+	return slices.ContainsFunc(n.present, func(k idp.Passkey) bool { return k.ID == id })
+}
+
+// choices returns the passkeys for the filter, by name.
+func (n passkeyNames) choices(on string) (list []selected) {
+	for id, name := range n.names {
+		list = append(list, selected{Value: id, Name: name, On: id == on})
+	}
+	slices.SortFunc(list, func(a, b selected) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
+	return list
+}
+
+// clientName returns the name of a client; its ID if it has none, or is gone or disabled.
+func (a activities) clientName(ctx context.Context, id string) string {
+	c, err := a.cfg.DB.Client(ctx, id) // cached; on an error the ID will do
+	if err != nil {
+		return id
+	}
+	return cmp.Or(c.Name, id)
 }
 
 // A phrase tells users about an event of their account: keys of texts about a passkey, a client and an action.
@@ -87,7 +222,7 @@ type phrase struct {
 	withClient string // for an event with a client; empty: as plain
 	withAction string // for an event with an action class; empty: as above
 	named      bool   // the text names the passkey
-	remedy     remedy
+	topic      string // of topics, for the filter
 }
 
 // textFor returns the key of the most specific text that fits the event.
@@ -106,49 +241,46 @@ func actionClasses(e idp.Event) []string { return strings.Fields(e.Detail["class
 
 // phrases has the events that users see. The others concern only the operator (keys, clients) or repeat one of these.
 var phrases = map[idp.EventKind]phrase{
-	idp.EventUserCreated:      {plain: "event.created", remedy: toProfile},
-	idp.EventUserInvited:      {plain: "event.invited", remedy: toProfile},
-	idp.EventUserChanged:      {plain: "event.changed", remedy: toProfile},
-	idp.EventUserDisabled:     {plain: "event.disabled", remedy: toProfile},
-	idp.EventUserEnabled:      {plain: "event.enabled", remedy: toProfile},
-	idp.EventEmailVerified:    {plain: "event.confirmed", remedy: toProfile},
-	idp.EventPasskeyAdded:     {plain: "event.added", named: true, remedy: toPasskeys},
-	idp.EventPasskeyRenamed:   {plain: "event.renamed", named: true, remedy: toPasskeys},
-	idp.EventPasskeyRemoved:   {plain: "event.removed", named: true, remedy: toPasskeys},
-	idp.EventPasskeyRegressed: {plain: "event.copied", named: true, remedy: toPasskeys},
-	idp.EventPasskeyRefused:   {plain: "event.refused", withClient: "event.refused.client", remedy: toPasskeys},
-	idp.EventSignedIn:         {plain: "event.signin", withClient: "event.signin.client", remedy: toPasskeys},
+	idp.EventUserCreated:      {plain: "event.created", topic: "account"},
+	idp.EventUserInvited:      {plain: "event.invited", topic: "account"},
+	idp.EventUserChanged:      {plain: "event.changed", topic: "account"},
+	idp.EventUserDisabled:     {plain: "event.disabled", topic: "account"},
+	idp.EventUserEnabled:      {plain: "event.enabled", topic: "account"},
+	idp.EventEmailVerified:    {plain: "event.confirmed", topic: "account"},
+	idp.EventPasskeyAdded:     {plain: "event.added", named: true, topic: "passkey"},
+	idp.EventPasskeyRenamed:   {plain: "event.renamed", named: true, topic: "passkey"},
+	idp.EventPasskeyRemoved:   {plain: "event.removed", named: true, topic: "passkey"},
+	idp.EventPasskeyRegressed: {plain: "event.copied", named: true, topic: "passkey"},
+	idp.EventPasskeyRefused:   {plain: "event.refused", withClient: "event.refused.client", topic: "sign-in"},
+	idp.EventSignedIn:         {plain: "event.signin", withClient: "event.signin.client", topic: "sign-in"},
 	idp.EventSteppedUp: {
-		plain: "event.stepup", withClient: "event.stepup.client", withAction: "event.stepup.action", remedy: toPasskeys,
+		plain: "event.stepup", withClient: "event.stepup.client", withAction: "event.stepup.action", topic: "sign-in",
 	},
-	idp.EventPasskeyKept:      {plain: "event.kept", named: true, remedy: toPasskeys},
-	idp.EventPasskeyOffered:   {plain: "event.offered", remedy: toPasskeys},
-	idp.EventOfferOpened:      {plain: "event.opened", remedy: toPasskeys},
-	idp.EventOfferRefused:     {plain: "event.declined", remedy: toPasskeys},
-	idp.EventCodesMade:        {plain: "event.codes", remedy: toCodes},
-	idp.EventRecoveryAsked:    {plain: "event.recovery.asked", remedy: toCodes},
-	idp.EventRecoveryRefused:  {plain: "event.recovery.refused", remedy: toCodes},
-	idp.EventRecoveryOpened:   {plain: "event.recovery.opened", remedy: toPasskeys},
-	idp.EventRecoveryLinkMade: {plain: "event.recovery.link", remedy: toPasskeys},
-	idp.EventRecovered:        {plain: "event.recovered", named: true, remedy: toPasskeys},
-	idp.EventSignedOut:        {plain: "event.signout", remedy: toSessions},
-	idp.EventWindowClosed:     {plain: "event.withdrawn", withAction: "event.withdrawn.action", remedy: toSessions},
-	idp.EventSessionRevoked:   {plain: "event.revoked", remedy: toSessions},
-	idp.EventOfflineEnded:     {plain: "event.offline", remedy: toApplications},
-	idp.EventConsentGranted:   {plain: "event.granted", remedy: toApplications},
-	idp.EventConsentRevoked:   {plain: "event.withheld", remedy: toApplications},
-	idp.EventCodeReused:       {plain: "event.code", remedy: toApplications},
-	idp.EventRefreshReused:    {plain: "event.token", remedy: toApplications},
+	idp.EventPasskeyKept:      {plain: "event.kept", named: true, topic: "passkey"},
+	idp.EventPasskeyOffered:   {plain: "event.offered", topic: "passkey"},
+	idp.EventOfferOpened:      {plain: "event.opened", topic: "passkey"},
+	idp.EventOfferRefused:     {plain: "event.declined", topic: "passkey"},
+	idp.EventCodesMade:        {plain: "event.codes", topic: "recovery"},
+	idp.EventRecoveryAsked:    {plain: "event.recovery.asked", topic: "recovery"},
+	idp.EventRecoveryRefused:  {plain: "event.recovery.refused", topic: "recovery"},
+	idp.EventRecoveryOpened:   {plain: "event.recovery.opened", topic: "recovery"},
+	idp.EventRecoveryLinkMade: {plain: "event.recovery.link", topic: "recovery"},
+	idp.EventRecovered:        {plain: "event.recovered", named: true, topic: "recovery"},
+	idp.EventSignedOut:        {plain: "event.signout", topic: "sign-in"},
+	idp.EventWindowClosed:     {plain: "event.withdrawn", withAction: "event.withdrawn.action", topic: "sign-in"},
+	idp.EventSessionRevoked:   {plain: "event.revoked", topic: "sign-in"},
+	idp.EventOfflineEnded:     {plain: "event.offline", topic: "application"},
+	idp.EventConsentGranted:   {plain: "event.granted", topic: "application"},
+	idp.EventConsentRevoked:   {plain: "event.withheld", topic: "application"},
+	idp.EventCodeReused:       {plain: "event.code", topic: "application"},
+	idp.EventRefreshReused:    {plain: "event.token", topic: "application"},
 }
 
 // describe returns the text about an event. If an application asked for an action, it adds the application's name.
-func (a *Account) describe(r *http.Request, p phrase, e idp.Event, passkeys map[string]string) words.Text {
+func (a activities) describe(ctx context.Context, p phrase, e idp.Event, passkeys map[string]string) words.Text {
 	var client any = words.T("activity.application")
 	if e.ClientID != "" {
-		client = e.ClientID
-		if c, err := a.cfg.DB.Client(r.Context(), e.ClientID); err == nil { // cached; on an error the ID will do
-			client = cmp.Or(c.Name, e.ClientID)
-		}
+		client = a.clientName(ctx, e.ClientID)
 	}
 	var actions []words.Text
 	for _, class := range actionClasses(e) {

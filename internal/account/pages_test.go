@@ -224,7 +224,7 @@ func TestActivityShowsOnlyTheUsersOwnEvents(t *testing.T) {
 	}
 }
 
-func TestEachActivityNamesThePasskeyAndLinksToTheRemedy(t *testing.T) {
+func TestEachActivityNamesThePasskey(t *testing.T) {
 	h := build(t)
 	u, keys := h.user("ada@example.com", 2)
 	if err := h.db.PutClient(t.Context(), idp.Client{ID: "acme", Name: "Acme Bank"}); err != nil {
@@ -240,7 +240,6 @@ func TestEachActivityNamesThePasskeyAndLinksToTheRemedy(t *testing.T) {
 		return e
 	}
 	exact := at.UTC().Format("2 January 2006, 15:04 UTC")
-	remove := `href="/account/passkeys/` + keys[1].ID + `/remove"`
 	if err := h.db.RecordEvents(t.Context(),
 		event(idp.EventSignedIn, "acme", keys[1].ID), event(idp.EventSignedIn, "", keys[1].ID),
 		event(idp.EventSignedIn, "acme", "gone"), event(idp.EventSteppedUp, "acme", keys[1].ID, "class", "payments"),
@@ -254,18 +253,18 @@ func TestEachActivityNamesThePasskeyAndLinksToTheRemedy(t *testing.T) {
 	b.signIn(u, keys[0].ID)
 	lines := strings.Split(b.get("/account/activity").is("account", 200).body, `data-test="event"`)[1:]
 	for _, want := range [][]string{
-		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"You signed in to your account", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"it’s you to <bdi>make a payment</bdi> (<bdi>Acme Bank</bdi>)", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"A sign-in to <bdi>Acme Bank</bdi> was refused", "Passkey: <bdi>Key 2</bdi>", remove},
-		{"passkey “<bdi>Key 2</bdi>”", remove},
-		{"The passkey “<bdi>Old phone</bdi>” was removed", `href="/account/passkeys"`},
-		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Old phone</bdi>", `href="/account/passkeys"`},
-		{"You withdrew your confirmation to <bdi>make a payment</bdi>", `href="/account/sessions"`},
-		{"You gave <bdi>Acme Bank</bdi> access", `href="/account/applications"`},
+		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Key 2</bdi>"},
+		{"You signed in to your account", "Passkey: <bdi>Key 2</bdi>"},
+		{"it’s you to <bdi>make a payment</bdi> (<bdi>Acme Bank</bdi>)", "Passkey: <bdi>Key 2</bdi>"},
+		{"A sign-in to <bdi>Acme Bank</bdi> was refused", "Passkey: <bdi>Key 2</bdi>"},
+		{"passkey “<bdi>Key 2</bdi>”"},
+		{"The passkey “<bdi>Old phone</bdi>” was removed"},
+		{"You signed in to <bdi>Acme Bank</bdi>", "Passkey: <bdi>Old phone</bdi>"},
+		{"You withdrew your confirmation to <bdi>make a payment</bdi>"},
+		{"You gave <bdi>Acme Bank</bdi> access"},
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {
-			return !slices.ContainsFunc(append(want, exact, "3 hours ago"),
+			return !slices.ContainsFunc(append(want, exact, "3 hours ago", `href="/account/activity/`),
 				func(part string) bool { return !strings.Contains(line, part) })
 		}) {
 			t.Errorf("no line with all of %q", want)

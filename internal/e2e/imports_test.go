@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"internal/oauth"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
-	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries"},
+	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache"},
 	{"internal/idp"},

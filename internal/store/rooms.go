@@ -30,6 +30,9 @@ func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)
 }
 
+// OldEvents reports whether the table events still has rows, which readers of the journal must read as well.
+func (db *DB) OldEvents() bool { return db.oldEvents.Load() }
+
 // Row is one row of an answer.
 type Row = pgx.CollectableRow
 
