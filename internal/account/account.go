@@ -3,7 +3,8 @@
 // lost ones.
 //
 //	/account  /account/passkeys  …/codes  …/sessions  …/applications  …/activity      need a session
-//	/account/passkeys/add  …/other/new  …/{id}/keep  …/{id}/remove  /account/codes/new   and a step-up for "account"
+//	/account/passkeys/add  …/other/new  …/{id}/keep  …/{id}/remove  /account/codes/new   and a step-up for "account",
+//	/account/data  /account/data/download                                             as do these
 package account
 
 import (
@@ -28,6 +29,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/personal"
+	"github.com/stepward/stepward/internal/takeout"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -174,10 +176,16 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	handle("POST /account/windows/close", signedIn("/account/sessions"), a.closeWindow)
 	handle("GET /account/applications", signedIn(""), a.showApplications)
 	handle("POST /account/applications/remove", signedIn("/account/applications"), a.removeApplication)
-	activities := activities{a, personal.New(a.cfg.DB)}
+	records := personal.New(a.cfg.DB)
+	activities := activities{a, records, takeout.Writer{
+		DB: a.cfg.DB, Records: records, Sessions: a.cfg.Sessions, Issuer: a.cfg.Issuer, Usable: a.codeKey.Usable,
+	}}
 	handle("GET /account/activity", signedIn(""), activities.showActivity)
 	handle("GET /account/activity/export", signedIn(""), activities.export)
 	handle("GET /account/activity/{id}", signedIn(""), activities.showRemedies)
+	data := ownData{activities}
+	handle("GET /account/data", stepUp("reason.data", ""), data.show)
+	handle("GET /account/data/download", stepUp("reason.data", "/account/data"), data.download)
 	a.cfg.Shell.Handle(mux, "POST /account/signout", a.signOut)
 	a.cfg.Shell.Handle(mux, "GET /account/signed-out", a.showSignedOut)
 }

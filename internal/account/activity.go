@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/personal"
+	"github.com/stepward/stepward/internal/takeout"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -51,6 +52,7 @@ type activityPage struct {
 type activities struct {
 	*Account
 	records *personal.Records
+	takeout takeout.Writer
 }
 
 // topics are the choices of the filter by kind, in the order of the page: keys of texts.
@@ -130,7 +132,7 @@ func (a activities) showActivity(w http.ResponseWriter, r *http.Request, v visit
 		return fmt.Errorf("load applications of events: %w", err)
 	}
 	p := activityPage{
-		Filtered: linkTo("", q) != "", Export: linkTo("/account/activity/export", q), Keys: keys.choices(f.PasskeyID),
+		Filtered: linkTo("", q) != "", Export: linkTo("/account/activity/export", q), Keys: passkeyChoices(keys, f.PasskeyID),
 	}
 	if len(events) > activityLimit {
 		events = events[:activityLimit]
@@ -144,7 +146,9 @@ func (a activities) showActivity(w http.ResponseWriter, r *http.Request, v visit
 		p.Topics = append(p.Topics, selected{Value: t.value, Text: words.T(t.text), On: t.value == q.Get("kind")})
 	}
 	for _, id := range clients {
-		p.Applications = append(p.Applications, selected{Value: id, Name: a.clientName(r.Context(), id), On: id == f.ClientID})
+		p.Applications = append(p.Applications, selected{
+			Value: id, Name: a.takeout.ClientName(r.Context(), id), On: id == f.ClientID,
+		})
 	}
 	for _, e := range events {
 		p.Events = append(p.Events, a.line(r.Context(), e, keys))
@@ -153,25 +157,19 @@ func (a activities) showActivity(w http.ResponseWriter, r *http.Request, v visit
 }
 
 // line returns the line about an event of a kind in phrases.
-func (a activities) line(ctx context.Context, e idp.Event, keys passkeyNames) activity {
+func (a activities) line(ctx context.Context, e idp.Event, keys takeout.Passkeys) activity {
 	phrase := phrases[e.Kind]
 	line := activity{
-		ID: e.ID, At: e.At, Words: a.describe(ctx, phrase, e, keys.names), Agent: e.Agent, Address: e.Address,
+		ID: e.ID, At: e.At, Words: a.describe(ctx, phrase, e, keys.Names), Agent: e.Agent, Address: e.Address,
 	}
 	if !phrase.named {
-		line.Passkey = keys.names[e.PasskeyID]
+		line.Passkey = keys.Names[e.PasskeyID]
 	}
 	return line
 }
 
-// passkeyNames has the names of a user's passkeys by ID, those of removed ones included.
-type passkeyNames struct {
-	names   map[string]string
-	present []idp.Passkey
-}
-
-func (a activities) passkeyNames(ctx context.Context, userID string) (n passkeyNames, err error) {
-	n.names = map[string]string{}
+func (a activities) passkeyNames(ctx context.Context, userID string) (n takeout.Passkeys, err error) {
+	n.Names = map[string]string{}
 	named, err := a.records.Events(ctx, userID, personal.Filter{Kinds: []idp.EventKind{
 		idp.EventPasskeyAdded, idp.EventPasskeyRenamed, idp.EventPasskeyRemoved, idp.EventRecovered,
 	}}, choiceLimit)
@@ -179,26 +177,22 @@ func (a activities) passkeyNames(ctx context.Context, userID string) (n passkeyN
 		return n, fmt.Errorf("load events of passkeys: %w", err)
 	}
 	for _, e := range named { // newest first, so a removed passkey gets its last name
-		if name := e.Detail["name"]; name != "" && e.PasskeyID != "" && n.names[e.PasskeyID] == "" {
-			n.names[e.PasskeyID] = name
+		if name := e.Detail["name"]; name != "" && e.PasskeyID != "" && n.Names[e.PasskeyID] == "" {
+			n.Names[e.PasskeyID] = name
 		}
 	}
-	if n.present, err = a.cfg.DB.PasskeysOf(ctx, userID); err != nil {
+	if n.Present, err = a.cfg.DB.PasskeysOf(ctx, userID); err != nil {
 		return n, fmt.Errorf("load passkeys: %w", err)
 	}
-	for _, k := range n.present {
-		n.names[k.ID] = k.Name
+	for _, k := range n.Present {
+		n.Names[k.ID] = k.Name
 	}
 	return n, nil
 }
 
-func (n passkeyNames) has(id string) bool {
-	return slices.ContainsFunc(n.present, func(k idp.Passkey) bool { return k.ID == id })
-}
-
-// choices returns the passkeys for the filter, by name.
-func (n passkeyNames) choices(on string) (list []selected) {
-	for id, name := range n.names {
+// passkeyChoices returns the passkeys for the filter, by name.
+func passkeyChoices(n takeout.Passkeys, on string) (list []selected) {
+	for id, name := range n.Names {
 		list = append(list, selected{Value: id, Name: name, On: id == on})
 	}
 	slices.SortFunc(list, func(a, b selected) int {
@@ -207,13 +201,13 @@ func (n passkeyNames) choices(on string) (list []selected) {
 	return list
 }
 
-// clientName returns the name of a client; its ID if it has none, or is gone or disabled.
-func (a activities) clientName(ctx context.Context, id string) string {
-	c, err := a.cfg.DB.Client(ctx, id) // cached; on an error the ID will do
+// export sends the events that the filter of the page selects, as a file.
+func (a activities) export(w http.ResponseWriter, r *http.Request, v visitor) error {
+	keys, err := a.passkeyNames(r.Context(), v.user.ID)
 	if err != nil {
-		return id
+		return err
 	}
-	return cmp.Or(c.Name, id)
+	return a.takeout.Activity(r.Context(), w, v.user, filterOf(r.URL.Query()), keys)
 }
 
 // A phrase tells users about an event of their account: keys of texts about a passkey, a client and an action.
@@ -280,7 +274,7 @@ var phrases = map[idp.EventKind]phrase{
 func (a activities) describe(ctx context.Context, p phrase, e idp.Event, passkeys map[string]string) words.Text {
 	var client any = words.T("activity.application")
 	if e.ClientID != "" {
-		client = a.clientName(ctx, e.ClientID)
+		client = a.takeout.ClientName(ctx, e.ClientID)
 	}
 	var actions []words.Text
 	for _, class := range actionClasses(e) {

@@ -44,7 +44,8 @@ func (a activities) showRemedies(w http.ResponseWriter, r *http.Request, v visit
 		return err
 	}
 	if e.PasskeyID != "" {
-		p.Passkey.ID, p.Passkey.Name, p.Passkey.Gone = e.PasskeyID, keys.names[e.PasskeyID], !keys.has(e.PasskeyID)
+		p.Passkey.ID, p.Passkey.Name, p.Passkey.Gone = e.PasskeyID, keys.Names[e.PasskeyID], !slices.ContainsFunc(
+			keys.Present, func(k idp.Passkey) bool { return k.ID == e.PasskeyID })
 	}
 	if e.ClientID != "" {
 		if err := a.findClient(&p, r, v, e); err != nil {
@@ -84,7 +85,7 @@ func (a activities) findClient(p *remediesPage, r *http.Request, v visitor, e id
 		return err
 	}
 	if slices.ContainsFunc(held, func(g idp.Grant) bool { return g.ClientID == e.ClientID }) {
-		p.Client.ID, p.Client.Name = e.ClientID, a.clientName(r.Context(), e.ClientID)
+		p.Client.ID, p.Client.Name = e.ClientID, a.takeout.ClientName(r.Context(), e.ClientID)
 	}
 	return nil
 }

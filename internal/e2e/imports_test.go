@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
@@ -40,7 +40,7 @@ var beside = map[string][]string{
 	"internal/recovery":    {"internal/enrol"},
 	"internal/admin":       {"internal/enrol", "internal/recovery"},
 	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/recovery", "internal/otherdevice"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account":     {"internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.
