@@ -23,14 +23,18 @@ import (
 	"github.com/stepward/stepward/internal/server"
 )
 
-// startDemo runs the demo on free ports until the test ends.
-func startDemo(t *testing.T) *server.Demo {
+// startDemo runs the demo on free ports until the test ends. settings are names and values, in turn.
+func startDemo(t *testing.T, settings ...string) *server.Demo {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	listen := freeAddress(t)
-	cfg, err := config.Load(config.Sources{Flags: map[string]string{
+	flags := map[string]string{
 		"data-dir": t.TempDir(), "listen": listen, "issuer": "http://" + listen, "log-level": "warn",
-	}})
+	}
+	for i := 0; i < len(settings); i += 2 {
+		flags[settings[i]] = settings[i+1]
+	}
+	cfg, err := config.Load(config.Sources{Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,9 +55,9 @@ func eachLanguage(t *testing.T, test func(t *testing.T, l *looker)) {
 	}
 }
 
-func newLooker(t *testing.T) *looker {
+func newLooker(t *testing.T, settings ...string) *looker {
 	t.Helper()
-	l := &looker{demo: startDemo(t), chrome: newChrome(t), language: "en"}
+	l := &looker{demo: startDemo(t, settings...), chrome: newChrome(t), language: "en"}
 	if path := os.Getenv("STEPWARD_TEST_AXE"); path != "" {
 		script, err := os.ReadFile(path)
 		if err != nil {

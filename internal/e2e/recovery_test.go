@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,64 @@ func aLostPhoneAndTheWayBack(t *testing.T, l *looker) {
 	l.at("passkey")
 	l.do(chromedp.Navigate(issuer + "/recover/code"))
 	l.look("recover-over", "error")
+}
+
+// The wait of a recovery by e-mail alone, how its owner stops it, and a link with a PIN; every page is looked at.
+func TestThePagesOfAWaitingRecovery(t *testing.T) {
+	t.Parallel()
+	l := newLooker(t, "recovery", "email-with-delay")
+	issuer, email := l.demo.Config.Issuer.String(), "ada@example.com"
+	l.plug(device{})
+	l.open(issuer + "/account")
+	l.signUp(issuer, email, "Ada Lovelace")
+	first := newestCode(t, issuer, email)
+	l.touch(false)
+	l.click("passkey-skip")
+	l.at("login")
+	l.touch(true)
+	l.signIn()
+	l.at("account")
+
+	// A thief of the mailbox has another browser.
+	thief := newPerson(t, issuer, "")
+	at := thief.open(issuer + "/recover")
+	at = thief.submit(at, "recover-submit", map[string]string{"recover-email": email})
+	at = thief.submit(at, "recover-finish", map[string]string{"recover-mailcode": l.codeAfter(issuer, email, first)})
+	if at.name != "recover" || !strings.Contains(at.body, `data-test="recover-from"`) {
+		t.Fatalf("no wait began: %s %s", at.name, at.body)
+	}
+	l.open(issuer + "/account")
+	l.look("recovery-waits", "account")
+	stop := regexp.MustCompile(regexp.QuoteMeta(issuer) + `/recover/stop#[^"<]+`)
+	var link string
+	for deadline := time.Now().Add(30 * time.Second); link == "" && time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		link = stop.FindString(thief.open(issuer + "/demo/mail").body)
+	}
+	l.open(thief.open(issuer + "/recover").url.String())
+	l.look("recover-alone", "recover")
+	l.open(link)
+	l.look("recovery-stop", "recover")
+	l.follow("recovery-stop")
+	l.look("recovery-stopped", "recover")
+	l.open(issuer + "/account")
+
+	u := l.user(email)
+	made, err := recovery.NewLink(t.Context(), l.demo.DB, issuer, recovery.Order{User: u, TTL: time.Hour, PIN: true},
+		idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.plug(device{synced: true})
+	l.click("sign-out")
+	l.at("logged-out")
+	l.open(made.Link.Reveal())
+	l.wait(`location.hash === ""`, "the token to leave the address bar")
+	l.follow("recover-continue")
+	l.look("recover-pin", "recover")
+	l.fill("recover-pin", "00000000")
+	l.follow("recover-continue")
+	l.look("recover-pin-wrong", "recover")
+	l.fill("recover-pin", made.PIN.Reveal())
+	l.follow("recover-continue")
+	l.at("passkey")
 }
