@@ -31,11 +31,11 @@ var ErrRole = errors.New("this account can only be recovered by somebody with a 
 type Order struct {
 	User idp.User
 	TTL  time.Duration
-	// PIN asks for a PIN as well, which is told by voice: the link alone is then of no use to somebody who intercepts it.
+	// PIN asks for a PIN as well, which is told by voice: the link alone is then of no use to a person who intercepts it.
 	PIN bool
 	// Second means that the link works only once another admin has approved it.
 	Second bool
-	// By is the admin who makes it, and cannot use it; nil: the operator at the command line, who may recover everybody.
+	// By is the admin who makes it, and cannot use it; nil: the operator at the command line, who may recover every user.
 	By *idp.User
 }
 
