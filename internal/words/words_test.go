@@ -219,6 +219,15 @@ func TestTheLanguageIsTheFirstOneWantedThatWeHave(t *testing.T) {
 	}
 }
 
+// Data is the key of texts that are not ours: a key below it would look like the title of one.
+func TestNoKeyIsBelowData(t *testing.T) {
+	for key := range English().messages() {
+		if strings.HasPrefix(key, Data("").Key+".") {
+			t.Errorf("%s: choose another name", key)
+		}
+	}
+}
+
 // A button says what it does in a few words: sentences stand beside it.
 func TestAButtonIsALabel(t *testing.T) {
 	for _, l := range Languages() {
