@@ -50,7 +50,7 @@ CREATE INDEX IF NOT EXISTS members_expires ON members (expires);`
 )
 
 const (
-	sweepEvery = time.Minute
+	sweepEvery = 5 * time.Minute
 	sweepBite  = 500 // rows per statement, so that nobody waits long for the connection
 )
 

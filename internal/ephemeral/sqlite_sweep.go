@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// sweep deletes expired rows every minute until Close.
+// sweep deletes expired rows every five minutes until Close.
 func (s *SQLite) sweep() {
 	defer close(s.swept)
 	tick := time.NewTicker(sweepEvery)
@@ -31,7 +31,7 @@ func (s *SQLite) bite(text string) bool {
 	defer s.give()
 	result, err := s.prepared[text].Exec(time.Now().UnixMilli(), sweepBite)
 	if err != nil {
-		s.log.Warn("sweep ephemeral store", "error", err) // retry in a minute
+		s.log.Warn("sweep ephemeral store", "error", err) // the next sweep tries again
 		return false
 	}
 	n, err := result.RowsAffected()

@@ -80,7 +80,7 @@ func TestSQLiteSweepsOnlyExpiredEntries(t *testing.T) {
 		if err := s.Do(t.Context(), ops...); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute + time.Second)
+		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		var entries, members int
 		if err := openFile(t, path).QueryRow(`SELECT (SELECT count(*) FROM entries), (SELECT count(*) FROM members)`).Scan(&entries, &members); err != nil {
@@ -151,7 +151,7 @@ func TestAFailingSweepAndAnUnreadableEntryAreLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = other.Close()
-		time.Sleep(time.Minute + time.Second)
+		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
