@@ -66,7 +66,7 @@ func knownLabels(t *testing.T) map[string][]string {
 	made := regexp.MustCompile(`"(stepward_[a-z_]+)",(?: Help:)?\s*"[^"]*",?(?: [a-z]+Buckets,)?((?:\s*"[a-z_]+",?)*)(?:\s*\}, \[\]string\{([^}]*)\})?`)
 	for _, file := range []string{"metrics.go", "state.go"} {
 		for _, m := range made.FindAllStringSubmatch(readText(t, "..", "telemetry", file), -1) {
-			known[m[1]] = regexp.MustCompile(`[a-z_]+`).FindAllString(m[2]+m[3], -1)
+			known[m[1]] = append([]string{}, regexp.MustCompile(`[a-z_]+`).FindAllString(m[2]+m[3], -1)...)
 		}
 	}
 	if got := known["stepward_store_operation_seconds"]; !slices.Equal(got, []string{"store", "operation"}) || len(known) < 25 ||
