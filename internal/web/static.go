@@ -58,6 +58,9 @@ var unbranded = sync.OnceValues(func() (*static, error) {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
 		body = minify(body)
+		if path.Ext(e.Name()) == ".css" {
+			body = []byte(cssBlanks.Replace(string(body)))
+		}
 		if e.Name() == "icons.svg" {
 			s.sprite = body
 		}
@@ -92,6 +95,9 @@ func newStatic(accent string) (*static, error) {
 	s.add("app.css", "", append(slices.Clone(all.files[all.names["app.css"]].plain), brand...))
 	return s, nil
 }
+
+// cssBlanks drops the blanks of a stylesheet that mean nothing. Its texts contain none of these.
+var cssBlanks = strings.NewReplacer(" { ", "{", " {\n", "{\n", "; }", "}", ": ", ":", "; ", ";")
 
 // minify drops indentation, empty lines and comment lines. The files are written so that no other line begins like a
 // comment.
