@@ -46,8 +46,12 @@ func open(t *testing.T, mount func(*Server, *http.ServeMux), settings ...string)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h := &house{Server: s, origin: "http://" + listener.Addr().String(), stop: stop, ended: make(chan error, 1)}
-	t.Cleanup(stop)
-	go func() { h.ended <- s.Serve(ctx, listener) }()
+	served := make(chan struct{})
+	t.Cleanup(func() { stop(); <-served }) // Close comes after it
+	go func() {
+		defer close(served)
+		h.ended <- s.Serve(ctx, listener)
+	}()
 	return h
 }
 
