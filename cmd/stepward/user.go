@@ -80,7 +80,7 @@ type userInviteCmd struct {
 	TTL   time.Duration `name:"ttl" default:"24h" help:"How long the link is valid, 5m to 168h."`
 
 	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
-	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Whoever opens it has proven the address."`
+	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Opening it proves the address."`
 
 	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
 }

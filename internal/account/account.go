@@ -14,7 +14,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -88,11 +87,7 @@ type Account struct {
 
 // New parses the pages.
 func New(c Config) (*Account, error) {
-	sub, err := fs.Sub(files, "pages")
-	if err != nil {
-		return nil, fmt.Errorf("account pages: %w", err)
-	}
-	pages, err := c.Shell.Parse(sub, "*.html")
+	pages, err := c.Shell.Parse(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("account pages: %w", err)
 	}

@@ -154,7 +154,7 @@ func takeOver(role directory.Role, target idp.User) error {
 	}
 	return &Denied{
 		"higher_role",
-		"only a higher role than " + target.Role.Name() + " can give somebody access to this account",
+		"only a higher role than " + target.Role.Name() + " can give a person access to this account",
 	}
 }
 
@@ -176,7 +176,7 @@ func (o office) event(by Actor, kind idp.EventKind, userID string, detail ...str
 // denial turns the store's rules into what the caller is told.
 func denial(err error) error {
 	if errors.Is(err, store.ErrLastOwner) {
-		return &Denied{"last_owner", "this is the last owner who can sign in; make somebody else an owner first"}
+		return &Denied{"last_owner", "this is the last owner who can sign in; make another user an owner first"}
 	}
 	return err
 }

@@ -58,7 +58,7 @@ type Claim struct {
 	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 }
 
-// protocolClaims belong to tokens and responses; nobody else may give them a meaning.
+// protocolClaims belong to tokens and responses; they keep their meaning.
 var protocolClaims = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "auth_time", "nonce", "acr", "amr", "azp", "sid", "at_hash", "c_hash",
 	"s_hash", "cnf", "act", "may_act", "scope", "client_id", "active", "token_type", "username", "authorization_details",

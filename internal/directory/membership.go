@@ -22,7 +22,7 @@ type Value struct {
 	Group string    `json:"group,omitempty"` // the group that it is inherited from; empty: the user's own
 }
 
-// In reports whether the user is in one of the groups. Nobody is in none.
+// In reports whether the user is in one of the groups. No user is in an empty list.
 func (m Membership) In(names []string) bool {
 	return slices.ContainsFunc(m.Groups, func(g Group) bool { return slices.Contains(names, g.Name) })
 }

@@ -8,7 +8,8 @@ const (
 	MaxRecoveryHold = 72 * time.Hour
 	// RecoveryOpen is how long such a recovery can be finished after its wait.
 	RecoveryOpen = 72 * time.Hour
-	// RecoveryStopped is how long none can begin after the owner stopped one: whoever reads the mailbox would try again.
+	// RecoveryStopped is how long none can begin after the owner stopped one: the person who reads the mailbox would try
+	// again.
 	RecoveryStopped = 7 * 24 * time.Hour
 	// FormerAddressTold is how long a confirmed address that the user left is still told of recoveries.
 	FormerAddressTold = 72 * time.Hour

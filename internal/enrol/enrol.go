@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -64,11 +63,7 @@ type Service struct {
 
 // New parses the pages.
 func New(cfg Config) (*Service, error) {
-	sub, err := fs.Sub(files, "pages")
-	if err != nil {
-		return nil, fmt.Errorf("enrolment pages: %w", err)
-	}
-	pages, err := cfg.Shell.Parse(sub, "*.html")
+	pages, err := cfg.Shell.Parse(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("enrolment pages: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // Invite returns a link that lets a stored user without passkeys create the first one. It works once, for ttl. The
 // token is in the fragment, which browsers do not send, so that it reaches no access log; the page posts it. The caller
-// sends the link. ev records it; without one, it is recorded as nobody's.
+// sends the link. ev records it; without one, an event without an actor does.
 func Invite(
 	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev ...idp.Event,
 ) (idp.Secret, error) {

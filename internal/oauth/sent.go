@@ -10,8 +10,8 @@ import (
 // maxSent bounds what the log repeats of a request, in bytes.
 const maxSent = 200
 
-// Sent returns a log attribute with what a request sent and was refused for, so that whoever runs the application finds
-// the mistake: quoted, in ASCII, and cut. It is for values that are no secrets.
+// Sent returns a log attribute with what a request sent and was refused for, so that the people who run the application
+// find the mistake: quoted, in ASCII, and cut. It is for values that are no secrets.
 func Sent(name, value string) slog.Attr {
 	more := ""
 	if len(value) > maxSent {
@@ -20,7 +20,7 @@ func Sent(name, value string) slog.Attr {
 	return slog.String(name, strconv.QuoteToASCII(value)+more)
 }
 
-// SentURI is Sent for an address. User, query and fragment are left out: they can hold what is nobody's business.
+// SentURI is Sent for an address. User, query and fragment are left out: they can hold secrets.
 func SentURI(name, uri string) slog.Attr {
 	end := strings.IndexAny(uri, "?#")
 	rest := ""

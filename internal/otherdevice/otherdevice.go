@@ -22,7 +22,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net/http"
 	"strings"
@@ -68,11 +67,7 @@ type Service struct {
 
 // New parses the pages.
 func New(cfg Config) (*Service, error) {
-	sub, err := fs.Sub(files, "pages")
-	if err != nil {
-		return nil, fmt.Errorf("pages of the other device: %w", err)
-	}
-	pages, err := cfg.Shell.Parse(sub, "*.html")
+	pages, err := cfg.Shell.Parse(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("pages of the other device: %w", err)
 	}
@@ -87,7 +82,7 @@ func New(cfg Config) (*Service, error) {
 type State string
 
 const (
-	Waiting   State = "waiting"   // nobody opened it
+	Waiting   State = "waiting"   // not opened yet
 	Opened    State = "opened"    // another device opened it
 	Created   State = "created"   // that device created a passkey
 	Confirmed State = "confirmed" // the passkey is stored

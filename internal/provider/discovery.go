@@ -112,8 +112,8 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 	return publish(w, set)
 }
 
-// publish writes a public document, readable by scripts of any origin. It is the same for everyone and about nobody.
-// Other endpoints only allow the origins of their client (oauth.Door).
+// publish writes a public document, readable by scripts of any origin. It is the same for everyone, and says nothing
+// about a person. Other endpoints only allow the origins of their client (oauth.Door).
 func publish(w http.ResponseWriter, document []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

@@ -25,7 +25,7 @@ const (
 )
 
 // ErrRole: the admin's role does not suffice to recover this user's account.
-var ErrRole = errors.New("this account can only be recovered by somebody with a higher role")
+var ErrRole = errors.New("this account can only be recovered by a person with a higher role")
 
 // An Order says which recovery link to make.
 type Order struct {

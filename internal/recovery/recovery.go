@@ -20,7 +20,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -85,11 +84,7 @@ type Service struct {
 
 // New parses the pages.
 func New(cfg Config) (*Service, error) {
-	sub, err := fs.Sub(files, "pages")
-	if err != nil {
-		return nil, fmt.Errorf("recovery pages: %w", err)
-	}
-	pages, err := cfg.Shell.Parse(sub, "*.html")
+	pages, err := cfg.Shell.Parse(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("recovery pages: %w", err)
 	}

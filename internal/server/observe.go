@@ -117,7 +117,7 @@ func (o *observed) watched(s ephemeral.Store, name string) ephemeral.Store {
 	return s
 }
 
-// look measures what nobody counts: the state of stores, pools, queues, clock and certificate.
+// look measures what is not counted on the way: the state of stores, pools, queues, clock and certificate.
 func (s *Server) look(ctx context.Context) telemetry.State {
 	state := telemetry.State{Stopping: s.drain.begun.Load(), Up: map[string]bool{}, Faults: map[string]string{}}
 	if s.DB == nil || s.Ephemeral == nil {

@@ -30,7 +30,7 @@ const (
 )
 
 // A collector sends spans with OTLP over HTTP. It is ours, because OpenTelemetry's brings gRPC along: 69 packages and
-// 2.2 MB that nobody here would use.
+// 2.2 MB that is not used here.
 type collector struct {
 	url     string
 	headers http.Header

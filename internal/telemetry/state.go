@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// State is what a server measures only when somebody looks at its metrics.
+// State is what a server measures only when its metrics are read.
 type State struct {
 	Stopping        bool
 	Up              map[string]bool   // by store

@@ -26,7 +26,7 @@ type TracerConfig struct {
 	// Sample is the share of requests that are traced, from 0 to 1.
 	Sample float64
 	// Join continues the traces that trusted proxies began, and follows their decision to sample. Otherwise, and for
-	// everybody else, a request begins a trace of its own, and the one in its traceparent is a link.
+	// all others, a request begins a trace of its own, and the one in its traceparent is a link.
 	Join bool
 	Log  *slog.Logger
 }

@@ -30,7 +30,7 @@ var wishes = struct {
 // maxWishes is the number of lists remembered. Then all are forgotten, because outsiders may send any.
 const maxWishes = 500
 
-// Choose returns the language that somebody wants: wanted is a value of Accept-Language, or tags separated by spaces
+// Choose returns the language that a person wants: wanted is a value of Accept-Language, or tags separated by spaces
 // (ui_locales). It returns nil if we have none that they probably understand. It accepts any text.
 func Choose(wanted string) *Language {
 	if wanted == "" {
@@ -65,7 +65,7 @@ func match(wanted string) *Language {
 		q   float32
 	}
 	var sorted []wish
-	for entry := range strings.SplitSeq(wanted, ",") { // one by one: a tag that nobody knows must not hide the others
+	for entry := range strings.SplitSeq(wanted, ",") { // one by one: an unknown tag must not hide the others
 		if parsed, q, err := language.ParseAcceptLanguage(entry); err == nil && len(parsed) == 1 && q[0] > 0 {
 			sorted = append(sorted, wish{parsed[0], q[0]})
 		}

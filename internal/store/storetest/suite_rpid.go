@@ -17,7 +17,7 @@ var rpidCases = map[string]func(*fixture){
 		f.same(claim("a.example", true), store.RPID{Host: "a.example"})
 		f.same(must2(f.RPID(f.ctx, "b.example"))(f).Host, "a.example")
 	},
-	"passkeys whose host is not recorded are nobody's until somebody says so": func(f *fixture) {
+	"passkeys whose host is not recorded are for no host until the operator says so": func(f *fixture) {
 		f.passkey(f.user("ada@example.org"))
 		f.same(must2(f.RPID(f.ctx, "a.example"))(f), store.RPID{Passkeys: 1})
 		f.same(must2(f.ClaimRPID(f.ctx, "a.example", false))(f), store.RPID{Passkeys: 1})
