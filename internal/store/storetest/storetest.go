@@ -2,6 +2,11 @@
 package storetest
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stepward/stepward/internal/store"
@@ -10,8 +15,36 @@ import (
 // Open returns a fresh, migrated SQLite store in a folder of its own. It works inside a synctest bubble.
 func Open(t testing.TB) *store.DB {
 	t.Helper()
-	return open(t, store.Config{Dir: t.TempDir()})
+	dir := t.TempDir()
+	migrated, err := migratedFile()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, fileName), migrated, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, store.Config{Dir: dir})
 }
+
+const fileName = "stepward.db"
+
+// migratedFile returns the file of a migrated store. Most of the time of a quick test would be spent on migrations.
+var migratedFile = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "stepward-migrated-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background() // it outlives the test that needs it first
+	db, err := store.Open(ctx, store.Config{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(db.Migrate(ctx), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, fileName))
+})
 
 // OpenPostgres returns a fresh, migrated Postgres store. It does not work in synctest bubbles: waiting for a socket
 // does not block durably. Without Postgres it skips the test, as PostgresURL does.
