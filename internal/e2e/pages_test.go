@@ -124,8 +124,8 @@ const german = `(() => { const walk = document.createTreeWalker(document.body, N
 	return nodes.length; })()`
 
 var vocabulary = []string{
-	"login", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "add", "admin", "recover", "codes", "error",
-	"continue", "mail", "app-home", "app-me", "app-payout", "app-problem",
+	"login", "denied", "signup", "verify", "passkey", "stepup", "consent", "approve", "device", "logout-confirm", "logged-out", "account", "add", "admin", "recover", "codes",
+	"error", "continue", "mail", "app-home", "app-me", "app-payout", "app-problem",
 }
 
 // look holds the page to all of it; want is its data-page.
@@ -636,6 +636,26 @@ func thePagesOfTheHouse(t *testing.T, l *looker) {
 	l.look("applications-remove", "account")
 	l.open(issuer + "/account/activity")
 	l.look("activity", "account")
+	l.follow("remedy")
+	l.look("not-me", "account")
+	l.open(issuer + "/account/activity?kind=passkey")
+	l.look("activity-filtered", "account")
+	l.open(issuer + "/account/data")
+	l.at("stepup")
+	l.click("passkey-stepup")
+	l.wait(`!!document.querySelector("[data-test=data-download]")`, "the page of one's data")
+	l.look("data", "account")
+	c, err := l.demo.DB.Client(t.Context(), "acme-bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AllowedGroups, c.Contacts = []string{"tellers"}, []string{"desk@acme.example"}
+	if err := l.demo.DB.PutClient(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	l.open(l.request())
+	l.look("denied", "denied")
+	l.open(issuer + "/account")
 	l.click("sign-out")
 	l.look("signed-out", "logged-out")
 }

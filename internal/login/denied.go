@@ -30,7 +30,7 @@ func showDenied(l *Login, w http.ResponseWriter, r *http.Request, v visit, f Fac
 	if !f.Client.Dynamic && len(f.Client.Contacts) > 0 {
 		d.Contact = f.Client.Contacts[0]
 	}
-	p := newPage(v, f, "error", d)
+	p := newPage(v, f, "denied", d)
 	p.User = user
 	return l.cfg.Shell.Render(w, r, l.pages, "denied", p)
 }

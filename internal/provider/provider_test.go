@@ -45,7 +45,8 @@ type house struct {
 	handler  http.Handler
 	client   *http.Client // does not follow redirects
 	url      string
-	last     idp.Interaction // what Begin saw last
+	mu       *sync.Mutex
+	last     idp.Interaction // what Begin saw last; set under mu
 	log      *bytes.Buffer
 }
 
@@ -127,14 +128,15 @@ func (h *house) build(configure ...func(*Config)) {
 	t := h.t
 	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.client.Jar, _ = cookiejar.New(nil)
-	h.log = &bytes.Buffer{}
+	h.log, h.mu = &bytes.Buffer{}, new(sync.Mutex)
 	if h.db == nil {
 		h.db = storetest.Open(t)
 	}
 	h.eph = ephemeraltest.Open(t)
 	issuer, err := url.Parse(h.url)
 	check(t, err)
-	shell, err := web.New(web.Config{Issuer: issuer, Insecure: true, Logger: slog.New(slog.NewTextHandler(h.log, nil))})
+	logger := slog.New(slog.NewTextHandler(h.log, nil)) // one handler: it writes one record after the other
+	shell, err := web.New(web.Config{Issuer: issuer, Insecure: true, Logger: logger})
 	check(t, err)
 	h.sessions = session.New(session.Config{Store: h.eph, Insecure: true})
 	wrapper, err := keys.NewWrapper(bytes.Repeat([]byte{7}, 32))
@@ -145,10 +147,13 @@ func (h *house) build(configure ...func(*Config)) {
 	config := Config{
 		Issuer: h.url, DB: h.db, Ephemeral: h.eph, Sessions: h.sessions, Shell: shell, Policy: testPolicy(), Keys: h.keys,
 		RefreshKey: bytes.Repeat([]byte{9}, 32), SubjectKey: bytes.Repeat([]byte{8}, 32), Outbound: neighbours(),
-		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+		Logger: logger,
 		Begin: func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, req idp.Request, need idp.Requirement) (string, error) {
-			h.last = idp.NewInteraction(req, need, time.Now())
-			return "/login?i=" + h.last.ID, interactionsOf.Put(ctx, h.last.ID, h.last)
+			i := idp.NewInteraction(req, need, time.Now())
+			h.mu.Lock()
+			h.last = i
+			h.mu.Unlock()
+			return "/login?i=" + i.ID, interactionsOf.Put(ctx, i.ID, i)
 		},
 	}
 	for _, f := range configure {
