@@ -22,6 +22,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 )
 
@@ -156,7 +157,7 @@ func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
 	if out, err := stepward(t, dir, "user", "list"); err != nil || !strings.Contains(out, "grace@example.com") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	link, _, err := firstAdmin(t.Context(), server)
+	link, _, err := manage.FirstAdmin(t.Context(), server)
 	if err != nil || !strings.Contains(link.Reveal(), "/enrol#") {
 		t.Errorf("first admin: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 )
 
@@ -12,25 +13,23 @@ type demoCmd struct {
 	AppListen string `name:"app-listen" default:"localhost:8090" help:"Address and port of the sample application."`
 }
 
-func (c demoCmd) Run(e *env) error {
+func (c demoCmd) Run(e *manage.Env) error {
 	dir, err := os.MkdirTemp("", "stepward-demo-")
 	if err != nil {
 		return fmt.Errorf("temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	for flag, value := range map[string]string{"data-dir": dir, "log-level": "warn"} {
-		if _, given := e.sources.Flags[flag]; !given {
-			e.sources.Flags[flag] = value
-		}
+		e.Default(flag, value)
 	}
-	cfg, err := e.load()
+	cfg, err := e.Load()
 	if err != nil {
 		return err
 	}
 	if !cfg.Embedded() {
 		return errors.New("the demo uses temporary stores; remove database-url and redis-url, or run: stepward serve")
 	}
-	d, err := server.NewDemo(e.ctx, cfg, c.AppListen, logger(cfg))
+	d, err := server.NewDemo(e.Context(), cfg, c.AppListen, manage.Logger(cfg))
 	if err != nil {
 		return err
 	}
@@ -46,5 +45,5 @@ func (c demoCmd) Run(e *env) error {
   Press Ctrl-C to stop. All data is deleted.
 
 `, d.AppURL, cfg.Issuer, cfg.Issuer)
-	return d.Serve(e.ctx)
+	return d.Serve(e.Context())
 }

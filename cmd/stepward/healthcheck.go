@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/outage"
 )
 
@@ -16,8 +17,8 @@ type healthcheckCmd struct {
 	Ready bool `help:"Also check that the stores work (/readyz?stores=required)."`
 }
 
-func (c healthcheckCmd) Run(e *env) error {
-	cfg, err := e.loadWithoutMail()
+func (c healthcheckCmd) Run(e *manage.Env) error {
+	cfg, err := e.LoadWithoutMail()
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (c healthcheckCmd) Run(e *env) error {
 	if c.Ready {
 		path = "/readyz?stores=required"
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(e.Context(), 3*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+path, nil)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/manage"
 )
 
 // cli is the command line. The settings of internal/config are added as flags.
@@ -24,11 +25,11 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
 	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
 	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
-	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
-	User        userCmd        `cmd:"" help:"List, invite, disable and enable users."`
-	Group       groupCmd       `cmd:"" help:"Create groups and put users into them."`
-	Claim       claimCmd       `cmd:"" help:"Define claims of your own."`
-	Keys        keysCmd        `cmd:"" help:"List and rotate signing keys."`
+	Client      manage.Client  `cmd:"" help:"Register and manage client applications."`
+	User        manage.User    `cmd:"" help:"List, invite, disable and enable users."`
+	Group       manage.Group   `cmd:"" help:"Create groups and put users into them."`
+	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
+	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`
@@ -48,28 +49,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "stepward: "+err.Error())
 		os.Exit(1)
 	}
-}
-
-// env is the context and the settings sources of a command.
-type env struct {
-	ctx     context.Context
-	sources config.Sources
-}
-
-// load reads the settings of a command that may send mail.
-func (e *env) load() (*config.Config, error) {
-	cfg, err := config.Load(e.sources)
-	if err == nil {
-		cfg.Version = version()
-	}
-	return cfg, err
-}
-
-// loadWithoutMail reads the settings of a command that sends none: it works where smtp-url is missing or unreadable.
-func (e *env) loadWithoutMail() (*config.Config, error) {
-	sources := e.sources
-	sources.NoMail = true
-	return config.Load(sources)
 }
 
 func run(ctx context.Context, args, environ []string) error {
@@ -106,7 +85,7 @@ func run(ctx context.Context, args, environ []string) error {
 			given[step.Flag.Name] = step.Flag.Target.String()
 		}
 	}
-	return parsed.Run(&env{ctx: ctx, sources: config.Sources{Flags: given, Environ: environ, File: c.Config}})
+	return parsed.Run(manage.NewEnv(ctx, config.Sources{Flags: given, Environ: environ, File: c.Config}, version()))
 }
 
 // settingFlags returns a struct with one string field per setting, which kong reads as flags.

@@ -3,23 +3,24 @@ package main
 import (
 	"fmt"
 
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 )
 
 type migrateCmd struct{}
 
-func (migrateCmd) Run(e *env) error {
-	cfg, err := e.loadWithoutMail()
+func (migrateCmd) Run(e *manage.Env) error {
+	cfg, err := e.LoadWithoutMail()
 	if err != nil {
 		return err
 	}
-	db, err := server.OpenStore(e.ctx, cfg, false)
+	db, err := server.OpenStore(e.Context(), cfg, false)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	fmt.Printf("migrating the %s database …\n", db.Backend())
-	if err := server.Migrate(e.ctx, cfg, db); err != nil {
+	if err := server.Migrate(e.Context(), cfg, db); err != nil {
 		return err
 	}
 	fmt.Println("the schema is up to date")
@@ -34,8 +35,8 @@ type configCheckCmd struct {
 	Stores bool `help:"Also connect to Postgres and Redis, and compare the issuer with the passkeys there. Embedded stores are always looked at."`
 }
 
-func (c configCheckCmd) Run(e *env) error {
-	cfg, err := e.load()
+func (c configCheckCmd) Run(e *manage.Env) error {
+	cfg, err := e.Load()
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (c configCheckCmd) Run(e *env) error {
 		return err
 	}
 	if c.Stores || cfg.Embedded() {
-		if err := server.CheckStores(e.ctx, cfg); err != nil {
+		if err := server.CheckStores(e.Context(), cfg); err != nil {
 			return err
 		}
 	}

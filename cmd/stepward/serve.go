@@ -4,23 +4,24 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 )
 
 type serveCmd struct{}
 
-func (serveCmd) Run(e *env) error {
-	cfg, err := e.load()
+func (serveCmd) Run(e *manage.Env) error {
+	cfg, err := e.Load()
 	if err != nil {
 		return err
 	}
-	log := logger(cfg)
-	s, err := server.New(e.ctx, cfg, log, nil)
+	log := manage.Logger(cfg)
+	s, err := server.New(e.Context(), cfg, log, nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	link, until, err := firstAdmin(e.ctx, s)
+	link, until, err := manage.FirstAdmin(e.Context(), s)
 	if err != nil {
 		return fmt.Errorf("first admin: %w", err)
 	}
@@ -35,5 +36,5 @@ func (serveCmd) Run(e *env) error {
 			until.Format(time.DateTime))
 		fmt.Printf("  %s\n\n", link.Reveal())
 	}
-	return s.Serve(e.ctx, listener)
+	return s.Serve(e.Context(), listener)
 }

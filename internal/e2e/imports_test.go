@@ -17,6 +17,7 @@ const module = "github.com/stepward/stepward/"
 // only what beside names.
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
+	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
@@ -44,7 +45,7 @@ var beside = map[string][]string{
 }
 
 // fetchers fetch what clients named, and tell them of logouts.
-var fetchers = []string{"internal/client", "internal/authorize", "internal/logout", "internal/provider", "internal/server", "cmd/stepward"}
+var fetchers = []string{"internal/client", "internal/authorize", "internal/logout", "internal/provider", "internal/server", "cmd/stepward", "internal/manage"}
 
 // owners are the only packages that may import these modules.
 var owners = map[string]string{

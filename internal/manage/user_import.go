@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"encoding/csv"
@@ -20,7 +20,7 @@ type userImportCmd struct {
 	output
 }
 
-func (c userImportCmd) Run(e *env) error {
+func (c userImportCmd) Run(e *Env) error {
 	file, err := os.Open(c.File)
 	if err != nil {
 		return errors.New(config.FileReason(err))

@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ type clientTokenCmd struct {
 	RevokeAll bool          `name:"revoke-all" help:"Create no token, and revoke all existing ones."`
 }
 
-func (c clientTokenCmd) Run(e *env) error {
+func (c clientTokenCmd) Run(e *Env) error {
 	if c.Uses < 0 {
 		return fmt.Errorf("--uses %d must be 0 or more", c.Uses)
 	}

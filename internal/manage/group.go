@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-type groupCmd struct {
+type Group struct {
 	Add    groupAddCmd    `cmd:"" help:"Create a group."`
 	Set    groupSetCmd    `cmd:"" help:"Change a group: its name, its description, the groups that it is in."`
 	Show   groupShowCmd   `cmd:"" help:"Show a group: the groups around it, its claims, its members."`
@@ -62,7 +62,7 @@ type groupAddCmd struct {
 	output
 }
 
-func (c groupAddCmd) Run(e *env) error {
+func (c groupAddCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		for _, name := range c.Within { // before anything is stored
 			if _, err := findGroup(e.ctx, ops, name); err != nil {
@@ -93,7 +93,7 @@ type groupSetCmd struct {
 	Claim       []string `sep:"none" placeholder:"NAME=VALUE" help:"Value of a claim, which the members inherit; NAME= removes it. A list is separated by commas."`
 }
 
-func (c groupSetCmd) Run(e *env) error {
+func (c groupSetCmd) Run(e *Env) error {
 	if c.Name == nil && c.Description == nil && len(c.Within)+len(c.NotWithin)+len(c.Claim) == 0 {
 		return errors.New("nothing to change: give --name, --description, --within, --not-within or --claim")
 	}
@@ -135,7 +135,7 @@ type groupShowCmd struct {
 	output
 }
 
-func (c groupShowCmd) Run(e *env) error {
+func (c groupShowCmd) Run(e *Env) error {
 	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
 		g, err := findGroup(e.ctx, ops, c.Group)
 		if err != nil {
@@ -193,7 +193,7 @@ type groupListCmd struct {
 	output
 }
 
-func (c groupListCmd) Run(e *env) error {
+func (c groupListCmd) Run(e *Env) error {
 	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
 		groups, err := ops.Groups.List(e.ctx, operator, "", c.Limit)
 		if err != nil {
@@ -219,7 +219,7 @@ type groupRemoveCmd struct {
 	Group string `arg:"" help:"Name or ID."`
 }
 
-func (c groupRemoveCmd) Run(e *env) error {
+func (c groupRemoveCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		g, err := findGroup(e.ctx, ops, c.Group)
 		if err != nil {
@@ -239,7 +239,7 @@ type groupMemberCmd struct {
 	Remove []string `sep:"none" placeholder:"USER" help:"E-mail address or ID of a user to remove."`
 }
 
-func (c groupMemberCmd) Run(e *env) error {
+func (c groupMemberCmd) Run(e *Env) error {
 	if len(c.Add)+len(c.Remove) == 0 {
 		return errors.New("nothing to change: give --add or --remove; see the members with: stepward group show")
 	}

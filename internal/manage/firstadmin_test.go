@@ -1,4 +1,4 @@
-package main
+package manage_test
 
 import (
 	"log/slog"
@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
@@ -36,7 +37,7 @@ func TestReplicasThatStartTogetherPrintOneLinkForTheFirstAdmin(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, s := range replicas {
 		wg.Go(func() {
-			link, until, err := firstAdmin(t.Context(), s)
+			link, until, err := manage.FirstAdmin(t.Context(), s)
 			if left := time.Until(until); err != nil || left < 23*time.Hour || left > 24*time.Hour {
 				t.Errorf("until %v: %v", until, err)
 			}
@@ -44,7 +45,7 @@ func TestReplicasThatStartTogetherPrintOneLinkForTheFirstAdmin(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	again, _, err := firstAdmin(t.Context(), replicas[0])
+	again, _, err := manage.FirstAdmin(t.Context(), replicas[0])
 	if err != nil || links[0] == "" || links[0] != links[1] || links[0] != links[2] || links[0] != again {
 		t.Errorf("links %q %q %q, after a restart %q, %v", links[0].Reveal(), links[1].Reveal(), links[2].Reveal(), again.Reveal(), err)
 	}
@@ -66,7 +67,7 @@ func TestReplicasThatStartTogetherPrintOneLinkForTheFirstAdmin(t *testing.T) {
 	if _, err := replicas[0].DB.TakeLink(t.Context(), token.Hash(), "enrol", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	fresh, _, err := firstAdmin(t.Context(), replicas[1])
+	fresh, _, err := manage.FirstAdmin(t.Context(), replicas[1])
 	if err != nil || fresh == again {
 		t.Errorf("a used link is printed again: %v", err)
 	}

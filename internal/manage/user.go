@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/words"
 )
 
-type userCmd struct {
+type User struct {
 	List    userListCmd    `cmd:"" help:"List the users."`
 	Disable userDisableCmd `cmd:"" help:"Disable an account: its sessions end, its tokens are revoked, and applications with logout URIs are told."`
 	Enable  userEnableCmd  `cmd:"" help:"Enable a disabled account."`
@@ -34,7 +34,7 @@ type userListCmd struct {
 	output
 }
 
-func (c userListCmd) Run(e *env) error {
+func (c userListCmd) Run(e *Env) error {
 	if c.Limit < 1 {
 		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
 	}
@@ -85,7 +85,7 @@ type userInviteCmd struct {
 	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
 }
 
-func (c userInviteCmd) Run(e *env) error {
+func (c userInviteCmd) Run(e *Env) error {
 	if c.TTL < admin.MinInvitation || c.TTL > admin.MaxInvitation {
 		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
 	}

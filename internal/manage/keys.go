@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-type keysCmd struct {
+type Keys struct {
 	List   keysListCmd   `cmd:"" help:"List the signing keys."`
 	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for their signatures."`
 }
 
 type keysListCmd struct{}
 
-func (keysListCmd) Run(e *env) error {
+func (keysListCmd) Run(e *Env) error {
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		keys, err := db.SigningKeys(e.ctx)
 		if err != nil {
@@ -39,7 +39,7 @@ func (keysListCmd) Run(e *env) error {
 
 type keysRotateCmd struct{}
 
-func (keysRotateCmd) Run(e *env) error {
+func (keysRotateCmd) Run(e *Env) error {
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
 		key, err := server.OperatorKey(cfg)
 		if err != nil {

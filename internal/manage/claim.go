@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-type claimCmd struct {
+type Claim struct {
 	Set    claimSetCmd    `cmd:"" help:"Define a claim of your own, or change its definition. Users and groups get values with: stepward user set --claim, stepward group set --claim."`
 	List   claimListCmd   `cmd:"" help:"List the claims that you defined."`
 	Remove claimRemoveCmd `cmd:"" help:"Remove a claim with all its values."`
@@ -30,7 +30,7 @@ type claimSetCmd struct {
 	EditedBy    []string `name:"edited-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"admin,scim" help:"Who edits the values."`
 }
 
-func (c claimSetCmd) Run(e *env) error {
+func (c claimSetCmd) Run(e *Env) error {
 	parties := func(names []string) (out []directory.Party) {
 		for _, name := range names {
 			out = append(out, directory.Party(name))
@@ -52,7 +52,7 @@ func (c claimSetCmd) Run(e *env) error {
 
 type claimListCmd struct{ output }
 
-func (c claimListCmd) Run(e *env) error {
+func (c claimListCmd) Run(e *Env) error {
 	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
 		claims, err := ops.Claims.List(e.ctx, operator)
 		if err != nil {
@@ -79,7 +79,7 @@ type claimRemoveCmd struct {
 	Yes  bool   `help:"Do not ask."`
 }
 
-func (c claimRemoveCmd) Run(e *env) error {
+func (c claimRemoveCmd) Run(e *Env) error {
 	if !c.Yes {
 		return fmt.Errorf("this removes %s with all values for good; say it with --yes", c.Name)
 	}

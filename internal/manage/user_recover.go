@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type userRecoverCmd struct {
 
 // Run prints the link and does not e-mail it: someone who reads the mailbox must not get in with it alone. The owner is
 // told that it was made.
-func (c userRecoverCmd) Run(e *env) error {
+func (c userRecoverCmd) Run(e *Env) error {
 	if c.TTL < recovery.MinLinkTTL || c.TTL > recovery.MaxLinkTTL {
 		return errors.New("--ttl must be between 5m and 24h")
 	}

@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ type userAddCmd struct {
 	EmailVerified bool     `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
 }
 
-func (c userAddCmd) Run(e *env) error {
+func (c userAddCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		u, err := ops.Users.Create(e.ctx, operator, admin.NewUser{
 			Email: c.Email, Name: c.Name, Role: roleOf(c.Role, c.Admin), EmailVerified: c.EmailVerified, Groups: c.Group,
@@ -41,7 +41,7 @@ type userShowCmd struct {
 	output
 }
 
-func (c userShowCmd) Run(e *env) error {
+func (c userShowCmd) Run(e *Env) error {
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		u, err := findUser(e.ctx, db, c.User)
 		if err != nil {
@@ -108,7 +108,7 @@ type userSetCmd struct {
 	Claim         []string `sep:"none" placeholder:"NAME=VALUE" help:"Value of a claim; NAME= removes it. A list is separated by commas."`
 }
 
-func (c userSetCmd) Run(e *env) error {
+func (c userSetCmd) Run(e *Env) error {
 	if c.Name == nil && c.Email == nil && c.EmailVerified == nil && c.Role == nil && len(c.Group)+len(c.Claim) == 0 {
 		return errors.New("nothing to change: give --name, --email, --email-verified, --role, --group or --claim")
 	}
@@ -148,7 +148,7 @@ type userRemoveCmd struct {
 	Yes  bool   `help:"Do not ask."`
 }
 
-func (c userRemoveCmd) Run(e *env) error {
+func (c userRemoveCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		u, err := findMember(e.ctx, ops, c.User)
 		if err != nil {

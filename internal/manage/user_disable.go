@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"context"
@@ -16,7 +16,7 @@ type userDisableCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
 }
 
-func (c userDisableCmd) Run(e *env) error {
+func (c userDisableCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		user, err := findMember(e.ctx, ops, c.User)
 		if err != nil {
@@ -39,7 +39,7 @@ type userEnableCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
 }
 
-func (c userEnableCmd) Run(e *env) error {
+func (c userEnableCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		user, err := findMember(e.ctx, ops, c.User)
 		if err != nil {

@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"context"
@@ -32,7 +32,7 @@ type clientSetCmd struct {
 	File string `arg:"" optional:"" default:"-" help:"File with the client as JSON, as printed by show. Default: standard input."`
 }
 
-func (c clientSetCmd) Run(e *env) error {
+func (c clientSetCmd) Run(e *Env) error {
 	in := io.Reader(os.Stdin)
 	if c.File != "-" {
 		file, err := os.Open(c.File)
@@ -69,7 +69,7 @@ type clientDisableCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientDisableCmd) Run(e *env) error {
+func (c clientDisableCmd) Run(e *Env) error {
 	return switchClient(e, c.ID, (*admin.Clients).Disable, "already disabled",
 		"disabled; its tokens are revoked, and running servers reject it within 5 seconds")
 }
@@ -78,13 +78,13 @@ type clientEnableCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientEnableCmd) Run(e *env) error {
+func (c clientEnableCmd) Run(e *Env) error {
 	return switchClient(e, c.ID, (*admin.Clients).Enable, "already enabled",
 		"enabled; running servers notice within 5 seconds")
 }
 
 func switchClient(
-	e *env, id string, change func(*admin.Clients, context.Context, admin.Actor, string) error, already, done string,
+	e *Env, id string, change func(*admin.Clients, context.Context, admin.Actor, string) error, already, done string,
 ) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		err := change(ops.Clients, e.ctx, operator, id)

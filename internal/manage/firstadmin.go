@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"context"
@@ -24,9 +24,9 @@ const (
 	firstAdminKey = "first-admin:token"
 )
 
-// firstAdmin invites an admin while there is none who could sign in, and says until when the link works; "" once
+// FirstAdmin invites an admin while there is none who could sign in, and says until when the link works; "" once
 // there is one. Replicas that start together, and those that start again, return the same link as long as it works.
-func firstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until time.Time, err error) {
+func FirstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until time.Time, err error) {
 	has, err := s.DB.HasOwner(ctx)
 	if err != nil || has {
 		return "", time.Time{}, err

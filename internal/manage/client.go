@@ -1,4 +1,4 @@
-package main
+package manage
 
 import (
 	"cmp"
@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-type clientCmd struct {
+type Client struct {
 	Add     clientAddCmd     `cmd:"" help:"Register a client. Prints its secret once, if it has one."`
 	List    clientListCmd    `cmd:"" help:"List the clients."`
 	Show    clientShowCmd    `cmd:"" help:"Show a client as JSON, without its secrets."`
@@ -85,7 +85,7 @@ type clientAddCmd struct {
 	clientTLS
 }
 
-func (c *clientAddCmd) Run(e *env) error {
+func (c *clientAddCmd) Run(e *Env) error {
 	registered, secret, err := c.client(time.Now())
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ var grantNames = map[string]string{
 
 type clientListCmd struct{}
 
-func (clientListCmd) Run(e *env) error {
+func (clientListCmd) Run(e *Env) error {
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		clients, err := db.Clients(e.ctx)
 		if err != nil {
@@ -220,7 +220,7 @@ type clientShowCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientShowCmd) Run(e *env) error {
+func (c clientShowCmd) Run(e *Env) error {
 	return e.reading(func(_ *config.Config, db *store.DB) error {
 		client, err := storedClient(e.ctx, db, c.ID)
 		if err != nil {
@@ -234,7 +234,7 @@ type clientRemoveCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientRemoveCmd) Run(e *env) error {
+func (c clientRemoveCmd) Run(e *Env) error {
 	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
 		err := ops.Clients.Remove(e.ctx, operator, c.ID)
 		if errors.Is(err, idp.ErrNotFound) {

@@ -1,0 +1,105 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store"
+)
+
+// Env is what a command runs in.
+type Env struct {
+	ctx     context.Context
+	sources config.Sources
+	version string
+}
+
+// NewEnv returns the environment of a command that ends with ctx.
+func NewEnv(ctx context.Context, sources config.Sources, version string) *Env {
+	return &Env{ctx: ctx, sources: sources, version: version}
+}
+
+// Context ends when the command is told to stop.
+func (e *Env) Context() context.Context { return e.ctx }
+
+// Default sets a flag that was not given.
+func (e *Env) Default(flag, value string) {
+	if _, given := e.sources.Flags[flag]; !given {
+		e.sources.Flags[flag] = value
+	}
+}
+
+// Load reads the settings of a command that may send mail.
+func (e *Env) Load() (*config.Config, error) {
+	cfg, err := config.Load(e.sources)
+	if err == nil {
+		cfg.Version = e.version
+	}
+	return cfg, err
+}
+
+// LoadWithoutMail reads the settings of a command that sends none: it works where smtp-url is missing or unreadable.
+func (e *Env) LoadWithoutMail() (*config.Config, error) {
+	sources := e.sources
+	sources.NoMail = true
+	return config.Load(sources)
+}
+
+// reading runs a command that only reads. It does not migrate the schema: it rejects a database that an older program
+// serves.
+func (e *Env) reading(f func(*config.Config, *store.DB) error) error {
+	return e.withDB(e.LoadWithoutMail, func(cfg *config.Config, db *store.DB) error {
+		err := db.CheckSchema(e.ctx)
+		if errors.Is(err, store.ErrOlderSchema) {
+			return fmt.Errorf("%w; run: stepward migrate", err)
+		}
+		if err != nil {
+			return err
+		}
+		return f(cfg, db)
+	})
+}
+
+// writing migrates the schema and runs a command that changes something and sends no mail.
+func (e *Env) writing(f func(*config.Config, *store.DB) error) error {
+	return e.writingWith(e.LoadWithoutMail, f)
+}
+
+// mailing is writing for a command that sends mail.
+func (e *Env) mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.Load, f) }
+
+func (e *Env) writingWith(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
+	return e.withDB(load, func(cfg *config.Config, db *store.DB) error {
+		if err := server.Migrate(e.ctx, cfg, db); err != nil {
+			return err
+		}
+		return f(cfg, db)
+	})
+}
+
+func (e *Env) withDB(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	db, err := server.OpenStore(e.ctx, cfg, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return f(cfg, db)
+}
+
+// Logger returns the logger that the settings ask for.
+func Logger(cfg *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
