@@ -8,11 +8,9 @@
 package account
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/otherdevice"
@@ -30,12 +29,10 @@ import (
 	"github.com/stepward/stepward/internal/store/personal"
 	"github.com/stepward/stepward/internal/takeout"
 	"github.com/stepward/stepward/internal/web"
-	"github.com/stepward/stepward/internal/words"
 )
 
-// ActionClass is the class of the step-up needed to change passkeys or make recovery codes. Its window comes from the
-// policy.
-const ActionClass = "account"
+// ActionClass is the class of the step-up needed to change passkeys or make recovery codes.
+const ActionClass = house.ActionClass
 
 //go:embed pages/*.html
 var files embed.FS
@@ -76,6 +73,7 @@ type Config struct {
 type Account struct {
 	cfg   Config
 	pages *web.Pages
+	house *house.House
 	enrol *enrol.Service
 
 	recovery      *recovery.Service
@@ -94,13 +92,14 @@ func New(c Config) (*Account, error) {
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
 	a := &Account{
 		cfg: c, pages: pages,
+		house:         house.New(house.Config{Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Require: c.Require}),
 		confirmations: ephemeral.NewBucket[confirmation](c.Ephemeral, "email", enrol.CodeTTL),
 		pending:       ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL),
 	}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure,
-		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.endOwnSession,
+		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.house.EndOwn,
 	})
 	if err != nil {
 		return nil, err
@@ -135,11 +134,8 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	a.recovery.Mount(mux)
 	a.otherDevice.offers.Mount(mux)
 
-	handle := func(pattern string, need requirement, h visitorHandler) {
-		a.cfg.Shell.Handle(mux, pattern, a.requireSignIn(need, h))
-	}
-	signedIn := func(returnTo string) requirement { return requirement{reason: "reason.account", returnTo: returnTo} }
-	stepUp := func(reason, returnTo string) requirement { return requirement{ActionClass, reason, returnTo} }
+	handle := func(pattern string, need house.Need, h house.Handler) { a.house.Handle(mux, pattern, need, h) }
+	signedIn, stepUp := house.SignedIn, house.StepUp
 	codes := recoveryCodes{a}
 	handle("GET /account", signedIn(""), a.showProfile)
 	handle("POST /account", signedIn("/account"), a.saveProfile)
@@ -185,66 +181,10 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	a.cfg.Shell.Handle(mux, "GET /account/signed-out", a.showSignedOut)
 }
 
-// A requirement says what a page needs of its visitor.
-type requirement struct {
-	class    string // of the step-up; empty: a session is enough
-	reason   string // key of the sentences shown while they sign in or step up: "Sign in to …"
-	returnTo string // where they return afterwards; empty: to the page itself, which must be a GET
-}
-
-type visitorHandler func(http.ResponseWriter, *http.Request, visitor) error
-
 // A visitor is a signed-in user.
-type visitor struct {
-	session *idp.Session
-	user    idp.User
-}
-
-// requireSignIn calls h for visitors who meet the requirement. Others sign in or step up first.
-func (a *Account) requireSignIn(need requirement, h visitorHandler) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		returnTo := cmp.Or(need.returnTo, r.URL.RequestURI())
-		sess, ok := a.cfg.Require(w, r, need.class, need.reason, returnTo)
-		if !ok {
-			return nil // answered
-		}
-		u, err := a.cfg.DB.UserByID(r.Context(), sess.UserID)
-		if err != nil && !errors.Is(err, idp.ErrNotFound) {
-			return fmt.Errorf("load user: %w", err)
-		}
-		// A recovery ends all sessions; this catches one that started while it ran.
-		if err == nil && sess.CreatedAt.Before(u.RecoveredAt) {
-			if err := a.endOwnSession(w, r, sess); err != nil {
-				return err
-			}
-			return seeOther(w, r, "/account/signed-out")
-		}
-		if err != nil || u.Disabled() {
-			if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {
-				return fmt.Errorf("end session: %w", err)
-			}
-			return &web.Problem{
-				Status: http.StatusForbidden, Words: "account.disabled",
-			}
-		}
-		web.SavedLanguage(r.Context(), u.Profile.Locale)
-		return h(w, r, visitor{sess, u})
-	}
-}
-
-// rail is the navigation of the signed-in pages.
-var rail = []web.Link{
-	{Name: "Profile", Text: words.T("rail.profile"), URL: "/account"},
-	{Name: "Passkeys", Text: words.T("rail.passkeys"), URL: "/account/passkeys"},
-	{Name: "Sessions", Text: words.T("rail.sessions"), URL: "/account/sessions"},
-	{Name: "Applications", Text: words.T("rail.applications"), URL: "/account/applications"},
-	{Name: "Activity", Text: words.T("rail.activity"), URL: "/account/activity"},
-}
+type visitor = house.Visitor
 
 // renderHouse renders a page in the house layout with the visitor's name and the rail.
 func (a *Account) renderHouse(w http.ResponseWriter, r *http.Request, v visitor, template string, p web.Page) error {
-	p.Name = cmp.Or(p.Name, "account")
-	p.Layout, p.Rail, p.SignOutURL = web.LayoutHouse, rail, "/account/signout"
-	p.User = &web.Chip{Name: v.user.Name, Email: v.user.Email, RecoveryFrom: v.user.RecoveryReadyAt}
-	return a.cfg.Shell.Render(w, r, a.pages, template, p)
+	return a.house.Render(w, r, v, a.pages, template, p)
 }

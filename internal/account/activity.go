@@ -119,15 +119,15 @@ func linkTo(path string, q url.Values, more ...string) string {
 func (a activities) showActivity(w http.ResponseWriter, r *http.Request, v visitor) error {
 	q := r.URL.Query()
 	f := filterOf(q)
-	events, err := a.records.Events(r.Context(), v.user.ID, f, activityLimit+1)
+	events, err := a.records.Events(r.Context(), v.User.ID, f, activityLimit+1)
 	if err != nil {
 		return fmt.Errorf("load events: %w", err)
 	}
-	keys, err := a.passkeyNames(r.Context(), v.user.ID)
+	keys, err := a.passkeyNames(r.Context(), v.User.ID)
 	if err != nil {
 		return err
 	}
-	clients, err := a.records.ClientsOf(r.Context(), v.user.ID, choiceLimit)
+	clients, err := a.records.ClientsOf(r.Context(), v.User.ID, choiceLimit)
 	if err != nil {
 		return fmt.Errorf("load applications of events: %w", err)
 	}
@@ -203,11 +203,11 @@ func passkeyChoices(n takeout.Passkeys, on string) (list []selected) {
 
 // export sends the events that the filter of the page selects, as a file.
 func (a activities) export(w http.ResponseWriter, r *http.Request, v visitor) error {
-	keys, err := a.passkeyNames(r.Context(), v.user.ID)
+	keys, err := a.passkeyNames(r.Context(), v.User.ID)
 	if err != nil {
 		return err
 	}
-	return a.takeout.Activity(r.Context(), w, v.user, filterOf(r.URL.Query()), keys)
+	return a.takeout.Activity(r.Context(), w, v.User, filterOf(r.URL.Query()), keys)
 }
 
 // A phrase tells users about an event of their account: keys of texts about a passkey, a client and an action.

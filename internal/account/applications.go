@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -30,15 +31,15 @@ type applicationsPage struct {
 }
 
 func (a *Account) showApplications(w http.ResponseWriter, r *http.Request, v visitor) error {
-	grants, err := a.cfg.DB.GrantsOf(r.Context(), v.user.ID)
+	grants, err := a.cfg.DB.GrantsOf(r.Context(), v.User.ID)
 	if err != nil {
 		return fmt.Errorf("load grants: %w", err)
 	}
-	families, err := a.cfg.DB.RecentFamilies(r.Context(), v.user.ID, time.Time{})
+	families, err := a.cfg.DB.RecentFamilies(r.Context(), v.User.ID, time.Time{})
 	if err != nil {
 		return fmt.Errorf("load families: %w", err)
 	}
-	used, err := a.lastUses(r.Context(), v.user.ID, families)
+	used, err := a.lastUses(r.Context(), v.User.ID, families)
 	if err != nil {
 		return err
 	}
@@ -112,9 +113,9 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	if err != nil {
 		return err
 	}
-	ev := web.Event(r, idp.EventConsentRevoked, v.user.ID)
-	ev.SessionID, ev.ClientID = v.session.ID, typed[0]
-	err = a.cfg.DB.RemoveGrant(r.Context(), v.user.ID, typed[0], ev)
+	ev := web.Event(r, idp.EventConsentRevoked, v.User.ID)
+	ev.SessionID, ev.ClientID = v.Session.ID, typed[0]
+	err = a.cfg.DB.RemoveGrant(r.Context(), v.User.ID, typed[0], ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return &web.Problem{
 			Status: http.StatusNotFound, Words: "applications.gone", NextURL: "/account/applications",
@@ -122,5 +123,5 @@ func (a *Account) removeApplication(w http.ResponseWriter, r *http.Request, v vi
 	} else if err != nil {
 		return fmt.Errorf("remove grant: %w", err)
 	}
-	return seeOther(w, r, "/account/applications?done=removed")
+	return house.SeeOther(w, r, "/account/applications?done=removed")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/web"
@@ -55,14 +56,14 @@ func (a recoveryCodes) showCodes(w http.ResponseWriter, r *http.Request, v visit
 
 // countCodes counts the user's recovery codes that still work.
 func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error) {
-	stored, err := a.cfg.DB.RecoveryCodesOf(r.Context(), v.user.ID)
+	stored, err := a.cfg.DB.RecoveryCodesOf(r.Context(), v.User.ID)
 	if err != nil {
 		return codesPage{}, fmt.Errorf("load recovery codes: %w", err)
 	}
 	usable := a.codeKey.Usable(stored)
 	d := codesPage{
-		Left: len(usable), All: recovery.CodeCount, ClosedUntil: v.user.ClosedUntil(time.Now()),
-		Useful: v.user.EmailVerified,
+		Left: len(usable), All: recovery.CodeCount, ClosedUntil: v.User.ClosedUntil(time.Now()),
+		Useful: v.User.EmailVerified,
 	}
 	if len(usable) > 0 {
 		d.MadeAt = usable[0].CreatedAt
@@ -100,7 +101,7 @@ func (a recoveryCodes) checkCodesAllowed(v visitor) error {
 	if !a.recovery.ByCodes() {
 		return a.noCodes()
 	}
-	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
+	if until := v.User.ClosedUntil(time.Now()); !until.IsZero() {
 		return recentlyRecovered(until)
 	}
 	return nil
@@ -120,8 +121,8 @@ func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visit
 	if err := a.checkCodesAllowed(v); err != nil {
 		return err
 	}
-	shown, stored := a.codeKey.Make(v.user.ID, time.Now())
-	err := a.pending.Put(r.Context(), v.session.ID, pendingCodes{Codes: stored, ExpiresAt: time.Now().Add(pendingTTL)})
+	shown, stored := a.codeKey.Make(v.User.ID, time.Now())
+	err := a.pending.Put(r.Context(), v.Session.ID, pendingCodes{Codes: stored, ExpiresAt: time.Now().Add(pendingTTL)})
 	if err != nil {
 		return fmt.Errorf("store new codes: %w", err)
 	}
@@ -130,7 +131,7 @@ func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visit
 		d.Codes = append(d.Codes, code.Reveal())
 	}
 	l := a.cfg.Shell.Language(r)
-	d.Text = l.Text(words.T("codes.file.for", "email", v.user.Email, "issuer", a.cfg.Issuer)) + "\n" +
+	d.Text = l.Text(words.T("codes.file.for", "email", v.User.Email, "issuer", a.cfg.Issuer)) + "\n" +
 		l.Text(words.T("codes.file.made", "date", time.Now())) + "\n\n" +
 		strings.Join(d.Codes, "\n") + "\n\n" +
 		l.Text(words.T("codes.file.use", "url", a.cfg.Issuer+"/recover")) + "\n"
@@ -155,7 +156,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	if err != nil {
 		return err
 	}
-	p, err := a.pending.Get(r.Context(), v.session.ID)
+	p, err := a.pending.Get(r.Context(), v.Session.ID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && !time.Now().Before(p.ExpiresAt) {
 		return &web.Problem{
 			Status: http.StatusGone, Words: "codes.old", Args: []any{"time", pendingTTL}, NextURL: "/account/codes",
@@ -165,21 +166,21 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	}
 	code, ok := recovery.Typed(typed[0])
 	if ok {
-		_, ok = a.codeKey.Find(v.user.ID, code, p.Codes)
+		_, ok = a.codeKey.Find(v.User.ID, code, p.Codes)
 	}
 	if !ok {
 		return a.renderNewCodes(w, r, v, http.StatusUnprocessableEntity, newCodesPage{
 			Error: words.T("codes.new.wrong"),
 		})
 	}
-	if _, err := a.pending.Take(r.Context(), v.session.ID); errors.Is(err, idp.ErrNotFound) { // another tab did it first
-		return seeOther(w, r, "/account/codes")
+	if _, err := a.pending.Take(r.Context(), v.Session.ID); errors.Is(err, idp.ErrNotFound) { // another tab did it first
+		return house.SeeOther(w, r, "/account/codes")
 	} else if err != nil {
 		return fmt.Errorf("take new codes: %w", err)
 	}
-	ev := web.Event(r, idp.EventCodesMade, v.user.ID)
-	ev.SessionID = v.session.ID
-	err = a.cfg.DB.ReplaceRecoveryCodes(r.Context(), v.user.ID, p.Codes, time.Now(), ev)
+	ev := web.Event(r, idp.EventCodesMade, v.User.ID)
+	ev.SessionID = v.Session.ID
+	err = a.cfg.DB.ReplaceRecoveryCodes(r.Context(), v.User.ID, p.Codes, time.Now(), ev)
 	if errors.Is(err, idp.ErrClosed) {
 		return recentlyRecovered(time.Now().Add(idp.RecoveryClosed))
 	} else if err != nil {
@@ -187,6 +188,6 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	}
 	n := a.enrol.NewNotice(r, idp.Passkey{})
 	n.Link = a.cfg.Issuer + "/account/codes"
-	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).CodesMade(v.user.Email, n))
-	return seeOther(w, r, "/account/codes?done=made")
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.User).CodesMade(v.User.Email, n))
+	return house.SeeOther(w, r, "/account/codes?done=made")
 }

@@ -15,9 +15,9 @@ func (a ownData) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 
 // download sends all that is kept about the user as one file.
 func (a ownData) download(w http.ResponseWriter, r *http.Request, v visitor) error {
-	keys, err := a.passkeyNames(r.Context(), v.user.ID)
+	keys, err := a.passkeyNames(r.Context(), v.User.ID)
 	if err != nil {
 		return err
 	}
-	return a.takeout.Everything(r.Context(), w, v.user, keys)
+	return a.takeout.Everything(r.Context(), w, v.User, keys)
 }

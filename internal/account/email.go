@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -32,39 +33,39 @@ var errSpent = errors.New("code spent")
 
 // sendCode e-mails a code to the account's address.
 func (a *Account) sendCode(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if v.user.EmailVerified {
-		return seeOther(w, r, "/account")
+	if v.User.EmailVerified {
+		return house.SeeOther(w, r, "/account")
 	}
 	if !a.cfg.Mailer.Delivers() {
 		return &web.Problem{
 			Status: http.StatusNotFound, Words: "emailpage.nomail", NextURL: "/account",
 		}
 	}
-	if err := a.enrol.LimitMails(r, v.user.Email); err != nil {
+	if err := a.enrol.LimitMails(r, v.User.Email); err != nil {
 		return err
 	}
 	code := enrol.NewCode()
-	err := a.confirmations.Put(r.Context(), v.session.ID, confirmation{
-		Email: v.user.Email, Code: a.bindCode(v, code).Hash(), ExpiresAt: time.Now().Add(enrol.CodeTTL),
+	err := a.confirmations.Put(r.Context(), v.Session.ID, confirmation{
+		Email: v.User.Email, Code: a.bindCode(v, code).Hash(), ExpiresAt: time.Now().Add(enrol.CodeTTL),
 	})
 	if err != nil {
 		return fmt.Errorf("store confirmation: %w", err)
 	}
-	message := a.enrol.MailsTo(r, v.user).ConfirmEmail(v.user.Email, code, enrol.CodeTTL)
+	message := a.enrol.MailsTo(r, v.User).ConfirmEmail(v.User.Email, code, enrol.CodeTTL)
 	if err := a.cfg.Mailer.Send(r.Context(), message); err != nil {
 		return fmt.Errorf("send code: %w", err)
 	}
-	return seeOther(w, r, "/account/email")
+	return house.SeeOther(w, r, "/account/email")
 }
 
 // bindCode returns what to hash for a code, so that it works only in this session and for this address.
 func (a *Account) bindCode(v visitor, code idp.Secret) idp.Secret {
-	return enrol.BindCode(idp.Secret(v.session.ID+" "+v.user.Email), code)
+	return enrol.BindCode(idp.Secret(v.Session.ID+" "+v.User.Email), code)
 }
 
 func (a *Account) showConfirmEmail(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if v.user.EmailVerified {
-		return seeOther(w, r, "/account")
+	if v.User.EmailVerified {
+		return house.SeeOther(w, r, "/account")
 	}
 	return a.renderConfirmEmail(w, r, v, http.StatusOK, words.Text{})
 }
@@ -73,7 +74,7 @@ func (a *Account) renderConfirmEmail(
 	w http.ResponseWriter, r *http.Request, v visitor, status int, fault words.Text,
 ) error {
 	return a.renderHouse(w, r, v, "email", web.Page{
-		Nav: "Profile", Status: status, Data: confirmPage{Email: v.user.Email, Error: fault, Time: enrol.CodeTTL},
+		Nav: "Profile", Status: status, Data: confirmPage{Email: v.User.Email, Error: fault, Time: enrol.CodeTTL},
 	})
 }
 
@@ -85,7 +86,7 @@ func (a *Account) confirmEmail(w http.ResponseWriter, r *http.Request, v visitor
 	}
 	answer := a.bindCode(v, idp.Secret(strings.NewReplacer(" ", "", "-", "").Replace(typed[0])))
 	right := false
-	c, err := a.confirmations.Update(r.Context(), v.session.ID, 0, func(c *confirmation) error {
+	c, err := a.confirmations.Update(r.Context(), v.Session.ID, 0, func(c *confirmation) error {
 		if !time.Now().Before(c.ExpiresAt) || c.Tries >= enrol.MaxTries {
 			return errSpent
 		}
@@ -104,14 +105,14 @@ func (a *Account) confirmEmail(w http.ResponseWriter, r *http.Request, v visitor
 	case !right:
 		return a.renderConfirmEmail(w, r, v, http.StatusUnprocessableEntity, words.T("code.wrong"))
 	}
-	ev := web.Event(r, idp.EventEmailVerified, v.user.ID)
-	ev.SessionID = v.session.ID
-	err = a.cfg.DB.VerifyEmail(r.Context(), v.user.ID, c.Email, time.Now(), ev)
+	ev := web.Event(r, idp.EventEmailVerified, v.User.ID)
+	ev.SessionID = v.Session.ID
+	err = a.cfg.DB.VerifyEmail(r.Context(), v.User.ID, c.Email, time.Now(), ev)
 	if errors.Is(err, idp.ErrNotFound) { // the address changed meanwhile
-		return seeOther(w, r, "/account")
+		return house.SeeOther(w, r, "/account")
 	}
 	if err != nil {
 		return fmt.Errorf("confirm address: %w", err)
 	}
-	return seeOther(w, r, "/account?done=confirmed")
+	return house.SeeOther(w, r, "/account?done=confirmed")
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/otherdevice"
 	"github.com/stepward/stepward/internal/web"
@@ -28,12 +29,12 @@ type otherDevicePage struct {
 const otherDevicePath = "/account/passkeys/other"
 
 func (a otherDevice) show(w http.ResponseWriter, r *http.Request, v visitor) error {
-	view, err := a.offers.View(r, v.session)
+	view, err := a.offers.View(r, v.Session)
 	if err != nil {
 		return err
 	}
 	if view.State == otherdevice.Confirmed {
-		return seeOther(w, r, "/account/passkeys?done=added")
+		return house.SeeOther(w, r, "/account/passkeys?done=added")
 	}
 	p := otherDevicePage{View: view, Passkey: shownPasskeys([]idp.Passkey{view.Passkey})[0]}
 	if view.Link != "" {
@@ -56,15 +57,15 @@ func (a otherDevice) explain(w http.ResponseWriter, r *http.Request, v visitor) 
 }
 
 func (a otherDevice) start(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := a.offers.Start(w, r, v.session); err != nil {
+	if err := a.offers.Start(w, r, v.Session); err != nil {
 		return err
 	}
-	return seeOther(w, r, otherDevicePath)
+	return house.SeeOther(w, r, otherDevicePath)
 }
 
 // state tells the page when to load itself again.
 func (a otherDevice) state(w http.ResponseWriter, r *http.Request, v visitor) error {
-	view, err := a.offers.View(r, v.session)
+	view, err := a.offers.View(r, v.Session)
 	if err != nil {
 		return err
 	}
@@ -72,19 +73,19 @@ func (a otherDevice) state(w http.ResponseWriter, r *http.Request, v visitor) er
 }
 
 func (a otherDevice) confirm(w http.ResponseWriter, r *http.Request, v visitor) error {
-	k, err := a.offers.Confirm(r, v.session, v.user)
+	k, err := a.offers.Confirm(r, v.Session, v.User)
 	if errors.Is(err, idp.ErrNotFound) { // expired, or another tab was first
-		return seeOther(w, r, otherDevicePath)
+		return house.SeeOther(w, r, otherDevicePath)
 	} else if err != nil {
 		return err
 	}
-	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyAdded(v.user.Email, a.enrol.NewNotice(r, k)))
-	return seeOther(w, r, "/account/passkeys?done=added")
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.User).PasskeyAdded(v.User.Email, a.enrol.NewNotice(r, k)))
+	return house.SeeOther(w, r, "/account/passkeys?done=added")
 }
 
 func (a otherDevice) refuse(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := a.offers.Refuse(r, v.session); err != nil {
+	if err := a.offers.Refuse(r, v.Session); err != nil {
 		return err
 	}
-	return seeOther(w, r, otherDevicePath)
+	return house.SeeOther(w, r, otherDevicePath)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/store"
@@ -77,7 +78,7 @@ const maxShownApplications = 5
 // describePasskeys adds what is not in the passkeys themselves: what the metadata says about their models, and what the
 // newest events say they were used for.
 func (a *Account) describePasskeys(r *http.Request, v visitor, list []shownPasskey) error {
-	events, err := a.cfg.DB.EventsOf(r.Context(), v.user.ID, activityLimit)
+	events, err := a.cfg.DB.EventsOf(r.Context(), v.User.ID, activityLimit)
 	if err != nil {
 		return fmt.Errorf("load events: %w", err)
 	}
@@ -132,7 +133,7 @@ var passkeyNotices = map[string]string{
 }
 
 func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor) error {
-	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 	if err != nil {
 		return fmt.Errorf("load passkeys: %w", err)
 	}
@@ -153,8 +154,8 @@ func (a *Account) showPasskeys(w http.ResponseWriter, r *http.Request, v visitor
 	}
 	data := passkeysPage{
 		Passkeys: shownPasskeys(usable), OnHold: shownPasskeys(onHold), Codes: codes,
-		ClosedUntil: v.user.ClosedUntil(time.Now()),
-		Signal:      a.signal(v.user, keys), Notice: words.T(passkeyNotices[r.URL.Query().Get("done")]),
+		ClosedUntil: v.User.ClosedUntil(time.Now()),
+		Signal:      a.signal(v.User, keys), Notice: words.T(passkeyNotices[r.URL.Query().Get("done")]),
 		Warned: slices.ContainsFunc(keys, func(k idp.Passkey) bool { return !k.CounterRegressedAt.IsZero() }),
 	}
 	if err := a.describePasskeys(r, v, data.Passkeys); err != nil {
@@ -174,15 +175,15 @@ func (a *Account) renamePasskey(w http.ResponseWriter, r *http.Request, v visito
 			Status: http.StatusUnprocessableEntity, Words: "passkeys.badname", NextURL: "/account/passkeys",
 		}
 	}
-	ev := web.Event(r, idp.EventPasskeyRenamed, v.user.ID)
-	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, r.PathValue("id"), map[string]string{"name": name}
-	err = a.cfg.DB.RenamePasskey(r.Context(), v.user.ID, r.PathValue("id"), name, ev)
+	ev := web.Event(r, idp.EventPasskeyRenamed, v.User.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.Session.ID, r.PathValue("id"), map[string]string{"name": name}
+	err = a.cfg.DB.RenamePasskey(r.Context(), v.User.ID, r.PathValue("id"), name, ev)
 	if errors.Is(err, idp.ErrNotFound) {
 		return noPasskey()
 	} else if err != nil {
 		return fmt.Errorf("rename passkey: %w", err)
 	}
-	return seeOther(w, r, "/account/passkeys?done=renamed")
+	return house.SeeOther(w, r, "/account/passkeys?done=renamed")
 }
 
 func noPasskey() error {
@@ -194,15 +195,15 @@ func noPasskey() error {
 type addPage struct{ Ceremony, Options string }
 
 // binding ties a registration to this session: another session cannot finish it.
-func (v visitor) binding() string { return "session:" + v.session.ID }
+func binding(v visitor) string { return "session:" + v.Session.ID }
 
 func (a *Account) newRegistration(r *http.Request, v visitor) (ceremony string, options json.RawMessage, err error) {
-	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 	if err != nil {
 		return "", nil, fmt.Errorf("load passkeys: %w", err)
 	}
 	keys = slices.DeleteFunc(keys, func(k idp.Passkey) bool { return k.Suspended() }) // their devices may create a new one
-	cer, options, err := a.cfg.Ceremonies.NewRegistration(r.Context(), v.user, keys, v.binding())
+	cer, options, err := a.cfg.Ceremonies.NewRegistration(r.Context(), v.User, keys, binding(v))
 	if err != nil {
 		return "", nil, fmt.Errorf("new registration: %w", err)
 	}
@@ -236,16 +237,16 @@ func (a *Account) finishAdd(w http.ResponseWriter, r *http.Request, v visitor) e
 	if err := web.ReadJSON(r, &in); err != nil {
 		return err
 	}
-	k, err := a.enrol.Register(r, in, v.binding(), v.user)
+	k, err := a.enrol.Register(r, in, binding(v), v.User)
 	if err != nil {
 		return err
 	}
-	ev := web.Event(r, idp.EventPasskeyAdded, v.user.ID)
-	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	if err := enrol.PasskeyProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.user, k, ev)); err != nil {
+	ev := web.Event(r, idp.EventPasskeyAdded, v.User.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.Session.ID, k.ID, map[string]string{"name": k.Name}
+	if err := enrol.PasskeyProblem(a.cfg.DB.AddPasskeyTo(r.Context(), v.User, k, ev)); err != nil {
 		return err
 	}
-	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyAdded(v.user.Email, a.enrol.NewNotice(r, k)))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.User).PasskeyAdded(v.User.Email, a.enrol.NewNotice(r, k)))
 	return web.WriteJSON(w, http.StatusOK, enrol.FinishAnswer{Next: "/account/passkeys?done=added"})
 }
 
@@ -259,7 +260,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
+	if until := v.User.ClosedUntil(time.Now()); !until.IsZero() {
 		return recentlyRecovered(until)
 	}
 	return a.renderHouse(w, r, v, "passkey-remove", web.Page{
@@ -269,7 +270,7 @@ func (a *Account) confirmRemove(w http.ResponseWriter, r *http.Request, v visito
 
 // ownPasskey returns the visitor's passkey named in the path. last reports whether they have no other usable one.
 func (a *Account) ownPasskey(r *http.Request, v visitor) (k idp.Passkey, last bool, err error) {
-	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
+	keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 	if err != nil {
 		return k, false, fmt.Errorf("load passkeys: %w", err)
 	}
@@ -287,12 +288,12 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	if err != nil {
 		return err
 	}
-	if until := v.user.ClosedUntil(time.Now()); !until.IsZero() {
+	if until := v.User.ClosedUntil(time.Now()); !until.IsZero() {
 		return recentlyRecovered(until)
 	}
-	ev := web.Event(r, idp.EventPasskeyKept, v.user.ID)
-	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	err = a.cfg.DB.KeepPasskey(r.Context(), v.user.ID, k.ID, time.Now(), ev)
+	ev := web.Event(r, idp.EventPasskeyKept, v.User.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.Session.ID, k.ID, map[string]string{"name": k.Name}
+	err = a.cfg.DB.KeepPasskey(r.Context(), v.User.ID, k.ID, time.Now(), ev)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		return noPasskey()
@@ -303,8 +304,8 @@ func (a *Account) keepPasskey(w http.ResponseWriter, r *http.Request, v visitor)
 	case err != nil:
 		return fmt.Errorf("keep passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyKept(v.user.Email, a.enrol.NewNotice(r, k)))
-	return seeOther(w, r, "/account/passkeys?done=kept")
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.User).PasskeyKept(v.User.Email, a.enrol.NewNotice(r, k)))
+	return house.SeeOther(w, r, "/account/passkeys?done=kept")
 }
 
 // removePasskey removes a passkey and ends the sessions and tokens it led to, which users who lost a device expect.
@@ -320,12 +321,12 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 		return err
 	}
 	end := !k.Synced() || typed[0] != ""
-	ev := web.Event(r, idp.EventPasskeyRemoved, v.user.ID)
-	ev.SessionID, ev.PasskeyID, ev.Detail = v.session.ID, k.ID, map[string]string{"name": k.Name}
-	err = a.cfg.DB.RemovePasskey(r.Context(), v.user.ID, k.ID, end, ev)
+	ev := web.Event(r, idp.EventPasskeyRemoved, v.User.ID)
+	ev.SessionID, ev.PasskeyID, ev.Detail = v.Session.ID, k.ID, map[string]string{"name": k.Name}
+	err = a.cfg.DB.RemovePasskey(r.Context(), v.User.ID, k.ID, end, ev)
 	switch {
 	case errors.Is(err, idp.ErrClosed):
-		until := v.user.ClosedUntil(time.Now())
+		until := v.User.ClosedUntil(time.Now())
 		if until.IsZero() { // recovered since the user was loaded
 			until = time.Now().Add(idp.RecoveryClosed)
 		}
@@ -339,9 +340,9 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	case err != nil:
 		return fmt.Errorf("remove passkey: %w", err)
 	}
-	a.enrol.Notify(r, a.enrol.MailsTo(r, v.user).PasskeyRemoved(v.user.Email, a.enrol.NewNotice(r, k)))
+	a.enrol.Notify(r, a.enrol.MailsTo(r, v.User).PasskeyRemoved(v.User.Email, a.enrol.NewNotice(r, k)))
 	if !end {
-		return seeOther(w, r, "/account/passkeys?done=removed")
+		return house.SeeOther(w, r, "/account/passkeys?done=removed")
 	}
 	stays, err := a.endSessionsOpenedBy(r, v, k.ID)
 	if err != nil {
@@ -349,15 +350,15 @@ func (a *Account) removePasskey(w http.ResponseWriter, r *http.Request, v visito
 	}
 	if !stays {
 		a.cfg.Sessions.ClearCookie(w)
-		return seeOther(w, r, "/account/signed-out")
+		return house.SeeOther(w, r, "/account/signed-out")
 	}
-	return seeOther(w, r, "/account/passkeys?done=removed")
+	return house.SeeOther(w, r, "/account/passkeys?done=removed")
 }
 
 // endSessionsOpenedBy ends the other sessions in which the passkey was used, and forgets it in this one. stays is false
 // if that ended this session too.
 func (a *Account) endSessionsOpenedBy(r *http.Request, v visitor, passkeyID string) (stays bool, err error) {
-	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.User.ID)
 	if err != nil {
 		return false, fmt.Errorf("list sessions: %w", err)
 	}
@@ -365,21 +366,16 @@ func (a *Account) endSessionsOpenedBy(r *http.Request, v visitor, passkeyID stri
 		used := slices.ContainsFunc(s.Authentications, func(h idp.HeldAuthentication) bool {
 			return h.PasskeyID == passkeyID
 		})
-		if !used || s.ID == v.session.ID {
+		if !used || s.ID == v.Session.ID {
 			continue
 		}
 		if err := a.revoke(r, v, s.ID); err != nil && !errors.Is(err, idp.ErrNotFound) {
 			return false, err
 		}
 	}
-	stays, err = a.cfg.Sessions.Forget(r.Context(), v.user.ID, v.session.ID, passkeyID)
+	stays, err = a.cfg.Sessions.Forget(r.Context(), v.User.ID, v.Session.ID, passkeyID)
 	if err == nil && !stays {
-		err = a.endSession(r, idp.EventSignedOut, v.user.ID, v.session.ID)
+		err = a.house.EndTokens(r, idp.EventSignedOut, v.User.ID, v.Session.ID)
 	}
 	return stays, err
-}
-
-func seeOther(w http.ResponseWriter, r *http.Request, path string) error {
-	http.Redirect(w, r, path, http.StatusSeeOther)
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 
 	_ "time/tzdata" // containers may have no zone files, and every zone would be refused
 
@@ -113,17 +114,17 @@ type (
 )
 
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
-	p := newProfilePage(v.user, nil, nil, nil)
+	p := newProfilePage(v.User, nil, nil, nil)
 	p.Confirms = a.cfg.Mailer.Delivers()
-	if r.URL.Query().Get("done") == "confirmed" && v.user.EmailVerified {
+	if r.URL.Query().Get("done") == "confirmed" && v.User.EmailVerified {
 		p.Notice = words.T("profile.confirmed")
 	}
 	if r.URL.Query().Get("done") == "saved" {
-		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.user.ID)
+		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 		if err != nil {
 			return fmt.Errorf("load passkeys: %w", err)
 		}
-		s := a.signal(v.user, keys)
+		s := a.signal(v.User, keys)
 		p.Notice, p.Signal = words.T("profile.saved"), &s
 	}
 	return a.renderHouse(w, r, v, "profile", web.Page{Nav: "Profile", Data: p})
@@ -197,7 +198,7 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
-	u, typed, faults := v.user, map[string]string{}, map[string]string{}
+	u, typed, faults := v.User, map[string]string{}, map[string]string{}
 	var changed []string
 	var born *birthday
 	for _, g := range groups {
@@ -223,21 +224,21 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	case len(faults) > 0:
 		return a.renderHouse(w, r, v, "profile", web.Page{
 			Nav: "Profile", Status: http.StatusUnprocessableEntity,
-			Data: newProfilePage(v.user, typed, faults, born),
+			Data: newProfilePage(v.User, typed, faults, born),
 		})
 	case len(changed) == 0:
-		return seeOther(w, r, "/account")
+		return house.SeeOther(w, r, "/account")
 	}
 	if slices.Contains(changed, "phone_number") {
 		u.Profile.PhoneVerified = false // the former number was verified
 	}
 	u.Profile.Address.Formatted = formatAddress(u.Profile.Address)
 	ev := web.Event(r, idp.EventUserChanged, u.ID)
-	ev.SessionID, ev.Detail = v.session.ID, map[string]string{"fields": strings.Join(changed, " ")}
+	ev.SessionID, ev.Detail = v.Session.ID, map[string]string{"fields": strings.Join(changed, " ")}
 	if err := a.cfg.DB.UpdateProfile(r.Context(), u.ID, u.Name, u.Profile, time.Now(), ev); err != nil {
 		return fmt.Errorf("update profile: %w", err)
 	}
-	return seeOther(w, r, "/account?done=saved")
+	return house.SeeOther(w, r, "/account?done=saved")
 }
 
 // formatAddress returns the address as on a mailing label (OIDC Core §5.1.1).

@@ -29,13 +29,13 @@ type remediesPage struct {
 
 // showRemedies answers "That wasn't me" about an event of the user.
 func (a activities) showRemedies(w http.ResponseWriter, r *http.Request, v visitor) error {
-	e, err := a.records.Event(r.Context(), v.user.ID, bounded(r.PathValue("id")))
+	e, err := a.records.Event(r.Context(), v.User.ID, bounded(r.PathValue("id")))
 	if _, ok := phrases[e.Kind]; errors.Is(err, idp.ErrNotFound) || err == nil && !ok {
 		return &web.Problem{Status: http.StatusNotFound, Words: "notme.gone", NextURL: "/account/activity"}
 	} else if err != nil {
 		return fmt.Errorf("load event: %w", err)
 	}
-	keys, err := a.passkeyNames(r.Context(), v.user.ID)
+	keys, err := a.passkeyNames(r.Context(), v.User.ID)
 	if err != nil {
 		return err
 	}
@@ -62,13 +62,13 @@ func (a activities) showRemedies(w http.ResponseWriter, r *http.Request, v visit
 }
 
 func (a activities) findSession(p *remediesPage, r *http.Request, v visitor, e idp.Event) error {
-	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.User.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
 	switch {
 	case e.SessionID == "":
-	case e.SessionID == v.session.ID:
+	case e.SessionID == v.Session.ID:
 		p.Here = true
 	case slices.ContainsFunc(sessions, func(s idp.Session) bool { return s.ID == e.SessionID }):
 		p.Session = e.SessionID
@@ -80,7 +80,7 @@ func (a activities) findSession(p *remediesPage, r *http.Request, v visitor, e i
 
 // findClient offers to remove the access of the event's client, if it has any.
 func (a activities) findClient(p *remediesPage, r *http.Request, v visitor, e idp.Event) error {
-	held, err := a.holders(r.Context(), v.user.ID)
+	held, err := a.holders(r.Context(), v.User.ID)
 	if err != nil {
 		return err
 	}

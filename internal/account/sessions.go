@@ -1,13 +1,13 @@
 package account
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -28,16 +28,16 @@ var sessionNotices = map[string]string{
 }
 
 func (a *Account) showSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
-	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.User.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
-	windows, err := a.openWindows(r.Context(), v.user.ID, sessions, time.Now())
+	windows, err := a.openWindows(r.Context(), v.User.ID, sessions, time.Now())
 	if err != nil {
 		return err
 	}
 	data := sessionsPage{
-		Sessions: sessions, Current: v.session.ID, Windows: windows,
+		Sessions: sessions, Current: v.Session.ID, Windows: windows,
 		Notice: words.T(sessionNotices[r.URL.Query().Get("done")]),
 	}
 	return a.renderHouse(w, r, v, "sessions", web.Page{Nav: "Sessions", Data: data})
@@ -48,7 +48,7 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	if typed[0] == v.session.ID {
+	if typed[0] == v.Session.ID {
 		return a.signOut(w, r)
 	}
 	err = a.revoke(r, v, typed[0])
@@ -59,52 +59,35 @@ func (a *Account) revokeSession(w http.ResponseWriter, r *http.Request, v visito
 	} else if err != nil {
 		return err
 	}
-	return seeOther(w, r, "/account/sessions?done=revoked")
+	return house.SeeOther(w, r, "/account/sessions?done=revoked")
 }
 
 // revoke ends a session of the visitor and the tokens issued in it, except for offline access. idp.ErrNotFound if the
 // visitor has no such session.
 func (a *Account) revoke(r *http.Request, v visitor, sid string) error {
-	if err := a.cfg.Sessions.Revoke(r.Context(), v.user.ID, sid); err != nil {
+	if err := a.cfg.Sessions.Revoke(r.Context(), v.User.ID, sid); err != nil {
 		return fmt.Errorf("revoke session: %w", err)
 	}
-	return a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid)
-}
-
-// endSession revokes the tokens of a session that has ended, and queues the logout requests to its clients.
-func (a *Account) endSession(r *http.Request, kind idp.EventKind, userID, sid string) error {
-	ev := web.Event(r, kind, userID)
-	ev.SessionID = sid
-	// The session has already ended, so its tokens must end even if the browser disconnects.
-	if _, err := a.cfg.DB.EndSession(context.WithoutCancel(r.Context()), userID, sid, time.Now(), ev); err != nil {
-		return fmt.Errorf("end tokens of the session: %w", err)
-	}
-	return nil
+	return a.house.EndTokens(r, idp.EventSessionRevoked, v.User.ID, sid)
 }
 
 func (a *Account) revokeOthers(w http.ResponseWriter, r *http.Request, v visitor) error {
-	ended, err := a.cfg.Sessions.RevokeAll(r.Context(), v.user.ID, v.session.ID)
-	if err != nil {
-		return fmt.Errorf("revoke sessions: %w", err)
-	}
-	for _, sid := range ended {
-		if err := a.endSession(r, idp.EventSessionRevoked, v.user.ID, sid); err != nil {
-			return err
-		}
+	if err := a.house.EndAll(r, v.User.ID, v.Session.ID); err != nil {
+		return err
 	}
 	typed, err := enrol.ReadForm(r, "offline")
 	if err != nil {
 		return err
 	}
 	if typed[0] == "" {
-		return seeOther(w, r, "/account/sessions?done=others")
+		return house.SeeOther(w, r, "/account/sessions?done=others")
 	}
-	ev := web.Event(r, idp.EventOfflineEnded, v.user.ID)
-	ev.SessionID = v.session.ID
-	if err := a.cfg.DB.RevokeOffline(r.Context(), v.user.ID, v.session.ID, time.Now(), ev); err != nil {
+	ev := web.Event(r, idp.EventOfflineEnded, v.User.ID)
+	ev.SessionID = v.Session.ID
+	if err := a.cfg.DB.RevokeOffline(r.Context(), v.User.ID, v.Session.ID, time.Now(), ev); err != nil {
 		return fmt.Errorf("end offline access: %w", err)
 	}
-	return seeOther(w, r, "/account/sessions?done=all")
+	return house.SeeOther(w, r, "/account/sessions?done=all")
 }
 
 // signOut ends this browser's session, if it has one.
@@ -114,19 +97,11 @@ func (a *Account) signOut(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("load session: %w", err)
 	}
 	if err == nil {
-		if err := a.endOwnSession(w, r, sess); err != nil {
+		if err := a.house.EndOwn(w, r, sess); err != nil {
 			return err
 		}
 	}
-	return seeOther(w, r, "/account/signed-out")
-}
-
-// endOwnSession ends this browser's session and the tokens issued in it.
-func (a *Account) endOwnSession(w http.ResponseWriter, r *http.Request, sess *idp.Session) error {
-	if err := a.cfg.Sessions.End(r.Context(), w, r); err != nil {
-		return fmt.Errorf("end session: %w", err)
-	}
-	return a.endSession(r, idp.EventSignedOut, sess.UserID, sess.ID)
+	return house.SeeOther(w, r, "/account/signed-out")
 }
 
 func (a *Account) showSignedOut(w http.ResponseWriter, r *http.Request) error {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stepward/stepward/internal/enrol"
+	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/web"
@@ -103,11 +104,11 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 		return err
 	}
 	now := time.Now()
-	sessions, err := a.cfg.Sessions.List(r.Context(), v.user.ID)
+	sessions, err := a.cfg.Sessions.List(r.Context(), v.User.ID)
 	if err != nil {
 		return fmt.Errorf("list sessions: %w", err)
 	}
-	windows, err := a.openWindows(r.Context(), v.user.ID, sessions, now)
+	windows, err := a.openWindows(r.Context(), v.User.ID, sessions, now)
 	if err != nil {
 		return err
 	}
@@ -118,18 +119,18 @@ func (a *Account) closeWindow(w http.ResponseWriter, r *http.Request, v visitor)
 		}
 	}
 	ctx := context.WithoutCancel(r.Context()) // a disconnect must not leave it half closed
-	closed := session.Window{UserID: v.user.ID, Session: windows[i].Session, Authentication: typed[0], Class: typed[1]}
+	closed := session.Window{UserID: v.User.ID, Session: windows[i].Session, Authentication: typed[0], Class: typed[1]}
 	if closed.Session != "" {
 		if err := a.cfg.Sessions.CloseWindow(ctx, closed); err != nil {
 			return err
 		}
 	}
-	ev := web.Event(r, idp.EventWindowClosed, v.user.ID)
+	ev := web.Event(r, idp.EventWindowClosed, v.User.ID)
 	ev.SessionID, ev.Detail = windows[i].Session, map[string]string{"class": typed[1]}
-	if err := a.cfg.DB.CloseWindow(ctx, v.user.ID, typed[0], typed[1], now, ev); err != nil {
+	if err := a.cfg.DB.CloseWindow(ctx, v.User.ID, typed[0], typed[1], now, ev); err != nil {
 		return fmt.Errorf("close window: %w", err)
 	}
-	return seeOther(w, r, "/account/sessions?done=closed")
+	return house.SeeOther(w, r, "/account/sessions?done=closed")
 }
 
 // Browser describes the browser of the window's session.

@@ -21,6 +21,7 @@ var layers = [][]string{
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
+	{"internal/house"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
