@@ -49,6 +49,7 @@ type Login struct {
 	decider
 	cfg          Config
 	pages        *web.Pages
+	signInPage   *web.Stencil[signInKey]
 	interactions ephemeral.Bucket[idp.Interaction]
 }
 
@@ -59,7 +60,7 @@ func New(c Config) (*Login, error) {
 		return nil, fmt.Errorf("login pages: %w", err)
 	}
 	l := &Login{
-		cfg: c, pages: pages,
+		cfg: c, pages: pages, signInPage: newSignInPage(c.Shell, pages),
 		interactions: ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL),
 	}
 	l.decider = decider{&l.cfg}

@@ -55,16 +55,11 @@ func named(text any, args []any) (words.Text, error) {
 
 // icon returns an icon of the sprite. It is decoration: the text beside it says the same.
 func (s *Shell) icon(name string) (template.HTML, error) {
-	href, err := s.static.url(nil, "icons.svg")
-	if err != nil {
-		return "", err
-	}
-	if !strings.Contains(string(s.static.sprite), `id="`+name+`"`) {
+	if !s.static.icons[name] {
 		return "", fmt.Errorf("no icon %q", name)
 	}
-	return template.HTML(
-		`<svg class="icon" aria-hidden="true" focusable="false"><use href="` + href + `#` + name + `"/></svg>`,
-	), nil
+	return template.HTML(`<svg class="icon" aria-hidden="true" focusable="false"><use href="/static/` +
+		s.static.names["icons.svg"] + `#` + name + `"/></svg>`), nil
 }
 
 // ring draws the remaining part of a window, 0 to 1.

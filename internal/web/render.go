@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -167,39 +168,55 @@ type view struct {
 
 // Render writes a page completely or not at all: on an error, nothing was written.
 func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, name string, p Page) error {
-	l := s.Language(r)
-	parsed, err := pages.parsed[l]()
+	back := ""
+	if !p.Once {
+		back = backTo(r)
+	}
+	body, err := s.render(pages, name, p, s.Language(r), back, RequestID(r.Context()))
 	if err != nil {
 		return err
 	}
+	writePage(w, p, body)
+	return nil
+}
+
+func (s *Shell) render(pages *Pages, name string, p Page, l *words.Language, back, requestID string) ([]byte, error) {
+	parsed, err := pages.parsed[l]()
+	if err != nil {
+		return nil, err
+	}
 	t, ok := parsed[name]
 	if !ok {
-		return fmt.Errorf("no page %q", name)
+		return nil, fmt.Errorf("no page %q", name)
 	}
 	v := view{
 		Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer,
-		RequestID: RequestID(r.Context()), Language: l,
-	}
-	if !p.Once {
-		v.Back = backTo(r)
+		RequestID: requestID, Language: l, Back: back,
 	}
 	if v.Layout == "" {
 		v.Layout = LayoutThreshold
 	}
 	var body bytes.Buffer
 	if err := t.Execute(&body, v); err != nil {
-		return fmt.Errorf("render %s: %w", name, err)
+		return nil, fmt.Errorf("render %s: %w", name, err)
 	}
+	return body.Bytes(), nil
+}
+
+// writePage writes a rendered page with its headers.
+func writePage(w http.ResponseWriter, p Page, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", pagePolicy)
+	policy := pagePolicy
 	if source := formSource(p.FormAction); source != "" {
-		h.Set("Content-Security-Policy", fmt.Sprintf(contentPolicy, source))
+		policy = fmt.Sprintf(contentPolicy, source)
 	}
 	if sources := frameSources(p.Frames); sources != "" {
-		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src"+sources)
+		policy += "; frame-src" + sources
 	}
+	h.Set("Content-Security-Policy", policy)
 	if p.Layout == LayoutHouse {
 		// Not on the threshold: it would cut off an application that opened us in a popup and waits for it.
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -207,6 +224,5 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 	if p.Status != 0 {
 		w.WriteHeader(p.Status)
 	}
-	_, _ = w.Write(body.Bytes()) // the browser may be gone
-	return nil
+	_, _ = w.Write(body) // the browser may be gone
 }

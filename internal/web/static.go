@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +30,9 @@ var logoSVG string
 // static serves the files under static/ by names that contain a hash of their content, so that they can be cached
 // forever. A script with texts has one file per language.
 type static struct {
-	names  map[string]string // app.css -> app.0123456789ab.css, copy.js/de -> copy.0123456789ab.js
-	files  map[string]asset  // by name with hash
-	sprite []byte
+	names map[string]string // app.css -> app.0123456789ab.css, copy.js/de -> copy.0123456789ab.js
+	files map[string]asset  // by name with hash
+	icons map[string]bool   // of icons.svg
 }
 
 type asset struct {
@@ -45,9 +46,11 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
+var iconID = regexp.MustCompile(` id="([^"]+)"`)
+
 // unbranded holds all files as they are without a brand. It is built once, because compressing takes time.
 var unbranded = sync.OnceValues(func() (*static, error) {
-	s := &static{names: map[string]string{}, files: map[string]asset{}}
+	s := &static{names: map[string]string{}, files: map[string]asset{}, icons: map[string]bool{}}
 	entries, err := staticFiles.ReadDir("static")
 	if err != nil {
 		return nil, fmt.Errorf("list static files: %w", err)
@@ -62,7 +65,9 @@ var unbranded = sync.OnceValues(func() (*static, error) {
 			body = []byte(cssBlanks.Replace(string(body)))
 		}
 		if e.Name() == "icons.svg" {
-			s.sprite = body
+			for _, id := range iconID.FindAllSubmatch(body, -1) {
+				s.icons[string(id[1])] = true
+			}
 		}
 		s.add(e.Name(), "", body)
 		if !bytes.Contains(body, scriptWords) {
@@ -91,7 +96,7 @@ func newStatic(accent string) (*static, error) {
 	if err != nil || len(brand) == 0 {
 		return all, err
 	}
-	s := &static{names: maps.Clone(all.names), files: maps.Clone(all.files), sprite: all.sprite}
+	s := &static{names: maps.Clone(all.names), files: maps.Clone(all.files), icons: all.icons}
 	s.add("app.css", "", append(slices.Clone(all.files[all.names["app.css"]].plain), brand...))
 	return s, nil
 }

@@ -94,7 +94,7 @@ func TestTheSpriteHasEveryIcon(t *testing.T) {
 	if _, err := s.icon("nonesuch"); err == nil {
 		t.Error("an icon that is not there")
 	}
-	if bytes.Contains(s.static.sprite, []byte("style")) {
+	if bytes.Contains(s.static.files[s.static.names["icons.svg"]].plain, []byte("style")) {
 		t.Error("the sprite carries style, which the content policy blocks")
 	}
 }
