@@ -313,14 +313,16 @@ func benchProfile(x, floor *bench, title, database string) {
 			least = floor.measure(o.n, o.op(floor, o.n), strings.HasSuffix(o.name, "exchange"))
 		}
 		op := o.op(x, o.n)
-		if only == o.name {
-			go x.profile()
-		}
 		kept := func() (bytes, entries float64) { return 0, 0 }
 		if o.name == "sign-in flow" && database != "" {
 			kept = keptIn(x.b, database, o.n+warmUp)
 		}
+		profiled := func() {}
+		if only == o.name {
+			profiled = x.profile()
+		}
 		c := x.measure(o.n, op, strings.HasSuffix(o.name, "exchange"))
+		profiled()
 		c.print(o.name, least, o.budget)
 		if bytes, entries := kept(); entries > 0 {
 			fmt.Printf("%-20s | a sign-in leaves %.0f bytes and %.1f index entries in Postgres\n", "", bytes, entries)
@@ -329,20 +331,31 @@ func benchProfile(x, floor *bench, title, database string) {
 	fmt.Printf("resident memory under load: %s\n", residentMemory(x.cmd.Process.Pid))
 }
 
-// profile writes three seconds of the server's processor profile, when STEPWARD_TEST_BENCH_ONLY names one operation.
-func (x *bench) profile() {
-	resp, err := http.Get(x.stats + "/debug/pprof/profile?seconds=3")
-	if err != nil {
-		return
+// profile writes profiles of the server for the time until the function that it returns is called, at most five seconds
+// of its processor. Allocations are those between two files: go tool pprof -sample_index=alloc_space -base first second.
+// GODEBUG=memprofilerate=1 makes them exact.
+func (x *bench) profile() (end func()) {
+	save := func(name, path string) {
+		resp, err := http.Get(x.stats + "/debug/pprof/" + path)
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		file, err := os.Create(filepath.Join(os.TempDir(), "stepward-bench."+name+".prof"))
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		_, _ = io.Copy(file, resp.Body)
+		fmt.Println("profile:", file.Name())
 	}
-	defer resp.Body.Close()
-	file, err := os.Create(filepath.Join(os.TempDir(), "stepward-bench.prof"))
-	if err != nil {
-		return
+	save("allocs-first", "heap?gc=1")
+	var cpu sync.WaitGroup
+	cpu.Go(func() { save("cpu", "profile?seconds=5") })
+	return func() {
+		save("allocs-second", "heap?gc=1")
+		cpu.Wait()
 	}
-	defer file.Close()
-	_, _ = io.Copy(file, resp.Body)
-	fmt.Println("profile:", file.Name())
 }
 
 // transport is shared by all clients, so that connections are reused as an application would.
