@@ -23,12 +23,12 @@ func TestAPromotedStandbyTakesOver(t *testing.T) {
 	way := newWire(t, primary)
 	settings := production(t)
 	settings[0] = "STEPWARD_DATABASE_URL=postgres://postgres@" + way.listener.Addr().String() + "/postgres?sslmode=disable"
-	s := newSite(t, 1, settings)
+	both := append([]string{"STEPWARD_DATABASE_URL=" + pair.URL()}, settings[1:]...)
+	follower := newSite(t, 1, both)
+	s := newSite(t, 1, settings) // last, because each registers the application anew, with another secret
 	p := newPerson(t, s.issuer, appCallback)
 	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
 	held, before := s.tokens(p)
-	both := append([]string{"STEPWARD_DATABASE_URL=" + pair.URL()}, settings[1:]...)
-	follower := newSite(t, 1, both)
 
 	pair.Replayed()
 	pair.StopPrimary()
