@@ -200,7 +200,7 @@ func TestBehindTheShippedProxiesNothingIsLost(t *testing.T) {
 	cancel()
 	all.Wait()
 	for _, f := range fronts {
-		t.Logf("%-12s %d of %d requests were lost in 2 restarts", f.file, f.lost.Load(), f.asked.Load())
+		t.Logf("counted: %s: %d of %d requests lost in 2 restarts", f.file, f.lost.Load(), f.asked.Load())
 		if f.lost.Load() > 0 || f.asked.Load() < 50 {
 			t.Errorf("%s: %d of %d requests were lost", f.file, f.lost.Load(), f.asked.Load())
 		}

@@ -16,7 +16,10 @@ import (
 
 // In each of these states but the last, PING is answered.
 func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
-	t.Parallel()
+	var named, pinged int
+	defer func() {
+		t.Logf("counted: %d faults of Redis named, of 5; PING sees %d of them", named, 5-pinged)
+	}()
 	for want, change := range map[string]func(*redis.Client, *ephemeraltest.RedisServer) error{
 		"full": func(c *redis.Client, _ *ephemeraltest.RedisServer) error {
 			return c.ConfigSet(t.Context(), "maxmemory", "1").Err()
@@ -50,14 +53,20 @@ func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
 			if err := change(client, server); err != nil {
 				t.Fatal(err)
 			}
-			if ping := s.Ping(t.Context()); (ping == nil) != (want != "down") {
+			ping := s.Ping(t.Context())
+			if (ping == nil) != (want != "down") {
 				t.Errorf("ping: %v", ping)
+			}
+			if ping == nil {
+				pinged++
 			}
 			err = ephemeral.Check(t.Context(), s)
 			fault, ok := errors.AsType[*idp.StoreFault](err)
 			if !ok || fault.Word != want || !errors.Is(err, idp.ErrUnavailable) {
 				t.Errorf("check: %v", err)
+				return
 			}
+			named++
 		})
 	}
 }

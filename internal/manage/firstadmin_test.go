@@ -59,6 +59,8 @@ func TestReplicasThatStartTogetherPrintOneLinkForTheFirstAdmin(t *testing.T) {
 			invited++
 		}
 	}
+	distinct := map[idp.Secret]bool{links[0]: true, links[1]: true, links[2]: true, again: true}
+	t.Logf("counted: %d links and %d invitations of 3 replicas and a restart", len(distinct), invited)
 	if invited != 1 {
 		t.Errorf("%d invitations", invited)
 	}

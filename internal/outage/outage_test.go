@@ -18,11 +18,13 @@ func TestAnOutageIsTwoLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		w := outage.New(slog.New(slog.NewTextHandler(&log, nil)), "redis")
+		told := 0
 		lines := func() (said []string) {
 			for line := range strings.Lines(log.String()) {
 				_, line, _ = strings.Cut(line, "level=")
 				said = append(said, strings.TrimSpace(line))
 			}
+			told += len(said)
 			log.Reset()
 			return said
 		}
@@ -46,6 +48,7 @@ func TestAnOutageIsTwoLines(t *testing.T) {
 		if d := cmp.Diff([]string{`WARN msg="store is back" store=redis away=11s failed=100`}, lines()); d != "" {
 			t.Error(d)
 		}
+		t.Logf("counted: %d lines for an outage of 101 failures", told)
 		w.Failed(time.Now(), broken)
 		if len(lines()) != 1 {
 			t.Error("the next outage is not told")

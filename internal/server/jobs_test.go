@@ -4,6 +4,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -104,11 +105,25 @@ func status(s *Server, path string) int {
 // The replica is a month ahead of the database, which has rows that are only live by its own clock.
 func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	var log diary
-	s := newServer(t, log.logger(), production(t, shifted(t, "-31 days"))...)
-	link := idp.Link{Hash: "h", Kind: "enrol", ExpiresAt: time.Now().Add(-month + time.Hour)}
-	if err := s.DB.PutLink(t.Context(), link); err != nil {
+	address := shifted(t, "-31 days")
+	s := newServer(t, log.logger(), production(t, address)...)
+	alive := time.Now().Add(-month + time.Hour)
+	for n := range 20 {
+		if err := s.DB.PutLink(t.Context(), idp.Link{Hash: fmt.Sprint(n), Kind: "enrol", ExpiresAt: alive}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := s.DB.SigningKeys(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range keys {
+		keys[i].State, keys[i].ExpiresAt = idp.KeyRetired, alive
+	}
+	if err := s.DB.UpdateSigningKeys(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+	addFamilies(t, s, 50, alive)
 	if got := status(s, "/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: %d", got)
 	}
@@ -120,7 +135,8 @@ func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	if n := log.lines("clock is wrong"); n != 1 {
 		t.Errorf("%d lines say that the clock is wrong", n)
 	}
-	if got, err := s.DB.Lease(t.Context(), "sweep", "other", 2*time.Minute, time.Now().Add(-month)); err != nil || !got {
+	got, err := s.DB.Lease(t.Context(), "sweep", "other", 2*time.Minute, time.Now().Add(-month))
+	if err != nil || !got {
 		t.Errorf("a replica with a wrong clock took the lease: %v", err)
 	}
 	// Even a replica that has not compared yet goes by the database's clock.
@@ -129,9 +145,56 @@ func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.DB.PeekLink(t.Context(), "h", "enrol", time.Now().Add(-month)); err != nil {
-		t.Errorf("the link that was alive: %v", err)
+	gone := map[string]int{}
+	for n := range 20 {
+		if _, err := s.DB.PeekLink(t.Context(), fmt.Sprint(n), "enrol", time.Now().Add(-month)); err != nil {
+			gone["links"]++
+		}
 	}
+	left, err := s.DB.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone["keys"] = len(keys) - len(left)
+	gone["families"] = 50 - countFamilies(t, address)
+	t.Logf("counted: swept %d of 50 live families, %d of %d published keys, %d of 20 links; lease taken: %v",
+		gone["families"], gone["keys"], len(keys), gone["links"], !got)
+	if gone["links"]+gone["keys"]+gone["families"] > 0 {
+		t.Errorf("swept what was alive: %v", gone)
+	}
+}
+
+// addFamilies stores families that live until then.
+func addFamilies(t *testing.T, s *Server, n int, until time.Time) {
+	t.Helper()
+	u := idp.User{ID: idp.NewID(), Email: "ada@example.com", CreatedAt: until}
+	err := s.DB.CreateUser(t.Context(), u)
+	if err == nil {
+		err = s.DB.PutClient(t.Context(), idp.Client{ID: "app"})
+	}
+	for range n {
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := idp.NewID()
+		_, _, err = s.DB.CreateFamily(t.Context(), idp.Family{
+			ID: id, ClientID: "app", UserID: u.ID, SessionID: "sid", HandleHash: id, CurrentHash: "first", ExpiresAt: until,
+			Assurance: idp.Assurance{AuthenticationID: "a", PasskeyID: "k", ACR: "phr"},
+		}, nil)
+	}
+}
+
+func countFamilies(t *testing.T, address string) (n int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM families").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestASmallClockDifferenceIsAWarning(t *testing.T) {
@@ -230,7 +293,9 @@ func TestAnOutageIsLoggedOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	s.RunJobs(ctx)
 	cancel()
-	if away, errs, warnings := log.lines("store is away"), log.lines("level=ERROR"), log.lines("level=WARN"); away != 1 || errs != 1 || warnings != 0 {
+	away, errs, warnings := log.lines("store is away"), log.lines("level=ERROR"), log.lines("level=WARN")
+	t.Logf("counted: %d error lines for 20 requests and the jobs in an outage", errs)
+	if away != 1 || errs != 1 || warnings != 0 {
 		t.Errorf("%d lines, %d errors, %d warnings:\n%s", away, errs, warnings, log.text.String())
 	}
 }

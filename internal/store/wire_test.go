@@ -260,21 +260,28 @@ func TestASilentServerCostsNoMoreThanTheStatementTimeout(t *testing.T) {
 		"clock": func() error { _, err := db.Now(t.Context()); return err },
 		"ping":  func() error { return db.Ping(t.Context()) },
 	}
+	var longest time.Duration
 	for name, call := range calls {
 		begin := time.Now()
 		if err := call(); !errors.Is(err, idp.ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(begin); took > 2*time.Second {
+		took := time.Since(begin)
+		if took > 2*time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
+		longest = max(longest, took)
 	}
 	w.hush(false)
+	dead := 0
 	for range 4 {
 		if err := ask(); err != nil {
+			dead++
 			t.Error("a dead connection is still in use: ", err)
 		}
 	}
+	t.Logf("counted: %d calls took up to %v, with a statement timeout of 0.2 s; %d of 4 connections dead afterwards",
+		len(calls), longest.Round(100*time.Millisecond), dead)
 }
 
 func TestAStatementThatWaitsForALockIsGivenUp(t *testing.T) {
