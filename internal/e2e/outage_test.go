@@ -334,6 +334,11 @@ func TestASilentPostgresCostsNoFamily(t *testing.T) {
 		wg.Wait()
 		return answers
 	}
+	for range 3 { // each connection knows the statements, so that none waits for the answer to a preparation
+		if got := all(); got[http.StatusOK] != len(held) {
+			t.Fatalf("before: %v", got)
+		}
+	}
 	postgres.hush(true)
 	if got := all(); got[http.StatusServiceUnavailable] != len(held) {
 		t.Errorf("in the silence: %v", got)
