@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,22 @@ func TestAClientDescribesItselfAtItsID(t *testing.T) {
 	}
 	if n := kinds(t, h, idp.EventClientAdded); n != 2 {
 		t.Errorf("%d events", n)
+	}
+}
+
+func TestUnusableMetadataIsDroppedFromADocument(t *testing.T) {
+	h := open(t, full)
+	address := h.describedClient(func() string {
+		return `"redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","https://app.example/cb","http://app.example/cb"],
+			"grant_types":["authorization_code","implicit"],"response_types":["code","token"]`
+	})
+	if !interacts(h.authorize(request(idp.Client{ID: address}))) {
+		t.Fatal("one unusable address refuses the whole document")
+	}
+	known, err := h.db.Client(t.Context(), address)
+	check(t, err)
+	if !slices.Equal(known.RedirectURIs, []string{"https://app.example/cb"}) || !slices.Equal(known.GrantTypes, []string{idp.GrantAuthorizationCode}) {
+		t.Errorf("%q %q", known.RedirectURIs, known.GrantTypes)
 	}
 }
 
