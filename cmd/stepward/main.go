@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/stepward/stepward/internal/backup"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
 )
@@ -30,6 +31,9 @@ type cli struct {
 	Group       manage.Group   `cmd:"" help:"Create groups and put users into them."`
 	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
+	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
+	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`
+	Copy        backup.Copy    `cmd:"" help:"Copy everything from the embedded store into Postgres, or back."`
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`

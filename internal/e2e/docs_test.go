@@ -57,7 +57,7 @@ func TestEveryThreatNamesATestThatExists(t *testing.T) {
 
 // folderOf finds the package that the page calls by its short name; "" if there is none.
 func folderOf(name string) string {
-	for _, parent := range []string{"internal", "pkg", "cmd", "cmd/stepward"} {
+	for _, parent := range []string{"internal", "internal/store", "pkg", "cmd", "cmd/stepward"} {
 		folder := filepath.Join(root, parent, name)
 		if info, err := os.Stat(folder); err == nil && info.IsDir() {
 			return folder

@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/oauth"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
-	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal"},
+	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache"},
 	{"internal/idp"},
@@ -39,6 +39,7 @@ var layers = [][]string{
 var beside = map[string][]string{
 	"cmd/stepward":         {"cmd/stepward/sample"},
 	"internal/server":      {},
+	"internal/backup":      {"internal/manage"}, // Env
 	"internal/recovery":    {"internal/enrol"},
 	"internal/admin":       {"internal/enrol", "internal/recovery"},
 	"internal/otherdevice": {"internal/enrol"},
@@ -54,7 +55,7 @@ var owners = map[string]string{
 	"golang.org/x/crypto/ssh":         "internal/keys",
 	"github.com/tink-crypto":          "internal/subject",
 	"github.com/go-webauthn":          "internal/passkey",
-	"github.com/jackc/pgx":            "internal/store internal/store/engine internal/e2e/floor", // store: rows
+	"github.com/jackc/pgx":            "internal/store internal/store/transfer internal/store/engine internal/e2e/floor", // store: rows
 	"github.com/jackc/pgx/v5/pgxpool": "internal/store/engine internal/e2e/floor",
 	"github.com/pressly/goose":        "internal/store/engine",
 	"modernc.org/sqlite":              "internal/store/engine internal/ephemeral",

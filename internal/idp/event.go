@@ -82,6 +82,7 @@ const (
 	EventClaimsSet         EventKind = "claims.set"                // claim values of a user or group: detail claims, group
 	EventKeyAdded          EventKind = "key.added"                 // a signing key was made
 	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
+	EventRestored          EventKind = "store.restored"            // a backup was restored: detail made, sessions
 )
 
 // NewEvent returns an event of this kind that happens now. Its ID contains that time, because events are listed and
