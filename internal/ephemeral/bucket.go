@@ -6,23 +6,31 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stepward/stepward/internal/ephemeral/compact"
 	"github.com/stepward/stepward/internal/idp"
 )
 
 // updateTries limits the attempts of Bucket.Update. A few tabs of one browser compete for a key, not a crowd.
 const updateTries = 8
 
-// A Bucket is a typed part of a Store. Values are stored as JSON, so T must survive encoding; an idp.Secret does not,
-// on purpose. If a key is a secret, its hash is used.
+// A Bucket is a typed part of a Store. Values are stored as JSON or in the compact form, so T must survive encoding; an
+// idp.Secret does not, on purpose. If a key is a secret, its hash is used.
 type Bucket[T any] struct {
-	store Store
-	name  string
-	ttl   time.Duration
+	store  Store
+	name   string
+	ttl    time.Duration
+	fields func(*compact.Codec, *T) // nil: JSON only
 }
 
 // NewBucket returns the bucket with this name. Its entries live for ttl by default.
 func NewBucket[T any](s Store, name string, ttl time.Duration) Bucket[T] {
 	return Bucket[T]{store: s, name: name, ttl: ttl}
+}
+
+// NewCompactBucket returns a bucket whose values are written in the compact form, once the store writes it. It reads
+// both forms.
+func NewCompactBucket[T any](s Store, name string, ttl time.Duration, fields func(*compact.Codec, *T)) Bucket[T] {
+	return Bucket[T]{store: s, name: name, ttl: ttl, fields: fields}
 }
 
 // Put stores v and replaces any entry.
@@ -99,7 +107,7 @@ func (b Bucket[T]) Delete(ctx context.Context, key string) error {
 
 // PutOp is Put as an op. With ttl 0, the bucket's ttl applies.
 func (b Bucket[T]) PutOp(key string, v T, ttl time.Duration) (*Op, error) {
-	value, err := json.Marshal(v)
+	value, err := b.encode(&v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", b.name, err)
 	}
@@ -125,13 +133,26 @@ func (b Bucket[T]) Decode(op *Op) (T, error) {
 	if !op.Found {
 		return zero, fmt.Errorf("%s: %w", b.name, idp.ErrNotFound)
 	}
-	err := json.Unmarshal(op.Result, &v)
-	if len(op.Result) > MaxValue {
-		err = ErrTooLarge
-	}
-	if err != nil {
+	if err := b.decode(op.Result, &v); err != nil {
 		b.store.Log().Warn("unreadable ephemeral entry", "bucket", b.name, "bytes", len(op.Result), "error", err)
 		return zero, fmt.Errorf("%s: %w", b.name, idp.ErrNotFound)
 	}
 	return v, nil
+}
+
+func (b Bucket[T]) encode(v *T) ([]byte, error) {
+	if b.fields != nil && b.store.WritesCompact() {
+		return compact.Encode(v, b.fields)
+	}
+	return json.Marshal(v)
+}
+
+func (b Bucket[T]) decode(value []byte, v *T) error {
+	switch {
+	case len(value) > MaxValue:
+		return ErrTooLarge
+	case b.fields != nil && compact.Is(value):
+		return compact.Decode(value, v, b.fields)
+	}
+	return json.Unmarshal(value, v)
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
@@ -55,10 +56,27 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Now returns the time of the backend's clock, by which entries expire, or idp.ErrUnavailable.
 	Now(ctx context.Context) (time.Time, error)
+	// WriteCompactFrom sets the time from which buckets may write the compact form, which programs of the version before
+	// cannot read. Until it is called, they may.
+	WriteCompactFrom(time.Time)
+	// WritesCompact reports whether buckets may write the compact form now.
+	WritesCompact() bool
 	// Log returns the logger for work outside of requests.
 	Log() *slog.Logger
 	// Close closes the connections and stops background work. After that, the store returns idp.ErrUnavailable.
 	Close() error
+}
+
+// A form is the part of a Store that knows in which form to write.
+type form struct{ compactFrom atomic.Int64 }
+
+// WriteCompactFrom implements Store.
+func (f *form) WriteCompactFrom(t time.Time) { f.compactFrom.Store(t.UnixMilli()) }
+
+// WritesCompact implements Store.
+func (f *form) WritesCompact() bool {
+	from := f.compactFrom.Load()
+	return from == 0 || time.Now().UnixMilli() >= from
 }
 
 // Verb is the kind of an Op.
@@ -81,7 +99,8 @@ const (
 	// Count adds one to a counter and returns it in N. TTL after its first Count, the counter starts from zero: a fixed
 	// window. The embedded store keeps a limited number of counters in memory, so that an attacker cannot make it write.
 	Count
-	// Add adds Member to the index Key for TTL, or renews its TTL.
+	// Add adds Member to the index Key for TTL, or renews its TTL. Members are then all that have not expired, the next
+	// to expire first.
 	Add
 	// Members lists the members of the index Key that have not expired, the next to expire first.
 	Members

@@ -37,7 +37,8 @@ redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1`
 
 	// An index is a sorted set by expiry. The whole set expires with its last member.
 	addScript = clock + `redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf',now) redis.call('ZADD',KEYS[1],now+ARGV[2],ARGV[1])
-redis.call('PEXPIREAT',KEYS[1],redis.call('ZREVRANGE',KEYS[1],0,0,'WITHSCORES')[2]) return 1`
+local all=redis.call('ZRANGE',KEYS[1],0,-1,'WITHSCORES') redis.call('PEXPIREAT',KEYS[1],all[#all])
+local members={} for i=1,#all,2 do members[#members+1]=all[i] end return members`
 
 	membersScript = clock + `return redis.call('ZRANGEBYSCORE',KEYS[1],'('..now,'+inf')`
 )
@@ -48,6 +49,7 @@ type Redis struct {
 	trips  atomic.Int64
 	log    *slog.Logger
 	watch  *outage.Watch
+	form
 }
 
 // Log implements Store.
@@ -219,7 +221,7 @@ func command(ctx context.Context, op *Op) redis.Cmder {
 	case Count:
 		return redis.NewIntCmd(ctx, "eval", countScript, 1, key, ttl)
 	case Add:
-		return redis.NewIntCmd(ctx, "eval", addScript, 1, key, op.Member, ttl)
+		return redis.NewStringSliceCmd(ctx, "eval", addScript, 1, key, op.Member, ttl)
 	case Members:
 		return redis.NewStringSliceCmd(ctx, "eval", membersScript, 1, key)
 	case Remove:

@@ -70,6 +70,7 @@ type SQLite struct {
 	trips    atomic.Int64
 	log      *slog.Logger
 	watch    *outage.Watch
+	form
 }
 
 // Log implements Store.
@@ -225,7 +226,9 @@ func (s *SQLite) run(op *Op, at time.Time) (err error) {
 	case Count:
 		op.N = s.counters.add(op.Key, op.TTL, at)
 	case Add:
-		_, err = s.exec(addSQL, op.Key, op.Member, expires)
+		if _, err = s.exec(addSQL, op.Key, op.Member, expires); err == nil {
+			op.Members, err = s.members(op.Key, now)
+		}
 	case Members:
 		op.Members, err = s.members(op.Key, now)
 	case Remove:

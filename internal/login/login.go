@@ -61,7 +61,7 @@ func New(c Config) (*Login, error) {
 	}
 	l := &Login{
 		cfg: c, pages: pages, signInPage: newSignInPage(c.Shell, pages),
-		interactions: ephemeral.NewBucket[idp.Interaction](c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL),
+		interactions: ephemeral.NewCompactBucket(c.Ephemeral, idp.InteractionBucket, idp.InteractionTTL, fields),
 	}
 	l.decider = decider{&l.cfg}
 	return l, nil

@@ -135,7 +135,7 @@ func New(config Config) (*Ceremonies, error) {
 	}
 	return &Ceremonies{
 		webauthn:        w,
-		ceremonies:      ephemeral.NewBucket[Ceremony](config.Store, "ceremony", CeremonyTTL),
+		ceremonies:      ephemeral.NewCompactBucket(config.Store, "ceremony", CeremonyTTL, fields),
 		metadata:        config.Metadata,
 		rules:           config.Rules,
 		verification:    verification,

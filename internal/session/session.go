@@ -66,7 +66,7 @@ func New(c Config) *Sessions {
 		cookies: cookies{insecure: c.Insecure}, agent: c.Agent, address: c.Address,
 	}
 	s.touch = min(time.Minute, s.idle/4)
-	s.records = ephemeral.NewBucket[idp.Session](c.Store, "session", s.idle)
+	s.records = ephemeral.NewCompactBucket(c.Store, "session", s.idle, fields)
 	if s.agent == nil {
 		s.agent = func(string) string { return "" }
 	}
@@ -171,8 +171,8 @@ func (s *Sessions) Start(
 	if err != nil {
 		return nil, err
 	}
-	all := &ephemeral.Op{Verb: ephemeral.Members, Key: index(a.UserID)}
-	ops := []*ephemeral.Op{put, {Verb: ephemeral.Add, Key: index(a.UserID), Member: sess.ID, TTL: s.absolute}, all}
+	add := &ephemeral.Op{Verb: ephemeral.Add, Key: index(a.UserID), Member: sess.ID, TTL: s.absolute}
+	ops := []*ephemeral.Op{put, add}
 	old := s.CurrentOp(r)
 	if old != nil {
 		ops = append(ops, old)
@@ -186,7 +186,7 @@ func (s *Sessions) Start(
 	if err := s.end(ctx, r, old); err != nil {
 		return nil, fmt.Errorf("end session before: %w", err)
 	}
-	if err := s.endOldest(ctx, a.UserID, sess.ID, all.Members); err != nil {
+	if err := s.endOldest(ctx, a.UserID, sess.ID, add.Members); err != nil {
 		return nil, fmt.Errorf("end oldest sessions: %w", err)
 	}
 	s.cookies.setSession(w, sess.ID, secret)

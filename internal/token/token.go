@@ -131,7 +131,7 @@ func New(cfg Config) *Service {
 	l := &cfg.Lifetimes
 	l.Access, l.ID = cmp.Or(l.Access, 10*time.Minute), cmp.Or(l.ID, 10*time.Minute)
 	l.Refresh = cmp.Or(l.Refresh, 30*24*time.Hour)
-	return &Service{cfg: cfg, codes: ephemeral.NewBucket[Authorization](cfg.Ephemeral, "code", codeTTL)}
+	return &Service{cfg: cfg, codes: ephemeral.NewCompactBucket(cfg.Ephemeral, "code", codeTTL, fields)}
 }
 
 // A Request is a request of an authenticated client at the token endpoint.

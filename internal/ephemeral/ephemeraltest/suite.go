@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/ephemeral/compact"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -64,6 +65,7 @@ var suite = []struct {
 	{"update retries after a concurrent change", updateRetries},
 	{"update of nothing is not found", updateFindsNothing},
 	{"unreadable bytes in a bucket are not found", unreadableIsNotFound},
+	{"a bucket writes the form that programs of the version before read, as long as they run", compactWaits},
 	{"a cancelled context is an unavailable store", cancelledIsUnavailable},
 	{"a closed store is an unavailable store", closedIsUnavailable},
 }
@@ -290,6 +292,10 @@ func membersExpire(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	do(t, s, add("c", 1000*unit), add("b", 40*unit), add("a", 20*unit))
 	members(t, s, "a", "b", "c")
 	time.Sleep(21 * unit)
+	if diff := cmp.Diff([]string{"b", "c", "d"}, one(t, s, *add("d", 2000*unit)).Members); diff != "" {
+		t.Errorf("members after adding one (-want +got):\n%s", diff)
+	}
+	do(t, s, &ephemeral.Op{Verb: ephemeral.Remove, Key: "i:u", Member: "d"})
 	members(t, s, "b", "c")
 	time.Sleep(20 * unit)
 	members(t, s, "c")
@@ -335,7 +341,7 @@ func opsRunInOrder(t *testing.T, s ephemeral.Store, unit time.Duration) {
 		got = append(got, fmt.Sprint(op.Found, " ", string(op.Result), " ", op.N, " ", op.Members))
 	}
 	if diff := cmp.Diff([]string{
-		"false  0 []", "true 1 0 []", "true  0 []", "true 2 0 []", "true  0 []", "false  0 []", "false  1 []", "false  0 []",
+		"false  0 []", "true 1 0 []", "true  0 []", "true 2 0 []", "true  0 []", "false  0 []", "false  1 []", "false  0 [m]",
 		"false  0 [m]", "false  0 []", "false  0 []", "false  2 []", "true  0 []", "false  0 []", "false  0 []",
 	}, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
@@ -438,6 +444,39 @@ func unreadableIsNotFound(t *testing.T, s ephemeral.Store, unit time.Duration) {
 		if c, err := b.Get(t.Context(), "a"); !errors.Is(err, idp.ErrNotFound) || c != (counter{}) {
 			t.Errorf("%q is read as %+v, %v", value, c, err)
 		}
+	}
+}
+
+func compactWaits(t *testing.T, s ephemeral.Store, unit time.Duration) {
+	fields := func(c *compact.Codec, v *counter) { n := int64(v.N); c.Int(&n); v.N = int(n) }
+	b, older := ephemeral.NewCompactBucket(s, "x", 1000*unit, fields), ephemeral.NewBucket[counter](s, "x", 1000*unit)
+	written := func(want string, readable bool) {
+		t.Helper()
+		if err := b.Put(t.Context(), "a", counter{7}); err != nil {
+			t.Fatal(err)
+		}
+		if raw := one(t, s, ephemeral.Op{Verb: ephemeral.Get, Key: "x:a"}).Result; string(raw) != want {
+			t.Errorf("written as %q, want %q", raw, want)
+		}
+		if _, err := older.Get(t.Context(), "a"); (err == nil) != readable {
+			t.Errorf("%q, for the older program: %v", want, err)
+		}
+	}
+	compacted := "\x01\x0e"
+	written(compacted, false)
+	s.WriteCompactFrom(time.Now().Add(time.Hour))
+	written(`{"N":7}`, true)
+	if c, err := b.Update(t.Context(), "a", 0, func(c *counter) error { c.N++; return nil }); err != nil || c.N != 8 {
+		t.Errorf("the older form is updated to %+v, %v", c, err)
+	}
+	s.WriteCompactFrom(time.Now().Add(-time.Second))
+	if c, err := b.Get(t.Context(), "a"); err != nil || c.N != 8 {
+		t.Errorf("the older form is read as %+v, %v", c, err)
+	}
+	written(compacted, false)
+	do(t, s, put("x:a", "\x01\xff", 1000*unit))
+	if c, err := b.Get(t.Context(), "a"); !errors.Is(err, idp.ErrNotFound) {
+		t.Errorf("damaged: %+v, %v", c, err)
 	}
 }
 
