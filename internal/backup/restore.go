@@ -246,7 +246,7 @@ func (c Restore) afterwards(ctx context.Context, cfg *config.Config) error {
 
 // endSessions ends the sessions of all users.
 func endSessions(ctx context.Context, cfg *config.Config, db *store.DB) (ended int, err error) {
-	kept, err := server.OpenEphemeral(ctx, cfg, manage.Logger(cfg))
+	kept, err := server.OpenEphemeral(ctx, cfg, db, manage.Logger(cfg))
 	if err != nil {
 		return 0, err
 	}

@@ -24,7 +24,9 @@ var operator = admin.Operator()
 func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	c := admin.Config{
 		DB: db, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
-		Open: func(ctx context.Context) (ephemeral.Store, error) { return server.OpenEphemeral(ctx, cfg, Logger(cfg)) },
+		Open: func(ctx context.Context) (ephemeral.Store, error) {
+			return server.OpenEphemeral(ctx, cfg, db, Logger(cfg))
+		},
 		CheckClient: func(ctx context.Context, c idp.Client) directory.Faults {
 			fetch, err := server.OutboundOf(cfg)
 			if err == nil {

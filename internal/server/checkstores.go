@@ -34,7 +34,7 @@ func CheckStores(ctx context.Context, cfg *config.Config) error {
 		return checkDatabase(ctx, cfg)
 	}
 	err := checkDatabase(ctx, cfg)
-	redis, redisErr := OpenEphemeral(ctx, cfg, slog.New(slog.DiscardHandler)) // the error says it
+	redis, redisErr := OpenEphemeral(ctx, cfg, nil, slog.New(slog.DiscardHandler)) // the error says it
 	if redisErr == nil {
 		return errors.Join(err, redis.Close())
 	}

@@ -11,12 +11,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/forms"
 )
 
 // OpenStore opens the configured database. An operator's command may open an embedded database while the server uses
@@ -85,7 +87,10 @@ func ephemeralName(cfg *config.Config) string {
 	return "redis"
 }
 
-func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (ephemeral.Store, error) {
+// OpenEphemeral opens the ephemeral store. db says in which form to write to it; nil is for a caller that only looks.
+func OpenEphemeral(
+	ctx context.Context, cfg *config.Config, db *store.DB, log *slog.Logger,
+) (ephemeral.Store, error) {
 	if cfg.Embedded() {
 		s, err := ephemeral.OpenSQLite(ctx, cfg.EphemeralPath(), log)
 		if err != nil { // avoid a non-nil Store that contains a nil *SQLite
@@ -103,6 +108,13 @@ func OpenEphemeral(ctx context.Context, cfg *config.Config, log *slog.Logger) (e
 			message = "Redis does not answer: " + outage.Reason(err)
 		}
 		return nil, config.Faults{cfg.Fault("redis-url", message, err)}
+	}
+	if db != nil {
+		from, err := forms.CompactFrom(ctx, db)
+		if err != nil { // a database that only reads for now
+			from = time.Now().Add(forms.Beside)
+		}
+		s.WriteCompactFrom(from)
 	}
 	return s, nil
 }

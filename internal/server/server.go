@@ -23,7 +23,6 @@ import (
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
-	"github.com/stepward/stepward/internal/store/forms"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -77,15 +76,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := claimRPID(ctx, cfg, s.DB); err != nil {
 		return nil, err
 	}
-	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, log); err != nil {
+	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, s.DB, log); err != nil {
 		return nil, err
-	}
-	if !cfg.Embedded() { // an embedded store has one program at a time
-		from, err := forms.CompactFrom(ctx, s.DB)
-		if err != nil { // a database that only reads for now
-			from = time.Now().Add(forms.Beside)
-		}
-		s.Ephemeral.WriteCompactFrom(from)
 	}
 	s.Ephemeral = s.watched(s.Ephemeral, ephemeralName(cfg))
 	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
