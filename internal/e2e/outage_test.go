@@ -297,7 +297,7 @@ func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
 func TestASilentPostgresCostsNoFamily(t *testing.T) {
 	t.Parallel()
 	settings, postgres, _ := wired(t)
-	s := newSite(t, 1, append(settings, "STEPWARD_POSTGRES_STATEMENT_TIMEOUT=500ms"))
+	s := newSite(t, 1, append(settings, "STEPWARD_POSTGRES_STATEMENT_TIMEOUT=3s"))
 	p := newPerson(t, s.issuer, appCallback)
 	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
 	held := make([]string, 8)
