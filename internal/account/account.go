@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/address"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/house"
@@ -76,11 +77,11 @@ type Account struct {
 	house *house.House
 	enrol *enrol.Service
 
-	recovery      *recovery.Service
-	otherDevice   otherDevice
-	codeKey       recovery.Key
-	confirmations ephemeral.Bucket[confirmation]
-	pending       ephemeral.Bucket[pendingCodes]
+	recovery    *recovery.Service
+	otherDevice otherDevice
+	codeKey     recovery.Key
+	addresses   *address.Service
+	pending     ephemeral.Bucket[pendingCodes]
 }
 
 // New parses the pages.
@@ -92,9 +93,8 @@ func New(c Config) (*Account, error) {
 	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
 	a := &Account{
 		cfg: c, pages: pages,
-		house:         house.New(house.Config{Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Require: c.Require}),
-		confirmations: ephemeral.NewBucket[confirmation](c.Ephemeral, "email", enrol.CodeTTL),
-		pending:       ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL),
+		house:   house.New(house.Config{Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Require: c.Require}),
+		pending: ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL),
 	}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
@@ -117,6 +117,12 @@ func New(c Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.addresses, err = address.New(address.Config{
+		Shell: c.Shell, House: a.house, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer, Enrol: a.enrol, Issuer: c.Issuer,
+	})
+	if err != nil {
+		return nil, err
+	}
 	offers, err := otherdevice.New(otherdevice.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Enrol: a.enrol,
 		Issuer: c.Issuer, RPID: c.RPID, Key: c.RecoveryKey, Insecure: c.Insecure,
@@ -132,6 +138,7 @@ func New(c Config) (*Account, error) {
 func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)
 	a.recovery.Mount(mux)
+	a.addresses.Mount(mux)
 	a.otherDevice.offers.Mount(mux)
 
 	handle := func(pattern string, need house.Need, h house.Handler) { a.house.Handle(mux, pattern, need, h) }
@@ -139,9 +146,6 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	codes := recoveryCodes{a}
 	handle("GET /account", signedIn(""), a.showProfile)
 	handle("POST /account", signedIn("/account"), a.saveProfile)
-	handle("GET /account/email", signedIn(""), a.showConfirmEmail)
-	handle("POST /account/email", signedIn("/account/email"), a.confirmEmail)
-	handle("POST /account/email/code", signedIn("/account"), a.sendCode)
 	handle("GET /account/passkeys", signedIn(""), a.showPasskeys)
 	handle("POST /account/passkeys/{id}/rename", signedIn("/account/passkeys"), a.renamePasskey)
 	handle("GET /account/passkeys/add", stepUp("reason.add", ""), a.showAdd)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/addresses"
 )
 
 func TestUsersDownloadAllTheirDataAfterAStepUp(t *testing.T) {
@@ -27,6 +28,10 @@ func TestUsersDownloadAllTheirDataAfterAStepUp(t *testing.T) {
 	if err := h.db.RecordEvents(t.Context(), many...); err != nil {
 		t.Fatal(err)
 	}
+	more := addresses.Address{ID: idp.NewID(), UserID: u.ID, Email: "ada@second.example", AddedAt: time.Now()}
+	if err := addresses.New(h.db).Add(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
 	b := h.browser()
 	b.signIn(u, keys[0].ID)
 	b.get("/account").is("account", 200).wants("data-link")
@@ -45,14 +50,14 @@ func TestUsersDownloadAllTheirDataAfterAStepUp(t *testing.T) {
 		User   struct {
 			Email string `json:"email"`
 		} `json:"user"`
-		Passkeys, Sessions, Consents, Tokens, Groups, Claims []any
-		Codes                                                *struct{ Left int } `json:"recovery_codes"`
-		Events                                               []any
+		Addresses, Passkeys, Sessions, Consents, Tokens, Groups, Claims []any
+		Codes                                                           *struct{ Left int } `json:"recovery_codes"`
+		Events                                                          []any
 	}
 	if err := json.Unmarshal([]byte(file.body), &saved); err != nil || file.status != 200 {
 		t.Fatalf("%d %v\n%.2000s", file.status, err, file.body)
 	}
-	if saved.Format != 1 || saved.User.Email != u.Email || len(saved.Passkeys) != 2 || len(saved.Sessions) == 0 ||
+	if saved.Format != 1 || saved.User.Email != u.Email || len(saved.Addresses) != 1 || len(saved.Passkeys) != 2 || len(saved.Sessions) == 0 ||
 		len(saved.Consents) != 1 || len(saved.Tokens) != 1 || saved.Groups == nil || saved.Claims == nil ||
 		saved.Codes == nil || len(saved.Events) != 501 {
 		t.Errorf("saved %+v", saved)

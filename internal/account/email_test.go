@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/erasure"
 )
 
 // unconfirmed returns a signed-in user whose address is not confirmed.
@@ -36,23 +37,23 @@ func TestAnAddressIsConfirmedByAnEmailedCode(t *testing.T) {
 	h := build(t)
 	u, b := h.unconfirmed("ada@example.com")
 	b.get("/account").is("account", 200).wants("email-confirm")
-	b.post("/account/email/code").is("account", 200).wants("verify-code", "verify-submit", "verify-resend", "cancel")
+	b.post("/account/email/confirm").is("account", 200).wants("verify-code", "verify-submit", "verify-resend", "cancel")
 	old := h.code()
-	b.post("/account/email/code").is("account", 200)
+	b.post("/account/email/confirm", "again", "yes").is("account", 200)
 	code := h.code()
-	b.post("/account/email", "token", old).is("account", 422).wants("error") // replaced by the newer one
+	b.post("/account/email/code", "token", old).is("account", 422).wants("error") // replaced by the newer one
 	if h.confirmed(u) {
 		t.Fatal("the former code confirmed the address")
 	}
-	if p := b.post("/account/email", "token", code[:4]+" "+code[4:]).is("account", 200); p.has("email-confirm") ||
+	if p := b.post("/account/email/code", "token", code[:4]+" "+code[4:]).is("account", 200); p.has("email-confirm") ||
 		!h.confirmed(u) {
 		t.Errorf("not confirmed: %s", p.content())
 	}
-	b.post("/account/email", "token", code).is("account", 422) // used
+	b.post("/account/email/code", "token", code).is("account", 422) // used
 	if kinds := h.kinds(u); kinds[len(kinds)-1] != idp.EventEmailVerified {
 		t.Errorf("events %v", kinds)
 	}
-	if p := b.post("/account/email/code").is("account", 200); p.url.Path != "/account" {
+	if p := b.post("/account/email/confirm").is("account", 200); p.url.Path != "/account/email" {
 		t.Errorf("at %s", p.url)
 	}
 	h.noEmail()
@@ -62,11 +63,11 @@ func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 	t.Run("another session", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
-		b.post("/account/email/code")
+		b.post("/account/email/confirm")
 		code := h.code()
 		other := h.browser()
 		other.signIn(u, h.passkeys(u)[0].ID)
-		other.post("/account/email", "token", code).is("account", 422)
+		other.post("/account/email/code", "token", code).is("account", 200)
 		if h.confirmed(u) {
 			t.Error("confirmed")
 		}
@@ -74,13 +75,13 @@ func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 	t.Run("the address changed", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
-		b.post("/account/email/code")
+		b.post("/account/email/confirm")
 		code := h.code()
 		u.Email = "eve@example.com"
 		if err := h.db.UpdateUser(t.Context(), u); err != nil {
 			t.Fatal(err)
 		}
-		b.post("/account/email", "token", code).is("account", 422)
+		b.post("/account/email/code", "token", code).is("account", 200)
 		if h.confirmed(u) {
 			t.Error("confirmed")
 		}
@@ -88,12 +89,12 @@ func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 	t.Run("too many tries", func(t *testing.T) {
 		h := build(t)
 		u, b := h.unconfirmed("ada@example.com")
-		b.post("/account/email/code")
+		b.post("/account/email/confirm")
 		code := h.code()
 		for range enrol.MaxTries {
-			b.post("/account/email", "token", "00000000").is("account", 422)
+			b.post("/account/email/code", "token", "00000000").is("account", 422)
 		}
-		b.post("/account/email", "token", code).is("account", 422)
+		b.post("/account/email/code", "token", code).is("account", 422)
 		if h.confirmed(u) {
 			t.Error("confirmed after the last try")
 		}
@@ -102,10 +103,10 @@ func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := build(t)
 			u, b := h.unconfirmed("ada@example.com")
-			b.post("/account/email/code")
+			b.post("/account/email/confirm")
 			code := h.code()
 			time.Sleep(enrol.CodeTTL)
-			b.post("/account/email", "token", code).is("account", 422)
+			b.post("/account/email/code", "token", code).is("account", 200)
 			if h.confirmed(u) {
 				t.Error("confirmed")
 			}
@@ -115,9 +116,9 @@ func TestAConfirmationCodeIsBoundToItsSessionAddressAndTime(t *testing.T) {
 		h := build(t)
 		_, b := h.unconfirmed("ada@example.com")
 		for range 6 {
-			b.post("/account/email/code").is("account", 200)
+			b.post("/account/email/confirm").is("account", 200)
 		}
-		b.post("/account/email/code").is("error", 429)
+		b.post("/account/email/confirm").is("error", 429)
 	})
 }
 
@@ -166,7 +167,7 @@ func TestARemovedUserLeavesNothing(t *testing.T) {
 	b := h.browser()
 	sess := b.signIn(u, keys[0].ID)
 	family := h.family(u, sess.ID, true)
-	if err := h.db.RemoveUser(t.Context(), u.ID, time.Now()); err != nil {
+	if err := erasure.New(h.db).Erase(t.Context(), u.ID, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	h.checkFamily(family, false)
@@ -174,7 +175,7 @@ func TestARemovedUserLeavesNothing(t *testing.T) {
 	if n := len(h.passkeys(u)); n != 0 {
 		t.Errorf("%d passkeys", n)
 	}
-	if err := h.db.RemoveUser(t.Context(), u.ID, time.Now()); !errors.Is(err, idp.ErrNotFound) {
+	if err := erasure.New(h.db).Erase(t.Context(), u.ID, time.Now()); !errors.Is(err, idp.ErrNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
 }

@@ -116,9 +116,6 @@ type (
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
 	p := newProfilePage(v.User, nil, nil, nil)
 	p.Confirms = a.cfg.Mailer.Delivers()
-	if r.URL.Query().Get("done") == "confirmed" && v.User.EmailVerified {
-		p.Notice = words.T("profile.confirmed")
-	}
 	if r.URL.Query().Get("done") == "saved" {
 		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 		if err != nil {

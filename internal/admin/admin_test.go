@@ -23,6 +23,8 @@ type house struct {
 	*testing.T
 	ctx context.Context
 	db  *store.DB
+
+	ephemeral ephemeral.Store
 	*admin.Operations
 	users map[directory.Role]idp.User
 }
@@ -35,7 +37,7 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = eph.Close() })
-	h := &house{T: t, ctx: t.Context(), db: storetest.Open(t), users: map[directory.Role]idp.User{}}
+	h := &house{T: t, ctx: t.Context(), db: storetest.Open(t), ephemeral: eph, users: map[directory.Role]idp.User{}}
 	h.Operations = admin.New(admin.Config{
 		DB: h.db, Ephemeral: eph, Issuer: "https://id.example.com",
 		Policy: idp.Policy{Scopes: map[string]idp.Scope{"openid": {}, "profile": {}, "groups": {}, "payouts": {Name: "payouts"}}},

@@ -273,8 +273,15 @@ func (s *Users) Change(ctx context.Context, by Actor, id string, c UserChange) (
 	if len(fields) == 0 {
 		return was, nil
 	}
+	if err := s.confirmedBefore(ctx, was, &u); err != nil {
+		return was, err
+	}
 	u.UpdatedAt = after(was.UpdatedAt)
-	err = s.roster.ChangeUser(ctx, was, u, groupIDs,
+	undo, hash := idp.NewSecret(), ""
+	if s.mails() {
+		hash = undo.Hash()
+	}
+	err = s.roster.ChangeUser(ctx, was, u, groupIDs, hash,
 		s.event(by, idp.EventUserChanged, u.ID, "fields", strings.Join(fields, " ")))
 	if errors.Is(err, idp.ErrConflict) {
 		other, look := s.cfg.DB.UserByEmail(ctx, u.Email)
@@ -283,7 +290,10 @@ func (s *Users) Change(ctx context.Context, by Actor, id string, c UserChange) (
 		}
 		return was, ErrStale
 	}
-	return u, denial(err)
+	if err != nil {
+		return u, denial(err)
+	}
+	return u, s.tellChanged(ctx, was, u, undo)
 }
 
 // apply returns the changed user, and the names of the changed fields.
@@ -369,15 +379,14 @@ func (s *Users) Enable(ctx context.Context, by Actor, id string) error {
 	return err
 }
 
-// Remove removes a user for good, and ends their sessions.
+// Remove erases a user, and ends their sessions. Their events stay, without what says who they were.
 func (s *Users) Remove(ctx context.Context, by Actor, id string) (sessions int, err error) {
 	u, _, err := s.reach(ctx, by, changing, id)
 	if err != nil {
 		return 0, err
 	}
-	now := time.Now()
-	if err := s.cfg.DB.RemoveUser(ctx, u.ID, now, s.event(by, idp.EventUserRemoved, u.ID)); err != nil {
-		return 0, denial(err)
+	if err := s.erase(ctx, u, s.event(by, idp.EventUserRemoved, u.ID)); err != nil {
+		return 0, err
 	}
 	if sessions, err = s.endSessions(ctx, u.ID); err != nil {
 		return sessions, fmt.Errorf("the user is removed; their sessions open nothing any more and end by themselves: %w",

@@ -20,12 +20,13 @@ var layers = [][]string{
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
 	{"internal/house"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},
 	{"internal/oauth"},
+	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
 	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms"},
@@ -41,9 +42,10 @@ var beside = map[string][]string{
 	"internal/server":      {},
 	"internal/backup":      {"internal/manage"}, // Env
 	"internal/recovery":    {"internal/enrol"},
-	"internal/admin":       {"internal/enrol", "internal/recovery"},
+	"internal/address":     {"internal/enrol"},
+	"internal/admin":       {"internal/enrol", "internal/address", "internal/recovery"},
 	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/recovery", "internal/otherdevice", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.

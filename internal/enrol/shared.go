@@ -11,7 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
-	"github.com/stepward/stepward/internal/store/recoveries"
+	"github.com/stepward/stepward/internal/store/addresses"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -81,18 +81,21 @@ func (en *Service) nameIn(r *http.Request, name string) string {
 	return strings.NewReplacer("\u2068", "", "\u2069", "").Replace(en.cfg.Shell.Language(r).Text(key))
 }
 
-// NotifyAll queues an e-mail about a change that is already stored to every address of the user: the present one, and
-// confirmed ones that they left lately, so that a thief who changed the address first gains nothing.
+// NotifyAll queues an e-mail about a change that is already stored to every address of the user: the primary one, the
+// other confirmed ones, and those that they left lately, so that a thief who changed the address first gains nothing.
+// An empty message is not sent.
 func (en *Service) NotifyAll(r *http.Request, u idp.User, write func(w mail.Writer, to string) mail.Message) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
 	defer cancel()
 	to := []string{u.Email}
-	former, err := recoveries.New(en.cfg.DB).FormerAddresses(ctx, u.ID, time.Now())
+	others, err := addresses.New(en.cfg.DB).Told(ctx, u.ID, time.Now())
 	if err != nil {
 		web.Note(r.Context(), slog.Any("notice", err))
 	}
-	for _, address := range append(to, former...) {
-		en.Notify(r, write(en.MailsTo(r, u), address))
+	for _, address := range append(to, others...) {
+		if m := write(en.MailsTo(r, u), address); m.To != "" {
+			en.Notify(r, m)
+		}
 	}
 }
 

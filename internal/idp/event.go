@@ -33,6 +33,12 @@ const (
 	EventUserRemoved       EventKind = "user.removed"              // an account was removed
 	EventUserEnabled       EventKind = "user.enabled"              // a disabled account was enabled
 	EventEmailVerified     EventKind = "email.verified"            // the address of an account was confirmed
+	EventEmailAdded        EventKind = "email.added"               // a user added a confirmed address
+	EventEmailRemoved      EventKind = "email.removed"             // a user removed an address
+	EventEmailChanged      EventKind = "email.changed"             // a user made another address the primary one
+	EventEmailUndone       EventKind = "email.change_undone"       // the former address undid that
+	EventDeletionAsked     EventKind = "deletion.asked"            // a user asked that their account be deleted
+	EventDeletionStopped   EventKind = "deletion.stopped"          // they changed their mind
 	EventPasskeyAdded      EventKind = "passkey.added"             // a passkey was added
 	EventPasskeyRenamed    EventKind = "passkey.renamed"           // a passkey was renamed
 	EventPasskeyRemoved    EventKind = "passkey.removed"           // a passkey was removed

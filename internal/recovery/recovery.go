@@ -223,7 +223,7 @@ func (s *Service) attemptFor(r *http.Request, email string, browser idp.Secret) 
 	if a.Known = err == nil; a.Known {
 		a.UserID = u.ID
 	}
-	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID)
+	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID, a.Email)
 	if err != nil {
 		return a, mail.Message{}, fmt.Errorf("load recovery codes: %w", err)
 	}
@@ -320,7 +320,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if err := s.pause(r, a); err != nil {
 		return err
 	}
-	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID)
+	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID, a.Email)
 	if err != nil {
 		return fmt.Errorf("load recovery codes: %w", err)
 	}

@@ -11,12 +11,13 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/rpid"
 )
 
 // claimRPID refuses an issuer on another host than that of the passkeys in the database, unless new-rp-id says so.
 func claimRPID(ctx context.Context, cfg *config.Config, db *store.DB) error {
 	host := cfg.Issuer.Hostname()
-	recorded, err := db.ClaimRPID(ctx, host, cfg.NewRPID == host)
+	recorded, err := rpid.Claim(ctx, db, host, cfg.NewRPID == host)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func checkDatabase(ctx context.Context, cfg *config.Config) error {
 	} else if err != nil {
 		return err
 	}
-	recorded, err := db.RPID(ctx, cfg.Issuer.Hostname())
+	recorded, err := rpid.Read(ctx, db, cfg.Issuer.Hostname())
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
 	return nil
 }
 
-func otherRPID(cfg *config.Config, recorded store.RPID) error {
+func otherRPID(cfg *config.Config, recorded rpid.Record) error {
 	host := cfg.Issuer.Hostname()
 	if recorded.Passkeys == 0 || recorded.Host == host {
 		return nil

@@ -9,13 +9,14 @@ import (
 
 // DisableUser disables an account and revokes its families. The clients that want to hear of the end of its sessions
 // are put into the outbox. The sessions themselves are in the ephemeral store: end them after this, so that none begins
-// in between. idp.ErrNotFound, also if the account is disabled already; ErrLastOwner if nobody else owns
-// the installation.
+// in between. An account that its user wants to be deleted waits from now on: they can no longer change their mind.
+// idp.ErrNotFound, also if the account is disabled already; ErrLastOwner if nobody else owns the installation.
 func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("owners")
 	b.Exclusive("user:" + userID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.Hold(idp.ErrNotFound, "users", `id = $1 AND (disabled_at = 0 OR EXISTS (SELECT 1 FROM deletions d
+		WHERE d.user_id = users.id AND d.asked_at = users.disabled_at))`, userID)
 	b.keepOwner(userID)
 	b.Do(`UPDATE users SET disabled_at = $2, updated_at = $2 WHERE id = $1`, userID, ms(now))
 	b.Do(`UPDATE families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at = 0`, userID, ms(now))
@@ -24,12 +25,14 @@ func (db *DB) DisableUser(ctx context.Context, userID string, now time.Time, ev 
 	return db.runLogout(ctx, "disable user", &b)
 }
 
-// EnableUser enables a disabled account again. Revoked families stay revoked. idp.ErrNotFound, also if the account is
+// EnableUser enables a disabled account again, also one that its user wants to be deleted: then it is not. Revoked
+// families stay revoked. idp.ErrNotFound, also if the account is
 // not disabled.
 func (db *DB) EnableUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
 	var b batch
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at > 0", userID)
 	b.Do(`UPDATE users SET disabled_at = 0, updated_at = $2 WHERE id = $1`, userID, ms(now))
+	b.Do(`DELETE FROM deletions WHERE user_id = $1`, userID)
 	b.events(ev)
 	return db.run(ctx, "enable user", &b)
 }

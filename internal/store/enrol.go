@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // EnrolUser adds a new user together with the first passkey, both or neither, so that no account is left without a
@@ -40,26 +39,8 @@ func (db *DB) VerifyEmail(ctx context.Context, userID, email string, now time.Ti
 	return db.run(ctx, "confirm address", &b)
 }
 
-// RemoveUser removes a user with all their data, and tells the clients of their sessions. Events stay. idp.ErrNotFound;
-// ErrLastOwner if nobody else owns the installation.
-// The sessions themselves are in the ephemeral store: end them after this.
-func (db *DB) RemoveUser(ctx context.Context, userID string, now time.Time, ev ...idp.Event) error {
-	var b batch
-	b.Exclusive("owners")
-	b.Exclusive("user:" + userID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1", userID)
-	b.keepOwner(userID)
-	b.logout(`user_id = $1`, userID, now)
-	b.Do(`DELETE FROM links WHERE user_id = $1`, userID)
-	b.Do(`DELETE FROM authentications WHERE user_id = $1`, userID)
-	b.Do(`DELETE FROM journal WHERE user_id = $1 AND NOT `+rows.Reported, rows.PackID(userID))
-	b.Do(`UPDATE journal SET interaction = '', classes = '' WHERE user_id = $1 AND interaction <> ''`, rows.PackID(userID))
-	b.Do(`DELETE FROM users WHERE id = $1`, userID)
-	b.events(ev)
-	return db.runLogout(ctx, "remove user", &b)
-}
-
 func (b *batch) insertUser(u idp.User) {
+	b.freeAddress(u.ID, u.Email, u.CreatedAt)
 	b.Do(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		u.ID, u.Handle, u.Email, u.EmailVerified, u.Name, string(u.Role), text(u.Profile), ms(u.CreatedAt), ms(u.UpdatedAt),

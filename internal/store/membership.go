@@ -62,9 +62,9 @@ func (db *DB) HasOwner(ctx context.Context) (bool, error) {
 	return one(ctx, db, "look for an owner", pgx.RowTo[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE `+ownersHere+`)`)
 }
 
-// changeUser is UpdateUser for a user whom the caller has seen as they were: idp.ErrConflict if they have changed
-// since, also if another user has the e-mail address. ErrLastOwner if nobody else owns the installation.
-func (b *batch) changeUser(was, u idp.User) {
+// expect demands that a user is still as the caller has seen them: otherwise idp.ErrConflict. ErrLastOwner if the
+// change to u leaves nobody who owns the installation.
+func (b *batch) expect(was, u idp.User) {
 	b.Exclusive("owners")
 	b.Hold(idp.ErrNotFound, "users", "id = $1", u.ID)
 	b.Demand(idp.ErrConflict, `EXISTS (SELECT 1 FROM users WHERE id = $1 AND updated_at = $2 AND role = $3 AND
@@ -73,5 +73,4 @@ func (b *batch) changeUser(was, u idp.User) {
 	if u.Role != directory.RoleOwner || u.Disabled() {
 		b.keepOwner(u.ID)
 	}
-	b.updateUser(u)
 }

@@ -73,7 +73,7 @@ func (db *DB) PasskeysByEmail(
 	found, err := list(ctx, db, "list passkeys by e-mail", func(from pgx.CollectableRow) (r row, err error) {
 		err = from.Scan(append([]any{&r.own}, rows.PasskeyDest(&r.passkey)...)...)
 		return r, err
-	}, `SELECT 1 AS own, `+rows.PasskeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE u.email = $1
+	}, `SELECT 1 AS own, `+rows.PasskeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE `+hasAddress+`
 		AND u.disabled_at = 0 AND k.suspended_at = 0
 		UNION ALL SELECT 0 AS own, `+rows.PasskeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),

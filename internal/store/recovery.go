@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // notRecovered is the condition that a user was not recovered lately; append the latest time that is long enough ago.
@@ -44,22 +45,22 @@ func (db *DB) RecoveryCodesOf(ctx context.Context, userID string) ([]idp.Recover
 		`SELECT hash, key_id, created_at FROM recovery_codes WHERE user_id = $1 ORDER BY hash`, userID)
 }
 
-// RedeemableCodes returns the codes that can recover this user now: none if the user is disabled, has no confirmed
-// address, or failed too often in a row.
-func (db *DB) RedeemableCodes(ctx context.Context, userID string) ([]idp.RecoveryCode, error) {
+// RedeemableCodes returns the codes that can recover this user now, with this address: none if the user is disabled,
+// has not confirmed the address, or failed too often in a row.
+func (db *DB) RedeemableCodes(ctx context.Context, userID, email string) ([]idp.RecoveryCode, error) {
 	return list(ctx, db, "list redeemable codes", scanCode,
 		`SELECT c.hash, c.key_id, c.created_at FROM recovery_codes c JOIN users u ON u.id = c.user_id
-			WHERE c.user_id = $1 AND u.disabled_at = 0 AND u.email_verified AND u.recovery_failures < $2 ORDER BY c.hash`,
-		userID, directory.MaxRecoveryFailures)
+			WHERE c.user_id = $1 AND u.disabled_at = 0 AND `+rows.Proven("u", "$3")+` AND u.recovery_failures < $2
+			ORDER BY c.hash`, userID, directory.MaxRecoveryFailures, email)
 }
 
 // TakeRecoveryCode uses up a recovery code, and resets the count of failures. One of several callers succeeds, the
-// others get idp.ErrNotFound. So do all if the user was disabled, or has another address than the one that got the
-// mailed code.
+// others get idp.ErrNotFound. So do all if the user was disabled, or no longer has the address that got the mailed
+// code.
 func (db *DB) TakeRecoveryCode(ctx context.Context, userID, email, hash string, ev ...idp.Event) error {
 	var b batch
 	b.Exclusive("user:" + userID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND email = $2 AND email_verified", userID, email)
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND "+rows.Proven("users", "$2"), userID, email)
 	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM recovery_codes WHERE hash = $1 AND user_id = $2)", hash, userID)
 	b.Do(`DELETE FROM recovery_codes WHERE hash = $1`, hash)
 	b.Do(`UPDATE users SET recovery_failures = 0 WHERE id = $1`, userID)

@@ -19,8 +19,22 @@ func (b *Batch) Events(ev []idp.Event) { b.events(ev) }
 // InsertUser adds a user.
 func (b *Batch) InsertUser(u idp.User) { b.insertUser(u) }
 
-// ChangeUser changes a user whom the caller has seen as they were. It comes first in its batch.
-func (b *Batch) ChangeUser(was, u idp.User) { b.changeUser(was, u) }
+// ChangeUser changes a user whom the caller has seen as they were. It comes first in its batch. If the address changes
+// and undo is not empty, it is the hash of the link with which the former address undoes that.
+func (b *Batch) ChangeUser(was, u idp.User, undo string) {
+	b.expect(was, u)
+	if undo != "" && was.Email != u.Email {
+		b.UndoableAddress(u.ID, undo, u.UpdatedAt)
+	}
+	b.updateUser(u)
+}
+
+// KeepOwner demands that there is another owner, if this user is one.
+func (b *Batch) KeepOwner(userID string) { b.keepOwner(userID) }
+
+// Logout puts the clients that want to hear of the end of the user's sessions into the outbox. Run the batch with
+// RunLogoutBatch.
+func (b *Batch) Logout(userID string, now time.Time) { b.logout(`user_id = $1`, userID, now) }
 
 // InsertLink adds a one-time link.
 func (b *Batch) InsertLink(l idp.Link) { b.insertLink(l) }
@@ -30,11 +44,19 @@ func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)
 }
 
+// RunLogoutBatch is RunBatch for a batch with a Logout.
+func (db *DB) RunLogoutBatch(ctx context.Context, step string, b *Batch) error {
+	return db.runLogout(ctx, step, &b.batch)
+}
+
 // OldEvents reports whether the table events still has rows, which readers of the journal must read as well.
 func (db *DB) OldEvents() bool { return db.oldEvents.Load() }
 
 // Row is one row of an answer.
 type Row = pgx.CollectableRow
+
+// Rows are the rows that a statement of a batch returns.
+type Rows = pgx.Rows
 
 // List collects the rows of a statement that changes nothing.
 func List[T any](

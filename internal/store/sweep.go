@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/rows"
 )
 
@@ -51,6 +52,10 @@ var sweeps = []swept{
 	{
 		table: "former_addresses", key: "id", column: "left_at", before: older(directory.FormerAddressTold),
 		few: fewRows,
+	},
+	{
+		table: "address_changes", key: "id", column: "changed_at",
+		before: older(directory.AddressUndo + idp.RecoveryClosed), few: fewRows,
 	},
 	{table: "registration_tokens", key: "hash", column: "expires_at", before: expired, few: fewRows},
 	// Rows without a holder are the records of plausible.

@@ -27,11 +27,14 @@ func (db *DB) UserByID(ctx context.Context, id string) (idp.User, error) {
 	return one(ctx, db, "load user", scanUser, `SELECT `+rows.UserColumns+` FROM users u WHERE u.id = $1`, id)
 }
 
-// UserByEmail returns the user with this normalised address, disabled or not; idp.ErrNotFound.
+// UserByEmail returns the user with this normalised address, primary or not, disabled or not; idp.ErrNotFound.
 func (db *DB) UserByEmail(ctx context.Context, email string) (idp.User, error) {
 	return one(ctx, db, "load user by e-mail", scanUser,
-		`SELECT `+rows.UserColumns+` FROM users u WHERE u.email = $1`, email)
+		`SELECT `+rows.UserColumns+` FROM users u WHERE `+hasAddress, email)
 }
+
+// hasAddress is the condition on users u for the one with an address.
+const hasAddress = `(u.email = $1 OR u.id = (SELECT a.user_id FROM addresses a WHERE a.email = $1))`
 
 // HasHandle reports whether a user, disabled or not, has this user handle (WebAuthn L3 §5.4.3).
 func (db *DB) HasHandle(ctx context.Context, handle []byte) (bool, error) {
@@ -52,6 +55,8 @@ func (db *DB) UpdateUser(ctx context.Context, u idp.User, ev ...idp.Event) error
 }
 
 func (b *batch) updateUser(u idp.User) {
+	b.freeAddress(u.ID, u.Email, u.UpdatedAt)
+	b.Do(`DELETE FROM addresses WHERE email = $2 AND user_id = $1`, u.ID, u.Email)
 	b.Do(`INSERT INTO former_addresses (id, user_id, email, left_at)
 		SELECT CAST($3 AS TEXT), u.id, u.email, CAST($4 AS BIGINT) FROM users u
 			WHERE u.id = $1 AND u.email <> $2 AND u.email_verified

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/addresses"
 	"github.com/stepward/stepward/internal/store/personal"
 )
 
@@ -24,6 +26,12 @@ type savedUser struct {
 	CreatedAt     time.Time   `json:"created_at"`
 	UpdatedAt     time.Time   `json:"updated_at"`
 	RecoveredAt   time.Time   `json:"recovered_at,omitzero"`
+}
+
+// A savedAddress is an address besides the one in savedUser.
+type savedAddress struct {
+	Email   string    `json:"email"`
+	AddedAt time.Time `json:"added_at"`
 }
 
 type savedPasskey struct {
@@ -77,12 +85,14 @@ type savedCodes struct {
 // everything is what is read before the first byte is sent, so that a store that is away gives an error page. Events
 // follow, a page at a time.
 type everything struct {
-	sessions []savedSession
-	groups   []string
-	claims   []savedClaim
-	codes    savedCodes
-	consents []savedAccess
-	tokens   []savedAccess
+	addresses []savedAddress
+	left      []string
+	sessions  []savedSession
+	groups    []string
+	claims    []savedClaim
+	codes     savedCodes
+	consents  []savedAccess
+	tokens    []savedAccess
 }
 
 // Everything sends all that is kept about the user as one file. It has no secrets: what could be replayed is stored as
@@ -100,6 +110,8 @@ func (t Writer) Everything(ctx context.Context, w http.ResponseWriter, u idp.Use
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Role: string(u.Role), Profile: u.Profile,
 		CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), RecoveredAt: u.RecoveredAt.UTC(),
 	})
+	out.member("addresses", listed(all.addresses))
+	out.member("former_addresses", listed(all.left))
 	out.member("groups", listed(all.groups))
 	out.member("claims", listed(all.claims))
 	out.list("passkeys", func(item func(any)) error {
@@ -144,6 +156,9 @@ func (t Writer) collect(ctx context.Context, id string) (all everything, err err
 			Browser: s.Agent, Address: s.Address,
 		})
 	}
+	if err := t.collectAddresses(ctx, id, &all); err != nil {
+		return all, err
+	}
 	member, err := t.DB.MembershipOf(ctx, id)
 	if err != nil {
 		return all, fmt.Errorf("load membership: %w", err)
@@ -162,6 +177,27 @@ func (t Writer) collect(ctx context.Context, id string) (all everything, err err
 		all.codes = savedCodes{Left: len(usable), MadeAt: usable[0].CreatedAt.UTC()}
 	}
 	return all, t.collectAccess(ctx, id, &all)
+}
+
+func (t Writer) collectAddresses(ctx context.Context, userID string, all *everything) error {
+	book := addresses.New(t.DB)
+	present, err := book.Of(ctx, userID)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	told, err := book.Told(ctx, userID, time.Now())
+	if err != nil {
+		return fmt.Errorf("list former addresses: %w", err)
+	}
+	for _, a := range present {
+		all.addresses = append(all.addresses, savedAddress{a.Email, a.AddedAt.UTC()})
+	}
+	for _, email := range told {
+		if !slices.ContainsFunc(present, func(a addresses.Address) bool { return a.Email == email }) {
+			all.left = append(all.left, email)
+		}
+	}
+	return nil
 }
 
 func (t Writer) collectAccess(ctx context.Context, userID string, all *everything) error {

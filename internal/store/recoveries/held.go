@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // Recoveries are those of a store. It is safe for concurrent use.
@@ -24,7 +25,7 @@ func scan[T any](row store.Row) (v T, err error) {
 
 // mayRecoverByEmail is the condition that a user may recover the account by e-mail alone. The last parameter is
 // directory.MaxRecoveryFailures.
-const mayRecoverByEmail = `id = $1 AND disabled_at = 0 AND email = $2 AND email_verified AND role = ''
+var mayRecoverByEmail = `id = $1 AND disabled_at = 0 AND ` + rows.Proven("users", "$2") + ` AND role = ''
 	AND recovery_failures < $3`
 
 // MayUseEMail reports whether the user with this confirmed address may recover the account by e-mail alone: they
@@ -81,12 +82,4 @@ func (r *Recoveries) Stop(ctx context.Context, userID string, now time.Time, ev 
 		store.Millis(now))
 	b.Events(ev)
 	return r.db.RunBatch(ctx, "stop recovery", &b)
-}
-
-// FormerAddresses returns the confirmed addresses that a user left within directory.FormerAddressTold, the latest
-// first.
-func (r *Recoveries) FormerAddresses(ctx context.Context, userID string, now time.Time) ([]string, error) {
-	return store.List(ctx, r.db, "list former addresses", scan[string],
-		`SELECT email FROM former_addresses WHERE user_id = $1 AND left_at > $2 ORDER BY left_at DESC, id`, userID,
-		max(store.Millis(now.Add(-directory.FormerAddressTold)), 0))
 }

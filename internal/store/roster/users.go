@@ -41,14 +41,17 @@ func (r *Roster) AddUsers(ctx context.Context, users ...NewUser) error {
 }
 
 // ChangeUser is [store.DB.UpdateUser] for a user whom the caller has seen as they were, and puts them into exactly
-// these groups; nil leaves the groups. idp.ErrConflict if they have changed since, also if another user has the e-mail
+// these groups; nil leaves the groups. undo is the hash of the link with which the former address undoes a change of
+// the address; empty: it cannot. idp.ErrConflict if they have changed since, also if another user has the e-mail
 // address; store.ErrLastOwner if nobody else owns the installation.
-func (r *Roster) ChangeUser(ctx context.Context, was, u idp.User, groupIDs *[]string, ev ...idp.Event) error {
+func (r *Roster) ChangeUser(
+	ctx context.Context, was, u idp.User, groupIDs *[]string, undo string, ev ...idp.Event,
+) error {
 	if groupIDs != nil && len(*groupIDs) > directory.MaxMemberships {
 		return fmt.Errorf("change user: %w", ErrTooMany)
 	}
 	var b store.Batch
-	b.ChangeUser(was, u)
+	b.ChangeUser(was, u, undo)
 	if groupIDs != nil {
 		setGroups(&b, u.ID, *groupIDs, u.UpdatedAt)
 	}
@@ -82,7 +85,8 @@ func (r *Roster) Taken(ctx context.Context, emails []string) (map[string]bool, e
 	found, err := store.List(ctx, r.db, "look for users", func(row store.Row) (email string, err error) {
 		err = row.Scan(&email)
 		return email, err
-	}, `SELECT u.email FROM users u WHERE u.email IN (`+strings.Join(places, ", ")+`)`, args...)
+	}, fmt.Sprintf(`SELECT u.email FROM users u WHERE u.email IN (%[1]s)
+		UNION SELECT a.email FROM addresses a WHERE a.email IN (%[1]s)`, strings.Join(places, ", ")), args...)
 	taken := map[string]bool{}
 	for _, email := range found {
 		taken[email] = true

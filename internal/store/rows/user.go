@@ -64,3 +64,15 @@ func (m *Membership) Scan(v any) error {
 	m.To.Groups, m.To.Values = slices.Compact(m.To.Groups), slices.Compact(m.To.Values)
 	return nil
 }
+
+// FreeAddress is the condition that nobody but user $1 has address $2 besides a primary one, or can get it back:
+// changes later than $3 can be undone.
+const FreeAddress = `NOT EXISTS (SELECT 1 FROM addresses a WHERE a.email = $2 AND a.user_id <> $1)
+	AND NOT EXISTS (SELECT 1 FROM address_changes c WHERE c.email = $2 AND c.user_id <> $1 AND c.undone_at = 0
+		AND c.changed_at > $3)`
+
+// Proven returns the condition that a row of users, named users, has a confirmed address; email is its parameter.
+func Proven(users, email string) string {
+	return `(` + users + `.email = ` + email + ` AND ` + users + `.email_verified OR EXISTS (SELECT 1 FROM addresses a
+		WHERE a.user_id = ` + users + `.id AND a.email = ` + email + `))`
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/erasure"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -172,15 +173,15 @@ var groupCases = map[string]func(*fixture){
 		f.passkey(owner)
 		was := owner
 		owner.Role = directory.RoleOwner
-		f.must(roster.New(f.DB).ChangeUser(f.ctx, was, owner, nil))
+		f.must(roster.New(f.DB).ChangeUser(f.ctx, was, owner, nil, ""))
 		second := idp.NewUser("second@example.org", "S", f.now)
 		second.Role = directory.RoleOwner
 		f.must(f.CreateUser(f.ctx, second)) // without a passkey: of no help
 		admin := owner
 		admin.Role = directory.RoleAdmin
-		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, owner, admin, nil), store.ErrLastOwner)
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, owner, admin, nil, ""), store.ErrLastOwner)
 		f.refuses(f.DisableUser(f.ctx, owner.ID, f.now), store.ErrLastOwner)
-		f.refuses(f.RemoveUser(f.ctx, owner.ID, f.now), store.ErrLastOwner)
+		f.refuses(erasure.New(f.DB).Erase(f.ctx, owner.ID, f.now), store.ErrLastOwner)
 		f.passkey(second)
 		won := f.race(2, store.ErrLastOwner, func(i int) error {
 			return f.DisableUser(f.ctx, []string{owner.ID, second.ID}[i], f.now)
@@ -192,11 +193,12 @@ var groupCases = map[string]func(*fixture){
 		u := f.user("a@example.org")
 		changed := u
 		changed.Name, changed.UpdatedAt = "B", f.now.Add(1e6)
-		f.must(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil))
-		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil, f.event(idp.EventUserChanged, u.ID)), idp.ErrConflict)
+		f.must(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil, ""))
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, u, changed, nil, "",
+			f.event(idp.EventUserChanged, u.ID)), idp.ErrConflict)
 		f.same(len(f.events()), 0)
 		f.must(f.DisableUser(f.ctx, u.ID, f.now.Add(1e6)))
-		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, changed, changed, nil), idp.ErrConflict)
+		f.refuses(roster.New(f.DB).ChangeUser(f.ctx, changed, changed, nil, ""), idp.ErrConflict)
 	},
 	"claims have values of one type, which go with them": func(f *fixture) {
 		r := roster.New(f.DB)

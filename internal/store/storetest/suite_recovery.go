@@ -6,6 +6,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/addresses"
 	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
@@ -48,7 +49,8 @@ var recoveryCases = map[string]func(*fixture){
 		f.codes(u, "1", "2")
 		f.codes(u, "3")
 		f.same(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f), []idp.RecoveryCode{{Hash: "3", KeyID: "k", CreatedAt: f.now}})
-		f.same(must2(f.RedeemableCodes(f.ctx, other.ID))(f), []idp.RecoveryCode{{Hash: "of-b", KeyID: "k", CreatedAt: f.now}})
+		f.same(must2(f.RedeemableCodes(f.ctx, other.ID, other.Email))(f),
+			[]idp.RecoveryCode{{Hash: "of-b", KeyID: "k", CreatedAt: f.now}})
 		f.refuses(f.ReplaceRecoveryCodes(f.ctx, "nobody", nil, f.now), idp.ErrNotFound)
 	},
 	"a recovery code is taken once, and by its user": func(f *fixture) {
@@ -65,7 +67,7 @@ var recoveryCases = map[string]func(*fixture){
 		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2"), idp.ErrNotFound)
 	},
 	"codes open nothing without a confirmed address, or after a hundred failures in a row": func(f *fixture) {
-		left := func(u idp.User) int { return len(must2(f.RedeemableCodes(f.ctx, u.ID))(f)) }
+		left := func(u idp.User) int { return len(must2(f.RedeemableCodes(f.ctx, u.ID, u.Email))(f)) }
 		unconfirmed, u := f.user("a@example.org"), f.confirmed("b@example.org")
 		f.codes(unconfirmed, "1")
 		f.same(left(unconfirmed), 0)
@@ -280,7 +282,7 @@ var recoveryCases = map[string]func(*fixture){
 		f.must(f.change(u, func(u *idp.User) { u.EmailVerified = false }))
 		u.EmailVerified = false
 		f.must(f.change(u, func(u *idp.User) { u.Email = "d@example.org" })) // c was never confirmed
-		former := func(now time.Time) []string { return must2(f.ways().FormerAddresses(f.ctx, u.ID, now))(f) }
+		former := func(now time.Time) []string { return must2(addresses.New(f.DB).Told(f.ctx, u.ID, now))(f) }
 		f.same(len(former(f.now.Add(directory.FormerAddressTold-time.Millisecond))), 2)
 		f.same(len(former(f.now.Add(directory.FormerAddressTold))), 0)
 	},
