@@ -61,7 +61,7 @@ type Handler func(http.ResponseWriter, *http.Request, Visitor) error
 // Handle adds a page for visitors who meet the need. Others sign in or step up first.
 func (h *House) Handle(mux *http.ServeMux, pattern string, need Need, handler Handler) {
 	h.cfg.Shell.Handle(mux, pattern, func(w http.ResponseWriter, r *http.Request) error {
-		v, ok, err := h.visitor(w, r, need)
+		v, ok, err := h.Visit(w, r, need)
 		if err != nil || !ok {
 			return err
 		}
@@ -69,8 +69,8 @@ func (h *House) Handle(mux *http.ServeMux, pattern string, need Need, handler Ha
 	})
 }
 
-// visitor returns the visitor; false if the request is answered.
-func (h *House) visitor(w http.ResponseWriter, r *http.Request, need Need) (Visitor, bool, error) {
+// Visit returns the visitor; false if the request is answered.
+func (h *House) Visit(w http.ResponseWriter, r *http.Request, need Need) (Visitor, bool, error) {
 	sess, ok := h.cfg.Require(w, r, need.Class, need.Reason, cmp.Or(need.ReturnTo, r.URL.RequestURI()))
 	if !ok {
 		return Visitor{}, false, nil
@@ -105,12 +105,19 @@ var rail = []web.Link{
 	{Name: "Activity", Text: words.T("rail.activity"), URL: "/account/activity"},
 }
 
+// adminRail also leads people with a role to the console.
+var adminRail = append(rail[:len(rail):len(rail)],
+	web.Link{Name: "Console", Text: words.T("rail.console"), URL: "/admin"})
+
 // Render renders a page with the visitor's name and the rail.
 func (h *House) Render(
 	w http.ResponseWriter, r *http.Request, v Visitor, pages *web.Pages, template string, p web.Page,
 ) error {
 	p.Name = cmp.Or(p.Name, "account")
 	p.Layout, p.Rail, p.SignOutURL = web.LayoutHouse, rail, "/account/signout"
+	if v.User.Role.Reads() {
+		p.Rail = adminRail
+	}
 	p.User = &web.Chip{Name: v.User.Name, Email: v.User.Email, RecoveryFrom: v.User.RecoveryReadyAt}
 	return h.cfg.Shell.Render(w, r, pages, template, p)
 }

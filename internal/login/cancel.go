@@ -2,6 +2,7 @@ package login
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -21,7 +22,11 @@ func (l *Login) cancel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if v.session != nil {
-		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		home := "/account"
+		if strings.HasPrefix(v.interaction.Local.ReturnTo, "/admin") {
+			home = "/admin"
+		}
+		http.Redirect(w, r, home, http.StatusSeeOther)
 		return nil
 	}
 	return l.cfg.Shell.Render(w, r, l.pages, "cancelled", web.Page{Name: "login"})

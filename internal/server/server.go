@@ -167,10 +167,16 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, fmt.Errorf("account: %w", err)
 	}
 
+	pages, err := s.console(cfg, shell, sessions, p, logins.Require)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+
 	browser, protocol := http.NewServeMux(), http.NewServeMux()
 	shell.Mount(browser)
 	logins.Mount(browser)
 	accounts.Mount(browser)
+	pages.Mount(browser)
 	op.Mount(protocol, browser)
 	if mailbox != nil {
 		if err := mailbox.Mount(browser, shell); err != nil {

@@ -93,3 +93,10 @@ func (r *Roster) Taken(ctx context.Context, emails []string) (map[string]bool, e
 	}
 	return taken, err
 }
+
+// CountOwners returns how many enabled owners there are.
+func (r *Roster) CountOwners(ctx context.Context) (int, error) {
+	return store.One(ctx, r.db, "count owners", func(row store.Row) (n int, err error) {
+		return n, row.Scan(&n)
+	}, `SELECT count(*) FROM users WHERE role <> '' AND role = 'owner' AND disabled_at = 0`)
+}

@@ -1,0 +1,249 @@
+package console
+
+import (
+	"cmp"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
+)
+
+// authSecret is the choice of clients that send their secret in any way.
+const authSecret = "client_secret"
+
+// clientNames maps members of a client to fields of its form.
+var clientNames = map[string]string{
+	"redirect_uri": "redirect_uris", "grant_types": "grants", "policy": "policy", "scope": "scopes",
+	"minimum_acr": "acr", "any_secret_method": "token_endpoint_auth_method",
+}
+
+// scopes returns the configured scopes: the standard ones, then the others by name.
+func (c *Console) scopes() []string {
+	names := slices.DeleteFunc(slices.Clone(idp.StandardScopes), func(s string) bool {
+		_, known := c.cfg.Policy.Scopes[s]
+		return !known
+	})
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Policy.Scopes)) {
+		if !slices.Contains(idp.StandardScopes, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// acrs returns the names of all acr values.
+func (c *Console) acrs() []string {
+	return append([]string{idp.ACRPhishingResistant, idp.ACRPhishingResistantHardware},
+		slices.Sorted(maps.Keys(c.cfg.Policy.Aliases))...)
+}
+
+// grantChoices are the grants of the form; authorization_code belongs to every client with a redirect URI.
+var grantChoices = []string{
+	idp.GrantRefreshToken, idp.GrantDeviceCode, idp.GrantClientCredentials, idp.GrantTokenExchange,
+}
+
+var authMethods = []string{
+	authSecret, idp.AuthMethodBasic, idp.AuthMethodPost, idp.AuthMethodNone, idp.AuthMethodPrivateKey,
+	idp.AuthMethodTLS, idp.AuthMethodSelfSigned,
+}
+
+func authOf(c idp.Client) string {
+	if c.AnySecretMethod {
+		return authSecret
+	}
+	return c.AuthMethod
+}
+
+func keyed(prefix string, values []string, on ...string) (list []choice) {
+	for _, v := range values {
+		last := v[strings.LastIndexByte(v, ':')+1:] // of a URN
+		list = append(list, choice{Value: v, Text: words.T(prefix + last), On: slices.Contains(on, v)})
+	}
+	return list
+}
+
+// clientForm returns the form of a client. A new one has a field for its ID; with an address, that stands for the
+// redirect URIs.
+func (c *Console) clientForm(cl idp.Client, isNew bool, address *field) form {
+	text := func(name, value string) field {
+		return field{Kind: kindText, Name: name, Key: "console.client." + name, Value: value}
+	}
+	many := func(name string, values []string) field {
+		f := text(name, strings.Join(values, "\n"))
+		f.Kind = kindLines
+		return f
+	}
+	name := text("client_name", cl.Name)
+	name.Test, name.Required = "client-name", true
+	redirect := many("redirect_uris", cl.RedirectURIs)
+	redirect.Test, redirect.Example = "client-redirect", "https://app.example.com/callback"
+	first := section{Fields: []field{name, redirect}, Open: true}
+	if address != nil {
+		first.Fields[1] = *address
+	}
+
+	var maxAge string
+	if cl.DefaultMaxAge != nil {
+		maxAge = config.Short(*cl.DefaultMaxAge)
+	}
+	age := text("default_max_age", maxAge)
+	age.Example = "8h"
+	groups := text("allowed_groups", strings.Join(cl.AllowedGroups, ", "))
+	groups.Example = "engineering, support"
+	auth := section{Title: words.T("console.client.auth"), Present: methodWords(authOf(cl)), Fields: []field{
+		{
+			Kind: kindSelect, Name: "token_endpoint_auth_method", Key: "console.client.token_endpoint_auth_method",
+			Choices: keyed("console.auth.", authMethods, authOf(cl)),
+		},
+		text("jwks_uri", cl.JWKSURI),
+		{Kind: kindCheck, Name: "native", Key: "console.client.native", On: cl.Native},
+		{
+			Kind: kindSelect, Name: "policy", Key: "console.client.policy",
+			Choices: keyed("console.policy.", []string{
+				string(idp.PolicyStandard), string(idp.PolicyCompatible), string(idp.PolicyFAPI2),
+			}, string(cl.Policy)),
+		},
+	}}
+	if isNew {
+		auth.Fields = append(auth.Fields, text("client_id", cl.ID))
+	}
+	afterSignOut := words.T("console.addresses", "n", len(cl.PostLogoutRedirectURIs))
+	acr := []choice{{Text: words.T("console.acr.any"), On: cl.MinimumACR == ""}}
+	acr = append(acr, choices(c.acrs(), cl.MinimumACR)...)
+	return form{Sections: []section{
+		first,
+		{Title: words.T("console.client.who"), Present: whoWords(cl), Fields: []field{
+			groups,
+			{Kind: kindCheck, Name: "first_party", Key: "console.client.first_party", On: cl.FirstParty},
+		}},
+		{Title: words.T("console.client.claims"), Present: plainly(strings.Join(cl.Scopes, " ")), Fields: []field{
+			{Kind: kindChecks, Name: "scopes", Key: "console.client.scopes", Choices: choices(c.scopes(), cl.Scopes...)},
+			{
+				Kind: kindChecks, Name: "id_token_claims", Key: "console.client.id_token_claims",
+				Choices: choices(idp.ClaimScopes, cl.IDTokenClaims...),
+			},
+			text("groups_claim", cl.GroupsClaim.Name),
+			text("groups_prefix", cl.GroupsClaim.Prefix),
+			text("groups_only", strings.Join(cl.GroupsClaim.Only, ", ")),
+		}},
+		auth,
+		{Title: words.T("console.client.strength"), Present: plainly(cmp.Or(cl.MinimumACR, "phr")), Fields: []field{
+			{Kind: kindSelect, Name: "acr", Key: "console.client.acr", Choices: acr},
+			age,
+		}},
+		{Title: words.T("console.client.signout"), Present: afterSignOut, Fields: []field{
+			many("post_logout_redirect_uris", cl.PostLogoutRedirectURIs),
+			text("backchannel_logout_uri", cl.BackchannelLogoutURI),
+			text("frontchannel_logout_uri", cl.FrontchannelLogoutURI),
+		}},
+		{
+			Title: words.T("console.client.tokens"), Present: plainly(cmp.Or(string(cl.AccessFormat), "jwt")),
+			Fields: []field{
+				{
+					Kind: kindChecks, Name: "grants", Key: "console.client.grants",
+					Choices: keyed("console.grant.", grantChoices, cl.GrantTypes...),
+				},
+				{
+					Kind: kindSelect, Name: "access_token_format", Key: "console.client.access_token_format",
+					Choices: choices([]string{"jwt", "opaque"}, cmp.Or(string(cl.AccessFormat), "jwt")),
+				},
+				{
+					Kind: kindSelect, Name: "id_token_signed_response_alg", Key: "console.client.id_token_signed_response_alg",
+					Choices: choices(idp.IDTokenAlgorithms, cmp.Or(cl.IDTokenAlg, idp.ES256)),
+				},
+				many("audience", cl.Audience),
+				{Kind: kindCheck, Name: "resource_server", Key: "console.client.resource_server", On: cl.ResourceServer},
+			},
+		},
+		{Title: words.T("console.client.look"), Present: plainly(hostOf(cl.URI)), Fields: []field{
+			text("client_uri", cl.URI), text("logo_uri", cl.LogoURI), text("policy_uri", cl.PolicyURI),
+			text("tos_uri", cl.TOSURI),
+			many("contacts", cl.Contacts),
+		}},
+	}}
+}
+
+func methodWords(method string) words.Text { return words.T("console.auth." + method) }
+
+// whoWords says who may use a client.
+func whoWords(c idp.Client) words.Text {
+	if len(c.AllowedGroups) == 0 {
+		return words.T("console.everyone")
+	}
+	return plainly(strings.Join(c.AllowedGroups, ", "))
+}
+
+// plainly returns data as a text of the catalogue.
+func plainly(data string) words.Text { return words.T("console.plain", "text", data) }
+
+func hostOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(u.Host, u.Scheme)
+}
+
+// readClient returns a client with what its form says. What the form does not have stays as in was.
+func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, faults directory.Faults) {
+	text := func(name string) string { return strings.TrimSpace(f.Get(name)) }
+	cl = was
+	cl.Name = text("client_name")
+	cl.AllowedGroups, cl.FirstParty = listed(f.Get("allowed_groups")), f.Get("first_party") != ""
+	cl.Scopes = checked(f, "scopes", c.scopes())
+	cl.IDTokenClaims = append(checked(f, "id_token_claims", idp.ClaimScopes), // keep what the form cannot show
+		slices.DeleteFunc(slices.Clone(was.IDTokenClaims), func(s string) bool {
+			return slices.Contains(idp.ClaimScopes, s)
+		})...)
+	cl.GroupsClaim.Name, cl.GroupsClaim.Prefix = text("groups_claim"), f.Get("groups_prefix")
+	cl.GroupsClaim.Only = listed(f.Get("groups_only"))
+	if method := text("token_endpoint_auth_method"); method == authSecret {
+		cl.AnySecretMethod = true
+		if cl.AuthMethod != idp.AuthMethodPost {
+			cl.AuthMethod = idp.AuthMethodBasic
+		}
+	} else {
+		cl.AnySecretMethod, cl.AuthMethod = false, method
+	}
+	cl.JWKSURI, cl.Native, cl.Policy = text("jwks_uri"), f.Get("native") != "", idp.ClientPolicy(text("policy"))
+	cl.MinimumACR, cl.DefaultMaxAge = text("acr"), nil
+	if typed := text("default_max_age"); typed != "" {
+		age, err := config.Duration(typed)
+		if err != nil || age < 0 {
+			faults = append(faults, directory.Fault{Field: "default_max_age", Text: "must be a duration, such as 8h or 30m"})
+		}
+		cl.DefaultMaxAge = &age
+	}
+	cl.PostLogoutRedirectURIs = lines(f, "post_logout_redirect_uris")
+	cl.BackchannelLogoutURI, cl.FrontchannelLogoutURI = text("backchannel_logout_uri"), text("frontchannel_logout_uri")
+	cl.AccessFormat, cl.IDTokenAlg = idp.TokenFormat(text("access_token_format")), text("id_token_signed_response_alg")
+	cl.Audience, cl.ResourceServer = lines(f, "audience"), f.Get("resource_server") != ""
+	cl.URI, cl.LogoURI, cl.PolicyURI, cl.TOSURI = text("client_uri"), text("logo_uri"), text("policy_uri"), text("tos_uri")
+	cl.Contacts = lines(f, "contacts")
+	if _, asked := f["redirect_uris"]; asked {
+		cl.RedirectURIs = lines(f, "redirect_uris")
+	}
+	cl.GrantTypes = checked(f, "grants", grantChoices)
+	if len(cl.RedirectURIs) > 0 || len(cl.GrantTypes) == 0 && !cl.ResourceServer {
+		cl.GrantTypes = append([]string{idp.GrantAuthorizationCode}, cl.GrantTypes...)
+	}
+	if !slices.ContainsFunc(cl.GrantTypes, idp.SignsIn) { // what it could not use
+		cl.GrantTypes = slices.DeleteFunc(cl.GrantTypes, func(g string) bool { return g == idp.GrantRefreshToken })
+	}
+	return cl, faults
+}
+
+// newClient returns the client that a new form begins with.
+func newClient(now time.Time) idp.Client {
+	return idp.Client{
+		Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic, AnySecretMethod: true, IDTokenAlg: idp.RS256,
+		GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken},
+		Scopes:     []string{"openid", "profile", "email", "offline_access"}, CreatedAt: now, UpdatedAt: now,
+	}
+}

@@ -1,0 +1,327 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recipe"
+	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
+)
+
+const (
+	clientsPath = Path + "/clients"
+	pageSize    = 50
+)
+
+// clients has the pages of clients.
+type clients struct{ *Console }
+
+func (c clients) mount(m mounting) {
+	m.get("GET "+clientsPath, c.list)
+	m.get("GET "+clientsPath+"/choose", c.choose)
+	m.get("GET "+clientsPath+"/new", c.showNew)
+	m.post("POST "+clientsPath+"/new", "reason.client", clientsPath+"/choose", c.add)
+	// The ID is in the query: it may be a URL, which a path cannot hold.
+	m.get("GET "+clientsPath+"/show", c.show)
+	m.get("GET "+clientsPath+"/edit", c.showEdit)
+	m.post("POST "+clientsPath+"/edit", "reason.client", clientsPath, c.edit)
+	ops := c.cfg.Operations.Clients
+	m.post("POST "+clientsPath+"/disable", "reason.client", clientsPath, c.do("disabled", ops.Disable))
+	m.post("POST "+clientsPath+"/enable", "reason.client", clientsPath, c.do("enabled", ops.Enable))
+	m.post("POST "+clientsPath+"/remove", "reason.client", clientsPath, c.remove)
+}
+
+// clientPath returns the address of a page about a client.
+func clientPath(page, id string, more ...string) string {
+	return linkTo(clientsPath+"/"+page, append([]string{"id", id}, more...)...)
+}
+
+type clientRow struct {
+	ID, Name, Host, URL string
+	Disabled, Dynamic   bool
+	CreatedAt           time.Time
+}
+
+type clientList struct {
+	Rows            []clientRow
+	Query           string
+	Newest, Further string // links; empty: none
+	Notice          words.Text
+	May             bool // change clients
+}
+
+func (c clients) list(w http.ResponseWriter, r *http.Request, v visitor) error {
+	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
+	found, err := c.search(r.Context(), v, q, after, pageSize+1)
+	if err != nil {
+		return err
+	}
+	p := clientList{Query: q, Notice: done(r), May: v.changes()}
+	if len(found) > pageSize {
+		found = found[:pageSize]
+		p.Further = linkTo(clientsPath, "q", q, "after", found[pageSize-1].ID)
+	}
+	if after != "" {
+		p.Newest = linkTo(clientsPath, "q", q)
+	}
+	for _, cl := range found {
+		row := clientRow{
+			ID: cl.ID, Name: cl.Name, URL: clientPath("show", cl.ID), Disabled: !cl.DisabledAt.IsZero(), Dynamic: cl.Dynamic,
+			CreatedAt: cl.CreatedAt,
+		}
+		if len(cl.RedirectURIs) > 0 {
+			row.Host = hostOf(cl.RedirectURIs[0])
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	return c.render(w, r, v, "clients", web.Page{Nav: "Clients", Data: p})
+}
+
+// search returns clients by ID, after that one.
+func (c clients) search(ctx context.Context, v visitor, q, after string, limit int) ([]idp.Client, error) {
+	all, err := c.cfg.Operations.Clients.List(ctx, v.actor)
+	if err != nil {
+		return nil, err
+	}
+	q = strings.ToLower(q)
+	all = slices.DeleteFunc(all, func(cl idp.Client) bool {
+		text := strings.ToLower(cl.ID + "\n" + cl.Name + "\n" + strings.Join(cl.RedirectURIs, "\n"))
+		return cl.ID <= after || !strings.Contains(text, q)
+	})
+	return all[:min(len(all), limit)], nil
+}
+
+type choosePage struct{ Applications []recipe.Recipe }
+
+func (c clients) choose(w http.ResponseWriter, r *http.Request, v visitor) error {
+	return c.render(w, r, v, "client-choose", web.Page{Nav: "Clients", Data: choosePage{recipe.Recipes}})
+}
+
+type clientFormPage struct {
+	form
+	New          bool
+	Name, Action string // of an existing client; where the form goes
+	Recipe       string // of a new client
+	Version      string
+}
+
+// addressField asks for the address of an application whose redirect URIs follow from it.
+func addressField(rec recipe.Recipe, typed string) *field {
+	if rec.ID == "" || rec.NoAddress {
+		return nil
+	}
+	return &field{
+		Kind: kindText, Name: "address", Key: "console.client.address", Value: typed, Example: rec.Example,
+		Test: "client-address", Required: true,
+	}
+}
+
+func (c clients) showNew(w http.ResponseWriter, r *http.Request, v visitor) error {
+	cl := newClient(time.Now())
+	rec, known := recipe.ByID(r.URL.Query().Get("recipe"))
+	if known {
+		cl = rec.Client("")
+	}
+	return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Data: clientFormPage{
+		form: c.clientForm(cl, true, addressField(rec, "")), New: true, Action: clientsPath + "/new", Recipe: rec.ID,
+		Name: rec.Name,
+	}})
+}
+
+func (c clients) add(w http.ResponseWriter, r *http.Request, v visitor) error {
+	f := r.PostForm
+	rec, known := recipe.ByID(f.Get("recipe"))
+	base, address := newClient(time.Now()), ""
+	_, typed := f["address"]
+	wrong := false
+	if known {
+		var ok bool
+		if address, ok = recipe.ParseAddress(f.Get("address")); typed && !ok {
+			wrong = true
+		}
+		base = rec.Client(address)
+		base.CreatedAt, base.UpdatedAt = time.Now(), time.Now()
+	}
+	cl, faults := c.readClient(base, f)
+	if wrong {
+		faults = append(faults, directoryFault("address", "must be the address of the application, such as "+rec.Example))
+	}
+	cl.ID = cmp.Or(strings.TrimSpace(f.Get("client_id")), idp.NewID())
+	if known && rec.API && len(cl.Audience) == 0 && address != "" {
+		cl.Audience = []string{address + "/"}
+	}
+	var secret idp.Secret
+	if cl.AuthMethod == idp.AuthMethodBasic || cl.AuthMethod == idp.AuthMethodPost {
+		secret = cl.AddSecret(time.Now())
+	}
+	err := faults.Err()
+	if err == nil {
+		err = c.cfg.Operations.Clients.Add(r.Context(), v.actor, cl)
+	}
+	if found, wrong := faultsOf(err); wrong {
+		if f.Get("client_id") == "" {
+			cl.ID = ""
+		}
+		p := clientFormPage{
+			form: c.clientForm(cl, true, addressField(rec, f.Get("address"))), New: true, Action: clientsPath + "/new",
+			Recipe: rec.ID, Name: rec.Name,
+		}
+		names := clientNames
+		if typed {
+			names = map[string]string{"redirect_uris": "address", "redirect_uri": "address"}
+		}
+		p.blame(found, names)
+		return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Status: http.StatusUnprocessableEntity, Data: p})
+	}
+	if err != nil {
+		return err
+	}
+	return c.showSecret(w, r, v, cl, rec, secret, "client-added")
+}
+
+// A secretPage shows a secret, this once.
+type secretPage struct {
+	ID, Name, Issuer, Secret string
+	Snippets                 []recipe.Snippet
+	Recipe                   string
+	URL, EditURL             string
+}
+
+func (c clients) showSecret(
+	w http.ResponseWriter, r *http.Request, v visitor, cl idp.Client, rec recipe.Recipe, secret idp.Secret,
+	template string,
+) error {
+	p := secretPage{
+		ID: cl.ID, Name: cl.Name, Issuer: c.cfg.Issuer, Secret: secret.Reveal(), Recipe: rec.Name,
+		URL: clientPath("show", cl.ID), EditURL: clientPath("edit", cl.ID),
+	}
+	p.Snippets = c.fill(rec, cl, secret.Reveal())
+	return c.render(w, r, v, template, web.Page{Nav: "Clients", Once: true, Data: p})
+}
+
+// fill returns the snippets of a recipe with the values of a client.
+func (c clients) fill(rec recipe.Recipe, cl idp.Client, secret string) (snippets []recipe.Snippet) {
+	values := recipe.Values{Issuer: c.cfg.Issuer, ClientID: cl.ID, Secret: secret, Address: rec.Address(cl)}
+	if len(cl.RedirectURIs) > 0 {
+		values.Redirect = cl.RedirectURIs[0]
+	}
+	for _, s := range rec.Snippets {
+		snippets = append(snippets, recipe.Snippet{Place: recipe.Snippet{Text: s.Place}.Fill(values), Text: s.Fill(values)})
+	}
+	return snippets
+}
+
+type clientPage struct {
+	idp.Client
+	Issuer   string
+	Who      words.Text
+	Auth     words.Text
+	Disabled bool
+	Notice   words.Text
+	May      bool
+	EditURL  string
+	Recipe   recipe.Recipe
+	Recipes  []choice
+	Snippets []recipe.Snippet
+}
+
+func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, query(r.URL.Query(), "id"))
+	if err != nil {
+		return err
+	}
+	rec, known := recipe.ByID(r.URL.Query().Get("recipe"))
+	if !known {
+		rec, _ = recipe.Of(cl)
+	}
+	p := clientPage{
+		Client: cl, Issuer: c.cfg.Issuer, Who: whoWords(cl), Auth: methodWords(authOf(cl)), Disabled: !cl.DisabledAt.IsZero(),
+		Notice: done(r), May: v.changes(), EditURL: clientPath("edit", cl.ID), Recipe: rec,
+		Snippets: c.fill(rec, cl, "CLIENT_SECRET"),
+	}
+	for _, each := range recipe.Recipes {
+		p.Recipes = append(p.Recipes, choice{Value: each.ID, Name: each.Name, On: each.ID == rec.ID})
+	}
+	return c.render(w, r, v, "client", web.Page{Nav: "Clients", Data: p})
+}
+
+func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v visitor) error {
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, query(r.URL.Query(), "id"))
+	if err != nil {
+		return err
+	}
+	return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Data: c.editPage(cl)})
+}
+
+func (c clients) editPage(cl idp.Client) clientFormPage {
+	return clientFormPage{
+		form: c.clientForm(cl, false, nil), Name: cl.Name, Action: clientPath("edit", cl.ID),
+		Version: versionOf(cl.UpdatedAt),
+	}
+}
+
+func (c clients) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id := query(r.URL.Query(), "id")
+	was, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, id)
+	if err != nil {
+		return err
+	}
+	version, err := readVersion(r.PostForm)
+	if err != nil {
+		return err
+	}
+	cl, faults := c.readClient(was, r.PostForm)
+	err = faults.Err()
+	if err == nil {
+		_, err = c.cfg.Operations.Clients.Change(r.Context(), v.actor, id, cl, version)
+	}
+	if found, wrong := faultsOf(err); wrong {
+		p := c.editPage(cl)
+		p.Name, p.Version = was.Name, r.PostForm.Get("version")
+		p.blame(found, clientNames)
+		return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Status: http.StatusUnprocessableEntity, Data: p})
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, clientPath("show", id, "done", "client.changed"))
+}
+
+// do returns the handler of a change that needs only the ID.
+func (c clients) do(what string, change func(context.Context, admin.Actor, string) error) handler {
+	return func(w http.ResponseWriter, r *http.Request, v visitor) error {
+		id := query(r.PostForm, "id")
+		if err := change(r.Context(), v.actor, id); err != nil && !isAlready(err) {
+			return err
+		}
+		return seeOther(w, r, clientPath("show", id, "done", "client."+what))
+	}
+}
+
+func (c clients) remove(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if err := c.cfg.Operations.Clients.Remove(r.Context(), v.actor, query(r.PostForm, "id")); err != nil {
+		return fmt.Errorf("remove client: %w", err)
+	}
+	return seeOther(w, r, linkTo(clientsPath, "done", "client.removed"))
+}
+
+// versionOf is how a form carries the version of the object that it shows.
+func versionOf(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// readVersion returns the version in a form.
+func readVersion(f url.Values) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339Nano, f.Get("version"))
+	if err != nil {
+		return at, &web.Problem{Status: http.StatusBadRequest, Words: "problem.unread", Err: err}
+	}
+	return at, nil
+}

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
+)
+
+// home has the first page.
+type home struct{ *Console }
+
+func (c home) mount(m mounting) { m.get("GET "+Path, c.show) }
+
+// A step is a part of the guide for new installations.
+type step struct {
+	Number int
+	Key    string // of its texts
+	Done   bool
+	URL    string // of its remedy; empty: the text says all
+	Code   string // to copy
+	Test   string
+}
+
+// Title, Text and Button are the texts of a step.
+func (s step) Title() words.Text  { return words.T(s.Key + ".title") }
+func (s step) Text() words.Text   { return words.T(s.Key + ".text") }
+func (s step) Button() words.Text { return words.T(s.Key + ".button") }
+
+// smtpExample is how mail is set up; a test of the settings reads it.
+const smtpExample = "STEPWARD_SMTP_URL=smtps://user:password@mail.example.com:465\nSTEPWARD_MAIL_FROM=login@example.com"
+
+type homePage struct {
+	Steps     []step // nil: all done
+	Attention []attention
+	Notice    words.Text
+	Version   string
+	May       bool
+}
+
+// An attention is something to look at, with its remedy.
+type attention struct {
+	Text   words.Text
+	Remedy words.Text
+	URL    string
+}
+
+func (c home) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+	p := homePage{Notice: done(r), Version: c.cfg.Version, May: v.changes()}
+	known, err := c.cfg.Operations.Clients.List(r.Context(), v.actor)
+	if err != nil {
+		return err
+	}
+	owners, err := c.cfg.Operations.Users.Owners(r.Context(), v.actor)
+	if err != nil {
+		return err
+	}
+	steps := []step{
+		{
+			Number: 1, Key: "console.guide.owner", Done: owners > 1, Test: "guide-owner",
+			URL: Path + "/users/invite?role=" + string(directory.RoleOwner),
+		},
+		{Number: 2, Key: "console.guide.client", Done: len(known) > 0, URL: clientsPath + "/choose", Test: "guide-client"},
+		{Number: 3, Key: "console.guide.mail", Done: c.cfg.Mails, Code: smtpExample},
+	}
+	for _, s := range steps {
+		if !s.Done {
+			p.Steps = steps
+		}
+	}
+	return c.render(w, r, v, "home", web.Page{Nav: "Home", Data: p})
+}
