@@ -143,6 +143,70 @@ func TestKeysAreListedAndRotated(t *testing.T) {
 	}
 }
 
+func TestTheOperatorsKeyOfAnEmbeddedInstallationChangesBesideTheServer(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "stepward.key")
+	running, stop := serveIn(t, dir)
+	before, first := jwksIDs(t, running), read(t, file)
+	out, err := stepward(t, dir, "keys", "rotate", "--operator")
+	if err != nil || !strings.Contains(out, "--finish") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if lines := strings.Fields(read(t, file)); len(lines) != 2 || lines[1] != first || lines[0] == first {
+		t.Errorf("the file has %d keys", len(lines))
+	}
+	if got := jwksIDs(t, running); !slices.Equal(got, before) { // it still has the old key
+		t.Errorf("the running server publishes %v, want %v", got, before)
+	}
+	stop()
+	restarted, stop := serveIn(t, dir)
+	if got := jwksIDs(t, restarted); !slices.Equal(got, before) {
+		t.Errorf("the restarted server publishes %v, want %v", got, before)
+	}
+	if out, err := stepward(t, dir, "keys", "rotate", "--operator", "--finish"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if lines := strings.Fields(read(t, file)); len(lines) != 1 || lines[0] == first {
+		t.Errorf("the file has %d keys", len(lines))
+	}
+	stop()
+	if out, err := stepward(t, dir, "keys", "rotate", "--operator"); err != nil || strings.Contains(out, "--finish") {
+		t.Errorf("without a server, one step is enough: %v\n%s", err, out)
+	}
+	last, _ := serveIn(t, dir)
+	if got := jwksIDs(t, last); !slices.Equal(got, before) {
+		t.Errorf("in the end: %v, want %v", got, before)
+	}
+}
+
+func TestRevokingAKeySaysFirstWhatBreaks(t *testing.T) {
+	dir := t.TempDir()
+	server, _ := serveIn(t, dir)
+	kid := jwksIDs(t, server)[0]
+	out, err := stepward(t, dir, "keys", "revoke", kid)
+	if err == nil || !strings.Contains(err.Error(), "--yes") || !strings.Contains(out, "are refused") || !slices.Contains(jwksIDs(t, server), kid) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = stepward(t, dir, "keys", "revoke", kid, "--yes"); err != nil || !strings.Contains(out, "withdrawn") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := stepward(t, dir, "keys", "revoke", kid, "--yes"); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("twice: %v", err)
+	}
+	if _, err := stepward(t, dir, "keys", "revoke", "nobody", "--yes"); err == nil || !strings.Contains(err.Error(), "keys list") {
+		t.Errorf("an unknown key: %v", err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
 func TestServeInvitesTheFirstAdminAndACommandWorksBesideIt(t *testing.T) {
 	dir := t.TempDir()
 	server, stop := serveIn(t, dir)

@@ -67,8 +67,8 @@ func readable(err error) error {
 }
 
 func keyName(cfg *config.Config) string {
-	if cfg.Key != "" {
-		return "the one that is set as key"
+	if cfg.Key != "" || cfg.KeyCommand != "" {
+		return "the one of the settings"
 	}
 	return cfg.KeyPath()
 }

@@ -123,13 +123,14 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 	}
 	there := *cfg
 	there.DataDir = folder
-	if cfg.Key == "" {
-		content, err := os.ReadFile(cfg.KeyPath())
-		if err == nil {
-			there.Key = idp.Secret(content)
+	inFile := cfg.Key == "" && cfg.KeyCommand == ""
+	keyless := inFile && missing(cfg.KeyPath())
+	if inFile && !keyless {
+		if err := transfer.CopyFile(cfg.KeyPath(), there.KeyPath()); err != nil {
+			return readable(err)
 		}
 	}
-	if cfg.Key != "" || there.Key != "" {
+	if !keyless {
 		if err := server.CheckStores(ctx, &there); err != nil {
 			return fmt.Errorf("the backup cannot be served with these settings, nothing was changed: %w", err)
 		}
@@ -144,7 +145,7 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 		return readable(err)
 	}
 	c.tell(report, carried, families, aside)
-	if there.Key == "" {
+	if keyless {
 		fmt.Printf("\nThe operator's key is missing: put the one of this backup into %s before the server starts.\n",
 			cfg.KeyPath())
 	}

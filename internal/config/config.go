@@ -44,7 +44,11 @@ type Config struct {
 	// EventRetention is how long events and authentications are kept.
 	EventRetention time.Duration
 
-	Key idp.Secret // 32 bytes, base64; empty: generated in DataDir (embedded only)
+	Key           idp.Secret // base64, or a ciphertext of KeyVault; empty: generated in DataDir (embedded)
+	KeyPrevious   idp.Secret // more of them, see KeysIn
+	KeyCommand    string     // prints the key; instead of Key
+	KeyVault      string     // https://HOST/MOUNT/KEY of a Vault
+	KeyVaultToken idp.Secret
 
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration

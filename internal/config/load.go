@@ -149,9 +149,15 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	case redis && !database:
 		fault("database-url", "", "is missing: redis-url is set, and production needs both Postgres and Redis")
 	}
-	if _, key := values["key"]; database && !key {
+	_, key := values["key"]
+	if _, command := values["key-command"]; command && key {
+		fault("key-command", "", "excludes key: set one of them")
+	} else if database && !key && !command {
 		fault("key", "", "is missing: replicas share one; make it with openssl rand -base64 32 and give every replica "+
 			"the same STEPWARD_KEY_FILE")
+	}
+	if c.KeyVault == "" && strings.Contains(c.Key.Reveal()+c.KeyPrevious.Reveal(), VaultPrefix) {
+		fault("key-vault", "", "is missing: a key is a ciphertext of Vault")
 	}
 	if (c.TLSCertPath == "") != (c.TLSKeyPath == "") {
 		fault("tls-cert-path", "", "needs tls-key-path: set both or neither")

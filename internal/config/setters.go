@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"golang.org/x/net/http/httpguts"
@@ -142,13 +143,43 @@ func setURL(field func(*Config) *idp.Secret, schemes ...string) func(*Config, st
 	}
 }
 
+// VaultPrefix is how a ciphertext of Vault's transit engine begins.
+const VaultPrefix = "vault:v"
+
 func setKey(c *Config, v string) error {
+	c.Key = idp.Secret(v)
+	return checkKey(v)
+}
+
+func setPreviousKeys(c *Config, v string) error {
+	c.KeyPrevious = idp.Secret(v)
+	for _, key := range KeysIn(v) {
+		if err := checkKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setVaultToken(c *Config, v string) error {
+	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("has characters that no token has")
+	}
+	c.KeyVaultToken = idp.Secret(v)
+	return nil
+}
+
+func checkKey(v string) error {
 	raw, err := base64.StdEncoding.DecodeString(v)
-	if err != nil || len(raw) != 32 {
+	if (err != nil || len(raw) != 32) && !strings.HasPrefix(v, VaultPrefix) {
 		return errors.New("not 32 bytes in base64; make one with: openssl rand -base64 32")
 	}
-	c.Key = idp.Secret(v)
 	return nil
+}
+
+// KeysIn splits keys that are separated by commas, blanks or line breaks.
+func KeysIn(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
 func setFrom(c *Config, v string) error {

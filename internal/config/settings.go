@@ -143,6 +143,27 @@ var Settings = []Setting{
 			"replicas need the same one.",
 	},
 	{
+		Name: "key-previous", Secret: true, set: setPreviousKeys,
+		Help: "Other operator's keys, separated by commas or line breaks, that stored secrets may still, or already, be " +
+			"encrypted under: the one before, or the next one. Needed while the operator's key changes " +
+			"(`stepward keys rotate --operator`).",
+	},
+	{
+		Name: "key-vault", set: text(func(c *Config) *string { return &c.KeyVault }),
+		Help: "Key of the transit engine of HashiCorp Vault or OpenBao that the operator's key is encrypted under: " +
+			"`https://vault.example.com:8200/transit/stepward`, with `?namespace=` if needed. `key` is then the " +
+			"ciphertext (`vault:v1:…`). Asked at the start only.",
+	},
+	{
+		Name: "key-vault-token", Secret: true, set: setVaultToken,
+		Help: "Token for key-vault, with the right to decrypt. Empty: an agent of Vault in front adds one.",
+	},
+	{
+		Name: "key-command", set: text(func(c *Config) *string { return &c.KeyCommand }),
+		Help: "Program, with its arguments, that prints the operator's key in base64, instead of `key`: the command line " +
+			"of a cloud's key management service, sops or age. It runs at the start, without a shell.",
+	},
+	{
 		Name: "key-agent", set: text(func(c *Config) *string { return &c.KeyAgent }),
 		Help: "Unix socket of an ssh-agent that holds the private signing keys, for example in a PKCS #11 module, a " +
 			"TPM or a key management service, so that they never enter this process (docs/operate.md). Empty: keys " +

@@ -88,6 +88,8 @@ const (
 	EventClaimsSet         EventKind = "claims.set"                // claim values of a user or group: detail claims, group
 	EventKeyAdded          EventKind = "key.added"                 // a signing key was made
 	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
+	EventKeyWithdrawn      EventKind = "key.withdrawn"             // a signing key was withdrawn
+	EventOperatorKey       EventKind = "key.operator_changed"      // the operator's key was changed
 	EventRestored          EventKind = "store.restored"            // a backup was restored: detail made, sessions
 )
 

@@ -31,11 +31,11 @@ func FirstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 	if err != nil || has {
 		return "", time.Time{}, err
 	}
-	key, err := server.OperatorKey(s.Config)
+	known, err := server.OperatorKeys(ctx, s.Config)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	wrapper, err := keys.NewWrapper(key)
+	wrapper, err := keys.NewWrapper(known[0], known[1:]...)
 	if err != nil {
 		return "", time.Time{}, err
 	}

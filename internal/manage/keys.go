@@ -1,32 +1,38 @@
 package manage
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 type Keys struct {
 	List   keysListCmd   `cmd:"" help:"List the signing keys."`
-	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for their signatures."`
+	Rotate keysRotateCmd `cmd:"" help:"Replace the active signing keys now; the old ones stay published for their signatures. With --operator: encrypt everything under another operator's key."`
+	Revoke keysRevokeCmd `cmd:"" help:"Withdraw a signing key at once, because somebody else has it. Says first what stops working."`
 }
 
 type keysListCmd struct{}
 
 func (keysListCmd) Run(e *Env) error {
 	return e.reading(func(_ *config.Config, db *store.DB) error {
-		keys, err := db.SigningKeys(e.ctx)
+		stored, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "KEY ID\tALGORITHM\tSTATE\tCREATED\tPUBLISHED UNTIL")
-		for _, k := range keys {
+		for _, k := range stored {
 			until := "in use"
 			if !k.ExpiresAt.IsZero() {
 				until = k.ExpiresAt.Format(time.DateOnly)
@@ -37,22 +43,155 @@ func (keysListCmd) Run(e *Env) error {
 	})
 }
 
-type keysRotateCmd struct{}
+type keysRotateCmd struct {
+	Operator bool `help:"Encrypt everything that is stored under an older operator's key (key-previous) under the current one (key). Servers may run. In an embedded installation this also makes the new key."`
+	Finish   bool `help:"With --operator, in an embedded installation whose server was restarted since: drop the old key from stepward.key."`
+}
 
-func (keysRotateCmd) Run(e *Env) error {
+func (c keysRotateCmd) Run(e *Env) error {
+	if c.Finish && !c.Operator {
+		return errors.New("--finish belongs to --operator")
+	}
 	return e.writing(func(cfg *config.Config, db *store.DB) error {
-		key, err := server.OperatorKey(cfg)
+		if c.Operator {
+			return c.rotateOperator(e, cfg, db)
+		}
+		ring, err := signingKeys(e, cfg, db)
 		if err != nil {
 			return err
 		}
-		keys, err := server.SigningKeys(cfg, db, key)
-		if err != nil {
-			return err
-		}
-		if err := keys.RotateNow(e.ctx, time.Now()); err != nil {
+		if err := ring.RotateNow(e.ctx, time.Now()); err != nil {
 			return fmt.Errorf("rotate keys: %w", err)
 		}
 		fmt.Println("rotated; running servers sign with the new keys within 5 seconds")
 		return nil
 	})
+}
+
+func signingKeys(e *Env, cfg *config.Config, db *store.DB) (*keys.Ring, error) {
+	operator, err := server.OperatorKeys(e.ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return server.SigningKeys(cfg, db, operator)
+}
+
+// rotateOperator encrypts everything under the current operator's key. An embedded installation has its key in a file,
+// and gets a new one first. The old one stays in the file as long as a server may still encrypt under it.
+func (c keysRotateCmd) rotateOperator(e *Env, cfg *config.Config, db *store.DB) error {
+	inFile := cfg.Key == "" && cfg.KeyCommand == ""
+	switch {
+	case c.Finish && !inFile:
+		return errors.New("--finish is for the key in the data folder; remove key-previous from the settings instead")
+	case inFile && !c.Finish:
+		if _, err := server.OperatorKeys(e.ctx, cfg); err != nil { // makes the first key
+			return err
+		}
+		if err := server.PrependKey(cfg); err != nil {
+			return err
+		}
+	}
+	operator, err := server.OperatorKeys(e.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	wrapper, err := keys.NewWrapper(operator[0], operator[1:]...)
+	if err != nil {
+		return err
+	}
+	if _, err := keys.LoadSecrets(e.ctx, db, operator); err != nil { // of an installation from before
+		return rotateFault(err)
+	}
+	n, err := keys.Reseal(e.ctx, db, wrapper, time.Now())
+	if err != nil {
+		return rotateFault(err)
+	}
+	fmt.Printf("encrypted anew: %d; everything is under the current operator's key\n", n)
+	if !inFile {
+		fmt.Println("When no server has the old key as key any more, remove key-previous. " +
+			"Keep it with the backups from before.")
+		return nil
+	}
+	if lock, err := engine.LockFolder(cfg.DataDir); err == nil {
+		defer lock.Close()
+	} else if !c.Finish {
+		fmt.Printf("%s has the new key and the old one. Restart the server, and then run: "+
+			"stepward keys rotate --operator --finish\n", cfg.KeyPath())
+		return nil
+	}
+	if err := server.DropOldKeys(cfg); err != nil {
+		return err
+	}
+	fmt.Printf("%s has only the new key. Keep a copy in another place, and the old one with the backups from before.\n",
+		cfg.KeyPath())
+	return nil
+}
+
+func rotateFault(err error) error {
+	if errors.Is(err, keys.ErrOperatorKey) {
+		return fmt.Errorf("%w; nothing was changed. Set key to the new operator's key and key-previous to the old one", err)
+	}
+	return fmt.Errorf("rotate the operator's key: %w", err)
+}
+
+type keysRevokeCmd struct {
+	KID string `arg:"" name:"kid" help:"Key ID, as keys list shows it."`
+	Yes bool   `help:"Do it."`
+}
+
+// Help is the long help text.
+func (keysRevokeCmd) Help() string {
+	return "For a key that somebody else may have. A key that is only old is replaced by: stepward keys rotate."
+}
+
+func (c keysRevokeCmd) Run(e *Env) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
+		stored, err := db.SigningKeys(e.ctx)
+		if err != nil {
+			return fmt.Errorf("list keys: %w", err)
+		}
+		i := slices.IndexFunc(stored, func(k idp.SigningKey) bool { return k.ID == c.KID })
+		if i < 0 {
+			return fmt.Errorf("there is no signing key %s; see: stepward keys list", c.KID)
+		}
+		fmt.Print(whatBreaks(stored[i], cfg))
+		if !c.Yes {
+			return errors.New("nothing was changed; say it with --yes")
+		}
+		ring, err := signingKeys(e, cfg, db)
+		if err != nil {
+			return err
+		}
+		err = ring.Withdraw(e.ctx, c.KID, time.Now())
+		if errors.Is(err, idp.ErrNotFound) {
+			return errors.New("it has left the JWKS already")
+		}
+		if err != nil {
+			return fmt.Errorf("withdraw key: %w", err)
+		}
+		fmt.Println("withdrawn; running servers refuse it within 5 seconds")
+		return nil
+	})
+}
+
+// whatBreaks says what a withdrawal does, before it is done.
+func whatBreaks(k idp.SigningKey, cfg *config.Config) string {
+	text := fmt.Sprintf("%s, %s, %s since %s:\n", k.ID, k.Algorithm, k.State, k.CreatedAt.Format(time.DateOnly))
+	if k.State == idp.KeyNext {
+		return text + "- it has signed nothing yet; another key will be announced in its place\n"
+	}
+	text += fmt.Sprintf("- access tokens that it signed (they live %s) are refused: here within 5 seconds, by APIs that "+
+		"verify them alone\n  when they read the JWKS again, which they may cache for %s\n", config.Short(cfg.AccessTokenTTL),
+		config.Short(keys.PublishedFor))
+	text += "- ID tokens that it signed no longer verify, and no longer serve as id_token_hint " +
+		"(sign-out asks people first)\n" +
+		"- sessions and refresh tokens go on: applications get new tokens with them\n"
+	if k.State == idp.KeyActive {
+		text += "- another key signs at once. Unless it was announced, applications that do not read the JWKS again " +
+			"for an\n  unknown key refuse new tokens until their cache ends\n"
+	}
+	if cfg.KeyAgent != "" {
+		text += "- remove it from the key agent as well\n"
+	}
+	return text
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,6 +65,10 @@ func read(
 	} else {
 		add("database-url", store.CheckURL(cfg.DatabaseURL.Reveal()))
 		add("redis-url", ephemeral.CheckURL(cfg.RedisURL.Reveal()))
+	}
+	if cfg.KeyVault != "" {
+		_, err := keys.NewVault(cfg.KeyVault, cfg.KeyVaultToken)
+		add("key-vault", err)
 	}
 	if cfg.KeyAgent != "" {
 		if err := keys.NewAgent(cfg.KeyAgent).Ping(); err != nil {
@@ -153,23 +156,15 @@ func unusable(dir string, err error) error {
 
 // checkKey reports a key file in the data folder that holds no key. OperatorKey makes a missing one.
 func checkKey(cfg *config.Config) error {
-	if cfg.Key != "" {
+	if cfg.Key != "" || cfg.KeyCommand != "" {
 		return nil
 	}
 	text, err := os.ReadFile(cfg.KeyPath())
 	if err == nil {
-		_, err = decodeKey(string(text), cfg)
+		_, err = keysInFile(cfg, string(text))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
-}
-
-func decodeKey(text string, cfg *config.Config) ([]byte, error) {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimRight(text, "\r\n"))
-	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("%q does not hold 32 bytes in base64; restore it from a backup", cfg.KeyPath())
-	}
-	return key, nil
 }

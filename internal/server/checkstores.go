@@ -71,13 +71,13 @@ func checkDatabase(ctx context.Context, cfg *config.Config) error {
 
 // checkSealed reports signing keys that the operator's key does not open.
 func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
-	key := make([]byte, 32) // of no installation: serve makes a new one if there is none, which opens nothing either
-	if _, err := os.Stat(cfg.KeyPath()); cfg.Key != "" || err == nil {
-		if key, err = OperatorKey(cfg); err != nil {
+	operator := [][]byte{make([]byte, 32)} // of no installation: a new one that serve makes opens nothing either
+	if _, err := os.Stat(cfg.KeyPath()); cfg.Key != "" || cfg.KeyCommand != "" || err == nil {
+		if operator, err = OperatorKeys(ctx, cfg); err != nil {
 			return err
 		}
 	}
-	ring, err := SigningKeys(cfg, db, key)
+	ring, err := SigningKeys(cfg, db, operator)
 	if err != nil {
 		return err
 	}

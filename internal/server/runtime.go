@@ -2,15 +2,9 @@ package server
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
@@ -117,52 +111,4 @@ func OpenEphemeral(
 		s.WriteCompactFrom(from)
 	}
 	return s, nil
-}
-
-// OperatorKey returns the 32-byte key that encrypts everything at rest. An embedded installation creates it on the
-// first start, readable only by its user.
-func OperatorKey(cfg *config.Config) ([]byte, error) {
-	text := cfg.Key
-	if text == "" {
-		content, err := os.ReadFile(cfg.KeyPath())
-		if errors.Is(err, fs.ErrNotExist) {
-			content, err = makeKey(cfg.KeyPath())
-		}
-		if err != nil {
-			return nil, config.Faults{cfg.Fault("key", config.FileReason(err), err)}
-		}
-		text = idp.Secret(content)
-	}
-	key, err := decodeKey(text.Reveal(), cfg)
-	if err != nil {
-		return nil, config.Faults{cfg.Fault("key", err.Error(), nil)}
-	}
-	return key, nil
-}
-
-// makeKey writes a new key. O_EXCL: if two processes race, the second reads the first one's key.
-func makeKey(path string) ([]byte, error) {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	content := []byte(base64.StdEncoding.EncodeToString(key))
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return os.ReadFile(path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if _, err := file.Write(content); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return content, errors.Join(file.Sync(), file.Close())
-}
-
-// derive derives a key for one purpose from the operator's key (RFC 5869).
-func derive(key []byte, purpose string) []byte {
-	derived, err := hkdf.Key(sha256.New, key, nil, "stepward/"+purpose, 32)
-	if err != nil {
-		panic(err) // only for lengths that HKDF does not support
-	}
-	return derived
 }

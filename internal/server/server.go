@@ -82,9 +82,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	s.Ephemeral = s.watched(s.Ephemeral, ephemeralName(cfg))
 	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
 	s.clocks.compare(ctx)
-	key, err := OperatorKey(cfg)
+	operator, err := OperatorKeys(ctx, cfg)
 	if err != nil {
 		return nil, err
+	}
+	secrets, err := keys.LoadSecrets(ctx, s.DB, operator)
+	if err != nil {
+		return nil, keysFault(cfg, err)
 	}
 
 	shell, err := web.New(web.Config{
@@ -101,7 +105,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	})
 	ceremonies, err := passkey.New(passkey.Config{
 		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
-		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: p.metadata, DecoyKey: derive(key, "decoy"), Logger: log,
+		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: p.metadata, DecoyKey: secrets.Key("decoy"), Logger: log,
 		Rules: passkey.Rules{
 			DeviceBound: cfg.DeviceBound, Allowed: cfg.AllowedModels, Forbidden: cfg.ForbiddenModels,
 		},
@@ -109,7 +113,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	if s.Keys, err = SigningKeys(cfg, s.DB, key); err != nil {
+	if s.Keys, err = SigningKeys(cfg, s.DB, operator); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	if err := s.Keys.Prepare(ctx); err != nil {
@@ -146,9 +150,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: sessions, Shell: shell, Policy: cfg.Policy,
 		Keys:  s.Keys,
 		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL},
-		RefreshKey: derive(key, "refresh"),
+		RefreshKey: secrets.Key("refresh"),
 		RequirePAR: cfg.RequirePAR,
-		Outbound:   p.outbound, SubjectKey: derive(key, "subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs,
+		Outbound:   p.outbound, SubjectKey: secrets.Key("subject"), MTLSOrigin: mtlsOrigin, ClientCAs: p.clientCAs,
 		Logger: log, Registration: p.registration,
 		ClientDocuments: cfg.ClientDocuments,
 	})
@@ -160,7 +164,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
 		Insecure: cfg.Insecure(),
 		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
-		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold, RecoveryKey: derive(key, "recovery-codes"),
+		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold, RecoveryKey: secrets.Key("recovery-codes"),
 		HelpURL: cfg.HelpURL,
 	})
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 func keysFault(cfg *config.Config, err error) error {
 	switch {
 	case errors.Is(err, keys.ErrOperatorKey):
-		const message = "is not the operator's key that the signing keys in the database are sealed under"
+		const message = "is not the operator's key that the signing keys in the database are sealed under, " +
+			"nor is key-previous"
 		return config.Faults{cfg.Fault("key", message, err)}
 	case cfg.KeyAgent != "" && !errors.Is(err, idp.ErrUnavailable) && !errors.Is(err, context.Canceled):
 		return config.Faults{cfg.Fault("key-agent", err.Error(), err)}
@@ -25,8 +26,8 @@ func keysFault(cfg *config.Config, err error) error {
 }
 
 // SigningKeys returns the key ring, with the key agent if one is configured.
-func SigningKeys(cfg *config.Config, db *store.DB, key []byte) (*keys.Ring, error) {
-	wrapper, err := keys.NewWrapper(key)
+func SigningKeys(cfg *config.Config, db *store.DB, operator [][]byte) (*keys.Ring, error) {
+	wrapper, err := keys.NewWrapper(operator[0], operator[1:]...)
 	if err != nil {
 		return nil, fmt.Errorf("key wrapper: %w", err)
 	}

@@ -58,7 +58,8 @@ var revocations = []struct{ what, sql string }{
 	{"claim values removed", `DELETE FROM user_claims
 		WHERE (user_id, name) NOT IN (SELECT user_id, name FROM cur.user_claims)`},
 	{"", `DELETE FROM group_claims WHERE (group_id, name) NOT IN (SELECT group_id, name FROM cur.group_claims)`},
-	{"signing keys withdrawn", `DELETE FROM signing_keys WHERE id NOT IN (SELECT id FROM cur.signing_keys)`},
+	{"signing keys withdrawn", `DELETE FROM signing_keys WHERE id NOT IN
+		(SELECT id FROM cur.signing_keys WHERE state <> 'retired' OR expires_at > retired_at)`}, // see keys.Ring.Withdraw
 	{"", `INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at)
 		SELECT authentication_id, user_id, classes, closed_at FROM cur.closed_windows
 		WHERE user_id IN (SELECT id FROM main.users)

@@ -278,7 +278,7 @@ var sinceRevoked = []string{
 	`DELETE FROM group_paths WHERE group_id <> within_id`,
 	`DELETE FROM claims WHERE name = 'desk'`,
 	`DELETE FROM user_claims WHERE user_id = 'u2'`,
-	`DELETE FROM signing_keys WHERE id = 's2'`,
+	`UPDATE signing_keys SET state = 'retired', retired_at = 7, expires_at = 7 WHERE id = 's2'`,
 	`UPDATE families SET revoked_at = 7 WHERE id = 'f2'`,
 	`UPDATE families SET current_hash = 'new', previous_hash = 'old', rotated_at = 7 WHERE id = 'f1'`,
 	`INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at) VALUES ('a1', 'u1', 'payments', 7)`,
