@@ -29,7 +29,9 @@ func (c demoCmd) Run(e *manage.Env) error {
 	if !cfg.Embedded() {
 		return errors.New("the demo uses temporary stores; remove database-url and redis-url, or run: stepward serve")
 	}
-	d, err := server.NewDemo(e.Context(), cfg, c.AppListen, manage.Logger(cfg))
+	log, flush := manage.ServerLogger(cfg)
+	defer flush()
+	d, err := server.NewDemo(e.Context(), cfg, c.AppListen, log)
 	if err != nil {
 		return err
 	}

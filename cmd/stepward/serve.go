@@ -15,7 +15,8 @@ func (serveCmd) Run(e *manage.Env) error {
 	if err != nil {
 		return err
 	}
-	log := manage.Logger(cfg)
+	log, flush := manage.ServerLogger(cfg)
+	defer flush()
 	s, err := server.New(e.Context(), cfg, log, nil)
 	if err != nil {
 		return err
@@ -31,6 +32,7 @@ func (serveCmd) Run(e *manage.Env) error {
 	}
 	log.Info("serving", "issuer", cfg.Issuer.String(), "listen", listener.Addr().String(),
 		"stores", s.DB.Backend(), "version", version())
+	flush()
 	if link != "" {
 		fmt.Printf("\nThere is no admin yet. The first person to open this link becomes one (it works once, until %s):\n\n",
 			until.Format(time.DateTime))

@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},
-	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words"},
+	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 

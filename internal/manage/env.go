@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/logs"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -96,10 +98,19 @@ func (e *Env) withDB(load func() (*config.Config, error), f func(*config.Config,
 }
 
 // Logger returns the logger that the settings ask for.
-func Logger(cfg *config.Config) *slog.Logger {
+func Logger(cfg *config.Config) *slog.Logger { return slog.New(logTo(os.Stderr, cfg)) }
+
+// ServerLogger is Logger for a program that writes a line for each request. It also returns what writes the last lines
+// before the program ends.
+func ServerLogger(cfg *config.Config) (log *slog.Logger, flush func()) {
+	out := logs.NewWriter(os.Stderr)
+	return slog.New(out.Handler(logTo(out, cfg))), out.Flush
+}
+
+func logTo(out io.Writer, cfg *config.Config) slog.Handler {
 	options := &slog.HandlerOptions{Level: cfg.LogLevel}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.NewJSONHandler(out, options)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.NewTextHandler(out, options)
 }

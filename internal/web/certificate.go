@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// certificateKey is the context key of the connection's certificate. The protocol chain sets it once.
-type certificateKey struct{}
-
 // ClientCertificate returns the client's certificate chain: first the certificate whose key the peer proved in the TLS
 // handshake, then the rest it sent; nil if there is none. Only requests on the protocol chain have it. The issuer is
 // not verified.
 func ClientCertificate(ctx context.Context) []*x509.Certificate {
-	chain, _ := ctx.Value(certificateKey{}).([]*x509.Certificate)
-	return chain
+	rec, ok := recordOf(ctx)
+	if !ok {
+		return nil
+	}
+	return rec.certificates
 }
 
 // certificatesOf returns the certificate from our own handshake or, if a proxy does TLS, from its header (RFC 9440

@@ -54,7 +54,6 @@ func (s *Shell) Protocol(h http.Handler) http.Handler {
 
 // chain returns the common part of both chains.
 func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
-	limited := http.MaxBytesHandler(next, maxBody)
 	return s.address(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer, trace := r.Context(), ""
 		if s.config.Trace != nil {
@@ -67,9 +66,9 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		if sent := r.Header.Get(requestIDHeader); saneID(sent) && s.fromProxy(r) {
 			rec.id = sent
 		}
-		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec))
+		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec)) // from here on, r is ours to change
 		if machine {
-			r = r.WithContext(context.WithValue(r.Context(), certificateKey{}, s.certificatesOf(r)))
+			rec.certificates = s.certificatesOf(r)
 		}
 		maps.Copy(w.Header(), s.headers)
 		w.Header().Set(requestIDHeader, rec.id)
@@ -79,7 +78,10 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 			s.Fail(rec, r, tooLarge(nil))
 			return
 		}
-		limited.ServeHTTP(rec, r)
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+		}
+		next.ServeHTTP(rec, r)
 	}))
 }
 

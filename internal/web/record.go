@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/base32"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -22,6 +24,8 @@ type record struct {
 	status  int
 	bytes   int64
 	machine bool // on the protocol chain: errors are JSON unless a page is requested
+
+	certificates []*x509.Certificate // of the connection, on the protocol chain
 
 	mu    sync.Mutex
 	route string
@@ -59,9 +63,16 @@ func saneID(id string) bool {
 }
 
 func newRecord(w http.ResponseWriter, r *http.Request, machine bool) *record {
-	// 80 random bits: short enough to read out on the phone, and unique in practice.
-	id := strings.ToLower(rand.Text()[:16])
-	return &record{ResponseWriter: w, id: id, address: addressOf(r), begin: time.Now(), machine: machine}
+	return &record{ResponseWriter: w, id: newRequestID(), address: addressOf(r), begin: time.Now(), machine: machine}
+}
+
+var idLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// newRequestID returns 80 random bits: short enough to read out on the phone, and unique in practice.
+func newRequestID() string {
+	var bits [10]byte
+	_, _ = rand.Read(bits[:]) // never fails
+	return idLetters.EncodeToString(bits[:])
 }
 
 func recordOf(ctx context.Context) (*record, bool) {
@@ -99,7 +110,8 @@ func noteRoute(r *http.Request) {
 func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	took := time.Since(rec.begin)
+	now := time.Now()
+	took := now.Sub(rec.begin)
 	status := max(rec.status, http.StatusOK) // net/http sends 200 if the handler sets no status
 	level := slog.LevelInfo
 	// A 503 means that a store is unavailable, which is logged once for the store.
@@ -107,20 +119,27 @@ func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 	if status >= 500 && status != http.StatusServiceUnavailable && !errors.Is(ctx.Err(), context.Canceled) {
 		level = slog.LevelError
 	}
-	attrs := append([]slog.Attr{
-		slog.String("request_id", rec.id),
-		slog.String("method", bounded(r.Method, 16)),
-		slog.String("route", rec.route),
-		slog.String("path", bounded(r.URL.Path, 200)),
-		slog.Int("status", status),
-		slog.Int64("bytes", rec.bytes),
-		slog.Duration("took", took),
-		slog.String("address", rec.address),
-	}, rec.attrs...)
-	if rec.trace != "" {
-		attrs = append(attrs, slog.String("trace_id", rec.trace))
+	lasting := context.WithoutCancel(ctx)
+	if log := s.log.Handler(); log.Enabled(lasting, level) {
+		line := slog.NewRecord(now, level, "request", 0) // no handler of ours shows the place in the code
+		attrs := make([]slog.Attr, 0, 9+len(rec.attrs))
+		attrs = append(attrs,
+			slog.String("request_id", rec.id),
+			slog.String("method", bounded(r.Method, 16)),
+			slog.String("route", rec.route),
+			slog.String("path", bounded(r.URL.Path, 200)),
+			slog.Int("status", status),
+			slog.Int64("bytes", rec.bytes),
+			slog.Duration("took", took),
+			slog.String("address", rec.address),
+		)
+		attrs = append(attrs, rec.attrs...)
+		if rec.trace != "" {
+			attrs = append(attrs, slog.String("trace_id", rec.trace))
+		}
+		line.AddAttrs(attrs...)
+		_ = log.Handle(lasting, line) // as log/slog does
 	}
-	s.log.LogAttrs(context.WithoutCancel(ctx), level, "request", attrs...)
 	if s.config.Answered != nil {
 		s.config.Answered(ctx, Answer{
 			RequestID: rec.id, Route: rec.route, Method: r.Method, Status: status, Took: took, Attrs: rec.attrs,
