@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/store/roster"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -89,14 +90,15 @@ type Operations struct {
 
 // New returns the operations.
 func New(cfg Config) *Operations {
-	o := office{cfg: cfg, roster: roster.New(cfg.DB)}
+	o := office{cfg: cfg, roster: roster.New(cfg.DB), registry: registry.New(cfg.DB)}
 	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}}
 }
 
 // office is what all operations share.
 type office struct {
-	cfg    Config
-	roster *roster.Roster
+	cfg      Config
+	roster   *roster.Roster
+	registry *registry.Registry
 }
 
 // power is what an operation needs.
@@ -166,6 +168,9 @@ func (o office) event(by Actor, kind idp.EventKind, userID string, detail ...str
 	e.Detail = map[string]string{"by": string(by.Channel)}
 	if by.Channel == ChannelCommand {
 		e.Detail["by"] = "operator"
+	}
+	if by.ClientID != "" { // an event about a client names that one instead
+		e.Detail["through"] = by.ClientID
 	}
 	for i := 0; i+1 < len(detail); i += 2 {
 		e.Detail[detail[i]] = detail[i+1]

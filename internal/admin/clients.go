@@ -1,14 +1,18 @@
 package admin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/registry"
 )
 
 // Clients are the operations on clients.
@@ -28,6 +32,23 @@ func (s *Clients) List(ctx context.Context, by Actor) ([]idp.Client, error) {
 		return nil, err
 	}
 	return s.cfg.DB.Clients(ctx)
+}
+
+// Search returns clients by ID after that one, disabled ones too, whose ID, name or redirect URI contains the text; ""
+// finds all.
+func (s *Clients) Search(ctx context.Context, by Actor, text, afterID string, limit int) ([]idp.Client, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	return s.registry.Search(ctx, text, afterID, limit)
+}
+
+// Usage returns what clients did last, to the minute, by client ID.
+func (s *Clients) Usage(ctx context.Context, by Actor, ids ...string) (map[string]registry.Usage, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	return s.registry.Usage(ctx, ids...)
 }
 
 // faults returns what is wrong with a client.
@@ -66,45 +87,101 @@ func (s *Clients) Add(ctx context.Context, by Actor, c idp.Client) error {
 	if err := s.faults(ctx, c); err != nil {
 		return err
 	}
-	if _, err := s.cfg.DB.StoredClient(ctx, c.ID); err == nil {
-		return directory.Faults{{Field: "client_id", Text: fmt.Sprintf("a client with the ID %s already exists", c.ID)}}
-	} else if !errors.Is(err, idp.ErrNotFound) {
-		return err
-	}
 	ev := s.event(by, idp.EventClientAdded, "")
 	ev.ClientID = c.ID
-	return s.cfg.DB.PutClient(ctx, c, ev)
+	err := s.cfg.DB.RegisterClient(ctx, c, "", c.CreatedAt, ev)
+	if errors.Is(err, idp.ErrConflict) {
+		return directory.Faults{{Field: "client_id", Text: fmt.Sprintf("a client with the ID %s already exists", c.ID)}}
+	}
+	return err
 }
 
 // Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay. version is the UpdatedAt
-// as the caller read it; zero: whatever it is now.
+// as the caller read it; zero: whatever it is now. ErrStale, idp.ErrNotFound.
 func (s *Clients) Change(
 	ctx context.Context, by Actor, id string, c idp.Client, version time.Time,
 ) (idp.Client, error) {
-	if _, err := s.admit(ctx, by, changing); err != nil {
-		return c, err
-	}
-	was, err := s.cfg.DB.StoredClient(ctx, id)
-	if err != nil {
-		return c, err
-	}
-	if !version.IsZero() && !was.UpdatedAt.Equal(version) {
-		return was, ErrStale
-	}
 	if c.ID != id {
-		return was, directory.Faults{{Field: "client_id", Text: fmt.Sprintf("is %q; a client's ID cannot change", c.ID)}}
+		return c, directory.Faults{{Field: "client_id", Text: fmt.Sprintf("is %q; a client's ID cannot change", c.ID)}}
 	}
-	c.Secrets, c.DisabledAt, c.CreatedAt, c.UpdatedAt = was.Secrets, was.DisabledAt, was.CreatedAt, after(was.UpdatedAt)
-	c.RegistrationHash, c.UsedAt = was.RegistrationHash, was.UsedAt
-	if !c.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
-		c.RegistrationHash, c.UsedAt = "", time.Time{}
+	return s.edit(ctx, by, id, version, func(was idp.Client) (idp.Client, []string, error) {
+		c := c
+		c.Secrets, c.RegistrationHash, c.UsedAt = was.Secrets, was.RegistrationHash, was.UsedAt
+		if !c.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
+			c.RegistrationHash, c.UsedAt = "", time.Time{}
+		}
+		fields := changedFields(was, c)
+		return c, []string{"fields", strings.Join(fields, " ")}, nil
+	})
+}
+
+// triesOfEdit is how often an edit without a version is made again if another one was faster.
+const triesOfEdit = 5
+
+// edit changes a client, unless somebody else has changed it meanwhile. change also returns what the event says.
+func (s *Clients) edit(
+	ctx context.Context, by Actor, id string, version time.Time,
+	change func(was idp.Client) (c idp.Client, detail []string, err error),
+) (idp.Client, error) {
+	if _, err := s.admit(ctx, by, changing); err != nil {
+		return idp.Client{}, err
 	}
-	if err := s.faults(ctx, c); err != nil {
-		return was, err
+	for try := 1; ; try++ {
+		was, err := s.cfg.DB.StoredClient(ctx, id)
+		if err != nil {
+			return was, err
+		}
+		if !version.IsZero() && !was.UpdatedAt.Equal(version) {
+			return was, ErrStale
+		}
+		c, detail, err := change(was)
+		if err != nil {
+			return was, err
+		}
+		c.DisabledAt, c.CreatedAt, c.UpdatedAt = was.DisabledAt, was.CreatedAt, after(was.UpdatedAt)
+		if err := s.faults(ctx, c); err != nil {
+			return was, err
+		}
+		ev := s.event(by, idp.EventClientChanged, "", detail...)
+		ev.ClientID = id
+		err = s.registry.Replace(ctx, was, c, ev)
+		switch {
+		case err == nil:
+			return c, nil
+		case !errors.Is(err, idp.ErrConflict):
+			return was, err
+		case !version.IsZero() || try == triesOfEdit:
+			return was, ErrStale
+		}
 	}
-	ev := s.event(by, idp.EventClientChanged, "")
-	ev.ClientID = id
-	return c, s.cfg.DB.PutClient(ctx, c, ev)
+}
+
+// changedFields returns the names of the members in which two clients differ.
+func changedFields(was, is idp.Client) (fields []string) {
+	before, after := members(was), members(is)
+	for name, value := range after {
+		if !bytes.Equal(before[name], value) {
+			fields = append(fields, name)
+		}
+	}
+	for name := range before {
+		if _, kept := after[name]; !kept {
+			fields = append(fields, name)
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+func members(c idp.Client) (m map[string]json.RawMessage) {
+	text, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil { // a client comes from JSON or from the store, so it can be written
+		panic(err)
+	}
+	return m
 }
 
 // ErrAlready says that the object is in the state that was asked for.

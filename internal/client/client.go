@@ -81,8 +81,13 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 		err = s.checkAssertion(ctx, a, c, call.Sender.Path, now)
 	case c.ByCertificate():
 		err = s.checkCertificate(ctx, call.Sender, c, now)
-	case method != idp.AuthMethodNone && !c.HasSecret(idp.Secret(call.Credentials.Secret), now):
-		err = errors.New("wrong secret")
+	case method != idp.AuthMethodNone:
+		id, ok := c.MatchSecret(idp.Secret(call.Credentials.Secret), now)
+		if !ok {
+			err = errors.New("wrong secret")
+			break
+		}
+		web.Note(ctx, slog.String("client_secret", id)) // which one: the operator sees when a secret is no longer in use
 	}
 	if err == nil && a != nil {
 		fresh, failed := s.markUsed(ctx, a, now)

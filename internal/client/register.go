@@ -189,7 +189,8 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 		return badMetadata("client_id must match the URL")
 	}
 	if sent := members["client_secret"]; sent != nil {
-		if text, ok := sent.(string); !ok || !c.HasSecret(idp.Secret(text), time.Now()) {
+		text, _ := sent.(string)
+		if _, ok := c.MatchSecret(idp.Secret(text), time.Now()); !ok {
 			return badMetadata("client_secret does not match; clients cannot choose their secret")
 		}
 	}

@@ -140,9 +140,9 @@ type Client struct {
 	UsedAt           time.Time `json:"-"`
 }
 
-// A ClientSecret is one of possibly two overlapping secrets of a confidential client.
+// A ClientSecret is one of the overlapping secrets of a confidential client. Its name is for people.
 type ClientSecret struct {
-	ID        string
+	ID, Name  string
 	Hash      string // Secret.Hash; secrets are 256 random bits of our own, so SHA-256 is enough
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
@@ -164,16 +164,15 @@ func (c Client) ByCertificate() bool {
 	return c.AuthMethod == AuthMethodTLS || c.AuthMethod == AuthMethodSelfSigned
 }
 
-// HasSecret reports in constant time whether s is one of the client's unexpired secrets.
-func (c Client) HasSecret(s Secret, now time.Time) bool {
-	found := false
+// MatchSecret compares s with the client's unexpired secrets in constant time, and returns the ID of the one it is.
+func (c Client) MatchSecret(s Secret, now time.Time) (id string, ok bool) {
 	for _, secret := range c.Secrets {
 		live := secret.ExpiresAt.IsZero() || now.Before(secret.ExpiresAt)
 		if s.Matches(secret.Hash) && live {
-			found = true
+			id, ok = secret.ID, true
 		}
 	}
-	return found
+	return id, ok
 }
 
 // A Grant records what a user allowed a client. A request beyond it needs consent.

@@ -72,7 +72,7 @@ const (
 	EventCodeReused        EventKind = "code.reused"               // a code was used twice; its tokens ended
 	EventRefreshReused     EventKind = "refresh.reused"            // a refresh token was used twice; its tokens ended
 	EventClientAdded       EventKind = "client.added"              // a client was registered
-	EventClientChanged     EventKind = "client.changed"            // a client was changed
+	EventClientChanged     EventKind = "client.changed"            // a client was changed: detail fields
 	EventClientDisabled    EventKind = "client.disabled"           // a client was disabled
 	EventClientEnabled     EventKind = "client.enabled"            // a disabled client was enabled
 	EventClientRemoved     EventKind = "client.removed"            // a client was removed

@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -38,6 +39,7 @@ type Server struct {
 	op        *provider.Provider
 	clocks    *clocks
 	mailer    *mail.Mailer
+	used      *registry.Recorder
 	shell     *web.Shell
 	Handler   http.Handler
 	mtls      http.Handler // for mtls-listen
@@ -76,6 +78,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err := claimRPID(ctx, cfg, s.DB); err != nil {
 		return nil, err
 	}
+	s.used = registry.NewRecorder(s.DB)
 	if s.Ephemeral, err = OpenEphemeral(ctx, cfg, s.DB, log); err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	shell, err := web.New(web.Config{
 		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: log,
-		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.answered(),
+		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)

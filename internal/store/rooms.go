@@ -39,6 +39,9 @@ func (b *Batch) Logout(userID string, now time.Time) { b.logout(`user_id = $1`, 
 // InsertLink adds a one-time link.
 func (b *Batch) InsertLink(l idp.Link) { b.insertLink(l) }
 
+// PutClient adds or replaces a client, for a room that calls ForgetClient after it has run the batch.
+func (b *Batch) PutClient(c idp.Client) { b.put(c) }
+
 // RunBatch executes a batch in one round trip.
 func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)
@@ -48,6 +51,9 @@ func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 func (db *DB) RunLogoutBatch(ctx context.Context, step string, b *Batch) error {
 	return db.runLogout(ctx, step, &b.batch)
 }
+
+// ForgetClient drops a client from the cache.
+func (db *DB) ForgetClient(id string) { db.clients.Forget(id) }
 
 // OldEvents reports whether the table events still has rows, which readers of the journal must read as well.
 func (db *DB) OldEvents() bool { return db.oldEvents.Load() }
@@ -78,8 +84,8 @@ func Text(v any) string        { return text(v) }
 func Instant(t *time.Time) any { return (*instant)(t) }
 func Document(to any) any      { return document(to) }
 
-// UserColumns are the columns of users u, and ScanUser reads them.
-const UserColumns = rows.UserColumns
+// UserColumns are the columns of users u, ClientColumns those of clients; ScanUser and ScanClient read them.
+const UserColumns, ClientColumns = rows.UserColumns, clientColumns
 
-// ScanUser reads a row of UserColumns.
-func ScanUser(row Row) (idp.User, error) { return scanUser(row) }
+func ScanUser(row Row) (idp.User, error)     { return scanUser(row) }
+func ScanClient(row Row) (idp.Client, error) { return scanClient(row) }
