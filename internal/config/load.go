@@ -125,6 +125,9 @@ func Load(src Sources) (*Config, error) {
 		key, _, _ := strings.Cut(setting, ".")
 		fault(setting, lines[key], message)
 	})
+	if c.Issuer != nil {
+		addAdminAPI(c.Policy, c.Issuer.String())
+	}
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, values, fault)
 	if src.NoMail {
@@ -179,6 +182,10 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	for _, scope := range c.RegistrationScopes {
 		if _, known := c.Policy.Scopes[scope]; !known {
 			fault("registration-scopes", values["registration-scopes"].source, fmt.Sprintf("%q is not among scopes", scope))
+		}
+		if strings.HasPrefix(scope, ownScopes) {
+			fault("registration-scopes", values["registration-scopes"].source,
+				fmt.Sprintf("%q is not for applications that register themselves", scope))
 		}
 	}
 	if (c.StatementIssuer == "") != (c.StatementJWKSPath == "") {

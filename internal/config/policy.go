@@ -141,6 +141,9 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		if !scopeToken(name) {
 			fault(key, "is not a scope token (RFC 6749 §3.3): no spaces, quotes or backslashes")
 		}
+		if strings.HasPrefix(name, ownScopes) {
+			fault(key, "is reserved for Stepward; choose a name that does not begin with "+ownScopes)
+		}
 		if _, known := p.ActionClasses[entry.ActionClass]; entry.ActionClass != "" && !known {
 			fault(key+".action-class", fmt.Sprintf("%q is not among action-classes", entry.ActionClass))
 		}

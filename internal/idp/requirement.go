@@ -44,10 +44,9 @@ func (c ActionClass) opens(a HeldAuthentication, r Requirement) bool {
 
 // A Scope is a scope that clients may ask for.
 type Scope struct {
-	Name        string
-	Description string // shown on the consent screen: "See your e-mail address"
-	// ActionClass, if set, must be opened by a step-up before the scope is granted.
-	ActionClass string
+	Name, Description string // the description is shown on the consent screen: "See your e-mail address"
+	ActionClass       string // if set, must be opened by a step-up before the scope is granted
+	Machines          bool   // a client may have the scope in its own name although nobody confirms it
 }
 
 // StandardScopes are the scopes of OIDC Core §5.4 and §11. All are about a user.
@@ -57,10 +56,10 @@ var StandardScopes = []string{"openid", "profile", "email", "address", "phone", 
 var ClaimScopes = []string{"profile", "email", "address", "phone", "groups"}
 
 // ForMachines reports whether a client may have a scope in its own name: the scope is configured, is not about a user,
-// and has no action class, because no person is present to confirm anything.
+// and has no action class, because no person is present to confirm anything, or is meant for machines as well.
 func (p Policy) ForMachines(scope string) bool {
 	s, known := p.Scopes[scope]
-	return known && s.ActionClass == "" && !slices.Contains(StandardScopes, scope)
+	return known && (s.ActionClass == "" || s.Machines) && !slices.Contains(StandardScopes, scope)
 }
 
 // An Alias is an acr name defined by the operator.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/access"
@@ -22,7 +23,8 @@ import (
 func (p *Provider) describe() ([]byte, error) {
 	scopes := slices.Clone(idp.StandardScopes)
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Policy.Scopes)) {
-		if !slices.Contains(scopes, name) {
+		own := strings.HasPrefix(name, "stepward:") // for admins: the metadata of their resource lists them
+		if !slices.Contains(scopes, name) && !own {
 			scopes = append(scopes, name)
 		}
 	}

@@ -86,7 +86,11 @@ func (s *Service) allow(is *Issue, f idp.Family) error {
 		}
 		asked.Scopes, asked.Details = s.cfg.Catalog.Carried(scopes, asked.Resources), details.At(asked.Resources)
 	}
-	open, until := s.cfg.Catalog.Policy.Open(asked, f.Assurance, is.now)
+	policy := s.cfg.Catalog.Policy
+	if is.machine {
+		policy = s.machines
+	}
+	open, until := policy.Open(asked, f.Assurance, is.now)
 	something := len(open.Scopes)+len(open.Details) > 0
 	nothingAsked := len(asked.Scopes)+len(asked.Details) == 0 && len(named) > 0 // only the resource
 	if !something && !nothingAsked || len(asked.Resources) > 0 && len(open.Resources) == 0 {

@@ -42,7 +42,9 @@ func (s *Service) ClientCredentials(ctx context.Context, r *Request) (*Response,
 	if err != nil {
 		return nil, err
 	}
-	// Nobody confirmed anything, so resources and types with an action class are refused, like such scopes.
+	// Nobody confirmed anything, so resources and types with an action class are refused, like such scopes, except for
+	// scopes that are meant for machines as well.
+	is.machine = true
 	err = s.allow(is, idp.Family{Scopes: wanted, Audience: c.Audience, Resources: w.resources, Details: w.details})
 	switch {
 	case errors.Is(err, errClosed):

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -92,6 +93,7 @@ type Issue struct {
 	inID         []string         // scopes whose claims the ID token contains
 	expires      time.Time        // of the access token
 	confirmation idp.Confirmation // the key that the access token is bound to
+	machine      bool             // for the client itself: scopes for machines need no step-up
 	opaque       idp.Secret       // the access token, if it is opaque
 	id           *keys.Signer     // for the ID token; nil without openid
 	access       *keys.Signer     // for a JWT access token
@@ -124,6 +126,7 @@ type Service struct {
 	cfg      Config
 	codes    ephemeral.Bucket[Authorization]
 	verified verified
+	machines idp.Policy // the policy without the action classes of scopes that machines may have
 }
 
 // New returns a Service.
@@ -131,7 +134,21 @@ func New(cfg Config) *Service {
 	l := &cfg.Lifetimes
 	l.Access, l.ID = cmp.Or(l.Access, 10*time.Minute), cmp.Or(l.ID, 10*time.Minute)
 	l.Refresh = cmp.Or(l.Refresh, 30*24*time.Hour)
-	return &Service{cfg: cfg, codes: ephemeral.NewCompactBucket(cfg.Ephemeral, "code", codeTTL, fields)}
+	return &Service{
+		cfg: cfg, codes: ephemeral.NewCompactBucket(cfg.Ephemeral, "code", codeTTL, fields),
+		machines: forMachines(cfg.Catalog.Policy),
+	}
+}
+
+func forMachines(p idp.Policy) idp.Policy {
+	p.Scopes = maps.Clone(p.Scopes)
+	for name, scope := range p.Scopes {
+		if scope.Machines {
+			scope.ActionClass = ""
+			p.Scopes[name] = scope
+		}
+	}
+	return p
 }
 
 // A Request is a request of an authenticated client at the token endpoint.

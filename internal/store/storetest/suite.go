@@ -19,7 +19,7 @@ func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	for _, cases := range []map[string]func(*fixture){
 		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases,
 		keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
-		recoveryCases, groupCases, waitingCases, personalCases, addressCases, erasureCases, registryCases,
+		recoveryCases, groupCases, waitingCases, personalCases, addressCases, erasureCases, registryCases, lookupCases,
 	} {
 		for name, f := range cases {
 			t.Run(name, func(t *testing.T) {

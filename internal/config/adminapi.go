@@ -1,0 +1,42 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/pkg/adminapi"
+)
+
+// ownScopes begin names that only Stepward gives scopes.
+const ownScopes = "stepward:"
+
+// adminScopes are the scopes of the admin API, with their texts for the consent screen.
+var adminScopes = map[string]string{
+	adminapi.ScopeRead:         "See everything that admins of this server see",
+	adminapi.ScopeWrite:        "Manage this server: users, groups, claims and applications",
+	adminapi.ScopeUsersRead:    "See all users of this server",
+	adminapi.ScopeUsersWrite:   "Manage the users of this server",
+	adminapi.ScopeGroupsRead:   "See all groups of this server",
+	adminapi.ScopeGroupsWrite:  "Manage the groups of this server",
+	adminapi.ScopeClaimsRead:   "See the claims that are defined on this server",
+	adminapi.ScopeClaimsWrite:  "Manage the claims that are defined on this server",
+	adminapi.ScopeClientsRead:  "See all applications of this server",
+	adminapi.ScopeClientsWrite: "Manage the applications of this server",
+	adminapi.ScopeEventsRead:   "See all events of this server",
+	adminapi.ScopePolicyRead:   "See the policy of this server",
+}
+
+// addAdminAPI adds the scopes of the admin API to a policy, and the API as a resource. A person who wants to change
+// something must confirm with a step-up of class admin first; a client that acts for itself cannot.
+func addAdminAPI(p idp.Policy, issuer string) {
+	for name, description := range adminScopes {
+		scope := idp.Scope{Name: name, Description: description, Machines: true}
+		if strings.HasSuffix(name, ":write") {
+			scope.ActionClass = "admin"
+		}
+		p.Scopes[name] = scope
+	}
+	p.Resources[issuer+adminapi.Path] = idp.Resource{
+		URI: issuer + adminapi.Path, Scopes: adminapi.Scopes(), Format: idp.FormatJWT,
+	}
+}
