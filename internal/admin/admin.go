@@ -86,12 +86,13 @@ type Operations struct {
 	Groups  *Groups
 	Clients *Clients
 	Claims  *Claims
+	Events  *Events
 }
 
 // New returns the operations.
 func New(cfg Config) *Operations {
 	o := office{cfg: cfg, roster: roster.New(cfg.DB), registry: registry.New(cfg.DB)}
-	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}}
+	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}, Events: &Events{o}}
 }
 
 // office is what all operations share.
@@ -186,19 +187,13 @@ func denial(err error) error {
 	return err
 }
 
-// endSessions ends all sessions of a user, and returns how many there were.
-func (o office) endSessions(ctx context.Context, userID string) (int, error) {
-	eph := o.cfg.Ephemeral
-	if eph == nil {
-		opened, err := o.cfg.Open(ctx)
-		if err != nil {
-			return 0, err
-		}
-		defer opened.Close()
-		eph = opened
-	}
-	ended, err := session.New(session.Config{Store: eph}).RevokeAll(ctx, userID, "")
-	return len(ended), err
+// endSessions ends all sessions of a user, and returns their IDs.
+func (o office) endSessions(ctx context.Context, userID string) (ended []string, err error) {
+	err = o.withSessions(ctx, func(sessions *session.Sessions) error {
+		ended, err = sessions.RevokeAll(ctx, userID, "")
+		return err
+	})
+	return ended, err
 }
 
 // mailTo sends an e-mail that is written in the language of a user.

@@ -23,7 +23,6 @@ type house struct {
 	*testing.T
 	ctx context.Context
 	db  *store.DB
-
 	ephemeral ephemeral.Store
 	*admin.Operations
 	users map[directory.Role]idp.User

@@ -355,12 +355,13 @@ func (s *Users) Disable(ctx context.Context, by Actor, id string) (sessions int,
 		return 0, false, denial(err)
 	}
 	// End the sessions last: sign-ins are refused from now on, so no new session can begin meanwhile.
-	if sessions, err = s.endSessions(ctx, u.ID); err != nil {
-		return sessions, already, fmt.Errorf(
+	ended, err := s.endSessions(ctx, u.ID)
+	if err != nil {
+		return len(ended), already, fmt.Errorf(
 			"the account is disabled and its tokens are revoked, but sessions remain; run this again: %w", err,
 		)
 	}
-	return sessions, already, nil
+	return len(ended), already, nil
 }
 
 // ErrNotDisabled says that the user or client is enabled already.
@@ -388,23 +389,33 @@ func (s *Users) Remove(ctx context.Context, by Actor, id string) (sessions int, 
 	if err := s.erase(ctx, u, s.event(by, idp.EventUserRemoved, u.ID)); err != nil {
 		return 0, err
 	}
-	if sessions, err = s.endSessions(ctx, u.ID); err != nil {
-		return sessions, fmt.Errorf("the user is removed; their sessions open nothing any more and end by themselves: %w",
+	ended, err := s.endSessions(ctx, u.ID)
+	if err != nil {
+		return len(ended), fmt.Errorf("the user is removed; their sessions open nothing any more and end by themselves: %w",
 			err)
 	}
-	return sessions, nil
+	return len(ended), nil
 }
 
-// SignOut ends all sessions of a user. What applications got with offline_access stays.
+// SignOut ends all sessions of a user and the tokens issued in them. What applications got with offline_access stays.
 func (s *Users) SignOut(ctx context.Context, by Actor, id string) (sessions int, err error) {
 	u, _, err := s.reach(ctx, by, supporting, id)
 	if err != nil {
 		return 0, err
 	}
-	if sessions, err = s.endSessions(ctx, u.ID); err != nil {
-		return sessions, err
+	ended, err := s.endSessions(ctx, u.ID)
+	if err != nil {
+		return len(ended), err
 	}
-	return sessions, s.cfg.DB.RecordEvents(ctx, s.event(by, idp.EventSessionRevoked, u.ID))
+	for _, sid := range ended {
+		if err := s.endTokens(ctx, by, u.ID, sid); err != nil {
+			return len(ended), err
+		}
+	}
+	if len(ended) == 0 { // the event says that somebody wanted it
+		err = s.cfg.DB.RecordEvents(ctx, s.event(by, idp.EventSessionRevoked, u.ID))
+	}
+	return len(ended), err
 }
 
 // RevokeApplication takes back what a user allowed a client; idp.ErrNotFound if there is nothing.

@@ -19,8 +19,8 @@ type Filter struct {
 	From, Until               time.Time       // From is included, Until is not; zero: open
 }
 
-// where returns the conditions of the filter and their arguments, after those that are there; id is how the table stores
-// an ID.
+// where returns the conditions of the filter and their arguments, after those that are there; id is how the table
+// stores an ID.
 func (f Filter) where(args []any, id func(string) any) (string, []any) {
 	var all []string
 	add := func(condition string, v any) {

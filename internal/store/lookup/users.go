@@ -27,8 +27,9 @@ const (
 )
 
 // Users returns users whose e-mail address or name contains the text, or who have it as ID: first those whose address
-// begins with it, then all others. The call with the cursor "" begins; next is the cursor of the following call, "" at the end. A call
-// can find fewer than limit users, or none, and still have a next one. An unknown cursor is idp.ErrNotFound.
+// begins with it, then all others. The call with the cursor "" begins; next is the cursor of the following call, "" at
+// the end. A call can find fewer than limit users, or none, and still have a next one. An unknown cursor is
+// idp.ErrNotFound.
 func (l *Lookup) Users(
 	ctx context.Context, text, cursor string, limit int,
 ) (found []idp.User, next string, err error) {
