@@ -16,7 +16,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible faults packages bench lint fmt build deps
+.PHONY: run test conformance interop accessible contract faults packages bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -41,6 +41,15 @@ accessible: deps
 	cd internal/e2e/testdata/axe && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
 	STEPWARD_TEST_AXE=$(CURDIR)/internal/e2e/testdata/axe/node_modules/axe-core/axe.min.js STEPWARD_TEST_LANGUAGES="en ar" \
 	  go test ./internal/e2e -run '^(TestThePagesOf|TestThePagesWhen|TestALostPhone)' -count=1 -timeout 20m
+
+# schemathesis, which we did not write, against the admin API: no answer is outside its OpenAPI document.
+SCHEMATHESIS := schemathesis==4.32.5
+contract:
+	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
+	@test -x dist/schemathesis/bin/schemathesis || { python3 -m venv dist/schemathesis && \
+	  { dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS) || dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS); }; }
+	STEPWARD_TEST_SCHEMATHESIS=$(CURDIR)/dist/schemathesis/bin/schemathesis \
+	  go test ./internal/adminapi -run '^TestNoAnswerIsOutsideTheDocument$$' -count=1 -timeout 10m
 
 # The tests that docs/faults.md names, and what they print.
 faults: deps

@@ -95,6 +95,12 @@ func New(cfg Config) *Operations {
 	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}, Events: &Events{o}}
 }
 
+// MayRead returns a *Denied unless the actor may read what admins read.
+func (o *Operations) MayRead(ctx context.Context, by Actor) error {
+	_, err := o.Users.admit(ctx, by, reading)
+	return err
+}
+
 // office is what all operations share.
 type office struct {
 	cfg      Config

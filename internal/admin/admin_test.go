@@ -21,8 +21,8 @@ import (
 
 type house struct {
 	*testing.T
-	ctx context.Context
-	db  *store.DB
+	ctx       context.Context
+	db        *store.DB
 	ephemeral ephemeral.Store
 	*admin.Operations
 	users map[directory.Role]idp.User

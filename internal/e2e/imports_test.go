@@ -71,6 +71,7 @@ var owners = map[string]string{
 	"github.com/coreos/go-oidc":       "cmd/stepward/sample",
 	"github.com/santhosh-tekuri":      "internal/config",
 	"rsc.io/qr":                       "internal/otherdevice",
+	"github.com/danielgtaylor/huma":   "internal/adminapi",
 }
 
 func TestImportsGoOneWay(t *testing.T) {

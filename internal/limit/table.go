@@ -125,6 +125,18 @@ var (
 	}
 )
 
+// Limits of the admin API. The first keeps one script from taking the server away from everybody else.
+var (
+	AdminAPI = Limit{
+		Name: "admin-api", What: "requests at the admin API", Per: "client, or person", Most: 1200, Window: time.Minute,
+		Beyond: "429",
+	}
+	AdminAPIRefused = Limit{
+		Name: "admin-api-refused", What: "access tokens that the admin API does not accept", Per: "network", Most: 300,
+		Window: 5 * time.Minute, Beyond: "429 instead of 401",
+	}
+)
+
 // Limits of what strangers may store in the ephemeral store: authorization requests and our own pages waiting for a
 // sign-in, and requests that public clients push or begin for a device. Each is kept for at most half an hour. This is
 // enough for a large office; one network can occupy about 40 MB.
@@ -157,7 +169,8 @@ func All() []Limit {
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
 		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
 		UserCodeNetwork, UserCodeBrowser, Offers, OfferGuesses,
-		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, Waiting, WaitingLarge,
+		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, AdminAPI, AdminAPIRefused,
+		Waiting, WaitingLarge,
 	}
 }
 

@@ -34,11 +34,11 @@ func (s *Server) operations(cfg *config.Config, p parts) *admin.Operations {
 
 // console returns the admin's pages.
 func (s *Server) console(
-	cfg *config.Config, shell *web.Shell, sessions *session.Sessions, p parts,
+	cfg *config.Config, shell *web.Shell, sessions *session.Sessions, operations *admin.Operations,
 	require func(http.ResponseWriter, *http.Request, string, string, string) (*idp.Session, bool),
 ) (*console.Console, error) {
 	return console.New(console.Config{
-		Shell: shell, Sessions: sessions, DB: s.DB, Ephemeral: s.Ephemeral, Operations: s.operations(cfg, p),
+		Shell: shell, Sessions: sessions, DB: s.DB, Ephemeral: s.Ephemeral, Operations: operations,
 		Policy: cfg.Policy, Issuer: strings.TrimSuffix(cfg.Issuer.String(), "/"), Version: cfg.Version,
 		Mails: s.mailer.Delivers(), Require: require,
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/adminapi"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
@@ -174,9 +175,17 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		return nil, fmt.Errorf("account: %w", err)
 	}
 
-	pages, err := s.console(cfg, shell, sessions, p, logins.Require)
+	operations := s.operations(cfg, p)
+	pages, err := s.console(cfg, shell, sessions, operations, logins.Require)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
+	}
+	api, err := adminapi.New(adminapi.Config{
+		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: op.Accept,
+		Nonce: op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: derive(key, "admin-api"), Operations: operations,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("admin API: %w", err)
 	}
 
 	browser, protocol := http.NewServeMux(), http.NewServeMux()
@@ -199,10 +208,14 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	} {
 		outer.Handle(path, ours(shell.Protocol(protocol)))
 	}
+	for _, path := range []string{adminapi.Prefix, adminapi.PathMetadata} {
+		outer.Handle(path, ours(adminapi.Undeclared(shell.Protocol(api))))
+	}
 	outer.HandleFunc("GET /healthz", healthz)
 	outer.HandleFunc("GET /readyz", s.readyz)
 	mtls := http.NewServeMux()
 	op.MountMTLS(mtls)
+	mtls.Handle(adminapi.Prefix, api) // for tokens that are bound to a certificate
 	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
 	return s, nil
 }
