@@ -36,9 +36,10 @@ const mediaProblem = "application/problem+json"
 
 // problem returns the error of a status and a code.
 func problem(status int, code, detail string) *failed {
-	return &failed{Problem: adminapi.Problem{
-		Type: "urn:stepward:error:" + code, Title: http.StatusText(status), Status: status, Code: code, Detail: detail,
-	}}
+	f := &failed{}
+	f.Type, f.Title = "urn:stepward:error:"+code, http.StatusText(status)
+	f.Status, f.Code, f.Detail = status, code, detail
+	return f
 }
 
 // takeOver makes huma's own errors ours. Its hooks are variables of that package, which only this package uses.

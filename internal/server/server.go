@@ -182,7 +182,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	}
 	api, err := adminapi.New(adminapi.Config{
 		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: op.Accept,
-		Nonce: op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: derive(key, "admin-api"), Operations: operations,
+		Nonce: op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: secrets.Key("admin-api"), Operations: operations,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
