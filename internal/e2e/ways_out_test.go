@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/template/parse"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -26,15 +27,22 @@ var waysOut = []string{"cancel", "consent-deny", "other-no"}
 var (
 	linkOrButton = regexp.MustCompile(`(?s)<(?:a|button)\b((?:[^>"]|"[^"]*")*)>(.*?)</(?:a|button)>`)
 	saysBack     = regexp.MustCompile(`\{\{t "(?:cancel|cancel\.to|notnow|verify\.other|signup\.signin|[a-z.]+\.(?:back|stay|not|deny))"`)
-	titleOf      = regexp.MustCompile(`\{\{define "title"\}\}(.*)`)
+	included     = regexp.MustCompile(`\{\{template "([a-z-]+)"[^}]*\}\}`)
+	variable     = regexp.MustCompile(`\{\{.*?\}\}`)
 	wordOf       = regexp.MustCompile(`\{\{(?:t|plain) "([a-z.]+)"`)
 	argument     = regexp.MustCompile(`\\\{[a-z]+\\\}`)
 	pageTitle    = regexp.MustCompile(`<title>(.*) – Stepward</title>`)
 )
 
-// templatesWithAWayOut finds the templates of all rooms from which a button or link leads away, with the titles that
-// their pages have.
-func templatesWithAWayOut(t *testing.T) map[string]*regexp.Regexp {
+// A leaving template is one from whose page a button or link leads away.
+type leaving struct {
+	title     *regexp.Regexp // of its page
+	addresses []string       // of the links, as they stand in the template
+	actions   []string       // of the forms whose buttons they are
+}
+
+// leavingTemplates finds them in all rooms, with the shared parts that they include.
+func leavingTemplates(t *testing.T) map[string]leaving {
 	t.Helper()
 	var english map[string]any
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(root, "internal/words/en.json"))), &english); err != nil {
@@ -44,42 +52,92 @@ func templatesWithAWayOut(t *testing.T) map[string]*regexp.Regexp {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]*regexp.Regexp{}
+	defined := func(file string) map[string]*parse.Tree {
+		trees, tree := map[string]*parse.Tree{}, parse.New(filepath.Base(file))
+		tree.Mode = parse.SkipFuncCheck
+		if _, err := tree.Parse(read(t, file), "", "", trees); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		return trees
+	}
+	found := map[string]leaving{}
 	for _, file := range files {
-		text, leaves := read(t, file), false
+		if strings.HasPrefix(filepath.Base(file), "_") {
+			continue // parts of other pages
+		}
+		parts := defined(filepath.Join(root, "internal/web/pages/layout.html"))
+		shared, err := filepath.Glob(filepath.Join(filepath.Dir(file), "_*.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range append(shared, file) {
+			maps.Copy(parts, defined(other))
+		}
 		name := strings.TrimPrefix(filepath.ToSlash(file), filepath.ToSlash(root)+"/internal/")
 		name = strings.Replace(name, "/pages/", "/", 1)
-		for _, m := range linkOrButton.FindAllStringSubmatch(text, -1) {
-			out := slices.Contains(waysOut, attr(m[1], "data-test"))
-			if script := strings.Contains(m[1], "data-passkey-cancel"); saysBack.MatchString(m[2]) && !out && !script {
-				t.Errorf(`%s: %s leads away, and has no data-test="cancel"`, name, m[0])
-			}
-			leaves = leaves || out
+		found[name] = leavesBy(t, name, withParts(parts, "content", 0))
+		if title := parts["title"]; title == nil || len(found[name].addresses)+len(found[name].actions) == 0 {
+			delete(found, name)
+		} else {
+			found[name] = leaving{titles(english, title.Root.String()), found[name].addresses, found[name].actions}
 		}
-		leaves = leaves || strings.Contains(text, `{{template "cancel" .}}`)
-		title := titleOf.FindStringSubmatch(text)
-		if title == nil || !leaves {
-			continue
-		}
-		var titles []string
-		for _, m := range wordOf.FindAllStringSubmatch(title[1], -1) {
-			word, _ := english[m[1]].(string)
-			titles = append(titles, argument.ReplaceAllString(regexp.QuoteMeta(word), ".+"))
-		}
-		found[name] = regexp.MustCompile(`^(?:` + strings.Join(titles, "|") + `)$`)
 	}
 	return found
 }
 
+// withParts is the text of a template with that of every template it includes.
+func withParts(parts map[string]*parse.Tree, name string, depth int) string {
+	tree := parts[name]
+	if tree == nil || depth > 5 {
+		return ""
+	}
+	text := tree.Root.String()
+	return included.ReplaceAllStringFunc(text, func(m string) string {
+		return withParts(parts, included.FindStringSubmatch(m)[1], depth+1)
+	})
+}
+
+func titles(english map[string]any, template string) *regexp.Regexp {
+	var all []string
+	for _, m := range wordOf.FindAllStringSubmatch(template, -1) {
+		word, _ := english[m[1]].(string)
+		all = append(all, argument.ReplaceAllString(regexp.QuoteMeta(word), ".+"))
+	}
+	return regexp.MustCompile(`^(?:` + strings.Join(all, "|") + `)$`)
+}
+
+// leavesBy finds what leads away. What a person reads as leading away must have a hook that says so.
+func leavesBy(t *testing.T, name, text string) (l leaving) {
+	t.Helper()
+	for _, at := range linkOrButton.FindAllStringSubmatchIndex(text, -1) {
+		tag, says := text[at[2]:at[3]], text[at[4]:at[5]]
+		out := slices.Contains(waysOut, attr(tag, "data-test"))
+		if script := strings.Contains(tag, "data-passkey-cancel"); saysBack.MatchString(says) && !out && !script {
+			t.Errorf(`%s: %s leads away, and has no data-test="cancel"`, name, text[at[0]:at[1]])
+		}
+		if href := regexp.MustCompile(`href="((?:[^"{]|\{\{.*?\}\})*)"`).FindStringSubmatch(tag); out && href != nil {
+			l.addresses = append(l.addresses, href[1])
+		} else if out {
+			forms := regexp.MustCompile(`<form\b[^>]*`).FindAllString(text[:at[0]], -1)
+			l.actions = append(l.actions, attr(forms[len(forms)-1], "action"))
+		}
+	}
+	return l
+}
+
 // A person who does not want what a page asks gets away from it: to the application, which is told, or to another page.
+// Each template is visited. Where no visit is written, at least the address that it leads to exists.
 func TestEveryWayOutLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	w := newWalk(t)
-	templates := templatesWithAWayOut(t)
+	templates := leavingTemplates(t)
+	if len(templates) < 25 {
+		t.Fatalf("%d templates have a way out", len(templates))
+	}
 	seen := map[string]bool{}
 	for _, visit := range w.visits() {
 		template, _, _ := strings.Cut(visit.template, " ")
-		title := templates[template]
+		title := templates[template].title
 		if title == nil {
 			t.Errorf("%s has no way out any more", template)
 			continue
@@ -101,9 +159,29 @@ func TestEveryWayOutLeadsSomewhere(t *testing.T) {
 			t.Errorf("%s: no way out of %v", visit.template, at)
 		}
 	}
+	w.at(w.eve, "/account") // whatever she left before
 	for _, template := range slices.Sorted(maps.Keys(templates)) {
 		if !seen[template] {
-			t.Errorf("nobody looked where the ways out of %s lead: add a visit", template)
+			w.exists(template, templates[template])
+		}
+	}
+}
+
+// exists holds that the addresses in a template are those of pages and forms.
+func (w *walk) exists(template string, l leaving) {
+	w.t.Helper()
+	for _, address := range append(l.addresses, l.actions...) {
+		path, _, _ := strings.Cut(variable.ReplaceAllString(address, "x"), "?")
+		if !strings.HasPrefix(path, "/") {
+			w.t.Logf("%s: only a visit can tell where %s leads", template, address)
+			continue
+		}
+		at := w.eve.open(path)
+		if slices.Contains(l.actions, address) {
+			at = w.eve.read(w.eve.http.PostForm(w.eve.issuer+path, nil))
+		}
+		if strings.Contains(at.body, "There’s no page here") || at.status == 405 || at.status >= 500 {
+			w.t.Errorf("%s leads to %v", template, at)
 		}
 	}
 }
@@ -296,10 +374,7 @@ func (w *walk) visits() []visit {
 			return w.ada, w.ada.submit(at, "codes-show", nil)
 		}},
 		{"account/data.html", func() (*person, page) { return w.at(w.ada, "/account/data") }},
-		{"account/email.html", func() (*person, page) {
-			w.change("ada@example.com", func(u *idp.User) { u.EmailVerified = false })
-			return w.at(w.ada, "/account/email")
-		}},
+		{"address/list.html", func() (*person, page) { return w.at(w.ada, "/account/email") }},
 		{"account/remedies.html", func() (*person, page) {
 			_, at := w.at(w.ada, "/account/activity")
 			return w.at(w.ada, regexp.MustCompile(`/account/activity/[A-Za-z0-9_-]{10,}`).FindString(at.body))
