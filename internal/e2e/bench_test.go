@@ -198,7 +198,7 @@ func BenchmarkServer(b *testing.B) {
 	fmt.Printf("\n%s, %d processors\n", runtime.Version(), runtime.NumCPU())
 	b.Run("embedded", func(b *testing.B) {
 		x := startBench(b, nil, "STEPWARD_DATA_DIR="+b.TempDir())
-		benchProfile(x, nil, "embedded (SQLite)", "")
+		benchProfile(x, nil, "embedded (SQLite)", "", "")
 	})
 	b.Run("production", func(b *testing.B) {
 		database, redis := storetest.PostgresURL(b), ephemeraltest.RedisURL(b)
@@ -206,7 +206,7 @@ func BenchmarkServer(b *testing.B) {
 		x := startBench(b, stores,
 			"STEPWARD_DATABASE_URL="+database, "STEPWARD_REDIS_URL="+redis, "STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 		floor := startBench(b, stores, "STEPWARD_DATABASE_URL="+storetest.PostgresURL(b), "STEPWARD_REDIS_URL="+redis, benchFloor+"=1")
-		benchProfile(x, floor, "production (Postgres + Redis)", database)
+		benchProfile(x, floor, "production (Postgres + Redis)", database, redis)
 	})
 	b.Run("program", benchProgram)
 }
@@ -289,8 +289,8 @@ var operations = []struct {
 }
 
 // benchProfile measures each operation of ours, right after the same of the bare server if there is one, and prints both.
-// What a sign-in leaves in the database is measured if it is Postgres.
-func benchProfile(x, floor *bench, title, database string) {
+// What a sign-in leaves in the stores is measured if they are Postgres and Redis.
+func benchProfile(x, floor *bench, title, database, redis string) {
 	x.signUp()
 	if floor != nil {
 		floor.registerFloor()
@@ -326,6 +326,13 @@ func benchProfile(x, floor *bench, title, database string) {
 		c.print(o.name, least, o.budget)
 		if bytes, entries := kept(); entries > 0 {
 			fmt.Printf("%-20s | a sign-in leaves %.0f bytes and %.1f index entries in Postgres\n", "", bytes, entries)
+			abandoned, session := memoryOf(x.b, redis, func() func() {
+				p := newPerson(x.b, x.issuer, appCallback)
+				p.key = x.key.key
+				at := p.open(x.authURL(oauth2.GenerateVerifier()))
+				return func() { p.through(at) }
+			})
+			fmt.Printf("%-20s | an abandoned sign-in takes %d bytes in Redis, a session %d\n", "", abandoned, session)
 		}
 	}
 	fmt.Printf("resident memory under load: %s\n", residentMemory(x.cmd.Process.Pid))

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/oauth2"
 )
 
@@ -98,4 +100,66 @@ func TestASignInLeavesFewBytesAndIndexEntries(t *testing.T) {
 			t.Errorf("%s: %.0f, more than %.0f", row.what, row.is, row.most)
 		}
 	}
+}
+
+// Anybody can begin a sign-in, and everybody has a session, so their size decides how much memory Redis needs.
+func TestASignInTakesLittleMemoryInRedis(t *testing.T) {
+	settings := production(t)
+	s := newSite(t, 1, settings)
+	p := newPerson(t, s.issuer, appCallback)
+	p.signUp(p.open(s.usual()), "p@example.com")
+	abandoned, session := memoryOf(t, strings.TrimPrefix(settings[1], "STEPWARD_REDIS_URL="), func() func() {
+		q := newPerson(t, s.issuer, appCallback)
+		q.key = p.key
+		at := q.open(s.usual())
+		return func() { q.through(at) }
+	})
+	t.Logf("an abandoned sign-in takes %d bytes, a session %d", abandoned, session)
+	if abandoned > 740 || session > 400 {
+		t.Error("more than 740 or 400")
+	}
+}
+
+// usual returns the address of a request as applications usually send it.
+func (s *site) usual() string {
+	return s.app.AuthCodeURL("a-state-of-the-usual-size", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()),
+		oauth2.SetAuthURLParam("nonce", "a-nonce-of-the-usual-size"))
+}
+
+// memoryOf returns how many bytes Redis needs for what begin leaves, and for the session that the func it returns begins.
+func memoryOf(tb testing.TB, url string, begin func() (finish func())) (begun, session int64) {
+	tb.Helper()
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	client, ctx := redis.NewClient(opt), context.Background()
+	defer client.Close()
+	taken := func() map[string]int64 {
+		all := map[string]int64{}
+		keys, err := client.Keys(ctx, "stepward:*").Result()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, key := range keys {
+			if !strings.HasPrefix(key, "stepward:limit-") { // one for a whole network
+				all[key] = client.MemoryUsage(ctx, key).Val()
+			}
+		}
+		return all
+	}
+	before := taken()
+	finish := begin()
+	for key, size := range taken() {
+		if before[key] == 0 {
+			begun += size
+		}
+	}
+	finish()
+	for key, size := range taken() {
+		if before[key] == 0 && strings.HasPrefix(key, "stepward:session:") {
+			session += size
+		}
+	}
+	return begun, session
 }

@@ -12,6 +12,7 @@
 package compact
 
 import (
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -58,11 +59,13 @@ type Codec struct {
 	err     error
 }
 
-// Text and its kinds: a text of one of the two forms of our IDs and hashes takes half the bytes.
+// The kinds of a text, in the lowest bits of the number before it. The forms of our IDs, hashes and secrets have one
+// length, and take fewer bytes than they have characters.
 const (
-	plain  = iota
-	uuid   // lower case
-	base43 // 32 bytes in unpadded base64url
+	plain  = iota // its length follows in the number
+	uuid          // lower case: 16 bytes
+	base43        // 32 bytes in unpadded base64url
+	base26        // 26 characters of base32: 17 bytes
 	kinds
 )
 
@@ -73,43 +76,54 @@ func (c *Codec) Text(s *string) {
 		return
 	}
 	n := c.number()
-	kind := n % kinds
-	raw := c.take(n / kinds)
-	switch kind {
+	switch n {
 	case uuid:
-		if len(raw) != 16 {
-			c.err = ErrDamaged
-			return
+		if raw := c.take(16); raw != nil {
+			*s = formatUUID(raw)
 		}
-		*s = formatUUID(raw)
 	case base43:
-		*s = base64.RawURLEncoding.EncodeToString(raw)
+		*s = base64.RawURLEncoding.EncodeToString(c.take(32))
+	case base26:
+		if raw := c.take(17); raw != nil {
+			*s = base32Letters.EncodeToString(raw)[:26]
+		}
 	default:
-		*s = string(raw)
+		if n%kinds != plain {
+			c.err = ErrDamaged
+		}
+		*s = string(c.take(n / kinds))
 	}
 }
 
 func (c *Codec) write(s string) {
+	var in [43]byte
 	var raw [32]byte
-	switch len(s) {
+	switch copy(in[:], s); len(s) {
 	case 36:
-		if parseUUID(raw[:16], s) {
-			c.b = append(binary.AppendUvarint(c.b, 16*kinds+uuid), raw[:16]...)
+		if parseUUID(raw[:], s) {
+			c.b = append(append(c.b, uuid), raw[:16]...)
 			return
 		}
 	case 43:
-		var in [43]byte
-		copy(in[:], s)
-		if n, err := strict.Decode(raw[:], in[:]); err == nil && n == 32 {
-			c.b = append(binary.AppendUvarint(c.b, 32*kinds+base43), raw[:]...)
+		if n, err := base64URL.Decode(raw[:], in[:]); err == nil && n == 32 {
+			c.b = append(append(c.b, base43), raw[:]...)
+			return
+		}
+	case 26:
+		copy(in[26:], "AA") // 130 bits, and 6 of 10 more
+		if n, err := base32Letters.Decode(raw[:], in[:28]); err == nil && n == 17 {
+			c.b = append(append(c.b, base26), raw[:17]...)
 			return
 		}
 	}
 	c.b = append(binary.AppendUvarint(c.b, uint64(len(s))*kinds+plain), s...)
 }
 
-// strict accepts one spelling of each value. It skips line breaks, but 43 characters with one are not 32 bytes.
-var strict = base64.RawURLEncoding.Strict()
+// Both accept one spelling of each value. They skip line breaks, but then there are fewer bytes.
+var (
+	base64URL     = base64.RawURLEncoding.Strict()
+	base32Letters = base32.StdEncoding.WithPadding(base32.NoPadding)
+)
 
 // dashes are where a UUID has them.
 var dashes = [...]int{8, 13, 18, 23}

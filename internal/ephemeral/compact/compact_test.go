@@ -85,7 +85,12 @@ func TestTextsOfOurIDsTakeHalfTheBytes(t *testing.T) {
 		"YZR5DqNePTa7IIrFkHfA7A1kPIxrFSZYezcFh5VW4b\n":           45,
 		"\nYZR5DqNePTa7IIrFkHfA7A1kPIxrFSZYezcFh5VW4b":           45,
 		"YZR5DqNePTa7IIrFkHfA7A1kPIxrFSZYezcFh5VW4+M":            45,
-		"BAEHEJUXU4XMI56YMZHMDC6AYR":                             27,
+		"BAEHEJUXU4XMI56YMZHMDC6AYR":                             18,
+		"77777777777777777777777777":                             18,
+		"BAEHEJUXU4XMI56YMZHMDC6AYr":                             27,
+		"BAEHEJUXU4XMI56YMZHMDC6AY=":                             27,
+		"BAEHEJUXU4XMI56YMZHMDC6AY\n":                            27,
+		"\n\nEHEJUXU4XMI56YMZHMDC6AYR":                           27,
 		"":                                                       1,
 		"http://localhost:1/callback?with=a&long=query&and=more": 56,
 	} {
@@ -113,7 +118,7 @@ func TestProgramsWithMoreAndLessFieldsUnderstandEachOther(t *testing.T) {
 }
 
 func TestOtherBytesAreDamaged(t *testing.T) {
-	for _, b := range []string{"", "{}", "\x02", "\x01\xff", "\x01\x30abc", "\x01\x04ab", "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+	for _, b := range []string{"", "{}", "\x02", "\x01\xff", "\x01\x30abc", "\x01\x04ab", "\x01\x05abcdefghijklmnopqrst", "\x01\x01ab", "\x01\x02ab", "\x01\x03ab", "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
 		var read entry
 		if err := compact.Decode([]byte(b), &read, fields); !errors.Is(err, compact.ErrDamaged) {
 			t.Errorf("%q: %+v, %v", b, read, err)
