@@ -76,7 +76,7 @@ func (s *Users) Import(
 	switch {
 	case ttl < MinInvitation || ttl > MaxInvitation:
 		return Preview{}, directory.Faults{{Field: "ttl", Text: "must be between 5m and 168h"}}
-	case mailed && s.cfg.Mailer == nil:
+	case mailed && !s.mails():
 		return Preview{}, directory.Faults{{Field: "mail", Text: "needs smtp-url"}}
 	}
 	p, err := s.Preview(ctx, by, file)

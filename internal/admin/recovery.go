@@ -57,7 +57,7 @@ func (s *Users) OrderRecovery(ctx context.Context, by Actor, id string, o recove
 		}
 	}
 	made, err := recovery.NewLink(ctx, s.cfg.DB, s.cfg.Issuer, o, ev)
-	if err != nil || s.cfg.Mailer == nil {
+	if err != nil || !s.mails() {
 		return made, deniedRecovery(err)
 	}
 	return made, s.mailTo(ctx, u.Profile.Locale, func(w mail.Writer) mail.Message {

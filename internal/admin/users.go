@@ -169,7 +169,7 @@ func (s *Users) Invite(ctx context.Context, by Actor, in NewUser, ttl time.Durat
 		return Invitation{}, err
 	case ttl < MinInvitation || ttl > MaxInvitation:
 		return Invitation{}, directory.Faults{{Field: "ttl", Text: "must be between 5m and 168h"}}
-	case mailed && s.cfg.Mailer == nil:
+	case mailed && !s.mails():
 		return Invitation{}, directory.Faults{{Field: "mail", Text: "needs smtp-url; without it, send the link yourself"}}
 	}
 	u, groupIDs, err := s.build(ctx, role, in)

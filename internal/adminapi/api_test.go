@@ -36,6 +36,9 @@ func TestARobotManagesUsers(t *testing.T) {
 	if !invited.New || !strings.HasPrefix(invited.Link, h.issuer+"/") || time.Until(invited.Until) > time.Hour {
 		t.Errorf("invitation %+v", invited)
 	}
+	if p := h.problem(422, "faults", "POST", "/users/invitations", token, `{"email":"eve@example.org","mail":true}`); p.Faults[0].Field != "mail" {
+		t.Errorf("an invitation by e-mail without a mail server: %+v", p)
+	}
 	for _, path := range []string{"/passkeys", "/sessions", "/applications"} {
 		if page := in[adminapi.Page[json.RawMessage]](h, h.call(200, "GET", "/users/"+ada.ID+path, token, nil)); page.Items == nil || len(page.Items) > 0 {
 			t.Errorf("%s: %v", path, page)
