@@ -25,6 +25,7 @@ import (
 	"github.com/stepward/stepward/internal/otherdevice"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/personal"
@@ -79,7 +80,7 @@ type Account struct {
 
 	recovery    *recovery.Service
 	otherDevice otherDevice
-	codeKey     recovery.Key
+	codeKey     recoverycode.Key
 	addresses   *address.Service
 	pending     ephemeral.Bucket[pendingCodes]
 }
@@ -96,19 +97,20 @@ func New(c Config) (*Account, error) {
 		house:   house.New(house.Config{Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Require: c.Require}),
 		pending: ephemeral.NewBucket[pendingCodes](c.Ephemeral, "new-codes", pendingTTL),
 	}
+	if len(c.RecoveryKey) == 0 {
+		c.RecoveryKey = make([]byte, 32)
+		_, _ = rand.Read(c.RecoveryKey) // never fails
+	}
+	a.codeKey = recoverycode.NewKey(c.RecoveryKey)
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure,
+		CodeKey: a.codeKey, Codes: c.Recovery != recovery.AdminOnly && c.Mailer.Delivers(),
 		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.house.EndOwn,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(c.RecoveryKey) == 0 {
-		c.RecoveryKey = make([]byte, 32)
-		_, _ = rand.Read(c.RecoveryKey) // never fails
-	}
-	a.codeKey = recovery.NewKey(c.RecoveryKey)
 	a.recovery, err = recovery.New(recovery.Config{
 		Shell: c.Shell, Sessions: c.Sessions, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer, Enrol: a.enrol,
 		Issuer: c.Issuer, Mode: c.Recovery, Hold: c.RecoveryHold, Key: a.codeKey, Client: c.Client,

@@ -3,16 +3,13 @@ package account
 import (
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -62,7 +59,7 @@ func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error)
 	}
 	usable := a.codeKey.Usable(stored)
 	d := codesPage{
-		Left: len(usable), All: recovery.CodeCount, ClosedUntil: v.User.ClosedUntil(time.Now()),
+		Left: len(usable), All: recoverycode.Count, ClosedUntil: v.User.ClosedUntil(time.Now()),
 		Useful: v.User.EmailVerified,
 	}
 	if len(usable) > 0 {
@@ -107,14 +104,8 @@ func (a recoveryCodes) checkCodesAllowed(v visitor) error {
 	return nil
 }
 
-// newCodesPage shows new codes once. Text and File both hold the file to download; without codes it asks for one of
-// them.
-type newCodesPage struct {
-	Codes []string
-	Text  string
-	File  template.URL
-	Error words.Text
-}
+// newSheet is the page with new codes, without the codes.
+var newSheet = recoverycode.Sheet{Check: "/account/codes/check", Back: "/account/codes"}
 
 // makeCodes shows new codes. They become valid when the user types one of them back.
 func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -126,21 +117,12 @@ func (a recoveryCodes) makeCodes(w http.ResponseWriter, r *http.Request, v visit
 	if err != nil {
 		return fmt.Errorf("store new codes: %w", err)
 	}
-	var d newCodesPage
-	for _, code := range shown {
-		d.Codes = append(d.Codes, code.Reveal())
-	}
-	l := a.cfg.Shell.Language(r)
-	d.Text = l.Text(words.T("codes.file.for", "email", v.User.Email, "issuer", a.cfg.Issuer)) + "\n" +
-		l.Text(words.T("codes.file.made", "date", time.Now())) + "\n\n" +
-		strings.Join(d.Codes, "\n") + "\n\n" +
-		l.Text(words.T("codes.file.use", "url", a.cfg.Issuer+"/recover")) + "\n"
-	d.File = template.URL("data:text/plain;charset=utf-8," + url.PathEscape(d.Text)) // escaped, so safe as a URL
+	d := newSheet.Show(a.cfg.Shell.Language(r), shown, v.User.Email, a.cfg.Issuer)
 	return a.renderNewCodes(w, r, v, http.StatusOK, d)
 }
 
 func (a recoveryCodes) renderNewCodes(
-	w http.ResponseWriter, r *http.Request, v visitor, status int, d newCodesPage,
+	w http.ResponseWriter, r *http.Request, v visitor, status int, d recoverycode.Sheet,
 ) error {
 	return a.renderHouse(w, r, v, "codes-new", web.Page{
 		Name: "codes", Nav: "Passkeys", Status: status, Data: d,
@@ -164,14 +146,14 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	} else if err != nil {
 		return fmt.Errorf("load new codes: %w", err)
 	}
-	code, ok := recovery.Typed(typed[0])
+	code, ok := recoverycode.Typed(typed[0])
 	if ok {
 		_, ok = a.codeKey.Find(v.User.ID, code, p.Codes)
 	}
 	if !ok {
-		return a.renderNewCodes(w, r, v, http.StatusUnprocessableEntity, newCodesPage{
-			Error: words.T("codes.new.wrong"),
-		})
+		d := newSheet
+		d.Error = words.T("codes.new.wrong")
+		return a.renderNewCodes(w, r, v, http.StatusUnprocessableEntity, d)
 	}
 	if _, err := a.pending.Take(r.Context(), v.Session.ID); errors.Is(err, idp.ErrNotFound) { // another tab did it first
 		return house.SeeOther(w, r, "/account/codes")

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/account"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
 )
 
 func TestSigningUpEndsWithAUserWhoHasAPasskey(t *testing.T) {
@@ -81,7 +82,7 @@ func TestSignUpSucceedsEvenIfItsInteractionIsOver(t *testing.T) {
 }
 
 func TestASecondPasskeyRightAfterTheFirstEndsTheEnrolment(t *testing.T) {
-	h := build(t)
+	h := build(t, func(c *account.Config) { c.Recovery = recovery.AdminOnly }) // no codes follow
 	b := h.browser()
 	b.create(b.signUp("ada@example.com"))
 	b.authenticator.Passkeys = nil // another device
@@ -396,4 +397,141 @@ func TestAnAddressWithoutADotMustBeConfirmed(t *testing.T) {
 	b.post("/signup", "email", "ada@other", "name", "Ada", "sure", "ada@example").is("signup", 422)
 	b.post("/signup", "email", "ada@example", "name", "Ada", "sure", "ada@example").is("verify", 200)
 	h.email()
+}
+
+// saveEnrolmentCodes has the codes of a sign-up shown, types one back, and returns them and the page that follows.
+func (b *browser) saveEnrolmentCodes() ([]string, page) {
+	b.t.Helper()
+	b.get("/signup/codes").is("codes", 200).wants("codes-show", "codes-skip")
+	p := b.post("/signup/codes").is("codes", 200).wants("codes-list", "codes-check", "codes-done", "codes-download")
+	var codes []string
+	for _, m := range savedCode.FindAllStringSubmatch(p.body, -1) {
+		codes = append(codes, m[1])
+	}
+	if len(codes) != 4 {
+		b.t.Fatalf("%d codes\n%s", len(codes), p.content())
+	}
+	b.post("/signup/codes/check", "code", "00000-00000-00000-00000-00000").is("codes", 422).wants("error", "codes-check")
+	return codes, b.post("/signup/codes/check", "code", strings.ToLower(codes[1]))
+}
+
+func TestRecoveryCodesAreOfferedInsideTheSignUp(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	p := b.signUp("ada@example.com")
+	b.get("/signup/codes").is("error", 403) // there is no passkey yet
+	b.post("/signup/codes").is("error", 403)
+	b.create(p)
+	b.get("/signup/passkey").is("passkey", 200).wants("passkey-add", "codes-link", "passkey-skip")
+	codes, p := b.saveEnrolmentCodes()
+	if p.is("login", 200); p.url.RequestURI() != "/login?i=I1" {
+		t.Errorf("at %s", p.url)
+	}
+	u, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []idp.EventKind{idp.EventUserCreated, idp.EventEmailVerified, idp.EventPasskeyAdded, idp.EventCodesMade}
+	if diff := cmp.Diff(want, h.kinds(u)); diff != "" {
+		t.Error(diff)
+	}
+	if m := h.email(); m.To != u.Email || m.Subject != "New recovery codes for your account" {
+		t.Errorf("e-mail %q", m.Subject)
+	}
+	b.post("/signup/codes").is("error", 403) // the enrolment has ended
+	for _, code := range codes {
+		if strings.Contains(h.log.String(), code) {
+			t.Error("a code is in the log")
+		}
+	}
+	l := lockedOut{browser: h.browser(), user: u}
+	l.recoverAccount(codes[3]) // they work
+}
+
+func TestCodesFollowASecondPasskeyAndCanBeLeftForLater(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.create(b.signUp("ada@example.com"))
+	b.authenticator.Passkeys = nil // another device
+	if next := b.create(b.get("/signup/passkey")).member("next"); next != "/signup/codes" {
+		t.Errorf("next %q", next)
+	}
+	h.email()
+	if p := b.get("/signup/passkey").is("codes", 200); p.url.Path != "/signup/codes" {
+		t.Errorf("at %s", p.url)
+	}
+	b.json("/signup/passkey/begin", map[string]any{}).is("", 403) // two are enough to start with
+	if p := b.post("/signup/passkey/done").is("login", 200); p.url.RequestURI() != "/login?i=I1" {
+		t.Errorf("at %s", p.url)
+	}
+	h.noEmail()
+}
+
+// The browser of a sign-up keeps its enrolment for some minutes. It must not replace codes, which needs a step-up, nor
+// make any for an account that has a passkey from elsewhere.
+func TestAnEnrolmentMakesOnlyTheFirstCodesOfItsOwnAccount(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	b.create(b.signUp("ada@example.com"))
+	u, err := h.db.UserByEmail(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := h.passkeys(u)[0]
+	p := b.post("/signup/codes").is("codes", 200)
+	shown := savedCode.FindStringSubmatch(p.body)[1]
+	b.json("/signup/passkey/begin", map[string]any{}).is("", 403) // codes end the registering
+
+	home := h.browser()
+	home.signIn(u, first.ID, "account")
+	home.saveCodes()
+	b.post("/signup/codes/check", "code", shown).is("error", 403)
+	b.post("/signup/codes").is("error", 403)
+
+	other := h.browser()
+	other.create(other.signUp("bob@example.com"))
+	bob, err := h.db.UserByEmail(t.Context(), "bob@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := idp.Passkey{ID: idp.NewID(), UserID: bob.ID, CredentialID: []byte("elsewhere"), PublicKey: []byte{1}, CreatedAt: time.Now()}
+	if err := h.db.AddPasskey(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	other.post("/signup/codes").is("error", 403)
+}
+
+func TestCodesOfASignUpAreTypedBackWithinFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		b := h.browser()
+		b.create(b.signUp("ada@example.com"))
+		time.Sleep(14 * time.Minute)
+		code := savedCode.FindStringSubmatch(b.post("/signup/codes").is("codes", 200).body)[1]
+		time.Sleep(15*time.Minute - time.Second)
+		b.post("/signup/codes/check", "code", "nonsense").is("codes", 422) // does not extend it
+		time.Sleep(time.Second)
+		b.post("/signup/codes/check", "code", code).is("error", 403)
+	})
+}
+
+func TestNoCodesAreOfferedWhereTheyWouldNotWork(t *testing.T) {
+	t.Run("the operator recovers accounts", func(t *testing.T) {
+		h := build(t, func(c *account.Config) { c.Recovery = recovery.AdminOnly })
+		b := h.browser()
+		b.create(b.signUp("ada@example.com"))
+		if b.get("/signup/passkey").has("codes-link") {
+			t.Error("codes are offered")
+		}
+		b.post("/signup/codes").is("error", 403)
+	})
+	t.Run("in a recovery", func(t *testing.T) {
+		h := build(t)
+		l := h.lockOut("ada@example.com")
+		l.recoverAccount(l.codes[0])
+		if l.get("/signup/passkey").has("codes-link") {
+			t.Error("codes are offered")
+		}
+		l.post("/signup/codes").is("error", 403)
+	})
 }

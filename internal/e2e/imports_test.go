@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/recipe"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
-	{"internal/house"},
+	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
 	{"internal/access", "internal/client", "internal/sender"},

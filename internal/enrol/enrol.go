@@ -1,7 +1,7 @@
 // Package enrol creates accounts' first passkeys, after a sign-up, an invitation or a recovery.
 //
-//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
-//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login or /account
+//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐                      ┌─▶ /signup/codes ─┐
+//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─────────┴─▶ /login or /account
 //	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┤   (15 minutes, own cookie)
 //	package recovery ───────────────────────────────────────────┘
 //
@@ -25,6 +25,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
@@ -43,7 +44,9 @@ type Config struct {
 	Mailer     *mail.Mailer
 	Issuer     string // without a trailing slash; links in e-mails begin with it
 	SignUp     bool   // false: by invitation only
-	Insecure   bool   // http on localhost: cookies without __Host- and Secure
+	Codes      bool   // recovery codes are offered after the first passkeys
+	CodeKey    recoverycode.Key
+	Insecure   bool // http on localhost: cookies without __Host- and Secure
 
 	// Client returns the client of this browser's interaction, or nil. A nil func means that there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
@@ -88,10 +91,14 @@ func (en *Service) Mount(mux *http.ServeMux) {
 	handle("POST /signup/passkey/begin", en.beginRegistration)
 	handle("POST /signup/passkey/finish", en.finishRegistration)
 	handle("POST /signup/passkey/done", en.skipSecondPasskey)
+	handle("GET /signup/codes", en.offerCodes)
+	handle("POST /signup/codes", en.makeCodes)
+	handle("POST /signup/codes/check", en.checkCodes)
 }
 
 const (
 	enrolmentTTL = 15 * time.Minute
+	maxEnrolled  = 2 // passkeys to start with; the account adds more
 	linkKind     = "enrol"
 	mailedKind   = "enrol-mailed" // a link sent only by e-mail, so that opening it proves the address
 )
@@ -106,7 +113,12 @@ type enrolment struct {
 	Interaction string    `json:"i,omitempty"`
 	Passkeys    []string  `json:"passkeys,omitempty"` // IDs of those registered in this enrolment
 	ExpiresAt   time.Time `json:"expires"`            // changing the entry must not extend it
+	// Codes are recovery codes that were shown, and count once one of them is typed back. No passkey follows them.
+	Codes []idp.RecoveryCode `json:"codes,omitempty"`
 }
+
+// full reports whether no further passkey can be registered in this enrolment.
+func (e enrolment) full() bool { return len(e.Passkeys) >= maxEnrolled || len(e.Codes) > 0 }
 
 // startEnrolment starts an enrolment in this browser.
 func (en *Service) startEnrolment(w http.ResponseWriter, r *http.Request, e enrolment) error {
@@ -130,12 +142,16 @@ func (en *Service) enrolmentCookie(value string, maxAge int) *http.Cookie {
 	return c
 }
 
-// loadEnrolment returns this browser's enrolment and its key. A stored user is loaded again.
-func (en *Service) loadEnrolment(r *http.Request) (enrolment, string, error) {
-	gone := &web.Problem{
+func enrolmentOver() error {
+	return &web.Problem{
 		Status: http.StatusForbidden, Code: "enrolment_over", Words: "enrol.over", Args: []any{"time", enrolmentTTL},
 		NextURL: "/account",
 	}
+}
+
+// loadEnrolment returns this browser's enrolment and its key. A stored user is loaded again.
+func (en *Service) loadEnrolment(r *http.Request) (enrolment, string, error) {
+	gone := enrolmentOver()
 	cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name)
 	if err != nil {
 		return enrolment{}, "", gone
@@ -186,6 +202,7 @@ type enrolmentPage struct {
 	Ceremony    string
 	Options     string // {"publicKey":{…}}
 	First       bool   // no passkey yet
+	Codes       bool   // recovery codes can be saved as well
 	Recovery    bool   // the account is being recovered
 	Interaction string
 	Time        time.Duration // to create it
@@ -196,13 +213,17 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if e.full() {
+		http.Redirect(w, r, codesPath, http.StatusSeeOther)
+		return nil
+	}
 	cer, options, err := en.newRegistration(r.Context(), e, key)
 	if err != nil {
 		return err
 	}
 	data := enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
-		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Interaction: e.Interaction, Time: enrolmentTTL,
+		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Codes: en.offersCodes(e), Interaction: e.Interaction, Time: enrolmentTTL,
 	}
 	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Data: data})
 }
@@ -210,6 +231,9 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 func (en *Service) newRegistration(
 	ctx context.Context, e enrolment, key string,
 ) (ceremony string, options json.RawMessage, err error) {
+	if e.full() {
+		return "", nil, enrolmentOver()
+	}
 	keys, err := en.enrolledPasskeys(ctx, e)
 	if err != nil {
 		return "", nil, err
@@ -276,6 +300,9 @@ func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
+	if e.full() {
+		return enrolmentOver()
+	}
 	if _, err := en.enrolledPasskeys(r.Context(), e); err != nil {
 		return err
 	}
@@ -323,7 +350,9 @@ func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) er
 		return fmt.Errorf("store enrolment: %w", err)
 	}
 	next := "/signup/passkey"
-	if err != nil || len(after.Passkeys) > 1 { // expired, or enough passkeys to start with
+	if err == nil && after.full() && en.offersCodes(after) {
+		next = codesPath
+	} else if err != nil || after.full() { // expired, or enough passkeys to start with
 		if next, err = en.endEnrolment(w, r, e, key); err != nil {
 			return err
 		}
@@ -331,7 +360,7 @@ func (en *Service) finishRegistration(w http.ResponseWriter, r *http.Request) er
 	return web.WriteJSON(w, http.StatusOK, FinishAnswer{Next: next})
 }
 
-// skipSecondPasskey handles "Later" after the first passkey.
+// skipSecondPasskey handles "Later" after the first passkey, and on the page that offers recovery codes.
 func (en *Service) skipSecondPasskey(w http.ResponseWriter, r *http.Request) error {
 	e, key, err := en.loadEnrolment(r)
 	if err != nil {

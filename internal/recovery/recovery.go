@@ -31,6 +31,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/recoveries"
@@ -60,12 +61,12 @@ type Config struct {
 	DB        *store.DB
 	Ephemeral ephemeral.Store
 	Mailer    *mail.Mailer
-	Enrol     *enrol.Service // where a recovery ends
-	Issuer    string         // without a slash at the end
-	Mode      Mode           // empty: ByCodes
-	Hold      time.Duration  // of ByEmailWithDelay; zero: directory.MinRecoveryHold
-	Key       Key            // of the saved codes
-	HelpURL   string         // where people ask the operator for help; may be empty
+	Enrol     *enrol.Service   // where a recovery ends
+	Issuer    string           // without a slash at the end
+	Mode      Mode             // empty: ByCodes
+	Hold      time.Duration    // of ByEmailWithDelay; zero: directory.MinRecoveryHold
+	Key       recoverycode.Key // of the saved codes
+	HelpURL   string           // where people ask the operator for help; may be empty
 
 	// Client returns the client of this browser's interaction, or nil. A nil func means that there is none.
 	Client func(r *http.Request, interaction string) *web.ClientChip
@@ -306,7 +307,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	mailed := digits(typed[1])
-	saved, ok := Typed(typed[0])
+	saved, ok := recoverycode.Typed(typed[0])
 	alone := typed[0] == "" && s.delayed()
 	again := form{Saved: enrol.Clip(typed[0]), Mailed: enrol.Clip(typed[1])}
 	switch { // neither error says anything about an account, so neither counts as a try

@@ -1,4 +1,4 @@
-package recovery_test
+package recoverycode_test
 
 import (
 	"bytes"
@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/recoverycode"
 )
 
-var key = recovery.NewKey(bytes.Repeat([]byte{1}, 32))
+var key = recoverycode.NewKey(bytes.Repeat([]byte{1}, 32))
 
 func TestARecoveryCodeIsFoundHoweverItIsTyped(t *testing.T) {
 	shown, stored := key.Make("ada", time.Now())
@@ -25,7 +25,7 @@ func TestARecoveryCodeIsFoundHoweverItIsTyped(t *testing.T) {
 		}
 		like := strings.NewReplacer("0", "o", "1", "l").Replace(strings.ToLower(text))
 		for _, typed := range []string{text, strings.ReplaceAll(text, "-", ""), "\t" + strings.ReplaceAll(like, "-", " – ") + "\n"} {
-			code, ok := recovery.Typed(typed)
+			code, ok := recoverycode.Typed(typed)
 			if !ok {
 				t.Errorf("%q is no code", typed)
 			}
@@ -41,11 +41,11 @@ func TestARecoveryCodeIsFoundHoweverItIsTyped(t *testing.T) {
 
 func TestARecoveryCodeIsForItsUserAndUnderItsKey(t *testing.T) {
 	shown, stored := key.Make("ada", time.Now())
-	code, _ := recovery.Typed(shown[0].Reveal())
+	code, _ := recoverycode.Typed(shown[0].Reveal())
 	if _, found := key.Find("bob", code, stored); found {
 		t.Error("found for another user")
 	}
-	other := recovery.NewKey(bytes.Repeat([]byte{2}, 32))
+	other := recoverycode.NewKey(bytes.Repeat([]byte{2}, 32))
 	if _, found := other.Find("ada", code, stored); found || len(other.Usable(stored)) != 0 || len(key.Usable(stored)) != 4 {
 		t.Error("found under another key")
 	}
@@ -59,7 +59,7 @@ func TestARecoveryCodeIsForItsUserAndUnderItsKey(t *testing.T) {
 
 func TestAMistypedCodeIsRejectedAndTheCheckCharacterFindsMostErrors(t *testing.T) {
 	for _, typed := range []string{"", "0", strings.Repeat("0", 26), strings.Repeat("U", 25), strings.Repeat("é", 25), strings.Repeat("-", 300)} {
-		if _, ok := recovery.Typed(typed); ok {
+		if _, ok := recoverycode.Typed(typed); ok {
 			t.Errorf("%q is a code", typed)
 		}
 	}
@@ -68,7 +68,7 @@ func TestAMistypedCodeIsRejectedAndTheCheckCharacterFindsMostErrors(t *testing.T
 		shown, _ := key.Make("ada", time.Now())
 		text := []byte(shown[0].Reveal())
 		text[0], text[1] = text[1], text[0]
-		if _, ok := recovery.Typed(string(text)); ok && text[0] != text[1] {
+		if _, ok := recoverycode.Typed(string(text)); ok && text[0] != text[1] {
 			passed++
 		}
 	}
@@ -82,7 +82,7 @@ func FuzzTyped(f *testing.F) {
 	f.Add(shown[0].Reveal())
 	f.Add("o-–l I")
 	f.Fuzz(func(t *testing.T, text string) {
-		if code, ok := recovery.Typed(text); ok && len(code) != 25 {
+		if code, ok := recoverycode.Typed(text); ok && len(code) != 25 {
 			t.Errorf("%q is a code of %d characters", text, len(code))
 		}
 	})

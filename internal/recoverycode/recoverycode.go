@@ -1,4 +1,5 @@
-package recovery
+// Package recoverycode makes the recovery codes that people save, recognises them, and writes the sheet that shows them.
+package recoverycode
 
 import (
 	"crypto/hmac"
@@ -15,8 +16,8 @@ import (
 )
 
 const (
-	// CodeCount is how many recovery codes a user has.
-	CodeCount = 4
+	// Count is how many recovery codes a user has.
+	Count     = 4
 	codeBytes = 15 // 120 bits: 24 characters, and a check character that catches typing errors
 	codeChars = 25
 	groupSize = 5
@@ -41,7 +42,7 @@ func NewKey(secret []byte) Key {
 
 // Make returns new recovery codes for a user: the codes to show, once, and the records to store.
 func (k Key) Make(userID string, now time.Time) (shown []idp.Secret, stored []idp.RecoveryCode) {
-	for range CodeCount {
+	for range Count {
 		random := make([]byte, codeBytes)
 		_, _ = rand.Read(random) // never fails
 		text := encoding.EncodeToString(random)
@@ -67,7 +68,7 @@ func (k Key) Usable(stored []idp.RecoveryCode) (usable []idp.RecoveryCode) {
 func (k Key) Find(userID string, code idp.Secret, stored []idp.RecoveryCode) (hash string, found bool) {
 	typed := k.hash(userID, code)
 	usable, same := k.Usable(stored), 0
-	for i := range CodeCount {
+	for i := range Count {
 		candidate := typed[1:] + "!" // matches no hash
 		if i < len(usable) {
 			candidate = usable[i].Hash
