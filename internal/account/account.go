@@ -136,6 +136,11 @@ func New(c Config) (*Account, error) {
 	return a, nil
 }
 
+// Remind reminds the owners of recoveries that wait ([recovery.Service.Remind]).
+func (a *Account) Remind(ctx context.Context, now time.Time) error {
+	return a.recovery.Remind(ctx, now)
+}
+
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)

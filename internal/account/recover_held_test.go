@@ -171,6 +171,71 @@ func TestAWaitingRecoveryIsStopped(t *testing.T) {
 	})
 }
 
+func TestTheOwnerIsRemindedHalfWayThroughTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, byEmail)
+		l := h.lockOut("ada@example.com")
+		stopped, finished := h.lockOut("bob@example.com"), h.lockOut("eve@example.com")
+		first := l.holdRecovery()
+		h.browser().post("/recover/stop", "token", stopped.holdRecovery()).is("recover", 200)
+		h.email()
+		finished.holdRecovery()
+		finished.recoverAccount(finished.codes[0]) // with a code: nothing waits any more
+		remind := func() {
+			t.Helper()
+			if err := h.account.Remind(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(hold/2 - time.Second)
+		remind()
+		h.noEmail()
+		time.Sleep(time.Second)
+		h.change(l.user, func(u *idp.User) { u.Profile.Locale = "de" })
+		remind()
+		m := h.email()
+		if m.To != l.user.Email || !strings.HasPrefix(m.Subject, "Erinnerung") {
+			t.Errorf("e-mail to %s: %q", m.To, m.Subject)
+		}
+		again := stopToken(t, m)
+		if again != first {
+			t.Error("the reminder has another link, so the first one would not work any more")
+		}
+		h.noEmail()
+		remind()
+		time.Sleep(time.Hour)
+		remind()
+		h.noEmail() // once
+		kinds := h.kinds(l.user)
+		if kinds[len(kinds)-1] != idp.EventRecoveryReminded {
+			t.Errorf("events %v", kinds)
+		}
+		h.browser().post("/recover/stop", "token", again).is("recover", 200)
+	})
+}
+
+// The token in the notices is derived from a key that no table has, and no other user or wait has the same.
+func TestTheLinkThatStopsARecoveryIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, byEmail)
+		a, b := h.lockOut("ada@example.com"), h.lockOut("bob@example.com")
+		first, other := a.holdRecovery(), b.holdRecovery()
+		h.browser().post("/recover/stop", "token", first).is("recover", 200)
+		h.email()
+		time.Sleep(directory.RecoveryStopped)
+		a.browser = h.browser()
+		second := a.holdRecovery()
+		if first == other || first == second || len(first) < 43 {
+			t.Errorf("tokens %q, %q, %q", first, other, second)
+		}
+		h.browser().post("/recover/stop", "token", first).is("error", 410)
+		u, err := h.db.UserByID(t.Context(), a.user.ID)
+		if err != nil || !u.RecoveryReadyAt.After(time.Now()) {
+			t.Errorf("an old link stopped the new recovery: %v", err)
+		}
+	})
+}
+
 func TestEveryAddressIsToldOfARecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t, byEmail)

@@ -436,6 +436,27 @@ func TestAPostToRecoverFromAnotherSiteIsRefused(t *testing.T) {
 		l.post(path, "email", l.user.Email, "token", mailed, "code", l.codes[0]).is("error", 403)
 	}
 	h.noEmail()
+
+	// Stopping and approving change the account of another person.
+	held := build(t, byEmail)
+	l = held.lockOut("ada@example.com")
+	token := l.holdRecovery()
+	for _, b := range []*browser{l.home, held.browser()} {
+		b.site = "cross-site"
+		b.post("/recover/stop", "token", token).is("error", 403)
+	}
+	if u, err := held.db.UserByID(t.Context(), l.user.ID); err != nil || u.RecoveryReadyAt.IsZero() {
+		t.Errorf("another site stopped the recovery: %v", err)
+	}
+	held.noEmail()
+	maker, _ := held.admin("maker@example.com", directory.RoleAdmin)
+	_, seconds := held.admin("second@example.com", directory.RoleAdmin)
+	link, _ := held.orderLink(recovery.Order{User: l.user, Second: true, By: &maker})
+	seconds.site = "cross-site"
+	seconds.post(recovery.ApprovePath(l.user.ID)).is("error", 403)
+	held.browser().post("/recover/link", "token", link).is("error", 403) // still not approved
+	seconds.site = "same-origin"
+	seconds.post(recovery.ApprovePath(l.user.ID)).is("recover", 200)
 }
 
 // A heldOpen request body calls before when it is first read.

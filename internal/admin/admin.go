@@ -76,6 +76,9 @@ type Config struct {
 	Policy idp.Policy
 	Issuer string
 	Mailer *mail.Mailer // nil: nothing can be mailed
+	// ApproveRecovery means that a recovery link works only once a second admin has approved it, unless it was made at
+	// the command line.
+	ApproveRecovery bool
 	// CheckClient returns what is wrong with a client besides [idp.Client.Faults]: what needs the network or the settings.
 	CheckClient func(context.Context, idp.Client) directory.Faults
 }

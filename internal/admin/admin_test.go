@@ -29,7 +29,7 @@ type house struct {
 }
 
 // open returns the operations over real stores, and a user with a passkey for each role.
-func open(t *testing.T) *house {
+func open(t *testing.T, change ...func(*admin.Config)) *house {
 	t.Helper()
 	eph, err := ephemeral.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ephemeral.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -37,10 +37,14 @@ func open(t *testing.T) *house {
 	}
 	t.Cleanup(func() { _ = eph.Close() })
 	h := &house{T: t, ctx: t.Context(), db: storetest.Open(t), ephemeral: eph, users: map[directory.Role]idp.User{}}
-	h.Operations = admin.New(admin.Config{
+	c := admin.Config{
 		DB: h.db, Ephemeral: eph, Issuer: "https://id.example.com",
 		Policy: idp.Policy{Scopes: map[string]idp.Scope{"openid": {}, "profile": {}, "groups": {}, "payouts": {Name: "payouts"}}},
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	h.Operations = admin.New(c)
 	for _, role := range directory.Roles {
 		h.users[role] = h.user(role.Name()+"@example.org", role)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 func TestASecondAdminApprovesARecoveryLink(t *testing.T) {
@@ -32,4 +33,20 @@ func TestASecondAdminApprovesARecoveryLink(t *testing.T) {
 	owner := h.users[directory.RoleOwner]
 	_, err = h.Users.OrderRecovery(h.ctx, h.as(directory.RoleOwner), owner.ID, recovery.Order{TTL: time.Hour})
 	h.denied("an owner for themselves", err, "higher_role")
+}
+
+func TestWithTheSettingEveryLinkOfAnAdminNeedsASecondOne(t *testing.T) {
+	for setting, want := range map[bool][]bool{false: {false, false}, true: {true, false}} {
+		h := open(t, func(c *admin.Config) { c.ApproveRecovery = setting })
+		target := h.user("target@example.org", directory.RoleUser)
+		for i, by := range []admin.Actor{h.as(directory.RoleAdmin), admin.Operator()} {
+			_, err := h.Users.OrderRecovery(h.ctx, by, target.ID, recovery.Order{TTL: time.Hour})
+			h.must(err)
+			link, err := recoveries.New(h.db).LinkOf(h.ctx, target.ID, time.Now())
+			h.must(err)
+			if link.Second != want[i] {
+				t.Errorf("setting %t, by %s: needs a second admin %t", setting, by.Channel, link.Second)
+			}
+		}
+	}
 }

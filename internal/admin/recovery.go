@@ -42,6 +42,7 @@ func (s *Users) OrderRecovery(ctx context.Context, by Actor, id string, o recove
 	case len(keys) == 0:
 		return recovery.Made{}, ErrNoPasskey
 	}
+	o.Second = o.Second || s.cfg.ApproveRecovery && by.Channel != ChannelCommand
 	if o.User, o.By = u, nil; by.UserID != "" {
 		maker, err := s.cfg.DB.UserByID(ctx, by.UserID)
 		if err != nil {

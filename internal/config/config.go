@@ -71,8 +71,10 @@ type Config struct {
 	Recovery string // "codes", "email-with-delay" or "admin-only"
 
 	RecoveryHold time.Duration // of email-with-delay
-	SMTPURL      idp.Secret
-	From         string // sender of e-mails
+	// RecoveryApproval means that a second admin must approve each recovery link of an admin.
+	RecoveryApproval bool
+	SMTPURL          idp.Secret
+	From             string // sender of e-mails
 
 	Attestation string // "none" or "direct"
 	DeviceBound bool   // no synced passkeys

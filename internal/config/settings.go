@@ -268,6 +268,13 @@ var Settings = []Setting{
 		Help: "How long a recovery by e-mail alone waits (`recovery: email-with-delay`), so that its owner can stop it.",
 	},
 	{
+		Name: "recovery-approval", Default: "optional",
+		set: choice(func(c *Config, v string) { c.RecoveryApproval = v == "required" }, "optional", "required"),
+		Help: "`required`: a recovery link that an admin makes works only once another admin has approved it. `optional` " +
+			"leaves that to the admin. Links of the command line (`stepward user recover`) are the way back for the last " +
+			"owner, and never need it; `--second` asks for it.",
+	},
+	{
 		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
 		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no e-mail is sent.",
 	},

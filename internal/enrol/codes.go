@@ -12,6 +12,9 @@ import (
 	"github.com/stepward/stepward/internal/words"
 )
 
+// firstCodes has the pages on which people save their first recovery codes.
+type firstCodes struct{ *Service }
+
 // codesPath offers recovery codes to people who just created their first passkey. They may leave them for later.
 const codesPath = "/signup/codes"
 
@@ -23,7 +26,7 @@ func (en *Service) offersCodes(e enrolment) bool {
 
 // codesEnrolment returns this browser's enrolment if it may make recovery codes now: the account has no other passkeys
 // and no codes yet. Later its owner makes them in the account, after a step-up.
-func (en *Service) codesEnrolment(r *http.Request) (enrolment, string, error) {
+func (en firstCodes) codesEnrolment(r *http.Request) (enrolment, string, error) {
 	e, key, err := en.loadEnrolment(r)
 	if err != nil {
 		return e, "", err
@@ -50,7 +53,7 @@ type codesOffer struct {
 	More bool // a second passkey is still possible instead
 }
 
-func (en *Service) offerCodes(w http.ResponseWriter, r *http.Request) error {
+func (en firstCodes) offer(w http.ResponseWriter, r *http.Request) error {
 	e, _, err := en.codesEnrolment(r)
 	if err != nil {
 		return err
@@ -63,9 +66,9 @@ func (en *Service) offerCodes(w http.ResponseWriter, r *http.Request) error {
 // newSheet is the page with new codes, without the codes.
 var newSheet = recoverycode.Sheet{Check: codesPath + "/check", Back: codesPath}
 
-// makeCodes shows new codes. They count once one of them is typed back, for which there are another 15 minutes: from
+// show shows new codes. They count once one of them is typed back, for which there are another 15 minutes: from
 // here on the enrolment registers no passkey.
-func (en *Service) makeCodes(w http.ResponseWriter, r *http.Request) error {
+func (en firstCodes) show(w http.ResponseWriter, r *http.Request) error {
 	e, key, err := en.codesEnrolment(r)
 	if err != nil {
 		return err
@@ -83,18 +86,18 @@ func (en *Service) makeCodes(w http.ResponseWriter, r *http.Request) error {
 	if cookie, err := r.Cookie(en.enrolmentCookie("", 0).Name); err == nil {
 		http.SetCookie(w, en.enrolmentCookie(cookie.Value, int(enrolmentTTL/time.Second)))
 	}
-	return en.renderCodes(w, r, e, http.StatusOK,
+	return en.render(w, r, e, http.StatusOK,
 		newSheet.Show(en.cfg.Shell.Language(r), shown, e.User.Email, en.cfg.Issuer))
 }
 
-func (en *Service) renderCodes(
+func (en firstCodes) render(
 	w http.ResponseWriter, r *http.Request, e enrolment, status int, sheet recoverycode.Sheet,
 ) error {
 	return en.renderThreshold(w, r, "codes", e.Interaction, web.Page{Name: "codes", Status: status, Data: sheet})
 }
 
-// checkCodes stores the codes once the user has typed one of them back, and ends the enrolment.
-func (en *Service) checkCodes(w http.ResponseWriter, r *http.Request) error {
+// check stores the codes once the user has typed one of them back, and ends the enrolment.
+func (en firstCodes) check(w http.ResponseWriter, r *http.Request) error {
 	typed, err := ReadForm(r, "code")
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func (en *Service) checkCodes(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		sheet := newSheet
 		sheet.Error = words.T("codes.new.wrong")
-		return en.renderCodes(w, r, e, http.StatusUnprocessableEntity, sheet)
+		return en.render(w, r, e, http.StatusUnprocessableEntity, sheet)
 	}
 	if _, err := en.enrolments.Take(r.Context(), key); errors.Is(err, idp.ErrNotFound) { // another tab did it first
 		return enrolmentOver()

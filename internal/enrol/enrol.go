@@ -1,13 +1,13 @@
 // Package enrol creates accounts' first passkeys, after a sign-up, an invitation or a recovery.
 //
-//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐                      ┌─▶ /signup/codes ─┐
-//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─────────┴─▶ /login or /account
+//	GET /signup ─▶ POST ─▶ mail with a code ─▶ /signup/verify ──┐
+//	                                                            ├─▶ enrolment ─▶ /signup/passkey ─▶ /login or /account
 //	invitation ─▶ /enrol#token ─▶ POST (takes the link) ────────┤   (15 minutes, own cookie)
 //	package recovery ───────────────────────────────────────────┘
 //
-// An enrolment is not a session: all it allows is to register passkeys for its user. It ends with an ordinary sign-in,
-// so every session begins with an assertion. A user who signs up is stored together with the first passkey; invited
-// users are stored before.
+// An enrolment is not a session: all it allows is to register passkeys for its user, and then to save recovery codes
+// (/signup/codes). It ends with an ordinary sign-in, so every session begins with an assertion. A user who signs up is
+// stored together with the first passkey; invited users are stored before.
 package enrol
 
 import (
@@ -91,9 +91,10 @@ func (en *Service) Mount(mux *http.ServeMux) {
 	handle("POST /signup/passkey/begin", en.beginRegistration)
 	handle("POST /signup/passkey/finish", en.finishRegistration)
 	handle("POST /signup/passkey/done", en.skipSecondPasskey)
-	handle("GET /signup/codes", en.offerCodes)
-	handle("POST /signup/codes", en.makeCodes)
-	handle("POST /signup/codes/check", en.checkCodes)
+	codes := firstCodes{en}
+	handle("GET "+codesPath, codes.offer)
+	handle("POST "+codesPath, codes.show)
+	handle("POST "+codesPath+"/check", codes.check)
 }
 
 const (
@@ -223,7 +224,8 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
-		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Codes: en.offersCodes(e), Interaction: e.Interaction, Time: enrolmentTTL,
+		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Codes: en.offersCodes(e), Interaction: e.Interaction,
+		Time: enrolmentTTL,
 	}
 	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Data: data})
 }

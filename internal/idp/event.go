@@ -52,6 +52,7 @@ const (
 	EventRecoveryAsked     EventKind = "recovery.asked"            // a recovery was begun
 	EventRecoveryRefused   EventKind = "recovery.refused"          // a recovery failed: detail reason
 	EventRecoveryHeld      EventKind = "recovery.held"             // a recovery by e-mail began to wait: detail until
+	EventRecoveryReminded  EventKind = "recovery.reminded"         // its owner was told again, half-way through the wait
 	EventRecoveryStopped   EventKind = "recovery.stopped"          // a waiting recovery was stopped: detail way
 	EventRecoveryOpened    EventKind = "recovery.opened"           // a recovery may register a passkey
 	EventRecoveryLinkMade  EventKind = "recovery.link_made"        // the operator made a recovery link

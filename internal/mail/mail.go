@@ -23,6 +23,8 @@ import (
 
 // A Message is one complete e-mail.
 type Message struct {
+	// ID is the same for each try of one message, so that mailboxes notice a copy. Empty: a random one.
+	ID          string
 	To, Subject string
 	Text, HTML  string
 }
@@ -180,7 +182,7 @@ func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 }
 
 func (m *Mailer) deliver(ctx context.Context, claimed store.Mail) error {
-	msg := Message{To: claimed.To, Subject: claimed.Subject, Text: claimed.Text, HTML: claimed.HTML}
+	msg := Message{ID: claimed.ID, To: claimed.To, Subject: claimed.Subject, Text: claimed.Text, HTML: claimed.HTML}
 	if err := msg.check(); err != nil { // messages from the database are checked like those from handlers
 		return fmt.Errorf("%w: %w", ErrPermanent, err)
 	}

@@ -227,7 +227,7 @@ func allMails(m *mail.Mailer, l *words.Language, n mail.Notice) map[string]mail.
 		"invitation": w.Invitation("a@b.c", "https://login.example.com/enrol#T", n.At), "added": w.PasskeyAdded("a@b.c", n), "removed": w.PasskeyRemoved("a@b.c", n),
 		"counter": w.CounterWarning("a@b.c", n), "accepted": w.CounterWarning("a@b.c", accepted), "confirm": w.ConfirmEmail("a@b.c", "12345678", time.Minute),
 		"recover": w.RecoveryCode("a@b.c", "12345678", 10*time.Minute), "norecover": w.RecoveryImpossible("a@b.c"), "opened": w.RecoveryOpened("a@b.c", n),
-		"recovered": w.Recovered("a@b.c", n), "codes": w.CodesMade("a@b.c", n), "kept": w.PasskeyKept("a@b.c", n), "link": w.RecoveryLinkMade("a@b.c", n.At, n.At),
+		"recovered": w.Recovered("a@b.c", n), "held": w.RecoveryHeld("a@b.c", n, n.At), "reminder": w.RecoveryReminder("a@b.c", n, n.At), "stopped": w.RecoveryStopped("a@b.c", n), "codes": w.CodesMade("a@b.c", n), "kept": w.PasskeyKept("a@b.c", n), "link": w.RecoveryLinkMade("a@b.c", n.At, n.At),
 	}
 }
 

@@ -25,6 +25,13 @@ func (w Writer) RecoveryHeld(to string, n Notice, from time.Time) Message {
 	})
 }
 
+// RecoveryReminder is RecoveryHeld once more, half-way through the wait.
+func (w Writer) RecoveryReminder(to string, n Notice, from time.Time) Message {
+	return w.write(to, content{
+		Words: "mail.reminder", Args: append(n.args(), "from", words.Moment(from)), Link: n.Link, LinkWords: "mail.held.link",
+	})
+}
+
 // RecoveryStopped tells the owner that the recovery which waited was stopped.
 func (w Writer) RecoveryStopped(to string, n Notice) Message {
 	return w.write(to, content{

@@ -8,6 +8,7 @@ import (
 	netmail "net/mail"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail"
@@ -81,7 +82,11 @@ func (s *SMTP) Deliver(ctx context.Context, from *netmail.Address, m Message) er
 	}
 	msg.Subject(m.Subject)
 	msg.SetDate()
-	msg.SetMessageID()
+	if _, domain, _ := strings.Cut(from.Address, "@"); m.ID != "" {
+		msg.SetMessageIDWithValue(m.ID + "@" + domain)
+	} else {
+		msg.SetMessageID()
+	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 §5: no out-of-office replies
 	msg.SetBodyString(mail.TypeTextPlain, m.Text)
 	if m.HTML != "" {

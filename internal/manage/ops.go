@@ -24,6 +24,7 @@ var operator = admin.Operator()
 func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	c := admin.Config{
 		DB: db, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
+		ApproveRecovery: cfg.RecoveryApproval,
 		Open: func(ctx context.Context) (ephemeral.Store, error) {
 			return server.OpenEphemeral(ctx, cfg, db, Logger(cfg))
 		},

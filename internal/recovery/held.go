@@ -52,7 +52,7 @@ func (s *Service) goOnByEmail(w http.ResponseWriter, r *http.Request, a attempt,
 // hold begins the wait until u.RecoveryReadyAt, and tells the owner everywhere. The pages of signed-in browsers say it
 // as well (web.Chip).
 func (s *Service) hold(r *http.Request, a attempt, u idp.User, now time.Time) error {
-	stop, event := idp.NewSecret(), s.event(r, idp.EventRecoveryHeld, a)
+	stop, event := s.cfg.Key.StopToken(u.ID, u.RecoveryReadyAt), s.event(r, idp.EventRecoveryHeld, a)
 	event.Detail = map[string]string{"until": u.RecoveryReadyAt.UTC().Format(time.RFC3339)}
 	err := s.ways.Hold(r.Context(), u.ID, a.Email, stop.Hash(), u.RecoveryReadyAt, now, event)
 	switch {

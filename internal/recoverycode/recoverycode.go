@@ -1,4 +1,5 @@
-// Package recoverycode makes the recovery codes that people save, recognises them, and writes the sheet that shows them.
+// Package recoverycode makes the recovery codes that people save, recognises them, and writes the sheet that shows
+// them.
 package recoverycode
 
 import (
@@ -8,6 +9,7 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -83,6 +85,14 @@ func (k Key) hash(userID string, code idp.Secret) string {
 	mac := hmac.New(sha256.New, k.secret)
 	mac.Write([]byte("stepward recovery code\x00" + userID + "\x00" + code.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// StopToken returns the token of the link that stops a user's recovery by e-mail alone, which is ready at a time. It is
+// derived, so that a reminder contains the same link, and nothing stores the token until then.
+func (k Key) StopToken(userID string, ready time.Time) idp.Secret {
+	mac := hmac.New(sha256.New, k.secret)
+	fmt.Fprintf(mac, "stepward stop recovery\x00%s\x00%d", userID, ready.UnixMilli())
+	return idp.Secret(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
 }
 
 // Typed reads a recovery code as people write it: in any case, with any spaces and dashes, O for 0, and I or L for 1.

@@ -27,6 +27,7 @@ func (s *Server) RunJobs(ctx context.Context) {
 		{"sweep", time.Minute, s.sweep},
 		{"settle-logouts", time.Minute, func(ctx context.Context, _ time.Time) error { return s.op.SettleLogouts(ctx) }},
 		{"rotate-keys", 10 * time.Minute, s.Keys.Rotate},
+		{"remind", time.Minute, s.remind},
 	} {
 		wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { s.repeat(ctx, j, holder) }) })
 	}

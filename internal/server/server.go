@@ -41,6 +41,7 @@ type Server struct {
 	clocks    *clocks
 	mailer    *mail.Mailer
 	used      *registry.Recorder
+	remind    func(context.Context, time.Time) error // of recoveries that wait
 	shell     *web.Shell
 	Handler   http.Handler
 	mtls      http.Handler // for mtls-listen
@@ -217,6 +218,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	op.MountMTLS(mtls)
 	mtls.Handle(adminapi.Prefix, api) // for tokens that are bound to a certificate
 	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
+	s.remind = accounts.Remind
 	return s, nil
 }
 

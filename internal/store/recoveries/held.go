@@ -49,8 +49,36 @@ func (r *Recoveries) Hold(
 	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND recovery_stopped_at <= $2)", userID,
 		max(store.Millis(now.Add(-directory.RecoveryStopped)), 0))
 	b.Do(`UPDATE users SET recovery_ready_at = $2, recovery_stop = $3 WHERE id = $1`, userID, store.Millis(ready), stop)
+	b.Do(`INSERT INTO recovery_reminders (user_id, due_at) VALUES ($1, $2)
+		ON CONFLICT (user_id) DO UPDATE SET due_at = excluded.due_at`, userID, store.Millis(now.Add(ready.Sub(now)/2)))
 	b.Events(ev)
 	return r.db.RunBatch(ctx, "hold recovery", &b)
+}
+
+// DueReminders returns the users whose recovery has waited half of its time, and who have not been reminded; at most
+// 100.
+func (r *Recoveries) DueReminders(ctx context.Context, now time.Time) ([]string, error) {
+	return store.List(ctx, r.db, "list reminders", scan[string],
+		`SELECT user_id FROM recovery_reminders WHERE due_at <= $1 ORDER BY due_at LIMIT 100`, store.Millis(now))
+}
+
+// ClaimReminder puts a reminder off until again, in case it is not sent now. One of several callers succeeds, the
+// others get idp.ErrNotFound.
+func (r *Recoveries) ClaimReminder(ctx context.Context, userID string, now, again time.Time) error {
+	var b store.Batch
+	b.Do(`UPDATE recovery_reminders SET due_at = due_at WHERE user_id = $1`, userID) // waits for other callers
+	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM recovery_reminders WHERE user_id = $1 AND due_at <= $2)", userID,
+		store.Millis(now))
+	b.Do(`UPDATE recovery_reminders SET due_at = $2 WHERE user_id = $1`, userID, store.Millis(again))
+	return r.db.RunBatch(ctx, "claim reminder", &b)
+}
+
+// EndReminder removes a reminder that was sent, or is not needed any more.
+func (r *Recoveries) EndReminder(ctx context.Context, userID string, ev ...idp.Event) error {
+	var b store.Batch
+	b.Do(`DELETE FROM recovery_reminders WHERE user_id = $1`, userID)
+	b.Events(ev)
+	return r.db.RunBatch(ctx, "end reminder", &b)
 }
 
 // OpenHeld records that a recovery by e-mail alone goes on after its wait. idp.ErrNotFound if it was stopped, its

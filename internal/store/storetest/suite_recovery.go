@@ -233,6 +233,21 @@ var recoveryCases = map[string]func(*fixture){
 		f.refuses(hold(f.now.Add(directory.RecoveryStopped-time.Millisecond), "again"), idp.ErrClosed)
 		f.must(hold(f.now.Add(directory.RecoveryStopped), "again"))
 	},
+	"the reminder of a recovery that waits is due half-way, and one caller sends it": func(f *fixture) {
+		u := f.confirmed("a@example.org")
+		half := f.now.Add(directory.MinRecoveryHold / 2)
+		f.must(f.ways().Hold(f.ctx, u.ID, u.Email, "stop", f.now.Add(directory.MinRecoveryHold), f.now))
+		f.same(len(must2(f.ways().DueReminders(f.ctx, half.Add(-time.Millisecond)))(f)), 0)
+		f.same(must2(f.ways().DueReminders(f.ctx, half))(f), []string{u.ID})
+		again := half.Add(time.Minute)
+		f.same(f.race(4, idp.ErrNotFound, func(int) error {
+			return f.ways().ClaimReminder(f.ctx, u.ID, half, again)
+		}), 1)
+		f.same(len(must2(f.ways().DueReminders(f.ctx, half))(f)), 0)
+		f.must(f.ways().ClaimReminder(f.ctx, u.ID, again, again.Add(time.Minute))) // its sender went away
+		f.must(f.ways().EndReminder(f.ctx, u.ID))
+		f.refuses(f.ways().ClaimReminder(f.ctx, u.ID, again.Add(time.Hour), again.Add(2*time.Hour)), idp.ErrNotFound)
+	},
 	"a passkey, another address, a role and failures end a recovery by e-mail alone": func(f *fixture) {
 		ready := f.now.Add(directory.MinRecoveryHold)
 		held := func(email string) (idp.User, idp.Passkey) {
