@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/address"
+	"github.com/stepward/stepward/internal/checkup"
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/house"
@@ -56,6 +58,8 @@ type Config struct {
 	Recovery recovery.Mode
 	// RecoveryHold is how long recovery.ByEmailWithDelay waits; zero: directory.MinRecoveryHold.
 	RecoveryHold time.Duration
+	// Passkeys says which passkeys people need, by group and role.
+	Passkeys directory.PasskeyPolicy
 	// HelpURL is where people ask the operator for help; may be empty.
 	HelpURL string
 	// RecoveryKey keys the hash of recovery codes and is shared by all replicas. Empty: a random key, so that codes stop
@@ -79,6 +83,7 @@ type Account struct {
 	enrol *enrol.Service
 
 	recovery    *recovery.Service
+	checkup     *checkup.Service
 	otherDevice otherDevice
 	codeKey     recoverycode.Key
 	addresses   *address.Service
@@ -102,10 +107,16 @@ func New(c Config) (*Account, error) {
 		_, _ = rand.Read(c.RecoveryKey) // never fails
 	}
 	a.codeKey = recoverycode.NewKey(c.RecoveryKey)
+	codes := c.Recovery != recovery.AdminOnly && c.Mailer.Delivers()
+	if a.checkup, err = checkup.New(checkup.Config{
+		Shell: c.Shell, House: a.house, DB: c.DB, Policy: c.Passkeys, Key: a.codeKey, Codes: codes,
+	}); err != nil {
+		return nil, err
+	}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure,
-		CodeKey: a.codeKey, Codes: c.Recovery != recovery.AdminOnly && c.Mailer.Delivers(),
+		CodeKey: a.codeKey, Codes: codes, Need: a.checkup.Need,
 		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.house.EndOwn,
 	})
 	if err != nil {
@@ -146,6 +157,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)
 	a.recovery.Mount(mux)
 	a.addresses.Mount(mux)
+	a.checkup.Mount(mux)
 	a.otherDevice.offers.Mount(mux)
 
 	handle := func(pattern string, need house.Need, h house.Handler) { a.house.Handle(mux, pattern, need, h) }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/stepward/stepward/internal/checkup"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/house"
@@ -92,6 +93,7 @@ type (
 		Email    string
 		Verified bool
 		Confirms bool // the service can e-mail a code
+		Checkup  checkup.Report
 		Groups   []shownGroup
 		Notice   words.Text
 		Faults   int
@@ -116,6 +118,10 @@ type (
 func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor) error {
 	p := newProfilePage(v.User, nil, nil, nil)
 	p.Confirms = a.cfg.Mailer.Delivers()
+	var err error
+	if p.Checkup, err = a.checkup.Of(r.Context(), v.User); err != nil {
+		return err
+	}
 	if r.URL.Query().Get("done") == "saved" {
 		keys, err := a.cfg.DB.PasskeysOf(r.Context(), v.User.ID)
 		if err != nil {

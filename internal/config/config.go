@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -80,6 +81,7 @@ type Config struct {
 	DeviceBound bool   // no synced passkeys
 	// Models (AAGUID) of new passkeys.
 	AllowedModels, ForbiddenModels []uuid.UUID
+	PasskeyRules                   directory.PasskeyPolicy
 	MetadataPath                   string // FIDO metadata BLOB; empty: no attestation is trusted
 
 	ProductName string

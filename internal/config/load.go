@@ -197,7 +197,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
 		fault("session-idle", values["session-idle"].source, "is longer than session-absolute")
 	}
-	if len(c.AllowedModels) > 0 && (c.Attestation == "none" || c.MetadataPath == "") {
+	if (len(c.AllowedModels) > 0 || c.PasskeyRules.Proven()) && (c.Attestation == "none" || c.MetadataPath == "") {
 		fault("passkey-models", values["passkey-models"].source,
 			"needs attestation direct and metadata-path: no model could prove what it is")
 	}

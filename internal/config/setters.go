@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -81,6 +82,21 @@ func models(field func(*Config) *[]uuid.UUID) func(*Config, string) error {
 		}
 		return nil
 	}
+}
+
+// setPasskeyRules reads rules separated by commas.
+func setPasskeyRules(c *Config, v string) error {
+	for item := range strings.SplitSeq(v, ",") {
+		if strings.TrimSpace(item) == "" {
+			continue
+		}
+		rule, err := directory.ParsePasskeyRule(item)
+		if err != nil {
+			return err
+		}
+		c.PasskeyRules = append(c.PasskeyRules, rule)
+	}
+	return nil
 }
 
 func setProxies(c *Config, v string) error {

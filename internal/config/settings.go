@@ -306,6 +306,14 @@ var Settings = []Setting{
 			"noticed: passkey-models is stricter.",
 	},
 	{
+		Name: "passkey-rules", List: true, set: setPasskeyRules,
+		Help: "Which passkeys some people need, separated by commas: `everyone minimum=2, role:admin kind=device-bound, " +
+			"group:finance minimum=2 proven`. An account with fewer than `minimum` (1 to 5) says on its pages what is " +
+			"missing. `kind=device-bound` and `proven` (needs attestation `direct` and metadata-path) refuse others when " +
+			"they are added; passkeys that are there go on working, but do not count. A rule of a role holds for higher " +
+			"ones too, and the strictest rule wins.",
+	},
+	{
 		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
 		Help: "FIDO Metadata Service BLOB to verify attestations with. Empty: no attestation is trusted, and no " +
 			"passkey reaches `phrh`.",

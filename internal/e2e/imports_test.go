@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/recipe"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/takeout", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider"},
 	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
@@ -46,7 +46,7 @@ var beside = map[string][]string{
 	"internal/address":     {"internal/enrol"},
 	"internal/admin":       {"internal/enrol", "internal/address", "internal/recovery"},
 	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
@@ -46,7 +47,9 @@ type Config struct {
 	SignUp     bool   // false: by invitation only
 	Codes      bool   // recovery codes are offered after the first passkeys
 	CodeKey    recoverycode.Key
-	Insecure   bool // http on localhost: cookies without __Host- and Secure
+	// Need says which passkeys a user may add. Nil: all that the ceremonies allow.
+	Need     func(context.Context, idp.User) (directory.PasskeyNeed, error)
+	Insecure bool // http on localhost: cookies without __Host- and Secure
 
 	// Client returns the client of this browser's interaction, or nil. A nil func means that there are no interactions.
 	Client func(r *http.Request, interaction string) *web.ClientChip
@@ -424,9 +427,33 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	default:
 		return k, fmt.Errorf("finish registration: %w", err)
 	}
+	if err := checkNeed(r.Context(), en.cfg.Need, u, k); err != nil {
+		return k, err
+	}
 	k.CreatedAgent = web.Agent(r.UserAgent())
 	k.Name = en.nameIn(r, passkey.Name(k.AAGUID, k.Attachment, k.CreatedAgent))
 	return k, nil
+}
+
+// checkNeed refuses a passkey that the rules of the user's groups and role do not allow.
+func checkNeed(
+	ctx context.Context, needOf func(context.Context, idp.User) (directory.PasskeyNeed, error), u idp.User, k idp.Passkey,
+) error {
+	if needOf == nil {
+		return nil
+	}
+	need, err := needOf(ctx, u)
+	if err != nil {
+		return fmt.Errorf("look for rules: %w", err)
+	}
+	synced, proven := k.Synced(), !k.AttestationVerifiedAt.IsZero()
+	if need.Allows(synced, proven) {
+		return nil
+	}
+	if need.DeviceBound && synced {
+		return &web.Problem{Status: http.StatusForbidden, Code: "synced", Words: "enrol.synced"}
+	}
+	return &web.Problem{Status: http.StatusForbidden, Code: "model", Words: "enrol.model"}
 }
 
 // PasskeyProblem explains to the user why the store refused a passkey.

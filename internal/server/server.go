@@ -170,7 +170,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 		Insecure: cfg.Insecure(),
 		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
 		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold, RecoveryKey: secrets.Key("recovery-codes"),
-		HelpURL: cfg.HelpURL,
+		HelpURL: cfg.HelpURL, Passkeys: cfg.PasskeyRules,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
