@@ -19,6 +19,7 @@ import (
 func (s *Server) operations(cfg *config.Config, p parts) *admin.Operations {
 	c := admin.Config{
 		DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
+		ApproveRecovery: cfg.RecoveryApproval,
 		CheckClient: func(ctx context.Context, c idp.Client) directory.Faults {
 			if err := client.CheckSector(ctx, p.outbound, c); err != nil {
 				return directory.Faults{{Text: err.Error()}}
