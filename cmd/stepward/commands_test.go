@@ -108,6 +108,21 @@ func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 	}
 }
 
+func TestADryRunPrintsThePlanAndChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if out, err := stepward(t, dir, "migrate", "--dry-run"); err != nil || !strings.Contains(out, "is version 0") || !strings.Contains(out, "CREATE TABLE users") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if _, err := stepward(t, dir, "migrate"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := stepward(t, dir, "migrate", "--dry-run"); err != nil || !strings.Contains(out, "nothing to do") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestACommandThatReadsDoesNotMigrate(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{"client", "list"}, {"client", "show", "x"}, {"user", "list"}, {"keys", "list"}} {

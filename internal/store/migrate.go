@@ -29,9 +29,9 @@ func (db *DB) Migrate(ctx context.Context) error {
 	} else if !errors.Is(err, ErrOlderSchema) {
 		return err
 	}
-	files, err := fs.Sub(migrations, "migrations/"+db.Backend())
+	files, err := MigrationFiles(db.Backend())
 	if err != nil {
-		return fmt.Errorf("migration files: %w", err)
+		return err
 	}
 	if err := db.conn.Migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -41,6 +41,9 @@ func (db *DB) Migrate(ctx context.Context) error {
 	}
 	return db.contract(ctx)
 }
+
+// MigrationFiles returns the migrations for a backend.
+func MigrationFiles(backend string) (fs.FS, error) { return fs.Sub(migrations, "migrations/"+backend) }
 
 // CheckSchema compares the schema with the version that this program knows: nil, ErrOlderSchema or ErrNewerSchema.
 func (db *DB) CheckSchema(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -58,6 +59,13 @@ var revocations = []struct{ what, sql string }{
 	{"claim values removed", `DELETE FROM user_claims
 		WHERE (user_id, name) NOT IN (SELECT user_id, name FROM cur.user_claims)`},
 	{"", `DELETE FROM group_claims WHERE (group_id, name) NOT IN (SELECT group_id, name FROM cur.group_claims)`},
+	{"addresses removed", `DELETE FROM addresses WHERE id NOT IN (SELECT id FROM cur.addresses)`},
+	{"", `UPDATE address_changes SET undone_at = c.undone_at FROM cur.address_changes c
+		WHERE c.id = address_changes.id AND c.undone_at > address_changes.undone_at`},
+	{"", `INSERT INTO deletions (user_id, asked_at, reminded_at) SELECT user_id, asked_at, reminded_at FROM cur.deletions
+		WHERE user_id IN (SELECT id FROM main.users) ON CONFLICT (user_id) DO NOTHING`},
+	{"", `INSERT INTO erasures (user_id, pseudonym, erased_at) SELECT user_id, pseudonym, erased_at FROM cur.erasures
+		WHERE true ON CONFLICT (user_id) DO NOTHING`},
 	{"signing keys withdrawn", `DELETE FROM signing_keys WHERE id NOT IN
 		(SELECT id FROM cur.signing_keys WHERE state <> 'retired' OR expires_at > retired_at)`}, // see keys.Ring.Withdraw
 	{"", `INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at)
@@ -95,6 +103,11 @@ func CarryRevocations(ctx context.Context, file, current string) (carried []Carr
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 	for _, r := range revocations {
+		if known, err := inCurrent(ctx, tx, r.sql); err != nil {
+			return nil, err
+		} else if !known {
+			continue
+		}
 		result, err := tx.ExecContext(ctx, r.sql)
 		if err != nil {
 			return nil, fmt.Errorf("carry over what was revoked: %w", err)
@@ -115,7 +128,18 @@ func CarryRevocations(ctx context.Context, file, current string) (carried []Carr
 	return carried, tx.Commit()
 }
 
-// addEvents adds the events that the restored store does not have.
+var ofCurrent = regexp.MustCompile(`cur\.([a-z_]+)`)
+
+// inCurrent reports whether the store that is replaced has the table that a statement reads. One of an older version
+// may not, and then nothing in it was revoked.
+func inCurrent(ctx context.Context, tx *sql.Tx, text string) (known bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM cur.sqlite_schema WHERE type = 'table' AND name = $1)`,
+		ofCurrent.FindStringSubmatch(text)[1]).Scan(&known)
+	return known, err
+}
+
+// addEvents takes over the events: those that the restored store does not have, and those that were changed since,
+// because their user was erased.
 func addEvents(ctx context.Context, tx *sql.Tx, name string) error {
 	tables, err := sqlite{tx}.tables(ctx)
 	if err != nil {
@@ -125,9 +149,23 @@ func addEvents(ctx context.Context, tx *sql.Tx, name string) error {
 	if i < 0 {
 		return nil
 	}
-	_, err = tx.ExecContext(ctx, fmt.Sprintf(`INSERT INTO %[1]s (%[2]s) SELECT %[2]s FROM cur.%[1]s WHERE true
-		ON CONFLICT (id) DO NOTHING`, name, tables[i].list()))
+	columns, err := sharedColumns(ctx, tx, tables[i])
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf(`INSERT OR REPLACE INTO %[1]s (%[2]s) SELECT %[2]s FROM cur.%[1]s`,
+		name, columns))
 	return err
+}
+
+// sharedColumns lists the columns of a table that the store that is replaced has, too.
+func sharedColumns(ctx context.Context, tx *sql.Tx, t table) (string, error) {
+	there := map[string]bool{}
+	var name string
+	err := sqlite{tx}.each(ctx, `SELECT name FROM pragma_table_info('`+t.name+`', 'cur')`,
+		func() error { there[name] = true; return nil }, &name)
+	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return !there[c.name] })
+	return t.list(), err
 }
 
 // EndRestored ends what a restored store must not bring back, whatever was revoked since the backup: links and

@@ -237,7 +237,9 @@ var twoOfEach = []string{
 	`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at) VALUES
 		('u1', x'01', 'u1@x', 1, '', 'owner', '{}', 1, 1, 0), ('u2', x'02', 'u2@x', 1, '', 'owner', '{}', 1, 1, 0),
 		('u3', x'03', 'u3@x', 1, '', '', '{}', 1, 1, 0), ('u4', x'04', 'u4@x', 1, '', 'auditor', '{}', 1, 1, 0)`,
-	`INSERT INTO passkeys SELECT 'k' || n.i, 'u1', CAST('c' || n.i AS BLOB), x'', 0, 5, 0, 0, x'', '', '', '', 0, '', '', '', '', '', 1, '', 0, '', 0, 0
+	`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized, counter_regressed_at, aaguid, attestation_type,
+		attestation_format, attestation, attestation_verified_at, key_protection, transports, attachment, extensions, name, created_at, created_agent,
+		last_used_at, last_agent, suspended_at, strong_from) SELECT 'k' || n.i, 'u1', CAST('c' || n.i AS BLOB), x'', 0, 5, 0, 0, x'', '', '', '', 0, '', '', '', '', '', 1, '', 0, '', 0, 0
 		FROM (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3) n`,
 	`INSERT INTO recovery_codes (hash, user_id, key_id, created_at) VALUES ('r1', 'u1', '', 1), ('r2', 'u1', '', 1)`,
 	`INSERT INTO clients (id, metadata, secrets, created_at, updated_at, disabled_at, registration_hash, used_at) VALUES
@@ -254,6 +256,9 @@ var twoOfEach = []string{
 	`INSERT INTO user_claims (user_id, name, value) VALUES ('u1', 'floor', '1'), ('u2', 'floor', '2')`,
 	`INSERT INTO signing_keys (id, algorithm, state, sealed, created_at, active_at, retired_at, expires_at) VALUES
 		('s1', 'ES256', 'active', x'', 1, 1, 0, 0), ('s2', 'RS256', 'active', x'', 1, 1, 0, 0)`,
+	`INSERT INTO addresses (id, user_id, email, added_at) VALUES ('m1', 'u1', 'm1@x', 1), ('m2', 'u1', 'm2@x', 1)`,
+	`INSERT INTO address_changes (id, user_id, email, link, changed_at) VALUES ('h1', 'u1', 'h1@x', 'l1', 1)`,
+	`INSERT INTO journal (at, flags, id, kind, user_id, actor_id, client_id, session_id, passkey_id, address, agent, request_id, detail, interaction, classes) SELECT 6, 0, CAST('erased' AS BLOB), 'user.created', CAST('u3' AS BLOB), x'', x'', x'', x'', '', '', '', '', '', ''`,
 	`INSERT INTO families (id, client_id, user_id, session_id, scopes, audience, resources, details, assurance, authentication_id,
 		claims, confirmation, offline, handle_hash, current_hash, previous_hash, rotated_at, created_at, expires_at, revoked_at) VALUES
 		('f1', 'c1', 'u1', 's', '', '', '', '', '', '', '', '', 1, 'h1', 'old', '', 0, 1, 9e15, 0),
@@ -261,7 +266,12 @@ var twoOfEach = []string{
 }
 
 var sinceRevoked = []string{
-	`DELETE FROM users WHERE id = 'u3'`,
+	`DELETE FROM users WHERE id = 'u3'`, // erased
+	`UPDATE journal SET user_id = CAST('pseudonym' AS BLOB) WHERE id = CAST('erased' AS BLOB)`,
+	`INSERT INTO erasures (user_id, pseudonym, erased_at) VALUES ('u3', 'pseudonym', 7)`,
+	`INSERT INTO deletions (user_id, asked_at) VALUES ('u2', 7), ('u1', 7)`,
+	`DELETE FROM addresses WHERE id = 'm1'`,
+	`UPDATE address_changes SET undone_at = 7`,
 	`UPDATE users SET disabled_at = 7, role = 'admin', recovered_at = 7 WHERE id = 'u2'`,
 	`UPDATE users SET role = 'owner' WHERE id = 'u4'`, // raised: the backup's stays
 	`DELETE FROM passkeys WHERE id = 'k1'`,
@@ -283,7 +293,7 @@ var sinceRevoked = []string{
 	`UPDATE families SET current_hash = 'new', previous_hash = 'old', rotated_at = 7 WHERE id = 'f1'`,
 	`INSERT INTO closed_windows (authentication_id, user_id, classes, closed_at) VALUES ('a1', 'u1', 'payments', 7)`,
 	`INSERT INTO ended (id, at) VALUES ('s9', 7)`,
-	`INSERT INTO journal SELECT 7, 0, CAST('late' AS BLOB), 'user.removed', x'', x'', x'', x'', x'', '', '', '', '', '', ''`,
+	`INSERT INTO journal (at, flags, id, kind, user_id, actor_id, client_id, session_id, passkey_id, address, agent, request_id, detail, interaction, classes) SELECT 7, 0, CAST('late' AS BLOB), 'user.removed', x'', x'', x'', x'', x'', '', '', '', '', '', ''`,
 }
 
 func TestWhatWasRevokedSinceABackupStaysRevoked(t *testing.T) {
@@ -311,11 +321,13 @@ func TestWhatWasRevokedSinceABackupStaysRevoked(t *testing.T) {
 		`SELECT group_concat(id || suspended_at || sign_count, ' ') FROM (SELECT * FROM passkeys WHERE id LIKE 'k_' ORDER BY id)`:             "k279 k305",
 		`SELECT group_concat(id || secrets || disabled_at, ' ') FROM (SELECT * FROM clients WHERE id LIKE 'c_' ORDER BY id)`:                  "c1new0 c27",
 		`SELECT group_concat(id || current_hash || previous_hash || rotated_at || revoked_at, ' ') FROM (SELECT * FROM families ORDER BY id)`: "f1newold70 f2old07",
-		`SELECT count(*) FROM group_paths`:                             "2",
-		`SELECT group_concat(classes) FROM closed_windows`:             "payments",
-		`SELECT group_concat(id) FROM ended`:                           "s9",
-		`SELECT recovered_at FROM users WHERE id = 'u2'`:               "7",
-		`SELECT count(*) FROM journal WHERE id = CAST('late' AS BLOB)`: "1",
+		`SELECT count(*) FROM group_paths`:                 "2",
+		`SELECT group_concat(classes) FROM closed_windows`: "payments",
+		`SELECT group_concat(id) FROM ended`:               "s9",
+		`SELECT count(*) FROM erasures`:                    "1", `SELECT count(*) FROM deletions`: "2", `SELECT undone_at FROM address_changes`: "7",
+		`SELECT CAST(user_id AS TEXT) FROM journal WHERE id = CAST('erased' AS BLOB)`: "pseudonym",
+		`SELECT recovered_at FROM users WHERE id = 'u2'`:                              "7",
+		`SELECT count(*) FROM journal WHERE id = CAST('late' AS BLOB)`:                "1",
 	} {
 		var got string
 		if err := db.QueryRow(query).Scan(&got); err != nil || got != want {
