@@ -4,6 +4,7 @@
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
+# make upgrade      the version before and this one, side by side under load on one Postgres and Redis: no request fails
 # make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
@@ -16,7 +17,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible contract faults packages bench lint fmt build deps
+.PHONY: run test conformance interop accessible contract faults upgrade packages bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -57,6 +58,10 @@ faults: deps
 	go test -count=1 -p 1 -v -run "^($$tests)$$" ./internal/manage ./internal/server ./internal/store ./internal/ephemeral \
 	  ./internal/outage ./internal/keys ./internal/session ./internal/web ./internal/provider ./internal/e2e | \
 	awk '/^=== (RUN|NAME|CONT)/ { test = $$3 } /counted: / { sub(/.*counted: /, ""); print test ": " $$0; fflush() } /^ *--- FAIL|^FAIL/'
+
+# The version before is the last tag, or without one the commit before the newest migration; or UPGRADE_FROM=COMMIT.
+upgrade: deps
+	STEPWARD_TEST_UPGRADE=$(or $(UPGRADE_FROM),last) go test ./internal/e2e -run '^TestAnUpgrade' -count=1 -timeout 20m -v
 
 # Installs what is missing: promtool and systemd-analyze from Debian, the others from source, of these versions.
 packages: export PATH := $(PATH):$(packages_bin)

@@ -57,7 +57,13 @@ func spawn(t *testing.T, listen, issuer string, settings []string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)
+	return spawnOf(t, self, listen, issuer, settings)
+}
+
+// spawnOf is spawn for a test binary of any version.
+func spawnOf(t *testing.T, binary, listen, issuer string, settings []string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(binary)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GOCOVERDIR=") }), settings...)
 	cmd.Env = append(cmd.Env, benchServer+"="+freeAddress(t), "STEPWARD_LISTEN="+listen, "STEPWARD_ISSUER="+issuer, "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8")
 	if err := cmd.Start(); err != nil {
