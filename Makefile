@@ -49,7 +49,7 @@ contract:
 	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
 	@test -x dist/schemathesis/bin/schemathesis || { python3 -m venv dist/schemathesis && \
 	  { dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS) || dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS); }; }
-	STEPWARD_TEST_SCHEMATHESIS=$(CURDIR)/dist/schemathesis/bin/schemathesis \
+	STEPWARD_TEST_SCHEMATHESIS=$(CURDIR)/dist/schemathesis/bin/schemathesis STEPWARD_TEST_SCHEMATHESIS_SECONDS=20 \
 	  go test ./internal/adminapi -run '^TestNoAnswerIsOutsideTheDocument$$' -count=1 -timeout 10m
 
 # The tests that docs/faults.md names, and what they print.
