@@ -23,7 +23,8 @@ import (
 type house struct {
 	*testing.T
 	*server.Server
-	issuer string
+	issuer   string
+	document document
 }
 
 func open(t *testing.T, settings ...string) *house {
@@ -37,7 +38,10 @@ func open(t *testing.T, settings ...string) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return &house{T: t, Server: s, issuer: cfg.Issuer.String()}
+	h := &house{T: t, Server: s, issuer: cfg.Issuer.String()}
+	h.document, err = readDocument(h.do(h.request("GET", "/openapi.json", "", nil)).body)
+	h.must(err)
+	return h
 }
 
 func (h *house) Context() context.Context { return h.T.Context() }
@@ -98,6 +102,10 @@ func (h *house) call(status int, method, path string, token idp.Secret, body any
 	got := h.do(r)
 	if got.StatusCode != status {
 		h.Fatalf("%s %s: %d, want %d: %s", method, path, got.StatusCode, status, got.body)
+	}
+	at, _, _ := strings.Cut(path, "?")
+	if err := h.document.check(method, at, got); err != nil && status != 405 {
+		h.Errorf("%s %s: %d is outside the document: %v: %s", method, path, status, err, got.body)
 	}
 	return got
 }
