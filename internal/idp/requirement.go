@@ -158,6 +158,35 @@ const (
 // Voluntary acr values (not Essential) are preferences: with relaxed set they are not checked, and the result has the
 // strongest acr available.
 func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bool, now time.Time) (Assurance, Check) {
+	return p.choose(s, interaction, r, relaxed, now, nil)
+}
+
+// A Weighed is an authentication of a session as Choose saw it: Lacks is the first check that it did not meet; empty
+// if it met all that were made.
+type Weighed struct {
+	HeldAuthentication
+	Lacks Check
+}
+
+// Weigh is Choose, and says what it found out about each authentication of the session, oldest first.
+func (p Policy) Weigh(
+	s *Session, interaction string, r Requirement, relaxed bool, now time.Time,
+) (a Assurance, unmet Check, weighed []Weighed) {
+	lacks := map[string]Check{}
+	a, unmet = p.choose(s, interaction, r, relaxed, now, lacks)
+	if s == nil {
+		return a, unmet, nil
+	}
+	for _, held := range s.Authentications {
+		weighed = append(weighed, Weighed{held, lacks[held.ID]})
+	}
+	return a, unmet, weighed
+}
+
+// choose is Choose, and notes in lacks, if it is not nil, what each authentication does not meet, by ID.
+func (p Policy) choose(
+	s *Session, interaction string, r Requirement, relaxed bool, now time.Time, lacks map[string]Check,
+) (Assurance, Check) {
 	if s == nil {
 		return Assurance{}, CheckLive
 	}
@@ -166,33 +195,39 @@ func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bo
 	satisfies := func(value string) func(HeldAuthentication) bool {
 		return func(a HeldAuthentication) bool { return p.Satisfies(a, s.SeenAt, value, now) }
 	}
-	keep := func(ok func(HeldAuthentication) bool) bool {
-		candidates = slices.DeleteFunc(candidates, func(a HeldAuthentication) bool { return !ok(a) })
+	keep := func(check Check, ok func(HeldAuthentication) bool) bool {
+		candidates = slices.DeleteFunc(candidates, func(a HeldAuthentication) bool {
+			met := ok(a)
+			if !met && lacks != nil {
+				lacks[a.ID] = check
+			}
+			return !met
+		})
 		return len(candidates) > 0
 	}
-	if !keep(satisfies(ACRPhishingResistant)) { // phrh implies phr, and there is nothing weaker
+	if !keep(CheckLive, satisfies(ACRPhishingResistant)) { // phrh implies phr, and there is nothing weaker
 		return Assurance{}, CheckLive
 	}
-	if r.Fresh && !keep(here) {
+	if r.Fresh && !keep(CheckFresh, here) {
 		return Assurance{}, CheckFresh
 	}
-	if r.MaxAge != nil && !keep(func(a HeldAuthentication) bool {
+	if r.MaxAge != nil && !keep(CheckMaxAge, func(a HeldAuthentication) bool {
 		return here(a) || now.Sub(a.AuthTime()) <= *r.MaxAge
 	}) {
 		return Assurance{}, CheckMaxAge
 	}
-	if r.MinimumACR != "" && !keep(satisfies(r.MinimumACR)) {
+	if r.MinimumACR != "" && !keep(CheckMinimumACR, satisfies(r.MinimumACR)) {
 		return Assurance{}, CheckMinimumACR
 	}
 	for _, class := range r.ActionClasses {
-		if !keep(func(a HeldAuthentication) bool {
+		if !keep(CheckActionClass, func(a HeldAuthentication) bool {
 			return class.opens(a, r) && now.Sub(a.AuthTime()) < class.Window &&
 				(class.ACR == "" || p.Satisfies(a, s.SeenAt, class.ACR, now))
 		}) {
 			return Assurance{}, CheckActionClass
 		}
 	}
-	if len(r.ACRValues) > 0 && (r.Essential || !relaxed) && !keep(func(a HeldAuthentication) bool {
+	if len(r.ACRValues) > 0 && (r.Essential || !relaxed) && !keep(CheckACR, func(a HeldAuthentication) bool {
 		return slices.ContainsFunc(r.ACRValues, func(v string) bool { return p.Satisfies(a, s.SeenAt, v, now) })
 	}) {
 		return Assurance{}, CheckACR

@@ -104,7 +104,15 @@ var checks = []check{
 // Decide returns the next step of an interaction, which may be its end. It is pure: the same facts give the same step.
 func Decide(f Facts) Step {
 	q := ask(f)
-	i := slices.IndexFunc(checks, func(c check) bool { return c.open(q) })
+	return decide(f, q, deciding(q))
+}
+
+// deciding returns the index of the check that decides; -1 if all are satisfied.
+func deciding(q question) int {
+	return slices.IndexFunc(checks, func(c check) bool { return c.open(q) })
+}
+
+func decide(f Facts, q question, i int) Step {
 	if i < 0 {
 		return Step{Kind: Finish, For: Finish, Assurance: q.assurance}
 	}
@@ -135,6 +143,8 @@ type question struct {
 	assurance idp.Assurance
 	unmet     idp.Check // the first requirement that the session does not satisfy
 	missing   []string  // scopes and resources without consent
+	need      idp.Requirement
+	relaxed   bool // voluntary acr values are not checked
 }
 
 func ask(f Facts) question {
@@ -156,6 +166,7 @@ func ask(f Facts) question {
 		q.capable = filterCapable(f.Policy, f.Passkeys, floor)
 		relaxed = relaxed || f.Passkeys != nil
 	}
+	q.need, q.relaxed = need, relaxed
 	q.assurance, q.unmet = f.Policy.Choose(f.Session, f.Interaction.ID, need, relaxed, f.Now)
 	for _, scope := range f.Policy.GrantEntries(f.Interaction.Request) {
 		if f.Grant == nil || !slices.Contains(f.Grant.Scopes, scope) {

@@ -301,6 +301,7 @@ func TestDecide(t *testing.T) {
 			if (step.Kind == Refuse) != (step.Error != "") || (step.Kind == Finish) != (step.Assurance.AuthenticationID != "") {
 				t.Errorf("a refusal has an error, an end has an assurance: %+v", step)
 			}
+			explained(t, f, step)
 			if again := Decide(f); cmp.Diff(step, again) != "" {
 				t.Error("the same facts gave another step")
 			}
