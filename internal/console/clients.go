@@ -3,16 +3,17 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recipe"
+	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -38,6 +39,8 @@ func (c clients) mount(m mounting) {
 	m.post("POST "+clientsPath+"/disable", "reason.client", clientsPath, c.do("disabled", ops.Disable))
 	m.post("POST "+clientsPath+"/enable", "reason.client", clientsPath, c.do("enabled", ops.Enable))
 	m.post("POST "+clientsPath+"/remove", "reason.client", clientsPath, c.remove)
+	m.post("POST "+clientsPath+"/secret", "reason.client", clientsPath, c.addSecret)
+	m.post("POST "+clientsPath+"/secret/remove", "reason.client", clientsPath, c.removeSecret)
 }
 
 // clientPath returns the address of a page about a client.
@@ -61,7 +64,7 @@ type clientList struct {
 
 func (c clients) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
-	found, err := c.search(r.Context(), v, q, after, pageSize+1)
+	found, err := c.cfg.Operations.Clients.Search(r.Context(), v.actor, q, after, pageSize+1)
 	if err != nil {
 		return err
 	}
@@ -84,20 +87,6 @@ func (c clients) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 		p.Rows = append(p.Rows, row)
 	}
 	return c.render(w, r, v, "clients", web.Page{Nav: "Clients", Data: p})
-}
-
-// search returns clients by ID, after that one.
-func (c clients) search(ctx context.Context, v visitor, q, after string, limit int) ([]idp.Client, error) {
-	all, err := c.cfg.Operations.Clients.List(ctx, v.actor)
-	if err != nil {
-		return nil, err
-	}
-	q = strings.ToLower(q)
-	all = slices.DeleteFunc(all, func(cl idp.Client) bool {
-		text := strings.ToLower(cl.ID + "\n" + cl.Name + "\n" + strings.Join(cl.RedirectURIs, "\n"))
-		return cl.ID <= after || !strings.Contains(text, q)
-	})
-	return all[:min(len(all), limit)], nil
 }
 
 type choosePage struct{ Applications []recipe.Recipe }
@@ -229,6 +218,9 @@ type clientPage struct {
 	Notice   words.Text
 	May      bool
 	EditURL  string
+	Used     registry.Usage
+	Shared   []secretRow // its secrets
+	EventURL string
 	Recipe   recipe.Recipe
 	Recipes  []choice
 	Snippets []recipe.Snippet
@@ -248,10 +240,64 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 		Notice: done(r), May: v.changes(), EditURL: clientPath("edit", cl.ID), Recipe: rec,
 		Snippets: c.fill(rec, cl, "CLIENT_SECRET"),
 	}
+	used, err := c.cfg.Operations.Clients.Usage(r.Context(), v.actor, cl.ID)
+	if err != nil {
+		return err
+	}
+	p.Used, p.EventURL = used[cl.ID], linkTo(eventsPath, "client", cl.ID)
+	for _, secret := range cl.Secrets {
+		p.Shared = append(p.Shared, secretRow{
+			ID: secret.ID, Name: secret.Name, CreatedAt: secret.CreatedAt, ExpiresAt: secret.ExpiresAt,
+			UsedAt: p.Used.Secrets[secret.ID], Expired: !secret.ExpiresAt.IsZero() && time.Now().After(secret.ExpiresAt),
+			Last: len(cl.Secrets) == 1,
+		})
+	}
 	for _, each := range recipe.Recipes {
 		p.Recipes = append(p.Recipes, choice{Value: each.ID, Name: each.Name, On: each.ID == rec.ID})
 	}
 	return c.render(w, r, v, "client", web.Page{Nav: "Clients", Data: p})
+}
+
+// A secretRow is a secret as the page shows it.
+type secretRow struct {
+	ID, Name                     string
+	CreatedAt, ExpiresAt, UsedAt time.Time
+	Expired, Last                bool
+}
+
+// addSecret adds a secret; the ones before it go on working, so that the application can change over.
+func (c clients) addSecret(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id := query(r.PostForm, "id")
+	in := admin.NewSecret{Name: strings.TrimSpace(r.PostForm.Get("name"))}
+	secret, _, err := c.cfg.Operations.Clients.AddSecret(r.Context(), v.actor, id, in, time.Time{})
+	if _, wrong := faultsOf(err); wrong {
+		return &web.Problem{
+			Status: http.StatusUnprocessableEntity, Words: "console.secrets.full", NextURL: clientPath("show", id), Err: err,
+		}
+	}
+	if err != nil {
+		return err
+	}
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, id)
+	if err != nil {
+		return err
+	}
+	rec, _ := recipe.Of(cl)
+	return c.showSecret(w, r, v, cl, rec, secret, "client-secret")
+}
+
+func (c clients) removeSecret(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id := query(r.PostForm, "id")
+	err := c.cfg.Operations.Clients.RemoveSecret(r.Context(), v.actor, id, query(r.PostForm, "secret"), time.Time{})
+	if _, wrong := faultsOf(err); wrong {
+		return &web.Problem{
+			Status: http.StatusConflict, Words: "console.secrets.last", NextURL: clientPath("show", id), Err: err,
+		}
+	}
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return err
+	}
+	return seeOther(w, r, clientPath("show", id, "done", "client.secretremoved"))
 }
 
 func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v visitor) error {

@@ -78,6 +78,9 @@ func (c *Console) Mount(mux *http.ServeMux) {
 	m := mounting{c, mux}
 	home{c}.mount(m)
 	clients{c}.mount(m)
+	users{c}.mount(m)
+	groups{c}.mount(m)
+	events{c}.mount(m)
 	m.get("GET /admin/resume/{id}", nil)
 }
 
@@ -189,6 +192,9 @@ func faultsOf(err error) (directory.Faults, bool) { return errors.AsType[directo
 var rail = []web.Link{
 	{Name: "Home", Text: words.T("console.rail.home"), URL: Path},
 	{Name: "Clients", Text: words.T("console.rail.clients"), URL: Path + "/clients"},
+	{Name: "People", Text: words.T("console.rail.people"), URL: Path + "/users"},
+	{Name: "Groups", Text: words.T("console.rail.groups"), URL: Path + "/groups"},
+	{Name: "Events", Text: words.T("console.rail.events"), URL: Path + "/events"},
 	{Name: "Account", Text: words.T("console.rail.account"), URL: "/account"},
 }
 

@@ -1,0 +1,341 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/store/lookup"
+	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
+)
+
+const (
+	usersPath = Path + "/users"
+	// invitationTTL and recoveryTTL are how long links made here work.
+	invitationTTL = 72 * time.Hour
+	recoveryTTL   = time.Hour
+	// shownEvents are those on the page of a user; the rest is a link away.
+	shownEvents = 10
+)
+
+// users has the pages of people.
+type users struct{ *Console }
+
+func (c users) mount(m mounting) {
+	m.get("GET "+usersPath, c.list)
+	m.get("GET "+usersPath+"/invite", c.showInvite)
+	m.post("POST "+usersPath+"/invite", "reason.people", usersPath+"/invite", c.invite)
+	m.get("GET "+usersPath+"/{id}", c.show)
+	change := func(name string, h handler) {
+		m.post("POST "+usersPath+"/{id}/"+name, "reason.people", usersPath, h)
+	}
+	change("edit", c.edit)
+	change("signout", c.signOut)
+	change("session", c.endSession)
+	change("revoke", c.revoke)
+	change("recovery", c.recover)
+	change("disable", c.disable)
+	change("enable", c.enable)
+	change("remove", c.remove)
+}
+
+func userPath(id string, more ...string) string {
+	return linkTo(usersPath+"/"+url.PathEscape(id), more...)
+}
+
+type userList struct {
+	Users           []idp.User
+	Query           string
+	Newest, Further string
+	Notice          words.Text
+	May             bool
+}
+
+func (c users) list(w http.ResponseWriter, r *http.Request, v visitor) error {
+	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
+	found, next, err := c.cfg.Operations.Users.Search(r.Context(), v.actor, q, after, pageSize)
+	if err != nil {
+		return err
+	}
+	p := userList{Users: found, Query: q, Notice: done(r), May: v.changes()}
+	if next != "" {
+		p.Further = linkTo(usersPath, "q", q, "after", next)
+	}
+	if after != "" {
+		p.Newest = linkTo(usersPath, "q", q)
+	}
+	return c.render(w, r, v, "users", web.Page{Nav: "People", Data: p})
+}
+
+type userFormPage struct {
+	form
+	Mails bool
+}
+
+// roles returns the choices of a role.
+func roles(on directory.Role) (list []choice) {
+	for _, role := range directory.Roles {
+		list = append(list, choice{Value: role.Name(), Text: words.T("console.role." + role.Name()), On: role == on})
+	}
+	return list
+}
+
+// userForm returns the form of a person.
+func (c users) userForm(email, name string, role directory.Role, groups []string) form {
+	return form{Sections: []section{{Open: true, Fields: []field{
+		{Kind: kindText, Name: "email", Key: "console.user.email", Value: email, Test: "user-email", Required: true},
+		{Kind: kindText, Name: "name", Key: "console.user.name", Value: name, Test: "user-name"},
+		{Kind: kindSelect, Name: "role", Key: "console.user.role", Choices: roles(role), Test: "user-role"},
+		{
+			Kind: kindText, Name: "groups", Key: "console.user.groups", Value: strings.Join(groups, ", "),
+			Example: "engineering, support", Test: "user-groups",
+		},
+	}}}}
+}
+
+func (c users) showInvite(w http.ResponseWriter, r *http.Request, v visitor) error {
+	role, _ := directory.ParseRole(r.URL.Query().Get("role"))
+	if !role.Known() {
+		role = directory.RoleUser
+	}
+	return c.render(w, r, v, "user-invite", web.Page{Nav: "People", Data: userFormPage{
+		form: c.userForm("", "", role, nil), Mails: c.cfg.Mails,
+	}})
+}
+
+// A linkPage shows a one-time link, this once.
+type linkPage struct {
+	ID, Name, Email, Link string
+	Until                 time.Time
+	Mailed                bool
+}
+
+func (c users) invite(w http.ResponseWriter, r *http.Request, v visitor) error {
+	f := r.PostForm
+	role, _ := directory.ParseRole(f.Get("role"))
+	in := admin.NewUser{
+		Email: f.Get("email"), Name: strings.TrimSpace(f.Get("name")), Role: role, Groups: listed(f.Get("groups")),
+	}
+	mailed := c.cfg.Mails && f.Get("mailed") != ""
+	made, err := c.cfg.Operations.Users.Invite(r.Context(), v.actor, in, invitationTTL, mailed)
+	if errors.Is(err, admin.ErrHasPasskey) {
+		err = directory.Faults{{Field: "email", Text: err.Error()}}
+	}
+	if faults, wrong := faultsOf(err); wrong {
+		p := userFormPage{form: c.userForm(in.Email, in.Name, role, in.Groups), Mails: c.cfg.Mails}
+		p.blame(faults, nil)
+		return c.render(w, r, v, "user-invite", web.Page{Nav: "People", Status: http.StatusUnprocessableEntity, Data: p})
+	}
+	if err != nil {
+		return err
+	}
+	p := linkPage{
+		ID: made.User.ID, Name: made.User.Name, Email: made.User.Email, Link: made.Link.Reveal(), Until: made.Until,
+		Mailed: mailed,
+	}
+	if mailed { // the link confirms the address: only its owner may have it
+		p.Link = ""
+	}
+	return c.render(w, r, v, "user-invited", web.Page{Nav: "People", Once: true, Data: p})
+}
+
+type userGrant struct {
+	ID, Name string
+	Scopes   string
+	Since    time.Time
+}
+
+type userPage struct {
+	idp.User
+	form
+	Version      string
+	Passkeys     []idp.Passkey
+	Sessions     []idp.Session
+	Applications []userGrant
+	Events       []eventLine
+	EventsURL    string
+	Self         bool
+	RoleText     words.Text
+	Notice       words.Text
+	May, Support bool
+	ExplainURL   string
+}
+
+func (c users) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+	return c.showWith(w, r, v, nil, nil)
+}
+
+// showWith shows a user, with the faults of a form that was sent.
+func (c users) showWith(
+	w http.ResponseWriter, r *http.Request, v visitor, sent url.Values, faults directory.Faults,
+) error {
+	ctx, ops, id := r.Context(), c.cfg.Operations, r.PathValue("id")
+	u, err := ops.Users.Get(ctx, v.actor, id)
+	if err != nil {
+		return err
+	}
+	groups, err := ops.Groups.Of(ctx, v.actor, id)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	p := userPage{
+		User: u, form: c.userForm(u.Email, u.Name, u.Role, names), Version: versionOf(u.UpdatedAt), Self: u.ID == v.user.ID,
+		RoleText: words.T("console.role." + u.Role.Name()), Notice: done(r), May: v.changes(), Support: v.supports(),
+		EventsURL: linkTo(eventsPath, "user", u.ID),
+	}
+	status := 0
+	if sent != nil {
+		role, _ := directory.ParseRole(sent.Get("role"))
+		p.form = c.userForm(sent.Get("email"), sent.Get("name"), role, listed(sent.Get("groups")))
+		p.blame(faults, nil)
+		p.Version, status = sent.Get("version"), http.StatusUnprocessableEntity
+	}
+	if p.Passkeys, err = ops.Users.Passkeys(ctx, v.actor, id); err != nil {
+		return err
+	}
+	if p.Sessions, err = ops.Users.Sessions(ctx, v.actor, id); err != nil {
+		return err
+	}
+	grants, err := ops.Users.Applications(ctx, v.actor, id)
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		cl, err := c.cfg.DB.Client(ctx, g.ClientID)
+		if err != nil && !errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("load client: %w", err)
+		}
+		p.Applications = append(p.Applications, userGrant{
+			ID: g.ClientID, Name: cmp.Or(cl.Name, g.ClientID), Scopes: strings.Join(g.Scopes, " "), Since: g.CreatedAt,
+		})
+	}
+	found, _, err := ops.Events.Search(ctx, v.actor, lookup.Filter{UserID: id}, "", shownEvents)
+	if err != nil {
+		return err
+	}
+	p.Events = c.lines(ctx, found)
+	return c.render(w, r, v, "user", web.Page{Nav: "People", Status: status, Data: p})
+}
+
+func (c users) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
+	f, id := r.PostForm, r.PathValue("id")
+	version, err := readVersion(f)
+	if err != nil {
+		return err
+	}
+	was, err := c.cfg.Operations.Users.Get(r.Context(), v.actor, id)
+	if err != nil {
+		return err
+	}
+	email, name := strings.TrimSpace(f.Get("email")), strings.TrimSpace(f.Get("name"))
+	role, known := directory.ParseRole(f.Get("role"))
+	if !known {
+		role = "?" // no role: the operation says so
+	}
+	change := admin.UserChange{Version: version}
+	if email != was.Email {
+		change.Email = &email
+	}
+	if name != was.Name {
+		change.Name = &name
+	}
+	if role != was.Role {
+		change.Role = &role
+	}
+	groups, err := c.cfg.Operations.Groups.Of(r.Context(), v.actor, id)
+	if err != nil {
+		return err
+	}
+	wanted := listed(f.Get("groups"))
+	same := len(wanted) == len(groups) && !slices.ContainsFunc(groups, func(g directory.Group) bool {
+		return !slices.Contains(wanted, g.Name)
+	})
+	if !same {
+		change.Groups = &wanted
+	}
+	_, err = c.cfg.Operations.Users.Change(r.Context(), v.actor, id, change)
+	if faults, wrong := faultsOf(err); wrong {
+		return c.showWith(w, r, v, f, faults)
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, userPath(id, "done", "user.changed"))
+}
+
+func (c users) signOut(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if _, err := c.cfg.Operations.Users.SignOut(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return err
+	}
+	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.signedout"))
+}
+
+func (c users) endSession(w http.ResponseWriter, r *http.Request, v visitor) error {
+	err := c.cfg.Operations.Users.EndSession(r.Context(), v.actor, r.PathValue("id"), query(r.PostForm, "session"))
+	if err != nil && !errors.Is(err, idp.ErrNotFound) { // it has ended by itself
+		return err
+	}
+	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.sessionended"))
+}
+
+func (c users) revoke(w http.ResponseWriter, r *http.Request, v visitor) error {
+	err := c.cfg.Operations.Users.RevokeApplication(r.Context(), v.actor, r.PathValue("id"), query(r.PostForm, "client"))
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return err
+	}
+	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.revoked"))
+}
+
+func (c users) recover(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id := r.PathValue("id")
+	made, err := c.cfg.Operations.Users.OrderRecovery(r.Context(), v.actor, id, recovery.Order{TTL: recoveryTTL})
+	switch {
+	case errors.Is(err, admin.ErrNoPasskey), errors.Is(err, admin.ErrDisabled):
+		return &web.Problem{Status: http.StatusConflict, Words: "console.norecovery", NextURL: userPath(id), Err: err}
+	case err != nil:
+		return err
+	}
+	u, err := c.cfg.Operations.Users.Get(r.Context(), v.actor, id)
+	if err != nil {
+		return err
+	}
+	return c.render(w, r, v, "user-recovery", web.Page{Nav: "People", Once: true, Data: linkPage{
+		ID: u.ID, Name: u.Name, Email: u.Email, Link: made.Link.Reveal(), Until: made.Until,
+	}})
+}
+
+func (c users) disable(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if _, _, err := c.cfg.Operations.Users.Disable(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return err
+	}
+	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.disabled"))
+}
+
+func (c users) enable(w http.ResponseWriter, r *http.Request, v visitor) error {
+	err := c.cfg.Operations.Users.Enable(r.Context(), v.actor, r.PathValue("id"))
+	if err != nil && !isAlready(err) {
+		return err
+	}
+	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.enabled"))
+}
+
+func (c users) remove(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if _, err := c.cfg.Operations.Users.Remove(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return err
+	}
+	return seeOther(w, r, linkTo(usersPath, "done", "user.removed"))
+}
