@@ -108,14 +108,7 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		return s.answerOutage(w, r, form, err)
 	}
 	web.AskLanguages(r.Context(), oauth.Words(in.form.Get("ui_locales"))) // pushed, or in a request object
-	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
-	var need idp.Requirement
-	if err = readResponseMode(in.form, in.client, &req); err == nil {
-		err = in.refused
-	}
-	if err == nil {
-		need, err = s.read(r, in.form, in.client, &req)
-	}
+	req, need, err := s.understand(r, in)
 	if bad, ok := errors.AsType[*oauth.Error](err); ok {
 		web.Note(r.Context(), slog.String("client", req.ClientID))
 		return s.Respond(w, r, idp.Interaction{Request: req}, idp.Outcome{Error: bad.Code, Description: bad.Description})
@@ -137,6 +130,43 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, location, seeOther(r))
 	return nil
+}
+
+// understand reads the request of a verified client. An *oauth.Error is for the client.
+func (s *Service) understand(r *http.Request, in arrival) (idp.Request, idp.Requirement, error) {
+	req := idp.Request{ClientID: in.client.ID, RedirectURI: in.form.Get("redirect_uri"), Pushed: in.reference}
+	err := readResponseMode(in.form, in.client, &req)
+	if err == nil {
+		err = in.refused
+	}
+	if err != nil {
+		return req, idp.Requirement{}, err
+	}
+	need, err := s.read(r, in.form, in.client, &req)
+	return req, need, err
+}
+
+// A Reading is an authorization request as this endpoint understands it.
+type Reading struct {
+	Client  idp.Client
+	Request idp.Request
+	Need    idp.Requirement
+	Refused *oauth.Error // what the client is told instead; nil: the request is good
+}
+
+// Understand reads a request as the endpoint would, and begins nothing. A *web.Problem is what the person would see:
+// the client or its redirect URI is not known.
+func (s *Service) Understand(r *http.Request, form url.Values) (a Reading, err error) {
+	in, err := s.resolveClient(r, form)
+	if err != nil {
+		return a, err
+	}
+	a.Client = in.client
+	a.Request, a.Need, err = s.understand(r, in)
+	if bad, ok := errors.AsType[*oauth.Error](err); ok {
+		a.Refused, err = bad, nil
+	}
+	return a, err
 }
 
 // seeOther returns 302, or 303 after a POST, so that no browser sends the form again (RFC 9700 §4.12).

@@ -211,19 +211,20 @@ func (c clients) fill(rec recipe.Recipe, cl idp.Client, secret string) (snippets
 
 type clientPage struct {
 	idp.Client
-	Issuer   string
-	Who      words.Text
-	Auth     words.Text
-	Disabled bool
-	Notice   words.Text
-	May      bool
-	EditURL  string
-	Used     registry.Usage
-	Shared   []secretRow // its secrets
-	EventURL string
-	Recipe   recipe.Recipe
-	Recipes  []choice
-	Snippets []recipe.Snippet
+	Issuer     string
+	Who        words.Text
+	Auth       words.Text
+	Disabled   bool
+	Notice     words.Text
+	May        bool
+	EditURL    string
+	Used       registry.Usage
+	Shared     []secretRow // its secrets
+	EventURL   string
+	ExplainURL string
+	Recipe     recipe.Recipe
+	Recipes    []choice
+	Snippets   []recipe.Snippet
 }
 
 func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -245,6 +246,7 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 		return err
 	}
 	p.Used, p.EventURL = used[cl.ID], linkTo(eventsPath, "client", cl.ID)
+	p.ExplainURL = linkTo(explainPath, "client", cl.ID)
 	for _, secret := range cl.Secrets {
 		p.Shared = append(p.Shared, secretRow{
 			ID: secret.ID, Name: secret.Name, CreatedAt: secret.CreatedAt, ExpiresAt: secret.ExpiresAt,

@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/session"
@@ -45,6 +46,7 @@ type Config struct {
 	Issuer     string // without a trailing slash
 	Version    string
 	Mails      bool // whether there is a mail server
+	Explain    explain.Service
 	// Require is login.Login.Require.
 	Require func(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool)
 }
@@ -81,6 +83,7 @@ func (c *Console) Mount(mux *http.ServeMux) {
 	users{c}.mount(m)
 	groups{c}.mount(m)
 	events{c}.mount(m)
+	explainer{c}.mount(m)
 	m.get("GET /admin/resume/{id}", nil)
 }
 
@@ -195,6 +198,7 @@ var rail = []web.Link{
 	{Name: "People", Text: words.T("console.rail.people"), URL: Path + "/users"},
 	{Name: "Groups", Text: words.T("console.rail.groups"), URL: Path + "/groups"},
 	{Name: "Events", Text: words.T("console.rail.events"), URL: Path + "/events"},
+	{Name: "Explain", Text: words.T("console.rail.explain"), URL: Path + "/explain"},
 	{Name: "Account", Text: words.T("console.rail.account"), URL: "/account"},
 }
 

@@ -195,7 +195,7 @@ func (c users) showWith(
 	p := userPage{
 		User: u, form: c.userForm(u.Email, u.Name, u.Role, names), Version: versionOf(u.UpdatedAt), Self: u.ID == v.user.ID,
 		RoleText: words.T("console.role." + u.Role.Name()), Notice: done(r), May: v.changes(), Support: v.supports(),
-		EventsURL: linkTo(eventsPath, "user", u.ID),
+		EventsURL: linkTo(eventsPath, "user", u.ID), ExplainURL: linkTo(explainPath, "user", u.Email),
 	}
 	status := 0
 	if sent != nil {

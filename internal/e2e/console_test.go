@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -102,6 +103,82 @@ func thePagesOfTheConsole(t *testing.T, l *looker) {
 	l.look("console-events", "admin")
 	l.open(issuer + "/admin/events?topic=clients&user=nobody@example.com")
 	l.look("console-events-none", "admin")
+
+	l.open(issuer + "/admin/explain")
+	l.look("console-explain", "admin")
+	l.fill("explain-link", l.request("scope", "openid payouts", "acr_values", "phrh"))
+	l.fill("explain-user", "ada@example.com")
+	l.follow("explain")
+	l.look("console-explain-stepup", "admin")
+	l.open(issuer + "/admin/explain?client=acme-bank&user=ada@example.com")
+	l.look("console-explain-usual", "admin")
+}
+
+// The page says what the sign-in pages do, for the same request in the same browser.
+func TestTheConsoleExplainsWhatHappens(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	ada := newOfficial(t, d, "ada@example.com", directory.RoleAuditor)
+	request := func(more ...string) string {
+		return (&looker{demo: d}).request(more...)
+	}
+	explained := func(link, user string, more ...string) (step, check string, at page) {
+		t.Helper()
+		q := url.Values{"link": {link}, "user": {user}}
+		for i := 0; i < len(more); i += 2 {
+			q.Set(more[i], more[i+1])
+		}
+		at = ada.open("/admin/explain?" + q.Encode())
+		found := regexp.MustCompile(`data-test="verdict" data-step="([a-z-]*)" data-check="([a-z_]*)"`).FindStringSubmatch(at.body)
+		if found == nil {
+			t.Fatalf("no verdict on %s:\n%.3000s", at, at.body)
+		}
+		return found[1], found[2], at
+	}
+	pages := map[string]string{"consent": "consent", "step-up": "stepup", "sign-in": "login", "select-account": "login"}
+	for name, link := range map[string]string{
+		"a new application": request(), "acr": request("acr_values", "phrh"), "max_age": request("max_age", "0"), "prompt": request("prompt", "login"),
+		"a class": request("scope", "openid payouts"), "accounts": request("prompt", "select_account"), "consent": request("prompt", "consent"),
+	} {
+		step, check, _ := explained(link, "ada@example.com")
+		if at := ada.open(link); at.name != pages[step] {
+			t.Errorf("%s: explained as %s (%s), but the browser is on %s", name, step, check, at)
+		}
+	}
+	if step, check, _ := explained(request(), ""); step != "sign-in" || check != "no_session" {
+		t.Errorf("nobody: %s %s", step, check)
+	}
+	if step, check, _ := explained(request(), "ada@example.com", "session", "none"); step != "sign-in" || check != "no_session" {
+		t.Errorf("signed out: %s %s", step, check)
+	}
+	for link, text := range map[string]string{
+		request("redirect_uri", "https://evil.example/cb"): "redirect_uri is not registered for the client",
+		request("client_id", "ghost"):                      "client unknown",
+		request("code_challenge", ""):                      "code_challenge is missing",
+		request("scope", "openid phone"):                   "invalid_scope",
+		request("prompt", "none"):                          "consent_required",
+	} {
+		if _, _, at := explained(link, "ada@example.com"); !strings.Contains(at.body, text) {
+			t.Errorf("%s: the page does not say %q:\n%.2500s", link, text, at.body)
+		}
+	}
+	if at := ada.open("/admin/explain?link=" + url.QueryEscape("https://elsewhere.example/?x=y")); !strings.Contains(at.body, `data-test="error"`) {
+		t.Error("a link to something else is explained")
+	}
+	ada.stopAt = d.AppURL
+	ada.through(ada.open(request()))
+	ada.stopAt = ""
+	if step, _, at := explained(request(), "ada@example.com"); step != "finish" || !strings.Contains(at.body, "auth_time") {
+		t.Errorf("allowed: %s", step)
+	}
+	before, err := d.DB.EventsOf(t.Context(), (&looker{demo: d, chrome: &chrome{t: t}}).user("ada@example.com").ID, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained(request(), "ada@example.com")
+	if after, _ := d.DB.EventsOf(t.Context(), before[0].UserID, 100); len(after) != len(before) {
+		t.Error("an explanation leaves an event")
+	}
 }
 
 // An admin connects the first application within a minute: in so many clicks and one typed address.

@@ -235,6 +235,11 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 	return p.authorize.Respond(w, r, i, o)
 }
 
+// Understand reads an authorization request and begins nothing (authorize.Service.Understand).
+func (p *Provider) Understand(r *http.Request, form url.Values) (authorize.Reading, error) {
+	return p.authorize.Understand(r, form)
+}
+
 // Answer is Respond for a script (authorize.Service.Answer). A device's outcome is left to Respond.
 func (p *Provider) Answer(r *http.Request, i idp.Interaction, o idp.Outcome) (
 	ops []*ephemeral.Op, location func() (string, error), err error,

@@ -177,7 +177,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	}
 
 	operations := s.operations(cfg, p)
-	pages, err := s.console(cfg, shell, sessions, operations, logins.Require)
+	pages, err := s.console(cfg, shell, sessions, operations, op, logins.Require)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
