@@ -30,6 +30,8 @@ type cli struct {
 	User        manage.User    `cmd:"" help:"List, invite, disable and enable users."`
 	Group       manage.Group   `cmd:"" help:"Create groups and put users into them."`
 	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
+	Explain     manage.Explain `cmd:"" help:"Say what an authorization request leads to, check by check."`
+	Lint        manage.Lint    `cmd:"" help:"Find settings and clients that can never work."`
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
 	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
 	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`

@@ -47,6 +47,7 @@ type Config struct {
 	Version    string
 	Mails      bool // whether there is a mail server
 	Explain    explain.Service
+	Hardware   bool // attestations are verified against metadata
 	// Require is login.Login.Require.
 	Require func(w http.ResponseWriter, r *http.Request, class, reason, returnTo string) (*idp.Session, bool)
 }

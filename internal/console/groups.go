@@ -81,7 +81,10 @@ type groupFormPage struct{ form }
 func groupForm(name, description string) form {
 	return form{Sections: []section{{Open: true, Fields: []field{
 		{Kind: kindText, Name: "name", Key: "console.group.name", Value: name, Test: "group-name", Required: true},
-		{Kind: kindText, Name: "description", Key: "console.group.description", Value: description, Test: "group-description"},
+		{
+			Kind: kindText, Name: "description", Key: "console.group.description", Value: description,
+			Test: "group-description",
+		},
 	}}}}
 }
 
@@ -195,7 +198,9 @@ func (c groups) addMember(w http.ResponseWriter, r *http.Request, v visitor) err
 	id, typed := r.PathValue("id"), query(r.PostForm, "email")
 	u, err := c.cfg.Operations.Users.Find(r.Context(), v.actor, typed)
 	if errors.Is(err, idp.ErrNotFound) {
-		return c.showWith(w, r, v, func(p *groupPage) { p.MemberFault, p.Typed = "there is no user with this address", typed })
+		return c.showWith(w, r, v, func(p *groupPage) {
+			p.MemberFault, p.Typed = "there is no user with this address", typed
+		})
 	}
 	if err == nil {
 		err = c.cfg.Operations.Groups.AddMembers(r.Context(), v.actor, id, u.ID)

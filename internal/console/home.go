@@ -1,9 +1,14 @@
 package console
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/lint"
+	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -69,5 +74,43 @@ func (c home) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 			p.Steps = steps
 		}
 	}
+	if p.Attention, err = c.attention(r.Context(), v, known); err != nil {
+		return err
+	}
 	return c.render(w, r, v, "home", web.Page{Nav: "Home", Data: p})
 }
+
+// waitsLong is how long an e-mail or a sign-out may wait before it needs attention.
+const waitsLong = time.Hour
+
+// attention returns what needs attention.
+func (c home) attention(ctx context.Context, v visitor, known []idp.Client) (list []attention, err error) {
+	queues, err := outbox.Waiting(ctx, c.cfg.DB)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range queues {
+		if q.Count > 0 && time.Since(q.Oldest) > waitsLong {
+			key := "console.waiting." + q.Name
+			list = append(list, attention{Text: words.T(key, "n", int(q.Count)), Remedy: words.T(key + ".remedy")})
+		}
+	}
+	uses, err := c.cfg.Operations.Clients.Uses(ctx, v.actor, known)
+	if err != nil {
+		return nil, err
+	}
+	found := lint.Check(lint.Facts{
+		Policy: c.cfg.Policy, Clients: known, Uses: uses, Hardware: c.cfg.Hardware, Now: time.Now(),
+	})
+	for _, f := range found {
+		a := attention{Text: f.Text, Remedy: f.Remedy}
+		if f.ClientID != "" {
+			a.URL = clientPath("show", f.ClientID)
+		}
+		list = append(list, a)
+	}
+	return list[:min(len(list), maxAttention)], nil
+}
+
+// maxAttention is how many things the page shows: who has more begins with these.
+const maxAttention = 50

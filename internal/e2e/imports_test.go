@@ -26,6 +26,7 @@ var layers = [][]string{
 	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
+	{"internal/lint"},
 	{"internal/access", "internal/client", "internal/sender"},
 	{"internal/oauth"},
 	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},

@@ -158,33 +158,11 @@ const (
 // Voluntary acr values (not Essential) are preferences: with relaxed set they are not checked, and the result has the
 // strongest acr available.
 func (p Policy) Choose(s *Session, interaction string, r Requirement, relaxed bool, now time.Time) (Assurance, Check) {
-	return p.choose(s, interaction, r, relaxed, now, nil)
+	return p.Weigh(s, interaction, r, relaxed, now, nil)
 }
 
-// A Weighed is an authentication of a session as Choose saw it: Lacks is the first check that it did not meet; empty
-// if it met all that were made.
-type Weighed struct {
-	HeldAuthentication
-	Lacks Check
-}
-
-// Weigh is Choose, and says what it found out about each authentication of the session, oldest first.
+// Weigh is Choose. Into lacks, if it is not nil, it writes the first check that each authentication fails, by ID.
 func (p Policy) Weigh(
-	s *Session, interaction string, r Requirement, relaxed bool, now time.Time,
-) (a Assurance, unmet Check, weighed []Weighed) {
-	lacks := map[string]Check{}
-	a, unmet = p.choose(s, interaction, r, relaxed, now, lacks)
-	if s == nil {
-		return a, unmet, nil
-	}
-	for _, held := range s.Authentications {
-		weighed = append(weighed, Weighed{held, lacks[held.ID]})
-	}
-	return a, unmet, weighed
-}
-
-// choose is Choose, and notes in lacks, if it is not nil, what each authentication does not meet, by ID.
-func (p Policy) choose(
 	s *Session, interaction string, r Requirement, relaxed bool, now time.Time, lacks map[string]Check,
 ) (Assurance, Check) {
 	if s == nil {

@@ -22,13 +22,19 @@ type Verdict struct {
 	Result string `json:"result"`
 }
 
+// A Weighed is an authentication of a session. Lacks is the first check that it fails; empty: none of those made.
+type Weighed struct {
+	idp.HeldAuthentication
+	Lacks idp.Check
+}
+
 // An Explanation is a decision with everything that it was made of.
 type Explanation struct {
 	Facts    Facts
 	Step     Step
 	Verdicts []Verdict
 	// Weighed are the authentications of the session, and what each of them lacks.
-	Weighed []idp.Weighed
+	Weighed []Weighed
 	// Needs is the requirement that they were compared with.
 	Needs idp.Requirement
 	// Missing are the scopes and resources that the user has not allowed the client.
@@ -56,7 +62,13 @@ func explain(f Facts) Explanation {
 	q := ask(f)
 	at := deciding(q)
 	e := Explanation{Facts: f, Step: decide(f, q, at), Needs: q.need, Missing: q.missing}
-	_, _, e.Weighed = f.Policy.Weigh(f.Session, f.Interaction.ID, q.need, q.relaxed, f.Now)
+	lacks := map[string]idp.Check{}
+	f.Policy.Weigh(f.Session, f.Interaction.ID, q.need, q.relaxed, f.Now, lacks)
+	if f.Session != nil {
+		for _, held := range f.Session.Authentications {
+			e.Weighed = append(e.Weighed, Weighed{held, lacks[held.ID]})
+		}
+	}
 	for i, c := range checks {
 		v := Verdict{Check: c.name, Step: c.step, Result: Passed}
 		switch {
