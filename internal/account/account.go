@@ -9,7 +9,9 @@ package account
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"embed"
 	"fmt"
 	"net/http"
@@ -18,12 +20,14 @@ import (
 
 	"github.com/stepward/stepward/internal/address"
 	"github.com/stepward/stepward/internal/checkup"
+	"github.com/stepward/stepward/internal/deletion"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/notices"
 	"github.com/stepward/stepward/internal/otherdevice"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/recovery"
@@ -87,6 +91,8 @@ type Account struct {
 	otherDevice otherDevice
 	codeKey     recoverycode.Key
 	addresses   *address.Service
+	deletions   *deletion.Service
+	notices     *notices.Service
 	pending     ephemeral.Bucket[pendingCodes]
 }
 
@@ -136,6 +142,22 @@ func New(c Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.deletions, err = deletion.New(deletion.Config{
+		Shell: c.Shell, House: a.house, Sessions: c.Sessions, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
+		Enrol: a.enrol, Issuer: c.Issuer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	known := hmac.New(sha256.New, c.RecoveryKey) // a key of its own
+	known.Write([]byte("stepward known browsers"))
+	a.notices, err = notices.New(notices.Config{
+		Shell: c.Shell, House: a.house, DB: c.DB, Mailer: c.Mailer, Issuer: c.Issuer, Key: known.Sum(nil),
+		Insecure: c.Insecure,
+	})
+	if err != nil {
+		return nil, err
+	}
 	offers, err := otherdevice.New(otherdevice.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Enrol: a.enrol,
 		Issuer: c.Issuer, RPID: c.RPID, Key: c.RecoveryKey, Insecure: c.Insecure,
@@ -152,12 +174,20 @@ func (a *Account) Remind(ctx context.Context, now time.Time) error {
 	return a.recovery.Remind(ctx, now)
 }
 
+// Notices are the e-mails that users can switch off.
+func (a *Account) Notices() *notices.Service { return a.notices }
+
+// Deletions are the accounts that are to be deleted.
+func (a *Account) Deletions() *deletion.Service { return a.deletions }
+
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)
 	a.recovery.Mount(mux)
 	a.addresses.Mount(mux)
 	a.checkup.Mount(mux)
+	a.deletions.Mount(mux)
+	a.notices.Mount(mux)
 	a.otherDevice.offers.Mount(mux)
 
 	handle := func(pattern string, need house.Need, h house.Handler) { a.house.Handle(mux, pattern, need, h) }

@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/explain"},
 	{"internal/recipe"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
@@ -46,9 +46,11 @@ var beside = map[string][]string{
 	"internal/backup":      {"internal/manage"}, // Env
 	"internal/recovery":    {"internal/enrol"},
 	"internal/address":     {"internal/enrol"},
+	"internal/deletion":    {"internal/enrol"},
+	"internal/notices":     {"internal/enrol"},
 	"internal/admin":       {"internal/enrol", "internal/address", "internal/recovery"},
 	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/deletion", "internal/notices"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.

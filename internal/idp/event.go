@@ -37,6 +37,7 @@ const (
 	EventEmailRemoved      EventKind = "email.removed"             // a user removed an address
 	EventEmailChanged      EventKind = "email.changed"             // a user made another address the primary one
 	EventEmailUndone       EventKind = "email.change_undone"       // the former address undid that
+	EventNoticesChanged    EventKind = "notices.changed"           // a user chose which e-mails they get
 	EventDeletionAsked     EventKind = "deletion.asked"            // a user asked that their account be deleted
 	EventDeletionStopped   EventKind = "deletion.stopped"          // they changed their mind
 	EventPasskeyAdded      EventKind = "passkey.added"             // a passkey was added

@@ -217,6 +217,16 @@ func (l *Login) authenticate(
 			}
 			return idp.Passkey{}, idp.User{}, err
 		})
+	// A passkey on hold decides nothing.
+	if errors.Is(err, passkey.ErrDisabled) && !stepUp && !a.passkey.Suspended() && l.cfg.Leaving != nil {
+		next, failed := l.cfg.Leaving(w, r, a.user, a.passkey.ID, a.interaction.ID)
+		if failed == nil && next != "" { // if they come back, the page begins a new ceremony
+			failed = l.save(ctx, a.visit, forgetCeremony)
+		}
+		if failed != nil || next != "" {
+			return next, failed
+		}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -263,6 +273,9 @@ func (l *Login) authenticate(
 	if stepUp {
 		err = l.steppedUp(w, r, *a, proof.Authentication)
 	} else {
+		if l.cfg.SignedIn != nil {
+			l.cfg.SignedIn(w, r, proof.User, proof.Passkey)
+		}
 		next, err = l.signedIn(w, r, *a, proof.Authentication, grant)
 	}
 	if errors.Is(err, idp.ErrNotFound) {

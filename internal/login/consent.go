@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,6 +110,9 @@ func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	}
 	if err := l.cfg.DB.PutGrant(r.Context(), grant, event); err != nil {
 		return fmt.Errorf("put grant: %w", err)
+	}
+	if f.Grant == nil && l.cfg.Allowed != nil {
+		l.cfg.Allowed(r, v.session.UserID, cmp.Or(f.Client.Name, f.Client.ID))
 	}
 	return l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true })
 }

@@ -22,7 +22,7 @@ import (
 //go:embed pages/*.html
 var files embed.FS
 
-// Config configures a Login. Everything but Notify is required.
+// Config configures a Login. Everything but the last four funcs is required.
 type Config struct {
 	Shell      *web.Shell
 	Sessions   *session.Sessions
@@ -42,6 +42,13 @@ type Config struct {
 	// Notify tells a user about an event: kind is an idp.EventKind, data the details for the e-mail. It must return
 	// quickly. Nil disables it.
 	Notify func(ctx context.Context, u idp.User, kind string, data map[string]string)
+	// SignedIn is called after a sign-in with a passkey, Allowed after a user allowed a client something for the first
+	// time. Nil: nobody is told.
+	SignedIn func(w http.ResponseWriter, r *http.Request, u idp.User, k idp.Passkey)
+	Allowed  func(r *http.Request, userID, client string)
+	// Leaving returns the page for a user who proved that a disabled account is theirs, because they asked that it be
+	// deleted and may change their mind (deletion.Service.Offer); "" if there is none. Nil: there never is.
+	Leaving func(w http.ResponseWriter, r *http.Request, u idp.User, passkeyID, interaction string) (string, error)
 }
 
 // Login serves the screens of interactions.

@@ -45,6 +45,8 @@ type content struct {
 	Link  string // on its own line
 	// LinkWords names the text of the link; empty: Words.link.
 	LinkWords string
+	// Off is where e-mails like this one are switched off; empty: they cannot be.
+	Off string
 }
 
 // A Notice helps a person to judge whether they made a change to their account themselves.
@@ -147,11 +149,14 @@ func (w Writer) write(to string, c content) Message {
 		LinkText  written
 		LinkLabel string // LinkText with a colon
 		Closing   []written
+		Off       string
+		OffText   written
+		OffLabel  string
 	}{
 		w.in, w.product, text(c.Words + ".subject").Text, all(c.Words + ".text"), c.Code, c.Link,
 		written{},
 		"",
-		all(c.Words + ".end"),
+		all(c.Words + ".end"), c.Off, text("mail.off"), w.in.Text(words.T("layout.links", "name", words.T("mail.off"))),
 	}
 	if c.Link != "" {
 		data.LinkText = text(linkWords)

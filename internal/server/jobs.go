@@ -73,7 +73,11 @@ func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	if n+clients > 0 {
 		s.log.Debug("swept", "rows", n, "clients", clients)
 	}
-	return errors.Join(unlessTold(err), unlessTold(clientsErr))
+	var erased error
+	if err == nil { // a sweep that is held means that the clock may be wrong
+		erased = s.accounts.Deletions().Run(ctx, now)
+	}
+	return errors.Join(unlessTold(err), unlessTold(clientsErr), erased)
 }
 
 // unlessTold drops the error of a sweep that is still held; it was logged the first time.

@@ -38,6 +38,7 @@ type Server struct {
 	Ephemeral ephemeral.Store
 	Keys      *keys.Ring
 	op        *provider.Provider
+	accounts  *account.Account
 	clocks    *clocks
 	mailer    *mail.Mailer
 	used      *registry.Recorder
@@ -133,6 +134,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 
 	// login and provider never import each other. Each gets funcs of the other, and they share the stored interaction.
 	var op *provider.Provider
+	var accounts *account.Account
 	logins, err := login.New(login.Config{
 		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
 		SignUp: cfg.SignUp,
@@ -143,6 +145,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 			return op.Answer(r, i, o)
 		},
 		Notify: s.notify,
+		SignedIn: func(w http.ResponseWriter, r *http.Request, u idp.User, k idp.Passkey) {
+			accounts.Notices().SignedIn(w, r, u, k)
+		},
+		Allowed: func(r *http.Request, userID, client string) { accounts.Notices().Allowed(r, userID, client) },
+		Leaving: func(w http.ResponseWriter, r *http.Request, u idp.User, passkeyID, interaction string) (string, error) {
+			return accounts.Deletions().Offer(w, r, u, passkeyID, interaction)
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", err)
@@ -164,7 +173,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
 	}
-	accounts, err := account.New(account.Config{
+	accounts, err = account.New(account.Config{
 		Shell: shell, Sessions: sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Mailer: s.mailer,
 		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
 		Insecure: cfg.Insecure(),
@@ -217,7 +226,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	mtls := http.NewServeMux()
 	op.MountMTLS(mtls)
 	mtls.Handle(adminapi.Prefix, api) // for tokens that are bound to a certificate
-	s.op, s.shell, s.Handler, s.mtls = op, shell, outer, shell.Protocol(mtls)
+	s.op, s.accounts, s.shell, s.Handler, s.mtls = op, accounts, shell, outer, shell.Protocol(mtls)
 	s.remind = accounts.Remind
 	return s, nil
 }

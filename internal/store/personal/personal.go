@@ -150,3 +150,23 @@ func (r *Records) ClientsOf(ctx context.Context, userID string, limit int) ([]st
 	ids = slices.Compact(ids)
 	return ids[:min(len(ids), limit)], err
 }
+
+// NoticesOff returns the topics of e-mails that a user has switched off, sorted.
+func (r *Records) NoticesOff(ctx context.Context, userID string) ([]string, error) {
+	return store.List(ctx, r.db, "list notices that are off", func(row store.Row) (topic string, err error) {
+		err = row.Scan(&topic)
+		return topic, err
+	}, `SELECT topic FROM notices_off WHERE user_id = $1 ORDER BY topic`, userID)
+}
+
+// SetNoticesOff switches off these topics, and on all others; idp.ErrNotFound, also for a disabled user.
+func (r *Records) SetNoticesOff(ctx context.Context, userID string, topics []string, ev ...idp.Event) error {
+	var b store.Batch
+	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
+	b.Do(`DELETE FROM notices_off WHERE user_id = $1`, userID)
+	for _, topic := range topics {
+		b.Do(`INSERT INTO notices_off (user_id, topic) VALUES ($1, $2) ON CONFLICT DO NOTHING`, userID, topic)
+	}
+	b.Events(ev)
+	return r.db.RunBatch(ctx, "switch notices", &b)
+}

@@ -9,6 +9,15 @@ import (
 )
 
 var personalCases = map[string]func(*fixture){
+	"e-mails that a user has switched off": func(f *fixture) {
+		r, u := personal.New(f.DB), f.user("a@example.org")
+		off := func() []string { return must2(r.NoticesOff(f.ctx, u.ID))(f) }
+		f.must(r.SetNoticesOff(f.ctx, u.ID, []string{"browser", "application"}))
+		f.same(off(), []string{"application", "browser"})
+		f.must(r.SetNoticesOff(f.ctx, u.ID, nil, f.event(idp.EventNoticesChanged, u.ID)))
+		f.same(len(off()), 0)
+		f.refuses(r.SetNoticesOff(f.ctx, "nobody", nil, f.event(idp.EventNoticesChanged, u.ID)), idp.ErrNotFound)
+	},
 	"events are found by kind, client, passkey and place": func(f *fixture) {
 		r := personal.New(f.DB)
 		u, other := f.user("a@example.org"), f.user("b@example.org")

@@ -1,0 +1,7 @@
+-- +goose Up
+-- E-mails that a user has switched off, by topic.
+CREATE TABLE notices_off (
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    topic   TEXT NOT NULL,
+    PRIMARY KEY (user_id, topic)
+) STRICT;
