@@ -32,6 +32,7 @@ type cli struct {
 	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
 	Explain     manage.Explain `cmd:"" help:"Say what an authorization request leads to, check by check."`
 	Lint        manage.Lint    `cmd:"" help:"Find settings and clients that can never work."`
+	Policy      manage.Policy  `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
 	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
 	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`

@@ -13,12 +13,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/store/roster"
 	"github.com/stepward/stepward/internal/words"
@@ -74,8 +76,13 @@ type Config struct {
 	// Open opens the ephemeral store, for commands that need it only sometimes; the operation closes what it returns.
 	Open   func(context.Context) (ephemeral.Store, error)
 	Policy idp.Policy
-	Issuer string
-	Mailer *mail.Mailer // nil: nothing can be mailed
+	// Settings are those of the program, for the operations on the policy: with or without the policy of the store.
+	Settings *config.Config
+	// PolicyChanged is called after the policy was changed, so that it counts here at once; nil: it counts when this
+	// process looks for it.
+	PolicyChanged func(context.Context)
+	Issuer        string
+	Mailer        *mail.Mailer // nil: nothing can be mailed
 	// ApproveRecovery means that a recovery link works only once a second admin has approved it, unless it was made at
 	// the command line.
 	ApproveRecovery bool
@@ -90,12 +97,16 @@ type Operations struct {
 	Clients *Clients
 	Claims  *Claims
 	Events  *Events
+	Policy  *Policy
 }
 
 // New returns the operations.
 func New(cfg Config) *Operations {
 	o := office{cfg: cfg, roster: roster.New(cfg.DB), registry: registry.New(cfg.DB)}
-	return &Operations{Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}, Events: &Events{o}}
+	return &Operations{
+		Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}, Events: &Events{o},
+		Policy: &Policy{o, policies.New(cfg.DB)},
+	}
 }
 
 // MayRead returns a *Denied unless the actor may read what admins read.
@@ -175,6 +186,7 @@ func (o office) event(by Actor, kind idp.EventKind, userID string, detail ...str
 	e := idp.NewEvent(kind, userID, time.Now())
 	e.ActorID, e.ClientID, e.SessionID = by.UserID, by.ClientID, by.SessionID
 	e.Address, e.Agent, e.RequestID = by.Address, by.Agent, by.RequestID
+	e.Policy = o.cfg.Policy.Version
 	e.Detail = map[string]string{"by": string(by.Channel)}
 	if by.Channel == ChannelCommand {
 		e.Detail["by"] = "operator"

@@ -104,7 +104,13 @@ type Config struct {
 
 	Policy idp.Policy
 
+	// Adapt changes settings after they are read: the demo's. nil: nothing does.
+	Adapt func(*Config)
+
 	sources map[string]string // where each setting was set, for Fault
+	inputs  inputs            // what the sources said at the start, for With
+	// effective is inputs with the document of With; its values are nil without one.
+	effective inputs
 }
 
 // Embedded reports whether both stores are files in DataDir.

@@ -27,13 +27,18 @@ Stepward starts without any settings. It takes each setting from the first of th
 |-|-|-|-|
 `)
 	for _, s := range Settings {
-		def := "–"
+		def, help := "–", s.Help
+		if s.InPolicy {
+			help += " ◆"
+		}
 		if s.Default != "" {
 			def = "`" + s.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", s.Flag(), s.Env(), def, strings.ReplaceAll(s.Help, "|", "\\|"))
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", s.Flag(), s.Env(), def, strings.ReplaceAll(help, "|", "\\|"))
 	}
-	b.WriteString("\nSettings with a structure, in the YAML file only:\n\n| key | |\n|-|-|\n")
+	b.WriteString("\n◆ and the settings below may also stand in the policy, which is kept in the store and changes " +
+		"without a restart ([stepward policy](admin.md#policy)). There they come after 3 and before the defaults.\n")
+	b.WriteString("\nSettings with a structure, in the YAML file or the policy only:\n\n| key | |\n|-|-|\n")
 	for _, key := range slices.Sorted(maps.Keys(structured)) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", key, structured[key])
 	}

@@ -81,60 +81,73 @@ type value struct{ text, source string }
 
 // Load reads and validates the settings. If they are invalid, the error is Faults.
 func Load(src Sources) (*Config, error) {
-	var faults Faults
-	fault := func(setting, source, message string) {
-		faults = append(faults, Fault{Setting: setting, Source: source, Message: message})
-	}
-	values := map[string]value{}
+	in := inputs{values: map[string]value{}, lines: map[string]string{}, written: map[string]any{}, noMail: src.NoMail}
 	for _, s := range Settings {
 		if s.Default != "" {
-			values[s.Name] = value{s.Default, "default"}
+			in.values[s.Name] = value{s.Default, "default"}
 		}
 	}
-	var policy policyFile
-	lines := map[string]string{} // where each structured key was set
 	if src.File != "" {
-		readFile(src.File, values, &policy, lines, fault)
+		in.readFile(src.File)
 	}
-	readEnviron(src.Environ, values, fault)
-	readFlags(src.Flags, values, fault)
+	readEnviron(src.Environ, in.values, in.fault)
+	readFlags(src.Flags, in.values, in.fault)
 	for _, s := range Settings {
-		if v, given := values[s.Name]; given && v.text == "" { // as a compose file passes on a variable that is not set
-			delete(values, s.Name)
+		if v, given := in.values[s.Name]; given && v.text == "" { // as a compose file passes on a variable that is not set
+			delete(in.values, s.Name)
 			if s.Default != "" {
-				values[s.Name] = value{s.Default, "default"}
+				in.values[s.Name] = value{s.Default, "default"}
 			}
 		}
 	}
-
 	if src.NoMail {
-		delete(values, mailSetting)
+		delete(in.values, mailSetting)
 	}
-	c := &Config{sources: map[string]string{}}
+	return in.build()
+}
+
+// inputs is what the sources say, before it is understood.
+type inputs struct {
+	values  map[string]value  // of single settings
+	policy  policyFile        // the structured keys
+	lines   map[string]string // where each structured key was set
+	written map[string]any    // the structured keys as they are written
+	noMail  bool
+	faults  Faults
+}
+
+func (in *inputs) fault(setting, source, message string) {
+	in.faults = append(in.faults, Fault{Setting: setting, Source: source, Message: message})
+}
+
+// build understands the inputs. It does not change them.
+func (in inputs) build() (*Config, error) {
+	in.faults = slices.Clone(in.faults)
+	c := &Config{sources: map[string]string{}, inputs: in}
 	for _, s := range Settings {
-		v, ok := values[s.Name]
+		v, ok := in.values[s.Name]
 		if !ok {
 			continue
 		}
 		c.sources[s.Name] = v.source
 		if err := s.set(c, v.text); err != nil {
-			fault(s.Name, v.source, err.Error())
+			in.fault(s.Name, v.source, err.Error())
 		}
 	}
-	c.Policy = policy.policy(func(setting, message string) {
+	c.Policy = in.policy.policy(func(setting, message string) {
 		key, _, _ := strings.Cut(setting, ".")
-		fault(setting, lines[key], message)
+		in.fault(setting, in.lines[key], message)
 	})
 	if c.Issuer != nil {
 		addAdminAPI(c.Policy, c.Issuer.String())
 	}
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
-	crossCheck(c, values, fault)
-	if src.NoMail {
-		faults = slices.DeleteFunc(faults, func(f Fault) bool { return f.Setting == mailSetting })
+	crossCheck(c, in.values, in.fault)
+	if in.noMail {
+		in.faults = slices.DeleteFunc(in.faults, func(f Fault) bool { return f.Setting == mailSetting })
 	}
-	if len(faults) > 0 {
-		return nil, faults
+	if len(in.faults) > 0 {
+		return nil, in.faults
 	}
 	return c, nil
 }
@@ -303,42 +316,62 @@ func readSecret(path string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), nil
 }
 
-func readFile(
-	path string, values map[string]value, policy *policyFile, lines map[string]string,
-	fault func(setting, source, message string),
-) {
+func (in *inputs) readFile(path string) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		fault("config", "--config", FileReason(err))
+		in.fault("config", "--config", FileReason(err))
 		return
 	}
+	in.readYAML(yamlText{"config", path, func(string) bool { return true }}, content)
+}
+
+// A yamlText is what faults say of a YAML text, and which of the settings may be in it.
+type yamlText struct {
+	setting string // names the text itself
+	path    string // with line numbers; without them if it is storedPolicy
+	take    func(key string) bool
+}
+
+func (t yamlText) at(line int) string {
+	if t.path == storedPolicy {
+		return t.path
+	}
+	return fmt.Sprintf("%s:%d", t.path, line)
+}
+
+func (in *inputs) readYAML(t yamlText, content []byte) {
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		fault("config", path, "is not YAML: "+parserSays(err))
+		in.fault(t.setting, t.path, "is not YAML: "+parserSays(err))
 		return
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
 		return
 	}
 	mapping, ok := file.Docs[0].Body.(*ast.MappingNode)
+	if one, single := file.Docs[0].Body.(*ast.MappingValueNode); single {
+		mapping, ok = &ast.MappingNode{Values: []*ast.MappingValueNode{one}}, true
+	}
 	if !ok {
-		fault("config", path, "must contain settings as key: value")
+		in.fault(t.setting, t.path, "must contain settings as key: value")
 		return
 	}
 	for _, entry := range mapping.Values {
 		key := entry.Key.GetToken().Value
-		source := fmt.Sprintf("%s:%d", path, entry.Key.GetToken().Position.Line)
-		if _, known := structured[key]; known {
-			lines[key] = source
+		source := t.at(entry.Key.GetToken().Position.Line)
+		if _, known := structured[key]; known && t.take(key) {
+			in.lines[key] = source
 			if entry.Value.Type() != ast.NullType {
-				readStructured(path, key, entry, policy, fault)
+				in.readStructured(t, key, entry)
 			}
 			continue
 		}
 		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == key })
-		if i < 0 {
+		if i < 0 || !t.take(key) {
 			names := append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(structured))...)
-			fault(key, source, "is not a setting"+suggest(key, names))
+			in.fault(key, source, "is not a setting"+suggest(key, slices.DeleteFunc(names, func(name string) bool {
+				return !t.take(name)
+			})))
 			continue
 		}
 		text, ok := scalarText(entry.Value)
@@ -347,21 +380,19 @@ func readFile(
 			if Settings[i].List {
 				want = "a list of values"
 			}
-			fault(key, source, "is "+kindOf(entry.Value)+" and must be "+want)
+			in.fault(key, source, "is "+kindOf(entry.Value)+" and must be "+want)
 			continue
 		}
-		values[key] = value{text, source}
+		in.values[key] = value{text, source}
 	}
 }
 
 // readStructured reads a key of policyFile. Lines are those of the file.
-func readStructured(
-	path, key string, entry *ast.MappingValueNode, policy *policyFile, fault func(setting, source, message string),
-) {
+func (in *inputs) readStructured(t yamlText, key string, entry *ast.MappingValueNode) {
 	good := true
 	compare := shape{fault: func(setting string, line int, message string) {
 		good = false
-		fault(setting, fmt.Sprintf("%s:%d", path, line), message)
+		in.fault(setting, t.at(line), message)
 	}}
 	for field := range reflect.TypeFor[policyFile]().Fields() {
 		if field.Tag.Get("yaml") == key {
@@ -373,12 +404,17 @@ func readStructured(
 	}
 	part, err := yaml.Marshal(map[string]any{key: entry.Value})
 	if err == nil {
-		err = yaml.UnmarshalWithOptions(part, policy, yaml.Strict())
+		err = yaml.UnmarshalWithOptions(part, &in.policy, yaml.Strict())
+	}
+	written := map[string]any{}
+	if err == nil {
+		err = yaml.Unmarshal(part, &written)
 	}
 	if err != nil { // a shape that the comparison leaves to the library, such as a wrong alias
-		line := entry.Key.GetToken().Position.Line
-		fault(key, fmt.Sprintf("%s:%d", path, line), "has the wrong structure: "+parserSays(err))
+		in.fault(key, t.at(entry.Key.GetToken().Position.Line), "has the wrong structure: "+parserSays(err))
+		return
 	}
+	in.written[key] = written[key]
 }
 
 // parserSays returns the line and the reason of a fault of the YAML library, and never the text of the file, in which

@@ -184,6 +184,13 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		}
 		p.Decay[name] = idp.Decay{Absolute: entry.Absolute, Idle: entry.Idle}
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
+		c := p.ActionClasses[name]
+		if lasts := p.Decay[c.ACR].Absolute; lasts > 0 && c.Window > lasts {
+			fault("action-classes."+name+".window", fmt.Sprintf("%s is longer than %s lasts, which is %s (acr-decay): "+
+				"the window would never stay open to its end", Short(c.Window), c.ACR, Short(lasts)))
+		}
+	}
 	return p
 }
 

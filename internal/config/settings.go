@@ -18,7 +18,9 @@ type Setting struct {
 	List    bool // of values, separated by commas or in a YAML list
 	// Secret settings have no plain flag, because a command line is public, but only --name-file.
 	Secret bool
-	set    func(*Config, string) error // its error says what is wrong and what would be right
+	// InPolicy settings may also stand in the stored policy, which changes without a restart.
+	InPolicy bool
+	set      func(*Config, string) error // its error says what is wrong and what would be right
 }
 
 // Env returns the setting's environment variable. With _FILE appended it names a file that contains the value.
@@ -247,13 +249,13 @@ var Settings = []Setting{
 		Help: "JWK set of the keys that sign software statements. Read at start.",
 	},
 	{
-		Name: "sign-up", Default: "closed",
+		Name: "sign-up", InPolicy: true, Default: "closed",
 		set: choice(func(c *Config, v string) { c.SignUp = v == "open" }, "open", "closed"),
 		Help: "`open` lets anyone with an e-mail address create an account (needs smtp-url); `closed` leaves it to " +
 			"invitations.",
 	},
 	{
-		Name: "recovery", Default: "codes",
+		Name: "recovery", InPolicy: true, Default: "codes",
 		set: choice(func(c *Config, v string) { c.Recovery = v }, "codes", "email-with-delay", "admin-only"),
 		Help: "How people come back who lost all their passkeys. `codes`: with a recovery code they saved and a code " +
 			"mailed to their confirmed address (needs smtp-url). `email-with-delay`: as with `codes`, or without a saved " +
@@ -262,7 +264,7 @@ var Settings = []Setting{
 			"(`stepward user recover`), which works in any case.",
 	},
 	{
-		Name: "recovery-hold", Default: "48h",
+		Name: "recovery-hold", InPolicy: true, Default: "48h",
 		set: duration(func(c *Config) *time.Duration { return &c.RecoveryHold }, directory.MinRecoveryHold,
 			directory.MaxRecoveryHold),
 		Help: "How long a recovery by e-mail alone waits (`recovery: email-with-delay`), so that its owner can stop it.",
@@ -283,24 +285,25 @@ var Settings = []Setting{
 		Help: "Sender of e-mails.",
 	},
 	{
-		Name: "attestation", Default: "none",
+		Name: "attestation", InPolicy: true, Default: "none",
 		set: choice(func(c *Config, v string) { c.Attestation = v }, "none", "direct"),
 		Help: "`direct` asks authenticators to prove their model, which `phrh` needs; browsers then show a warning. " +
 			"`none` does not ask.",
 	},
 	{
-		Name: "passkey-kind", Default: "any",
+		Name: "passkey-kind", InPolicy: true, Default: "any",
 		set: choice(func(c *Config, v string) { c.DeviceBound = v == "device-bound" }, "any", "device-bound"),
 		Help: "Which passkeys people may add. `device-bound` refuses synced ones (iCloud Keychain, Google Password Manager " +
 			"and most others); without attestation, a passkey may lie about it. Passkeys that are there stay.",
 	},
 	{
-		Name: "passkey-models", List: true, set: models(func(c *Config) *[]uuid.UUID { return &c.AllowedModels }),
+		Name: "passkey-models", InPolicy: true,
+		List: true, set: models(func(c *Config) *[]uuid.UUID { return &c.AllowedModels }),
 		Help: "AAGUIDs of the only models that people may add, separated by commas. They must prove it: needs attestation " +
 			"`direct` and metadata-path. Empty: all.",
 	},
 	{
-		Name: "passkey-models-forbidden", List: true,
+		Name: "passkey-models-forbidden", InPolicy: true, List: true,
 		set: models(func(c *Config) *[]uuid.UUID { return &c.ForbiddenModels }),
 		Help: "AAGUIDs of models that people may not add, separated by commas. Models that lie about their AAGUID are not " +
 			"noticed: passkey-models is stricter.",
@@ -319,19 +322,20 @@ var Settings = []Setting{
 			"passkey reaches `phrh`.",
 	},
 	{
-		Name: "product-name", Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
+		Name: "product-name", InPolicy: true,
+		Default: "Stepward", set: text(func(c *Config) *string { return &c.ProductName }),
 		Help: "Name on the pages and in the device's passkey dialog.",
 	},
 	{
-		Name: "logo-url", set: httpsURL(func(c *Config) *string { return &c.LogoURL }),
+		Name: "logo-url", InPolicy: true, set: httpsURL(func(c *Config) *string { return &c.LogoURL }),
 		Help: "https URL of a logo for the pages.",
 	},
 	{
-		Name: "accent", set: setAccent,
+		Name: "accent", InPolicy: true, set: setAccent,
 		Help: "Accent colour of the pages, `#1a6b5a`. It should have a contrast of 7:1 on white.",
 	},
 	{
-		Name: "help-url", set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
+		Name: "help-url", InPolicy: true, set: httpsURL(func(c *Config) *string { return &c.HelpURL }),
 		Help: "https URL of the Help link at the bottom of each page.",
 	},
 	{

@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/limit", "internal/outbound", "internal/web"},
-	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/plan"},
+	{"internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/plan", "internal/store/policies"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},

@@ -18,6 +18,8 @@ type Event struct {
 	Address   string
 	Agent     string
 	RequestID string
+	// Policy is the version of the policy under which it happened; 0: none was stored.
+	Policy int64
 	// Detail is small, flat and free of secrets.
 	Detail map[string]string
 }
@@ -88,6 +90,7 @@ const (
 	EventClaimDefined      EventKind = "claim.defined"             // a claim was defined or changed: detail claim
 	EventClaimRemoved      EventKind = "claim.removed"             // a claim was removed with its values: detail claim
 	EventClaimsSet         EventKind = "claims.set"                // claim values of a user or group: detail claims, group
+	EventPolicyChanged     EventKind = "policy.changed"            // the policy was changed: detail version, changes
 	EventKeyAdded          EventKind = "key.added"                 // a signing key was made
 	EventKeyRetired        EventKind = "key.retired"               // a signing key was retired
 	EventKeyWithdrawn      EventKind = "key.withdrawn"             // a signing key was withdrawn

@@ -27,6 +27,7 @@ type Interaction struct {
 
 	Request     Request     `json:"request"`
 	Requirement Requirement `json:"requirement"`
+	Policy      int64       `json:"policy,omitempty"` // the version that states Requirement
 	Local       *Local      `json:"local,omitempty"`
 
 	CreatedAt time.Time `json:"created"`

@@ -71,7 +71,7 @@ type Alias struct {
 // Decay is how long an acr lasts: after its ceremony, and while the session is idle.
 type Decay struct{ Absolute, Idle time.Duration }
 
-// Policy holds the operator's rules. It does not change after start.
+// Policy holds the operator's rules. A value never changes: another version of the policy is another value.
 type Policy struct {
 	Scopes        map[string]Scope
 	ActionClasses map[string]ActionClass
@@ -79,6 +79,8 @@ type Policy struct {
 	Decay         map[string]Decay // by standard acr
 	Resources     map[string]Resource
 	DetailTypes   map[string]DetailType
+	// Version is the version of the policy in the store; 0: none is stored.
+	Version int64
 	// Development: the issuer is http on this machine, and so may be what clients want to be told at.
 	Development bool
 }

@@ -94,6 +94,7 @@ func (l *Login) Begin(
 	// A POST from another site lacks the cookie because of SameSite=Lax, so the browser may still have one. A new cookie
 	// would cut off its other tabs, so GET /login binds the interaction instead.
 	i := idp.NewInteraction(req, need, time.Now())
+	i.Policy = l.cfg.Policy.Version
 	if r.Method == http.MethodGet && (silent(i) || mayFinish(l.cfg.Sessions, r, i)) {
 		if answered, err := l.answerAtOnce(ctx, w, r, i); answered || err != nil {
 			return "", err

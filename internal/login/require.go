@@ -50,7 +50,7 @@ func (l *Login) ask(w http.ResponseWriter, r *http.Request, need idp.Requirement
 		return fmt.Errorf("return to %q: not a local page", returnTo)
 	}
 	i := idp.NewInteraction(idp.Request{}, need, time.Now())
-	i.Local = &idp.Local{ReturnTo: returnTo, Reason: reason}
+	i.Local, i.Policy = &idp.Local{ReturnTo: returnTo, Reason: reason}, l.cfg.Policy.Version
 	// Even for a POST: it passed the cross-origin check, so the cookie really does not exist.
 	location, err := l.create(r.Context(), r, l.cfg.Sessions.EnsureBrowser(w, r), i)
 	if err != nil {

@@ -21,6 +21,7 @@ func fields(c *compact.Codec, i *idp.Interaction) {
 	c.Text(&i.AnsweredBy)
 	c.Bools(&i.Consented, &i.Selected, &i.SignedUp, &i.SignUpOffered, &i.Switched)
 	c.Text(&i.SwitchedFrom)
+	c.Int(&i.Policy)
 }
 
 func requestFields(c *compact.Codec, r *idp.Request) {

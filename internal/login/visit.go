@@ -36,6 +36,7 @@ func (l *Login) visit(w http.ResponseWriter, r *http.Request, id string, ops ...
 	if err != nil {
 		return visit{}, gone(err)
 	}
+	i = restate(l.cfg.Policy, i)
 	web.AskLanguages(r.Context(), i.Request.UILocales)
 	if w != nil && r.Method == http.MethodGet && i.Browser == "" && !silent(i) {
 		if i, err = l.bind(w, r, i); err != nil {
@@ -70,7 +71,7 @@ func (l *Login) bind(w http.ResponseWriter, r *http.Request, i idp.Interaction) 
 	if errors.Is(err, idp.ErrNotFound) {
 		return i, gone(err)
 	}
-	return i, err
+	return restate(l.cfg.Policy, i), err
 }
 
 // save saves the result of a screen.

@@ -7,6 +7,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,13 @@ func New(c Config) (*Mailer, error) {
 	return &Mailer{
 		db: c.DB, transport: c.Transport, from: from, product: c.Product, log: c.Logger, wake: make(chan struct{}, 1),
 	}, nil
+}
+
+// Named returns a Mailer that writes in the name of another product, over the same outbox.
+func (m *Mailer) Named(product string) *Mailer {
+	named := *m
+	named.product = cmp.Or(product, "Stepward")
+	return &named
 }
 
 // Delivers reports whether there is a mail server.

@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/logs"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/policies"
 )
 
 // Env is what a command runs in.
@@ -56,15 +57,34 @@ func (e *Env) LoadWithoutMail() (*config.Config, error) {
 // serves.
 func (e *Env) reading(f func(*config.Config, *store.DB) error) error {
 	return e.withDB(e.LoadWithoutMail, func(cfg *config.Config, db *store.DB) error {
-		err := db.CheckSchema(e.ctx)
-		if errors.Is(err, store.ErrOlderSchema) {
-			return fmt.Errorf("%w; run: stepward migrate", err)
-		}
-		if err != nil {
-			return err
-		}
-		return f(cfg, db)
+		return e.effective(cfg, db, false, f)
 	})
+}
+
+// effective runs f with the settings and the policy of the store below them.
+func (e *Env) effective(
+	cfg *config.Config, db *store.DB, write bool, f func(*config.Config, *store.DB) error,
+) error {
+	if err := e.ready(cfg, db, write); err != nil {
+		return err
+	}
+	cfg, err := policies.New(db).Effective(e.ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("%w\nmend it with: stepward policy set", err)
+	}
+	return f(cfg, db)
+}
+
+// ready migrates the schema of a command that writes, and compares it for one that reads.
+func (e *Env) ready(cfg *config.Config, db *store.DB, write bool) error {
+	if write {
+		return server.Migrate(e.ctx, cfg, db)
+	}
+	err := db.CheckSchema(e.ctx)
+	if errors.Is(err, store.ErrOlderSchema) {
+		return fmt.Errorf("%w; run: stepward migrate", err)
+	}
+	return err
 }
 
 // writing migrates the schema and runs a command that changes something and sends no mail.
@@ -76,12 +96,7 @@ func (e *Env) writing(f func(*config.Config, *store.DB) error) error {
 func (e *Env) mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.Load, f) }
 
 func (e *Env) writingWith(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
-	return e.withDB(load, func(cfg *config.Config, db *store.DB) error {
-		if err := server.Migrate(e.ctx, cfg, db); err != nil {
-			return err
-		}
-		return f(cfg, db)
-	})
+	return e.withDB(load, func(cfg *config.Config, db *store.DB) error { return e.effective(cfg, db, true, f) })
 }
 
 func (e *Env) withDB(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {

@@ -23,7 +23,7 @@ var operator = admin.Operator()
 // operations returns the operations of administration on the store of the settings.
 func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	c := admin.Config{
-		DB: db, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
+		DB: db, Policy: cfg.Policy, Settings: cfg, Issuer: cfg.Issuer.String(),
 		ApproveRecovery: cfg.RecoveryApproval,
 		Open: func(ctx context.Context) (ephemeral.Store, error) {
 			return server.OpenEphemeral(ctx, cfg, db, Logger(cfg))

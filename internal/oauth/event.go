@@ -11,6 +11,6 @@ import (
 // ClientEvent returns an event caused by a client.
 func ClientEvent(ctx context.Context, kind idp.EventKind, userID, clientID string, now time.Time) idp.Event {
 	e := idp.NewEvent(kind, userID, now)
-	e.ClientID, e.RequestID = clientID, web.RequestID(ctx)
+	e.ClientID, e.RequestID, e.Policy = clientID, web.RequestID(ctx), web.PolicyVersion(ctx)
 	return e
 }

@@ -73,6 +73,9 @@ type Config struct {
 	// document; such clients get the scopes of Registration too.
 	Registration    client.Registration
 	ClientDocuments bool
+	// Before is the provider of another policy that this one follows, and whose fetched keys of clients it goes on using.
+	// nil: it is the first.
+	Before *Provider
 }
 
 // Provider serves the protocol endpoints. It is safe for concurrent use.
@@ -113,9 +116,13 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{cfg: c, catalog: access.Catalog{Issuer: c.Issuer, Policy: c.Policy}}
 	p.libraryCalls.New = func() any { return p.newLibraryCall() }
 	p.door = oauth.Door{Issuer: c.Issuer, Nonce: binder.Nonce, OwnsOrigin: p.runs}
-	p.clients = client.NewAuthenticator(client.AuthenticatorConfig{
-		Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
-	})
+	if c.Before != nil { // clients authenticate alike under every policy
+		p.clients, p.cfg.Before = c.Before.clients, nil
+	} else {
+		p.clients = client.NewAuthenticator(client.AuthenticatorConfig{
+			Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
+		})
+	}
 	p.registrar = client.NewRegistrar(client.RegistrarConfig{
 		Door: p.door, Clients: p.clients, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, Policy: c.Policy,
 		Algorithms: c.Keys.Algorithms, Registration: c.Registration, Documents: c.ClientDocuments,

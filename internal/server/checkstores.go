@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/store/rpid"
 )
 
@@ -55,6 +56,9 @@ func checkDatabase(ctx context.Context, cfg *config.Config) error {
 	if err := db.CheckSchema(ctx); errors.Is(err, store.ErrOlderSchema) {
 		return nil // serve migrates; nothing is recorded yet
 	} else if err != nil {
+		return err
+	}
+	if _, err := policies.New(db).Effective(ctx, cfg); err != nil {
 		return err
 	}
 	recorded, err := rpid.Read(ctx, db, cfg.Issuer.Hostname())

@@ -2,49 +2,51 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/client"
-	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/console"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/provider"
-	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/web"
 )
 
 // operations returns the operations of administration.
-func (s *Server) operations(cfg *config.Config, p parts) *admin.Operations {
+func (s *Server) operations(h *wiring) *admin.Operations {
 	c := admin.Config{
-		DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy, Issuer: cfg.Issuer.String(),
-		ApproveRecovery: cfg.RecoveryApproval,
+		DB: s.DB, Ephemeral: s.Ephemeral, Policy: h.cfg.Policy, Settings: s.Config, Issuer: h.cfg.Issuer.String(),
+		ApproveRecovery: h.cfg.RecoveryApproval,
+		PolicyChanged: func(ctx context.Context) {
+			if err := s.RenewPolicy(ctx); err != nil { // it counts at the next look
+				web.Note(ctx, slog.Any("renew_policy", err))
+			}
+		},
 		CheckClient: func(ctx context.Context, c idp.Client) directory.Faults {
-			if err := client.CheckSector(ctx, p.outbound, c); err != nil {
+			if err := client.CheckSector(ctx, s.parts.outbound, c); err != nil {
 				return directory.Faults{{Text: err.Error()}}
 			}
 			return nil
 		},
 	}
-	if s.mailer.Delivers() {
-		c.Mailer = s.mailer
+	if h.mailer.Delivers() {
+		c.Mailer = h.mailer
 	}
 	return admin.New(c)
 }
 
 // console returns the admin's pages.
 func (s *Server) console(
-	cfg *config.Config, shell *web.Shell, sessions *session.Sessions, operations *admin.Operations,
-	op *provider.Provider,
+	h *wiring, operations *admin.Operations,
 	require func(http.ResponseWriter, *http.Request, string, string, string) (*idp.Session, bool),
 ) (*console.Console, error) {
 	return console.New(console.Config{
-		Shell: shell, Sessions: sessions, DB: s.DB, Ephemeral: s.Ephemeral, Operations: operations,
-		Policy: cfg.Policy, Issuer: strings.TrimSuffix(cfg.Issuer.String(), "/"), Version: cfg.Version,
-		Mails: s.mailer.Delivers(), Require: require, Hardware: cfg.MetadataPath != "",
-		Explain: explain.Service{DB: s.DB, Policy: cfg.Policy, SignUp: cfg.SignUp, Understand: op.Understand},
+		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Operations: operations,
+		Policy: h.cfg.Policy, Issuer: strings.TrimSuffix(h.cfg.Issuer.String(), "/"), Version: h.cfg.Version,
+		Mails: s.mailer.Delivers(), Require: require, Hardware: h.cfg.MetadataPath != "",
+		Explain: explain.Service{DB: s.DB, Policy: h.cfg.Policy, SignUp: h.cfg.SignUp, Understand: h.op.Understand},
 	})
 }

@@ -38,7 +38,7 @@ func open(t *testing.T, mount func(*Server, *http.ServeMux), settings ...string)
 	}
 	outer := http.NewServeMux()
 	outer.Handle("/", s.Handler)
-	outer.Handle("/test/", s.shell.Browser(mux))
+	outer.Handle("/test/", s.current.Load().shell.Browser(mux))
 	s.Handler = outer
 	listener, err := s.Listen()
 	if err != nil {
@@ -73,7 +73,7 @@ func (h *house) get(client *http.Client, path string) (*http.Response, string, e
 // slow mounts /test/slow, which signals began and takes this long, whatever happens to its context.
 func slow(began chan<- struct{}, takes time.Duration) func(*Server, *http.ServeMux) {
 	return func(s *Server, mux *http.ServeMux) {
-		s.shell.Handle(mux, "GET /test/slow", func(w http.ResponseWriter, _ *http.Request) error {
+		s.current.Load().shell.Handle(mux, "GET /test/slow", func(w http.ResponseWriter, _ *http.Request) error {
 			began <- struct{}{}
 			time.Sleep(takes)
 			_, err := io.WriteString(w, "done")
@@ -126,7 +126,7 @@ func TestStoppingTakesNoLongerThanPromised(t *testing.T) {
 	began := make(chan struct{}, 2)
 	h := open(t, func(s *Server, mux *http.ServeMux) {
 		slow(began, 20*time.Second)(s, mux)
-		s.shell.Handle(mux, "GET /test/waits", func(_ http.ResponseWriter, r *http.Request) error {
+		s.current.Load().shell.Handle(mux, "GET /test/waits", func(_ http.ResponseWriter, r *http.Request) error {
 			began <- struct{}{}
 			<-r.Context().Done()
 			return r.Context().Err()

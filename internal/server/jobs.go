@@ -23,9 +23,10 @@ func (s *Server) RunJobs(ctx context.Context) {
 	holder := idp.NewID()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.clocks.run(ctx) })
+	wg.Go(func() { s.followPolicy(ctx) }) // whatever the clock says
 	for _, j := range []job{
 		{"sweep", time.Minute, s.sweep},
-		{"settle-logouts", time.Minute, func(ctx context.Context, _ time.Time) error { return s.op.SettleLogouts(ctx) }},
+		{"settle-logouts", time.Minute, s.settleLogouts},
 		{"rotate-keys", 10 * time.Minute, s.Keys.Rotate},
 		{"remind", time.Minute, s.remind},
 	} {
@@ -34,7 +35,7 @@ func (s *Server) RunJobs(ctx context.Context) {
 	wg.Go(func() { s.used.Run(ctx) })
 	// These two claim work item by item and need no lease. Both return when ctx ends.
 	wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { _ = s.mailer.Run(ctx) }) })
-	wg.Go(func() { s.clocks.whileRight(ctx, s.op.DeliverLogouts) })
+	wg.Go(func() { s.clocks.whileRight(ctx, s.current.Load().op.DeliverLogouts) })
 	wg.Wait()
 }
 
@@ -67,6 +68,10 @@ func (s *Server) once(ctx context.Context, j job, holder string) error {
 	return s.job(ctx, j.name, func(ctx context.Context) error { return j.run(ctx, now) })
 }
 
+func (s *Server) settleLogouts(ctx context.Context, _ time.Time) error {
+	return s.current.Load().op.SettleLogouts(ctx)
+}
+
 func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	n, err := s.DB.Sweep(ctx, now)
 	clients, clientsErr := s.DB.SweepClients(ctx, now.Add(-s.Config.RegistrationUnused), now)
@@ -75,9 +80,14 @@ func (s *Server) sweep(ctx context.Context, now time.Time) error {
 	}
 	var erased error
 	if err == nil { // a sweep that is held means that the clock may be wrong
-		erased = s.accounts.Deletions().Run(ctx, now)
+		erased = s.current.Load().accounts.Deletions().Run(ctx, now)
 	}
 	return errors.Join(unlessTold(err), unlessTold(clientsErr), erased)
+}
+
+// remind reminds the owners of recoveries that wait.
+func (s *Server) remind(ctx context.Context, now time.Time) error {
+	return s.current.Load().accounts.Remind(ctx, now)
 }
 
 // unlessTold drops the error of a sweep that is still held; it was logged the first time.

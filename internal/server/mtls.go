@@ -25,7 +25,7 @@ func (f front) serve() error {
 
 // fronts returns the main server and, with mtls-listen, the one that asks for client certificates.
 func (s *Server) fronts(listener net.Listener) ([]front, error) {
-	all := []front{{s.shell.Server(s.Handler), listener}}
+	all := []front{{s.current.Load().shell.Server(s.Handler), listener}}
 	if s.Config.TLSCertPath == "" {
 		return all, nil
 	}
@@ -38,7 +38,7 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	if s.Config.MTLSListen == "" {
 		return all, nil
 	}
-	mtls := front{Server: s.shell.Server(s.mtls)}
+	mtls := front{Server: s.current.Load().shell.Server(s.mtls)}
 	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
 		return nil, cannotListen(s.Config, "mtls-listen", s.Config.MTLSListen, err)
 	}

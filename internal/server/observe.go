@@ -25,11 +25,7 @@ type observed struct {
 
 func (s *Server) observe(ctx context.Context, cfg *config.Config) (err error) {
 	if cfg.MetricsListen != "" {
-		c := telemetry.MetricsConfig{Version: cfg.Version}
-		for name := range cfg.Policy.ActionClasses {
-			c.Classes = append(c.Classes, name)
-		}
-		s.metrics = telemetry.NewMetrics(c)
+		s.metrics = telemetry.NewMetrics(telemetry.MetricsConfig{Version: cfg.Version})
 		s.metrics.Look(s.look)
 	}
 	if cfg.TraceURL != "" {
@@ -181,7 +177,7 @@ func (s *Server) private() (*front, error) {
 	if err != nil {
 		return nil, cannotListen(s.Config, "metrics-listen", s.Config.MetricsListen, err)
 	}
-	f := &front{Server: s.shell.Server(handler), listener: listener}
+	f := &front{Server: s.current.Load().shell.Server(handler), listener: listener}
 	f.WriteTimeout = 2 * time.Minute // a profile takes as long as it is asked to, at most this
 	s.log.Info("serving metrics", "listen", listener.Addr().String(), "pprof", s.Config.Pprof)
 	return f, nil

@@ -33,7 +33,7 @@ func (b *batch) writeEvents(compact bool) {
 
 func (b *batch) journal(e idp.Event, a *idp.Authentication) {
 	b.Do(`INSERT INTO journal (`+rows.JournalColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, rows.Journal(e, a)...)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, rows.Journal(e, a)...)
 }
 
 // authentication writes an authentication in the row of the event that reports it.

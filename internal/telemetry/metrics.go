@@ -92,6 +92,9 @@ func NewMetrics(c MetricsConfig) *Metrics {
 	return m
 }
 
+// AddClass adds an action class of a later policy to the labels.
+func (m *Metrics) AddClass(name string) { m.classes.known.Store(name, struct{}{}) }
+
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{

@@ -62,7 +62,7 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		ctx, cancel := context.WithTimeout(outer, MaxTime)
 		defer cancel()
 		rec := newRecord(w, r, machine)
-		rec.trace = trace
+		rec.trace, rec.policy = trace, s.config.PolicyVersion
 		if sent := r.Header.Get(requestIDHeader); saneID(sent) && s.fromProxy(r) {
 			rec.id = sent
 		}

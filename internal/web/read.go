@@ -54,5 +54,6 @@ func malformed(err error) error {
 func Event(r *http.Request, kind idp.EventKind, userID string) idp.Event {
 	e := idp.NewEvent(kind, userID, time.Now())
 	e.Address, e.Agent, e.RequestID = ClientAddress(r), Agent(r.UserAgent()), RequestID(r.Context())
+	e.Policy = PolicyVersion(r.Context())
 	return e
 }

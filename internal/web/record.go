@@ -23,7 +23,8 @@ type record struct {
 	begin   time.Time
 	status  int
 	bytes   int64
-	machine bool // on the protocol chain: errors are JSON unless a page is requested
+	policy  int64 // version; 0: none is stored
+	machine bool  // on the protocol chain: errors are JSON unless a page is requested
 
 	certificates []*x509.Certificate // of the connection, on the protocol chain
 
@@ -97,6 +98,14 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
+// PolicyVersion returns the version of the policy under which the request in ctx is answered; 0 if none is stored.
+func PolicyVersion(ctx context.Context) int64 {
+	if rec, ok := recordOf(ctx); ok {
+		return rec.policy
+	}
+	return 0
+}
+
 // noteRoute records the pattern found by the innermost mux. It must get the very request that was passed on, because a
 // copy hides the pattern.
 func noteRoute(r *http.Request) {
@@ -122,7 +131,7 @@ func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 	lasting := context.WithoutCancel(ctx)
 	if log := s.log.Handler(); log.Enabled(lasting, level) {
 		line := slog.NewRecord(now, level, "request", 0) // no handler of ours shows the place in the code
-		attrs := make([]slog.Attr, 0, 9+len(rec.attrs))
+		attrs := make([]slog.Attr, 0, 10+len(rec.attrs))
 		attrs = append(attrs,
 			slog.String("request_id", rec.id),
 			slog.String("method", bounded(r.Method, 16)),
@@ -134,6 +143,9 @@ func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 			slog.String("address", rec.address),
 		)
 		attrs = append(attrs, rec.attrs...)
+		if rec.policy > 0 {
+			attrs = append(attrs, slog.Int64("policy", rec.policy))
+		}
 		if rec.trace != "" {
 			attrs = append(attrs, slog.String("trace_id", rec.trace))
 		}

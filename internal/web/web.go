@@ -38,6 +38,9 @@ type Config struct {
 	// Trace begins the trace of a request, and returns its context and the ID for the log; "" if it is not recorded.
 	// proxied means that the peer is a trusted proxy. nil: no traces.
 	Trace func(r *http.Request, proxied bool) (ctx context.Context, traceID string)
+	// PolicyVersion is the version of the policy under which requests are answered, for log records and events; 0: none is
+	// stored.
+	PolicyVersion int64
 	// Answered is told about each request; nil: none is. It must not keep or change the attributes.
 	Answered func(context.Context, Answer)
 }

@@ -1,0 +1,298 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/policies"
+)
+
+// Policy are the operations on the policy in the store: scopes, resources, action classes, types of
+// authorization_details, acr names, and the settings about passkeys, sign-up, recovery and branding.
+type Policy struct {
+	office
+	versions *policies.Policies
+}
+
+// A PolicyState is the policy as it counts.
+type PolicyState struct {
+	Version   int64            `json:"version"` // 0: nothing was ever stored
+	Sections  []config.Section `json:"sections"`
+	Stored    config.Document  `json:"stored"` // what the store has, also of sections that are locked and do not count
+	ActorID   string           `json:"actor,omitempty"`
+	ChangedAt time.Time        `json:"changed_at,omitzero"`
+	Changes   []string         `json:"changes,omitempty"` // of this version, in words
+}
+
+// maxPolicyFaults limits what a change reports about clients.
+const maxPolicyFaults = 20
+
+// Get returns the policy as it counts.
+func (s *Policy) Get(ctx context.Context, by Actor) (PolicyState, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return PolicyState{}, err
+	}
+	v, err := s.versions.Current(ctx)
+	if err != nil {
+		return PolicyState{}, err
+	}
+	return s.state(v)
+}
+
+func (s *Policy) state(v policies.Version) (PolicyState, error) {
+	effective, err := v.Over(s.cfg.Settings)
+	if err != nil {
+		return PolicyState{}, err
+	}
+	stored, err := v.Sections()
+	state := PolicyState{
+		Version: v.Number, Sections: effective.Sections(), Stored: stored, ActorID: v.ActorID, ChangedAt: v.ChangedAt,
+	}
+	if v.Changes != "" {
+		state.Changes = strings.Split(v.Changes, "\n")
+	}
+	return state, err
+}
+
+// History returns the kept versions below before, newest first; before 0: from the newest.
+func (s *Policy) History(ctx context.Context, by Actor, before int64, limit int) ([]policies.Version, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	return s.versions.History(ctx, before, limit)
+}
+
+// Version returns the stored sections of a former version, to be changed back to; idp.ErrNotFound if it is not kept.
+func (s *Policy) Version(ctx context.Context, by Actor, number int64) (config.Document, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	v, err := s.versions.Version(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	return v.Sections()
+}
+
+// Check returns what a change would do, in words, or everything that is wrong with it (directory.Faults).
+func (s *Policy) Check(ctx context.Context, by Actor, sections config.Document) ([]string, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	v, err := s.versions.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next, err := s.prepare(ctx, v, sections)
+	if err != nil || next.Changes == "" {
+		return nil, err
+	}
+	return strings.Split(next.Changes, "\n"), nil
+}
+
+// Change stores a new version in which these sections are replaced; null gives a section its default back, and sections
+// that are not named stay. expected is the version that the caller has read: ErrStale if it is no longer the newest.
+// Everything that is wrong with the change is returned at once (directory.Faults). A change that changes nothing makes
+// no version. Every replica answers new requests by the new version within 5 seconds.
+func (s *Policy) Change(
+	ctx context.Context, by Actor, expected int64, sections config.Document,
+) (PolicyState, error) {
+	if _, err := s.admit(ctx, by, changing); err != nil {
+		return PolicyState{}, err
+	}
+	v, err := s.versions.Current(ctx)
+	if err != nil {
+		return PolicyState{}, err
+	}
+	if v.Number != expected {
+		return PolicyState{}, ErrStale
+	}
+	next, err := s.prepare(ctx, v, sections)
+	if err != nil {
+		return PolicyState{}, err
+	}
+	if next.Changes == "" {
+		return s.state(v)
+	}
+	next.ActorID = by.UserID
+	err = s.versions.Put(ctx, next, s.event(by, idp.EventPolicyChanged, "",
+		"version", strconv.FormatInt(next.Number, 10), "changes", shortened(next.Changes, 1000)))
+	if errors.Is(err, idp.ErrConflict) {
+		return PolicyState{}, ErrStale
+	}
+	if err != nil {
+		return PolicyState{}, err
+	}
+	if s.cfg.PolicyChanged != nil {
+		s.cfg.PolicyChanged(ctx)
+	}
+	return s.state(next)
+}
+
+// prepare returns the version that follows v, without changes if it would be the same.
+func (s *Policy) prepare(ctx context.Context, v policies.Version, sections config.Document) (policies.Version, error) {
+	before, err := v.Over(s.cfg.Settings)
+	if err != nil { // the settings contradict what is stored: a change may mend it
+		before = s.cfg.Settings
+	}
+	doc, err := v.Sections()
+	if err != nil {
+		return v, err
+	}
+	var faults directory.Faults
+	for _, key := range slices.Sorted(maps.Keys(sections)) {
+		locked := s.cfg.Settings.Locked(key)
+		switch {
+		case !slices.Contains(config.PolicyKeys(), key):
+			faults = append(faults, directory.Fault{Field: key, Text: "is not a section of the policy; there are " +
+				strings.Join(config.PolicyKeys(), ", ")})
+		case locked != "":
+			faults = append(faults, directory.Fault{
+				Field: key, Text: "is locked: it is set in " + locked + " and can only be changed there",
+			})
+		case len(sections[key]) == 0 || string(sections[key]) == "null":
+			delete(doc, key)
+		default:
+			doc[key] = sections[key]
+		}
+	}
+	after, err := s.cfg.Settings.With(doc, v.Number+1)
+	if wrong, ok := errors.AsType[config.Faults](err); ok {
+		for _, f := range wrong {
+			faults = append(faults, directory.Fault{Field: f.Setting, Text: f.Message})
+		}
+	} else if err != nil {
+		return v, err
+	}
+	if err := faults.Err(); err != nil {
+		return v, err
+	}
+	changes := changesBetween(before.Sections(), after.Sections())
+	if len(changes) == 0 {
+		return policies.Version{Number: v.Number}, nil
+	}
+	if err := s.checkUse(ctx, before.Policy, after.Policy); err != nil {
+		return v, err
+	}
+	text, err := doc.Text()
+	return policies.Version{
+		Number: v.Number + 1, Document: text, Changes: shortened(strings.Join(changes, "\n"), 8<<10),
+		ChangedAt: time.Now().Truncate(time.Millisecond),
+	}, err
+}
+
+// checkUse reports clients and claims that the new policy would break: that use a scope, a resource, a type of
+// authorization_details or an acr name which is no longer there.
+func (s *Policy) checkUse(ctx context.Context, before, after idp.Policy) error {
+	clients, err := s.cfg.DB.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	var faults directory.Faults
+	more := 0
+	add := func(field, text string) {
+		if len(faults) < maxPolicyFaults {
+			faults = append(faults, directory.Fault{Field: field, Text: text})
+		} else {
+			more++
+		}
+	}
+	for _, c := range clients {
+		known := c.Faults(before)
+		for _, fault := range c.Faults(after) {
+			if !slices.Contains(known, fault) {
+				add("client "+c.ID, fault)
+			}
+		}
+	}
+	claims, err := s.roster.Claims(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		_, was := before.Scopes[c.Scope]
+		if _, is := after.Scopes[c.Scope]; was && !is {
+			add("claim "+c.Name, fmt.Sprintf("is released by the scope %q, which would be gone", c.Scope))
+		}
+	}
+	if more > 0 {
+		faults = append(faults, directory.Fault{Text: fmt.Sprintf("there are %d more", more)})
+	}
+	return faults.Err()
+}
+
+// changesBetween says in words what differs, a line for each section.
+func changesBetween(before, after []config.Section) []string {
+	var lines []string
+	for i, now := range after {
+		was := before[i]
+		var a, b any
+		_ = json.Unmarshal(was.Value, &a) // both were written by package config
+		_ = json.Unmarshal(now.Value, &b)
+		if reflect.DeepEqual(a, b) {
+			continue
+		}
+		old, structured := a.(map[string]any)
+		entries, stillStructured := b.(map[string]any)
+		if structured || stillStructured {
+			lines = append(lines, now.Key+": "+entriesBetween(old, entries))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s: from %s to %s", now.Key, valueWords(a), valueWords(b)))
+	}
+	return lines
+}
+
+func entriesBetween(before, after map[string]any) string {
+	var added, removed, changed []string
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		was, known := before[name]
+		switch {
+		case !known:
+			added = append(added, name)
+		case !reflect.DeepEqual(was, after[name]):
+			changed = append(changed, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, still := after[name]; !still {
+			removed = append(removed, name)
+		}
+	}
+	var parts []string
+	for _, part := range []struct {
+		verb  string
+		names []string
+	}{{"added", added}, {"changed", changed}, {"removed", removed}} {
+		if len(part.names) > 0 {
+			parts = append(parts, part.verb+" "+strings.Join(part.names, ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func valueWords(v any) string {
+	if v == nil || v == "" {
+		return "nothing"
+	}
+	return shortened(fmt.Sprint(v), 100)
+}
+
+// shortened cuts a text that is too long for its place.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}

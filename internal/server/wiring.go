@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stepward/stepward/internal/account"
+	"github.com/stepward/stepward/internal/adminapi"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/login"
+	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/passkey"
+	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
+)
+
+// A wiring is everything that answers requests, put together for one version of the policy. It never changes: another
+// version gets a wiring of its own, and a request ends in the one where it began. So no request sees two versions, and
+// no part has to ask which one counts.
+type wiring struct {
+	cfg      *config.Config // the settings with this version of the policy
+	shell    *web.Shell
+	mailer   *mail.Mailer
+	op       *provider.Provider
+	accounts *account.Account
+	handler  http.Handler
+	mtls     http.Handler
+}
+
+// take builds a wiring for the settings, and lets it answer all requests that begin from now on.
+func (s *Server) take(cfg *config.Config) error {
+	h, err := s.build(cfg, s.current.Load())
+	if err != nil {
+		return err
+	}
+	if s.metrics != nil {
+		for name := range cfg.Policy.ActionClasses {
+			s.metrics.AddClass(name)
+		}
+	}
+	s.current.Store(h)
+	return nil
+}
+
+// build wires every feature. before is the wiring that answers so far; nil: none.
+func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error) {
+	h := &wiring{cfg: cfg, mailer: s.mailer.Named(cfg.ProductName)}
+	if h.shell, err = web.New(web.Config{
+		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
+		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
+		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
+	}); err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	ceremonies, err := passkey.New(passkey.Config{
+		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
+		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: s.parts.metadata, DecoyKey: s.secrets.Key("decoy"),
+		Logger: s.log,
+		Rules: passkey.Rules{
+			DeviceBound: cfg.DeviceBound, Allowed: cfg.AllowedModels, Forbidden: cfg.ForbiddenModels,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("passkeys: %w", err)
+	}
+
+	// login and provider never import each other. Each gets funcs of the other, and they share the stored interaction.
+	logins, err := login.New(login.Config{
+		Shell: h.shell, Sessions: s.sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
+		SignUp: cfg.SignUp,
+		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+			return h.op.Respond(w, r, i, o)
+		},
+		Answer: func(r *http.Request, i idp.Interaction, o idp.Outcome) ([]*ephemeral.Op, func() (string, error), error) {
+			return h.op.Answer(r, i, o)
+		},
+		Notify: h.notify(s),
+		SignedIn: func(w http.ResponseWriter, r *http.Request, u idp.User, k idp.Passkey) {
+			h.accounts.Notices().SignedIn(w, r, u, k)
+		},
+		Allowed: func(r *http.Request, userID, client string) { h.accounts.Notices().Allowed(r, userID, client) },
+		Leaving: func(w http.ResponseWriter, r *http.Request, u idp.User, passkeyID, interaction string) (string, error) {
+			return h.accounts.Deletions().Offer(w, r, u, passkeyID, interaction)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("login: %w", err)
+	}
+	var mtlsOrigin string
+	if cfg.MTLSOrigin != nil {
+		mtlsOrigin = cfg.MTLSOrigin.String()
+	}
+	var known *provider.Provider
+	if before != nil {
+		known = before.op
+	}
+	h.op, err = provider.New(provider.Config{
+		Issuer: cfg.Issuer.String(), DB: s.DB, Ephemeral: s.Ephemeral, Sessions: s.sessions, Shell: h.shell,
+		Policy: cfg.Policy, Keys: s.Keys,
+		Begin: logins.Begin, Lifetimes: token.Lifetimes{Access: cfg.AccessTokenTTL, Refresh: cfg.RefreshTokenTTL},
+		RefreshKey: s.secrets.Key("refresh"),
+		RequirePAR: cfg.RequirePAR,
+		Outbound:   s.parts.outbound, SubjectKey: s.secrets.Key("subject"), MTLSOrigin: mtlsOrigin,
+		ClientCAs: s.parts.clientCAs, Logger: s.log, Registration: s.parts.registration,
+		ClientDocuments: cfg.ClientDocuments, Before: known,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("provider: %w", err)
+	}
+	h.accounts, err = account.New(account.Config{
+		Shell: h.shell, Sessions: s.sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Mailer: h.mailer,
+		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
+		Insecure: cfg.Insecure(),
+		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
+		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold,
+		RecoveryKey: s.secrets.Key("recovery-codes"), HelpURL: cfg.HelpURL, Passkeys: cfg.PasskeyRules,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+
+	operations := s.operations(h)
+	pages, err := s.console(h, operations, logins.Require)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	api, err := adminapi.New(adminapi.Config{
+		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: h.op.Accept,
+		Nonce: h.op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: s.secrets.Key("admin-api"), Operations: operations,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("admin API: %w", err)
+	}
+
+	browser, protocol := http.NewServeMux(), http.NewServeMux()
+	h.shell.Mount(browser)
+	logins.Mount(browser)
+	h.accounts.Mount(browser)
+	pages.Mount(browser)
+	h.op.Mount(protocol, browser)
+	if s.mailbox != nil {
+		if err := s.mailbox.Mount(browser, h.shell); err != nil {
+			return nil, err
+		}
+	}
+	outer := http.NewServeMux()
+	ours := func(next http.Handler) http.Handler { return h.shell.OnlyFor(next, cfg.Issuer, cfg.MTLSOrigin) }
+	outer.Handle("/", ours(h.shell.Browser(browser)))
+	for _, path := range []string{
+		"/oauth2/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+		"/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/",
+	} {
+		outer.Handle(path, ours(h.shell.Protocol(protocol)))
+	}
+	for _, path := range []string{adminapi.Prefix, adminapi.PathMetadata} {
+		outer.Handle(path, ours(adminapi.Undeclared(h.shell.Protocol(api))))
+	}
+	outer.HandleFunc("GET /healthz", healthz)
+	outer.HandleFunc("GET /readyz", s.readyz)
+	mtls := http.NewServeMux()
+	h.op.MountMTLS(mtls)
+	mtls.Handle(adminapi.Prefix, api) // for tokens that are bound to a certificate
+	h.handler, h.mtls = outer, h.shell.Protocol(mtls)
+	return h, nil
+}
+
+// notify returns what sends the e-mail for an event of a sign-in.
+func (h *wiring) notify(s *Server) func(context.Context, idp.User, string, map[string]string) {
+	return func(ctx context.Context, user idp.User, kind string, data map[string]string) {
+		if idp.EventKind(kind) != idp.EventPasskeyRegressed {
+			return
+		}
+		email := h.mailer.In(words.Choose(user.Profile.Locale)).CounterWarning(user.Email, mail.Notice{
+			Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: web.AgentWords(data["agent"]),
+			Link: s.Config.Issuer.String() + "/account/passkeys",
+		})
+		if err := h.mailer.Send(ctx, email); err != nil {
+			s.log.Error("notice not queued", "kind", kind, "error", err)
+		}
+	}
+}
+
+func footer(cfg *config.Config) []web.Link {
+	if cfg.HelpURL == "" {
+		return nil
+	}
+	return []web.Link{{Text: words.T("layout.help"), URL: cfg.HelpURL}}
+}
