@@ -18,8 +18,7 @@ type Event struct {
 	Address   string
 	Agent     string
 	RequestID string
-	// Policy is the version of the policy under which it happened; 0: none was stored.
-	Policy int64
+	Policy    int64 // the version of the policy under which it happened; 0: none was stored
 	// Detail is small, flat and free of secrets.
 	Detail map[string]string
 }

@@ -9,15 +9,11 @@ import (
 type Requirement struct {
 	// ACRValues are the acceptable acr values in order of preference; empty: any live authentication.
 	ACRValues []string `json:"acr,omitempty"`
-	// Essential refuses the request if ACRValues cannot be met, instead of answering with a weaker acr (OIDC Core
-	// §5.5.1.1).
-	Essential bool `json:"essential,omitempty"`
-	// MinimumACR is the minimum set for the client; it is always essential.
-	MinimumACR string `json:"minimum,omitempty"`
-	// MaxAge is the maximum age of the authentication; nil: no limit.
-	MaxAge *time.Duration `json:"max_age,omitempty"`
-	// Fresh demands a new ceremony in this interaction (prompt=login, max_age=0).
-	Fresh bool `json:"fresh,omitempty"`
+	// Essential refuses the request if ACRValues cannot be met, not answering with a weaker acr (OIDC Core §5.5.1.1).
+	Essential  bool           `json:"essential,omitempty"`
+	MinimumACR string         `json:"minimum,omitempty"` // the client's minimum; it is always essential
+	MaxAge     *time.Duration `json:"max_age,omitempty"` // maximum age of the authentication; nil: no limit
+	Fresh      bool           `json:"fresh,omitempty"`   // a new ceremony in this interaction (prompt=login, max_age=0)
 	// ActionClasses must all be open: opened by the authentication for this client, and within their windows.
 	ActionClasses []ActionClass `json:"classes,omitempty"`
 	// ClientID is the client that asks, empty for our own pages; FirstParty says that it is one of the house.
