@@ -128,6 +128,7 @@ func TestFromSignUpOverTheLostDevicesToTheDayAfter(t *testing.T) {
 		t.Errorf("after a day, on hold and to keep: %s", got)
 	}
 	fresh.click("passkey-keep")
+	fresh.wait(`document.body.dataset.page === "stepup" || `+offered+` === "1 1"`, "the step-up, or one passkey to be kept")
 	if fresh.at("account", "stepup") == "stepup" {
 		fresh.click("passkey-stepup")
 		fresh.wait(`location.pathname === "/account/passkeys"`, "the passkeys")

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/session"
 )
 
 // basicOP makes a client as the certification of the basic profile registers it: neither PKCE nor PAR, ID tokens with RS256.
@@ -26,7 +26,7 @@ func basicOP(change func(*idp.Client)) func(*idp.Client) {
 // age makes the session of a sign-in older, as if that much time had passed.
 func (o *op) age(signedIn tokens, by time.Duration) {
 	o.t.Helper()
-	sessions := ephemeral.NewBucket[idp.Session](o.Ephemeral, "session", time.Hour)
+	sessions := session.Records(o.Ephemeral, time.Hour)
 	_, err := sessions.Update(o.t.Context(), signedIn.claims["sid"].(string), 0, func(s *idp.Session) error {
 		for i := range s.Authentications {
 			s.Authentications[i].At = s.Authentications[i].At.Add(-by)

@@ -114,7 +114,7 @@ func TestPackagesNameOnlySettingsThatExist(t *testing.T) {
 func TestTheChartHoldsItsPromises(t *testing.T) {
 	t.Parallel()
 	deployment, helpers := readText(t, chartDir, "templates", "deployment.yaml"), readText(t, chartDir, "templates", "_helpers.tpl")
-	server := readText(t, "..", "server", "server.go")
+	server := readText(t, "..", "server", "wiring.go")
 	paths := regexp.MustCompile(`path: (/[a-z]+), port: http`).FindAllStringSubmatch(deployment, -1)
 	if len(paths) != 3 {
 		t.Errorf("%d probes", len(paths))

@@ -431,7 +431,7 @@ func thePagesOfTheWayIn(t *testing.T, l *looker) {
 	l.at("consent")
 	l.click("consent-allow")
 	l.look("app-me", "app-me")
-	if cookies := l.cookies(); !slices.Equal(cookies, []string{"acme-session", "stepward", "stepward-browser"}) {
+	if cookies := l.cookies(); !slices.Equal(cookies, []string{"acme-session", "stepward", "stepward-browser", "stepward-known"}) {
 		t.Errorf("cookies of localhost, where ports separate nothing: %q", cookies)
 	}
 	l.open(l.demo.AppURL)

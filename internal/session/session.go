@@ -59,6 +59,11 @@ type Sessions struct {
 	address  func(*http.Request) string
 }
 
+// Records returns the bucket in which sessions are stored, by their ID. They live for idle after their last use.
+func Records(store ephemeral.Store, idle time.Duration) ephemeral.Bucket[idp.Session] {
+	return ephemeral.NewCompactBucket(store, "session", idle, fields)
+}
+
 // New returns the sessions in c.Store.
 func New(c Config) *Sessions {
 	s := &Sessions{
@@ -66,7 +71,7 @@ func New(c Config) *Sessions {
 		cookies: cookies{insecure: c.Insecure}, agent: c.Agent, address: c.Address,
 	}
 	s.touch = min(time.Minute, s.idle/4)
-	s.records = ephemeral.NewCompactBucket(c.Store, "session", s.idle, fields)
+	s.records = Records(c.Store, s.idle)
 	if s.agent == nil {
 		s.agent = func(string) string { return "" }
 	}
