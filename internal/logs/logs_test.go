@@ -93,6 +93,8 @@ func TestLinesDoNotPileUp(t *testing.T) {
 		}
 		f.mu.Unlock()
 		time.Sleep(100 * time.Millisecond)
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if n := strings.Count(f.text.String(), "msg=request path=xxx"); n != 8000 {
 			t.Errorf("%d lines are whole", n)
 		}
