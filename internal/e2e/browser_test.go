@@ -106,6 +106,19 @@ func newestCode(t testing.TB, issuer, email string) string {
 	return ""
 }
 
+// join signs a new user up with one passkey, leaves a second one for later, and signs them in to their account.
+func (c *chrome) join(issuer, email, name string) {
+	c.t.Helper()
+	c.open(issuer + "/account")
+	c.signUp(issuer, email, name)
+	c.touch(false)
+	c.click("passkey-skip")
+	c.at("login")
+	c.touch(true)
+	c.signIn()
+	c.at("account")
+}
+
 // signUp makes an account from the sign-in page, up to the page after the first passkey.
 func (c *chrome) signUp(issuer, email, name string) {
 	c.t.Helper()
