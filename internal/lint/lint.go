@@ -56,6 +56,9 @@ func Check(f Facts) []Finding {
 	return found
 }
 
+// own reports whether a scope is one of the admin API. It is always there, and not every operator uses it.
+func own(scope string) bool { return strings.HasPrefix(scope, "stepward:") }
+
 func policy(f Facts) (found []Finding) {
 	p := f.Policy
 	used := map[string]bool{}
@@ -75,13 +78,13 @@ func policy(f Facts) (found []Finding) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Scopes)) {
-		if !used[name] && !slices.Contains(idp.StandardScopes, name) {
+		if !used[name] && !slices.Contains(idp.StandardScopes, name) && !own(name) {
 			found = append(found, finding("scope", "", "name", name))
 		}
 		used["class "+p.Scopes[name].ActionClass] = true
 	}
 	for _, uri := range slices.Sorted(maps.Keys(p.Resources)) {
-		if !used[uri] {
+		if !used[uri] && !slices.ContainsFunc(p.Resources[uri].Scopes, own) {
 			found = append(found, finding("resource", "", "name", uri))
 		}
 		for _, class := range p.Resources[uri].ActionClasses {

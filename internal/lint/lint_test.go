@@ -16,7 +16,7 @@ func TestEachRuleFindsItsCaseAndNothingElse(t *testing.T) {
 	good := func() lint.Facts {
 		return lint.Facts{
 			Policy: idp.Policy{
-				Scopes:        map[string]idp.Scope{"openid": {Name: "openid"}, "phone": {}, "pay": {ActionClass: "payments"}},
+				Scopes:        map[string]idp.Scope{"openid": {Name: "openid"}, "phone": {}, "pay": {ActionClass: "payments"}, "stepward:admin:read": {}},
 				ActionClasses: map[string]idp.ActionClass{"payments": {ACR: "phr", Window: 5 * time.Minute}, "admin": {ACR: "phr", Window: 5 * time.Minute}},
 				Decay:         idp.DefaultDecay(),
 				Resources:     map[string]idp.Resource{"https://api.example.com": {}},
