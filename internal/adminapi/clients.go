@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/pubkey"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -283,7 +284,7 @@ func clientOf(in adminapi.Client) (c idp.Client, err error) {
 		if err != nil {
 			return c, fmt.Errorf("read keys: %w", err)
 		}
-		if c.JWKS, err = idp.RegisteredKeys(document); err != nil {
+		if c.JWKS, err = pubkey.Registered(document); err != nil {
 			return c, directory.Faults{{Field: "jwks", Text: err.Error()}}
 		}
 	}

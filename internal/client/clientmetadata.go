@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // clientMetadata is the supported metadata of a client, in requests and responses (RFC 7591 §2, OIDC Dynamic Client
@@ -99,7 +100,7 @@ func decodeMetadata(members map[string]any) (m clientMetadata, err error) {
 		return m, nil
 	}
 	if text, err = json.Marshal(jwks); err == nil {
-		m.JWKS, err = idp.RegisteredKeys(text)
+		m.JWKS, err = pubkey.Registered(text)
 	}
 	if err != nil {
 		return m, badMetadata("jwks is not a JWK set with supported keys")

@@ -13,8 +13,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/pubkey"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -148,7 +148,7 @@ func (s *keySets) load(ctx context.Context, address string, set *keySet) error {
 	var keys []jose.JSONWebKey
 	got, err := s.outbound.Get(ctx, address, jwkSetTypes, maxKeySet)
 	if err == nil {
-		keys, err = idp.PublishedKeys(got.Body)
+		keys, err = pubkey.Published(got.Body)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // Clients sign assertions and request objects. Both are JWTs signed with a client key. Their types (RFC 8725 §3.11)
@@ -125,7 +126,7 @@ func (s *Authenticator) anyKey(ctx context.Context, c idp.Client, fits func(jose
 
 func verifies(key jose.JSONWebKey, token *Signed) bool {
 	header := token.Headers[0]
-	if header.KeyID != "" && key.KeyID != "" && header.KeyID != key.KeyID || !idp.SignsWith(key, header.Algorithm) {
+	if header.KeyID != "" && key.KeyID != "" && header.KeyID != key.KeyID || !pubkey.SignsWith(key, header.Algorithm) {
 		return false
 	}
 	if rsaKey, ok := key.Key.(*rsa.PublicKey); ok && header.Algorithm == keys.PS256 {

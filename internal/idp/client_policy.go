@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // ClientPolicy names a set of rules for clients.
@@ -121,7 +123,9 @@ var policyChecks = []func(c Client, r Rules) []string{
 		}
 		other := func(alg string) bool { return alg != RS256 }
 		signs := slices.ContainsFunc(c.JWKS.Keys, func(key jose.JSONWebKey) bool {
-			return slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool { return other(alg) && SignsWith(key, alg) })
+			return slices.ContainsFunc(AssertionAlgorithms, func(alg string) bool {
+				return other(alg) && pubkey.SignsWith(key, alg)
+			})
 		})
 		return when(!signs, "jwks needs a key that is not for RS256")
 	},

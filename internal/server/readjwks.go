@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/pubkey"
 )
 
 // ReadJWKS reads the public keys of a client. idp.Client.Faults checks their use.
@@ -15,7 +15,7 @@ func ReadJWKS(path string) (*jose.JSONWebKeySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := idp.RegisteredKeys(text)
+	set, err := pubkey.Registered(text)
 	if err != nil {
 		return nil, fmt.Errorf(`%q is not a JWK set, {"keys": […]}, with supported keys: %w`, path, err)
 	}
