@@ -26,6 +26,8 @@ sign-up: closed
 recovery-hold: 72h
 product-name: "#1 'Bank': \\ \"A\" \u2028 on"
 passkey-models-forbidden: [2fc0579f-8113-47ea-b116-bb5a8db9202a]
+passkey-rules: [everyone minimum=2, "role:admin kind=device-bound"]
+recovery-approval: required
 `
 
 func readDocument(t *testing.T, text string) config.Document {
@@ -59,6 +61,7 @@ func TestADocumentCountsLikeTheFile(t *testing.T) {
 		"scopes": {inFile.Policy.Scopes, c.Policy.Scopes}, "classes": {inFile.Policy.ActionClasses, c.Policy.ActionClasses},
 		"aliases": {inFile.Policy.Aliases, c.Policy.Aliases}, "name": {inFile.ProductName, c.ProductName},
 		"hold": {inFile.RecoveryHold, c.RecoveryHold}, "models": {inFile.ForbiddenModels, c.ForbiddenModels},
+		"rules": {inFile.PasskeyRules, c.PasskeyRules}, "approval": {inFile.RecoveryApproval, c.RecoveryApproval},
 	} {
 		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {
 			t.Errorf("%s: %s", what, diff)

@@ -210,9 +210,13 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.SessionIdle > c.SessionAbsolute && c.SessionAbsolute > 0 {
 		fault("session-idle", values["session-idle"].source, "is longer than session-absolute")
 	}
-	if (len(c.AllowedModels) > 0 || c.PasskeyRules.Proven()) && (c.Attestation == "none" || c.MetadataPath == "") {
-		fault("passkey-models", values["passkey-models"].source,
-			"needs attestation direct and metadata-path: no model could prove what it is")
+	unproven := c.Attestation == "none" || c.MetadataPath == ""
+	const unprovable = "needs attestation direct and metadata-path: no model could prove what it is"
+	if len(c.AllowedModels) > 0 && unproven {
+		fault("passkey-models", values["passkey-models"].source, unprovable)
+	}
+	if c.PasskeyRules.Proven() && unproven {
+		fault("passkey-rules", values["passkey-rules"].source, unprovable)
 	}
 	if c.MetadataPath != "" && c.Attestation == "none" {
 		fault("attestation", values["attestation"].source, "must be direct, or metadata-path has no effect")

@@ -270,7 +270,7 @@ var Settings = []Setting{
 		Help: "How long a recovery by e-mail alone waits (`recovery: email-with-delay`), so that its owner can stop it.",
 	},
 	{
-		Name: "recovery-approval", Default: "optional",
+		Name: "recovery-approval", InPolicy: true, Default: "optional",
 		set: choice(func(c *Config, v string) { c.RecoveryApproval = v == "required" }, "optional", "required"),
 		Help: "`required`: a recovery link that an admin makes works only once another admin has approved it. `optional` " +
 			"leaves that to the admin. Links of the command line (`stepward user recover`) are the way back for the last " +
@@ -309,7 +309,7 @@ var Settings = []Setting{
 			"noticed: passkey-models is stricter.",
 	},
 	{
-		Name: "passkey-rules", List: true, set: setPasskeyRules,
+		Name: "passkey-rules", InPolicy: true, List: true, set: setPasskeyRules,
 		Help: "Which passkeys some people need, separated by commas: `everyone minimum=2, role:admin kind=device-bound, " +
 			"group:finance minimum=2 proven`. An account with fewer than `minimum` (1 to 5) says on its pages what is " +
 			"missing. `kind=device-bound` and `proven` (needs attestation `direct` and metadata-path) refuse others when " +

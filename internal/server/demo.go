@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/stepward/stepward/cmd/stepward/sample"
@@ -61,9 +62,19 @@ var payoutMembers = map[string]*regexp.Regexp{
 	"creditor": regexp.MustCompile(`^\S.{0,69}$`),
 }
 
+// adaptDemo opens sign-up, unless something closes it, and adds what the sample application needs: for the settings and
+// for each version of the stored policy.
+func adaptDemo(c *config.Config) {
+	c.SignUp = c.SignUp || slices.ContainsFunc(c.Sections(), func(s config.Section) bool {
+		return s.Key == "sign-up" && s.Source == "default"
+	})
+	c.Policy = DemoPolicy(c.Policy)
+}
+
+// NewDemo opens the stores and the listeners of a demo.
 func NewDemo(ctx context.Context, cfg *config.Config, appListen string, log *slog.Logger) (_ *Demo, err error) {
-	cfg.SignUp = true
-	cfg.Policy = DemoPolicy(cfg.Policy)
+	cfg.Adapt = adaptDemo
+	cfg.Adapt(cfg)
 	d := &Demo{}
 	if d.Server, err = New(ctx, cfg, log, &mail.Mailbox{}); err != nil {
 		return nil, err
