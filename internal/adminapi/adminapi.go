@@ -20,8 +20,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -47,6 +49,7 @@ type Config struct {
 // API is the http.Handler of everything below /admin/api/, and of its metadata. It is safe for concurrent use.
 type API struct {
 	cfg      Config
+	door     bearer.Door
 	mux      *http.ServeMux
 	repeats  ephemeral.Bucket[kept]
 	document []byte // openapi.json
@@ -68,6 +71,11 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		cfg: cfg, mux: http.NewServeMux(),
+		door: bearer.Door{
+			Issuer: cfg.Issuer, Path: adminapi.Path, Name: "Stepward admin API", Channel: admin.ChannelAPI, Policy: cfg.Policy,
+			Ephemeral: cfg.Ephemeral, Accept: cfg.Accept, Nonce: cfg.Nonce, Scopes: adminapi.Scopes(), Enough: scopesFor,
+			MTLS: cfg.MTLS, Requests: limit.AdminAPI, Refused: limit.AdminAPIRefused,
+		},
 		repeats: ephemeral.NewBucket[kept](cfg.Ephemeral, "admin-api-repeat", repeatsFor),
 	}
 	takeOver()
@@ -82,7 +90,7 @@ func New(cfg Config) (*API, error) {
 	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
-	if a.metadata, err = json.Marshal(a.resource()); err != nil {
+	if a.metadata, err = json.Marshal(a.door.Metadata()); err != nil {
 		return nil, fmt.Errorf("describe the resource: %w", err)
 	}
 	a.mux.HandleFunc("GET "+pathDocument, publish(a.document))

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
@@ -123,7 +124,7 @@ func failure(ctx context.Context, err error) *failed {
 func refusal(denied *admin.Denied) *failed {
 	switch denied.Rule {
 	case "step_up":
-		return problem(http.StatusUnauthorized, codeStepUp, denied.Text)
+		return problem(http.StatusUnauthorized, bearer.CodeStepUp, denied.Text)
 	case "last_owner":
 		return problem(http.StatusConflict, denied.Rule, denied.Text)
 	}

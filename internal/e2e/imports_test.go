@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
-	{"internal/explain"},
+	{"internal/explain", "internal/bearer"},
 	{"internal/recipe"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
