@@ -3,11 +3,14 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"golang.org/x/net/publicsuffix"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -18,8 +21,8 @@ import (
 
 // Anybody can invent URLs of metadata documents, so fetching them has limits. A limit that a stranger can use up must
 // not reject the good document of somebody else behind the same address. So only documents that could not be used are
-// counted, for each network and site, and not at sites where a document could be used before. Documents of known
-// clients are always fetched when they are due.
+// counted, for each network and site, and not at sites where a document could be used before. Above the limit documents
+// wait for each other instead of being rejected. Documents of known clients are always fetched when they are due.
 const (
 	// siteHold is how long a site counts as one that answered well.
 	siteHold = 30 * 24 * time.Hour
@@ -28,6 +31,9 @@ const (
 	documentRetry = time.Minute
 	// maxDocumentFetches is how many documents of sites that never answered well are fetched at once by one process.
 	maxDocumentFetches = 256
+	// maxDocumentsWaiting is how many documents wait for each other, for one network and site.
+	maxDocumentsWaiting = 32
+	maxDocumentWait     = 10 * time.Second
 )
 
 // documents fetches metadata documents.
@@ -36,6 +42,7 @@ type documents struct {
 	ephemeral ephemeral.Store
 	flights   singleflight.Group // by URL
 	slots     chan struct{}
+	lines     lines
 }
 
 func newDocuments(fetcher *outbound.Client, store ephemeral.Store) *documents {
@@ -49,6 +56,54 @@ type documentSource struct {
 	network string
 	known   bool // there is a client with this ID
 	good    bool // a document of the site could be used before
+	waits   bool // too many documents of the site failed for this network: they are fetched one after the other
+}
+
+// lines let documents wait for each other. The zero value is ready.
+type lines struct {
+	mu sync.Mutex
+	of map[string]*line
+}
+
+type line struct {
+	turn *semaphore.Weighted
+	here int // waiting, and the one whose turn it is
+}
+
+// wait returns when it is the caller's turn at the key's line, in the order of arrival. The caller calls leave when it
+// is done. It returns an error if the line is too long or too slow.
+func (l *lines) wait(ctx context.Context, key string) (leave func(), err error) {
+	l.mu.Lock()
+	if l.of == nil {
+		l.of = map[string]*line{}
+	}
+	own := l.of[key]
+	if own == nil {
+		own = &line{turn: semaphore.NewWeighted(1)}
+		l.of[key] = own
+	}
+	if own.here > maxDocumentsWaiting {
+		l.mu.Unlock()
+		return nil, errors.New("too many documents of this site failed, and too many wait")
+	}
+	own.here++
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, maxDocumentWait)
+	defer cancel()
+	if err := own.turn.Acquire(ctx, 1); err != nil {
+		l.step(key, own)
+		return nil, fmt.Errorf("wait for other documents of the site: %w", err)
+	}
+	return func() { own.turn.Release(1); l.step(key, own) }, nil
+}
+
+// step takes one off a line, and removes an empty line.
+func (l *lines) step(key string, own *line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if own.here--; own.here == 0 {
+		delete(l.of, key)
+	}
 }
 
 // siteOf returns the domain under which the owner of a document's host can create other hosts (the public suffix and
@@ -75,7 +130,7 @@ func (s documentSource) failures() limit.Source {
 func (s documentSource) goodKey() string  { return "document-site:" + s.site }
 func (s documentSource) retryKey() string { return "document-retry:" + idp.Secret(s.id).Hash() }
 
-// mayFetch returns an error if the document must not be fetched now. It sets source.good.
+// mayFetch returns an error if the document must not be fetched now. It sets source.good and source.waits.
 func (d *documents) mayFetch(ctx context.Context, source *documentSource) error {
 	f := source.failures()
 	closed := f.Closed(f.Key)
@@ -85,26 +140,32 @@ func (d *documents) mayFetch(ctx context.Context, source *documentSource) error 
 		return err
 	}
 	source.good = good.Found || source.known
-	switch {
-	case source.known && retry.Found:
+	source.waits = !source.good && closed.Found
+	if source.known && retry.Found {
 		return errors.New("the document failed a moment ago")
-	case !source.good && closed.Found:
-		return errors.New("too many documents of this site failed")
 	}
 	return nil
 }
 
-// get fetches a document. Concurrent requests for one URL share one fetch.
+// get fetches a document. Concurrent requests for one URL share one fetch, which goes on if they end: nobody gets ahead
+// by breaking off.
 func (d *documents) get(ctx context.Context, source documentSource) (outbound.Response, error) {
-	if !source.good {
-		select {
-		case d.slots <- struct{}{}:
-			defer func() { <-d.slots }()
-		default:
-			return outbound.Response{}, errors.New("too many documents are being fetched")
-		}
-	}
 	return share(ctx, &d.flights, source.id, func(ctx context.Context) (outbound.Response, error) {
+		if source.waits {
+			leave, err := d.lines.wait(ctx, source.failures().Key)
+			if err != nil {
+				return outbound.Response{}, err
+			}
+			defer leave()
+		}
+		if !source.good {
+			select {
+			case d.slots <- struct{}{}:
+				defer func() { <-d.slots }()
+			default:
+				return outbound.Response{}, errors.New("too many documents are being fetched")
+			}
+		}
 		return d.outbound.GetDirect(ctx, source.id, "application/json", maxDocument)
 	})
 }

@@ -112,8 +112,8 @@ var (
 	Documents = Limit{
 		Name: "document", What: "client metadata documents that could not be used, at sites where none could be used before",
 		Per: "network and site", Most: 60, Window: time.Hour, Longest: 10 * time.Minute,
-		Beyond: "documents of unknown clients at this site are not fetched, for a minute at first, and twice as long with " +
-			"each further failure, 10 minutes at most",
+		Beyond: "documents of unknown clients at this site are fetched one after the other, for a minute at first, and " +
+			"twice as long with each further failure, 10 minutes at most; 32 wait",
 	}
 	NewDocuments = Limit{
 		Name: "document-new", What: "clients added by metadata documents", Per: "network and site", Most: 60,

@@ -253,14 +253,44 @@ func (h *house) badDocuments(site string) {
 
 func TestFetchesOfDescriptionsAreLimited(t *testing.T) {
 	h := open(t, full)
-	fetched := 0
-	server := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) { fetched++; w.WriteHeader(404) })
+	var fetched, now, most atomic.Int64
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	server := elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		if !strings.HasPrefix(r.URL.Path, "/bad/") {
+			arrived <- struct{}{}
+			<-release
+		}
+		now.Add(-1)
+		w.WriteHeader(404)
+	})
 	h.badDocuments(server)
-	if fetched != 60 {
-		t.Errorf("%d were fetched for one network", fetched)
+	fetched.Store(0)
+	var all sync.WaitGroup
+	answered := make(chan struct{}, 100)
+	for i := range 40 {
+		all.Go(func() {
+			h.authorize(request(idp.Client{ID: fmt.Sprintf("%s/more/%d", server, i)}))
+			answered <- struct{}{}
+		})
 	}
-	if r := h.post(oauth.PathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched != 60 {
-		t.Errorf("another endpoint: %d, fetched %d times", r.StatusCode, fetched)
+	<-arrived
+	for range 40 - 33 { // one has its turn, 32 wait, the others were rejected
+		<-answered
+	}
+	if fetched.Load() != 1 {
+		t.Errorf("%d were fetched at once for one network", fetched.Load())
+	}
+	close(release)
+	all.Wait()
+	if fetched.Load() != 33 || most.Load() != 1 {
+		t.Errorf("%d were fetched, %d at once", fetched.Load(), most.Load())
+	}
+	if r := h.post(oauth.PathRevoke, url.Values{"token": {"x"}, "client_id": {server + "/x"}}); r.StatusCode != 401 || fetched.Load() != 33 {
+		t.Errorf("another endpoint: %d, fetched %d times", r.StatusCode, fetched.Load())
 	}
 }
 
@@ -276,6 +306,10 @@ func TestAStrangerCannotShutOutTheGoodDocumentsOfANetwork(t *testing.T) {
 		fmt.Fprintf(w, `{"client_id":%q,%s}`, server+r.URL.Path, describedAs)
 	})
 	works := func(path string) bool { return interacts(h.authorize(request(idp.Client{ID: server + path}))) }
+	h.badDocuments(server)
+	if !works("/zero.json") {
+		t.Error("bad documents of a site that nobody has used yet shut out its good ones")
+	}
 	h.badDocuments("https://192.0.2.1")
 	if !works("/one.json") {
 		t.Error("bad documents of one site shut out those of another")
