@@ -1,5 +1,6 @@
 # make run          the demo
-# make test         everything, with the race detector; installs Postgres, Redis and Chromium if they are missing (Debian)
+# make test         everything, with the race detector except where browsers wait; installs Postgres, Redis and Chromium if
+#                   they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
@@ -23,7 +24,8 @@ run:
 	go run ./cmd/stepward demo
 
 test: deps
-	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 40m ./...
+	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 30m $$(go list ./... | grep -v /internal/e2e$$)
+	STEPWARD_TEST_NO_SKIP=1 go test -timeout 30m ./internal/e2e
 
 conformance:
 	go test ./internal/e2e -run '^TestOP|^TestConformance' -v

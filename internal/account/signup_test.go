@@ -194,6 +194,32 @@ func TestTheStoredSignUpDoesNotRevealTheCode(t *testing.T) {
 	}
 }
 
+func TestAnEnrolmentIsStoredUnderTheHashOfItsCookie(t *testing.T) {
+	h := build(t)
+	b := h.browser()
+	p := b.signUp("ada@example.com")
+	found := 0
+	for _, c := range b.client.Jar.Cookies(p.url) {
+		clear := &ephemeral.Op{Verb: ephemeral.Get, Key: "enrolment:" + c.Value}
+		hashed := &ephemeral.Op{Verb: ephemeral.Get, Key: "enrolment:" + idp.Secret(c.Value).Hash()}
+		if err := h.ephemeral.Do(t.Context(), clear, hashed); err != nil {
+			t.Fatal(err)
+		}
+		if clear.Found {
+			t.Errorf("stored under the cookie %s", c.Name)
+		}
+		if hashed.Found {
+			found++
+			if strings.Contains(string(hashed.Result), c.Value) {
+				t.Errorf("stored %s", hashed.Result)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d enrolments under the hash of a cookie", found)
+	}
+}
+
 func TestAnEnrolmentExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
