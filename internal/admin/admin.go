@@ -23,7 +23,6 @@ import (
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/store/roster"
-	"github.com/stepward/stepward/internal/words"
 )
 
 // ConfirmFor is how long a confirmation of the actor (a step-up of class admin) allows changes.
@@ -219,7 +218,7 @@ func (o office) endSessions(ctx context.Context, userID string) (ended []string,
 
 // mailTo sends an e-mail that is written in the language of a user.
 func (o office) mailTo(ctx context.Context, locale string, write func(mail.Writer) mail.Message) error {
-	return o.cfg.Mailer.Send(ctx, write(o.cfg.Mailer.In(words.Choose(locale))))
+	return o.cfg.Mailer.Send(ctx, write(o.cfg.Mailer.For(locale, nil)))
 }
 
 // after returns a time to store as changed at: later than was, so that two versions differ.

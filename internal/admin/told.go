@@ -12,7 +12,6 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store/addresses"
 	"github.com/stepward/stepward/internal/store/erasure"
-	"github.com/stepward/stepward/internal/words"
 )
 
 // mails reports whether e-mails are delivered.
@@ -49,7 +48,7 @@ func (s *Users) tellChanged(ctx context.Context, was, u idp.User, undo idp.Secre
 		to = append(to, was.Email)
 	}
 	notice := mail.Notice{At: now, Link: s.cfg.Issuer + "/account/email"}
-	writer := s.cfg.Mailer.In(words.Choose(u.Profile.Locale))
+	writer := s.cfg.Mailer.For(u.Profile.Locale, nil)
 	var errs []error
 	for _, email := range to {
 		switch {
@@ -87,7 +86,7 @@ func (s *Users) erase(ctx context.Context, u idp.User, ev idp.Event) error {
 	}
 	var errs []error
 	if s.mails() {
-		writer := s.cfg.Mailer.In(words.Choose(u.Profile.Locale))
+		writer := s.cfg.Mailer.For(u.Profile.Locale, nil)
 		for _, email := range to {
 			errs = append(errs, s.cfg.Mailer.Send(ctx, writer.Deleted(email, now)))
 		}

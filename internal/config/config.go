@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A Config holds all settings, parsed and validated. It does not change while the program runs.
@@ -88,6 +89,7 @@ type Config struct {
 	LogoURL     string
 	Accent      string
 	HelpURL     string
+	Languages   *words.Set // of pages and e-mails
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"

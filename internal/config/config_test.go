@@ -45,6 +45,20 @@ func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
+func TestLanguagesAreThoseThatWeHave(t *testing.T) {
+	for given, want := range map[string]string{"": "en de es fr ja ar", "de, en": "de en", "ar": "ar"} {
+		c, err := config.Load(config.Sources{Environ: []string{"STEPWARD_LANGUAGES=" + given}})
+		if err != nil || strings.Join(c.Languages.Tags(), " ") != want {
+			t.Errorf("%q: %v", given, err)
+		}
+	}
+	for given, want := range map[string]string{"de, it": `"it" is none of en, de, es, fr, ja, ar`, ",": "at least one of en,"} {
+		if _, err := config.Load(config.Sources{Environ: []string{"STEPWARD_LANGUAGES=" + given}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", given, err)
+		}
+	}
+}
+
 func TestOutboundAllowTakesNetworksAddressesAndHosts(t *testing.T) {
 	c, err := config.Load(config.Sources{Environ: []string{"STEPWARD_OUTBOUND_ALLOW=10.1.2.3/16, 192.0.2.7,fd00::/8 ::1, Keys.Internal,localhost"}})
 	if err != nil {

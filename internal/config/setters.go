@@ -20,6 +20,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/words"
 )
 
 func setIssuer(c *Config, v string) error {
@@ -208,8 +209,18 @@ func setFrom(c *Config, v string) error {
 
 var accentPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
+// listed splits a list at commas and blanks.
+func listed(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func setLanguages(c *Config, v string) (err error) {
+	c.Languages, err = words.Only(listed(v))
+	return err
+}
+
 func setRegistrationScopes(c *Config, v string) error {
-	c.RegistrationScopes = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	c.RegistrationScopes = listed(v)
 	for _, scope := range c.RegistrationScopes {
 		if !scopeToken(scope) {
 			return fmt.Errorf("%q is not a scope, such as openid profile email", scope)

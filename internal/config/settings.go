@@ -339,6 +339,11 @@ var Settings = []Setting{
 		Help: "https URL of the Help link at the bottom of each page.",
 	},
 	{
+		Name: "languages", List: true, Default: "en de es fr ja ar", set: setLanguages,
+		Help: "Languages of pages and e-mails, in the order of the switch at the bottom of each page. The first is for " +
+			"people who want none of them. With a single one there is no switch.",
+	},
+	{
 		Name: "log-level", Default: "info", set: setLevel,
 		Help: "`debug`, `info`, `warn` or `error`.",
 	},

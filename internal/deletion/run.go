@@ -10,7 +10,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store/addresses"
-	"github.com/stepward/stepward/internal/words"
 )
 
 // Run reminds users of the end of their account, erases accounts whose time has come, and takes erased users out of the
@@ -88,7 +87,7 @@ func (s *Service) told(ctx context.Context, u idp.User, now time.Time) ([]string
 func (s *Service) send(
 	ctx context.Context, u idp.User, to []string, write func(w mail.Writer, to string) mail.Message,
 ) error {
-	w := s.cfg.Mailer.In(words.Choose(u.Profile.Locale))
+	w := s.cfg.Mailer.For(u.Profile.Locale, nil)
 	for _, address := range to {
 		if err := s.cfg.Mailer.Send(ctx, write(w, address)); err != nil {
 			return err

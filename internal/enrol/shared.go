@@ -1,7 +1,6 @@
 package enrol
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -60,7 +59,7 @@ func ReadForm(r *http.Request, names ...string) ([]string, error) {
 
 // MailsTo returns the writer of e-mails to a user: in the language of their profile, or else that of the request.
 func (en *Service) MailsTo(r *http.Request, u idp.User) mail.Writer {
-	return en.cfg.Mailer.In(cmp.Or(words.Choose(u.Profile.Locale), en.cfg.Shell.Language(r)))
+	return en.cfg.Mailer.For(u.Profile.Locale, en.cfg.Shell.Language(r))
 }
 
 // nameIn returns the name of a new passkey in the language of the request. Names of products stay as they are.

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // A Message is one complete e-mail.
@@ -57,6 +58,7 @@ type Config struct {
 	Transport Transport
 	From      string       // "Stepward <no-reply@example.com>"
 	Product   string       // name in subjects and signatures; empty: Stepward
+	Languages *words.Set   // of the e-mails; nil: all
 	Logger    *slog.Logger // nil: slog.Default
 }
 
@@ -66,6 +68,7 @@ type Mailer struct {
 	transport Transport
 	from      *netmail.Address
 	product   string
+	languages *words.Set
 	log       *slog.Logger
 	wake      chan struct{} // holds one token while something new may be in the outbox
 }
@@ -83,7 +86,8 @@ func New(c Config) (*Mailer, error) {
 		c.Logger = slog.Default()
 	}
 	return &Mailer{
-		db: c.DB, transport: c.Transport, from: from, product: c.Product, log: c.Logger, wake: make(chan struct{}, 1),
+		db: c.DB, transport: c.Transport, from: from, product: c.Product, languages: cmp.Or(c.Languages, words.All()),
+		log: c.Logger, wake: make(chan struct{}, 1),
 	}, nil
 }
 

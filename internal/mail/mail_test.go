@@ -264,3 +264,30 @@ func TestEveryEmailIsWrittenInEveryLanguage(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestEmailsKeepToTheLanguagesOfTheService(t *testing.T) {
+	only, err := words.Only([]string{"fr", "de"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mail.New(mail.Config{From: "Acme <no-reply@example.com>", Languages: only})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		in   mail.Writer
+		want string
+	}{
+		"offered":                   {m.In(words.ByTag("de")), "de"},
+		"not offered":               {m.In(words.ByTag("ja")), "fr"},
+		"none":                      {m.In(nil), "fr"},
+		"a profile":                 {m.For("de-AT", words.ByTag("fr")), "de"},
+		"a profile without one":     {m.For("", words.ByTag("de")), "de"},
+		"a profile of another time": {m.For("ja", words.ByTag("de")), "de"},
+		"nobody's":                  {m.For("ja", nil), "fr"},
+	} {
+		if html := c.in.AddressTaken("ada@example.com").HTML; !strings.Contains(html, `<html lang="`+c.want+`"`) {
+			t.Errorf("%s: %.200s", name, html)
+		}
+	}
+}

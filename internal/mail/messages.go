@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
@@ -27,12 +28,19 @@ type Writer struct {
 	in      *words.Language
 }
 
-// In returns the writer for a language; nil means English.
+// In returns the writer for a language. The first language of the service stands in for nil, and for one that it does
+// not offer.
 func (m *Mailer) In(l *words.Language) Writer {
-	if l == nil {
-		l = words.English()
+	if !m.languages.Has(l) {
+		l = m.languages.First()
 	}
 	return Writer{m.product, l}
+}
+
+// For returns the writer to a user whose profile has this locale (BCP 47). If that says nothing, otherwise is the
+// language; it may be nil.
+func (m *Mailer) For(locale string, otherwise *words.Language) Writer {
+	return m.In(cmp.Or(m.languages.Choose(locale), otherwise))
 }
 
 // content is the content of every message. Text and HTML are rendered from the same content, so they cannot differ.

@@ -46,7 +46,7 @@ func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 		}
 		if c.Mailer, err = mail.New(mail.Config{
 			DB: db, Transport: transport, From: cfg.From,
-			Product: cfg.ProductName,
+			Product: cfg.ProductName, Languages: cfg.Languages,
 		}); err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}

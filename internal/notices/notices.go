@@ -19,7 +19,6 @@ import (
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/personal"
 	"github.com/stepward/stepward/internal/web"
-	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed pages/*.html
@@ -150,11 +149,7 @@ func (s *Service) send(r *http.Request, u idp.User, topic string, write func(mai
 	defer cancel()
 	off, err := s.records.NoticesOff(ctx, u.ID)
 	if err == nil && !slices.Contains(off, topic) {
-		language := words.Choose(u.Profile.Locale)
-		if language == nil {
-			language = s.cfg.Shell.Language(r)
-		}
-		err = s.cfg.Mailer.Send(ctx, write(s.cfg.Mailer.In(language)))
+		err = s.cfg.Mailer.Send(ctx, write(s.cfg.Mailer.For(u.Profile.Locale, s.cfg.Shell.Language(r))))
 	}
 	if err != nil {
 		web.Note(ctx, slog.Any("notice", err))

@@ -15,7 +15,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/oauth"
-	"github.com/stepward/stepward/internal/words"
 )
 
 // describe returns the metadata of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. The library's own document
@@ -68,7 +67,7 @@ func (p *Provider) describe() ([]byte, error) {
 		"revocation_endpoint_auth_signing_alg_values_supported":    idp.AssertionAlgorithms,
 		"introspection_endpoint_auth_methods_supported":            confidential,
 		"introspection_endpoint_auth_signing_alg_values_supported": idp.AssertionAlgorithms,
-		"ui_locales_supported":                                     words.Tags(),
+		"ui_locales_supported":                                     p.cfg.Shell.Languages().Tags(),
 		"display_values_supported":                                 []string{"page"},
 		"claim_types_supported":                                    []string{"normal"},
 		"claims_supported":                                         access.SupportedClaims(),

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store/addresses"
-	"github.com/stepward/stepward/internal/words"
 )
 
 // remindAgain is after how long a reminder is sent again if the process ended while it sent it.
@@ -50,7 +48,7 @@ func (s *Service) remind(ctx context.Context, userID string, now time.Time) erro
 		return err
 	}
 	link := s.cfg.Issuer + "/recover/stop#" + s.cfg.Key.StopToken(u.ID, u.RecoveryReadyAt).Reveal()
-	w := s.cfg.Mailer.In(cmp.Or(words.Choose(u.Profile.Locale), words.English()))
+	w := s.cfg.Mailer.For(u.Profile.Locale, nil)
 	for _, address := range append([]string{u.Email}, others...) {
 		m := w.RecoveryReminder(address, mail.Notice{At: now, Link: link}, u.RecoveryReadyAt)
 		if err := s.cfg.Mailer.Send(ctx, m); err != nil {

@@ -102,7 +102,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	}
 	if s.mailer, err = mail.New(mail.Config{
 		DB: s.DB, Transport: s.parts.transport, From: cfg.From, Product: cfg.ProductName,
-		Logger: log,
+		Languages: cfg.Languages, Logger: log,
 	}); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}

@@ -54,6 +54,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	h := &wiring{cfg: cfg, mailer: s.mailer.Named(cfg.ProductName)}
 	if h.shell, err = web.New(web.Config{
 		Issuer: cfg.Issuer, ProductName: cfg.ProductName, LogoURL: cfg.LogoURL, Accent: cfg.Accent, Footer: footer(cfg),
+		Languages:      cfg.Languages,
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
 	}); err != nil {
@@ -177,7 +178,7 @@ func (h *wiring) notify(s *Server) func(context.Context, idp.User, string, map[s
 		if idp.EventKind(kind) != idp.EventPasskeyRegressed {
 			return
 		}
-		email := h.mailer.In(words.Choose(user.Profile.Locale)).CounterWarning(user.Email, mail.Notice{
+		email := h.mailer.For(user.Profile.Locale, nil).CounterWarning(user.Email, mail.Notice{
 			Passkey: data["passkey"], Accepted: data["accepted"] == "true", At: time.Now(), Agent: web.AgentWords(data["agent"]),
 			Link: s.Config.Issuer.String() + "/account/passkeys",
 		})

@@ -14,7 +14,7 @@ import (
 
 // funcs returns the functions for templates in a language.
 func (s *Shell) funcs(l *words.Language) template.FuncMap {
-	buttons := languageButtons(l) // the same on every page
+	buttons := s.languageButtons(l) // the same on every page
 	return template.FuncMap{
 		"asset":     func(name string) (string, error) { return s.static.url(l, name) },
 		"icon":      s.icon,

@@ -37,16 +37,19 @@ func SavedLanguage(ctx context.Context, tag string) {
 }
 
 // Language returns the language to answer a request in: what the person chose at the switch, what the application asks
-// for, what the user's profile says, what the browser accepts, or English. The switch comes first, because it would
+// for, what the user's profile says, what the browser accepts, or the first one. The switch comes first, because it would
 // otherwise do nothing on a page that an application opened with ui_locales.
 func (s *Shell) Language(r *http.Request) *words.Language {
-	return cmp.Or(s.Wanted(r), words.English())
+	return cmp.Or(s.Wanted(r), s.config.Languages.First())
 }
+
+// Languages returns the languages of the pages.
+func (s *Shell) Languages() *words.Set { return s.config.Languages }
 
 // Wanted is Language, but nil if nothing says what the person wants.
 func (s *Shell) Wanted(r *http.Request) *words.Language {
 	if c, err := r.Cookie(s.languageCookieName()); err == nil {
-		if l := words.ByTag(c.Value); l != nil {
+		if l := words.ByTag(c.Value); s.config.Languages.Has(l) {
 			return l
 		}
 	}
@@ -57,7 +60,7 @@ func (s *Shell) Wanted(r *http.Request) *words.Language {
 		rec.mu.Unlock()
 	}
 	for _, wanted := range []string{asked, saved, r.Header.Get("Accept-Language")} {
-		if l := words.Choose(wanted); l != nil {
+		if l := s.config.Languages.Choose(wanted); l != nil {
 			return l
 		}
 	}
@@ -77,7 +80,7 @@ func (s *Shell) switchLanguage(w http.ResponseWriter, r *http.Request) error {
 	if err := ReadForm(r); err != nil {
 		return err
 	}
-	if l := words.ByTag(r.PostFormValue("to")); l != nil {
+	if l := words.ByTag(r.PostFormValue("to")); s.config.Languages.Has(l) {
 		http.SetCookie(w, &http.Cookie{
 			Name: s.languageCookieName(), Value: l.Tag, Path: "/", MaxAge: 365 * 24 * 60 * 60, HttpOnly: true,
 			Secure: !s.config.Insecure, SameSite: http.SameSiteLaxMode,
@@ -93,8 +96,11 @@ func (s *Shell) switchLanguage(w http.ResponseWriter, r *http.Request) error {
 
 // backTo returns where the switch on a page returns to, or "" if the page has none. Only a page that was fetched with
 // GET can be shown again. A page of a protocol endpoint must not repeat what an application sent, which is in its
-// address.
-func backTo(r *http.Request) string {
+// address. A service with one language has no switch.
+func (s *Shell) backTo(r *http.Request) string {
+	if len(s.config.Languages.Languages()) == 1 {
+		return ""
+	}
 	if rec, ok := recordOf(r.Context()); ok && rec.machine {
 		return ""
 	}
@@ -112,9 +118,9 @@ func ourPage(address string) bool {
 }
 
 // languageButtons returns the buttons of the switch on pages in l.
-func languageButtons(l *words.Language) template.HTML {
+func (s *Shell) languageButtons(l *words.Language) template.HTML {
 	var b strings.Builder
-	for _, other := range words.Languages() {
+	for _, other := range s.config.Languages.Languages() {
 		b.WriteString(`<button class="link" name="to" value="` + other.Tag + `" lang="` + other.Tag + `"`)
 		if other == l {
 			b.WriteString(` aria-current="true"`)

@@ -12,9 +12,14 @@ import (
 )
 
 // polyglot serves a page at /page, for an application that asks for the languages in the query and a user with a saved one.
-func polyglot(t *testing.T) http.Handler {
+func polyglot(t *testing.T, offered ...*words.Set) http.Handler {
 	t.Helper()
-	s := newShell(t, func(c *Config) { c.Insecure = false })
+	s := newShell(t, func(c *Config) {
+		c.Insecure = false
+		for _, set := range offered {
+			c.Languages = set
+		}
+	})
 	pages, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(
 		`{{define "title"}}{{plain "cancel.to" "app" .Data}}{{end}}{{define "content"}}<h1>{{t "signin.title"}}</h1><p title="{{t "agent.alone" "browser" .Data}}">{{t "signin.to" "app" .Data}}</p>{{end}}`,
 	)}}, "a.html")
@@ -179,5 +184,39 @@ func TestTheSwitchKeepsTheTokenOfAnInvitation(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(`html[lang="ar"] form.languages`)))
 	if got := eval[string](t, ctx, `document.querySelector("input[name=token][type=hidden]").value + " " + location.href + " " + document.dir`); got != "TOKEN23 "+base+"/enrol?x=1 rtl" {
 		t.Errorf("token, address, direction: %q", got)
+	}
+}
+
+func TestPagesKeepToTheLanguagesOfTheService(t *testing.T) {
+	serve := func(tags ...string) http.Handler {
+		only, err := words.Only(tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return polyglot(t, only)
+	}
+	h := serve("fr", "de")
+	for name, c := range map[string]struct{ query, cookie, accept, want string }{
+		"nothing":                          {"", "", "", "fr"},
+		"an application":                   {"asked=ja+de", "", "", "de"},
+		"a cookie of an earlier setting":   {"", "ar", "de", "de"},
+		"a user whose is no more offered":  {"saved=es", "", "de", "de"},
+		"a browser with one that is not":   {"", "", "ja", "fr"},
+		"a browser with a second that is ": {"", "", "en,de;q=0.5", "de"},
+	} {
+		body := text(t, ask(h, "GET", "/page?"+c.query, "", "Accept-Language", c.accept, "Cookie", "__Host-stepward-language="+c.cookie))
+		if !strings.Contains(body, `<html lang="`+c.want+`"`) {
+			t.Errorf("%s: %.200s", name, body)
+		}
+		if fr, de := strings.Index(body, `value="fr"`), strings.Index(body, `value="de"`); fr < 0 || de < fr || strings.Count(body, `name="to"`) != 2 {
+			t.Errorf("%s: the switch: %s", name, body)
+		}
+	}
+	form := []string{"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin"}
+	if r := ask(h, "POST", "/language", "to=ja&back=/page", form...); len(r.Cookies()) != 0 {
+		t.Errorf("a language that is not offered was chosen: %v", r.Cookies())
+	}
+	if body := text(t, ask(serve("de"), "GET", "/page", "")); !strings.Contains(body, `<html lang="de"`) || strings.Contains(body, `action="/language"`) {
+		t.Errorf("a switch with one language: %s", body)
 	}
 }

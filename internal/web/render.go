@@ -103,10 +103,10 @@ func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
 		}
 	}
 	pages := &Pages{parsed: map[*words.Language]func() (templates, error){}}
-	for _, l := range words.Languages() {
+	for _, l := range s.config.Languages.Languages() {
 		pages.parsed[l] = sync.OnceValues(func() (templates, error) { return s.parse(l, files, partials) })
 	}
-	_, err := pages.parsed[words.English()]() // so that a fault shows at start; the other languages only differ in texts
+	_, err := pages.parsed[s.config.Languages.First()]() // so that a fault shows at start; the other languages only differ in texts
 	return pages, err
 }
 
@@ -170,7 +170,7 @@ type view struct {
 func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, name string, p Page) error {
 	back := ""
 	if !p.Once {
-		back = backTo(r)
+		back = s.backTo(r)
 	}
 	body, err := s.render(pages, name, p, s.Language(r), back, RequestID(r.Context()))
 	if err != nil {

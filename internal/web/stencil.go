@@ -66,7 +66,7 @@ func (st *Stencil[K]) Render(w http.ResponseWriter, r *http.Request, key K, valu
 	if len(values) != len(st.holes)-1 {
 		return fmt.Errorf("page %s: %d values", st.name, len(values))
 	}
-	back := backTo(r)
+	back := st.shell.backTo(r)
 	c, err := st.cut(cutKey[K]{key, st.shell.Language(r), back != ""})
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type Config struct {
 	LogoURL     string // of the operator, https; empty: our logo
 	Accent      string // of the operator, #rrggbb; its lightness is adjusted until text has a contrast of 7:1
 	Footer      []Link
+	Languages   *words.Set // of the pages; nil: all
 	// TrustedProxies are the only peers whose X-Forwarded-For counts.
 	TrustedProxies []netip.Prefix
 	// ProxyCertificates means that the trusted proxies report their client's certificate in Client-Cert (RFC 9440), and
@@ -74,6 +75,9 @@ func New(c Config) (*Shell, error) {
 	}
 	if c.ProductName == "" {
 		c.ProductName = "Stepward"
+	}
+	if c.Languages == nil {
+		c.Languages = words.All()
 	}
 	s := &Shell{config: c, log: c.Logger, headers: headersFor(c)}
 	if s.log == nil {

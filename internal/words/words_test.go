@@ -204,18 +204,35 @@ func TestTheLanguageIsTheFirstOneWantedThatWeHave(t *testing.T) {
 		"en;q=0.1,ja;q=0.9": "ja", "de;q=0,fr": "fr", "gsw": "de", "zh-CN,zh;q=0.9": "", "\x00;q=a,,;;": "", strings.Repeat("x-y,", 9000) + "de": "",
 		"de": "de", "tlh, de-AT": "de",
 	} {
-		l := Choose(wanted)
+		l := All().Choose(wanted)
 		if got := map[bool]string{true: ""}[l == nil]; l != nil && l.Tag != want || l == nil && got != want {
 			t.Errorf("%.40q: %v, want %q", wanted, l, want)
 		}
 	}
 	for i := range 3 * maxWishes {
-		Choose("de;q=0." + strings.Repeat("1", i%150) + strings.Repeat(" ", i/150))
+		All().Choose("de;q=0." + strings.Repeat("1", i%150) + strings.Repeat(" ", i/150))
 	}
-	wishes.RLock()
-	defer wishes.RUnlock()
-	if len(wishes.chosen) > maxWishes {
-		t.Errorf("%d wishes are remembered", len(wishes.chosen))
+	all.mu.RLock()
+	defer all.mu.RUnlock()
+	if len(all.wishes) > maxWishes {
+		t.Errorf("%d wishes are remembered", len(all.wishes))
+	}
+}
+
+func TestASetHasOnlyItsLanguages(t *testing.T) {
+	s, err := Only([]string{"ja", "de", "ja"})
+	if err != nil || strings.Join(s.Tags(), " ") != "ja de" || s.First().Tag != "ja" || s.Has(English()) || s.Has(nil) || !s.Has(ByTag("de")) {
+		t.Errorf("%v %v", s.Tags(), err)
+	}
+	for wanted, want := range map[string]*Language{"en": nil, "": nil, "en, de;q=0.1": ByTag("de"), "fr ja": ByTag("ja")} {
+		if l := s.Choose(wanted); l != want {
+			t.Errorf("%q: %v", wanted, l)
+		}
+	}
+	for _, bad := range [][]string{nil, {"en", "xx"}, {"de-AT"}} {
+		if s, err := Only(bad); err == nil {
+			t.Errorf("%q: %v", bad, s.Tags())
+		}
 	}
 }
 
