@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/access"
@@ -103,8 +104,9 @@ type device struct {
 func (d device) expired(now time.Time) bool { return !now.Before(d.CreatedAt.Add(deviceTTL)) }
 
 // deviceParams are the parameters of a device authorization request: those of an authorization request about access and
-// proof. There is no redirect URI and no nonce: the ID token goes to the device that polls.
-var deviceParams = []string{"scope", "resource", "authorization_details", "acr_values", "claims"}
+// proof, and the languages of the pages. There is no redirect URI and no nonce: the ID token goes to the device that
+// polls.
+var deviceParams = []string{"scope", "resource", "authorization_details", "acr_values", "claims", "ui_locales"}
 
 // Guard guards the device authorization endpoint.
 var Guard = oauth.Guard{
@@ -136,19 +138,23 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 		return fmt.Errorf("store device request: %w", err)
 	}
 	shown := groupedUserCode(d.UserCode)
+	complete := url.Values{"user_code": {shown}}
+	if locales := oauth.Words(form.Get("ui_locales")); len(locales) > 0 {
+		complete.Set("ui_locales", strings.Join(locales, " "))
+	}
 	return web.WriteJSON(w, http.StatusOK, map[string]any{
 		"device_code": code.Reveal(), "user_code": shown, "verification_uri": s.cfg.Catalog.Issuer + oauth.PathDevice,
-		"verification_uri_complete": s.cfg.Catalog.Issuer + oauth.PathDevice + "?" + url.Values{
-			"user_code": {shown},
-		}.Encode(),
-		"expires_in": int(deviceTTL.Seconds()), "interval": int(pollInterval.Seconds()),
+		"verification_uri_complete": oauth.WithParams(s.cfg.Catalog.Issuer+oauth.PathDevice, complete),
+		"expires_in":                int(deviceTTL.Seconds()), "interval": int(pollInterval.Seconds()),
 	})
 }
 
 // readDevice validates the request of a device and prepares it for package login. It always requires a new ceremony and
 // consent, because the device may belong to somebody else (RFC 8628 §5.4).
 func (s *Service) readDevice(r *http.Request, form url.Values, c idp.Client) (idp.Request, idp.Requirement, error) {
-	req := idp.Request{ClientID: c.ID, Prompt: []string{"login", "consent"}}
+	req := idp.Request{
+		ClientID: c.ID, Prompt: []string{"login", "consent"}, UILocales: oauth.Words(form.Get("ui_locales")),
+	}
 	if !slices.Contains(c.GrantTypes, idp.GrantDeviceCode) || !c.Rules().Devices {
 		return req, idp.Requirement{}, oauth.Refuse(
 			"unauthorized_client", "the client is not registered for the device grant",

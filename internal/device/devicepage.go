@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -31,7 +32,25 @@ var errWrongCode = errors.New("no such user code")
 // up, images on another site could use up the guesses of a whole network.
 func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 	s.cfg.Sessions.EnsureBrowser(w, r)
+	s.speak(r, r.URL.Query().Get("ui_locales"))
 	return s.askForCode(w, r, http.StatusOK, r.URL.Query().Get("user_code"), words.Text{})
+}
+
+// speak chooses the language of a page: the device's (ui_locales), or that in the profile of the signed-in user.
+func (s *Service) speak(r *http.Request, locales string) {
+	asked := oauth.Words(locales)
+	if web.AskLanguages(r.Context(), asked); len(asked) > 0 {
+		return
+	}
+	sess, err := s.cfg.Sessions.Current(r.Context(), r)
+	if err == nil && sess != nil {
+		var u idp.User
+		u, err = s.cfg.DB.UserByID(r.Context(), sess.UserID)
+		web.SavedLanguage(r.Context(), u.Profile.Locale)
+	}
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		web.Note(r.Context(), slog.Any("language", err)) // the page works in any
+	}
 }
 
 // findDevice reads the typed code.
@@ -39,6 +58,7 @@ func (s *Service) findDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
+	s.speak(r, r.PostFormValue("ui_locales"))
 	return s.showRequest(w, r, r.PostFormValue("user_code"))
 }
 
@@ -48,15 +68,16 @@ func (s *Service) askForCode(w http.ResponseWriter, r *http.Request, status int,
 	}
 	return s.cfg.Shell.Render(w, r, s.pages, "device", web.Page{
 		Name: "device", Status: status, Data: struct {
-			Typed string
-			Error words.Text
-		}{typed, fault},
+			Typed, Locales string
+			Error          words.Text
+		}{typed, r.FormValue("ui_locales"), fault},
 	})
 }
 
 // An asking is the data of device_confirm.html.
 type asking struct {
 	App, Code      string
+	Locales        string // of the pages, separated by blanks
 	Scopes         []words.Text
 	At             time.Time
 	Agent, Address string // of the device, as far as known
@@ -78,7 +99,11 @@ func (s *Service) showRequest(w http.ResponseWriter, r *http.Request, typed stri
 	if err != nil {
 		return err
 	}
-	data := asking{App: c.Name, Code: groupedUserCode(d.UserCode), At: d.CreatedAt, Agent: d.Agent, Address: d.Address}
+	web.AskLanguages(r.Context(), req.UILocales)
+	data := asking{
+		App: c.Name, Code: groupedUserCode(d.UserCode), Locales: strings.Join(req.UILocales, " "), At: d.CreatedAt, Agent: d.Agent,
+		Address: d.Address,
+	}
 	for _, name := range req.Scopes {
 		data.Scopes = append(data.Scopes, web.EntryWords(s.cfg.Catalog.Policy, name))
 	}
@@ -95,6 +120,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadForm(r); err != nil {
 		return err
 	}
+	s.speak(r, r.PostFormValue("ui_locales"))
 	hash, d, err := s.findWaiting(w, r, r.PostFormValue("user_code"))
 	if errors.Is(err, errWrongCode) {
 		return s.askForCode(w, r, http.StatusBadRequest, "", words.T("device.stale"))
@@ -108,7 +134,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 		if err := s.answerDevice(r.Context(), hash, func(d *device) { d.Denied = true }); err != nil {
 			return deviceProblem(err)
 		}
-		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
+		s.end(w, r, oauth.PathDeviceRefused, oauth.Words(r.PostFormValue("ui_locales")))
 		return nil
 	default:
 		return s.showRequest(w, r, d.UserCode)
@@ -209,15 +235,24 @@ func (s *Service) Respond(w http.ResponseWriter, r *http.Request, i idp.Interact
 	}
 	switch o.Error {
 	case "":
-		http.Redirect(w, r, oauth.PathDeviceConnected, http.StatusSeeOther)
+		s.end(w, r, oauth.PathDeviceConnected, i.Request.UILocales)
 	case "unmet_authentication_requirements":
 		return &web.Problem{
 			Status: http.StatusForbidden, Code: o.Error, Words: "device.unmet", NextURL: "/account/passkeys",
 		}
 	default:
-		http.Redirect(w, r, oauth.PathDeviceRefused, http.StatusSeeOther)
+		s.end(w, r, oauth.PathDeviceRefused, i.Request.UILocales)
 	}
 	return nil
+}
+
+// end shows a last page. Nothing but its address is left to say the language.
+func (s *Service) end(w http.ResponseWriter, r *http.Request, path string, locales []string) {
+	params := url.Values{}
+	if len(locales) > 0 {
+		params.Set("ui_locales", strings.Join(locales, " "))
+	}
+	http.Redirect(w, r, oauth.WithParams(path, params), http.StatusSeeOther)
 }
 
 // deviceProblem returns the error page for an answer that came too late.
@@ -236,6 +271,7 @@ func deviceProblem(err error) error {
 }
 
 func (s *Service) showDeviceConnected(w http.ResponseWriter, r *http.Request) error {
+	s.speak(r, r.FormValue("ui_locales"))
 	return s.cfg.Shell.Render(
 		w, r, s.pages, "device_done",
 		web.Page{Name: "device", Data: struct{ Connected bool }{true}},
@@ -243,6 +279,7 @@ func (s *Service) showDeviceConnected(w http.ResponseWriter, r *http.Request) er
 }
 
 func (s *Service) showDeviceRefused(w http.ResponseWriter, r *http.Request) error {
+	s.speak(r, r.FormValue("ui_locales"))
 	return s.cfg.Shell.Render(
 		w, r, s.pages, "device_done",
 		web.Page{Name: "device", Data: struct{ Connected bool }{}},

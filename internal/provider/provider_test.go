@@ -302,10 +302,13 @@ func (h *house) do(req *http.Request) reply {
 	return reply{resp, string(body)}
 }
 
-func (h *house) get(path string) reply {
+func (h *house) get(path string, edit ...func(*http.Request)) reply {
 	h.t.Helper()
 	req, err := http.NewRequest("GET", h.url+path, nil)
 	check(h.t, err)
+	for _, f := range edit {
+		f(req)
+	}
 	return h.do(req)
 }
 
