@@ -168,11 +168,60 @@ func TestTheFormerPrimaryAddressUndoesAChangeOnce(t *testing.T) {
 		h.noEmail()
 		// For a day nothing can be changed.
 		b.signIn(u, keys[0].ID, "account")
-		b.post("/account/email/add", "email", "thief@example.org")
-		b.post("/account/email/code", "token", h.code()).is("error", 403)
+		b.post("/account/email/add", "email", "thief@example.org").is("error", 403)
+		h.noEmail()
 		if kinds := h.kinds(u); kinds[len(kinds)-1] != idp.EventSignedOut && !strings.Contains(fmt.Sprint(kinds), "email.change_undone") {
 			t.Errorf("events %v", kinds)
 		}
+	})
+}
+
+func TestThePagesOfferNoChangeAfterOneWasUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, keys := h.user("ada@example.com", 1)
+		b := h.browser()
+		b.signIn(u, keys[0].ID, "account")
+		b.addAddress(u, "ada@work.example")
+		time.Sleep(2 * directory.AddressUndo)
+		b.signIn(u, keys[0].ID, "account")
+		b.addAddress(u, "thief@example.net")
+		b.change("thief@example.net", "primary").is("account", 200)
+		var token string
+		for range 3 {
+			if m := h.email(); m.To == u.Email {
+				token = undoToken(t, m)
+			}
+		}
+		h.browser().post("/account/email/undo", "token", token).is("recover", 200)
+		for range 3 {
+			h.email()
+		}
+		b.signIn(u, keys[0].ID, "account")
+		offers := []string{"address-add", "address-make-primary", "address-remove"}
+		list := b.get("/account/email").is("account", 200).wants("addresses-closed")
+		for _, offer := range offers {
+			if list.has(offer) {
+				t.Errorf("the page offers %s", offer)
+			}
+		}
+		if !strings.Contains(list.body, "A change of your primary address was undone a short time ago") {
+			t.Errorf("the page says %s", list.content())
+		}
+		all, err := addresses.New(h.db).Of(t.Context(), u.ID)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%v %v", all, err)
+		}
+		for _, path := range []string{"/account/email/add", "/account/email/" + all[0].ID + "/primary", "/account/email/" + all[0].ID + "/remove"} {
+			b.get(path).is("error", 403)
+			b.post(path, "email", "thief@example.org").is("error", 403)
+		}
+		h.noEmail()
+
+		time.Sleep(idp.RecoveryClosed)
+		b.signIn(u, keys[0].ID, "account")
+		b.get("/account/email").is("account", 200).wants(offers...)
+		b.get("/account/email/add").is("account", 200)
 	})
 }
 

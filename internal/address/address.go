@@ -70,13 +70,13 @@ func (s *Service) Mount(mux *http.ServeMux) {
 	handle := func(pattern string, need house.Need, h house.Handler) { s.cfg.House.Handle(mux, pattern, need, h) }
 	handle("GET "+listPath, house.SignedIn(""), s.showList)
 	handle("POST "+listPath+"/confirm", house.SignedIn(listPath), s.sendCode)
-	handle("GET "+listPath+"/add", house.StepUp("reason.email", ""), s.showAdd)
-	handle("POST "+listPath+"/add", house.StepUp("reason.email", listPath+"/add"), s.add)
+	handle("GET "+listPath+"/add", house.StepUp("reason.email", ""), s.whenOpen(s.showAdd))
+	handle("POST "+listPath+"/add", house.StepUp("reason.email", listPath+"/add"), s.whenOpen(s.add))
 	handle("GET "+listPath+"/code", house.SignedIn(""), s.showCode)
 	handle("POST "+listPath+"/code", house.SignedIn(listPath+"/code"), s.confirm)
-	handle("GET "+listPath+"/{id}/primary", house.StepUp("reason.email", ""), s.showChange)
+	handle("GET "+listPath+"/{id}/primary", house.StepUp("reason.email", ""), s.whenOpen(s.showChange))
 	handle("POST "+listPath+"/{id}/primary", house.StepUp("reason.email", listPath), s.makePrimary)
-	handle("GET "+listPath+"/{id}/remove", house.StepUp("reason.email", ""), s.showRemove)
+	handle("GET "+listPath+"/{id}/remove", house.StepUp("reason.email", ""), s.whenOpen(s.showRemove))
 	handle("POST "+listPath+"/{id}/remove", house.StepUp("reason.email", listPath), s.remove)
 	s.cfg.Shell.Handle(mux, "GET "+listPath+"/undo", s.showUndo)
 	s.cfg.Shell.Handle(mux, "POST "+listPath+"/undo", s.undo)
@@ -96,7 +96,7 @@ type listPage struct {
 	Others   []addresses.Address
 	Full     bool
 	Max      int
-	Closed   time.Time // no change before this
+	Closed   words.Text // why, and until when, nothing can be changed; empty: it can
 	Notice   words.Text
 }
 
@@ -120,10 +120,39 @@ func (s *Service) showList(w http.ResponseWriter, r *http.Request, v house.Visit
 		return fmt.Errorf("list addresses: %w", err)
 	}
 	p.Full = len(p.Others)+1 >= directory.MaxAddresses
-	if until := v.User.RecoveredAt.Add(idp.RecoveryClosed); !v.User.RecoveredAt.IsZero() && time.Now().Before(until) {
-		p.Closed = until
+	if p.Closed, err = s.closed(r, v); err != nil {
+		return err
 	}
 	return s.render(w, r, v, "list", http.StatusOK, p)
+}
+
+// closed says why, and until when, the visitor cannot change addresses: after a recovery, and after a change of the
+// primary one was undone. It is empty if they can.
+func (s *Service) closed(r *http.Request, v house.Visitor) (words.Text, error) {
+	recovered, undone, err := s.addresses.ClosedUntil(r.Context(), v.User.ID)
+	switch now := time.Now(); {
+	case err != nil:
+		return words.Text{}, fmt.Errorf("find undone change: %w", err)
+	case now.Before(undone) && !undone.Before(recovered):
+		return words.T("addresses.undone.until", "at", words.Moment(undone)), nil
+	case now.Before(recovered):
+		return words.T("addresses.closed.until", "at", words.Moment(recovered)), nil
+	}
+	return words.Text{}, nil
+}
+
+// whenOpen refuses a page for a change while the visitor can make none. The store refuses the change itself.
+func (s *Service) whenOpen(page house.Handler) house.Handler {
+	return func(w http.ResponseWriter, r *http.Request, v house.Visitor) error {
+		closed, err := s.closed(r, v)
+		if err == nil && closed.Key != "" {
+			err = gone(idp.ErrClosed)
+		}
+		if err != nil {
+			return err
+		}
+		return page(w, r, v)
+	}
 }
 
 type changePage struct {

@@ -72,6 +72,23 @@ func own(b *store.Batch, userID string, now time.Time) {
 		past(now, idp.RecoveryClosed))
 }
 
+// ClosedUntil returns from when the user can change addresses again after a recovery, and after a change of the primary
+// one was undone; a zero time if neither happened. It may be past.
+func (s *Addresses) ClosedUntil(ctx context.Context, userID string) (recovered, undone time.Time, err error) {
+	type times struct{ recovered, undone time.Time }
+	last, err := store.One(ctx, s.db, "find undone change", func(row store.Row) (t times, err error) {
+		err = row.Scan(store.Instant(&t.recovered), store.Instant(&t.undone))
+		return t, err
+	}, `SELECT u.recovered_at, COALESCE((SELECT max(c.undone_at) FROM address_changes c WHERE c.user_id = u.id), 0)
+		FROM users u WHERE u.id = $1`, userID)
+	for _, at := range []*time.Time{&last.recovered, &last.undone} {
+		if !at.IsZero() {
+			*at = at.Add(idp.RecoveryClosed)
+		}
+	}
+	return last.recovered, last.undone, err
+}
+
 // Add adds an address that the user has just confirmed. idp.ErrNotFound if they are disabled, idp.ErrClosed after a
 // recovery or an undone change, ErrTooMany, idp.ErrConflict if the address belongs to a user already.
 func (s *Addresses) Add(ctx context.Context, a Address, ev ...idp.Event) error {
