@@ -101,8 +101,8 @@ func (s *Service) showRequest(w http.ResponseWriter, r *http.Request, typed stri
 	}
 	web.AskLanguages(r.Context(), req.UILocales)
 	data := asking{
-		App: c.Name, Code: groupedUserCode(d.UserCode), Locales: strings.Join(req.UILocales, " "), At: d.CreatedAt, Agent: d.Agent,
-		Address: d.Address,
+		App: c.Name, Code: groupedUserCode(d.UserCode), Locales: strings.Join(req.UILocales, " "),
+		At: d.CreatedAt, Agent: d.Agent, Address: d.Address,
 	}
 	for _, name := range req.Scopes {
 		data.Scopes = append(data.Scopes, web.EntryWords(s.cfg.Catalog.Policy, name))

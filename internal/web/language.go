@@ -37,8 +37,8 @@ func SavedLanguage(ctx context.Context, tag string) {
 }
 
 // Language returns the language to answer a request in: what the person chose at the switch, what the application asks
-// for, what the user's profile says, what the browser accepts, or the first one. The switch comes first, because it would
-// otherwise do nothing on a page that an application opened with ui_locales.
+// for, what the user's profile says, what the browser accepts, or the first one. The switch comes first, because it
+// would otherwise do nothing on a page that an application opened with ui_locales.
 func (s *Shell) Language(r *http.Request) *words.Language {
 	return cmp.Or(s.Wanted(r), s.config.Languages.First())
 }

@@ -106,7 +106,8 @@ func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
 	for _, l := range s.config.Languages.Languages() {
 		pages.parsed[l] = sync.OnceValues(func() (templates, error) { return s.parse(l, files, partials) })
 	}
-	_, err := pages.parsed[s.config.Languages.First()]() // so that a fault shows at start; the other languages only differ in texts
+	// So that a fault shows at start. The other languages only differ in texts.
+	_, err := pages.parsed[s.config.Languages.First()]()
 	return pages, err
 }
 
