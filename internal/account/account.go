@@ -115,14 +115,15 @@ func New(c Config) (*Account, error) {
 	a.codeKey = recoverycode.NewKey(c.RecoveryKey)
 	codes := c.Recovery != recovery.AdminOnly && c.Mailer.Delivers()
 	if a.checkup, err = checkup.New(checkup.Config{
-		Shell: c.Shell, House: a.house, DB: c.DB, Policy: c.Passkeys, Key: a.codeKey, Codes: codes,
+		Shell: c.Shell, House: a.house, DB: c.DB, Ceremonies: c.Ceremonies, Policy: c.Passkeys, Key: a.codeKey,
+		Codes: codes,
 	}); err != nil {
 		return nil, err
 	}
 	a.enrol, err = enrol.New(enrol.Config{
 		Shell: c.Shell, Sessions: c.Sessions, Ceremonies: c.Ceremonies, DB: c.DB, Ephemeral: c.Ephemeral, Mailer: c.Mailer,
 		Issuer: c.Issuer, SignUp: c.SignUp, Insecure: c.Insecure,
-		CodeKey: a.codeKey, Codes: codes, Need: a.checkup.Need,
+		CodeKey: a.codeKey, Codes: codes, Need: a.checkup.Need, Kind: a.checkup.Kind,
 		Client: c.Client, SignedUp: c.SignedUp, SignOut: a.house.EndOwn,
 	})
 	if err != nil {

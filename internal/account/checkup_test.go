@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stepward/stepward/internal/account"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -124,9 +127,159 @@ func TestARuleOfAGroupOrRoleSaysWhichPasskeysItsMembersAdd(t *testing.T) {
 	adas.authenticator.Flags &^= idp.FlagBackupEligible
 	adas.create(adas.get("/account/passkeys/add")).member("next")
 	adas.get("/account/checkup").is("account", 200).wants("checkup-complete")
-	fresh := h.browser() // a sign-up has no groups yet
-	fresh.authenticator.Flags |= idp.FlagBackupEligible
-	for range 3 {
-		_, _ = h.db.ClaimMail(t.Context(), time.Now(), time.Minute)
+}
+
+// addKey stores another passkey of the user.
+func (h *house) addKey(u idp.User, change func(*idp.Passkey)) {
+	h.t.Helper()
+	k := idp.Passkey{
+		ID: idp.NewID(), UserID: u.ID, CredentialID: []byte(idp.NewSecret().Reveal()), PublicKey: []byte{1}, CreatedAt: time.Now(),
+	}
+	change(&k)
+	if err := h.db.AddPasskey(h.t.Context(), k); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Each row takes one rule of the page away if it is missing.
+func TestTheCheckupCountsOnlyPasskeysThatCount(t *testing.T) {
+	forbidden := uuid.MustParse(yubiKey)
+	synced := func(k *idp.Passkey) { k.Flags = idp.FlagBackupEligible }
+	for name, row := range map[string]struct {
+		rule    string
+		add     []func(*idp.Passkey)
+		count   string
+		missing bool
+	}{
+		"a synced one where it must stay on its device": {
+			"everyone minimum=2 kind=device-bound",
+			[]func(*idp.Passkey){synced},
+			"count: 1. Needed: 2.", true,
+		},
+		"one that proves nothing": {
+			"everyone minimum=2 proven",
+			[]func(*idp.Passkey){func(k *idp.Passkey) { k.AttestationVerifiedAt = time.Now() }},
+			"count: 1. Needed: 2.", true,
+		},
+		"a forbidden model": {
+			"everyone minimum=2 forbidden=" + yubiKey,
+			[]func(*idp.Passkey){func(k *idp.Passkey) { k.AAGUID = forbidden[:] }},
+			"count: 1. Needed: 2.", true,
+		},
+		"another than the allowed model": {
+			"everyone allowed=" + yubiKey,
+			[]func(*idp.Passkey){func(k *idp.Passkey) { k.AAGUID, k.AttestationVerifiedAt = forbidden[:], time.Now() }},
+			"count: 1. Needed: 1.", false,
+		},
+		"enough": {"everyone minimum=2", []func(*idp.Passkey){synced}, "count: 2. Needed: 2.", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := build(t, passkeyRules(t, row.rule))
+			u, keys := h.user("ada@example.com", 1)
+			for _, add := range row.add {
+				h.addKey(u, add)
+			}
+			b := h.browser()
+			b.signIn(u, keys[0].ID)
+			p := b.get("/account/checkup").is("account", 200)
+			if !strings.Contains(p.content(), row.count) || p.has("checkup-incomplete") != row.missing ||
+				p.has("checkup-complete") == row.missing || p.has("passkey-add") != row.missing {
+				t.Errorf("want %q, missing %t: %s", row.count, row.missing, p.content())
+			}
+			if told := b.get("/account").is("account", 200).has("checkup"); told != row.missing {
+				t.Errorf("the account says so: %t", told)
+			}
+		})
+	}
+}
+
+func TestTheCheckupOffersCodesOnlyWhereTheyHelp(t *testing.T) {
+	byAdmins := func(c *account.Config) { c.Recovery = recovery.AdminOnly }
+	for name, row := range map[string]struct {
+		change      func(*account.Config)
+		unconfirmed bool
+		card, offer bool
+	}{
+		"none yet":                     {func(*account.Config) {}, false, true, true},
+		"the address is not confirmed": {func(*account.Config) {}, true, true, false},
+		"the service has none":         {byAdmins, false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := build(t, row.change)
+			u, keys := h.user("ada@example.com", 1)
+			if row.unconfirmed {
+				h.change(u, func(u *idp.User) { u.EmailVerified = false })
+			}
+			b := h.browser()
+			b.signIn(u, keys[0].ID)
+			p := b.get("/account/checkup").is("account", 200)
+			if strings.Contains(p.content(), "Recovery codes") != row.card || p.has("codes-link") != row.offer {
+				t.Error(p.content())
+			}
+			if told := b.get("/account").is("account", 200).has("checkup"); told != row.offer {
+				t.Errorf("the account says so: %t", told)
+			}
+		})
+	}
+	t.Run("made under a key that is gone", func(t *testing.T) {
+		h := build(t)
+		l := h.lockOut("ada@example.com")
+		if l.home.get("/account").has("checkup") {
+			t.Error("codes are offered although there are some")
+		}
+		other := build(t, func(c *account.Config) {
+			c.DB, c.Sessions, c.Ephemeral, c.RecoveryKey = h.db, h.sessions, h.ephemeral, []byte("another key")
+		})
+		other.sessions = h.sessions
+		l.home.house = other
+		l.home.get("/account/checkup").is("account", 200).wants("codes-link")
+	})
+}
+
+func TestTheCheckupDoesNotCountSuspendedPasskeys(t *testing.T) {
+	h := build(t, passkeyRules(t, "everyone minimum=2"))
+	u, _ := h.user("ada@example.com", 2)
+	b := h.browser()
+	b.create(b.post("/recover/link", "token", h.recoveryLink(u, time.Hour))).member("next")
+	for _, k := range h.passkeys(u) {
+		if !k.Suspended() {
+			b.signIn(u, k.ID)
+		}
+	}
+	p := b.get("/account/checkup").is("account", 200).wants("checkup-incomplete")
+	if !strings.Contains(p.content(), "count: 1. Needed: 2.") {
+		t.Error(p.content())
+	}
+}
+
+// A synced passkey outlives its device. Two passkeys are on two devices, even if one of them does not count.
+func TestTheCheckupSaysWhetherOneDeviceIsAll(t *testing.T) {
+	synced := func(k *idp.Passkey) { k.Flags = idp.FlagBackupEligible }
+	device := func(k *idp.Passkey) { k.Flags = 0 }
+	model := uuid.MustParse(yubiKey)
+	forbidden := func(k *idp.Passkey) { k.AAGUID = model[:] }
+	for name, row := range map[string]struct {
+		keys []func(*idp.Passkey)
+		want bool
+	}{
+		"one device":               {[]func(*idp.Passkey){device}, true},
+		"one that is synced":       {[]func(*idp.Passkey){synced}, false},
+		"two, of which one counts": {[]func(*idp.Passkey){device, forbidden}, false},
+		"two devices":              {[]func(*idp.Passkey){device, device}, false},
+	} {
+		h := build(t, passkeyRules(t, "everyone forbidden="+yubiKey))
+		u, _ := h.user("ada@example.com", 0)
+		for _, change := range row.keys {
+			h.addKey(u, change)
+		}
+		b := h.browser()
+		b.signIn(u, h.passkeys(u)[0].ID)
+		p := b.get("/account/checkup").is("account", 200)
+		if said := strings.Contains(p.content(), "Your only passkey is on one device"); said != row.want || p.has("passkey-add") != row.want {
+			t.Errorf("%s: %s", name, p.content())
+		}
+		if told := b.get("/account").is("account", 200).has("checkup"); told != row.want {
+			t.Errorf("%s: the account says so: %t", name, told)
+		}
 	}
 }

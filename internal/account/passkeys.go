@@ -192,7 +192,10 @@ func noPasskey() error {
 	}
 }
 
-type addPage struct{ Ceremony, Options string }
+type addPage struct {
+	Ceremony, Options string
+	Kind              []words.Text // that the account needs; empty: any
+}
 
 // binding ties a registration to this session: another session cannot finish it.
 func binding(v visitor) string { return "session:" + v.Session.ID }
@@ -215,8 +218,12 @@ func (a *Account) showAdd(w http.ResponseWriter, r *http.Request, v visitor) err
 	if err != nil {
 		return err
 	}
+	kind, err := a.enrol.Kind(r.Context(), v.User)
+	if err != nil {
+		return err
+	}
 	return a.renderHouse(w, r, v, "passkey-add", web.Page{
-		Nav: "Passkeys", Data: addPage{ceremony, string(options)},
+		Nav: "Passkeys", Data: addPage{ceremony, string(options), kind},
 	})
 }
 

@@ -14,9 +14,11 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed pages/*.html
@@ -27,12 +29,14 @@ const Path = "/account/checkup"
 
 // Config wires a Service.
 type Config struct {
-	Shell  *web.Shell
-	House  *house.House
-	DB     *store.DB
-	Policy directory.PasskeyPolicy
-	Key    recoverycode.Key
-	Codes  bool // people can make recovery codes
+	Shell *web.Shell
+	House *house.House
+	DB    *store.DB
+	// Ceremonies know the rules of all users and the names of models.
+	Ceremonies *passkey.Ceremonies
+	Policy     directory.PasskeyPolicy
+	Key        recoverycode.Key
+	Codes      bool // people can make recovery codes
 }
 
 // Service serves the page. It is safe for concurrent use.
@@ -73,8 +77,9 @@ func (s *Service) Need(ctx context.Context, u idp.User) (directory.PasskeyNeed, 
 // A Report says what an account has and what it lacks.
 type Report struct {
 	Need      directory.PasskeyNeed
-	Passkeys  int // usable, of the needed kind
-	Others    int // usable, of another kind
+	Models    []words.Text // sentences about the models that count
+	Passkeys  int          // usable, of the needed kind
+	Others    int          // usable, of another kind
 	OneDevice bool
 	// Codes reports whether people can make recovery codes here; Saved is how many this user has.
 	Codes     bool
@@ -101,6 +106,7 @@ func (s *Service) Of(ctx context.Context, u idp.User) (Report, error) {
 	if report.Need, err = s.Need(ctx, u); err != nil {
 		return report, err
 	}
+	report.Models = s.models(report.Need.Allowed, report.Need.Forbidden)
 	keys, err := s.cfg.DB.PasskeysOf(ctx, u.ID)
 	if err != nil {
 		return report, fmt.Errorf("load passkeys: %w", err)
@@ -110,7 +116,7 @@ func (s *Service) Of(ctx context.Context, u idp.User) (Report, error) {
 		switch {
 		case k.Suspended():
 			continue
-		case report.Need.Allows(k.Synced(), !k.AttestationVerifiedAt.IsZero()):
+		case report.Need.Allows(k.Kind()):
 			report.Passkeys++
 		default:
 			report.Others++

@@ -30,4 +30,14 @@ func TestRulesForPasskeysAreRead(t *testing.T) {
 	if _, err := load("STEPWARD_PASSKEY_MODELS="+model, "STEPWARD_ATTESTATION=direct", "STEPWARD_METADATA_PATH=/x"); err != nil {
 		t.Error(err)
 	}
+	for _, rule := range []string{"group:finance proven", "role:admin allowed=" + model} {
+		if _, err := load("STEPWARD_PASSKEY_RULES="+rule, "STEPWARD_ATTESTATION=direct"); err == nil ||
+			!strings.Contains(err.Error(), "passkey-rules") || !strings.Contains(err.Error(), "no model could prove what it is") {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	if c, err := load("STEPWARD_PASSKEY_RULES=role:admin forbidden=" + model); err != nil ||
+		len(c.PasskeyRules) != 1 || len(c.PasskeyRules[0].Need.Forbidden) != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
 }

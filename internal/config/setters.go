@@ -75,9 +75,9 @@ func address(field func(*Config) *string) func(*Config, string) error {
 func models(field func(*Config) *[]uuid.UUID) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
-			id, err := uuid.Parse(item)
-			if err != nil || len(item) != len(uuid.UUID{}.String()) {
-				return fmt.Errorf("%q is no AAGUID; use the form of 2fc0579f-8113-47ea-b116-bb5a8db9202a", item)
+			id, err := directory.ParseModel(item)
+			if err != nil {
+				return err
 			}
 			*field(c) = append(*field(c), id)
 		}

@@ -312,9 +312,10 @@ var Settings = []Setting{
 		Name: "passkey-rules", InPolicy: true, List: true, set: setPasskeyRules,
 		Help: "Which passkeys some people need, separated by commas: `everyone minimum=2, role:admin kind=device-bound, " +
 			"group:finance minimum=2 proven`. An account with fewer than `minimum` (1 to 5) says on its pages what is " +
-			"missing. `kind=device-bound` and `proven` (needs attestation `direct` and metadata-path) refuse others when " +
-			"they are added; passkeys that are there go on working, but do not count. A rule of a role holds for higher " +
-			"ones too, and the strictest rule wins.",
+			"missing. `kind=device-bound`, `proven`, `allowed=AAGUID` and `forbidden=AAGUID` (both may be repeated) refuse " +
+			"others when they are added; passkeys that are there go on working, but do not count. `proven` and `allowed` " +
+			"need attestation `direct` and metadata-path. A rule of a role holds for higher ones too, and the strictest " +
+			"rule wins: what two rules allow is what both name.",
 	},
 	{
 		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),

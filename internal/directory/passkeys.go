@@ -2,8 +2,11 @@ package directory
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // MaxPasskeyMinimum bounds how many passkeys an account may need.
@@ -14,11 +17,57 @@ type PasskeyNeed struct {
 	Minimum     int  // zero: one
 	DeviceBound bool // no synced ones
 	Proven      bool // only models that prove what they are
+	// Allowed are the AAGUIDs of the only models, which must prove it. Nil: all; empty: none, because two rules name
+	// different ones.
+	Allowed   []uuid.UUID
+	Forbidden []uuid.UUID // not these, by what they claim to be
+}
+
+// A PasskeyKind is what the rules ask about a passkey.
+type PasskeyKind struct {
+	Synced bool
+	Proven bool      // its attestation was verified
+	Model  uuid.UUID // a claim unless Proven
 }
 
 // Allows reports whether a passkey is of the needed kind.
-func (n PasskeyNeed) Allows(synced, proven bool) bool {
-	return !(n.DeviceBound && synced) && !(n.Proven && !proven)
+func (n PasskeyNeed) Allows(k PasskeyKind) bool {
+	return !(n.DeviceBound && k.Synced) && n.Proves(k) && n.AllowsModel(k)
+}
+
+// Proves reports whether a passkey proves its model, if that is needed.
+func (n PasskeyNeed) Proves(k PasskeyKind) bool {
+	return k.Proven || !n.Proven
+}
+
+// AllowsModel reports whether the passkey's model is allowed and not forbidden.
+func (n PasskeyNeed) AllowsModel(k PasskeyKind) bool {
+	return !slices.Contains(n.Forbidden, k.Model) &&
+		(n.Allowed == nil || k.Proven && slices.Contains(n.Allowed, k.Model))
+}
+
+// and returns what fulfils both.
+func (n PasskeyNeed) and(m PasskeyNeed) PasskeyNeed {
+	both := PasskeyNeed{
+		Minimum: max(n.Minimum, m.Minimum), DeviceBound: n.DeviceBound || m.DeviceBound, Proven: n.Proven || m.Proven,
+		Allowed: n.Allowed,
+	}
+	if n.Allowed == nil {
+		both.Allowed = m.Allowed
+	} else if m.Allowed != nil {
+		both.Allowed = []uuid.UUID{}
+		for _, id := range n.Allowed {
+			if slices.Contains(m.Allowed, id) {
+				both.Allowed = append(both.Allowed, id)
+			}
+		}
+	}
+	for _, id := range slices.Concat(n.Forbidden, m.Forbidden) {
+		if !slices.Contains(both.Forbidden, id) {
+			both.Forbidden = append(both.Forbidden, id)
+		}
+	}
+	return both
 }
 
 // Least is the number of passkeys that make an account complete.
@@ -45,9 +94,7 @@ func (p PasskeyPolicy) For(role Role, groups []string) (need PasskeyNeed) {
 		if r.Group != "" && !in[GroupKey(r.Group)] || r.Role != RoleUser && role != r.Role && !role.Above(r.Role) {
 			continue
 		}
-		need.Minimum = max(need.Minimum, r.Need.Minimum)
-		need.DeviceBound = need.DeviceBound || r.Need.DeviceBound
-		need.Proven = need.Proven || r.Need.Proven
+		need = need.and(r.Need)
 	}
 	return need
 }
@@ -65,14 +112,15 @@ func (p PasskeyPolicy) OfGroups() bool {
 // Proven reports whether a rule needs models that prove what they are.
 func (p PasskeyPolicy) Proven() bool {
 	for _, r := range p {
-		if r.Need.Proven {
+		if r.Need.Proven || r.Need.Allowed != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// ParsePasskeyRule reads "everyone minimum=2", "role:admin minimum=2 kind=device-bound" or "group:finance proven".
+// ParsePasskeyRule reads "everyone minimum=2", "role:admin minimum=2 kind=device-bound", "group:finance proven" or
+// "group:finance allowed=AAGUID allowed=AAGUID" and "forbidden=AAGUID".
 func ParsePasskeyRule(s string) (r PasskeyRule, err error) {
 	words := strings.Fields(s)
 	if len(words) < 2 {
@@ -91,6 +139,7 @@ func ParsePasskeyRule(s string) (r PasskeyRule, err error) {
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
 		n, numberErr := strconv.Atoi(value)
+		model, modelErr := ParseModel(value)
 		switch {
 		case key == "minimum" && numberErr == nil && n >= 1 && n <= MaxPasskeyMinimum:
 			r.Need.Minimum = n
@@ -98,9 +147,25 @@ func ParsePasskeyRule(s string) (r PasskeyRule, err error) {
 			r.Need.DeviceBound = true
 		case word == "proven":
 			r.Need.Proven = true
+		case (key == "allowed" || key == "forbidden") && modelErr != nil:
+			return r, modelErr
+		case key == "allowed":
+			r.Need.Allowed = append(r.Need.Allowed, model)
+		case key == "forbidden":
+			r.Need.Forbidden = append(r.Need.Forbidden, model)
 		default:
-			return r, fmt.Errorf("%q is not minimum=1 to minimum=%d, kind=device-bound or proven", word, MaxPasskeyMinimum)
+			return r, fmt.Errorf("%q is not minimum=1 to minimum=%d, kind=device-bound, proven, allowed=AAGUID or "+
+				"forbidden=AAGUID", word, MaxPasskeyMinimum)
 		}
 	}
 	return r, nil
+}
+
+// ParseModel reads the AAGUID of a model in its usual form.
+func ParseModel(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err != nil || len(s) != len(id.String()) {
+		return uuid.UUID{}, fmt.Errorf("%q is no AAGUID; use the form of 2fc0579f-8113-47ea-b116-bb5a8db9202a", s)
+	}
+	return id, nil
 }

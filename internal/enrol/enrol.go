@@ -30,6 +30,7 @@ import (
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/web"
+	"github.com/stepward/stepward/internal/words"
 )
 
 //go:embed pages/*.html
@@ -48,7 +49,9 @@ type Config struct {
 	Codes      bool   // recovery codes are offered after the first passkeys
 	CodeKey    recoverycode.Key
 	// Need says which passkeys a user may add. Nil: all that the ceremonies allow.
-	Need     func(context.Context, idp.User) (directory.PasskeyNeed, error)
+	Need func(context.Context, idp.User) (directory.PasskeyNeed, error)
+	// Kind says the same in sentences. Nil: nothing to say.
+	Kind     func(context.Context, idp.User) ([]words.Text, error)
 	Insecure bool // http on localhost: cookies without __Host- and Secure
 
 	// Client returns the client of this browser's interaction, or nil. A nil func means that there are no interactions.
@@ -210,6 +213,7 @@ type enrolmentPage struct {
 	Recovery    bool   // the account is being recovered
 	Interaction string
 	Time        time.Duration // to create it
+	Kind        []words.Text  // that the user may add; empty: any
 }
 
 func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
@@ -225,10 +229,14 @@ func (en *Service) showEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	kind, err := en.Kind(r.Context(), e.User)
+	if err != nil {
+		return err
+	}
 	data := enrolmentPage{
 		Name: e.User.Name, Email: e.User.Email, Ceremony: cer, Options: string(options),
 		First: len(e.Passkeys) == 0, Recovery: e.Recovery != "", Codes: en.offersCodes(e), Interaction: e.Interaction,
-		Time: enrolmentTTL,
+		Time: enrolmentTTL, Kind: kind,
 	}
 	return en.renderThreshold(w, r, "enrolment", e.Interaction, web.Page{Name: "passkey", Data: data})
 }
@@ -415,10 +423,8 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 		return k, &web.Problem{
 			Status: http.StatusBadRequest, Code: "not_verified", Words: "enrol.unverified", Err: err,
 		}
-	case errors.Is(err, passkey.ErrSynced):
-		return k, &web.Problem{Status: http.StatusForbidden, Code: "synced", Words: "enrol.synced", Err: err}
-	case errors.Is(err, passkey.ErrModel):
-		return k, &web.Problem{Status: http.StatusForbidden, Code: "model", Words: "enrol.model", Err: err}
+	case errors.Is(err, passkey.ErrSynced), errors.Is(err, passkey.ErrModel):
+		return k, en.wrongKind(r.Context(), u, err)
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, passkey.ErrRefused),
 		errors.Is(err, passkey.ErrWrongUser), errors.Is(err, passkey.ErrDisabled):
 		return k, &web.Problem{
@@ -427,33 +433,12 @@ func (en *Service) Register(r *http.Request, in FinishRequest, binding string, u
 	default:
 		return k, fmt.Errorf("finish registration: %w", err)
 	}
-	if err := checkNeed(r.Context(), en.cfg.Need, u, k); err != nil {
+	if err := en.checkNeed(r.Context(), u, k); err != nil {
 		return k, err
 	}
 	k.CreatedAgent = web.Agent(r.UserAgent())
 	k.Name = en.nameIn(r, passkey.Name(k.AAGUID, k.Attachment, k.CreatedAgent))
 	return k, nil
-}
-
-// checkNeed refuses a passkey that the rules of the user's groups and role do not allow.
-func checkNeed(
-	ctx context.Context, needOf func(context.Context, idp.User) (directory.PasskeyNeed, error), u idp.User, k idp.Passkey,
-) error {
-	if needOf == nil {
-		return nil
-	}
-	need, err := needOf(ctx, u)
-	if err != nil {
-		return fmt.Errorf("look for rules: %w", err)
-	}
-	synced, proven := k.Synced(), !k.AttestationVerifiedAt.IsZero()
-	if need.Allows(synced, proven) {
-		return nil
-	}
-	if need.DeviceBound && synced {
-		return &web.Problem{Status: http.StatusForbidden, Code: "synced", Words: "enrol.synced"}
-	}
-	return &web.Problem{Status: http.StatusForbidden, Code: "model", Words: "enrol.model"}
 }
 
 // PasskeyProblem explains to the user why the store refused a passkey.

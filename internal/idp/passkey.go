@@ -3,6 +3,10 @@ package idp
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stepward/stepward/internal/directory"
 )
 
 // Authenticator data flags (WebAuthn L3 §6.1).
@@ -63,6 +67,12 @@ type Passkey struct {
 
 // Synced reports whether the credential may be copied to other devices by its provider.
 func (p Passkey) Synced() bool { return p.Flags&FlagBackupEligible != 0 }
+
+// Kind returns what the operator's rules ask about the passkey.
+func (p Passkey) Kind() directory.PasskeyKind {
+	model, _ := uuid.FromBytes(p.AAGUID) // none: zero, which no rule allows
+	return directory.PasskeyKind{Synced: p.Synced(), Proven: !p.AttestationVerifiedAt.IsZero(), Model: model}
+}
 
 // HardwareBound reports whether this passkey can reach phrh: device-bound, with attestation verified against metadata.
 // Attachment, transports and an unattested AAGUID are mere claims and are ignored. After a recovery it takes a day.

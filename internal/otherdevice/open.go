@@ -184,7 +184,8 @@ type passkeyPage struct {
 	State             State
 	Email, Number     string
 	Ceremony, Options string
-	RPID, Credential  string // of a refused passkey, which the device can forget
+	RPID, Credential  string       // of a refused passkey, which the device can forget
+	Kind              []words.Text // that the account needs; empty: any
 }
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
@@ -200,6 +201,9 @@ func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		p.Options = string(options)
+		if p.Kind, err = s.cfg.Enrol.Kind(r.Context(), u); err != nil {
+			return err
+		}
 	case Refused:
 		if o.CredentialID != nil {
 			p.RPID, p.Credential = s.cfg.RPID, base64.RawURLEncoding.EncodeToString(o.CredentialID)

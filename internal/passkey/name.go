@@ -1,9 +1,12 @@
 package passkey
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/stepward/stepward/internal/idp"
 )
 
 // Name suggests a name for a passkey: the provider or model that its AAGUID claims (good enough for a label, and for
@@ -29,6 +32,15 @@ func Provider(aaguid []byte) string {
 		return ""
 	}
 	return names[id.String()]
+}
+
+// ModelName returns the name of a model: a common one's, or else that in the metadata, or else the AAGUID itself.
+func (c *Ceremonies) ModelName(aaguid uuid.UUID) string {
+	name := Provider(aaguid[:])
+	if entry := c.model(idp.Passkey{AAGUID: aaguid[:]}); name == "" && entry != nil {
+		name = entry.MetadataStatement.Description
+	}
+	return cmp.Or(name, aaguid.String())
 }
 
 // names are the names of common providers and models. Providers publish their AAGUIDs; Yubico's are at

@@ -18,6 +18,9 @@ type Rules struct {
 	Forbidden   []uuid.UUID // not these, by what they claim to be
 }
 
+// Rules returns the rules of all users. Those of groups are checked by package enrol.
+func (c *Ceremonies) Rules() Rules { return c.rules }
+
 // check returns ErrSynced or ErrModel if the passkey may not be registered. Without an attestation, a passkey may lie
 // about everything here: only Allowed keeps out an authenticator that wants to get in.
 func (r Rules) check(k idp.Passkey) error {

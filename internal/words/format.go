@@ -95,6 +95,18 @@ func Join(key string, texts ...Text) (joined Text) {
 	return joined
 }
 
+// Sentences joins sentences to a paragraph.
+func Sentences(texts ...Text) (joined Text) {
+	for i, text := range texts {
+		if i == 0 {
+			joined = text
+		} else {
+			joined = T("list.sentences", "a", joined, "b", text)
+		}
+	}
+	return joined
+}
+
 // And joins texts to one: a and b.
 func And(texts ...string) (joined Text) {
 	for i, text := range texts {
