@@ -33,6 +33,7 @@ type PolicyState struct {
 	ActorID   string           `json:"actor,omitempty"`
 	ChangedAt time.Time        `json:"changed_at,omitzero"`
 	Changes   []string         `json:"changes,omitempty"` // of this version, in words
+	Effective idp.Policy       `json:"-"`
 }
 
 // maxPolicyFaults limits what a change reports about clients.
@@ -58,9 +59,7 @@ func (s *Policy) state(v policies.Version) (PolicyState, error) {
 	stored, err := v.Sections()
 	state := PolicyState{
 		Version: v.Number, Sections: effective.Sections(), Stored: stored, ActorID: v.ActorID, ChangedAt: v.ChangedAt,
-	}
-	if v.Changes != "" {
-		state.Changes = strings.Split(v.Changes, "\n")
+		Changes: v.Lines(), Effective: effective.Policy,
 	}
 	return state, err
 }
@@ -73,16 +72,64 @@ func (s *Policy) History(ctx context.Context, by Actor, before int64, limit int)
 	return s.versions.History(ctx, before, limit)
 }
 
-// Version returns the stored sections of a former version, to be changed back to; idp.ErrNotFound if it is not kept.
-func (s *Policy) Version(ctx context.Context, by Actor, number int64) (config.Document, error) {
+// Version returns a version that is kept; idp.ErrNotFound.
+func (s *Policy) Version(ctx context.Context, by Actor, number int64) (policies.Version, error) {
 	if _, err := s.admit(ctx, by, reading); err != nil {
-		return nil, err
+		return policies.Version{}, err
 	}
-	v, err := s.versions.Version(ctx, number)
+	return s.versions.Version(ctx, number)
+}
+
+// Back returns the change that brings back what a former version stored; idp.ErrNotFound if it is not kept. Sections
+// that are locked now stay as they are stored.
+func (s *Policy) Back(ctx context.Context, by Actor, number int64) (config.Document, error) {
+	v, err := s.Version(ctx, by, number)
 	if err != nil {
 		return nil, err
 	}
-	return v.Sections()
+	wanted, err := v.Sections()
+	if err != nil {
+		return nil, err
+	}
+	change, err := s.toward(ctx, wanted)
+	maps.DeleteFunc(change, func(key string, _ json.RawMessage) bool { return s.cfg.Settings.Locked(key) != "" })
+	return change, err
+}
+
+// Whole returns the change after which the store has these sections and no others.
+func (s *Policy) Whole(ctx context.Context, by Actor, wanted config.Document) (config.Document, error) {
+	if _, err := s.admit(ctx, by, reading); err != nil {
+		return nil, err
+	}
+	return s.toward(ctx, wanted)
+}
+
+// toward returns the sections of wanted that are stored otherwise, and null for those that are not wanted.
+func (s *Policy) toward(ctx context.Context, wanted config.Document) (config.Document, error) {
+	v, err := s.versions.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := v.Sections()
+	change := config.Document{}
+	for key, value := range wanted {
+		if !same(value, stored[key]) {
+			change[key] = value
+		}
+	}
+	for key := range stored {
+		if _, kept := wanted[key]; !kept {
+			change[key] = json.RawMessage("null")
+		}
+	}
+	return change, err
+}
+
+// same reports whether two texts are the same JSON value, or one is missing and the other null.
+func same(a, b json.RawMessage) bool {
+	var x, y any
+	return (len(a) == 0 || json.Unmarshal(a, &x) == nil) && (len(b) == 0 || json.Unmarshal(b, &y) == nil) &&
+		reflect.DeepEqual(x, y)
 }
 
 // Check returns what a change would do, in words, or everything that is wrong with it (directory.Faults).
@@ -95,20 +142,21 @@ func (s *Policy) Check(ctx context.Context, by Actor, sections config.Document) 
 		return nil, err
 	}
 	next, err := s.prepare(ctx, v, sections)
-	if err != nil || next.Changes == "" {
-		return nil, err
-	}
-	return strings.Split(next.Changes, "\n"), nil
+	return next.Lines(), err
 }
 
 // Change stores a new version in which these sections are replaced; null gives a section its default back, and sections
 // that are not named stay. expected is the version that the caller has read: ErrStale if it is no longer the newest.
 // Everything that is wrong with the change is returned at once (directory.Faults). A change that changes nothing makes
 // no version. Every replica answers new requests by the new version within 5 seconds.
+//
+// Only an owner lets recovery links of admins work without the approval of a second one: otherwise an admin could
+// change the rule that binds them, and change it back.
 func (s *Policy) Change(
 	ctx context.Context, by Actor, expected int64, sections config.Document,
 ) (PolicyState, error) {
-	if _, err := s.admit(ctx, by, changing); err != nil {
+	role, err := s.admit(ctx, by, changing)
+	if err != nil {
 		return PolicyState{}, err
 	}
 	v, err := s.versions.Current(ctx)
@@ -125,8 +173,11 @@ func (s *Policy) Change(
 	if next.Changes == "" {
 		return s.state(v)
 	}
+	if role != directory.RoleOwner && next.alone {
+		return PolicyState{}, &Denied{"owner", "only an owner may let recovery links work without a second admin"}
+	}
 	next.ActorID = by.UserID
-	err = s.versions.Put(ctx, next, s.event(by, idp.EventPolicyChanged, "",
+	err = s.versions.Put(ctx, next.Version, s.event(by, idp.EventPolicyChanged, "",
 		"version", strconv.FormatInt(next.Number, 10), "changes", shortened(next.Changes, 1000)))
 	if errors.Is(err, idp.ErrConflict) {
 		return PolicyState{}, ErrStale
@@ -137,18 +188,24 @@ func (s *Policy) Change(
 	if s.cfg.PolicyChanged != nil {
 		s.cfg.PolicyChanged(ctx)
 	}
-	return s.state(next)
+	return s.state(next.Version)
+}
+
+// A prepared version is one that is not stored yet.
+type prepared struct {
+	policies.Version
+	alone bool // recovery links no longer need a second admin
 }
 
 // prepare returns the version that follows v, without changes if it would be the same.
-func (s *Policy) prepare(ctx context.Context, v policies.Version, sections config.Document) (policies.Version, error) {
+func (s *Policy) prepare(ctx context.Context, v policies.Version, sections config.Document) (next prepared, err error) {
 	before, err := v.Over(s.cfg.Settings)
 	if err != nil { // the settings contradict what is stored: a change may mend it
 		before = s.cfg.Settings
 	}
 	doc, err := v.Sections()
 	if err != nil {
-		return v, err
+		return next, err
 	}
 	var faults directory.Faults
 	for _, key := range slices.Sorted(maps.Keys(sections)) {
@@ -173,23 +230,23 @@ func (s *Policy) prepare(ctx context.Context, v policies.Version, sections confi
 			faults = append(faults, directory.Fault{Field: f.Setting, Text: f.Message})
 		}
 	} else if err != nil {
-		return v, err
+		return next, err
 	}
 	if err := faults.Err(); err != nil {
-		return v, err
+		return next, err
 	}
 	changes := changesBetween(before.Sections(), after.Sections())
 	if len(changes) == 0 {
-		return policies.Version{Number: v.Number}, nil
+		return next, nil
 	}
 	if err := s.checkUse(ctx, before.Policy, after.Policy); err != nil {
-		return v, err
+		return next, err
 	}
 	text, err := doc.Text()
-	return policies.Version{
+	return prepared{policies.Version{
 		Number: v.Number + 1, Document: text, Changes: shortened(strings.Join(changes, "\n"), 8<<10),
 		ChangedAt: time.Now().Truncate(time.Millisecond),
-	}, err
+	}, before.RecoveryApproval && !after.RecoveryApproval}, err
 }
 
 // checkUse reports clients and claims that the new policy would break: that use a scope, a resource, a type of
@@ -262,7 +319,7 @@ func entriesBetween(before, after map[string]any) string {
 		case !known:
 			added = append(added, name)
 		case !reflect.DeepEqual(was, after[name]):
-			changed = append(changed, name)
+			changed = append(changed, name+membersBetween(was, after[name]))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
@@ -282,9 +339,31 @@ func entriesBetween(before, after map[string]any) string {
 	return strings.Join(parts, "; ")
 }
 
+// membersBetween says in parentheses which members of an entry differ.
+func membersBetween(before, after any) string {
+	was, _ := before.(map[string]any)
+	is, _ := after.(map[string]any)
+	all := maps.Clone(was)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, is)
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !reflect.DeepEqual(was[name], is[name]) {
+			parts = append(parts, fmt.Sprintf("%s from %s to %s", name, valueWords(was[name]), valueWords(is[name])))
+		}
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
 func valueWords(v any) string {
 	if v == nil || v == "" {
 		return "nothing"
+	}
+	if _, structured := v.(map[string]any); structured {
+		text, _ := json.Marshal(v) // it came from JSON
+		return shortened(string(text), 100)
 	}
 	return shortened(fmt.Sprint(v), 100)
 }

@@ -61,7 +61,7 @@ func TestAPolicyIsChangedInVersions(t *testing.T) {
 	state, err = h.Policy.Change(h.ctx, h.as(directory.RoleOwner), 1, sections("product-name", "null", "action-classes",
 		`{"payments": {"description": "make a payment", "window": "10m"}}`))
 	h.must(err)
-	if got := strings.Join(state.Changes, "; "); got != "action-classes: changed payments; product-name: from Acme to Stepward" || len(state.Stored) != 2 {
+	if got := strings.Join(state.Changes, "; "); got != "action-classes: changed payments (window from 5m to 10m); product-name: from Acme to Stepward" || len(state.Stored) != 2 {
 		t.Errorf("%s; stored %v", got, state.Stored)
 	}
 	state, err = h.Policy.Change(h.ctx, admin.Operator(), 2, sections("sign-up", `"closed"`))
@@ -80,8 +80,24 @@ func TestAPolicyIsChangedInVersions(t *testing.T) {
 		t.Errorf("history %+v", history)
 	}
 	former, err := h.Policy.Version(h.ctx, h.as(directory.RoleAuditor), 1)
-	if h.must(err); string(former["product-name"]) != `"Acme"` {
-		t.Errorf("version 1 is %s", former)
+	h.must(err)
+	if stored, err := former.Sections(); err != nil || string(stored["product-name"]) != `"Acme"` {
+		t.Errorf("version 1 is %s (%v)", stored, err)
+	}
+	back, err := h.Policy.Back(h.ctx, h.as(directory.RoleAuditor), 1)
+	h.must(err)
+	state, err = h.Policy.Change(h.ctx, h.as(directory.RoleOwner), 2, back)
+	h.must(err)
+	want = "action-classes: changed payments (window from 10m to 5m)\nproduct-name: from Stepward to Acme"
+	if got := strings.Join(state.Changes, "\n"); got != want || len(back) != 2 {
+		t.Errorf("back to version 1 with %d sections: %s", len(back), got)
+	}
+	whole, err := h.Policy.Whole(h.ctx, h.as(directory.RoleAuditor), sections("product-name", `"Acme"`))
+	if h.must(err); len(whole) != 2 || string(whole["scopes"]) != "null" || string(whole["action-classes"]) != "null" {
+		t.Errorf("to the whole: %s", whole)
+	}
+	if _, err := h.Policy.Back(h.ctx, admin.Operator(), 9); !errors.Is(err, idp.ErrNotFound) {
+		t.Errorf("back to a version that never was: %v", err)
 	}
 }
 
@@ -105,6 +121,40 @@ func TestOnlyAdminsChangeThePolicy(t *testing.T) {
 	h.denied("read as auditor", err, "")
 	_, err = h.Policy.Get(h.ctx, h.as(directory.RoleUser))
 	h.denied("read as user", err, "role")
+}
+
+// Otherwise an admin could change the rule that binds them, make a link, and change it back.
+func TestOnlyAnOwnerLetsAdminsActWithoutASecondOne(t *testing.T) {
+	h := openPolicy(t, "")
+	change := func(by admin.Actor, expected int64, value string) error {
+		_, err := h.Policy.Change(h.ctx, by, expected, sections("recovery-approval", value))
+		return err
+	}
+	h.must(change(h.as(directory.RoleAdmin), 0, `"required"`))
+	h.denied("optional, by an admin", change(h.as(directory.RoleAdmin), 1, `"optional"`), "owner")
+	h.denied("the default, by an admin", change(h.as(directory.RoleAdmin), 1, `null`), "owner")
+	robot := admin.Actor{Channel: admin.ChannelAPI, ClientID: "robot", Role: directory.RoleAdmin}
+	h.denied("the default, by a client", change(robot, 1, `null`), "owner")
+	h.must(change(h.as(directory.RoleOwner), 1, `null`))
+}
+
+func TestGoingBackLeavesWhatIsLockedNow(t *testing.T) {
+	h := openPolicy(t, "")
+	_, err := h.Policy.Change(h.ctx, admin.Operator(), 0, sections("accent", `"#1a6b5a"`))
+	h.must(err)
+	_, err = h.Policy.Change(h.ctx, admin.Operator(), 1, sections("accent", `"#000000"`, "product-name", `"Acme"`))
+	h.must(err)
+	path := filepath.Join(t.TempDir(), "stepward.yaml")
+	h.must(os.WriteFile(path, []byte("accent: '#000000'\n"), 0o600))
+	settings, err := config.Load(config.Sources{File: path})
+	h.must(err)
+	ops := admin.New(admin.Config{DB: h.db, Policy: settings.Policy, Settings: settings})
+	back, err := ops.Policy.Back(h.ctx, admin.Operator(), 1)
+	if h.must(err); len(back) != 1 || string(back["product-name"]) != "null" {
+		t.Errorf("back: %s", back)
+	}
+	_, err = ops.Policy.Change(h.ctx, admin.Operator(), 2, back)
+	h.must(err)
 }
 
 func TestSectionsOfTheSettingsAreLocked(t *testing.T) {

@@ -86,6 +86,7 @@ func New(cfg Config) (*API, error) {
 	a.claims(api)
 	a.clients(api)
 	a.events(api)
+	a.policy(api)
 	var err error
 	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)

@@ -53,8 +53,7 @@ type Versioned struct {
 func (v Versioned) version() (time.Time, error) {
 	switch tag, quoted := strings.CutPrefix(v.IfMatch, `"`); {
 	case v.IfMatch == "":
-		return time.Time{}, problem(http.StatusPreconditionRequired, "precondition_required",
-			"send If-Match with the ETag that you read, or with * to change whatever is there now")
+		return time.Time{}, unconditional()
 	case v.IfMatch == "*":
 		return time.Time{}, nil
 	case quoted && strings.HasSuffix(tag, `"`):
@@ -64,6 +63,12 @@ func (v Versioned) version() (time.Time, error) {
 	}
 	// Any other tag is one of no version of ours (RFC 9110 §13.1.1).
 	return time.Time{}, problem(http.StatusPreconditionFailed, "stale", "it has changed since you read it; read it again")
+}
+
+// unconditional is the answer to a change without If-Match.
+func unconditional() error {
+	return problem(http.StatusPreconditionRequired, "precondition_required",
+		"send If-Match with the ETag that you read, or with * to change whatever is there now")
 }
 
 // etag returns the ETag of an object's version.

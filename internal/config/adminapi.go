@@ -24,6 +24,7 @@ var adminScopes = map[string]string{
 	adminapi.ScopeClientsWrite: "Manage the applications of this server",
 	adminapi.ScopeEventsRead:   "See all events of this server",
 	adminapi.ScopePolicyRead:   "See the policy of this server",
+	adminapi.ScopePolicyWrite:  "Change the policy of this server",
 }
 
 // addAdminAPI adds the scopes of the admin API to a policy, and the API as a resource. A person who wants to change

@@ -43,9 +43,9 @@ type policyShowCmd struct {
 }
 
 func (c policyShowCmd) Run(e *Env) error {
-	return e.policing(false, func(_ *config.Config, ops *admin.Operations) error {
+	return e.policing(false, func(cfg *config.Config, ops *admin.Operations) error {
 		if c.Version != 0 {
-			return c.showFormer(e, ops)
+			return c.showFormer(e, cfg, ops)
 		}
 		state, err := ops.Policy.Get(e.ctx, operator)
 		if err != nil {
@@ -72,16 +72,23 @@ func (c policyShowCmd) Run(e *Env) error {
 	})
 }
 
-func (c policyShowCmd) showFormer(e *Env, ops *admin.Operations) error {
-	doc, err := ops.Policy.Version(e.ctx, operator, c.Version)
+func (c policyShowCmd) showFormer(e *Env, cfg *config.Config, ops *admin.Operations) error {
+	v, err := ops.Policy.Version(e.ctx, operator, c.Version)
 	if errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("version %d is not kept; see: stepward policy history", c.Version)
 	}
 	if err != nil {
 		return told("read policy", err)
 	}
+	doc, err := v.Sections()
+	if err != nil {
+		return err
+	}
 	for _, key := range config.PolicyKeys() { // null gives the default back, so that the output restores the whole version
-		if doc[key] == nil {
+		switch {
+		case cfg.Locked(key) != "": // it cannot be set, and does not count
+			delete(doc, key)
+		case doc[key] == nil:
 			doc[key] = []byte("null")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -268,4 +269,34 @@ func (e Events) Search(ctx context.Context, f EventFilter) iter.Seq2[Event, erro
 		}
 	}
 	return pages[Event](ctx, e.api, "/events", query)
+}
+
+// Policies are the operations on the policy.
+type Policies struct{ api *API }
+
+// Get returns the policy as it counts.
+func (p Policies) Get(ctx context.Context) (Policy, ETag, error) {
+	return get[Policy](ctx, p.api, "/policy")
+}
+
+// Change replaces sections of the policy; null gives one its default back, and those that are not named stay. It counts
+// on every replica within 5 seconds.
+func (p Policies) Change(ctx context.Context, tag ETag, sections Sections) (Policy, ETag, error) {
+	return send[Policy](ctx, p.api, http.MethodPatch, "/policy", tag, PolicyChange{sections})
+}
+
+// Replace replaces everything that is stored: sections that are not named get their defaults back.
+func (p Policies) Replace(ctx context.Context, tag ETag, sections Sections) (Policy, ETag, error) {
+	return send[Policy](ctx, p.api, http.MethodPut, "/policy", tag, PolicyChange{sections})
+}
+
+// History returns the versions that are kept, newest first.
+func (p Policies) History(ctx context.Context) iter.Seq2[PolicyVersion, error] {
+	return pages[PolicyVersion](ctx, p.api, "/policy/versions", url.Values{"limit": {"200"}})
+}
+
+// Version returns a version that is kept, with what it stored, for Replace.
+func (p Policies) Version(ctx context.Context, number int64) (PolicyVersion, error) {
+	v, _, err := get[PolicyVersion](ctx, p.api, path("policy", "versions", strconv.FormatInt(number, 10)))
+	return v, err
 }

@@ -32,6 +32,7 @@ type API struct {
 	Claims  Claims
 	Clients Clients
 	Events  Events
+	Policy  Policies
 	base    string
 	http    *http.Client
 }
@@ -55,6 +56,7 @@ func New(issuer string, c Credentials) (*API, error) {
 func With(issuer string, h *http.Client) *API {
 	a := &API{base: strings.TrimSuffix(issuer, "/") + Path, http: h}
 	a.Users, a.Groups, a.Claims, a.Clients, a.Events = Users{a}, Groups{a}, Claims{a}, Clients{a}, Events{a}
+	a.Policy = Policies{a}
 	return a
 }
 
@@ -62,12 +64,6 @@ func With(issuer string, h *http.Client) *API {
 func (a *API) Version(ctx context.Context) (v Version, err error) {
 	_, err = a.do(ctx, call{method: http.MethodGet, path: "/version", out: &v})
 	return v, err
-}
-
-// Policy returns the policy of the server's settings.
-func (a *API) Policy(ctx context.Context) (p Policy, err error) {
-	_, err = a.do(ctx, call{method: http.MethodGet, path: "/policy", out: &p})
-	return p, err
 }
 
 // An ETag names the version of an object that a change is based on. If the object has changed since, the change fails

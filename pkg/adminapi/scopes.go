@@ -20,6 +20,7 @@ const (
 	ScopeClientsWrite = "stepward:admin:clients:write"
 	ScopeEventsRead   = "stepward:admin:events:read"
 	ScopePolicyRead   = "stepward:admin:policy:read"
+	ScopePolicyWrite  = "stepward:admin:policy:write"
 )
 
 // Scopes returns all scopes of the API.
@@ -27,5 +28,6 @@ func Scopes() []string {
 	return []string{
 		ScopeRead, ScopeWrite, ScopeUsersRead, ScopeUsersWrite, ScopeGroupsRead, ScopeGroupsWrite, ScopeClaimsRead,
 		ScopeClaimsWrite, ScopeClientsRead, ScopeClientsWrite, ScopeEventsRead, ScopePolicyRead,
+		ScopePolicyWrite,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
@@ -55,6 +56,14 @@ func (v Version) Sections() (config.Document, error) {
 		return nil, fmt.Errorf("version %d of the policy is not JSON: %w", v.Number, err)
 	}
 	return d, nil
+}
+
+// Lines returns what the version changed, in words; nil: nothing.
+func (v Version) Lines() []string {
+	if v.Changes == "" {
+		return nil
+	}
+	return strings.Split(v.Changes, "\n")
 }
 
 // Effective returns the settings with the policy that counts now.

@@ -1,0 +1,180 @@
+package adminapi
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/policies"
+	"github.com/stepward/stepward/pkg/adminapi"
+)
+
+// A PolicyAnswer is the answer with the policy.
+type PolicyAnswer struct {
+	ETag string `header:"ETag"`
+	Body adminapi.Policy
+}
+
+// A PolicyInput changes the policy.
+type PolicyInput struct {
+	By
+	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag of the policy as you read it, or * for whatever it is now."`
+	DryRun  bool   `query:"dry_run" doc:"Change nothing: the answer is the policy as it is, with the changes that would be made."`
+	Body    adminapi.PolicyChange
+}
+
+// policy adds the operations on the policy.
+func (a *API) policy(api huma.API) {
+	ops := a.cfg.Operations.Policy
+	read, write := adminapi.ScopePolicyRead, adminapi.ScopePolicyWrite
+	const tag = "policy"
+	type by struct{ By }
+	register(api, operation{"get-policy", "GET", "/policy", "Read the policy as it counts", tag, read, 0, false},
+		func(ctx context.Context, in *by) (*PolicyAnswer, error) {
+			state, err := ops.Get(ctx, in.actor)
+			return policyAnswer(state), err
+		})
+	register(api, operation{
+		"change-policy", "PATCH", "/policy", "Replace sections of the policy; null gives one its default back", tag, write, 0,
+		true,
+	}, func(ctx context.Context, in *PolicyInput) (*PolicyAnswer, error) {
+		return a.changePolicy(ctx, in, config.Document(in.Body.Sections))
+	})
+	register(api, operation{
+		"replace-policy", "PUT", "/policy", "Replace all that is stored; sections that are not named get their default back",
+		tag, write, 0, true,
+	}, func(ctx context.Context, in *PolicyInput) (*PolicyAnswer, error) {
+		change, err := ops.Whole(ctx, in.actor, config.Document(in.Body.Sections))
+		if err != nil {
+			return nil, err
+		}
+		return a.changePolicy(ctx, in, change)
+	})
+	type list struct {
+		By
+		Part
+	}
+	register(api, operation{
+		"list-policy-versions", "GET", "/policy/versions", "List the versions that are kept, newest first", tag, read, 0, false,
+	}, func(ctx context.Context, in *list) (*Listed[adminapi.PolicyVersion], error) {
+		place, err := in.place()
+		if err != nil {
+			return nil, err
+		}
+		before, err := strconv.ParseInt(place, 10, 64)
+		if place != "" && (err != nil || before < 1) {
+			return nil, badCursor()
+		}
+		found, err := ops.History(ctx, in.actor, before, in.Limit)
+		next := ""
+		if len(found) == in.Limit {
+			next = strconv.FormatInt(found[len(found)-1].Number, 10)
+		}
+		return listed(found, next, wireVersion), err
+	})
+	type numbered struct {
+		By
+		Number int64 `path:"number" minimum:"1"`
+	}
+	type version struct{ Body adminapi.PolicyVersion }
+	register(api, operation{
+		"get-policy-version", "GET", "/policy/versions/{number}", "Read a version that is kept, with what it stored", tag, read,
+		0, false,
+	}, func(ctx context.Context, in *numbered) (*version, error) {
+		v, err := ops.Version(ctx, in.actor, in.Number)
+		if err != nil {
+			return nil, err
+		}
+		stored, err := v.Sections()
+		out := wireVersion(v)
+		out.Stored = adminapi.Sections(stored)
+		return &version{out}, err
+	})
+}
+
+// changePolicy answers a change of the policy.
+func (a *API) changePolicy(ctx context.Context, in *PolicyInput, change config.Document) (*PolicyAnswer, error) {
+	ops := a.cfg.Operations.Policy
+	if in.IfMatch == "" {
+		return nil, unconditional()
+	}
+	now, err := ops.Get(ctx, in.actor)
+	if err != nil {
+		return nil, err
+	}
+	if in.IfMatch != "*" && in.IfMatch != policyTag(now.Version) {
+		return nil, admin.ErrStale
+	}
+	if in.DryRun {
+		now.Changes, err = ops.Check(ctx, in.actor, change)
+		return policyAnswer(now), err
+	}
+	state, err := ops.Change(ctx, in.actor, now.Version, change)
+	return policyAnswer(state), err
+}
+
+// policyTag is the ETag of a version of the policy.
+func policyTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+func policyAnswer(s admin.PolicyState) *PolicyAnswer {
+	out := wirePolicy(s.Effective)
+	out.Version, out.ActorID, out.Changes, out.ChangedAt = s.Version, s.ActorID, s.Changes, moment(s.ChangedAt)
+	out.Stored, out.Sections = adminapi.Sections(s.Stored), []adminapi.PolicySection{}
+	for _, section := range s.Sections {
+		out.Sections = append(out.Sections, adminapi.PolicySection(section))
+	}
+	return &PolicyAnswer{policyTag(s.Version), out}
+}
+
+func wireVersion(v policies.Version) adminapi.PolicyVersion {
+	return adminapi.PolicyVersion{
+		Version: v.Number, ChangedAt: v.ChangedAt.UTC(), ActorID: v.ActorID, Changes: some(v.Lines()),
+	}
+}
+
+func wirePolicy(p idp.Policy) adminapi.Policy {
+	out := adminapi.Policy{
+		Scopes: []adminapi.PolicyScope{}, ActionClasses: []adminapi.ActionClass{}, Resources: []adminapi.PolicyResource{},
+		ACRAliases: []adminapi.ACRAlias{}, ACRDecay: []adminapi.ACRDecay{},
+		DetailTypes: some(slices.Sorted(maps.Keys(p.DetailTypes))),
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Scopes)) {
+		s := p.Scopes[name]
+		out.Scopes = append(out.Scopes, adminapi.PolicyScope{
+			Name: name, Description: s.Description, ActionClass: s.ActionClass, Machines: p.ForMachines(name),
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.ActionClasses)) {
+		c := p.ActionClasses[name]
+		out.ActionClasses = append(out.ActionClasses, adminapi.ActionClass{
+			Name: name, Description: c.Description, ACR: c.ACR, Window: seconds(c.Window), Shared: c.Shared,
+		})
+	}
+	for _, uri := range slices.Sorted(maps.Keys(p.Resources)) {
+		r := p.Resources[uri]
+		out.Resources = append(out.Resources, adminapi.PolicyResource{
+			URI: uri, Description: r.Description, Scopes: some(r.Scopes), ActionClasses: some(r.ActionClasses),
+			AccessFormat: string(r.Format), AccessTTL: seconds(r.TTL),
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Aliases)) {
+		alias := p.Aliases[name]
+		out.ACRAliases = append(out.ACRAliases, adminapi.ACRAlias{Name: name, ACR: alias.ACR, MaxAge: seconds(alias.MaxAge)})
+	}
+	for _, acr := range slices.Sorted(maps.Keys(p.Decay)) {
+		d := p.Decay[acr]
+		out.ACRDecay = append(out.ACRDecay, adminapi.ACRDecay{
+			ACR: acr, Absolute: seconds(d.Absolute), Idle: seconds(d.Idle),
+		})
+	}
+	return out
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
