@@ -62,7 +62,7 @@ func (a *API) policy(api huma.API) {
 		Part
 	}
 	register(api, operation{
-		"list-policy-versions", "GET", "/policy/versions", "List the versions that are kept, newest first", tag, read, 0, false,
+		"list-policy-versions", "GET", "/policy/versions", "List the kept versions, newest first", tag, read, 0, false,
 	}, func(ctx context.Context, in *list) (*Listed[adminapi.PolicyVersion], error) {
 		place, err := in.place()
 		if err != nil {
@@ -85,7 +85,7 @@ func (a *API) policy(api huma.API) {
 	}
 	type version struct{ Body adminapi.PolicyVersion }
 	register(api, operation{
-		"get-policy-version", "GET", "/policy/versions/{number}", "Read a version that is kept, with what it stored", tag, read,
+		"get-policy-version", "GET", "/policy/versions/{number}", "Read a kept version, with what it stored", tag, read,
 		0, false,
 	}, func(ctx context.Context, in *numbered) (*version, error) {
 		v, err := ops.Version(ctx, in.actor, in.Number)

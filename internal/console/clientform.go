@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/words"
@@ -60,30 +61,30 @@ func authOf(c idp.Client) string {
 	return c.AuthMethod
 }
 
-func keyed(prefix string, values []string, on ...string) (list []choice) {
+func keyed(prefix string, values []string, on ...string) (list []desk.Choice) {
 	for _, v := range values {
 		last := v[strings.LastIndexByte(v, ':')+1:] // of a URN
-		list = append(list, choice{Value: v, Text: words.T(prefix + last), On: slices.Contains(on, v)})
+		list = append(list, desk.Choice{Value: v, Text: words.T(prefix + last), On: slices.Contains(on, v)})
 	}
 	return list
 }
 
 // clientForm returns the form of a client. A new one has a field for its ID; with an address, that stands for the
 // redirect URIs.
-func (c *Console) clientForm(cl idp.Client, isNew bool, address *field) form {
-	text := func(name, value string) field {
-		return field{Kind: kindText, Name: name, Key: "console.client." + name, Value: value}
+func (c *Console) clientForm(cl idp.Client, isNew bool, address *desk.Field) desk.Form {
+	text := func(name, value string) desk.Field {
+		return desk.Field{Kind: desk.KindText, Name: name, Key: "console.client." + name, Value: value}
 	}
-	many := func(name string, values []string) field {
+	many := func(name string, values []string) desk.Field {
 		f := text(name, strings.Join(values, "\n"))
-		f.Kind = kindLines
+		f.Kind = desk.KindLines
 		return f
 	}
 	name := text("client_name", cl.Name)
 	name.Test, name.Required = "client-name", true
 	redirect := many("redirect_uris", cl.RedirectURIs)
 	redirect.Test, redirect.Example = "client-redirect", "https://app.example.com/callback"
-	first := section{Fields: []field{name, redirect}, Open: true}
+	first := desk.Section{Fields: []desk.Field{name, redirect}, Open: true}
 	if address != nil {
 		first.Fields[1] = *address
 	}
@@ -96,15 +97,15 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *field) form {
 	age.Example = "8h"
 	groups := text("allowed_groups", strings.Join(cl.AllowedGroups, ", "))
 	groups.Example = "engineering, support"
-	auth := section{Title: words.T("console.client.auth"), Present: methodWords(authOf(cl)), Fields: []field{
+	auth := desk.Section{Title: words.T("console.client.auth"), Present: methodWords(authOf(cl)), Fields: []desk.Field{
 		{
-			Kind: kindSelect, Name: "token_endpoint_auth_method", Key: "console.client.token_endpoint_auth_method",
+			Kind: desk.KindSelect, Name: "token_endpoint_auth_method", Key: "console.client.token_endpoint_auth_method",
 			Choices: keyed("console.auth.", authMethods, authOf(cl)),
 		},
 		text("jwks_uri", cl.JWKSURI),
-		{Kind: kindCheck, Name: "native", Key: "console.client.native", On: cl.Native},
+		{Kind: desk.KindCheck, Name: "native", Key: "console.client.native", On: cl.Native},
 		{
-			Kind: kindSelect, Name: "policy", Key: "console.client.policy",
+			Kind: desk.KindSelect, Name: "policy", Key: "console.client.policy",
 			Choices: keyed("console.policy.", []string{
 				string(idp.PolicyStandard), string(idp.PolicyCompatible), string(idp.PolicyFAPI2),
 			}, string(cl.Policy)),
@@ -114,54 +115,57 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *field) form {
 		auth.Fields = append(auth.Fields, text("client_id", cl.ID))
 	}
 	afterSignOut := words.T("console.addresses", "n", len(cl.PostLogoutRedirectURIs))
-	acr := []choice{{Text: words.T("console.acr.any"), On: cl.MinimumACR == ""}}
-	acr = append(acr, choices(c.acrs(), cl.MinimumACR)...)
-	return form{Sections: []section{
+	acr := []desk.Choice{{Text: words.T("console.acr.any"), On: cl.MinimumACR == ""}}
+	acr = append(acr, desk.Choices(c.acrs(), cl.MinimumACR)...)
+	return desk.Form{Sections: []desk.Section{
 		first,
-		{Title: words.T("console.client.who"), Present: whoWords(cl), Fields: []field{
+		{Title: words.T("console.client.who"), Present: whoWords(cl), Fields: []desk.Field{
 			groups,
-			{Kind: kindCheck, Name: "first_party", Key: "console.client.first_party", On: cl.FirstParty},
+			{Kind: desk.KindCheck, Name: "first_party", Key: "console.client.first_party", On: cl.FirstParty},
 		}},
-		{Title: words.T("console.client.claims"), Present: plainly(strings.Join(cl.Scopes, " ")), Fields: []field{
-			{Kind: kindChecks, Name: "scopes", Key: "console.client.scopes", Choices: choices(c.scopes(), cl.Scopes...)},
+		{Title: words.T("console.client.claims"), Present: plainly(strings.Join(cl.Scopes, " ")), Fields: []desk.Field{
 			{
-				Kind: kindChecks, Name: "id_token_claims", Key: "console.client.id_token_claims",
-				Choices: choices(idp.ClaimScopes, cl.IDTokenClaims...),
+				Kind: desk.KindChecks, Name: "scopes", Key: "console.client.scopes",
+				Choices: desk.Choices(c.scopes(), cl.Scopes...),
+			},
+			{
+				Kind: desk.KindChecks, Name: "id_token_claims", Key: "console.client.id_token_claims",
+				Choices: desk.Choices(idp.ClaimScopes, cl.IDTokenClaims...),
 			},
 			text("groups_claim", cl.GroupsClaim.Name),
 			text("groups_prefix", cl.GroupsClaim.Prefix),
 			text("groups_only", strings.Join(cl.GroupsClaim.Only, ", ")),
 		}},
 		auth,
-		{Title: words.T("console.client.strength"), Present: plainly(cmp.Or(cl.MinimumACR, "phr")), Fields: []field{
-			{Kind: kindSelect, Name: "acr", Key: "console.client.acr", Choices: acr},
+		{Title: words.T("console.client.strength"), Present: plainly(cmp.Or(cl.MinimumACR, "phr")), Fields: []desk.Field{
+			{Kind: desk.KindSelect, Name: "acr", Key: "console.client.acr", Choices: acr},
 			age,
 		}},
-		{Title: words.T("console.client.signout"), Present: afterSignOut, Fields: []field{
+		{Title: words.T("console.client.signout"), Present: afterSignOut, Fields: []desk.Field{
 			many("post_logout_redirect_uris", cl.PostLogoutRedirectURIs),
 			text("backchannel_logout_uri", cl.BackchannelLogoutURI),
 			text("frontchannel_logout_uri", cl.FrontchannelLogoutURI),
 		}},
 		{
 			Title: words.T("console.client.tokens"), Present: plainly(cmp.Or(string(cl.AccessFormat), "jwt")),
-			Fields: []field{
+			Fields: []desk.Field{
 				{
-					Kind: kindChecks, Name: "grants", Key: "console.client.grants",
+					Kind: desk.KindChecks, Name: "grants", Key: "console.client.grants",
 					Choices: keyed("console.grant.", grantChoices, cl.GrantTypes...),
 				},
 				{
-					Kind: kindSelect, Name: "access_token_format", Key: "console.client.access_token_format",
-					Choices: choices([]string{"jwt", "opaque"}, cmp.Or(string(cl.AccessFormat), "jwt")),
+					Kind: desk.KindSelect, Name: "access_token_format", Key: "console.client.access_token_format",
+					Choices: desk.Choices([]string{"jwt", "opaque"}, cmp.Or(string(cl.AccessFormat), "jwt")),
 				},
 				{
-					Kind: kindSelect, Name: "id_token_signed_response_alg", Key: "console.client.id_token_signed_response_alg",
-					Choices: choices(idp.IDTokenAlgorithms, cmp.Or(cl.IDTokenAlg, idp.ES256)),
+					Kind: desk.KindSelect, Name: "id_token_signed_response_alg", Key: "console.client.id_token_signed_response_alg",
+					Choices: desk.Choices(idp.IDTokenAlgorithms, cmp.Or(cl.IDTokenAlg, idp.ES256)),
 				},
 				many("audience", cl.Audience),
-				{Kind: kindCheck, Name: "resource_server", Key: "console.client.resource_server", On: cl.ResourceServer},
+				{Kind: desk.KindCheck, Name: "resource_server", Key: "console.client.resource_server", On: cl.ResourceServer},
 			},
 		},
-		{Title: words.T("console.client.look"), Present: plainly(hostOf(cl.URI)), Fields: []field{
+		{Title: words.T("console.client.look"), Present: plainly(hostOf(cl.URI)), Fields: []desk.Field{
 			text("client_uri", cl.URI), text("logo_uri", cl.LogoURI), text("policy_uri", cl.PolicyURI),
 			text("tos_uri", cl.TOSURI),
 			many("contacts", cl.Contacts),
@@ -195,14 +199,14 @@ func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, fault
 	text := func(name string) string { return strings.TrimSpace(f.Get(name)) }
 	cl = was
 	cl.Name = text("client_name")
-	cl.AllowedGroups, cl.FirstParty = listed(f.Get("allowed_groups")), f.Get("first_party") != ""
-	cl.Scopes = checked(f, "scopes", c.scopes())
-	cl.IDTokenClaims = append(checked(f, "id_token_claims", idp.ClaimScopes), // keep what the form cannot show
+	cl.AllowedGroups, cl.FirstParty = desk.Listed(f.Get("allowed_groups")), f.Get("first_party") != ""
+	cl.Scopes = desk.Checked(f, "scopes", c.scopes())
+	cl.IDTokenClaims = append(desk.Checked(f, "id_token_claims", idp.ClaimScopes), // keep what the form cannot show
 		slices.DeleteFunc(slices.Clone(was.IDTokenClaims), func(s string) bool {
 			return slices.Contains(idp.ClaimScopes, s)
 		})...)
 	cl.GroupsClaim.Name, cl.GroupsClaim.Prefix = text("groups_claim"), f.Get("groups_prefix")
-	cl.GroupsClaim.Only = listed(f.Get("groups_only"))
+	cl.GroupsClaim.Only = desk.Listed(f.Get("groups_only"))
 	if method := text("token_endpoint_auth_method"); method == authSecret {
 		cl.AnySecretMethod = true
 		if cl.AuthMethod != idp.AuthMethodPost {
@@ -220,16 +224,16 @@ func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, fault
 		}
 		cl.DefaultMaxAge = &age
 	}
-	cl.PostLogoutRedirectURIs = lines(f, "post_logout_redirect_uris")
+	cl.PostLogoutRedirectURIs = desk.Lines(f, "post_logout_redirect_uris")
 	cl.BackchannelLogoutURI, cl.FrontchannelLogoutURI = text("backchannel_logout_uri"), text("frontchannel_logout_uri")
 	cl.AccessFormat, cl.IDTokenAlg = idp.TokenFormat(text("access_token_format")), text("id_token_signed_response_alg")
-	cl.Audience, cl.ResourceServer = lines(f, "audience"), f.Get("resource_server") != ""
+	cl.Audience, cl.ResourceServer = desk.Lines(f, "audience"), f.Get("resource_server") != ""
 	cl.URI, cl.LogoURI, cl.PolicyURI, cl.TOSURI = text("client_uri"), text("logo_uri"), text("policy_uri"), text("tos_uri")
-	cl.Contacts = lines(f, "contacts")
+	cl.Contacts = desk.Lines(f, "contacts")
 	if _, asked := f["redirect_uris"]; asked {
-		cl.RedirectURIs = lines(f, "redirect_uris")
+		cl.RedirectURIs = desk.Lines(f, "redirect_uris")
 	}
-	cl.GrantTypes = checked(f, "grants", grantChoices)
+	cl.GrantTypes = desk.Checked(f, "grants", grantChoices)
 	if len(cl.RedirectURIs) > 0 || len(cl.GrantTypes) == 0 && !cl.ResourceServer {
 		cl.GrantTypes = append([]string{idp.GrantAuthorizationCode}, cl.GrantTypes...)
 	}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recipe"
 	"github.com/stepward/stepward/internal/store/registry"
@@ -26,26 +26,26 @@ const (
 // clients has the pages of clients.
 type clients struct{ *Console }
 
-func (c clients) mount(m mounting) {
-	m.get("GET "+clientsPath, c.list)
-	m.get("GET "+clientsPath+"/choose", c.choose)
-	m.get("GET "+clientsPath+"/new", c.showNew)
-	m.post("POST "+clientsPath+"/new", "reason.client", clientsPath+"/choose", c.add)
+func (c clients) mount(m desk.Mounting) {
+	m.Get("GET "+clientsPath, c.list)
+	m.Get("GET "+clientsPath+"/choose", c.choose)
+	m.Get("GET "+clientsPath+"/new", c.showNew)
+	m.Post("POST "+clientsPath+"/new", "reason.client", clientsPath+"/choose", c.add)
 	// The ID is in the query: it may be a URL, which a path cannot hold.
-	m.get("GET "+clientsPath+"/show", c.show)
-	m.get("GET "+clientsPath+"/edit", c.showEdit)
-	m.post("POST "+clientsPath+"/edit", "reason.client", clientsPath, c.edit)
+	m.Get("GET "+clientsPath+"/show", c.show)
+	m.Get("GET "+clientsPath+"/edit", c.showEdit)
+	m.Post("POST "+clientsPath+"/edit", "reason.client", clientsPath, c.edit)
 	ops := c.cfg.Operations.Clients
-	m.post("POST "+clientsPath+"/disable", "reason.client", clientsPath, c.do("disabled", ops.Disable))
-	m.post("POST "+clientsPath+"/enable", "reason.client", clientsPath, c.do("enabled", ops.Enable))
-	m.post("POST "+clientsPath+"/remove", "reason.client", clientsPath, c.remove)
-	m.post("POST "+clientsPath+"/secret", "reason.client", clientsPath, c.addSecret)
-	m.post("POST "+clientsPath+"/secret/remove", "reason.client", clientsPath, c.removeSecret)
+	m.Post("POST "+clientsPath+"/disable", "reason.client", clientsPath, c.do("disabled", ops.Disable))
+	m.Post("POST "+clientsPath+"/enable", "reason.client", clientsPath, c.do("enabled", ops.Enable))
+	m.Post("POST "+clientsPath+"/remove", "reason.client", clientsPath, c.remove)
+	m.Post("POST "+clientsPath+"/secret", "reason.client", clientsPath, c.addSecret)
+	m.Post("POST "+clientsPath+"/secret/remove", "reason.client", clientsPath, c.removeSecret)
 }
 
 // clientPath returns the address of a page about a client.
 func clientPath(page, id string, more ...string) string {
-	return linkTo(clientsPath+"/"+page, append([]string{"id", id}, more...)...)
+	return desk.LinkTo(clientsPath+"/"+page, append([]string{"id", id}, more...)...)
 }
 
 type clientRow struct {
@@ -62,19 +62,19 @@ type clientList struct {
 	May             bool // change clients
 }
 
-func (c clients) list(w http.ResponseWriter, r *http.Request, v visitor) error {
-	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
-	found, err := c.cfg.Operations.Clients.Search(r.Context(), v.actor, q, after, pageSize+1)
+func (c clients) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	q, after := desk.Query(r.URL.Query(), "q"), desk.Query(r.URL.Query(), "after")
+	found, err := c.cfg.Operations.Clients.Search(r.Context(), v.Actor, q, after, pageSize+1)
 	if err != nil {
 		return err
 	}
-	p := clientList{Query: q, Notice: done(r), May: v.changes()}
+	p := clientList{Query: q, Notice: desk.Done(r), May: v.Changes()}
 	if len(found) > pageSize {
 		found = found[:pageSize]
-		p.Further = linkTo(clientsPath, "q", q, "after", found[pageSize-1].ID)
+		p.Further = desk.LinkTo(clientsPath, "q", q, "after", found[pageSize-1].ID)
 	}
 	if after != "" {
-		p.Newest = linkTo(clientsPath, "q", q)
+		p.Newest = desk.LinkTo(clientsPath, "q", q)
 	}
 	for _, cl := range found {
 		row := clientRow{
@@ -91,12 +91,12 @@ func (c clients) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 
 type choosePage struct{ Applications []recipe.Recipe }
 
-func (c clients) choose(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c clients) choose(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	return c.render(w, r, v, "client-choose", web.Page{Nav: "Clients", Data: choosePage{recipe.Recipes}})
 }
 
 type clientFormPage struct {
-	form
+	desk.Form
 	New          bool
 	Name, Action string // of an existing client; where the form goes
 	Recipe       string // of a new client
@@ -104,29 +104,29 @@ type clientFormPage struct {
 }
 
 // addressField asks for the address of an application whose redirect URIs follow from it.
-func addressField(rec recipe.Recipe, typed string) *field {
+func addressField(rec recipe.Recipe, typed string) *desk.Field {
 	if rec.ID == "" || rec.NoAddress {
 		return nil
 	}
-	return &field{
-		Kind: kindText, Name: "address", Key: "console.client.address", Value: typed, Example: rec.Example,
+	return &desk.Field{
+		Kind: desk.KindText, Name: "address", Key: "console.client.address", Value: typed, Example: rec.Example,
 		Test: "client-address", Required: true,
 	}
 }
 
-func (c clients) showNew(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c clients) showNew(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	cl := newClient(time.Now())
 	rec, known := recipe.ByID(r.URL.Query().Get("recipe"))
 	if known {
 		cl = rec.Client("")
 	}
 	return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Data: clientFormPage{
-		form: c.clientForm(cl, true, addressField(rec, "")), New: true, Action: clientsPath + "/new", Recipe: rec.ID,
+		Form: c.clientForm(cl, true, addressField(rec, "")), New: true, Action: clientsPath + "/new", Recipe: rec.ID,
 		Name: rec.Name,
 	}})
 }
 
-func (c clients) add(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c clients) add(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	f := r.PostForm
 	rec, known := recipe.ByID(f.Get("recipe"))
 	base, address := newClient(time.Now()), ""
@@ -142,7 +142,7 @@ func (c clients) add(w http.ResponseWriter, r *http.Request, v visitor) error {
 	}
 	cl, faults := c.readClient(base, f)
 	if wrong {
-		faults = append(faults, directoryFault("address", "must be the address of the application, such as "+rec.Example))
+		faults = append(faults, desk.Fault("address", "must be the address of the application, such as "+rec.Example))
 	}
 	cl.ID = cmp.Or(strings.TrimSpace(f.Get("client_id")), idp.NewID())
 	if known && rec.API && len(cl.Audience) == 0 && address != "" {
@@ -154,21 +154,21 @@ func (c clients) add(w http.ResponseWriter, r *http.Request, v visitor) error {
 	}
 	err := faults.Err()
 	if err == nil {
-		err = c.cfg.Operations.Clients.Add(r.Context(), v.actor, cl)
+		err = c.cfg.Operations.Clients.Add(r.Context(), v.Actor, cl)
 	}
-	if found, wrong := faultsOf(err); wrong {
+	if found, wrong := desk.FaultsOf(err); wrong {
 		if f.Get("client_id") == "" {
 			cl.ID = ""
 		}
 		p := clientFormPage{
-			form: c.clientForm(cl, true, addressField(rec, f.Get("address"))), New: true, Action: clientsPath + "/new",
+			Form: c.clientForm(cl, true, addressField(rec, f.Get("address"))), New: true, Action: clientsPath + "/new",
 			Recipe: rec.ID, Name: rec.Name,
 		}
 		names := clientNames
 		if typed {
 			names = map[string]string{"redirect_uris": "address", "redirect_uri": "address"}
 		}
-		p.blame(found, names)
+		p.Blame(found, names)
 		return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Status: http.StatusUnprocessableEntity, Data: p})
 	}
 	if err != nil {
@@ -186,7 +186,7 @@ type secretPage struct {
 }
 
 func (c clients) showSecret(
-	w http.ResponseWriter, r *http.Request, v visitor, cl idp.Client, rec recipe.Recipe, secret idp.Secret,
+	w http.ResponseWriter, r *http.Request, v desk.Visitor, cl idp.Client, rec recipe.Recipe, secret idp.Secret,
 	template string,
 ) error {
 	p := secretPage{
@@ -223,12 +223,12 @@ type clientPage struct {
 	EventURL   string
 	ExplainURL string
 	Recipe     recipe.Recipe
-	Recipes    []choice
+	Recipes    []desk.Choice
 	Snippets   []recipe.Snippet
 }
 
-func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
-	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, query(r.URL.Query(), "id"))
+func (c clients) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, desk.Query(r.URL.Query(), "id"))
 	if err != nil {
 		return err
 	}
@@ -238,15 +238,15 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 	}
 	p := clientPage{
 		Client: cl, Issuer: c.cfg.Issuer, Who: whoWords(cl), Auth: methodWords(authOf(cl)), Disabled: !cl.DisabledAt.IsZero(),
-		Notice: done(r), May: v.changes(), EditURL: clientPath("edit", cl.ID), Recipe: rec,
+		Notice: desk.Done(r), May: v.Changes(), EditURL: clientPath("edit", cl.ID), Recipe: rec,
 		Snippets: c.fill(rec, cl, "CLIENT_SECRET"),
 	}
-	used, err := c.cfg.Operations.Clients.Usage(r.Context(), v.actor, cl.ID)
+	used, err := c.cfg.Operations.Clients.Usage(r.Context(), v.Actor, cl.ID)
 	if err != nil {
 		return err
 	}
-	p.Used, p.EventURL = used[cl.ID], linkTo(eventsPath, "client", cl.ID)
-	p.ExplainURL = linkTo(explainPath, "client", cl.ID)
+	p.Used, p.EventURL = used[cl.ID], desk.LinkTo(eventsPath, "client", cl.ID)
+	p.ExplainURL = desk.LinkTo(explainPath, "client", cl.ID)
 	for _, secret := range cl.Secrets {
 		p.Shared = append(p.Shared, secretRow{
 			ID: secret.ID, Name: secret.Name, CreatedAt: secret.CreatedAt, ExpiresAt: secret.ExpiresAt,
@@ -255,7 +255,7 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 		})
 	}
 	for _, each := range recipe.Recipes {
-		p.Recipes = append(p.Recipes, choice{Value: each.ID, Name: each.Name, On: each.ID == rec.ID})
+		p.Recipes = append(p.Recipes, desk.Choice{Value: each.ID, Name: each.Name, On: each.ID == rec.ID})
 	}
 	return c.render(w, r, v, "client", web.Page{Nav: "Clients", Data: p})
 }
@@ -268,11 +268,11 @@ type secretRow struct {
 }
 
 // addSecret adds a secret; the ones before it go on working, so that the application can change over.
-func (c clients) addSecret(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id := query(r.PostForm, "id")
+func (c clients) addSecret(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	id := desk.Query(r.PostForm, "id")
 	in := admin.NewSecret{Name: strings.TrimSpace(r.PostForm.Get("name"))}
-	secret, _, err := c.cfg.Operations.Clients.AddSecret(r.Context(), v.actor, id, in, time.Time{})
-	if _, wrong := faultsOf(err); wrong {
+	secret, _, err := c.cfg.Operations.Clients.AddSecret(r.Context(), v.Actor, id, in, time.Time{})
+	if _, wrong := desk.FaultsOf(err); wrong {
 		return &web.Problem{
 			Status: http.StatusUnprocessableEntity, Words: "console.secrets.full", NextURL: clientPath("show", id), Err: err,
 		}
@@ -280,7 +280,7 @@ func (c clients) addSecret(w http.ResponseWriter, r *http.Request, v visitor) er
 	if err != nil {
 		return err
 	}
-	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, id)
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, id)
 	if err != nil {
 		return err
 	}
@@ -288,10 +288,10 @@ func (c clients) addSecret(w http.ResponseWriter, r *http.Request, v visitor) er
 	return c.showSecret(w, r, v, cl, rec, secret, "client-secret")
 }
 
-func (c clients) removeSecret(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id := query(r.PostForm, "id")
-	err := c.cfg.Operations.Clients.RemoveSecret(r.Context(), v.actor, id, query(r.PostForm, "secret"), time.Time{})
-	if _, wrong := faultsOf(err); wrong {
+func (c clients) removeSecret(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	id := desk.Query(r.PostForm, "id")
+	err := c.cfg.Operations.Clients.RemoveSecret(r.Context(), v.Actor, id, desk.Query(r.PostForm, "secret"), time.Time{})
+	if _, wrong := desk.FaultsOf(err); wrong {
 		return &web.Problem{
 			Status: http.StatusConflict, Words: "console.secrets.last", NextURL: clientPath("show", id), Err: err,
 		}
@@ -299,11 +299,11 @@ func (c clients) removeSecret(w http.ResponseWriter, r *http.Request, v visitor)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return err
 	}
-	return seeOther(w, r, clientPath("show", id, "done", "client.secretremoved"))
+	return desk.SeeOther(w, r, clientPath("show", id, "done", "client.secretremoved"))
 }
 
-func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v visitor) error {
-	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, query(r.URL.Query(), "id"))
+func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, desk.Query(r.URL.Query(), "id"))
 	if err != nil {
 		return err
 	}
@@ -312,64 +312,52 @@ func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v visitor) err
 
 func (c clients) editPage(cl idp.Client) clientFormPage {
 	return clientFormPage{
-		form: c.clientForm(cl, false, nil), Name: cl.Name, Action: clientPath("edit", cl.ID),
-		Version: versionOf(cl.UpdatedAt),
+		Form: c.clientForm(cl, false, nil), Name: cl.Name, Action: clientPath("edit", cl.ID),
+		Version: desk.VersionOf(cl.UpdatedAt),
 	}
 }
 
-func (c clients) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id := query(r.URL.Query(), "id")
-	was, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, id)
+func (c clients) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	id := desk.Query(r.URL.Query(), "id")
+	was, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, id)
 	if err != nil {
 		return err
 	}
-	version, err := readVersion(r.PostForm)
+	version, err := desk.ReadVersion(r.PostForm)
 	if err != nil {
 		return err
 	}
 	cl, faults := c.readClient(was, r.PostForm)
 	err = faults.Err()
 	if err == nil {
-		_, err = c.cfg.Operations.Clients.Change(r.Context(), v.actor, id, cl, version)
+		_, err = c.cfg.Operations.Clients.Change(r.Context(), v.Actor, id, cl, version)
 	}
-	if found, wrong := faultsOf(err); wrong {
+	if found, wrong := desk.FaultsOf(err); wrong {
 		p := c.editPage(cl)
 		p.Name, p.Version = was.Name, r.PostForm.Get("version")
-		p.blame(found, clientNames)
+		p.Blame(found, clientNames)
 		return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Status: http.StatusUnprocessableEntity, Data: p})
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, clientPath("show", id, "done", "client.changed"))
+	return desk.SeeOther(w, r, clientPath("show", id, "done", "client.changed"))
 }
 
 // do returns the handler of a change that needs only the ID.
-func (c clients) do(what string, change func(context.Context, admin.Actor, string) error) handler {
-	return func(w http.ResponseWriter, r *http.Request, v visitor) error {
-		id := query(r.PostForm, "id")
-		if err := change(r.Context(), v.actor, id); err != nil && !isAlready(err) {
+func (c clients) do(what string, change func(context.Context, admin.Actor, string) error) desk.Handler {
+	return func(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+		id := desk.Query(r.PostForm, "id")
+		if err := change(r.Context(), v.Actor, id); err != nil && !desk.IsAlready(err) {
 			return err
 		}
-		return seeOther(w, r, clientPath("show", id, "done", "client."+what))
+		return desk.SeeOther(w, r, clientPath("show", id, "done", "client."+what))
 	}
 }
 
-func (c clients) remove(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if err := c.cfg.Operations.Clients.Remove(r.Context(), v.actor, query(r.PostForm, "id")); err != nil {
+func (c clients) remove(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	if err := c.cfg.Operations.Clients.Remove(r.Context(), v.Actor, desk.Query(r.PostForm, "id")); err != nil {
 		return fmt.Errorf("remove client: %w", err)
 	}
-	return seeOther(w, r, linkTo(clientsPath, "done", "client.removed"))
-}
-
-// versionOf is how a form carries the version of the object that it shows.
-func versionOf(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-
-// readVersion returns the version in a form.
-func readVersion(f url.Values) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339Nano, f.Get("version"))
-	if err != nil {
-		return at, &web.Problem{Status: http.StatusBadRequest, Words: "problem.unread", Err: err}
-	}
-	return at, nil
+	return desk.SeeOther(w, r, desk.LinkTo(clientsPath, "done", "client.removed"))
 }

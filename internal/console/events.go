@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/lookup"
 	"github.com/stepward/stepward/internal/web"
@@ -21,7 +22,7 @@ const eventsPath = Path + "/events"
 // events has the page of events.
 type events struct{ *Console }
 
-func (c events) mount(m mounting) { m.get("GET "+eventsPath, c.list) }
+func (c events) mount(m desk.Mounting) { m.Get("GET "+eventsPath, c.list) }
 
 // topics are the choices of the filter by kind: the part before the dot, with those that belong together.
 var topics = map[string][]idp.EventKind{
@@ -99,20 +100,20 @@ func (c *Console) lines(ctx context.Context, list []idp.Event) (lines []eventLin
 
 type eventsPage struct {
 	Events              []eventLine
-	Topics              []choice
+	Topics              []desk.Choice
 	User, Client, Until string
 	Filtered            bool
 	Newest, Further     string
 }
 
-func (c events) list(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c events) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	q := r.URL.Query()
-	p := eventsPage{User: query(q, "user"), Client: query(q, "client"), Until: query(q, "until")}
-	topic, after := query(q, "topic"), query(q, "after")
+	p := eventsPage{User: desk.Query(q, "user"), Client: desk.Query(q, "client"), Until: desk.Query(q, "until")}
+	topic, after := desk.Query(q, "topic"), desk.Query(q, "after")
 	f := lookup.Filter{Kinds: topics[topic], ClientID: p.Client}
 	var nobody bool
 	if p.User != "" {
-		u, err := c.cfg.Operations.Users.Find(r.Context(), v.actor, p.User)
+		u, err := c.cfg.Operations.Users.Find(r.Context(), v.Actor, p.User)
 		switch {
 		case err == nil:
 			f.UserID, p.User = u.ID, u.Email
@@ -132,12 +133,12 @@ func (c events) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 	var next string
 	var err error
 	if !nobody {
-		if found, next, err = c.cfg.Operations.Events.Search(r.Context(), v.actor, f, after, pageSize); err != nil {
+		if found, next, err = c.cfg.Operations.Events.Search(r.Context(), v.Actor, f, after, pageSize); err != nil {
 			return err
 		}
 	}
 	link := func(after string) string {
-		return linkTo(eventsPath, "topic", topic, "user", p.User, "client", p.Client, "until", p.Until, "after", after)
+		return desk.LinkTo(eventsPath, "topic", topic, "user", p.User, "client", p.Client, "until", p.Until, "after", after)
 	}
 	p.Filtered = link("") != eventsPath
 	if next != "" {
@@ -147,7 +148,7 @@ func (c events) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 		p.Newest = link("")
 	}
 	for _, name := range topicOrder {
-		p.Topics = append(p.Topics, choice{Value: name, Text: words.T("console.topic." + name), On: name == topic})
+		p.Topics = append(p.Topics, desk.Choice{Value: name, Text: words.T("console.topic." + name), On: name == topic})
 	}
 	p.Events = c.lines(r.Context(), found)
 	return c.render(w, r, v, "events", web.Page{Nav: "Events", Data: p})

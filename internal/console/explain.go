@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/login"
@@ -20,7 +21,7 @@ const explainPath = Path + "/explain"
 // explainer has the page that says why a request is answered as it is.
 type explainer struct{ *Console }
 
-func (c explainer) mount(m mounting) { m.get("GET "+explainPath, c.show) }
+func (c explainer) mount(m desk.Mounting) { m.Get("GET "+explainPath, c.show) }
 
 // A verdictLine is a check with its text.
 type verdictLine struct {
@@ -31,8 +32,8 @@ type verdictLine struct {
 
 type explainPage struct {
 	Link, Client, User string
-	Session            string   // the chosen one
-	Sessions           []choice // of the user
+	Session            string        // the chosen one
+	Sessions           []desk.Choice // of the user
 	Fault              words.Text
 	Asked              bool
 	Answer             explain.Answer
@@ -44,10 +45,10 @@ type explainPage struct {
 // passkeyPrefix marks the choice "as if they had just signed in with this passkey".
 const passkeyPrefix = "passkey:"
 
-func (c explainer) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c explainer) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	q := r.URL.Query()
 	p := explainPage{
-		Link: q.Get("link"), Client: query(q, "client"), User: query(q, "user"), Session: query(q, "session"),
+		Link: q.Get("link"), Client: desk.Query(q, "client"), User: desk.Query(q, "user"), Session: desk.Query(q, "session"),
 		Passkeys: map[string]string{},
 	}
 	sess, err := c.session(r, v, &p)
@@ -70,7 +71,7 @@ func (c explainer) show(w http.ResponseWriter, r *http.Request, v visitor) error
 }
 
 // request returns the request that the page asks about; nil: none yet.
-func (c explainer) request(r *http.Request, v visitor, p *explainPage) (url.Values, error) {
+func (c explainer) request(r *http.Request, v desk.Visitor, p *explainPage) (url.Values, error) {
 	switch {
 	case p.Link != "":
 		form, err := explain.ParseLink(p.Link)
@@ -79,7 +80,7 @@ func (c explainer) request(r *http.Request, v visitor, p *explainPage) (url.Valu
 		}
 		return form, nil
 	case p.Client != "":
-		cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.actor, p.Client)
+		cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, p.Client)
 		if errors.Is(err, idp.ErrNotFound) {
 			p.Fault = words.T("console.explain.noclient")
 			return nil, nil
@@ -90,12 +91,12 @@ func (c explainer) request(r *http.Request, v visitor, p *explainPage) (url.Valu
 }
 
 // session returns the chosen session of the chosen user, the newest if none was chosen; nil: not signed in.
-func (c explainer) session(r *http.Request, v visitor, p *explainPage) (*idp.Session, error) {
+func (c explainer) session(r *http.Request, v desk.Visitor, p *explainPage) (*idp.Session, error) {
 	if p.User == "" {
 		return nil, nil
 	}
 	ops := c.cfg.Operations.Users
-	u, err := ops.Find(r.Context(), v.actor, p.User)
+	u, err := ops.Find(r.Context(), v.Actor, p.User)
 	if errors.Is(err, idp.ErrNotFound) {
 		p.Fault = words.T("console.explain.nouser")
 		return nil, nil
@@ -103,11 +104,11 @@ func (c explainer) session(r *http.Request, v visitor, p *explainPage) (*idp.Ses
 		return nil, err
 	}
 	p.User = u.Email
-	sessions, err := ops.Sessions(r.Context(), v.actor, u.ID)
+	sessions, err := ops.Sessions(r.Context(), v.Actor, u.ID)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := ops.Passkeys(r.Context(), v.actor, u.ID)
+	keys, err := ops.Passkeys(r.Context(), v.Actor, u.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (c explainer) session(r *http.Request, v visitor, p *explainPage) (*idp.Ses
 		if value == p.Session {
 			chosen = s
 		}
-		p.Sessions = append(p.Sessions, choice{Value: value, Text: text, On: value == p.Session})
+		p.Sessions = append(p.Sessions, desk.Choice{Value: value, Text: text, On: value == p.Session})
 	}
 	for i, s := range sessions {
 		text := words.T("console.explain.session", "agent", web.AgentWords(s.Agent), "at", words.Moment(s.SeenAt))

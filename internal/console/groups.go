@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/web"
@@ -19,13 +20,13 @@ const groupsPath = Path + "/groups"
 // groups has the pages of groups.
 type groups struct{ *Console }
 
-func (c groups) mount(m mounting) {
-	m.get("GET "+groupsPath, c.list)
-	m.get("GET "+groupsPath+"/new", c.showNew)
-	m.post("POST "+groupsPath+"/new", "reason.group", groupsPath+"/new", c.add)
-	m.get("GET "+groupsPath+"/{id}", c.show)
-	change := func(name string, h handler) {
-		m.post("POST "+groupsPath+"/{id}/"+name, "reason.group", groupsPath, h)
+func (c groups) mount(m desk.Mounting) {
+	m.Get("GET "+groupsPath, c.list)
+	m.Get("GET "+groupsPath+"/new", c.showNew)
+	m.Post("POST "+groupsPath+"/new", "reason.group", groupsPath+"/new", c.add)
+	m.Get("GET "+groupsPath+"/{id}", c.show)
+	change := func(name string, h desk.Handler) {
+		m.Post("POST "+groupsPath+"/{id}/"+name, "reason.group", groupsPath, h)
 	}
 	change("edit", c.edit)
 	change("add", c.addMember)
@@ -36,7 +37,7 @@ func (c groups) mount(m mounting) {
 }
 
 func groupPath(id string, more ...string) string {
-	return linkTo(groupsPath+"/"+url.PathEscape(id), more...)
+	return desk.LinkTo(groupsPath+"/"+url.PathEscape(id), more...)
 }
 
 type groupList struct {
@@ -48,26 +49,26 @@ type groupList struct {
 }
 
 // list shows groups by name, from the one that was searched for.
-func (c groups) list(w http.ResponseWriter, r *http.Request, v visitor) error {
-	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
-	p := groupList{Query: q, Notice: done(r), May: v.changes()}
+func (c groups) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	q, after := desk.Query(r.URL.Query(), "q"), desk.Query(r.URL.Query(), "after")
+	p := groupList{Query: q, Notice: desk.Done(r), May: v.Changes()}
 	from := after
 	if after == "" && q != "" {
 		from = q
-		g, err := c.cfg.Operations.Groups.Find(r.Context(), v.actor, q)
+		g, err := c.cfg.Operations.Groups.Find(r.Context(), v.Actor, q)
 		if err == nil {
 			p.Groups = append(p.Groups, g)
 		} else if !errors.Is(err, idp.ErrNotFound) {
 			return err
 		}
 	}
-	found, err := c.cfg.Operations.Groups.List(r.Context(), v.actor, from, pageSize+1)
+	found, err := c.cfg.Operations.Groups.List(r.Context(), v.Actor, from, pageSize+1)
 	if err != nil {
 		return err
 	}
 	if len(found) > pageSize {
 		found = found[:pageSize]
-		p.Further = linkTo(groupsPath, "after", found[pageSize-1].Name)
+		p.Further = desk.LinkTo(groupsPath, "after", found[pageSize-1].Name)
 	}
 	if after != "" || q != "" {
 		p.Newest = groupsPath
@@ -76,19 +77,19 @@ func (c groups) list(w http.ResponseWriter, r *http.Request, v visitor) error {
 	return c.render(w, r, v, "groups", web.Page{Nav: "Groups", Data: p})
 }
 
-type groupFormPage struct{ form }
+type groupFormPage struct{ desk.Form }
 
-func groupForm(name, description string) form {
-	return form{Sections: []section{{Open: true, Fields: []field{
-		{Kind: kindText, Name: "name", Key: "console.group.name", Value: name, Test: "group-name", Required: true},
+func groupForm(name, description string) desk.Form {
+	return desk.Form{Sections: []desk.Section{{Open: true, Fields: []desk.Field{
+		{Kind: desk.KindText, Name: "name", Key: "console.group.name", Value: name, Test: "group-name", Required: true},
 		{
-			Kind: kindText, Name: "description", Key: "console.group.description", Value: description,
+			Kind: desk.KindText, Name: "description", Key: "console.group.description", Value: description,
 			Test: "group-description",
 		},
 	}}}}
 }
 
-func (c groups) showNew(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c groups) showNew(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	return c.render(w, r, v, "group-new", web.Page{Nav: "Groups", Data: groupFormPage{groupForm("", "")}})
 }
 
@@ -98,22 +99,22 @@ func groupInput(f url.Values) admin.GroupInput {
 	}
 }
 
-func (c groups) add(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c groups) add(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	in := groupInput(r.PostForm)
-	g, err := c.cfg.Operations.Groups.Create(r.Context(), v.actor, in)
-	if faults, wrong := faultsOf(err); wrong {
+	g, err := c.cfg.Operations.Groups.Create(r.Context(), v.Actor, in)
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		p := groupFormPage{groupForm(in.Name, in.Description)}
-		p.blame(faults, nil)
+		p.Blame(faults, nil)
 		return c.render(w, r, v, "group-new", web.Page{Nav: "Groups", Status: http.StatusUnprocessableEntity, Data: p})
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, groupPath(g.ID, "done", "group.added"))
+	return desk.SeeOther(w, r, groupPath(g.ID, "done", "group.added"))
 }
 
 type groupPage struct {
-	form
+	desk.Form
 	Group           directory.Group
 	Version         string
 	Parents         []directory.Group
@@ -128,27 +129,28 @@ type groupPage struct {
 	May             bool
 }
 
-func (c groups) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c groups) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	return c.showWith(w, r, v, func(*groupPage) {})
 }
 
 // showWith shows a group, after a change to its page.
-func (c groups) showWith(w http.ResponseWriter, r *http.Request, v visitor, change func(*groupPage)) error {
+func (c groups) showWith(w http.ResponseWriter, r *http.Request, v desk.Visitor, change func(*groupPage)) error {
 	ctx, ops, id := r.Context(), c.cfg.Operations, r.PathValue("id")
-	g, err := ops.Groups.Get(ctx, v.actor, id)
+	g, err := ops.Groups.Get(ctx, v.Actor, id)
 	if err != nil {
 		return err
 	}
 	p := groupPage{
-		Group: g, form: groupForm(g.Name, g.Description), Version: versionOf(g.UpdatedAt), Notice: done(r), May: v.changes(),
+		Group: g, Form: groupForm(g.Name, g.Description), Version: desk.VersionOf(g.UpdatedAt),
+		Notice: desk.Done(r), May: v.Changes(),
 	}
-	around, err := ops.Groups.Around(ctx, v.actor, id)
+	around, err := ops.Groups.Around(ctx, v.Actor, id)
 	if err != nil {
 		return err
 	}
 	p.Parents, p.Children = around.Parents, around.Children
-	after := query(r.URL.Query(), "after")
-	if p.Members, err = ops.Groups.Members(ctx, v.actor, id, after, pageSize+1); err != nil {
+	after := desk.Query(r.URL.Query(), "after")
+	if p.Members, err = ops.Groups.Members(ctx, v.Actor, id, after, pageSize+1); err != nil {
 		return err
 	}
 	if len(p.Members) > pageSize {
@@ -158,7 +160,7 @@ func (c groups) showWith(w http.ResponseWriter, r *http.Request, v visitor, chan
 	if after != "" {
 		p.Newest = groupPath(id)
 	}
-	all, err := ops.Clients.List(ctx, v.actor)
+	all, err := ops.Clients.List(ctx, v.Actor)
 	if err != nil {
 		return err
 	}
@@ -175,87 +177,87 @@ func (c groups) showWith(w http.ResponseWriter, r *http.Request, v visitor, chan
 	return c.render(w, r, v, "group", web.Page{Nav: "Groups", Status: status, Data: p})
 }
 
-func (c groups) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
-	version, err := readVersion(r.PostForm)
+func (c groups) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	version, err := desk.ReadVersion(r.PostForm)
 	if err != nil {
 		return err
 	}
 	in, id := groupInput(r.PostForm), r.PathValue("id")
-	_, err = c.cfg.Operations.Groups.Change(r.Context(), v.actor, id, in, version)
-	if faults, wrong := faultsOf(err); wrong {
+	_, err = c.cfg.Operations.Groups.Change(r.Context(), v.Actor, id, in, version)
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		return c.showWith(w, r, v, func(p *groupPage) {
-			p.form, p.Version = groupForm(in.Name, in.Description), r.PostForm.Get("version")
-			p.blame(faults, nil)
+			p.Form, p.Version = groupForm(in.Name, in.Description), r.PostForm.Get("version")
+			p.Blame(faults, nil)
 		})
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, groupPath(id, "done", "group.changed"))
+	return desk.SeeOther(w, r, groupPath(id, "done", "group.changed"))
 }
 
-func (c groups) addMember(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, typed := r.PathValue("id"), query(r.PostForm, "email")
-	u, err := c.cfg.Operations.Users.Find(r.Context(), v.actor, typed)
+func (c groups) addMember(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	id, typed := r.PathValue("id"), desk.Query(r.PostForm, "email")
+	u, err := c.cfg.Operations.Users.Find(r.Context(), v.Actor, typed)
 	if errors.Is(err, idp.ErrNotFound) {
 		return c.showWith(w, r, v, func(p *groupPage) {
 			p.MemberFault, p.Typed = "there is no user with this address", typed
 		})
 	}
 	if err == nil {
-		err = c.cfg.Operations.Groups.AddMembers(r.Context(), v.actor, id, u.ID)
+		err = c.cfg.Operations.Groups.AddMembers(r.Context(), v.Actor, id, u.ID)
 	}
-	if faults, wrong := faultsOf(err); wrong {
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		return c.showWith(w, r, v, func(p *groupPage) { p.MemberFault, p.Typed = faults.Error(), typed })
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, groupPath(id, "done", "group.joined"))
+	return desk.SeeOther(w, r, groupPath(id, "done", "group.joined"))
 }
 
-func (c groups) dropMember(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c groups) dropMember(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	id := r.PathValue("id")
-	if err := c.cfg.Operations.Groups.RemoveMembers(r.Context(), v.actor, id, query(r.PostForm, "user")); err != nil {
+	if err := c.cfg.Operations.Groups.RemoveMembers(r.Context(), v.Actor, id, desk.Query(r.PostForm, "user")); err != nil {
 		return err
 	}
-	return seeOther(w, r, groupPath(id, "done", "group.left"))
+	return desk.SeeOther(w, r, groupPath(id, "done", "group.left"))
 }
 
-func (c groups) nest(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, typed := r.PathValue("id"), query(r.PostForm, "parent")
-	parent, err := c.cfg.Operations.Groups.Find(r.Context(), v.actor, typed)
+func (c groups) nest(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	id, typed := r.PathValue("id"), desk.Query(r.PostForm, "parent")
+	parent, err := c.cfg.Operations.Groups.Find(r.Context(), v.Actor, typed)
 	if errors.Is(err, idp.ErrNotFound) {
 		return c.showWith(w, r, v, func(p *groupPage) { p.ParentFault = "there is no group with this name" })
 	}
 	if err == nil {
-		err = c.cfg.Operations.Groups.Nest(r.Context(), v.actor, id, parent.ID)
+		err = c.cfg.Operations.Groups.Nest(r.Context(), v.Actor, id, parent.ID)
 	}
-	if faults, wrong := faultsOf(err); wrong {
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		return c.showWith(w, r, v, func(p *groupPage) { p.ParentFault = faults[0].Text })
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, groupPath(id, "done", "group.changed"))
+	return desk.SeeOther(w, r, groupPath(id, "done", "group.changed"))
 }
 
-func (c groups) unnest(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c groups) unnest(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	id := r.PathValue("id")
-	err := c.cfg.Operations.Groups.Unnest(r.Context(), v.actor, id, query(r.PostForm, "parent"))
+	err := c.cfg.Operations.Groups.Unnest(r.Context(), v.Actor, id, desk.Query(r.PostForm, "parent"))
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return err
 	}
-	return seeOther(w, r, groupPath(id, "done", "group.changed"))
+	return desk.SeeOther(w, r, groupPath(id, "done", "group.changed"))
 }
 
-func (c groups) remove(w http.ResponseWriter, r *http.Request, v visitor) error {
-	err := c.cfg.Operations.Groups.Remove(r.Context(), v.actor, r.PathValue("id"))
-	if faults, wrong := faultsOf(err); wrong {
+func (c groups) remove(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	err := c.cfg.Operations.Groups.Remove(r.Context(), v.Actor, r.PathValue("id"))
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		return c.showWith(w, r, v, func(p *groupPage) { p.Faults, p.Count = []string{faults.Error()}, len(faults) })
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, linkTo(groupsPath, "done", "group.removed"))
+	return desk.SeeOther(w, r, desk.LinkTo(groupsPath, "done", "group.removed"))
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/lint"
@@ -16,7 +17,7 @@ import (
 // home has the first page.
 type home struct{ *Console }
 
-func (c home) mount(m mounting) { m.get("GET "+Path, c.show) }
+func (c home) mount(m desk.Mounting) { m.Get("GET "+Path, c.show) }
 
 // A step is a part of the guide for new installations.
 type step struct {
@@ -51,13 +52,13 @@ type attention struct {
 	URL    string
 }
 
-func (c home) show(w http.ResponseWriter, r *http.Request, v visitor) error {
-	p := homePage{Notice: done(r), Version: c.cfg.Version, May: v.changes()}
-	known, err := c.cfg.Operations.Clients.List(r.Context(), v.actor)
+func (c home) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	p := homePage{Notice: desk.Done(r), Version: c.cfg.Version, May: v.Changes()}
+	known, err := c.cfg.Operations.Clients.List(r.Context(), v.Actor)
 	if err != nil {
 		return err
 	}
-	owners, err := c.cfg.Operations.Users.Owners(r.Context(), v.actor)
+	owners, err := c.cfg.Operations.Users.Owners(r.Context(), v.Actor)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (c home) show(w http.ResponseWriter, r *http.Request, v visitor) error {
 const waitsLong = time.Hour
 
 // attention returns what needs attention.
-func (c home) attention(ctx context.Context, v visitor, known []idp.Client) (list []attention, err error) {
+func (c home) attention(ctx context.Context, v desk.Visitor, known []idp.Client) (list []attention, err error) {
 	queues, err := outbox.Waiting(ctx, c.cfg.DB)
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func (c home) attention(ctx context.Context, v visitor, known []idp.Client) (lis
 			list = append(list, attention{Text: words.T(key, "n", int(q.Count)), Remedy: words.T(key + ".remedy")})
 		}
 	}
-	uses, err := c.cfg.Operations.Clients.Uses(ctx, v.actor, known)
+	uses, err := c.cfg.Operations.Clients.Uses(ctx, v.Actor, known)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
@@ -31,13 +32,13 @@ const (
 // users has the pages of people.
 type users struct{ *Console }
 
-func (c users) mount(m mounting) {
-	m.get("GET "+usersPath, c.list)
-	m.get("GET "+usersPath+"/invite", c.showInvite)
-	m.post("POST "+usersPath+"/invite", "reason.people", usersPath+"/invite", c.invite)
-	m.get("GET "+usersPath+"/{id}", c.show)
-	change := func(name string, h handler) {
-		m.post("POST "+usersPath+"/{id}/"+name, "reason.people", usersPath, h)
+func (c users) mount(m desk.Mounting) {
+	m.Get("GET "+usersPath, c.list)
+	m.Get("GET "+usersPath+"/invite", c.showInvite)
+	m.Post("POST "+usersPath+"/invite", "reason.people", usersPath+"/invite", c.invite)
+	m.Get("GET "+usersPath+"/{id}", c.show)
+	change := func(name string, h desk.Handler) {
+		m.Post("POST "+usersPath+"/{id}/"+name, "reason.people", usersPath, h)
 	}
 	change("edit", c.edit)
 	change("signout", c.signOut)
@@ -50,7 +51,7 @@ func (c users) mount(m mounting) {
 }
 
 func userPath(id string, more ...string) string {
-	return linkTo(usersPath+"/"+url.PathEscape(id), more...)
+	return desk.LinkTo(usersPath+"/"+url.PathEscape(id), more...)
 }
 
 type userList struct {
@@ -61,55 +62,55 @@ type userList struct {
 	May             bool
 }
 
-func (c users) list(w http.ResponseWriter, r *http.Request, v visitor) error {
-	q, after := query(r.URL.Query(), "q"), query(r.URL.Query(), "after")
-	found, next, err := c.cfg.Operations.Users.Search(r.Context(), v.actor, q, after, pageSize)
+func (c users) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	q, after := desk.Query(r.URL.Query(), "q"), desk.Query(r.URL.Query(), "after")
+	found, next, err := c.cfg.Operations.Users.Search(r.Context(), v.Actor, q, after, pageSize)
 	if err != nil {
 		return err
 	}
-	p := userList{Users: found, Query: q, Notice: done(r), May: v.changes()}
+	p := userList{Users: found, Query: q, Notice: desk.Done(r), May: v.Changes()}
 	if next != "" {
-		p.Further = linkTo(usersPath, "q", q, "after", next)
+		p.Further = desk.LinkTo(usersPath, "q", q, "after", next)
 	}
 	if after != "" {
-		p.Newest = linkTo(usersPath, "q", q)
+		p.Newest = desk.LinkTo(usersPath, "q", q)
 	}
 	return c.render(w, r, v, "users", web.Page{Nav: "People", Data: p})
 }
 
 type userFormPage struct {
-	form
+	desk.Form
 	Mails bool
 }
 
 // roles returns the choices of a role.
-func roles(on directory.Role) (list []choice) {
+func roles(on directory.Role) (list []desk.Choice) {
 	for _, role := range directory.Roles {
-		list = append(list, choice{Value: role.Name(), Text: words.T("console.role." + role.Name()), On: role == on})
+		list = append(list, desk.Choice{Value: role.Name(), Text: words.T("console.role." + role.Name()), On: role == on})
 	}
 	return list
 }
 
 // userForm returns the form of a person.
-func (c users) userForm(email, name string, role directory.Role, groups []string) form {
-	return form{Sections: []section{{Open: true, Fields: []field{
-		{Kind: kindText, Name: "email", Key: "console.user.email", Value: email, Test: "user-email", Required: true},
-		{Kind: kindText, Name: "name", Key: "console.user.name", Value: name, Test: "user-name"},
-		{Kind: kindSelect, Name: "role", Key: "console.user.role", Choices: roles(role), Test: "user-role"},
+func (c users) userForm(email, name string, role directory.Role, groups []string) desk.Form {
+	return desk.Form{Sections: []desk.Section{{Open: true, Fields: []desk.Field{
+		{Kind: desk.KindText, Name: "email", Key: "console.user.email", Value: email, Test: "user-email", Required: true},
+		{Kind: desk.KindText, Name: "name", Key: "console.user.name", Value: name, Test: "user-name"},
+		{Kind: desk.KindSelect, Name: "role", Key: "console.user.role", Choices: roles(role), Test: "user-role"},
 		{
-			Kind: kindText, Name: "groups", Key: "console.user.groups", Value: strings.Join(groups, ", "),
+			Kind: desk.KindText, Name: "groups", Key: "console.user.groups", Value: strings.Join(groups, ", "),
 			Example: "engineering, support", Test: "user-groups",
 		},
 	}}}}
 }
 
-func (c users) showInvite(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c users) showInvite(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	role, _ := directory.ParseRole(r.URL.Query().Get("role"))
 	if !role.Known() {
 		role = directory.RoleUser
 	}
 	return c.render(w, r, v, "user-invite", web.Page{Nav: "People", Data: userFormPage{
-		form: c.userForm("", "", role, nil), Mails: c.cfg.Mails,
+		Form: c.userForm("", "", role, nil), Mails: c.cfg.Mails,
 	}})
 }
 
@@ -120,20 +121,20 @@ type linkPage struct {
 	Mailed                bool
 }
 
-func (c users) invite(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c users) invite(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	f := r.PostForm
 	role, _ := directory.ParseRole(f.Get("role"))
 	in := admin.NewUser{
-		Email: f.Get("email"), Name: strings.TrimSpace(f.Get("name")), Role: role, Groups: listed(f.Get("groups")),
+		Email: f.Get("email"), Name: strings.TrimSpace(f.Get("name")), Role: role, Groups: desk.Listed(f.Get("groups")),
 	}
 	mailed := c.cfg.Mails && f.Get("mailed") != ""
-	made, err := c.cfg.Operations.Users.Invite(r.Context(), v.actor, in, invitationTTL, mailed)
+	made, err := c.cfg.Operations.Users.Invite(r.Context(), v.Actor, in, invitationTTL, mailed)
 	if errors.Is(err, admin.ErrHasPasskey) {
 		err = directory.Faults{{Field: "email", Text: err.Error()}}
 	}
-	if faults, wrong := faultsOf(err); wrong {
-		p := userFormPage{form: c.userForm(in.Email, in.Name, role, in.Groups), Mails: c.cfg.Mails}
-		p.blame(faults, nil)
+	if faults, wrong := desk.FaultsOf(err); wrong {
+		p := userFormPage{Form: c.userForm(in.Email, in.Name, role, in.Groups), Mails: c.cfg.Mails}
+		p.Blame(faults, nil)
 		return c.render(w, r, v, "user-invite", web.Page{Nav: "People", Status: http.StatusUnprocessableEntity, Data: p})
 	}
 	if err != nil {
@@ -157,7 +158,7 @@ type userGrant struct {
 
 type userPage struct {
 	idp.User
-	form
+	desk.Form
 	Version      string
 	Passkeys     []idp.Passkey
 	Sessions     []idp.Session
@@ -171,20 +172,20 @@ type userPage struct {
 	ExplainURL   string
 }
 
-func (c users) show(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c users) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	return c.showWith(w, r, v, nil, nil)
 }
 
 // showWith shows a user, with the faults of a form that was sent.
 func (c users) showWith(
-	w http.ResponseWriter, r *http.Request, v visitor, sent url.Values, faults directory.Faults,
+	w http.ResponseWriter, r *http.Request, v desk.Visitor, sent url.Values, faults directory.Faults,
 ) error {
 	ctx, ops, id := r.Context(), c.cfg.Operations, r.PathValue("id")
-	u, err := ops.Users.Get(ctx, v.actor, id)
+	u, err := ops.Users.Get(ctx, v.Actor, id)
 	if err != nil {
 		return err
 	}
-	groups, err := ops.Groups.Of(ctx, v.actor, id)
+	groups, err := ops.Groups.Of(ctx, v.Actor, id)
 	if err != nil {
 		return err
 	}
@@ -193,24 +194,25 @@ func (c users) showWith(
 		names = append(names, g.Name)
 	}
 	p := userPage{
-		User: u, form: c.userForm(u.Email, u.Name, u.Role, names), Version: versionOf(u.UpdatedAt), Self: u.ID == v.user.ID,
-		RoleText: words.T("console.role." + u.Role.Name()), Notice: done(r), May: v.changes(), Support: v.supports(),
-		EventsURL: linkTo(eventsPath, "user", u.ID), ExplainURL: linkTo(explainPath, "user", u.Email),
+		User: u, Form: c.userForm(u.Email, u.Name, u.Role, names), Version: desk.VersionOf(u.UpdatedAt),
+		Self:     u.ID == v.User.ID,
+		RoleText: words.T("console.role." + u.Role.Name()), Notice: desk.Done(r), May: v.Changes(), Support: v.Supports(),
+		EventsURL: desk.LinkTo(eventsPath, "user", u.ID), ExplainURL: desk.LinkTo(explainPath, "user", u.Email),
 	}
 	status := 0
 	if sent != nil {
 		role, _ := directory.ParseRole(sent.Get("role"))
-		p.form = c.userForm(sent.Get("email"), sent.Get("name"), role, listed(sent.Get("groups")))
-		p.blame(faults, nil)
+		p.Form = c.userForm(sent.Get("email"), sent.Get("name"), role, desk.Listed(sent.Get("groups")))
+		p.Blame(faults, nil)
 		p.Version, status = sent.Get("version"), http.StatusUnprocessableEntity
 	}
-	if p.Passkeys, err = ops.Users.Passkeys(ctx, v.actor, id); err != nil {
+	if p.Passkeys, err = ops.Users.Passkeys(ctx, v.Actor, id); err != nil {
 		return err
 	}
-	if p.Sessions, err = ops.Users.Sessions(ctx, v.actor, id); err != nil {
+	if p.Sessions, err = ops.Users.Sessions(ctx, v.Actor, id); err != nil {
 		return err
 	}
-	grants, err := ops.Users.Applications(ctx, v.actor, id)
+	grants, err := ops.Users.Applications(ctx, v.Actor, id)
 	if err != nil {
 		return err
 	}
@@ -223,7 +225,7 @@ func (c users) showWith(
 			ID: g.ClientID, Name: cmp.Or(cl.Name, g.ClientID), Scopes: strings.Join(g.Scopes, " "), Since: g.CreatedAt,
 		})
 	}
-	found, _, err := ops.Events.Search(ctx, v.actor, lookup.Filter{UserID: id}, "", shownEvents)
+	found, _, err := ops.Events.Search(ctx, v.Actor, lookup.Filter{UserID: id}, "", shownEvents)
 	if err != nil {
 		return err
 	}
@@ -231,13 +233,13 @@ func (c users) showWith(
 	return c.render(w, r, v, "user", web.Page{Nav: "People", Status: status, Data: p})
 }
 
-func (c users) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c users) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	f, id := r.PostForm, r.PathValue("id")
-	version, err := readVersion(f)
+	version, err := desk.ReadVersion(f)
 	if err != nil {
 		return err
 	}
-	was, err := c.cfg.Operations.Users.Get(r.Context(), v.actor, id)
+	was, err := c.cfg.Operations.Users.Get(r.Context(), v.Actor, id)
 	if err != nil {
 		return err
 	}
@@ -256,60 +258,61 @@ func (c users) edit(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if role != was.Role {
 		change.Role = &role
 	}
-	groups, err := c.cfg.Operations.Groups.Of(r.Context(), v.actor, id)
+	groups, err := c.cfg.Operations.Groups.Of(r.Context(), v.Actor, id)
 	if err != nil {
 		return err
 	}
-	wanted := listed(f.Get("groups"))
+	wanted := desk.Listed(f.Get("groups"))
 	same := len(wanted) == len(groups) && !slices.ContainsFunc(groups, func(g directory.Group) bool {
 		return !slices.Contains(wanted, g.Name)
 	})
 	if !same {
 		change.Groups = &wanted
 	}
-	_, err = c.cfg.Operations.Users.Change(r.Context(), v.actor, id, change)
-	if faults, wrong := faultsOf(err); wrong {
+	_, err = c.cfg.Operations.Users.Change(r.Context(), v.Actor, id, change)
+	if faults, wrong := desk.FaultsOf(err); wrong {
 		return c.showWith(w, r, v, f, faults)
 	}
 	if err != nil {
 		return err
 	}
-	return seeOther(w, r, userPath(id, "done", "user.changed"))
+	return desk.SeeOther(w, r, userPath(id, "done", "user.changed"))
 }
 
-func (c users) signOut(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if _, err := c.cfg.Operations.Users.SignOut(r.Context(), v.actor, r.PathValue("id")); err != nil {
+func (c users) signOut(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	if _, err := c.cfg.Operations.Users.SignOut(r.Context(), v.Actor, r.PathValue("id")); err != nil {
 		return err
 	}
-	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.signedout"))
+	return desk.SeeOther(w, r, userPath(r.PathValue("id"), "done", "user.signedout"))
 }
 
-func (c users) endSession(w http.ResponseWriter, r *http.Request, v visitor) error {
-	err := c.cfg.Operations.Users.EndSession(r.Context(), v.actor, r.PathValue("id"), query(r.PostForm, "session"))
+func (c users) endSession(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	err := c.cfg.Operations.Users.EndSession(r.Context(), v.Actor, r.PathValue("id"), desk.Query(r.PostForm, "session"))
 	if err != nil && !errors.Is(err, idp.ErrNotFound) { // it has ended by itself
 		return err
 	}
-	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.sessionended"))
+	return desk.SeeOther(w, r, userPath(r.PathValue("id"), "done", "user.sessionended"))
 }
 
-func (c users) revoke(w http.ResponseWriter, r *http.Request, v visitor) error {
-	err := c.cfg.Operations.Users.RevokeApplication(r.Context(), v.actor, r.PathValue("id"), query(r.PostForm, "client"))
+func (c users) revoke(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	clientID := desk.Query(r.PostForm, "client")
+	err := c.cfg.Operations.Users.RevokeApplication(r.Context(), v.Actor, r.PathValue("id"), clientID)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return err
 	}
-	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.revoked"))
+	return desk.SeeOther(w, r, userPath(r.PathValue("id"), "done", "user.revoked"))
 }
 
-func (c users) recover(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (c users) recover(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	id := r.PathValue("id")
-	made, err := c.cfg.Operations.Users.OrderRecovery(r.Context(), v.actor, id, recovery.Order{TTL: recoveryTTL})
+	made, err := c.cfg.Operations.Users.OrderRecovery(r.Context(), v.Actor, id, recovery.Order{TTL: recoveryTTL})
 	switch {
 	case errors.Is(err, admin.ErrNoPasskey), errors.Is(err, admin.ErrDisabled):
 		return &web.Problem{Status: http.StatusConflict, Words: "console.norecovery", NextURL: userPath(id), Err: err}
 	case err != nil:
 		return err
 	}
-	u, err := c.cfg.Operations.Users.Get(r.Context(), v.actor, id)
+	u, err := c.cfg.Operations.Users.Get(r.Context(), v.Actor, id)
 	if err != nil {
 		return err
 	}
@@ -318,24 +321,24 @@ func (c users) recover(w http.ResponseWriter, r *http.Request, v visitor) error 
 	}})
 }
 
-func (c users) disable(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if _, _, err := c.cfg.Operations.Users.Disable(r.Context(), v.actor, r.PathValue("id")); err != nil {
+func (c users) disable(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	if _, _, err := c.cfg.Operations.Users.Disable(r.Context(), v.Actor, r.PathValue("id")); err != nil {
 		return err
 	}
-	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.disabled"))
+	return desk.SeeOther(w, r, userPath(r.PathValue("id"), "done", "user.disabled"))
 }
 
-func (c users) enable(w http.ResponseWriter, r *http.Request, v visitor) error {
-	err := c.cfg.Operations.Users.Enable(r.Context(), v.actor, r.PathValue("id"))
-	if err != nil && !isAlready(err) {
+func (c users) enable(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	err := c.cfg.Operations.Users.Enable(r.Context(), v.Actor, r.PathValue("id"))
+	if err != nil && !desk.IsAlready(err) {
 		return err
 	}
-	return seeOther(w, r, userPath(r.PathValue("id"), "done", "user.enabled"))
+	return desk.SeeOther(w, r, userPath(r.PathValue("id"), "done", "user.enabled"))
 }
 
-func (c users) remove(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if _, err := c.cfg.Operations.Users.Remove(r.Context(), v.actor, r.PathValue("id")); err != nil {
+func (c users) remove(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
+	if _, err := c.cfg.Operations.Users.Remove(r.Context(), v.Actor, r.PathValue("id")); err != nil {
 		return err
 	}
-	return seeOther(w, r, linkTo(usersPath, "done", "user.removed"))
+	return desk.SeeOther(w, r, desk.LinkTo(usersPath, "done", "user.removed"))
 }

@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/server"},
 	{"internal/console", "internal/adminapi", "internal/scim"},
 	{"internal/explain", "internal/bearer"},
-	{"internal/recipe"},
+	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},

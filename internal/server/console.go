@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/console"
+	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
@@ -38,15 +39,23 @@ func (s *Server) operations(h *wiring) *admin.Operations {
 	return admin.New(c)
 }
 
-// console returns the admin's pages.
-func (s *Server) console(
-	h *wiring, operations *admin.Operations,
+// mountConsole adds the admin's pages.
+func (s *Server) mountConsole(
+	mux *http.ServeMux, h *wiring, operations *admin.Operations,
 	require func(http.ResponseWriter, *http.Request, string, string, string) (*idp.Session, bool),
-) (*console.Console, error) {
-	return console.New(console.Config{
-		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Operations: operations,
+) error {
+	d := desk.New(desk.Config{
+		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Require: require,
+	})
+	pages, err := console.New(console.Config{
+		Desk: d, DB: s.DB, Operations: operations,
 		Policy: h.cfg.Policy, Issuer: strings.TrimSuffix(h.cfg.Issuer.String(), "/"), Version: h.cfg.Version,
-		Mails: s.mailer.Delivers(), Require: require, Hardware: h.cfg.MetadataPath != "",
+		Mails: s.mailer.Delivers(), Hardware: h.cfg.MetadataPath != "",
 		Explain: explain.Service{DB: s.DB, Policy: h.cfg.Policy, SignUp: h.cfg.SignUp, Understand: h.op.Understand},
 	})
+	if err != nil {
+		return err
+	}
+	pages.Mount(d.Mount(mux))
+	return nil
 }

@@ -128,10 +128,6 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	}
 
 	operations := s.operations(h)
-	pages, err := s.console(h, operations, logins.Require)
-	if err != nil {
-		return nil, fmt.Errorf("console: %w", err)
-	}
 	api, err := adminapi.New(adminapi.Config{
 		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: h.op.Accept,
 		Nonce: h.op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: s.secrets.Key("admin-api"), Operations: operations,
@@ -144,7 +140,9 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	h.shell.Mount(browser)
 	logins.Mount(browser)
 	h.accounts.Mount(browser)
-	pages.Mount(browser)
+	if err := s.mountConsole(browser, h, operations, logins.Require); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
 	h.op.Mount(protocol, browser)
 	if s.mailbox != nil {
 		if err := s.mailbox.Mount(browser, h.shell); err != nil {

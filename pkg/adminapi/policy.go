@@ -72,8 +72,8 @@ type PolicySection struct {
 	Locked bool            `json:"locked" doc:"It was set at the start of the server, and can only be changed there."`
 }
 
-// Sections are sections of the policy by key, in the form that they have in the settings file. In a change, null gives a
-// section its default back.
+// Sections are sections of the policy by key, in the form that they have in the settings file. In a change, null gives
+// a section its default back.
 type Sections map[string]json.RawMessage
 
 // A PolicyChange changes sections of the policy.

@@ -1,4 +1,4 @@
-package console
+package desk
 
 import (
 	"errors"
@@ -28,8 +28,8 @@ type draft struct {
 
 // confirmed reports whether the sender of a form confirmed recently. If not, it keeps the form and answers the request:
 // the person confirms and comes back to resume.
-func (c *Console) confirmed(w http.ResponseWriter, r *http.Request, reason, back string) (bool, error) {
-	sess, err := c.cfg.Sessions.Current(r.Context(), r)
+func (d *Desk) confirmed(w http.ResponseWriter, r *http.Request, reason, back string) (bool, error) {
+	sess, err := d.cfg.Sessions.Current(r.Context(), r)
 	switch {
 	case errors.Is(err, idp.ErrNotFound): // not signed in: nobody to keep it for
 		return true, nil
@@ -40,32 +40,32 @@ func (c *Console) confirmed(w http.ResponseWriter, r *http.Request, reason, back
 		return true, nil
 	}
 	id := idp.NewSecret()
-	if err := c.drafts.Put(r.Context(), id.Hash(), draft{sess.UserID, r.URL.RequestURI(), r.PostForm}); err != nil {
+	if err := d.drafts.Put(r.Context(), id.Hash(), draft{sess.UserID, r.URL.RequestURI(), r.PostForm}); err != nil {
 		return false, fmt.Errorf("keep form: %w", err)
 	}
-	_, ok := c.cfg.Require(w, r, ActionClass, reason, resumePath+id.Reveal())
+	_, ok := d.cfg.Require(w, r, ActionClass, reason, resumePath+id.Reveal())
 	return ok, nil
 }
 
 // resume sends a kept form on after its sender has confirmed.
-func (c *Console) resume(w http.ResponseWriter, r *http.Request) error {
-	v, ok, err := c.visit(w, r, ActionClass, "reason.console", r.URL.Path)
+func (d *Desk) resume(w http.ResponseWriter, r *http.Request) error {
+	v, ok, err := d.visit(w, r, ActionClass, "reason.console", r.URL.Path)
 	if !ok || err != nil {
 		return err
 	}
-	d, err := c.drafts.Take(r.Context(), idp.Secret(r.PathValue("id")).Hash())
-	if errors.Is(err, idp.ErrNotFound) || err == nil && d.UserID != v.user.ID {
+	kept, err := d.drafts.Take(r.Context(), idp.Secret(r.PathValue("id")).Hash())
+	if errors.Is(err, idp.ErrNotFound) || err == nil && kept.UserID != v.User.ID {
 		return &web.Problem{Status: http.StatusGone, Words: "console.resumed", NextURL: Path}
 	} else if err != nil {
 		return fmt.Errorf("take form: %w", err)
 	}
-	to, err := url.ParseRequestURI(d.URL)
+	to, err := url.ParseRequestURI(kept.URL)
 	if err != nil {
 		return fmt.Errorf("address of a kept form: %w", err)
 	}
 	again := r.Clone(r.Context())
-	again.Method, again.URL, again.RequestURI = http.MethodPost, to, d.URL
-	again.PostForm, again.Form = d.Form, d.Form
-	c.changes.ServeHTTP(w, again)
+	again.Method, again.URL, again.RequestURI = http.MethodPost, to, kept.URL
+	again.PostForm, again.Form = kept.Form, kept.Form
+	d.changes.ServeHTTP(w, again)
 	return nil
 }

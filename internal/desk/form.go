@@ -1,4 +1,4 @@
-package console
+package desk
 
 import (
 	"html/template"
@@ -13,45 +13,45 @@ import (
 
 // Kinds of fields.
 const (
-	kindText   = "text"
-	kindLines  = "lines"  // a value a line
-	kindSelect = "select" // one of the choices
-	kindCheck  = "check"  // yes or no
-	kindChecks = "checks" // some of the choices
+	KindText   = "text"
+	KindLines  = "lines"  // a value a line
+	KindSelect = "select" // one of the choices
+	KindCheck  = "check"  // yes or no
+	KindChecks = "checks" // some of the choices
 )
 
-// A field is a part of a form. Its label is the text Key, its hint Key.hint if there is one.
-type field struct {
+// A Field is a part of a form. Its label is the text Key, its hint Key.hint if there is one.
+type Field struct {
 	Kind, Name, Key string
 	Value           string // text, lines, select
 	On              bool   // check
-	Choices         []choice
+	Choices         []Choice
 	Example         string
 	Test            string // hook for tests
 	Required        bool
 	Faults          []string // in English, as operations say them
 }
 
-// A choice is one value of a select or of checks.
-type choice struct {
+// A Choice is one value of a select or of checks.
+type Choice struct {
 	Value, Name string
 	Text        words.Text // instead of Name
 	On          bool
 }
 
-// A section is a group of fields. Without a title it is always open.
-type section struct {
+// A Section is a group of fields. Without a title it is always open.
+type Section struct {
 	Title   words.Text
 	Present words.Text // its present value, beside the title
-	Fields  []field
+	Fields  []Field
 	Open    bool
 }
 
 // Label and Hint are the texts of a field.
-func (f field) Label() words.Text { return words.T(f.Key) }
+func (f Field) Label() words.Text { return words.T(f.Key) }
 
 // Hint is described at Label.
-func (f field) Hint() words.Text {
+func (f Field) Hint() words.Text {
 	if key := f.Key + ".hint"; words.Has(key) {
 		return words.T(key)
 	}
@@ -59,7 +59,7 @@ func (f field) Hint() words.Text {
 }
 
 // About is what the control says of its hint or faults, to those who cannot see them.
-func (f field) About() template.HTMLAttr {
+func (f Field) About() template.HTMLAttr {
 	at := `aria-describedby="about-` + template.HTMLEscapeString(f.Name) + `"`
 	switch {
 	case len(f.Faults) > 0:
@@ -70,16 +70,16 @@ func (f field) About() template.HTMLAttr {
 	return ""
 }
 
-// A form is the input of a page: sections, and what is wrong with no field in particular.
-type form struct {
-	Sections []section
+// A Form is the input of a page: sections, and what is wrong with no field in particular.
+type Form struct {
+	Sections []Section
 	Faults   []string
 	Count    int // of all faults
 }
 
-// blame puts faults beside their fields and opens their sections. names maps members of the object to fields of the
+// Blame puts faults beside their fields and opens their sections. names maps members of the object to fields of the
 // form, where they differ.
-func (f *form) blame(faults directory.Faults, names map[string]string) {
+func (f *Form) Blame(faults directory.Faults, names map[string]string) {
 	f.Count = len(faults)
 	for _, fault := range faults {
 		name := fault.Field
@@ -93,13 +93,13 @@ func (f *form) blame(faults directory.Faults, names map[string]string) {
 		f.Faults = append(f.Faults, strings.TrimSpace(fault.Field+" "+fault.Text))
 	}
 	for i := range f.Sections {
-		f.Sections[i].Open = f.Sections[i].Open || slices.ContainsFunc(f.Sections[i].Fields, func(f field) bool {
+		f.Sections[i].Open = f.Sections[i].Open || slices.ContainsFunc(f.Sections[i].Fields, func(f Field) bool {
 			return len(f.Faults) > 0
 		})
 	}
 }
 
-func (f *form) find(name string) *field {
+func (f *Form) find(name string) *Field {
 	for i := range f.Sections {
 		for j := range f.Sections[i].Fields {
 			if f.Sections[i].Fields[j].Name == name {
@@ -110,8 +110,8 @@ func (f *form) find(name string) *field {
 	return nil
 }
 
-// lines returns the values of a field of lines, without blank ones.
-func lines(form url.Values, name string) (values []string) {
+// Lines returns the values of a field of lines, without blank ones.
+func Lines(form url.Values, name string) (values []string) {
 	for line := range strings.Lines(form.Get(name)) {
 		if line = strings.TrimSpace(line); line != "" {
 			values = append(values, line)
@@ -120,8 +120,8 @@ func lines(form url.Values, name string) (values []string) {
 	return values
 }
 
-// listed returns the values of a text that commas separate.
-func listed(text string) (values []string) {
+// Listed returns the values of a text that commas separate.
+func Listed(text string) (values []string) {
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			values = append(values, part)
@@ -130,8 +130,8 @@ func listed(text string) (values []string) {
 	return values
 }
 
-// checked returns the checked choices of a field, in the order of its choices.
-func checked(form url.Values, name string, of []string) (values []string) {
+// Checked returns the checked choices of a field, in the order of its choices.
+func Checked(form url.Values, name string, of []string) (values []string) {
 	for _, value := range of {
 		if slices.Contains(form[name], value) {
 			values = append(values, value)
@@ -140,10 +140,10 @@ func checked(form url.Values, name string, of []string) (values []string) {
 	return values
 }
 
-// choices returns choices named by their values.
-func choices(values []string, on ...string) (list []choice) {
+// Choices returns choices named by their values.
+func Choices(values []string, on ...string) (list []Choice) {
 	for _, v := range values {
-		list = append(list, choice{Value: v, Name: v, On: slices.Contains(on, v)})
+		list = append(list, Choice{Value: v, Name: v, On: slices.Contains(on, v)})
 	}
 	return list
 }
@@ -151,8 +151,8 @@ func choices(values []string, on ...string) (list []choice) {
 // maxQuery bounds what a query of ours may contain, in bytes: client IDs can be URLs.
 const maxQuery = 2048
 
-// query returns a value of the query that a store can compare with; "" for others, which Postgres would reject.
-func query(q url.Values, name string) string {
+// Query returns a value of the query that a store can compare with; "" for others, which Postgres would reject.
+func Query(q url.Values, name string) string {
 	s := strings.TrimSpace(q.Get(name))
 	if len(s) > maxQuery || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 		return ""
@@ -160,8 +160,8 @@ func query(q url.Values, name string) string {
 	return s
 }
 
-// linkTo returns a path with a query of the values that are not empty.
-func linkTo(path string, pairs ...string) string {
+// LinkTo returns a path with a query of the values that are not empty.
+func LinkTo(path string, pairs ...string) string {
 	q := url.Values{}
 	for pair := range slices.Chunk(pairs, 2) {
 		if pair[1] != "" {
