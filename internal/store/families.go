@@ -92,7 +92,7 @@ func (db *DB) CreateFamily(
 	b.Read(engine.Into(&u, &found, func(row pgx.CollectableRow) (u idp.User, err error) {
 		err = row.Scan(append([]any{&rows.Closed{Of: &f.Assurance}}, memberDest(&u)...)...)
 		return u, err
-	}), `SELECT COALESCE(w.classes, ''), `+memberColumns+` FROM users u
+	}), `SELECT COALESCE(w.classes, ''), `+memberColumns+` FROM members u
 		LEFT JOIN closed_windows w ON w.authentication_id = $1 AND w.user_id = u.id WHERE u.id = $2`,
 		f.Assurance.AuthenticationID, f.UserID)
 	err := db.run(ctx, "create family", &b)

@@ -16,7 +16,7 @@ import (
 // ErrLastOwner says that nobody would be left who owns the installation and can sign in.
 var ErrLastOwner = errors.New("last owner")
 
-// memberColumns are rows.UserColumns with the membership; memberDest is where they go.
+// memberColumns are the columns of the view members: a user with the membership. memberDest is where they go.
 const memberColumns = rows.UserColumns + `, ` + rows.MembershipColumn
 
 func memberDest(u *idp.User) []any {
@@ -28,7 +28,7 @@ func (db *DB) MembershipOf(ctx context.Context, userID string) (directory.Member
 	return one(ctx, db, "load groups of user", func(row pgx.CollectableRow) (m directory.Membership, err error) {
 		err = row.Scan(&rows.Membership{To: &m})
 		return m, err
-	}, `SELECT `+rows.MembershipColumn+` FROM users u WHERE u.id = $1`, userID)
+	}, `SELECT `+rows.MembershipColumn+` FROM members u WHERE u.id = $1`, userID)
 }
 
 // admits demands that a user is in one of these groups; none admits everyone.

@@ -150,7 +150,8 @@ func Classify(sql string) (table string, lock Lock, bulk int) {
 	}
 	begins := func(text string) bool { return strings.HasPrefix(strings.Join(words, " "), text) }
 	switch {
-	case begins("CREATE TABLE"), begins("CREATE VIEW"), begins("CREATE OR REPLACE VIEW"), begins("DROP VIEW"):
+	case begins("CREATE TABLE"), begins("CREATE VIEW"), begins("CREATE OR REPLACE VIEW"), begins("DROP VIEW"),
+		begins("CREATE FUNCTION"):
 		return "", None, 0
 	case begins("CREATE INDEX CONCURRENTLY"), begins("CREATE UNIQUE INDEX CONCURRENTLY"):
 		return "", None, indexPerSecond

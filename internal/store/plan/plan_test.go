@@ -119,7 +119,7 @@ func TestAPlanSaysWhatPostgresLocks(t *testing.T) {
 			compare(t.Context(), c, plan.Split(string(content)))
 		}
 		for _, sql := range []string{
-			"ALTER TABLE users ALTER COLUMN created_at TYPE NUMERIC", "ALTER TABLE users DROP COLUMN recovery_stop",
+			"ALTER TABLE clients ALTER COLUMN created_at TYPE NUMERIC", "ALTER TABLE users DROP COLUMN recovery_stop",
 			"CREATE UNIQUE INDEX passkeys_x ON passkeys (id, name)", "DELETE FROM links WHERE hash = ''",
 			"UPDATE clients SET used_at = 0", "ALTER TABLE leases ADD CONSTRAINT later CHECK (expires_at >= 0)",
 		} {

@@ -15,7 +15,7 @@ const FamilyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.a
 	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
 
 // FamilyJoins are the joins that FamilyColumns and those of its user need.
-const FamilyJoins = `JOIN users u ON u.id = f.user_id
+const FamilyJoins = `JOIN members u ON u.id = f.user_id
 	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
 
 // FamilyDest returns the destinations of FamilyColumns.

@@ -9,7 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// UserColumns are the columns of a user u.
+// UserColumns are the columns of a user u, in the table users and the view members.
 const UserColumns = `u.id, u.handle, u.email, u.email_verified, u.name, u.role, u.profile, u.created_at, u.updated_at,
 	u.disabled_at, u.recovered_at, u.recovery_ready_at`
 
@@ -22,17 +22,10 @@ func UserDest(u *idp.User) []any {
 	}
 }
 
-// MembershipColumn is all that the directory says of user u, in one text: a line each for a group that they are in, for
-// a value of their own, and for a value that they inherit. A line may come twice. Its parts are separated by tabs;
-// neither names nor JSON contain one.
-const MembershipColumn = `COALESCE((SELECT string_agg('g	' || g.name || '	' || g.id, '
-') FROM group_members m JOIN group_paths p ON p.group_id = m.group_id JOIN user_groups g ON g.id = p.within_id
-	WHERE m.user_id = u.id), '') || '
-' || COALESCE((SELECT string_agg('v		' || c.name || '	' || c.type || '	' || c.scope || '	' || v.value, '
-') FROM user_claims v JOIN claims c ON c.name = v.name WHERE v.user_id = u.id), '') || '
-' || COALESCE((SELECT string_agg('v	' || g.name || '	' || c.name || '	' || c.type || '	' || c.scope || '	' || v.value, '
-') FROM group_members m JOIN group_paths p ON p.group_id = m.group_id JOIN user_groups g ON g.id = p.within_id
-	JOIN group_claims v ON v.group_id = g.id JOIN claims c ON c.name = v.name WHERE m.user_id = u.id), '')`
+// MembershipColumn is all that the directory says of user u, a row of the view members, in one text: a line each for a
+// group that they are in, for a value of their own, and for a value that they inherit. A line may be empty or come
+// twice. Its parts are separated by tabs; neither names nor JSON contain one.
+const MembershipColumn = `u.membership`
 
 // Membership scans MembershipColumn.
 type Membership struct{ To *directory.Membership }
