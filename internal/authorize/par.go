@@ -96,7 +96,7 @@ func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call)
 		if err := s.cfg.Ephemeral.Do(r.Context(), s.pushes.DeleteOp(reference.Hash())); err != nil {
 			return fmt.Errorf("drop pushed request: %w", err)
 		}
-		return oauth.TooMany(w, count.Window)
+		return oauth.TooMany(count.Limit, "too many requests from this network, try again later")
 	}
 	if err := b.CheckReplay(); err != nil { // the stored reference is never sent, and expires
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/store"
@@ -26,8 +27,9 @@ type AuthenticatorConfig struct {
 	Issuer    string
 	DB        *store.DB
 	Ephemeral ephemeral.Store
-	Outbound  *outbound.Client // fetches client keys
-	CAs       *x509.CertPool   // for tls_client_auth; nil disables the method
+	Outbound  *outbound.Client    // fetches client keys
+	CAs       *x509.CertPool      // for tls_client_auth; nil disables the method
+	Rate      *limit.Rate[string] // of each client; nil: no limit
 }
 
 // An Authenticator authenticates clients. It is safe for concurrent use.
@@ -105,6 +107,10 @@ func (s *Authenticator) Authenticate(ctx context.Context, call *oauth.Call) (idp
 	}
 	web.Note(ctx, slog.String("client", c.ID))
 	call.NoteClient(c.ID)
+	// Only who proved to be the client uses its requests up.
+	if !c.Public() && !s.cfg.Rate.Allow(c.ID) {
+		return idp.Client{}, oauth.TooMany(s.cfg.Rate.Limit, "too many requests of this client, try again in a moment")
+	}
 	s.noteUse(ctx, c, now)
 	return c, nil
 }

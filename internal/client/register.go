@@ -13,7 +13,6 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -283,10 +282,7 @@ func (s *Registrar) mayRegister(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("count registrations: %w", err)
 	}
 	if over {
-		w.Header().Set("Retry-After", strconv.Itoa(int(limit.Registrations.Window.Seconds())))
-		return oauth.Refuse(
-			"temporarily_unavailable", "too many registrations, try again in an hour",
-		).With(http.StatusTooManyRequests)
+		return oauth.TooMany(one, "too many registrations, try again in an hour")
 	}
 	return nil
 }

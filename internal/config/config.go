@@ -63,6 +63,8 @@ type Config struct {
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string
 	RegistrationPolicy idp.ClientPolicy // standard or compatible
+	RateNetwork        int64            // requests a second and replica; 0: any number
+	RateClient         int64            // likewise
 	RegistrationLimit  int64            // an hour and network
 	RegistrationUnused time.Duration
 	ClientDocuments    bool

@@ -230,6 +230,18 @@ var Settings = []Setting{
 			"token; 25 times as many from all networks.",
 	},
 	{
+		Name: "rate-network", Default: "1000",
+		set: number(func(c *Config) *int64 { return &c.RateNetwork }, 0, 1_000_000),
+		Help: "How many requests a second one network (an IPv4 address or an IPv6 /64) may send to one replica; five " +
+			"seconds' worth may come at once. 0: any number. Name your proxies in `trusted-proxies` first.",
+	},
+	{
+		Name: "rate-client", Default: "1000",
+		set: number(func(c *Config) *int64 { return &c.RateClient }, 0, 1_000_000),
+		Help: "How many requests a second one application that proves who it is may send to one replica; five seconds' " +
+			"worth may come at once. 0: any number.",
+	},
+	{
 		Name: "registration-unused", Default: "720h",
 		set:  duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
 		Help: "Applications that registered themselves are deleted after this time without use.",

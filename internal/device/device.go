@@ -133,7 +133,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 		count = limit.WaitingOf(web.ClientNetwork(r), len(d.Form))
 	}
 	if err := s.keepDevice(r.Context(), code.Hash(), &d, count); errors.Is(err, errCrowded) {
-		return oauth.TooMany(w, count.Window)
+		return oauth.TooMany(count.Limit, "too many requests from this network, try again later")
 	} else if err != nil {
 		return fmt.Errorf("store device request: %w", err)
 	}

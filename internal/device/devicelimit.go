@@ -17,6 +17,6 @@ func guessSources(r *http.Request, browser idp.Secret) []limit.Source {
 
 func tooManyGuesses(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "device.guesses",
+		Status: http.StatusTooManyRequests, Limit: l, Code: "too_many_requests", Words: "device.guesses",
 	}
 }

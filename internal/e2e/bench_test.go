@@ -221,7 +221,7 @@ func startBench(b *testing.B, stores []string, settings ...string) *bench {
 	x := newBench(b, "http://"+listen, "http://"+statsAddress, stores)
 	x.cmd = exec.Command(self)
 	x.cmd.Env = append(append(os.Environ(), settings...), benchServer+"="+statsAddress, "STEPWARD_LISTEN="+listen,
-		"STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", "STEPWARD_ISSUER="+x.issuer)
+		"STEPWARD_RATE_NETWORK=1000000", "STEPWARD_RATE_CLIENT=1000000", "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8", "STEPWARD_ISSUER="+x.issuer)
 	x.cmd.Stderr = os.Stderr
 	if err := x.cmd.Start(); err != nil {
 		b.Fatal(err)

@@ -266,7 +266,7 @@ func (en *Service) LimitMails(r *http.Request, email string) error {
 	}
 	if over {
 		return &web.Problem{
-			Status: http.StatusTooManyRequests, RetryAfter: limit.MailsTo.Window, Code: "rate_limited",
+			Status: http.StatusTooManyRequests, Limit: limit.MailsTo, Code: "rate_limited",
 			Words: "mails",
 		}
 	}

@@ -191,5 +191,11 @@ request, are in [operate.md](operate.md#health-logs-and-limits).
 	for _, l := range All() {
 		fmt.Fprintf(&b, "| %s | %s | %d | %d minutes | %s |\n", l.What, l.Per, l.Most, l.Window/time.Minute, l.Beyond)
 	}
+	b.WriteString(`
+Besides, each replica limits the requests of a network and of a client that proves who it is to a number a second
+(settings ` + "`rate-network`, `rate-client`" + `), in its own memory. Five seconds' worth may come at once, then 429.
+
+Every 429 of a limit names it in ` + "`RateLimit-Policy` and `RateLimit`" + ` (draft-ietf-httpapi-ratelimit-headers).
+`)
 	return b.String()
 }

@@ -12,14 +12,14 @@ import (
 // tooMany returns the error for an exceeded limit.
 func tooMany(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "login.attempts",
+		Status: http.StatusTooManyRequests, Limit: l, Code: "too_many_requests", Words: "login.attempts",
 	}
 }
 
 // crowded returns the error for a network with too many waiting requests.
 func crowded(l limit.Limit) error {
 	return &web.Problem{
-		Status: http.StatusTooManyRequests, RetryAfter: l.Window, Code: "too_many_requests", Words: "login.crowded",
+		Status: http.StatusTooManyRequests, Limit: l, Code: "too_many_requests", Words: "login.crowded",
 	}
 }
 

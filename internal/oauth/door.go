@@ -77,6 +77,9 @@ func (d Door) Fail(w http.ResponseWriter, r *http.Request, g Guard, sender Sende
 	bad := *e
 	bad.Description = Describable(bad.Description)
 	h := w.Header()
+	if bad.limit.Name != "" {
+		bad.limit.Refuse(h)
+	}
 	switch {
 	case g.Bearer && bad.Status >= 400 && bad.Status < 500 && bad.Status != http.StatusMethodNotAllowed: // RFC 6750 §3
 		d.challenge(h, sender, bad)

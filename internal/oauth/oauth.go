@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -25,6 +24,8 @@ type Error struct {
 	Status int `json:"-"`
 	// Bare omits the error from the challenge, because the request had no token at all (RFC 6750 §3.1).
 	Bare bool `json:"-"`
+	// limit is the one that was exceeded, for status 429.
+	limit limit.Limit
 }
 
 // Error implements error.
@@ -69,11 +70,11 @@ func Broken(ctx context.Context, step string, err error) *Error {
 	return (&Error{Code: "server_error"}).With(http.StatusInternalServerError)
 }
 
-// TooMany returns the error for a source that is over a limit, and tells it when the limit's window ends at the latest.
-func TooMany(w http.ResponseWriter, window time.Duration) *Error {
-	w.Header().Set("Retry-After", strconv.Itoa(int(window.Seconds())))
-	e := Refuse("temporarily_unavailable", "too many requests from this network, try again later")
-	return e.With(http.StatusTooManyRequests)
+// TooMany returns the error for a source that is over a limit. The answer says when to come back.
+func TooMany(l limit.Limit, description string) *Error {
+	e := Refuse("temporarily_unavailable", description).With(http.StatusTooManyRequests)
+	e.limit = l
+	return e
 }
 
 // ErrorOf returns err as an OAuth error. Any other error is an internal failure in step.

@@ -118,7 +118,7 @@ func (s *Service) find(r *http.Request, token, code string) (string, error) {
 	}
 	if network.Found { // also for a right code: otherwise the limit would not stop guesses
 		return "", &web.Problem{
-			Status: http.StatusTooManyRequests, RetryAfter: limit.OfferGuesses.Window, Code: "too_many_requests",
+			Status: http.StatusTooManyRequests, Limit: limit.OfferGuesses, Code: "too_many_requests",
 			Words: "add.guesses",
 		}
 	}

@@ -194,7 +194,7 @@ func (s *Service) Start(w http.ResponseWriter, r *http.Request, sess *idp.Sessio
 		return fmt.Errorf("count offers: %w", err)
 	} else if over {
 		return &web.Problem{
-			Status: http.StatusTooManyRequests, RetryAfter: limit.Offers.Window, Code: "too_many_requests",
+			Status: http.StatusTooManyRequests, Limit: limit.Offers, Code: "too_many_requests",
 			Words: "other.many", NextURL: "/account/passkeys",
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/logout"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
@@ -61,6 +62,8 @@ type Config struct {
 	MTLSOrigin string
 	// ClientCAs issue the certificates for tls_client_auth; nil disables the method.
 	ClientCAs *x509.CertPool
+	// ClientRate limits the requests of each client that proves who it is; nil: it does not.
+	ClientRate *limit.Rate[string]
 	// RequirePAR rejects every authorization request that was not pushed, whatever the client's policy.
 	RequirePAR bool
 	// Outbound fetches keys and request objects of clients, and delivers logouts.
@@ -121,6 +124,7 @@ func New(c Config) (*Provider, error) {
 	} else {
 		p.clients = client.NewAuthenticator(client.AuthenticatorConfig{
 			Issuer: c.Issuer, DB: c.DB, Ephemeral: c.Ephemeral, Outbound: c.Outbound, CAs: c.ClientCAs,
+			Rate: c.ClientRate,
 		})
 	}
 	p.registrar = client.NewRegistrar(client.RegistrarConfig{

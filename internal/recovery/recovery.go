@@ -420,7 +420,7 @@ func (s *Service) pause(r *http.Request, a attempt) error {
 	for i, op := range ops {
 		if op.Found {
 			return &web.Problem{
-				Status: http.StatusTooManyRequests, RetryAfter: all[i].Longest, Code: "too_many_requests",
+				Status: http.StatusTooManyRequests, Limit: all[i].Limit, Code: "too_many_requests",
 				Words: "recover.pause", NextURL: "/recover",
 			}
 		}

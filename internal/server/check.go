@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/outbound"
@@ -25,6 +27,8 @@ import (
 // parts are what the settings name: files, read and understood, and where mail goes.
 type parts struct {
 	clientCAs    *x509.CertPool
+	networks     *limit.Rate[netip.Addr] // requests of networks and of clients
+	clients      *limit.Rate[string]
 	outbound     *outbound.Client
 	registration client.Registration
 	metadata     passkey.Metadata
@@ -51,6 +55,8 @@ func read(
 			faults = append(faults, cfg.Fault(setting, config.FileReason(err), err))
 		}
 	}
+	p.networks = limit.NewRate[netip.Addr]("network", cfg.RateNetwork)
+	p.clients = limit.NewRate[string]("client", cfg.RateClient)
 	add("tls-cert-path", checkPair(cfg))
 	p.clientCAs, err = ReadClientCAs(cfg.ClientCAPath)
 	add("client-ca-path", err)

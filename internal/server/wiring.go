@@ -57,6 +57,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Languages:      cfg.Languages,
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
+		Rate: s.parts.networks,
 	}); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -109,7 +110,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		RefreshKey: s.secrets.Key("refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   s.parts.outbound, SubjectKey: s.secrets.Key("subject"), MTLSOrigin: mtlsOrigin,
-		ClientCAs: s.parts.clientCAs, Logger: s.log, Registration: s.parts.registration,
+		ClientCAs: s.parts.clientCAs, ClientRate: s.parts.clients, Logger: s.log, Registration: s.parts.registration,
 		ClientDocuments: cfg.ClientDocuments, Before: known,
 	})
 	if err != nil {

@@ -101,12 +101,20 @@ func addressOf(r *http.Request) string {
 // ClientNetwork returns the source that a request is counted for: the client's address, or the /64 network of an IPv6
 // address, because everybody has 2⁶⁴ of those.
 func ClientNetwork(r *http.Request) string {
+	if addr := networkOf(r); addr.IsValid() {
+		return addr.String()
+	}
+	return "unknown"
+}
+
+// networkOf returns the first address of the client's network; the zero Addr if it is unknown.
+func networkOf(r *http.Request) netip.Addr {
 	addr, err := netip.ParseAddr(ClientAddress(r))
 	if err != nil {
-		return "unknown"
+		return netip.Addr{}
 	}
 	if addr = addr.Unmap(); addr.Is6() {
-		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr().String()
+		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr()
 	}
-	return addr.String()
+	return addr
 }

@@ -74,6 +74,12 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		w.Header().Set(requestIDHeader, rec.id)
 		defer rec.write(ctx, s, r)
 		defer s.recover(rec, r)
+		if !s.config.Rate.Allow(networkOf(r)) {
+			s.Fail(rec, r, &Problem{
+				Status: http.StatusTooManyRequests, Limit: s.config.Rate.Limit, Code: "too_many_requests", Words: "problem.rate",
+			})
+			return
+		}
 		if r.ContentLength > maxBody { // as declared: no need to read it
 			s.Fail(rec, r, tooLarge(nil))
 			return

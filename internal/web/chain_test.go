@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 )
 
 // secretText stands for the text of a library or driver.
@@ -519,16 +520,44 @@ func TestARequestCancelledByItsClientIsNotAnError(t *testing.T) {
 	}
 }
 
-func TestTooManyRequestsAlwaysSayWhenToComeBack(t *testing.T) {
+func TestTooManyRequestsSayByWhichLimitAndWhenToComeBack(t *testing.T) {
 	s := newShell(t, nil)
-	for want, p := range map[string]*Problem{
-		"60":   {Status: http.StatusTooManyRequests, Title: "Too many tries"},
-		"3600": {Status: http.StatusTooManyRequests, Title: "Too many tries", RetryAfter: time.Hour},
+	rec := httptest.NewRecorder()
+	s.Fail(rec, httptest.NewRequest("GET", "/signup", nil), &Problem{
+		Status: http.StatusTooManyRequests, Title: "Too many tries", Limit: limit.MailsTo,
+	})
+	for name, want := range map[string]string{
+		"Retry-After": "3600", "RateLimit-Policy": `"mails-to";q=30;w=3600`, "RateLimit": `"mails-to";r=0;t=3600`,
 	} {
+		if got := rec.Header().Get(name); got != want {
+			t.Errorf("%s %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestOneNetworkCannotTakeAllRequests(t *testing.T) {
+	_, browser, protocol, _ := stage(t, func(c *Config) { c.Rate = limit.NewRate[netip.Addr]("network", 2) })
+	ask := func(h http.Handler, from string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/ok", nil)
+		r.RemoteAddr = from
 		rec := httptest.NewRecorder()
-		s.Fail(rec, httptest.NewRequest("GET", "/signup", nil), p)
-		if got := rec.Header().Get("Retry-After"); got != want {
-			t.Errorf("Retry-After %q, want %q", got, want)
+		h.ServeHTTP(rec, r)
+		return rec
+	}
+	for i := range 10 { // both chains count together, and all addresses of a /64
+		h := []http.Handler{browser, protocol}[i%2]
+		if rec := ask(h, fmt.Sprintf("[2001:db8::%d]:1", i)); rec.Code == http.StatusTooManyRequests {
+			t.Errorf("request %d: %d", i, rec.Code)
+		}
+	}
+	for name, h := range map[string]http.Handler{"browser": browser, "protocol": protocol} {
+		rec := ask(h, "[2001:db8::ffff]:1")
+		if rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") != "5" ||
+			rec.Header().Get("RateLimit-Policy") != `"network";q=10;w=5` {
+			t.Errorf("%s: %d %v", name, rec.Code, rec.Header())
+		}
+		if rec := ask(h, "[2001:db8:0:1::1]:1"); rec.Code == http.StatusTooManyRequests {
+			t.Errorf("%s: another network pays for it", name)
 		}
 	}
 }

@@ -10,12 +10,11 @@ import (
 	"maps"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -41,10 +40,9 @@ type Problem struct {
 	// Title, Text and Next are texts in English, for packages that are not in the catalogue yet. With NextURL, Next is the
 	// label of its button.
 	Title, Text, Next string
-	// RetryAfter is for status 429; zero means a minute.
-	RetryAfter time.Duration
-	Fields     map[string]string // more members of the JSON response, such as location
-	Err        error             // for the log
+	Limit             limit.Limit       // the one that was exceeded, for status 429
+	Fields            map[string]string // more members of the JSON response, such as location
+	Err               error             // for the log
 }
 
 func (p *Problem) Error() string {
@@ -121,8 +119,8 @@ func (s *Shell) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case p.Status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
-	case p.Status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
-		w.Header().Set("Retry-After", strconv.Itoa(int(cmp.Or(p.RetryAfter, time.Minute).Seconds())))
+	case p.Status == http.StatusTooManyRequests && p.Limit.Name != "":
+		p.Limit.Refuse(w.Header())
 	}
 	if wantsJSON(r) {
 		body := map[string]string{}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Logger            *slog.Logger // nil: slog.Default
 	// Insecure is for http on localhost: no HSTS.
 	Insecure bool
+	// Rate limits the requests of a network: an IPv4 address or an IPv6 /64. nil: it does not.
+	Rate *limit.Rate[netip.Addr]
 	// Trace begins the trace of a request, and returns its context and the ID for the log; "" if it is not recorded.
 	// proxied means that the peer is a trusted proxy. nil: no traces.
 	Trace func(r *http.Request, proxied bool) (ctx context.Context, traceID string)
