@@ -57,7 +57,7 @@ func TestAnotherHostDoesNotLeavePasskeysBehindUnasked(t *testing.T) {
 		if err := try(environ(a)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := try(environ(b, "STEPWARD_NEW_RP_ID=c.example.com")); err == nil || !strings.Contains(err.Error(), "is not the host of issuer") {
+		if err := try(environ(b, "STEPWARD_NEW_RP_ID=c.example.com")); err == nil || !strings.Contains(err.Error(), "is not the host that passkeys are made for") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

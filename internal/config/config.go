@@ -21,7 +21,9 @@ import (
 // A Config holds all settings, parsed and validated. It does not change while the program runs.
 type Config struct {
 	Issuer         *url.URL // an origin: scheme and host, no path
-	NewRPID        string   // the issuer's host, if it may leave the passkeys of another one behind
+	RPID           string   // the host that passkeys are made for; empty: the issuer's, see PasskeyHost
+	RelatedOrigins []string // that may use the passkeys too; see PublishedOrigins
+	NewRPID        string   // PasskeyHost, if it may leave the passkeys of another one behind
 	Listen         string
 	TLSCertPath    string
 	TLSKeyPath     string

@@ -181,11 +181,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 	if c.TLSCertPath != "" && c.Issuer != nil && c.Issuer.Scheme != "https" {
 		fault("issuer", values["issuer"].source, "is http, but there is a certificate; use https://"+c.Issuer.Host)
 	}
-	if c.NewRPID != "" && c.Issuer != nil && c.NewRPID != c.Issuer.Hostname() {
-		fault("new-rp-id", values["new-rp-id"].source,
-			fmt.Sprintf("%q is not the host of issuer, which is %s; remove it, or name that host",
-				c.NewRPID, c.Issuer.Hostname()))
-	}
+	crossCheckOrigins(c, values, fault)
 	if c.ShutdownDelay >= c.ShutdownTimeout && c.ShutdownTimeout > 0 {
 		fault("shutdown-timeout", values["shutdown-timeout"].source,
 			fmt.Sprintf("is not longer than shutdown-delay (%v): no time is left for requests under way", c.ShutdownDelay))

@@ -38,11 +38,16 @@ func setIssuer(c *Config, v string) error {
 	return nil
 }
 
-func setNewRPID(c *Config, v string) (err error) {
-	if c.NewRPID, err = asciiHost(v); err != nil || strings.ContainsAny(v, "/:") {
-		return fmt.Errorf("%q is not a host; write the host of issuer, such as id.example.com", v)
+// passkeyHost reads a host that passkeys can be made for.
+func passkeyHost(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		host, err := asciiHost(v)
+		if err != nil || strings.ContainsAny(v, "/:") || host != "localhost" && relyingPartyFault(host) != "" {
+			return fmt.Errorf("%q is not a host; write a host like that of issuer, such as id.example.com", v)
+		}
+		*field(c) = host
+		return nil
 	}
-	return nil
 }
 
 func setMTLSOrigin(c *Config, v string) error {

@@ -41,13 +41,25 @@ var Settings = []Setting{
 	{
 		Name: "issuer", Default: "http://localhost:8080", set: setIssuer,
 		Help: "The origin where browsers and applications reach Stepward. It is the `iss` of every token and the " +
-			"scope of every passkey: changing its host later makes all passkeys useless. Must be https, unless the " +
-			"host is localhost.",
+			"scope of every passkey: changing its host later makes all passkeys useless, unless rp-id keeps the old one. " +
+			"Must be https, unless the host is localhost.",
 	},
 	{
-		Name: "new-rp-id", set: setNewRPID,
-		Help: "The host of the issuer once more, when it is not the one that the passkeys in the database were made " +
-			"for (WebAuthn calls it the RP ID). None of them works under the new host, so `serve` refuses it without " +
+		Name: "rp-id", set: passkeyHost(func(c *Config) *string { return &c.RPID }),
+		Help: "The host that passkeys are made for, if it is not that of issuer (WebAuthn calls it the RP ID): the old " +
+			"host after a move, or the domain above it. That host must serve `/.well-known/webauthn` over https, with the " +
+			"issuer in it, so send its requests for this path here. Changing it makes all passkeys useless.",
+	},
+	{
+		Name: "related-origins", List: true, set: setRelatedOrigins,
+		Help: "Other https origins, separated by commas, where browsers may use the passkeys: they are listed at " +
+			"`/.well-known/webauthn`. At most five different names before the public suffix. It opens nothing here: pages " +
+			"and ceremonies stay at the issuer.",
+	},
+	{
+		Name: "new-rp-id", set: passkeyHost(func(c *Config) *string { return &c.NewRPID }),
+		Help: "The host of passkeys (rp-id, or else that of issuer) once more, when it is not the one that the passkeys " +
+			"in the database were made for. None of them works under the new host, so `serve` refuses it without " +
 			"this setting. They stay in the database, for the way back.",
 	},
 	{

@@ -30,7 +30,7 @@ type device struct {
 }
 
 // newChrome starts a browser, or skips the test loudly if there is none (a failure under make test).
-func newChrome(t *testing.T) *chrome {
+func newChrome(t *testing.T, more ...chromedp.ExecAllocatorOption) *chrome {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -44,7 +44,7 @@ func newChrome(t *testing.T) *chrome {
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true), chromedp.Flag("hide-scrollbars", true),
 	)
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)

@@ -21,7 +21,7 @@ func (c *Ceremonies) NewSignIn(interaction, binding string) (Ceremony, *ephemera
 	if err != nil {
 		return Ceremony{}, nil, fmt.Errorf("begin sign-in: %w", err)
 	}
-	cer, err := newCeremony(idp.PurposeSignIn, binding, session)
+	cer, err := c.newCeremony(idp.PurposeSignIn, binding, session)
 	if err != nil {
 		return Ceremony{}, nil, err
 	}
@@ -62,7 +62,7 @@ func (c *Ceremonies) NewAssertion(
 	if err != nil {
 		return Ceremony{}, nil, nil, fmt.Errorf("begin assertion: %w", err)
 	}
-	cer, err := newCeremony(p, binding, session)
+	cer, err := c.newCeremony(p, binding, session)
 	if err != nil {
 		return Ceremony{}, nil, nil, err
 	}
@@ -107,6 +107,9 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil {
 		return Assertion{}, refused(err, cer.Session.Challenge)
+	}
+	if err := cer.endsAt(parsed.Response.CollectedClientData.Origin); err != nil {
+		return Assertion{}, err
 	}
 	// §7.2 step 6: without allowed credentials, the user handle identifies the user. With them, authenticators may omit
 	// it.

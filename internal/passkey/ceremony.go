@@ -28,15 +28,21 @@ type Ceremony struct {
 	// Session is the library's own record, stored completely: leaving out a part would skip a check.
 	Session   webauthn.SessionData `json:"session"`
 	CreatedAt time.Time            `json:"created"`
+	// Origin is where the ceremony began, and the only place where it can end. Empty in ceremonies that a program before
+	// this field began.
+	Origin string `json:"origin,omitempty"`
 
 	// Challenge and Allowed (the credentials that may answer; empty: any) are copied from Session.
 	Challenge []byte   `json:"-"`
 	Allowed   [][]byte `json:"-"`
 }
 
-func newCeremony(purpose idp.Purpose, binding string, session *webauthn.SessionData) (Ceremony, error) {
+func (c *Ceremonies) newCeremony(
+	purpose idp.Purpose, binding string, session *webauthn.SessionData,
+) (Ceremony, error) {
 	cer := Ceremony{
 		ID: string(idp.NewSecret()), Purpose: purpose, Binding: binding, Session: *session, CreatedAt: time.Now(),
+		Origin: c.webauthn.Config.RPOrigins[0],
 	}
 	return cer, cer.fill()
 }
@@ -65,6 +71,15 @@ func (c *Ceremonies) FromOp(op *ephemeral.Op) (Ceremony, error) {
 		return Ceremony{}, err
 	}
 	return cer, cer.fill()
+}
+
+// endsAt refuses a response from another origin than that where the ceremony began (WebAuthn L3 §13.4.9). Origins that
+// share passkeys could otherwise finish each other's ceremonies.
+func (c Ceremony) endsAt(origin string) error {
+	if c.Origin != "" && c.Origin != origin {
+		return refusedFor("ceremony began at another origin")
+	}
+	return nil
 }
 
 // open checks what does not depend on the response: purpose, binding and expiry. Its errors are ErrRefused.

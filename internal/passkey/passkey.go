@@ -48,9 +48,10 @@ const (
 
 // Config configures Ceremonies. RPID, RPName, Origins and Store are required.
 type Config struct {
-	RPID    string   // the domain of the passkeys; changing it makes every passkey useless
-	RPName  string   // shown by some authenticators
-	Origins []string // exact: scheme, host, and port if not the default; no path
+	RPID   string // the domain of the passkeys; changing it makes every passkey useless
+	RPName string // shown by some authenticators
+	// Origins are exact: scheme, host, and port if not the default; no path. Ceremonies begin at the first one.
+	Origins []string
 	Store   ephemeral.Store
 	// Attestation is AttestationNone (the default) or AttestationDirect, which asks authenticators to prove their
 	// model. Passkeys without proof are accepted, but do not reach phrh.
@@ -87,6 +88,9 @@ func New(config Config) (*Ceremonies, error) {
 	}
 	if config.RPID == "" || config.RPName == "" {
 		return nil, errors.New("passkey: RPID and RPName are required")
+	}
+	if len(config.Origins) == 0 {
+		return nil, errors.New("passkey: Origins are required")
 	}
 	for _, origin := range config.Origins {
 		if err := checkOrigin(origin); err != nil {

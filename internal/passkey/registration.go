@@ -26,7 +26,7 @@ func (c *Ceremonies) NewRegistration(ctx context.Context, u idp.User, existing [
 	if err != nil {
 		return Ceremony{}, nil, fmt.Errorf("begin registration: %w", err)
 	}
-	cer, err := newCeremony(idp.PurposeRegister, binding, session)
+	cer, err := c.newCeremony(idp.PurposeRegister, binding, session)
 	if err != nil {
 		return Ceremony{}, nil, err
 	}
@@ -70,6 +70,9 @@ func (c *Ceremonies) FinishRegistration(
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
 	if err != nil {
 		return idp.Passkey{}, refused(err, cer.Session.Challenge)
+	}
+	if err := cer.endsAt(parsed.Response.CollectedClientData.Origin); err != nil {
+		return idp.Passkey{}, err
 	}
 	flags := parsed.Response.AttestationObject.AuthData.Flags
 	if !flags.HasUserVerified() && !c.allowUnverified {

@@ -18,6 +18,7 @@ func fields(c *compact.Codec, cer *Ceremony) {
 	c.Texts(&cer.ActionClasses)
 	sessionFields(c, &cer.Session)
 	c.Time(&cer.CreatedAt)
+	c.Text(&cer.Origin)
 }
 
 // sessionFields are the fields of the library's record that a sign-in has, and then all others as JSON, whatever an

@@ -17,7 +17,7 @@ import (
 
 // claimRPID refuses an issuer on another host than that of the passkeys in the database, unless new-rp-id says so.
 func claimRPID(ctx context.Context, cfg *config.Config, db *store.DB) error {
-	host := cfg.Issuer.Hostname()
+	host := cfg.PasskeyHost()
 	recorded, err := rpid.Claim(ctx, db, host, cfg.NewRPID == host)
 	if err != nil {
 		return err
@@ -61,11 +61,11 @@ func checkDatabase(ctx context.Context, cfg *config.Config) error {
 	if _, err := policies.New(db).Effective(ctx, cfg); err != nil {
 		return err
 	}
-	recorded, err := rpid.Read(ctx, db, cfg.Issuer.Hostname())
+	recorded, err := rpid.Read(ctx, db, cfg.PasskeyHost())
 	if err != nil {
 		return err
 	}
-	if cfg.NewRPID != cfg.Issuer.Hostname() {
+	if cfg.NewRPID != cfg.PasskeyHost() {
 		if err := otherRPID(cfg, recorded); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
 }
 
 func otherRPID(cfg *config.Config, recorded rpid.Record) error {
-	host := cfg.Issuer.Hostname()
+	host := cfg.PasskeyHost()
 	if recorded.Passkeys == 0 || recorded.Host == host {
 		return nil
 	}
@@ -105,5 +105,6 @@ func otherRPID(cfg *config.Config, recorded rpid.Record) error {
 			"if it is %s, set new-rp-id to %s once", which, host, host), nil)}
 	}
 	return config.Faults{cfg.Fault("issuer", fmt.Sprintf("%s for %s and would not work under %s; "+
-		"set issuer back, or set new-rp-id to %s to go on without them", which, recorded.Host, host, host), nil)}
+		"set issuer back, or set rp-id to %s, or set new-rp-id to %s to go on without them",
+		which, recorded.Host, host, recorded.Host, host), nil)}
 }

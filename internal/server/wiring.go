@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/stepward/stepward/internal/account"
@@ -62,7 +63,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	ceremonies, err := passkey.New(passkey.Config{
-		RPID: cfg.Issuer.Hostname(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
+		RPID: cfg.PasskeyHost(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
 		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: s.parts.metadata, DecoyKey: s.secrets.Key("decoy"),
 		Logger: s.log,
 		Rules: passkey.Rules{
@@ -118,7 +119,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	}
 	h.accounts, err = account.New(account.Config{
 		Shell: h.shell, Sessions: s.sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Mailer: h.mailer,
-		Issuer: cfg.Issuer.String(), RPID: cfg.Issuer.Hostname(), Policy: cfg.Policy, SignUp: cfg.SignUp,
+		Issuer: cfg.Issuer.String(), RPID: cfg.PasskeyHost(), Policy: cfg.Policy, SignUp: cfg.SignUp,
 		Insecure: cfg.Insecure(),
 		Require:  logins.Require, Client: logins.Asking, SignedUp: logins.SignedUp,
 		Recovery: recovery.Mode(cfg.Recovery), RecoveryHold: cfg.RecoveryHold,
@@ -161,6 +162,10 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	}
 	for _, path := range []string{adminapi.Prefix, adminapi.PathMetadata} {
 		outer.Handle(path, ours(adminapi.Undeclared(h.shell.Protocol(api))))
+	}
+	if origins := cfg.PublishedOrigins(); len(origins) > 0 {
+		host := &url.URL{Scheme: "https", Host: cfg.PasskeyHost()}
+		outer.Handle("GET "+web.PathRelated, h.shell.Related(origins, cfg.Issuer, host))
 	}
 	outer.HandleFunc("GET /healthz", healthz)
 	outer.HandleFunc("GET /readyz", s.readyz)

@@ -139,6 +139,20 @@ func (s *Shell) Mount(mux *http.ServeMux) {
 	})
 }
 
+// PathRelated is where browsers find the origins that may use the passkeys of a host (WebAuthn L3 §5.11.1).
+const PathRelated = "/.well-known/webauthn"
+
+// Related serves the list of origins, at these hosts only.
+func (s *Shell) Related(origins []string, hosts ...*url.URL) http.Handler {
+	return s.OnlyFor(s.chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer noteRoute(r)
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		if err := WriteJSON(w, http.StatusOK, map[string][]string{"origins": origins}); err != nil {
+			s.Fail(w, r, err)
+		}
+	}), true), hosts...)
+}
+
 // Server returns a server for h with limits against slow and greedy clients.
 func (s *Shell) Server(h http.Handler) *http.Server {
 	return &http.Server{
