@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // A Document is a policy that is kept in the store: sections by key, in the form that they have in the YAML file, as
@@ -161,6 +163,22 @@ func (c *Config) Sections() []Section {
 // YAML returns the section as it stands in a file for ReadDocument, below a comment that says where it comes from. What
 // does not come from the stored policy is a comment altogether.
 func (s Section) YAML() (string, error) {
+	lines, err := s.Text()
+	if err != nil {
+		return "", err
+	}
+	source := s.Source
+	if s.Locked {
+		source = "locked: " + source
+	}
+	if s.Source != storedPolicy {
+		lines = "# " + strings.ReplaceAll(lines, "\n", "\n# ")
+	}
+	return "\n# " + source + "\n" + lines, nil
+}
+
+// Text returns the section as it stands in a file for ReadDocument, without a line break at its end.
+func (s Section) Text() (string, error) {
 	var v any
 	if err := json.Unmarshal(s.Value, &v); err != nil {
 		return "", fmt.Errorf("section %s: %w", s.Key, err)
@@ -169,13 +187,35 @@ func (s Section) YAML() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("section %s: %w", s.Key, err)
 	}
-	source := s.Source
-	if s.Locked {
-		source = "locked: " + source
+	return strings.TrimRight(string(text), "\n"), nil
+}
+
+// Line returns the line of a YAML text where a setting stands that a fault names ("scopes.payouts.description"), or
+// else the entry it belongs to; 0: nowhere.
+func Line(text, setting string) (line int) {
+	file, err := parser.ParseBytes([]byte(text), 0)
+	if err != nil || len(file.Docs) == 0 {
+		return 0
 	}
-	lines := strings.TrimRight(string(text), "\n")
-	if s.Source != storedPolicy {
-		lines = "# " + strings.ReplaceAll(lines, "\n", "\n# ")
+	node := ast.Node(file.Docs[0].Body)
+	for setting != "" {
+		entries, _ := node.(ast.MapNode)
+		if entries == nil {
+			return line
+		}
+		node = nil
+		for at := entries.MapRange(); at.Next(); {
+			key := at.Key().GetToken()
+			rest, found := strings.CutPrefix(setting, key.Value)
+			if found && (rest == "" || rest[0] == '.' || rest[0] == '[') { // names may have dots
+				node, line = at.Value(), key.Position.Line
+				setting = strings.TrimPrefix(rest, ".")
+				break
+			}
+		}
+		if node == nil {
+			return line
+		}
 	}
-	return "\n# " + source + "\n" + lines, nil
+	return line
 }

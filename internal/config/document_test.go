@@ -173,3 +173,18 @@ func FuzzReadDocument(f *testing.F) {
 		}
 	})
 }
+
+func TestTheLineOfAFaultIsFound(t *testing.T) {
+	text := "# the scopes\nscopes:\n  payouts:\n    description: Pay\n    action-class: none\n  a.b: {description: A}\nresources:\n  https://api.example.com: {}\n"
+	for setting, line := range map[string]int{
+		"scopes": 2, "scopes.payouts": 3, "scopes.payouts.action-class": 5, "scopes.payouts.text": 3, "scopes.a.b.description": 6,
+		"scopes.none": 2, "resources.https://api.example.com": 8, "acr-decay": 0, "": 0,
+	} {
+		if got := config.Line(text, setting); got != line {
+			t.Errorf("%q is in line %d, want %d", setting, got, line)
+		}
+	}
+	if config.Line("a: [", "a") != 0 || config.Line("", "a") != 0 || config.Line("scopes: 1", "scopes.x") != 1 {
+		t.Error("texts that are no mapping")
+	}
+}

@@ -67,7 +67,7 @@ func (c explainer) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) 
 		p.Client = cmp.Or(p.Client, p.Answer.ClientID)
 		p.Verdict, p.Verdicts = verdictOf(p.Answer), verdictsOf(p.Answer)
 	}
-	return c.render(w, r, v, "explain", web.Page{Nav: "Explain", Data: p})
+	return c.render(w, r, v, "explain", web.Page{Nav: "Home", Data: p})
 }
 
 // request returns the request that the page asks about; nil: none yet.

@@ -189,14 +189,14 @@ func said(err error) error {
 // FaultsOf returns the faults that an operation found; false if err is something else.
 func FaultsOf(err error) (directory.Faults, bool) { return errors.AsType[directory.Faults](err) }
 
-// rail is the navigation.
+// rail is the navigation: seven words.
 var rail = []web.Link{
 	{Name: "Home", Text: words.T("console.rail.home"), URL: Path},
 	{Name: "Clients", Text: words.T("console.rail.clients"), URL: Path + "/clients"},
 	{Name: "People", Text: words.T("console.rail.people"), URL: Path + "/users"},
 	{Name: "Groups", Text: words.T("console.rail.groups"), URL: Path + "/groups"},
+	{Name: "Policy", Text: words.T("console.rail.policy"), URL: Path + "/policy"},
 	{Name: "Events", Text: words.T("console.rail.events"), URL: Path + "/events"},
-	{Name: "Explain", Text: words.T("console.rail.explain"), URL: Path + "/explain"},
 	{Name: "Account", Text: words.T("console.rail.account"), URL: "/account"},
 }
 

@@ -15,6 +15,7 @@ import (
 const (
 	KindText   = "text"
 	KindLines  = "lines"  // a value a line
+	KindCode   = "code"   // text with structure
 	KindSelect = "select" // one of the choices
 	KindCheck  = "check"  // yes or no
 	KindChecks = "checks" // some of the choices

@@ -74,7 +74,8 @@ func newLoggedSite(t *testing.T, n int, settings []string, handler slog.Handler)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.SignUp, cfg.Policy = true, server.DemoPolicy(cfg.Policy)
+		cfg.Adapt = func(c *config.Config) { c.SignUp, c.Policy = true, server.DemoPolicy(c.Policy) }
+		cfg.Adapt(cfg)
 		r := &replica{}
 		if r.Server, err = server.New(t.Context(), cfg, slog.New(handler), mailbox); err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
-	{"internal/console", "internal/adminapi", "internal/scim"},
+	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
 	{"internal/explain", "internal/bearer"},
 	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/provider", "internal/deletion", "internal/notices"},

@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/console"
+	"github.com/stepward/stepward/internal/console/rules"
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/explain"
@@ -56,6 +57,12 @@ func (s *Server) mountConsole(
 	if err != nil {
 		return err
 	}
-	pages.Mount(d.Mount(mux))
+	policy, err := rules.New(d, operations)
+	if err != nil {
+		return err
+	}
+	m := d.Mount(mux)
+	pages.Mount(m)
+	policy.Mount(m)
 	return nil
 }
