@@ -28,6 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/sender"
@@ -62,6 +63,7 @@ type Config struct {
 	Tokens    *token.Service
 	Names     *subject.Names
 	Catalog   access.Catalog
+	Room      *limit.Room // for pushed requests of strangers
 	// Begin stores an interaction and returns the path of its first page. If it answers the request itself, it returns ""
 	// (login.Begin).
 	Begin oauth.Begin

@@ -84,7 +84,7 @@ func (s *Service) Push(w http.ResponseWriter, r *http.Request, call *oauth.Call)
 	if err != nil {
 		return fmt.Errorf("store pushed request: %w", err)
 	}
-	count := limit.WaitingOf(web.ClientNetwork(r), len(put.Value))
+	count := limit.WaitingOf(s.cfg.Room, web.ClientNetwork(r), len(put.Value))
 	ops := b.With(put)
 	if c.Public() { // anybody can push with its client_id
 		ops = append(ops, &count.Op)

@@ -65,6 +65,7 @@ type Config struct {
 	Registration       string // "", "token" or "open"
 	RegistrationScopes []string
 	RegistrationPolicy idp.ClientPolicy // standard or compatible
+	EphemeralCeiling   int64            // MiB; 0: see settings
 	RateNetwork        int64            // requests a second and replica; 0: any number
 	RateClient         int64            // likewise
 	RegistrationLimit  int64            // an hour and network

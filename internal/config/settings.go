@@ -151,6 +151,12 @@ var Settings = []Setting{
 		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Also needs database-url.",
 	},
 	{
+		Name: "ephemeral-ceiling", Default: "0",
+		set: number(func(c *Config) *int64 { return &c.EphemeralCeiling }, 0, 1<<20),
+		Help: "How many MiB of Redis, or of ephemeral.db, may be in use before requests of strangers are refused; they " +
+			"meet lower limits from half of it. 0: 90 % of Redis' maxmemory (none without), 1024 for ephemeral.db.",
+	},
+	{
 		Name: "key", Secret: true, set: setKey,
 		Help: "The operator's key: 32 random bytes in base64 (`openssl rand -base64 32`), which encrypts the signing " +
 			"keys. The embedded profile generates one in the data folder. With database-url it is required, and all " +

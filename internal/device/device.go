@@ -52,6 +52,7 @@ type Config struct {
 	Registrar *client.Registrar
 	Tokens    *token.Service
 	Catalog   access.Catalog
+	Room      *limit.Room // for requests of strangers
 	Begin     oauth.Begin
 	// Read reads what a request asks for (authorize.Service.ReadAccess).
 	Read func(r *http.Request, form url.Values, client idp.Client, req *idp.Request) (idp.Requirement, error)
@@ -130,7 +131,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request, call *oauth.
 	}
 	var count *limit.Count
 	if c.Public() { // anybody can use its client_id
-		count = limit.WaitingOf(web.ClientNetwork(r), len(d.Form))
+		count = limit.WaitingOf(s.cfg.Room, web.ClientNetwork(r), len(d.Form))
 	}
 	if err := s.keepDevice(r.Context(), code.Hash(), &d, count); errors.Is(err, errCrowded) {
 		return oauth.TooMany(count.Limit, "too many requests from this network, try again later")

@@ -56,6 +56,8 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Now returns the time of the backend's clock, by which entries expire, or idp.ErrUnavailable.
 	Now(ctx context.Context) (time.Time, error)
+	// Used returns how many bytes the entries occupy, and how many they may (0: no limit is set), or idp.ErrUnavailable.
+	Used(ctx context.Context) (used, most int64, err error)
 	// WriteCompactFrom sets the time from which buckets may write the compact form, which programs of the version before
 	// cannot read. Until it is called, they may.
 	WriteCompactFrom(time.Time)

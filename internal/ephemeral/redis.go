@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -281,6 +282,21 @@ func (s *Redis) Now(ctx context.Context) (time.Time, error) {
 		return time.Time{}, s.note(ctx, begin, unavailable(err))
 	}
 	return now.UTC(), s.note(ctx, begin, nil)
+}
+
+// Used implements Store.
+func (s *Redis) Used(ctx context.Context) (used, most int64, err error) {
+	begin := time.Now()
+	info, err := s.client.InfoMap(ctx, "memory").Result()
+	if err != nil {
+		return 0, 0, s.note(ctx, begin, unavailable(err))
+	}
+	memory := info["Memory"]
+	if used, err = strconv.ParseInt(memory["used_memory"], 10, 64); err != nil {
+		return 0, 0, fmt.Errorf("used_memory: %w", err)
+	}
+	most, _ = strconv.ParseInt(memory["maxmemory"], 10, 64) // hosted servers may hide it
+	return used, most, s.note(ctx, begin, nil)
 }
 
 // Close implements Store.

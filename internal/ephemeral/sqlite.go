@@ -290,6 +290,22 @@ func (s *SQLite) members(key string, now int64) (members []string, err error) {
 // Now implements Store. The only clock is this process's.
 func (s *SQLite) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
 
+// Used implements Store. Pages that are free in the file do not count.
+func (s *SQLite) Used(ctx context.Context) (used, most int64, err error) {
+	if err := s.take(ctx); err != nil {
+		return 0, 0, unavailable(err)
+	}
+	defer s.give()
+	err = s.conn.QueryRowContext(ctx,
+		`SELECT (c.page_count - f.freelist_count) * s.page_size
+		FROM pragma_page_count c, pragma_freelist_count f, pragma_page_size s`,
+	).Scan(&used)
+	if err != nil {
+		return 0, 0, unavailable(err)
+	}
+	return used, 0, nil
+}
+
 // RoundTrips implements Store.
 func (s *SQLite) RoundTrips() int64 { return s.trips.Load() }
 

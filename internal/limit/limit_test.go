@@ -124,7 +124,7 @@ func TestNothingIsStoredAboveALimit(t *testing.T) {
 }
 
 func TestLargeWaitingRequestsHaveTheirOwnLimit(t *testing.T) {
-	if a, b := limit.WaitingOf("a", 4<<10).Name, limit.WaitingOf("a", 4<<10+1).Name; a != limit.Waiting.Name || b != limit.WaitingLarge.Name {
+	if a, b := limit.WaitingOf(nil, "a", 4<<10).Name, limit.WaitingOf(nil, "a", 4<<10+1).Name; a != limit.Waiting.Name || b != limit.WaitingLarge.Name {
 		t.Error(a, b)
 	}
 }

@@ -155,12 +155,13 @@ var (
 // large is the size in bytes above which a waiting request counts as large.
 const large = 4 << 10
 
-// WaitingOf returns the count of one more waiting request of this size in bytes.
-func WaitingOf(source string, bytes int) *Count {
+// WaitingOf returns the count of one more waiting request of this size in bytes. room is for requests of strangers; nil
+// for those of people who are signed in.
+func WaitingOf(room *Room, source string, bytes int) *Count {
 	if bytes > large {
-		return WaitingLarge.Of(source)
+		return room.Shrink(WaitingLarge).Of(source)
 	}
-	return Waiting.Of(source)
+	return room.Shrink(Waiting).Of(source)
 }
 
 // All returns every limit, in the order of the documentation.
@@ -194,6 +195,9 @@ request, are in [operate.md](operate.md#health-logs-and-limits).
 	b.WriteString(`
 Besides, each replica limits the requests of a network and of a client that proves who it is to a number a second
 (settings ` + "`rate-network`, `rate-client`" + `), in its own memory. Five seconds' worth may come at once, then 429.
+
+The limits of waiting requests shrink for strangers while the ephemeral store is more than half full (setting
+` + "`ephemeral-ceiling`" + `); with none left, only people who are signed in can begin something.
 
 Every 429 of a limit names it in ` + "`RateLimit-Policy` and `RateLimit`" + ` (draft-ietf-httpapi-ratelimit-headers).
 `)

@@ -31,3 +31,18 @@ func TestWaitingRequestsOfANetworkAreLimited(t *testing.T) {
 		b.begin()
 	})
 }
+
+func TestAFullStoreIsForPeopleWhoAreSignedIn(t *testing.T) {
+	h := newHouse(t)
+	h.cfg.Room = new(limit.Room)
+	b := h.browser()
+	b.enrol("ada@example.com")
+	b.signIn()
+	h.cfg.Room.Update(1000, 1000)
+	for _, path := range []string{"/begin", "/own/"} {
+		h.expect(h.browser().get(path), http.StatusTooManyRequests, "error")
+	}
+	b.begin()
+	h.cfg.Room.Update(999, 1000) // nearly full: each network has a few
+	h.browser().begin()
+}

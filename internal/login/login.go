@@ -30,7 +30,8 @@ type Config struct {
 	DB         *store.DB
 	Ephemeral  ephemeral.Store
 	Policy     idp.Policy
-	SignUp     bool // whether people may create accounts
+	Room       *limit.Room // for requests of strangers
+	SignUp     bool        // whether people may create accounts
 	// Respond ends an interaction of a client: it issues the code or sends the OAuth error. It takes the interaction from
 	// the store in the same round trip, so that it is answered once; a second caller gets an error page.
 	Respond func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error
@@ -178,7 +179,16 @@ func (l *Login) create(ctx context.Context, r *http.Request, browser idp.Secret,
 	if err != nil {
 		return "", err
 	}
-	count := limit.WaitingOf(web.ClientNetwork(r), len(op.Value))
+	room := l.cfg.Room
+	if room.Short() {
+		switch _, err := l.cfg.Sessions.Current(ctx, r); {
+		case err == nil:
+			room = nil
+		case !errors.Is(err, idp.ErrNotFound):
+			return "", fmt.Errorf("load session: %w", err)
+		}
+	}
+	count := limit.WaitingOf(room, web.ClientNetwork(r), len(op.Value))
 	if kept, err := count.Keep(ctx, l.cfg.Ephemeral, append(ops, op)...); err != nil {
 		return "", fmt.Errorf("store interaction: %w", err)
 	} else if !kept {

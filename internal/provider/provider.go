@@ -64,6 +64,7 @@ type Config struct {
 	ClientCAs *x509.CertPool
 	// ClientRate limits the requests of each client that proves who it is; nil: it does not.
 	ClientRate *limit.Rate[string]
+	Room       *limit.Room // for requests of strangers; nil: always space
 	// RequirePAR rejects every authorization request that was not pushed, whatever the client's policy.
 	RequirePAR bool
 	// Outbound fetches keys and request objects of clients, and delivers logouts.
@@ -137,7 +138,8 @@ func New(c Config) (*Provider, error) {
 		Lifetimes: c.Lifetimes, RefreshKey: c.RefreshKey,
 	})
 	p.authorize, err = authorize.New(authorize.Config{
-		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients,
+		Room: c.Room,
+		DB:   c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Keys: c.Keys, Outbound: c.Outbound, Clients: p.clients,
 		Registrar: p.registrar,
 		Binder:    binder, Tokens: p.tokens, Names: names, Catalog: p.catalog, Begin: c.Begin, RequirePAR: c.RequirePAR,
 	})
@@ -145,7 +147,8 @@ func New(c Config) (*Provider, error) {
 		return nil, fmt.Errorf("authorize: %w", err)
 	}
 	p.devices, err = device.New(device.Config{
-		DB: c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Registrar: p.registrar, Tokens: p.tokens,
+		Room: c.Room,
+		DB:   c.DB, Ephemeral: c.Ephemeral, Shell: c.Shell, Sessions: c.Sessions, Registrar: p.registrar, Tokens: p.tokens,
 		Catalog: p.catalog, Begin: c.Begin, Read: p.authorize.ReadAccess,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/provider"
@@ -39,6 +40,7 @@ type Server struct {
 	used      *registry.Recorder
 	current   atomic.Pointer[wiring]
 	policy    policyWatch
+	room      limit.Room // of the ephemeral store
 	Handler   http.Handler
 	mtls      http.Handler // for mtls-listen
 	drain     drain

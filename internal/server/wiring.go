@@ -77,7 +77,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	// login and provider never import each other. Each gets funcs of the other, and they share the stored interaction.
 	logins, err := login.New(login.Config{
 		Shell: h.shell, Sessions: s.sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
-		SignUp: cfg.SignUp,
+		Room: &s.room, SignUp: cfg.SignUp,
 		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
 			return h.op.Respond(w, r, i, o)
 		},
@@ -111,7 +111,8 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		RefreshKey: s.secrets.Key("refresh"),
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   s.parts.outbound, SubjectKey: s.secrets.Key("subject"), MTLSOrigin: mtlsOrigin,
-		ClientCAs: s.parts.clientCAs, ClientRate: s.parts.clients, Logger: s.log, Registration: s.parts.registration,
+		ClientCAs: s.parts.clientCAs, ClientRate: s.parts.clients, Room: &s.room, Logger: s.log,
+		Registration:    s.parts.registration,
 		ClientDocuments: cfg.ClientDocuments, Before: known,
 	})
 	if err != nil {

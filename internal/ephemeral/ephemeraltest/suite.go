@@ -65,6 +65,7 @@ var suite = []struct {
 	{"update of nothing is not found", updateFindsNothing},
 	{"unreadable bytes in a bucket are not found", unreadableIsNotFound},
 	{"a bucket writes the form that programs of the version before read, as long as they run", compactWaits},
+	{"what the entries occupy is known", usedGrows},
 	{"a cancelled context is an unavailable store", cancelledIsUnavailable},
 	{"a closed store is an unavailable store", closedIsUnavailable},
 }
@@ -386,6 +387,20 @@ func badOpsAreRefused(t *testing.T, s ephemeral.Store, unit time.Duration) {
 }
 
 type counter struct{ N int }
+
+func usedGrows(t *testing.T, s ephemeral.Store, _ time.Duration) {
+	before, _, err := s.Used(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		do(t, s, put(fmt.Sprint("large:", i), strings.Repeat("x", 50<<10), time.Minute))
+	}
+	after, most, err := s.Used(t.Context())
+	if err != nil || after-before < 2_000_000 || after-before > 4_000_000 || most < 0 {
+		t.Errorf("%d bytes before, %d after 2,048,000 more, %d allowed, %v", before, after, most, err)
+	}
+}
 
 func cancelledIsUnavailable(t *testing.T, s ephemeral.Store, unit time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
