@@ -135,6 +135,7 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *desk.Field) des
 			text("groups_claim", cl.GroupsClaim.Name),
 			text("groups_prefix", cl.GroupsClaim.Prefix),
 			text("groups_only", strings.Join(cl.GroupsClaim.Only, ", ")),
+			many("claim_mappings", mappingLines(cl.ClaimMappings)),
 		}},
 		auth,
 		{Title: words.T("console.client.strength"), Present: plainly(cmp.Or(cl.MinimumACR, "phr")), Fields: []desk.Field{
@@ -207,6 +208,11 @@ func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, fault
 		})...)
 	cl.GroupsClaim.Name, cl.GroupsClaim.Prefix = text("groups_claim"), f.Get("groups_prefix")
 	cl.GroupsClaim.Only = desk.Listed(f.Get("groups_only"))
+	if _, asked := f["claim_mappings"]; asked {
+		var wrong directory.Faults
+		cl.ClaimMappings, wrong = readMappings(desk.Lines(f, "claim_mappings"))
+		faults = append(faults, wrong...)
+	}
 	if method := text("token_endpoint_auth_method"); method == authSecret {
 		cl.AnySecretMethod = true
 		if cl.AuthMethod != idp.AuthMethodPost {

@@ -30,7 +30,9 @@ type Field struct {
 	Example         string
 	Test            string // hook for tests
 	Required        bool
-	Faults          []string // in English, as operations say them
+	// Title and Help are the label and the hint if they are data.
+	Title, Help words.Text
+	Faults      []string // in English, as operations say them
 }
 
 // A Choice is one value of a select or of checks.
@@ -49,14 +51,19 @@ type Section struct {
 }
 
 // Label and Hint are the texts of a field.
-func (f Field) Label() words.Text { return words.T(f.Key) }
+func (f Field) Label() words.Text {
+	if f.Title.Key != "" {
+		return f.Title
+	}
+	return words.T(f.Key)
+}
 
 // Hint is described at Label.
 func (f Field) Hint() words.Text {
-	if key := f.Key + ".hint"; words.Has(key) {
+	if key := f.Key + ".hint"; f.Help.Key == "" && words.Has(key) {
 		return words.T(key)
 	}
-	return words.Text{}
+	return f.Help
 }
 
 // About is what the control says of its hint or faults, to those who cannot see them.

@@ -171,6 +171,25 @@ func (c Claim) Normalize(value json.RawMessage) (normal, fault string) {
 	return string(b), ""
 }
 
+// Typed returns a value, which is JSON, as ParseValue reads it; "" for none.
+func (c Claim) Typed(value string) string {
+	var v any
+	if json.Unmarshal([]byte(value), &v) != nil {
+		return ""
+	}
+	switch v := v.(type) {
+	case string:
+		return v
+	case []any:
+		var items []string
+		for _, item := range v {
+			items = append(items, fmt.Sprint(item))
+		}
+		return strings.Join(items, ", ")
+	}
+	return value
+}
+
 // ParseValue reads a value as a person types it: a list is separated by commas.
 func (c Claim) ParseValue(typed string) json.RawMessage {
 	var v any = typed

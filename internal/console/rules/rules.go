@@ -1,5 +1,5 @@
-// Package rules has the admin's pages of the rules of the house: the policy and its versions. They are beside the
-// console, behind the same desk.
+// Package rules has the admin's pages of the rules of the house: the policy and its versions, and the claims that
+// admins define. They are beside the console, behind the same desk.
 package rules
 
 import (
@@ -34,6 +34,7 @@ func New(d *desk.Desk, operations *admin.Operations) (*Rules, error) {
 // Mount adds the pages.
 func (c *Rules) Mount(m desk.Mounting) {
 	policy{c}.mount(m)
+	claims{c}.mount(m)
 }
 
 // render renders a page.
