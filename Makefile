@@ -4,6 +4,7 @@
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
+# make scim         a SCIM client that we did not write, against the SCIM server
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
 # make upgrade      the version before and this one, side by side under load on one Postgres and Redis: no request fails
 # make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
@@ -18,7 +19,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible contract faults upgrade packages bench lint fmt build deps
+.PHONY: run test conformance interop accessible contract scim faults upgrade packages bench lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -53,6 +54,14 @@ contract:
 	  { dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS) || dist/schemathesis/bin/pip install --quiet $(SCHEMATHESIS); }; }
 	STEPWARD_TEST_SCHEMATHESIS=$(CURDIR)/dist/schemathesis/bin/schemathesis STEPWARD_TEST_SCHEMATHESIS_SECONDS=20 \
 	  go test ./internal/adminapi -run '^TestNoAnswerIsOutsideTheDocument$$' -count=1 -timeout 10m
+
+# scim2-tester, which we did not write, against SCIM: it looks at every attribute of our schemas.
+SCIM := scim2-tester==0.5.2 scim2-client[httpx2]==0.13.2
+scim:
+	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
+	@test -x dist/scim/bin/python || { python3 -m venv dist/scim && \
+	  { dist/scim/bin/pip install --quiet $(SCIM) || dist/scim/bin/pip install --quiet $(SCIM); }; }
+	STEPWARD_TEST_SCIM=$(CURDIR)/dist/scim/bin/python go test ./internal/scim -run WeDidNotWrite -count=1 -timeout 10m -v
 
 # The tests that docs/faults.md names, and what they print.
 faults: deps

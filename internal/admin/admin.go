@@ -85,6 +85,8 @@ type Config struct {
 	// ApproveRecovery means that a recovery link works only once a second admin has approved it, unless it was made at
 	// the command line.
 	ApproveRecovery bool
+	// DirectoryReachesRoles means that directories may change and disable people with a role, but owners.
+	DirectoryReachesRoles bool
 	// CheckClient returns what is wrong with a client besides [idp.Client.Faults]: what needs the network or the settings.
 	CheckClient func(context.Context, idp.Client) directory.Faults
 }
@@ -159,7 +161,11 @@ func (o office) admit(ctx context.Context, by Actor, p power) (directory.Role, e
 }
 
 // touch denies an operation on a user whose role is too high for the actor's.
-func touch(role directory.Role, target idp.User) error {
+func (o office) touch(by Actor, role directory.Role, target idp.User) error {
+	if by.Channel == ChannelSCIM && target.Role != directory.RoleUser && !o.cfg.DirectoryReachesRoles {
+		return &Denied{"directory", "a directory does not reach a user with the role " + target.Role.Name() +
+			", unless scim-roles allows it"}
+	}
 	if target.Role.Above(role) || role == directory.RoleSupport && target.Role != directory.RoleUser {
 		return &Denied{
 			"higher_role",

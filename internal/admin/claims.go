@@ -120,7 +120,7 @@ func (s *Claims) SetUser(ctx context.Context, by Actor, userID string, values ma
 	if err != nil {
 		return err
 	}
-	if err := touch(role, u); err != nil {
+	if err := s.touch(by, role, u); err != nil {
 		return err
 	}
 	set, types, err := CheckValues(defined, party(by), values)

@@ -126,7 +126,7 @@ func (s *Groups) Change(
 	var fields []string
 	if g.Name != was.Name {
 		fields = append(fields, "name")
-		if err := s.unused(ctx, was, "name", "cannot change"); err != nil {
+		if err := s.Unused(ctx, was, "name", "cannot change"); err != nil {
 			return was, err
 		}
 	}
@@ -147,8 +147,8 @@ func (s *Groups) Change(
 	return g, err
 }
 
-// unused returns a fault if clients refer to a group by name.
-func (s *Groups) unused(ctx context.Context, g directory.Group, field, text string) error {
+// Unused returns a fault if clients refer to a group by name.
+func (s *Groups) Unused(ctx context.Context, g directory.Group, field, text string) error {
 	clients, err := s.cfg.DB.Clients(ctx)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *Groups) Remove(ctx context.Context, by Actor, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.unused(ctx, g, "", "cannot be removed"); err != nil {
+	if err := s.Unused(ctx, g, "", "cannot be removed"); err != nil {
 		return err
 	}
 	return s.roster.RemoveGroup(ctx, id, s.event(by, idp.EventGroupRemoved, "", "group", g.ID, "name", g.Name))
@@ -218,7 +218,7 @@ func (s *Groups) members(
 		if err != nil {
 			return err
 		}
-		if err := touch(role, u); err != nil {
+		if err := s.touch(by, role, u); err != nil {
 			return err
 		}
 		events = append(events, s.event(by, idp.EventGroupMembers, userID, change, g.Name, "group", g.ID))

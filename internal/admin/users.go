@@ -27,6 +27,8 @@ type NewUser struct {
 	EmailVerified bool           `json:"email_verified,omitempty"`
 	Groups        []string       `json:"groups,omitempty"` // names
 	Profile       idp.Profile    `json:"profile,omitzero"`
+	// Managed is what the directory keeps that creates the user over SCIM; nil: none does.
+	Managed *directory.Managed `json:"-"`
 }
 
 // A UserChange is the input for a changed user. Nil leaves a field as it is.
@@ -37,6 +39,7 @@ type UserChange struct {
 	Role          *directory.Role
 	Profile       *idp.Profile
 	Groups        *[]string // names; exactly these
+	Managed       *directory.Managed
 	// Version is the UpdatedAt of the user as the caller read it; zero: whatever it is now.
 	Version time.Time
 }
@@ -143,7 +146,8 @@ func (s *Users) Create(ctx context.Context, by Actor, in NewUser) (idp.User, err
 		return u, err
 	}
 	err = s.roster.AddUsers(ctx, roster.NewUser{
-		User: u, GroupIDs: groupIDs, Events: []idp.Event{s.event(by, idp.EventUserCreated, u.ID)},
+		User: u, GroupIDs: groupIDs, Also: keepUser(u.ID, in.Managed),
+		Events: []idp.Event{s.event(by, idp.EventUserCreated, u.ID)},
 	})
 	if errors.Is(err, idp.ErrConflict) {
 		return u, emailTaken
@@ -178,9 +182,13 @@ func (s *Users) Invite(ctx context.Context, by Actor, in NewUser, ttl time.Durat
 	}
 	inv := Invitation{User: u, Until: time.Now().Add(ttl), New: true}
 	link, row := enrol.NewInvitation(s.cfg.Issuer, u, ttl, mailed)
-	err = s.roster.AddUsers(ctx, roster.NewUser{User: u, GroupIDs: groupIDs, Link: &row, Events: []idp.Event{
-		s.event(by, idp.EventUserCreated, u.ID), s.event(by, idp.EventUserInvited, u.ID),
-	}})
+	err = s.roster.AddUsers(ctx, roster.NewUser{
+		User: u, GroupIDs: groupIDs, Link: &row, Also: keepUser(u.ID, in.Managed),
+		Events: []idp.Event{s.event(by, idp.EventUserCreated, u.ID), s.event(by, idp.EventUserInvited, u.ID)},
+	})
+	if errors.Is(err, idp.ErrConflict) && in.Managed != nil { // a directory creates; it takes nobody over
+		return Invitation{}, emailTaken
+	}
 	if errors.Is(err, idp.ErrConflict) {
 		inv.New = false
 		inv.User, link, err = s.inviteAgain(ctx, by, role, u, ttl, mailed)
@@ -259,10 +267,13 @@ func (s *Users) Change(ctx context.Context, by Actor, id string, c UserChange) (
 	if err := faults.Err(); err != nil {
 		return was, err
 	}
-	if err := touch(role, was); err != nil {
+	if err := s.touch(by, role, was); err != nil && (len(fields) > 0 || c.Managed == nil) {
 		return was, err
 	}
-	if u.Role.Above(role) || u.ID == by.UserID && u.Role.Above(was.Role) {
+	if c.Managed != nil { // what a directory keeps is not of the account: it may keep it of anybody
+		fields = append(fields, "directory")
+	}
+	if c.Role != nil && (u.Role.Above(role) || u.ID == by.UserID && u.Role.Above(was.Role)) {
 		return was, &Denied{"own_role", "the role " + role.Name() + " cannot make anybody " + u.Role.Name()}
 	}
 	if u.Email != was.Email || u.EmailVerified && !was.EmailVerified {
@@ -281,7 +292,8 @@ func (s *Users) Change(ctx context.Context, by Actor, id string, c UserChange) (
 	if s.mails() {
 		hash = undo.Hash()
 	}
-	err = s.roster.ChangeUser(ctx, was, u, groupIDs, hash,
+	err = s.roster.SyncUser(ctx,
+		roster.UserChange{Was: was, Now: u, GroupIDs: groupIDs, Undo: hash, Also: keepUser(u.ID, c.Managed)},
 		s.event(by, idp.EventUserChanged, u.ID, "fields", strings.Join(fields, " ")))
 	if errors.Is(err, idp.ErrConflict) {
 		other, look := s.cfg.DB.UserByEmail(ctx, u.Email)
@@ -338,7 +350,7 @@ func (s *Users) reach(ctx context.Context, by Actor, p power, id string) (idp.Us
 	if err != nil {
 		return u, role, err
 	}
-	return u, role, touch(role, u)
+	return u, role, s.touch(by, role, u)
 }
 
 // Disable closes an account, revokes its tokens and ends its sessions. already: it was disabled before, and what was

@@ -204,10 +204,13 @@ func (a *API) reach(ctx context.Context, in *OfID) (idp.Client, error) {
 	return c, in.mayScope(c.Scopes)
 }
 
+// ownScopes begin the scopes of this API and of SCIM.
+const ownScopes = "stepward:"
+
 // mayScope returns a problem if the token is not enough for a client with these scopes.
 func (b *By) mayScope(scopes []string) error {
-	if slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(adminapi.Scopes(), s) }) {
-		return b.needs(adminapi.ScopeWrite, "a client with scopes of this API")
+	if slices.ContainsFunc(scopes, func(s string) bool { return strings.HasPrefix(s, ownScopes) }) {
+		return b.needs(adminapi.ScopeWrite, "a client with scopes of Stepward")
 	}
 	return nil
 }

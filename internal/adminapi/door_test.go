@@ -139,6 +139,7 @@ func TestANarrowScopeDoesNotLeadToMore(t *testing.T) {
 		{users, "PATCH", "/users/" + ada.ID, adminapi.UserChange{Role: &role}},
 		{users, "PUT", "/users/" + ada.ID + "/groups", adminapi.GroupNames{Groups: []string{"wheel"}}},
 		{clients, "POST", "/clients", client},
+		{clients, "POST", "/clients", adminapi.Client{Name: "x", GrantTypes: client.GrantTypes, Scopes: []string{directory.ScopeSCIM}}},
 		{clients, "PUT", "/clients/" + strong.ID, client},
 		{clients, "POST", "/clients/" + strong.ID + "/secrets", adminapi.NewSecret{}},
 		{clients, "DELETE", "/clients/" + strong.ID + "/secrets/" + strong.Secrets[0].ID, nil},

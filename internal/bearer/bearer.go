@@ -46,6 +46,8 @@ type Door struct {
 	Ephemeral ephemeral.Store
 	// Accept checks an access token for a resource (provider.Provider.Accept).
 	Accept func(ctx context.Context, call *oauth.Call, token, resource string) (token.Accepted, error)
+	// Authenticate accepts the secret of a client instead of a token, for directories that get none (Okta); nil: never.
+	Authenticate func(ctx context.Context, call *oauth.Call) (idp.Client, error)
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
 	Nonce func(now time.Time) string
 	// Scopes are all scopes of the API. Enough returns those of which one is enough where this one is needed.
@@ -85,13 +87,9 @@ func (d *Door) Admit(w http.ResponseWriter, r *http.Request, scope string) (Call
 	if len(c.Sender.Proofs) > 0 {
 		w.Header().Set("DPoP-Nonce", d.Nonce(time.Now()))
 	}
-	text, bad := presented(r)
+	t, bad := d.accept(r, c)
 	if bad != nil {
 		return Caller{}, bad
-	}
-	t, err := d.Accept(r.Context(), c, text, d.Resource())
-	if err != nil {
-		return Caller{}, d.unaccepted(r, oauth.ErrorOf(r.Context(), "accept token", err))
 	}
 	web.Note(r.Context(), slog.String("client", t.Client.ID))
 	who := "client:" + t.Client.ID
@@ -122,6 +120,31 @@ func (d *Door) Admit(w http.ResponseWriter, r *http.Request, scope string) (Call
 		actor.ConfirmedAt = t.Assurance.AuthTime
 	}
 	return Caller{actor, t.Scopes}, nil
+}
+
+// accept returns what the request presents: an access token, or the secret of a client.
+func (d *Door) accept(r *http.Request, c *oauth.Call) (token.Accepted, *Refusal) {
+	if id, secret, basic := r.BasicAuth(); basic && d.Authenticate != nil && len(r.Header.Values("Authorization")) == 1 {
+		c.Credentials = oauth.Credentials{ClientID: id, Secret: secret, Basic: true}
+		client, err := d.Authenticate(r.Context(), c)
+		if err == nil && (client.Policy == idp.PolicyFAPI2 || client.DPoPBound ||
+			!slices.Contains(client.GrantTypes, idp.GrantClientCredentials)) {
+			err = oauth.InvalidClient()
+		}
+		if err != nil {
+			return token.Accepted{}, d.unaccepted(r, oauth.ErrorOf(r.Context(), "authenticate client", err))
+		}
+		return token.Accepted{Client: client, Scopes: client.Scopes}, nil
+	}
+	text, bad := presented(r)
+	if bad != nil {
+		return token.Accepted{}, bad
+	}
+	t, err := d.Accept(r.Context(), c, text, d.Resource())
+	if err != nil {
+		return t, d.unaccepted(r, oauth.ErrorOf(r.Context(), "accept token", err))
+	}
+	return t, nil
 }
 
 func (d *Door) allows(scopes []string, needed string) bool {

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -39,5 +40,20 @@ func addAdminAPI(p idp.Policy, issuer string) {
 	}
 	p.Resources[issuer+adminapi.Path] = idp.Resource{
 		URI: issuer + adminapi.Path, Scopes: adminapi.Scopes(), Format: idp.FormatJWT,
+	}
+}
+
+// addSCIM adds the scopes of SCIM and its resource. Only clients that act for themselves use them.
+func addSCIM(p idp.Policy, issuer string) {
+	p.Scopes[directory.ScopeSCIM] = idp.Scope{
+		Name: directory.ScopeSCIM, Description: "Provision the people and groups of this server", Machines: true,
+		ActionClass: "admin",
+	}
+	p.Scopes[directory.ScopeSCIMRead] = idp.Scope{
+		Name: directory.ScopeSCIMRead, Description: "See all people and groups of this server", Machines: true,
+	}
+	p.Resources[issuer+directory.PathSCIM] = idp.Resource{
+		URI: issuer + directory.PathSCIM, Scopes: []string{directory.ScopeSCIM, directory.ScopeSCIMRead},
+		Format: idp.FormatJWT,
 	}
 }

@@ -80,8 +80,10 @@ type Config struct {
 	RecoveryHold time.Duration // of email-with-delay
 	// RecoveryApproval means that a second admin must approve each recovery link of an admin.
 	RecoveryApproval bool
-	SMTPURL          idp.Secret
-	From             string // sender of e-mails
+	// SCIMRoles means that directories may change and disable people with a role.
+	SCIMRoles bool
+	SMTPURL   idp.Secret
+	From      string // sender of e-mails
 
 	Attestation string // "none" or "direct"
 	DeviceBound bool   // no synced passkeys

@@ -140,6 +140,7 @@ func (in inputs) build() (*Config, error) {
 	})
 	if c.Issuer != nil {
 		addAdminAPI(c.Policy, c.Issuer.String())
+		addSCIM(c.Policy, c.Issuer.String())
 	}
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, in.values, in.fault)

@@ -307,6 +307,12 @@ var Settings = []Setting{
 			"owner, and never need it; `--second` asks for it.",
 	},
 	{
+		Name: "scim-roles", Default: "off",
+		set: choice(func(c *Config, v string) { c.SCIMRoles = v == "on" }, "on", "off"),
+		Help: "`on` lets directories (SCIM) change and disable people who have a role here, except owners. `off`: only " +
+			"their groups, so that a mistake in the directory locks no admin out.",
+	},
+	{
 		Name: "smtp-url", Secret: true, set: setURL(func(c *Config) *idp.Secret { return &c.SMTPURL }, "smtp", "smtps"),
 		Help: "Mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. Empty: no e-mail is sent.",
 	},

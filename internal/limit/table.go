@@ -137,6 +137,17 @@ var (
 	}
 )
 
+// Limits of SCIM. A first synchronisation of a large directory is as fast as its limit: 100,000 people in an hour.
+var (
+	SCIM = Limit{
+		Name: "scim", What: "requests of directories (SCIM)", Per: "client", Most: 3000, Window: time.Minute, Beyond: "429",
+	}
+	SCIMRefused = Limit{
+		Name: "scim-refused", What: "access tokens that SCIM does not accept", Per: "network", Most: 300,
+		Window: 5 * time.Minute, Beyond: "429 instead of 401",
+	}
+)
+
 // Limits of what strangers may store in the ephemeral store: authorization requests and our own pages waiting for a
 // sign-in, and requests that public clients push or begin for a device. Each is kept for at most half an hour. This is
 // enough for a large office; one network can occupy about 40 MB.
@@ -170,7 +181,7 @@ func All() []Limit {
 		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
 		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
 		UserCodeNetwork, UserCodeBrowser, Offers, OfferGuesses,
-		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, AdminAPI, AdminAPIRefused,
+		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, AdminAPI, AdminAPIRefused, SCIM, SCIMRefused,
 		Waiting, WaitingLarge,
 	}
 }

@@ -24,7 +24,7 @@ var operator = admin.Operator()
 func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	c := admin.Config{
 		DB: db, Policy: cfg.Policy, Settings: cfg, Issuer: cfg.Issuer.String(),
-		ApproveRecovery: cfg.RecoveryApproval,
+		ApproveRecovery: cfg.RecoveryApproval, DirectoryReachesRoles: cfg.SCIMRoles,
 		Open: func(ctx context.Context) (ephemeral.Store, error) {
 			return server.OpenEphemeral(ctx, cfg, db, Logger(cfg))
 		},

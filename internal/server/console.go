@@ -21,7 +21,7 @@ import (
 func (s *Server) operations(h *wiring) *admin.Operations {
 	c := admin.Config{
 		DB: s.DB, Ephemeral: s.Ephemeral, Policy: h.cfg.Policy, Settings: s.Config, Issuer: h.cfg.Issuer.String(),
-		ApproveRecovery: h.cfg.RecoveryApproval,
+		ApproveRecovery: h.cfg.RecoveryApproval, DirectoryReachesRoles: h.cfg.SCIMRoles,
 		PolicyChanged: func(ctx context.Context) {
 			if err := s.RenewPolicy(ctx); err != nil { // it counts at the next look
 				web.Note(ctx, slog.Any("renew_policy", err))

@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/scim"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -139,6 +140,15 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
 
+	provisioning, err := scim.New(scim.Config{
+		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, DB: s.DB, Ephemeral: s.Ephemeral, Accept: h.op.Accept,
+		Authenticate: h.op.Authenticate, Nonce: h.op.Nonce, MTLS: cfg.MTLSOrigin != nil, Mails: h.mailer.Delivers(),
+		Operations: operations,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("SCIM: %w", err)
+	}
+
 	browser, protocol := http.NewServeMux(), http.NewServeMux()
 	h.shell.Mount(browser)
 	logins.Mount(browser)
@@ -164,6 +174,9 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	for _, path := range []string{adminapi.Prefix, adminapi.PathMetadata} {
 		outer.Handle(path, ours(adminapi.Undeclared(h.shell.Protocol(api))))
 	}
+	for _, path := range []string{scim.Prefix, scim.PathMetadata} {
+		outer.Handle(path, ours(adminapi.Undeclared(h.shell.Protocol(provisioning))))
+	}
 	if origins := cfg.PublishedOrigins(); len(origins) > 0 {
 		host := &url.URL{Scheme: "https", Host: cfg.PasskeyHost()}
 		outer.Handle("GET "+web.PathRelated, h.shell.Related(origins, cfg.Issuer, host))
@@ -173,6 +186,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	mtls := http.NewServeMux()
 	h.op.MountMTLS(mtls)
 	mtls.Handle(adminapi.Prefix, api) // for tokens that are bound to a certificate
+	mtls.Handle(scim.Prefix, provisioning)
 	h.handler, h.mtls = outer, h.shell.Protocol(mtls)
 	return h, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/addresses"
+	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/store/personal"
 )
 
@@ -85,6 +86,7 @@ type savedCodes struct {
 // everything is what is read before the first byte is sent, so that a store that is away gives an error page. Events
 // follow, a page at a time.
 type everything struct {
+	managed   json.RawMessage // what a directory said of them; nil: nothing
 	addresses []savedAddress
 	left      []string
 	sessions  []savedSession
@@ -110,6 +112,9 @@ func (t Writer) Everything(ctx context.Context, w http.ResponseWriter, u idp.Use
 		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Role: string(u.Role), Profile: u.Profile,
 		CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), RecoveredAt: u.RecoveredAt.UTC(),
 	})
+	if all.managed != nil {
+		out.member("directory", all.managed)
+	}
 	out.member("addresses", listed(all.addresses))
 	out.member("former_addresses", listed(all.left))
 	out.member("groups", listed(all.groups))
@@ -158,6 +163,13 @@ func (t Writer) collect(ctx context.Context, id string) (all everything, err err
 	}
 	if err := t.collectAddresses(ctx, id, &all); err != nil {
 		return all, err
+	}
+	known, err := managed.New(t.DB).User(ctx, id)
+	if err != nil {
+		return all, fmt.Errorf("load what the directory said: %w", err)
+	}
+	if known.Attributes != "" {
+		all.managed = json.RawMessage(known.Attributes)
 	}
 	member, err := t.DB.MembershipOf(ctx, id)
 	if err != nil {

@@ -38,25 +38,33 @@ func scanGroup(row store.Row) (g directory.Group, err error) {
 // CreateGroup adds a group; idp.ErrConflict if there is one with this name.
 func (r *Roster) CreateGroup(ctx context.Context, g directory.Group, ev ...idp.Event) error {
 	var b store.Batch
+	createGroup(&b, g)
+	b.Events(ev)
+	return r.db.RunBatch(ctx, "create group", &b)
+}
+
+func createGroup(b *store.Batch, g directory.Group) {
 	b.Do(`INSERT INTO user_groups (id, name, name_key, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $5,
 		$6)`,
 		g.ID, g.Name, g.Key(), g.Description, store.Millis(g.CreatedAt), store.Millis(g.UpdatedAt))
 	b.Do(`INSERT INTO group_paths (group_id, within_id) VALUES ($1, $1)`, g.ID)
-	b.Events(ev)
-	return r.db.RunBatch(ctx, "create group", &b)
 }
 
 // ChangeGroup stores the name and description of a group that the caller has seen as it was: idp.ErrConflict if it has
 // changed since, or another group has the name; idp.ErrNotFound.
 func (r *Roster) ChangeGroup(ctx context.Context, was, g directory.Group, ev ...idp.Event) error {
 	var b store.Batch
+	changeGroup(&b, was, g)
+	b.Events(ev)
+	return r.db.RunBatch(ctx, "change group", &b)
+}
+
+func changeGroup(b *store.Batch, was, g directory.Group) {
 	b.Hold(idp.ErrNotFound, "user_groups", "id = $1", g.ID)
 	b.Demand(idp.ErrConflict, `EXISTS (SELECT 1 FROM user_groups WHERE id = $1 AND updated_at = $2)`, g.ID,
 		store.Millis(was.UpdatedAt))
 	b.Do(`UPDATE user_groups SET name = $2, name_key = $3, description = $4, updated_at = $5 WHERE id = $1`,
 		g.ID, g.Name, g.Key(), g.Description, store.Millis(g.UpdatedAt))
-	b.Events(ev)
-	return r.db.RunBatch(ctx, "change group", &b)
 }
 
 // RemoveGroup removes a group. Its members stay users, and the groups in it stay groups; idp.ErrNotFound.

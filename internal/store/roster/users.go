@@ -16,6 +16,7 @@ type NewUser struct {
 	User     idp.User
 	GroupIDs []string
 	Link     *idp.Link
+	Also     func(*store.Batch) // what another room stores with it; nil: nothing
 	Events   []idp.Event
 }
 
@@ -35,6 +36,9 @@ func (r *Roster) AddUsers(ctx context.Context, users ...NewUser) error {
 		if n.Link != nil {
 			b.InsertLink(*n.Link)
 		}
+		if n.Also != nil {
+			n.Also(&b)
+		}
 		b.Events(n.Events)
 	}
 	return r.db.RunBatch(ctx, "add users", &b)
@@ -47,16 +51,7 @@ func (r *Roster) AddUsers(ctx context.Context, users ...NewUser) error {
 func (r *Roster) ChangeUser(
 	ctx context.Context, was, u idp.User, groupIDs *[]string, undo string, ev ...idp.Event,
 ) error {
-	if groupIDs != nil && len(*groupIDs) > directory.MaxMemberships {
-		return fmt.Errorf("change user: %w", ErrTooMany)
-	}
-	var b store.Batch
-	b.ChangeUser(was, u, undo)
-	if groupIDs != nil {
-		setGroups(&b, u.ID, *groupIDs, u.UpdatedAt)
-	}
-	b.Events(ev)
-	return r.db.RunBatch(ctx, "change user", &b)
+	return r.SyncUser(ctx, UserChange{Was: was, Now: u, GroupIDs: groupIDs, Undo: undo}, ev...)
 }
 
 // setGroups puts a user into exactly these groups.
