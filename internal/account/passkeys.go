@@ -47,6 +47,7 @@ type shownPasskey struct {
 	Provider     string   // if the name does not say it
 	BadModel     bool     // its maker reports a fault
 	Applications []string // names of those that it was used for recently
+	Address      string   // from which it was used last; empty: not lately, or never
 }
 
 // Where says where the passkey is kept, as far as its registration tells. It may not be the device that shows the page.
@@ -87,8 +88,11 @@ func (a *Account) describePasskeys(r *http.Request, v visitor, list []shownPassk
 		k := &list[i]
 		k.BadModel = a.cfg.Ceremonies.BadModel(k.Passkey, time.Now())
 		for _, e := range events {
-			used := e.PasskeyID == k.ID && e.ClientID != "" && (e.Kind == idp.EventSignedIn || e.Kind == idp.EventSteppedUp)
-			if !used || len(k.Applications) == maxShownApplications {
+			used := e.PasskeyID == k.ID && (e.Kind == idp.EventSignedIn || e.Kind == idp.EventSteppedUp)
+			if used {
+				k.Address = cmp.Or(k.Address, e.Address) // the newest comes first
+			}
+			if !used || e.ClientID == "" || len(k.Applications) == maxShownApplications {
 				continue
 			}
 			name, known := names[e.ClientID]

@@ -28,6 +28,7 @@ type Config struct {
 	TLSCertPath    string
 	TLSKeyPath     string
 	TrustedProxies []netip.Prefix
+	GeoIPPath      string // MaxMind DB; empty: none
 
 	ShutdownDelay   time.Duration // from the signal to the last new connection
 	ShutdownTimeout time.Duration // from the signal to the end of the process

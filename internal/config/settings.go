@@ -354,6 +354,12 @@ var Settings = []Setting{
 			"rule wins: what two rules allow is what both name.",
 	},
 	{
+		Name: "geoip-path", set: text(func(c *Config) *string { return &c.GeoIPPath }),
+		Help: "MaxMind DB file with countries, and cities if you like (GeoLite2-City.mmdb and the like). The account pages " +
+			"then say roughly where a passkey was used and a session began. Read into memory, and again when the file " +
+			"changes; nothing is stored and nobody is asked. Empty: addresses only.",
+	},
+	{
 		Name: "metadata-path", set: text(func(c *Config) *string { return &c.MetadataPath }),
 		Help: "FIDO Metadata Service BLOB to verify attestations with. Empty: no attestation is trusted, and no " +
 			"passkey reaches `phrh`.",

@@ -36,7 +36,7 @@ var layers = [][]string{
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},
-	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs"},
+	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 
@@ -69,6 +69,7 @@ var owners = map[string]string{
 	"modernc.org/sqlite":              "internal/store/engine internal/ephemeral",
 	"github.com/redis/go-redis":       "internal/ephemeral internal/e2e/floor",
 	"github.com/wneessen":             "internal/mail",
+	"github.com/oschwald/maxminddb":   "internal/geoip",
 	"github.com/prometheus":           "internal/telemetry",
 	"go.opentelemetry.io":             "internal/telemetry",
 	"google.golang.org/protobuf":      "internal/telemetry",

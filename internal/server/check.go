@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/geoip"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
@@ -32,6 +34,7 @@ type parts struct {
 	outbound     *outbound.Client
 	registration client.Registration
 	metadata     passkey.Metadata
+	places       *geoip.File    // nil: none
 	transport    mail.Transport // nil: no mail is sent, and nothing needs any
 }
 
@@ -91,6 +94,12 @@ func read(
 				cfg.MetadataPath, err)
 		}
 		add("metadata-path", err)
+	}
+	if cfg.GeoIPPath != "" {
+		if p.places, err = geoip.Open(cfg.GeoIPPath, slog.Default()); err != nil && !errors.As(err, new(*fs.PathError)) {
+			err = fmt.Errorf("%q is not a MaxMind DB file: %w", cfg.GeoIPPath, err)
+		}
+		add("geoip-path", err)
 	}
 	if len(faults) > 0 {
 		return p, faults

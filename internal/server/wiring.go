@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/adminapi"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/geoip"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/internal/mail"
@@ -59,7 +60,8 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Languages:      cfg.Languages,
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
-		Rate: s.parts.networks,
+		Rate:  s.parts.networks,
+		Place: place(s.parts.places),
 	}); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -203,6 +205,23 @@ func (h *wiring) notify(s *Server) func(context.Context, idp.User, string, map[s
 		})
 		if err := h.mailer.Send(ctx, email); err != nil {
 			s.log.Error("notice not queued", "kind", kind, "error", err)
+		}
+	}
+}
+
+// place returns what says roughly where an address is; nil without a file.
+func place(places *geoip.File) func(address string, l *words.Language) words.Text {
+	if places == nil {
+		return nil
+	}
+	return func(address string, l *words.Language) words.Text {
+		switch p := places.Of(address, l.Tag); {
+		case p.Country == "":
+			return words.Text{}
+		case p.City == "":
+			return words.T("place.country", "country", p.Country)
+		default:
+			return words.T("place.city", "city", p.City, "country", p.Country)
 		}
 	}
 }

@@ -26,6 +26,7 @@ func (s *Shell) funcs(l *words.Language) template.FuncMap {
 		"date":      func(t time.Time) template.HTML { return date(l, t) },
 		"json":      toJSON,
 		"agent":     func(stored string) string { return l.Text(AgentWords(stored)) },
+		"place":     func(address string) template.HTML { return s.place(l, address) },
 		"languages": func() template.HTML { return buttons },
 		"t": func(text any, args ...any) (template.HTML, error) {
 			m, err := named(text, args)
@@ -36,6 +37,18 @@ func (s *Shell) funcs(l *words.Language) template.FuncMap {
 			return l.Text(m), err
 		},
 	}
+}
+
+// place says roughly where an address is, after what stands before it; nothing if that is not known.
+func (s *Shell) place(l *words.Language, address string) template.HTML {
+	if s.config.Place == nil || address == "" {
+		return ""
+	}
+	place := s.config.Place(address, l)
+	if place.Key == "" {
+		return ""
+	}
+	return ` · <span data-test="place">` + l.HTML(place) + `</span>`
 }
 
 // named returns the message of {{t …}}: a key with arguments, or a text that the program made.

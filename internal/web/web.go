@@ -45,6 +45,8 @@ type Config struct {
 	// PolicyVersion is the version of the policy under which requests are answered, for log records and events; 0: none is
 	// stored.
 	PolicyVersion int64
+	// Place says roughly where an IP address is; empty if it does not know. nil: pages show addresses only.
+	Place func(address string, l *words.Language) words.Text
 	// Answered is told about each request; nil: none is. It must not keep or change the attributes.
 	Answered func(context.Context, Answer)
 }
