@@ -39,7 +39,7 @@ func TestAPasskeySaysWhoseItIsAndWhatItWasUsedFor(t *testing.T) {
 	b := h.browser()
 	b.signIn(u, keys[0].ID)
 	p := b.get("/account/passkeys").is("account", 200).wants("passkey-provider", "passkey-for", "passkey-regressed")
-	if strings.Count(p.body, "Docs &lt;b&gt;") != 1 || !strings.Contains(p.body, "iCloud Keychain") ||
+	if strings.Count(p.body, "Docs &lt;b&gt;") != 1 || !strings.Contains(p.body, "Apple Passwords") ||
 		p.has("passkey-badmodel") {
 		t.Error(p.content())
 	}

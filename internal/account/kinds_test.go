@@ -16,7 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
-const yubiKey = "a25342c0-3cdc-4414-8e46-f4807fca511c" // named YubiKey 5 NFC
+const yubiKey = "a25342c0-3cdc-4414-8e46-f4807fca511c" // named YubiKey 5 Series with NFC
 
 // group stores a group with these members.
 func (h *house) group(name string, members ...idp.User) {
@@ -80,12 +80,12 @@ func (h *house) doors(name string, equip func(*passkeytest.Authenticator)) map[s
 func TestAForbiddenModelIsRefusedAtEveryDoorThatSaysSo(t *testing.T) {
 	h := build(t, passkeyRules(t, "everyone forbidden="+yubiKey))
 	for where, door := range h.doors("ada", func(a *passkeytest.Authenticator) { a.AAGUID = uuid.MustParse(yubiKey) }) {
-		if door.p.status != 200 || !door.p.has("passkey-kind") || !strings.Contains(door.p.body, "YubiKey 5 NFC") {
+		if door.p.status != 200 || !door.p.has("passkey-kind") || !strings.Contains(door.p.body, "YubiKey 5 Series with NFC") {
 			t.Errorf("%s does not say which kind is needed: %s", where, door.p.content())
 		}
 		answer := door.b.create(door.p)
 		if answer.status != http.StatusForbidden || answer.member("error") != "model" ||
-			!strings.Contains(answer.member("message"), "aren’t accepted: YubiKey 5 NFC") {
+			!strings.Contains(answer.member("message"), "aren’t accepted: YubiKey 5 Series with NFC") {
 			t.Errorf("%s: %d %s", where, answer.status, answer.body)
 		}
 		door.b.authenticator.AAGUID = [16]byte{7}
@@ -115,7 +115,7 @@ func TestOnlyTheModelsOfTheirGroupsAreAddedByItsMembers(t *testing.T) {
 			door.b.create(door.p).member("next")
 			continue
 		}
-		if !door.p.has("passkey-kind") || !strings.Contains(door.p.body, "YubiKey 5 NFC") {
+		if !door.p.has("passkey-kind") || !strings.Contains(door.p.body, "YubiKey 5 Series with NFC") {
 			t.Errorf("%s does not say which kind is needed: %s", where, door.p.content())
 		}
 		if answer := door.b.create(door.p); answer.status != http.StatusForbidden || answer.member("error") != "model" {

@@ -1,20 +1,24 @@
 package passkey_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/passkey"
 )
 
 func TestAPasskeyIsNamedAfterItsProviderOrPlatform(t *testing.T) {
 	for _, row := range []struct{ aaguid, attachment, agent, want string }{
-		{"fbfc3007-154e-4ecc-8c0b-6e020557d7bd", "platform", "Safari on macOS", "iCloud Keychain"},
+		{"fbfc3007-154e-4ecc-8c0b-6e020557d7bd", "platform", "Safari on macOS", "Apple Passwords"},
 		{"ea9b8d66-4d01-1d21-3ce4-b6b48cb575d4", "cross-platform", "", "Google Password Manager"},
-		{"a25342c0-3cdc-4414-8e46-f4807fca511c", "cross-platform", "Firefox on Linux", "YubiKey 5 NFC"},
+		{"a25342c0-3cdc-4414-8e46-f4807fca511c", "cross-platform", "Firefox on Linux", "YubiKey 5 Series with NFC"},
 		{"00000000-0000-0000-0000-000000000000", "cross-platform", "Firefox on Linux", "Security key"},
 		{"00000000-0000-0000-0000-000000000000", "platform", "Firefox on macOS", "Passkey on macOS"},
 		{"00000000-0000-0000-0000-000000000000", "platform", "unknown browser", "Passkey"},
@@ -27,6 +31,30 @@ func TestAPasskeyIsNamedAfterItsProviderOrPlatform(t *testing.T) {
 	}
 	if got := passkey.Name(nil, "", ""); got != "Passkey" {
 		t.Errorf("without an AAGUID: %q", got)
+	}
+}
+
+// The list comes from elsewhere: each entry must be a name that people can be shown and can keep.
+func TestEveryNameOfTheListCanBeTheNameOfAPasskey(t *testing.T) {
+	content, err := os.ReadFile("aaguids/aaguids.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list map[string]string
+	if err := json.Unmarshal(content, &list); err != nil || len(list) < 300 {
+		t.Fatalf("%d entries, %v", len(list), err)
+	}
+	for id, name := range list {
+		parsed, err := uuid.Parse(id)
+		if err != nil || parsed.String() != id {
+			t.Errorf("%q is no AAGUID", id)
+		}
+		if _, ok := directory.NormalizeName(passkey.Provider(parsed[:])); !ok {
+			t.Errorf("%s: %q", id, name)
+		}
+	}
+	if licence, err := os.ReadFile("aaguids/LICENSE"); err != nil || !bytes.Contains(licence, []byte("MIT License")) {
+		t.Error("the licence of the list is missing")
 	}
 }
 

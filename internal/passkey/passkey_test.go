@@ -356,7 +356,7 @@ func TestRegistrationSetsEveryField(t *testing.T) {
 		ID: k.ID, UserID: ada.ID, CredentialID: a.Passkeys[0].ID, PublicKey: k.PublicKey,
 		Flags: a.Flags | 1<<6, UVInitialized: true, AAGUID: a.AAGUID[:], AttestationType: "none", AttestationFormat: "none",
 		Attestation: k.Attestation, Transports: []string{"hybrid", "internal"}, Attachment: "platform",
-		Extensions: json.RawMessage(`{"rk":true}`), Name: "iCloud Keychain", CreatedAt: k.CreatedAt,
+		Extensions: json.RawMessage(`{"rk":true}`), Name: "Apple Passwords", CreatedAt: k.CreatedAt,
 	}
 	if diff := cmp.Diff(want, k); diff != "" {
 		t.Error(diff)
