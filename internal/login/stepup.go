@@ -15,11 +15,13 @@ import (
 type stepUp struct {
 	screen
 	Ceremony, Options string
-	Why               words.Text    // one sentence
-	Last              time.Duration // since the last ceremony; zero: not shown
-	Window            time.Duration // of the action class; zero: none
-	Shared            bool          // the window is also open for other first-party applications
-	Asks              *asks         // access that the person allows with it; nil: none
+	// Immediate means that each of the user's passkeys will do, so that the browser may offer those on this device.
+	Immediate bool
+	Why       words.Text    // one sentence
+	Last      time.Duration // since the last ceremony; zero: not shown
+	Window    time.Duration // of the action class; zero: none
+	Shared    bool          // the window is also open for other first-party applications
+	Asks      *asks         // access that the person allows with it; nil: none
 }
 
 func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Facts, step Step) error {
@@ -37,6 +39,7 @@ func (l *Login) showStepUp(w http.ResponseWriter, r *http.Request, v visit, f Fa
 	}
 	web.Note(r.Context(), slog.String("step_up", step.Check), slog.String("class", strings.Join(classes, " ")))
 	d := stepUp{screen: screenOf(v, f), Ceremony: cer.ID, Options: string(options), Why: why(f, step)}
+	d.Immediate = len(step.Passkeys) == len(f.Passkeys)
 	if last, ok := v.session.Latest(); ok {
 		d.Last = f.Now.Sub(last.At).Truncate(time.Minute) // zero below a minute
 	}

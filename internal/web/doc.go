@@ -21,6 +21,8 @@
 //
 // data-allow="USER" is posted as allow: what else the person agrees to on this page.
 //
+// data-immediate lets "get" begin with the browser's dialog for the passkeys on this device, whosever they are.
+//
 // "signin" offers autofill on load and a dialog for the button, "get" only the dialog, and "create" registers a
 // passkey. begin receives {i, email?} and responds with {ceremony, publicKey}. It is called if there are no
 // data-options, after every failure, and when they are older than four minutes. finish receives {i, ceremony,

@@ -67,8 +67,26 @@
       clientExtensionResults: attempt(() => c.getClientExtensionResults()) ?? {} };
   }
 
+  const capable = Promise.resolve(attempt(() => PublicKeyCredential.getClientCapabilities())).catch(() => {});
+
+  // A dialog with the passkeys on this device alone, where the browser has one. It opens at once, or rejects at once if
+  // there are none: then, as everywhere else, the ordinary dialog follows. A person who closes it is slower than that.
+  // It takes no list of passkeys; the server refuses those that are not on the list.
+  const refusedAtOnce = 700; // milliseconds
+  async function immediate(o, signal) {
+    if (!(await capable)?.immediateGet || !navigator.userActivation?.isActive) return null;
+    const { allowCredentials, ...publicKey } = o, asked = Date.now();
+    try {
+      return await navigator.credentials.get({ publicKey: decode(publicKey), signal, uiMode: "immediate" });
+    } catch (e) {
+      if (e.name !== "NotAllowedError" || Date.now() - asked > refusedAtOnce) throw e;
+      return null;
+    }
+  }
+
   function ceremony(el) {
     const { passkey: kind, begin, finish, allow, interaction: i } = el.dataset;
+    let local = "immediate" in el.dataset; // until a failure
     const find = (name) => el.querySelector(`[data-passkey-${name}]`);
     const button = find("button"), cancel = find("cancel"), status = find("status"), error = find("error");
     const email = document.querySelector("[data-passkey-email]");
@@ -97,8 +115,9 @@
 
     async function run({ ceremony, publicKey: o }, signal, mediation) {
       const create = kind === "create";
-      const credential = await heed(signal, () => navigator.credentials[create ? "create" : "get"](
-        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) }));
+      const ask = () => navigator.credentials[create ? "create" : "get"](
+        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
+      const credential = await heed(signal, local ? async () => await immediate(o.publicKey || o, signal) ?? ask() : ask);
       wait(true);
       status.textContent = words.done;
       const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
@@ -130,6 +149,7 @@
 
     function fail(e) {
       wait(false);
+      local = false;
       if (begin) options = null; // needs a new challenge
       if (e.location) return location.assign(e.location);
       if (e.name === "AbortError") {
