@@ -14,8 +14,8 @@ import (
 )
 
 // A File is a MaxMind DB with countries and, possibly, cities (GeoLite2, GeoIP2, DB-IP). It is read again within a
-// second after its time changes; if the new one cannot be read, the current one stays in use. It is in memory, because a
-// mapped file that is overwritten in place would end the process. Safe for concurrent use; a nil File knows no place.
+// second after its time changes; if the new one cannot be read, the current one stays in use. It is in memory, because
+// a mapped file that is overwritten in place would end the process. Safe for concurrent use; a nil File knows no place.
 type File struct {
 	path string
 	log  *slog.Logger
