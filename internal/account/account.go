@@ -21,6 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/address"
 	"github.com/stepward/stepward/internal/checkup"
 	"github.com/stepward/stepward/internal/deletion"
+	"github.com/stepward/stepward/internal/details"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/ephemeral"
@@ -88,6 +89,7 @@ type Account struct {
 
 	recovery    *recovery.Service
 	checkup     *checkup.Service
+	details     *details.Service
 	otherDevice otherDevice
 	codeKey     recoverycode.Key
 	addresses   *address.Service
@@ -118,6 +120,9 @@ func New(c Config) (*Account, error) {
 		Shell: c.Shell, House: a.house, DB: c.DB, Ceremonies: c.Ceremonies, Policy: c.Passkeys, Key: a.codeKey,
 		Codes: codes,
 	}); err != nil {
+		return nil, err
+	}
+	if a.details, err = details.New(c.Shell, a.house, c.DB); err != nil {
 		return nil, err
 	}
 	a.enrol, err = enrol.New(enrol.Config{
@@ -187,6 +192,7 @@ func (a *Account) Mount(mux *http.ServeMux) {
 	a.recovery.Mount(mux)
 	a.addresses.Mount(mux)
 	a.checkup.Mount(mux)
+	a.details.Mount(mux)
 	a.deletions.Mount(mux)
 	a.notices.Mount(mux)
 	a.otherDevice.offers.Mount(mux)

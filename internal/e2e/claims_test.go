@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/roster"
 )
 
 func TestClaimsAreDefinedAndFilledInTheConsole(t *testing.T) {
@@ -158,6 +160,73 @@ func TestClaimsOfAClientAreMappedInTheConsole(t *testing.T) {
 	}
 }
 
+func TestPeopleEditWhatTheSchemaLetsThemEdit(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	ops := admin.New(admin.Config{DB: d.DB, Ephemeral: d.Ephemeral, Policy: d.Config.Policy})
+	user, boss := directory.PartyUser, directory.PartyAdmin
+	for _, c := range []directory.Claim{
+		{Name: "desk", Type: directory.ClaimString, SeenBy: []directory.Party{user, boss}, EditedBy: []directory.Party{user}},
+		{Name: "floor", Type: directory.ClaimNumber, SeenBy: []directory.Party{user}, EditedBy: []directory.Party{user}},
+		{Name: "department", Type: directory.ClaimString, SeenBy: []directory.Party{user, boss}, EditedBy: []directory.Party{boss}},
+		{Name: "rating", Type: directory.ClaimString, SeenBy: []directory.Party{boss}, EditedBy: []directory.Party{boss}},
+	} {
+		c.Scope = "profile"
+		if _, err := ops.Claims.Define(t.Context(), admin.Operator(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ada := newPerson(t, d.Config.Issuer.String(), "")
+	ada.signUp(ada.open("/account"), "ada@example.com")
+	id := (&looker{demo: d, chrome: &chrome{t: t}}).user("ada@example.com").ID
+	if err := ops.Claims.SetUser(t.Context(), admin.Operator(), id, map[string]json.RawMessage{
+		"department": []byte(`"Engines"`), "rating": []byte(`"low"`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	at := ada.ceremony(ada.open("/account/details"))
+	if !strings.Contains(at.body, "Engines") || strings.Contains(at.body, `name="department"`) || !strings.Contains(at.body, `name="desk"`) ||
+		strings.Contains(at.body, "rating") || strings.Contains(at.body, "low") {
+		t.Fatalf("the page: %s %.3000s", at, at.body)
+	}
+	post := func(form url.Values) page { return ada.read(ada.http.PostForm(ada.issuer+"/account/details", form)) }
+	values := func() string {
+		t.Helper()
+		list, err := roster.New(d.DB).UserClaims(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, v := range list {
+			texts = append(texts, v.Claim+"="+v.JSON)
+		}
+		return strings.Join(texts, " ")
+	}
+	if at := post(url.Values{"desk": {"A1"}, "floor": {"3"}}); !strings.Contains(at.body, "Saved.") || !strings.Contains(at.body, `value="A1"`) {
+		t.Errorf("saved: %s", at)
+	}
+	const saved = `department="Engines" desk="A1" floor=3 rating="low"`
+	if got := values(); got != saved {
+		t.Errorf("values: %s", got)
+	}
+	if at := post(url.Values{"desk": {"B2"}, "department": {"Board"}}); at.status != http.StatusUnprocessableEntity || values() != saved {
+		t.Errorf("a claim of admins: %s, %s", at, values())
+	}
+	if at := post(url.Values{"rating": {"high"}}); at.status != http.StatusOK || values() != saved {
+		t.Errorf("a claim that is hidden: %s, %s", at, values())
+	}
+	if at := post(url.Values{"floor": {"third"}}); at.status != http.StatusUnprocessableEntity || !strings.Contains(at.body, "fault") || values() != saved {
+		t.Errorf("no number: %s, %s", at, values())
+	}
+	events, err := d.DB.EventsOf(t.Context(), id, 1)
+	if err != nil || events[0].Kind != idp.EventClaimsSet || events[0].Detail["claims"] != "desk floor" {
+		t.Errorf("event %+v (%v)", events, err)
+	}
+	if post(url.Values{"desk": {""}}); values() != `department="Engines" floor=3 rating="low"` {
+		t.Errorf("emptied: %s", values())
+	}
+}
+
 func TestThePagesOfClaims(t *testing.T) { eachLanguage(t, thePagesOfClaims) }
 
 func thePagesOfClaims(t *testing.T, l *looker) {
@@ -183,4 +252,11 @@ func thePagesOfClaims(t *testing.T, l *looker) {
 	l.fill("value-department", "Engines")
 	l.follow("values-save")
 	l.look("claim-values-saved", "admin")
+	l.open(issuer + "/account/details")
+	l.look("details-none", "account")
+	l.open(issuer + "/admin/claims/edit?name=department")
+	l.run(`document.querySelectorAll("input[value=user]").forEach((e) => e.checked = true); 0`)
+	l.follow("claim-save")
+	l.open(issuer + "/account/details")
+	l.look("details", "account")
 }

@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
 	{"internal/explain", "internal/bearer"},
 	{"internal/recipe", "internal/desk"},
-	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
+	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
 	{"internal/authorize", "internal/device", "internal/logout"},
 	{"internal/token"},
@@ -48,10 +48,11 @@ var beside = map[string][]string{
 	"internal/address":     {"internal/enrol"},
 	"internal/deletion":    {"internal/enrol"},
 	"internal/notices":     {"internal/enrol"},
+	"internal/details":     {"internal/admin"}, // CheckValues
 	"internal/admin":       {"internal/enrol", "internal/address", "internal/recovery"},
 	"internal/admin/sync":  {"internal/admin"},
 	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/takeout", "internal/deletion", "internal/notices"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/deletion", "internal/notices"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.
