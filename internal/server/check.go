@@ -23,7 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/passkey"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/engine"
 )
 
 // parts are what the settings name: files, read and understood, and where mail goes.
@@ -72,7 +72,7 @@ func read(
 			add("key", checkKey(cfg))
 		}
 	} else {
-		add("database-url", store.CheckURL(cfg.DatabaseURL.Reveal()))
+		add("database-url", engine.CheckURL(cfg.DatabaseURL.Reveal()))
 		add("redis-url", ephemeral.CheckURL(cfg.RedisURL.Reveal()))
 	}
 	if cfg.KeyVault != "" {

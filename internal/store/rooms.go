@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/engine"
 	"github.com/stepward/stepward/internal/store/rows"
 )
 
@@ -16,8 +17,10 @@ type Batch struct{ batch }
 // Events writes the events of the change.
 func (b *Batch) Events(ev []idp.Event) { b.events(ev) }
 
-// InsertUser adds a user.
-func (b *Batch) InsertUser(u idp.User) { b.insertUser(u) }
+// InsertUser adds a user, InsertPasskey a passkey of theirs, and InsertLink a one-time link.
+func (b *Batch) InsertUser(u idp.User)       { b.insertUser(u) }
+func (b *Batch) InsertPasskey(k idp.Passkey) { b.insertPasskey(k) }
+func (b *Batch) InsertLink(l idp.Link)       { b.insertLink(l) }
 
 // ChangeUser changes a user whom the caller has seen as they were. It comes first in its batch. If the address changes
 // and undo is not empty, it is the hash of the link with which the former address undoes that.
@@ -36,15 +39,19 @@ func (b *Batch) KeepOwner(userID string) { b.keepOwner(userID) }
 // RunLogoutBatch.
 func (b *Batch) Logout(userID string, now time.Time) { b.logout(`user_id = $1`, userID, now) }
 
-// InsertLink adds a one-time link.
-func (b *Batch) InsertLink(l idp.Link) { b.insertLink(l) }
-
 // PutClient adds or replaces a client, for a room that calls ForgetClient after it has run the batch.
 func (b *Batch) PutClient(c idp.Client) { b.put(c) }
 
 // RunBatch executes a batch in one round trip.
 func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)
+}
+
+// Together runs f, and each batch that f passes to run, in one transaction: see [engine.Conn].
+func (db *DB) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
+	return db.conn.Together(ctx, func(run func(*engine.Batch) error) error {
+		return f(func(b *Batch) error { b.writeEvents(db.compact.Load()); return run(&b.Batch) })
+	})
 }
 
 // RunLogoutBatch is RunBatch for a batch with a Logout.
@@ -58,11 +65,11 @@ func (db *DB) ForgetClient(id string) { db.clients.Forget(id) }
 // OldEvents reports whether the table events still has rows, which readers of the journal must read as well.
 func (db *DB) OldEvents() bool { return db.oldEvents.Load() }
 
-// Row is one row of an answer.
-type Row = pgx.CollectableRow
-
-// Rows are the rows that a statement of a batch returns.
-type Rows = pgx.Rows
+// Row is one row of an answer, and Rows are those that a statement of a batch returns.
+type (
+	Row  = pgx.CollectableRow
+	Rows = pgx.Rows
+)
 
 // List collects the rows of a statement that changes nothing.
 func List[T any](

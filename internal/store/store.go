@@ -202,6 +202,3 @@ func stepErr(step string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }
-
-// CheckURL reports a database URL that Open cannot read. It does not connect.
-func CheckURL(url string) error { return engine.CheckURL(url) }

@@ -24,6 +24,10 @@ type Conn interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	// Run executes a batch in one transaction; on Postgres that is one round trip.
 	Run(ctx context.Context, b *Batch) error
+	// Together runs f, and each batch that f passes to run, in one transaction. If f returns an error, nothing of it
+	// happened, and that error is returned. Until it ends, nobody else writes to SQLite: f must not call other methods
+	// that write.
+	Together(ctx context.Context, f func(run func(*Batch) error) error) error
 	// Translate turns a driver's error into one of ours; nil stays nil.
 	Translate(ctx context.Context, err error) error
 	// Migrate runs the migration files that the database does not have yet, while no other process migrates.

@@ -169,19 +169,37 @@ func (p *Postgres) Run(ctx context.Context, b *Batch) error {
 	const attempts = 3
 	var err error
 	for range attempts {
-		if err = p.send(ctx, b); !errors.Is(err, errRetry) {
+		if err = p.send(ctx, p.pool, b); !errors.Is(err, errRetry) {
 			break
 		}
 	}
 	return err
 }
 
-func (p *Postgres) send(ctx context.Context, b *Batch) error {
+// Together implements Conn. It is not tried again: f has seen what it read.
+func (p *Postgres) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
+	tx, err := p.pool.Begin(ctx)
+	if err != nil {
+		return p.Translate(ctx, err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after Commit it does nothing
+	if err := f(func(b *Batch) error { return p.send(ctx, tx, b) }); err != nil {
+		return err
+	}
+	return p.Translate(ctx, tx.Commit(ctx))
+}
+
+// A sender is a pool, where a batch is a transaction, or a transaction.
+type sender interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func (p *Postgres) send(ctx context.Context, to sender, b *Batch) error {
 	var pipeline pgx.Batch
 	for _, s := range b.Statements {
 		pipeline.Queue(s.SQL, normalise(s.Args)...)
 	}
-	results := p.pool.SendBatch(ctx, &pipeline)
+	results := to.SendBatch(ctx, &pipeline)
 	var readErr error
 	for _, s := range b.Statements {
 		rows, err := results.Query()
@@ -197,7 +215,7 @@ func (p *Postgres) send(ctx context.Context, b *Batch) error {
 			return s.failed(p.Translate(ctx, err))
 		}
 	}
-	if err := results.Close(); err != nil { // the commit
+	if err := results.Close(); err != nil { // of a pool: the commit
 		return p.Translate(ctx, err)
 	}
 	return p.Translate(ctx, readErr)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -114,7 +115,35 @@ func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 		return e.Translate(ctx, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	var readErr error
+	readErr, err := e.execute(ctx, tx, b)
+	if err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return e.Translate(ctx, err)
+	}
+	return e.Translate(ctx, readErr)
+}
+
+// Together implements Conn.
+func (e *SQLite) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
+	tx, err := e.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return e.Translate(ctx, err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if err := f(func(b *Batch) error {
+		readErr, err := e.execute(ctx, tx, b)
+		return cmp.Or(err, e.Translate(ctx, readErr))
+	}); err != nil {
+		return err
+	}
+	return e.Translate(ctx, tx.Commit())
+}
+
+// execute runs the statements of a batch in a transaction. readErr is what went wrong with reading rows, not
+// translated.
+func (e *SQLite) execute(ctx context.Context, tx *sql.Tx, b *Batch) (readErr, err error) {
 	for _, s := range b.Statements {
 		if s.many {
 			continue
@@ -133,13 +162,10 @@ func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 			}
 		}
 		if err != nil {
-			return s.failed(e.Translate(ctx, err))
+			return readErr, s.failed(e.Translate(ctx, err))
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return e.Translate(ctx, err)
-	}
-	return e.Translate(ctx, readErr)
+	return readErr, nil
 }
 
 // Translate implements Conn.

@@ -56,7 +56,7 @@ func IsURL(where string) bool {
 }
 
 func nameConnections(where string) (string, error) {
-	if err := store.CheckURL(where); err != nil {
+	if err := engine.CheckURL(where); err != nil {
 		return "", err
 	}
 	u, err := url.Parse(where)
