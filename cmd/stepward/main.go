@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/backup"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
+	"github.com/stepward/stepward/internal/movein"
 )
 
 // cli is the command line. The settings of internal/config are added as flags.
@@ -36,6 +37,7 @@ type cli struct {
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
 	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
 	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`
+	Import      movein.Import  `cmd:"" help:"Move in from another provider: its users, groups, clients, and the passkeys that people have."`
 	Copy        backup.Copy    `cmd:"" help:"Copy everything from the embedded store into Postgres, or back."`
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

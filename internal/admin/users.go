@@ -133,6 +133,16 @@ func (o office) groupIDs(ctx context.Context, names []string) (ids []string, fau
 	return ids, faults, nil
 }
 
+// Check returns the user that Create would add, without adding them or looking whether the address is taken.
+func (s *Users) Check(ctx context.Context, by Actor, in NewUser) (idp.User, error) {
+	role, err := s.admit(ctx, by, changing)
+	if err != nil {
+		return idp.User{}, err
+	}
+	u, _, err := s.build(ctx, role, in)
+	return u, err
+}
+
 var emailTaken = directory.Faults{{Field: "email", Text: "belongs to another user already"}}
 
 // Create adds a user, who is invited later.

@@ -95,6 +95,7 @@ const (
 	EventKeyWithdrawn      EventKind = "key.withdrawn"             // a signing key was withdrawn
 	EventOperatorKey       EventKind = "key.operator_changed"      // the operator's key was changed
 	EventRestored          EventKind = "store.restored"            // a backup was restored: detail made, sessions
+	EventMovedIn           EventKind = "store.moved_in"            // another provider moved in: detail imported, counts
 )
 
 // NewEvent returns an event of this kind that happens now. Its ID contains that time, because events are listed and

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/logs"
 	"github.com/stepward/stepward/internal/server"
@@ -94,6 +95,17 @@ func (e *Env) writing(f func(*config.Config, *store.DB) error) error {
 
 // mailing is writing for a command that sends mail.
 func (e *Env) mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.Load, f) }
+
+// Operating migrates the schema and runs a command that has the operations and the store.
+func (e *Env) Operating(f func(*config.Config, *store.DB, *admin.Operations) error) error {
+	return e.writing(func(cfg *config.Config, db *store.DB) error {
+		ops, err := operations(cfg, db)
+		if err != nil {
+			return err
+		}
+		return f(cfg, db, ops)
+	})
+}
 
 func (e *Env) writingWith(load func() (*config.Config, error), f func(*config.Config, *store.DB) error) error {
 	return e.withDB(load, func(cfg *config.Config, db *store.DB) error { return e.effective(cfg, db, true, f) })

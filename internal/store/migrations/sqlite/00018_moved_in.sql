@@ -1,0 +1,6 @@
+-- +goose Up
+-- Hashes of what was moved in from another provider, so that moving in again brings back nothing that was removed since.
+CREATE TABLE moved_in (
+    what BLOB NOT NULL PRIMARY KEY,
+    at   INTEGER NOT NULL
+) STRICT;
