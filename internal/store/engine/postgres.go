@@ -159,7 +159,8 @@ func (p *Postgres) Limit(ctx context.Context) (context.Context, context.CancelFu
 
 // Query implements Conn.
 func (p *Postgres) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return p.pool.Query(ctx, sql, normalise(args)...)
+	rows, err := p.pool.Query(ctx, sql, normalise(args)...)
+	return pgRows{rows}, err
 }
 
 // Run sends the batch as one pipeline with one Sync at its end: one round trip and one implicit transaction. If the
@@ -205,7 +206,7 @@ func (p *Postgres) send(ctx context.Context, to sender, b *Batch) error {
 		rows, err := results.Query()
 		if err == nil {
 			if s.rows != nil && readErr == nil {
-				readErr = s.rows(rows)
+				readErr = s.rows(pgRows{rows})
 			}
 			rows.Close()
 			err = rows.Err()
