@@ -85,7 +85,7 @@ func (l *libraryCall) VerifyClient(ctx context.Context, _ *op.Request[op.ClientC
 		return nil, l.refused(err)
 	}
 	l.client = c
-	return libraryClient{registered: c}, nil
+	return libraryClient{registered: &l.client}, nil
 }
 
 type grant func(ctx context.Context, r *token.Request) (*token.Response, error)
@@ -160,7 +160,7 @@ func (l *libraryCall) UserInfo(_ context.Context, r *op.Request[oidc.UserInfoReq
 // unused parts of the library call the rest.
 type libraryClient struct {
 	op.Client
-	registered idp.Client
+	registered *idp.Client
 }
 
 func (c libraryClient) GetID() string               { return c.registered.ID }

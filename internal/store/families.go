@@ -24,29 +24,18 @@ type OpaqueToken struct {
 	ExpiresAt    time.Time
 }
 
-// A FamilyKey finds the family of a refresh token: by its ID, or by the hash of the token's handle. The ID does not
-// find a family that is bound to a key, because then the handle tells which key must be proven.
-type FamilyKey struct{ ID, HandleHash string }
+// A FamilyKey finds the family of a refresh token.
+type FamilyKey = rows.FamilyKey
 
-// condition returns the condition for the row f, and the argument of its placeholder. The comparison with an empty text
-// lets SQLite use the partial index.
-func (k FamilyKey) condition(placeholder string) (condition, argument string) {
-	if k.ID != "" {
-		return "f.id = " + placeholder + " AND f.current_hash <> '' AND (f.handle_hash = '' OR f.confirmation = '{}')", k.ID
-	}
-	return "f.handle_hash <> '' AND f.handle_hash = " + placeholder, k.HandleHash
-}
-
-// held is a family with its user and, if it was found by an opaque token, that token.
+// held is a family with its user.
 type held struct {
-	token  OpaqueToken
 	family idp.Family
 	user   idp.User
 }
 
-func scanHeld(row pgx.CollectableRow) (h held, err error) {
-	err = row.Scan(append(rows.FamilyDest(&h.family), memberDest(&h.user)...)...)
-	return h, err
+func scanHeld(row pgx.CollectableRow) (*held, error) {
+	h := &held{}
+	return h, row.Scan(slices.Concat(rows.FamilyDest(&h.family), memberDest(&h.user))...)
 }
 
 // heldQuery reads live families of enabled users, with their membership; $1 is now.
@@ -118,26 +107,39 @@ func (b *batch) family(f idp.Family, compact bool) {
 // idp.ErrNotFound.
 func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, idp.User, error) {
 	h, err := one(ctx, db, "load family", scanHeld, heldQuery+` AND f.id = $2`, nowMS(), familyID)
-	return h.family, h.user, err
+	if err != nil {
+		return idp.Family{}, idp.User{}, err
+	}
+	return h.family, h.user, nil
 }
 
 // FamilyByOpaque is FamilyWithUser for a live opaque access token.
 func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp.Family, idp.User, error) {
-	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (h held, err error) {
-		dest := []any{
-			&h.token.Hash, &h.token.FamilyID, document(&h.token.Scopes), document(&h.token.Audience),
-			document(&h.token.Details), document(&h.token.Confirmation), (*instant)(&h.token.IssuedAt),
-			(*instant)(&h.token.ExpiresAt),
-		}
-		err = row.Scan(append(append(dest, rows.FamilyDest(&h.family)...), memberDest(&h.user)...)...)
-		return h, err
+	var t OpaqueToken
+	h, err := one(ctx, db, "load opaque token", func(row pgx.CollectableRow) (*held, error) {
+		h := &held{}
+		return h, row.Scan(slices.Concat([]any{
+			&t.Hash, &t.FamilyID, document(&t.Scopes), document(&t.Audience), document(&t.Details),
+			document(&t.Confirmation), (*instant)(&t.IssuedAt), (*instant)(&t.ExpiresAt),
+		}, rows.FamilyDest(&h.family), memberDest(&h.user))...)
 	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+
 		rows.FamilyColumns+`, `+memberColumns+`
 		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+rows.FamilyJoins+`
 		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(),
 		hash)
-	return h.token, h.family, h.user, err
+	if err != nil {
+		return OpaqueToken{}, idp.Family{}, idp.User{}, err
+	}
+	return t, h.family, h.user, nil
 }
+
+// The statements of RotateFamily, without the condition of the key.
+const (
+	rotateQuery = `UPDATE families AS f SET previous_hash = current_hash, current_hash = $5, rotated_at = $1
+		WHERE f.client_id = $3 AND f.current_hash = $4 AND f.revoked_at = 0 AND f.expires_at > $1
+			AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)`
+	replacedQuery = heldQuery + ` AND f.client_id = $3 AND f.previous_hash = $4`
+)
 
 // RotateFamily replaces the refresh token of a live family, in one round trip:
 //
@@ -151,19 +153,16 @@ func (db *DB) RotateFamily(
 	ctx context.Context, key FamilyKey, presentedHash, nextHash, clientID string, now time.Time, grace time.Duration,
 ) (idp.Family, idp.User, error) {
 	var b batch
-	var h held
+	var h *held
 	var rotated, found bool
 	var id string
-	condition, argument := key.condition("$1")
-	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]),
-		`UPDATE families AS f SET previous_hash = current_hash, current_hash = $4, rotated_at = $5
-		WHERE `+condition+` AND f.client_id = $2 AND f.current_hash = $3 AND f.revoked_at = 0 AND f.expires_at > $5
-			AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)
-		RETURNING id`, argument, clientID, presentedHash, nextHash, ms(now))
-	condition, argument = key.condition("$2")
-	b.Read(engine.Into(&h, &found, scanHeld),
-		heldQuery+` AND `+condition+` AND f.client_id = $3 AND f.previous_hash = $4`,
-		ms(now), argument, clientID, presentedHash)
+	rotate, read := rotateQuery+rows.ByID+` RETURNING id`, replacedQuery+rows.ByID
+	_, argument := key.Condition()
+	if key.ID == "" {
+		rotate, read = rotateQuery+rows.ByHandle+` RETURNING id`, replacedQuery+rows.ByHandle
+	}
+	b.Read(engine.Into(&id, &rotated, pgx.RowTo[string]), rotate, ms(now), argument, clientID, presentedHash, nextHash)
+	b.Read(engine.Into(&h, &found, scanHeld), read, ms(now), argument, clientID, presentedHash)
 	if err := db.run(ctx, "rotate family", &b); err != nil {
 		return idp.Family{}, idp.User{}, err
 	}
@@ -179,12 +178,15 @@ func (db *DB) RotateFamily(
 func (db *DB) FamilyByRefresh(
 	ctx context.Context, key FamilyKey, presentedHash, clientID string, now time.Time, grace time.Duration,
 ) (idp.Family, error) {
-	condition, argument := key.condition("$2")
+	condition, argument := key.Condition()
 	h, err := one(ctx, db, "load family of refresh token", scanHeld,
-		heldQuery+` AND `+condition+` AND f.client_id = $3
+		heldQuery+condition+` AND f.client_id = $3
 			AND (f.current_hash = $4 OR f.previous_hash = $4 AND f.rotated_at > $5)`,
 		ms(now), argument, clientID, presentedHash, ms(now.Add(-grace)))
-	return h.family, err
+	if err != nil {
+		return idp.Family{}, err
+	}
+	return h.family, nil
 }
 
 // UndoRotation takes back the rotation of a refused request, made at this time: the next token was never delivered. If

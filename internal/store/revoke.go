@@ -8,15 +8,14 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 )
 
-// revocable matches the live families f of one client, or of any with ""; $1 is the client, $2 is now.
-const revocable = `f.revoked_at = 0 AND f.expires_at > $2 AND ($1 = '' OR f.client_id = $1)`
+// revocable matches the live families f of one client, or of any with ""; $1 is now, $3 is the client.
+const revocable = `f.revoked_at = 0 AND f.expires_at > $1 AND ($3 = '' OR f.client_id = $3)`
 
-// revoke revokes the one live family that matches the condition; $3 is key.
+// revoke revokes the one live family that matches the condition, which begins with AND; $2 is key.
 func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.Event) {
-	b.Do(`UPDATE families AS f SET id = id WHERE `+revocable+" AND "+condition, clientID, ms(now), key) // waits for others
-	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM families f WHERE `+revocable+" AND "+condition+`)`,
-		clientID, ms(now), key)
-	b.Do(`UPDATE families AS f SET revoked_at = $2 WHERE `+revocable+` AND `+condition, clientID, ms(now), key)
+	b.Do(`UPDATE families AS f SET id = id WHERE `+revocable+condition, ms(now), key, clientID) // waits for others
+	b.Demand(idp.ErrNotFound, `EXISTS (SELECT 1 FROM families f WHERE `+revocable+condition+`)`, ms(now), key, clientID)
+	b.Do(`UPDATE families AS f SET revoked_at = $1 WHERE `+revocable+condition, ms(now), key, clientID)
 	b.events(ev)
 }
 
@@ -26,15 +25,15 @@ func (b *batch) revoke(condition, clientID, key string, now time.Time, ev []idp.
 func (db *DB) ReuseOfFamily(
 	ctx context.Context, key FamilyKey, now time.Time, ev idp.Event,
 ) (familyID string, err error) {
-	condition, argument := key.condition("$2")
-	h, err := one(ctx, db, "load reused family", scanHeld, heldQuery+` AND `+condition, ms(now), argument)
+	condition, argument := key.Condition()
+	h, err := one(ctx, db, "load reused family", scanHeld, heldQuery+condition, ms(now), argument)
 	if err != nil {
 		return "", err
 	}
 	f := h.family
 	ev.UserID, ev.ClientID, ev.SessionID = f.UserID, f.ClientID, f.SessionID
 	var b batch
-	b.revoke(`f.id = $3 AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)`,
+	b.revoke(` AND f.id = $2 AND EXISTS (SELECT 1 FROM users u WHERE u.id = f.user_id AND u.disabled_at = 0)`,
 		"", f.ID, now, []idp.Event{ev})
 	return f.ID, db.run(ctx, "revoke reused family", &b)
 }
@@ -42,7 +41,7 @@ func (db *DB) ReuseOfFamily(
 // RevokeFamily revokes a live family of this client, or of any client with ""; idp.ErrNotFound if there is none.
 func (db *DB) RevokeFamily(ctx context.Context, familyID, clientID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.revoke(`f.id = $3`, clientID, familyID, now, ev)
+	b.revoke(` AND f.id = $2`, clientID, familyID, now, ev)
 	return db.run(ctx, "revoke family", &b)
 }
 
@@ -77,7 +76,7 @@ func (db *DB) RevokeFamilyByHandle(
 	ctx context.Context, key FamilyKey, clientID string, now time.Time, ev ...idp.Event,
 ) error {
 	var b batch
-	condition, argument := key.condition("$3")
+	condition, argument := key.Condition()
 	b.revoke(condition, clientID, argument, now, ev)
 	return db.run(ctx, "revoke family by refresh token", &b)
 }
@@ -86,6 +85,6 @@ func (db *DB) RevokeFamilyByHandle(
 // §2.1 allows it, and people who revoke a token mean the access).
 func (db *DB) RevokeOpaque(ctx context.Context, hash, clientID string, now time.Time, ev ...idp.Event) error {
 	var b batch
-	b.revoke(`f.id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $3)`, clientID, hash, now, ev)
+	b.revoke(` AND f.id = (SELECT t.family_id FROM opaque_tokens t WHERE t.hash = $2)`, clientID, hash, now, ev)
 	return db.run(ctx, "revoke family by opaque token", &b)
 }

@@ -45,7 +45,7 @@ var errClosed = oauth.Refuse(
 // the scopes that the resources accept. Its other tokens are for the client's own audience. One token cannot be both
 // opaque and a JWT, so resources with different formats need separate requests.
 func (s *Service) allow(is *Issue, f idp.Family) error {
-	c, w := is.client, is.Narrowing
+	c, w := *is.client, is.Narrowing
 	named := f.Resources
 	if len(w.resources) > 0 {
 		granted := f.Resources

@@ -140,7 +140,7 @@ func (s *Service) limitToSubject(is *Issue, t presented, form url.Values) error 
 		return slices.Contains(idp.StandardScopes, s)
 	})
 	var err error
-	if f.Resources, f.Audience, err = s.readTargets(is.client, t, is.Narrowing.resources, form["audience"]); err != nil {
+	if f.Resources, f.Audience, err = s.readTargets(*is.client, t, is.Narrowing.resources, form["audience"]); err != nil {
 		return err
 	}
 	is.Narrowing.resources = nil

@@ -21,7 +21,7 @@ const firstLook = time.Minute
 // StoreFamily stores the family of an authorization in one batch and returns its first tokens. code is the code of the
 // authorization. Every grant for a user ends here, or refreshes a family that began here.
 func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, code idp.Secret) (*Response, error) {
-	c, now := is.client, is.now
+	c, now := *is.client, is.now
 	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
 	}

@@ -83,7 +83,7 @@ type Response struct {
 
 // An Issue is a response of the token endpoint under construction: what one family issues at one time.
 type Issue struct {
-	client       idp.Client
+	client       *idp.Client // of the request: never changed
 	now          time.Time
 	Narrowing    narrowing
 	scopes       []string         // of the access token
@@ -161,9 +161,9 @@ type Request struct {
 // certificate does not cost the client its code. It adds the operations in with, which may use something up, to the
 // round trip that checks a DPoP proof. Its errors can be sent to the client.
 func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with ...*ephemeral.Op) (*Issue, error) {
-	c := req.Client
+	c := &req.Client
 	is := &Issue{client: c, now: now}
-	b, err := s.cfg.Binder.Bind(req.Sender, c, now)
+	b, err := s.cfg.Binder.Bind(req.Sender, *c, now)
 	if err != nil {
 		return nil, err
 	}
@@ -208,10 +208,10 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	var err error
 	if is.opaque == "" {
 		granted := func(scope string) bool { return slices.Contains(is.scopes, scope) }
-		more := access.Release{Client: is.client, User: u, Scope: granted, Token: true, Access: true}.Claims()
+		more := access.Release{Client: *is.client, User: u, Scope: granted, Token: true, Access: true}.Claims()
 		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, access.Extend(AccessClaims{
 			Issuer:       s.cfg.Catalog.Issuer,
-			Subject:      s.cfg.Names.Sub(is.client, u.ID),
+			Subject:      s.cfg.Names.Sub(*is.client, u.ID),
 			Audience:     is.audience,
 			ClientID:     f.ClientID,
 			Expires:      is.expires.Unix(),
@@ -221,7 +221,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 			ACR:          f.Assurance.ACR,
 			AMR:          f.Assurance.AMR,
 			AuthTime:     authTime(f.Assurance, is.now),
-			Session:      s.cfg.Names.SID(is.client, f.SessionID),
+			Session:      s.cfg.Names.SID(*is.client, f.SessionID),
 			Details:      is.details,
 			Confirmation: is.confirmation,
 		}, more))
@@ -235,10 +235,10 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	asked := access.StoredClaims(f.Claims).IDToken
 	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
 	inID := func(scope string) bool { return slices.Contains(is.inID, scope) }
-	more := access.Release{Client: is.client, User: u, Scope: inID, Asked: isAsked, Token: true}.Claims()
+	more := access.Release{Client: *is.client, User: u, Scope: inID, Asked: isAsked, Token: true}.Claims()
 	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, access.Extend(IDClaims{
 		Issuer:   s.cfg.Catalog.Issuer,
-		Subject:  s.cfg.Names.Sub(is.client, u.ID),
+		Subject:  s.cfg.Names.Sub(*is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: the ID token is only for the client
 		Expires:  is.now.Add(s.cfg.Lifetimes.ID).Unix(),
 		Issued:   is.now.Unix(),
@@ -246,7 +246,7 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		Nonce:    nonce,
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
-		Session:  s.cfg.Names.SID(is.client, f.SessionID),
+		Session:  s.cfg.Names.SID(*is.client, f.SessionID),
 		AtHash:   is.id.AtHash(resp.AccessToken),
 		UserClaims: access.ClaimsOf(u, func(claim string) bool {
 			return isAsked(claim) || inID(access.ScopeOf[claim])

@@ -18,6 +18,25 @@ const FamilyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.a
 const FamilyJoins = `JOIN members u ON u.id = f.user_id
 	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
 
+// A FamilyKey finds the family of a refresh token: by its ID, or by the hash of the token's handle. The ID does not
+// find a family that is bound to a key, because then the handle tells which key must be proven.
+type FamilyKey struct{ ID, HandleHash string }
+
+// ByID and ByHandle are the conditions for the row f, by each kind of key, which is $2. The comparison with an empty
+// text lets SQLite use the partial index.
+const (
+	ByID     = ` AND f.id = $2 AND f.current_hash <> '' AND (f.handle_hash = '' OR f.confirmation = '{}')`
+	ByHandle = ` AND f.handle_hash <> '' AND f.handle_hash = $2`
+)
+
+// Condition returns the condition of the key, and the argument of its placeholder.
+func (k FamilyKey) Condition() (condition, argument string) {
+	if k.ID != "" {
+		return ByID, k.ID
+	}
+	return ByHandle, k.HandleHash
+}
+
 // FamilyDest returns the destinations of FamilyColumns.
 func FamilyDest(f *idp.Family) []any {
 	return []any{
