@@ -22,6 +22,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/ephemeral"
+	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
@@ -36,6 +37,7 @@ type Config struct {
 	Policy     idp.Policy
 	Ephemeral  ephemeral.Store
 	Version    string // of the program
+	Explain    explain.Service
 	// Accept checks an access token for a resource (provider.Provider.Accept).
 	Accept func(ctx context.Context, call *oauth.Call, token, resource string) (token.Accepted, error)
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
@@ -87,6 +89,7 @@ func New(cfg Config) (*API, error) {
 	a.clients(api)
 	a.events(api)
 	a.policy(api)
+	a.explain(api)
 	var err error
 	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)

@@ -40,6 +40,11 @@ func (s *Server) operations(h *wiring) *admin.Operations {
 	return admin.New(c)
 }
 
+// explainer says what requests lead to under the policy of a wiring.
+func (s *Server) explainer(h *wiring) explain.Service {
+	return explain.Service{DB: s.DB, Policy: h.cfg.Policy, SignUp: h.cfg.SignUp, Understand: h.op.Understand}
+}
+
 // mountConsole adds the admin's pages.
 func (s *Server) mountConsole(
 	mux *http.ServeMux, h *wiring, operations *admin.Operations,
@@ -52,7 +57,7 @@ func (s *Server) mountConsole(
 		Desk: d, DB: s.DB, Operations: operations,
 		Policy: h.cfg.Policy, Issuer: strings.TrimSuffix(h.cfg.Issuer.String(), "/"), Version: h.cfg.Version,
 		Mails: s.mailer.Delivers(), Hardware: h.cfg.MetadataPath != "",
-		Explain: explain.Service{DB: s.DB, Policy: h.cfg.Policy, SignUp: h.cfg.SignUp, Understand: h.op.Understand},
+		Explain: s.explainer(h),
 	})
 	if err != nil {
 		return err
