@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -127,6 +128,7 @@ type groupPage struct {
 	Clients         []clientRow
 	Notice          words.Text
 	May             bool
+	Directory       words.Text // which directory manages the group; zero: none
 }
 
 func (c groups) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -143,6 +145,13 @@ func (c groups) showWith(w http.ResponseWriter, r *http.Request, v desk.Visitor,
 	p := groupPage{
 		Group: g, Form: groupForm(g.Name, g.Description), Version: desk.VersionOf(g.UpdatedAt),
 		Notice: desk.Done(r), May: v.Changes(),
+	}
+	kept, err := managed.New(c.cfg.DB).Group(ctx, id)
+	if err != nil {
+		return err
+	}
+	if p.Directory, err = c.managedBy(ctx, kept.Managed, "console.managed.group"); err != nil {
+		return err
 	}
 	around, err := ops.Groups.Around(ctx, v.Actor, id)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/lookup"
+	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -170,6 +171,7 @@ type userPage struct {
 	Notice       words.Text
 	May, Support bool
 	ExplainURL   string
+	Directory    words.Text // which directory manages the user, or did; zero: none
 }
 
 func (c users) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -205,6 +207,13 @@ func (c users) showWith(
 		p.Form = c.userForm(sent.Get("email"), sent.Get("name"), role, desk.Listed(sent.Get("groups")))
 		p.Blame(faults, nil)
 		p.Version, status = sent.Get("version"), http.StatusUnprocessableEntity
+	}
+	kept, err := managed.New(c.cfg.DB).User(ctx, id)
+	if err != nil {
+		return err
+	}
+	if p.Directory, err = c.managedBy(ctx, kept.Managed, "console.managed.user"); err != nil {
+		return err
 	}
 	if p.Passkeys, err = ops.Users.Passkeys(ctx, v.Actor, id); err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/managed"
 )
 
 // makeRole gives a user of the demo a role, as an operator does.
@@ -97,7 +99,7 @@ func thePagesOfTheConsole(t *testing.T, l *looker) {
 	l.look("console-invited", "admin")
 	l.follow("user-open")
 	l.look("console-user-new", "admin")
-	l.open(issuer + "/admin/users/" + l.user("ada@example.com").ID)
+	l.managed(l.user("ada@example.com").ID)
 	l.look("console-user", "admin")
 	l.open(issuer + "/admin/events")
 	l.look("console-events", "admin")
@@ -380,5 +382,19 @@ func TestAClientsFormShowsEveryFaultAtItsField(t *testing.T) {
 	}
 	if at := ada.post("/admin/clients/edit?id=acme-bank", form); at.status != http.StatusConflict {
 		t.Errorf("a form that is older than the last change: %s", at)
+	}
+}
+
+// managed stores that a directory manages a user.
+func (l *looker) managed(userID string) {
+	l.t.Helper()
+	var b store.Batch
+	managed.PutUser(&b, userID, directory.Managed{ClientID: "Entra ID", UserName: "ada"})
+	if err := l.demo.DB.RunBatch(l.t.Context(), "manage user", &b); err != nil {
+		l.t.Fatal(err)
+	}
+	l.open(l.demo.Config.Issuer.String() + "/admin/users/" + userID)
+	if said := l.text("user-managed"); !strings.Contains(said, "Entra ID") {
+		l.t.Errorf("the page says of the directory: %q", said)
 	}
 }
