@@ -74,6 +74,15 @@ func TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo(t *testing.T) {
 	if err != nil || !ordered.Second || ordered.PIN == "" || strings.Contains(ordered.PIN, pin[1]) {
 		t.Errorf("link %+v: %v", ordered, err)
 	}
+	if out, err := stepward(t, dir, "user", "show", "ada@example.com"); err != nil || !strings.Contains(out, "waits for a second admin until") || !strings.Contains(out, "/recover/approve/"+u.ID+"\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := recoveries.New(db).ApproveLink(t.Context(), ordered, "grace", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := stepward(t, dir, "user", "show", "ada@example.com"); err != nil || !strings.Contains(out, "approved by grace, until") {
+		t.Errorf("%v\n%s", err, out)
+	}
 	if _, err := stepward(t, dir, "user", "disable", "ada@example.com"); err != nil {
 		t.Fatal(err)
 	}

@@ -186,6 +186,9 @@ func (a *Account) Notices() *notices.Service { return a.notices }
 // Deletions are the accounts that are to be deleted.
 func (a *Account) Deletions() *deletion.Service { return a.deletions }
 
+// Checkup says what accounts lack.
+func (a *Account) Checkup() *checkup.Service { return a.checkup }
+
 // Mount adds the pages to the browser's mux, the one behind the cross-origin check.
 func (a *Account) Mount(mux *http.ServeMux) {
 	a.enrol.Mount(mux)

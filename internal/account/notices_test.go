@@ -3,10 +3,14 @@ package account_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/notices"
+	"github.com/stepward/stepward/internal/store/personal"
 )
 
 // signedIn is what a sign-in does about e-mails.
@@ -64,6 +68,41 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+func TestTheFirstUseOfAnApplicationThatAsksForNothingIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		u, _ := h.user("ada@example.com", 1)
+		old, _ := h.user("bob@example.com", 1)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", issuer+"/oauth2/authorize", nil)
+		client := func(name string) idp.Client { return idp.Client{ID: idp.NewID(), Name: name, FirstParty: true} }
+		n, intranet := h.account.Notices(), client("Intranet")
+		n.Used(r, u.ID, client("Start")) // they have just created the account on the way there
+		h.noEmail()
+		time.Sleep(time.Hour)
+		n.Used(r, u.ID, intranet)
+		if m := h.email(); m.To != u.Email || !strings.Contains(m.Subject, "Intranet") || !strings.Contains(m.Text, "for the first time") {
+			t.Errorf("e-mail %q to %s: %s", m.Subject, m.To, m.Text)
+		}
+		n.Used(r, u.ID, intranet)
+		h.noEmail()
+		// Another application is another first use. One that got tokens before is none.
+		n.Used(r, u.ID, client("Wiki"))
+		h.email()
+		ev := idp.NewEvent(idp.EventTokensIssued, old.ID, time.Now())
+		ev.ClientID = intranet.ID
+		if err := h.db.RecordEvents(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+		n.Used(r, old.ID, intranet)
+		h.noEmail()
+		if err := personal.New(h.db).SetNoticesOff(t.Context(), u.ID, []string{notices.NewApplication}); err != nil {
+			t.Fatal(err)
+		}
+		n.Used(r, u.ID, client("Shop"))
+		h.noEmail()
+	})
 }
 
 func TestUsersSwitchOffSomeEmailsAndNotOthers(t *testing.T) {

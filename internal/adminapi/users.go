@@ -158,7 +158,9 @@ func (a *API) users(api huma.API) {
 		made, err := ops.OrderRecovery(ctx, in.actor, in.ID, recovery.Order{
 			TTL: time.Duration(in.Body.TTL) * time.Second, PIN: in.Body.PIN, Second: in.Body.Second,
 		})
-		return &link{adminapi.RecoveryLink{Link: made.Link.Reveal(), PIN: made.PIN.Reveal(), Until: made.Until.UTC()}}, err
+		return &link{adminapi.RecoveryLink{
+			Link: made.Link.Reveal(), PIN: made.PIN.Reveal(), Until: made.Until.UTC(), Second: made.Second,
+		}}, err
 	})
 	register(api, operation{
 		"approve-recovery-link", "POST", "/users/{id}/recovery-link/approve", "Approve another admin's recovery link", tag,

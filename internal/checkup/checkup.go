@@ -74,6 +74,28 @@ func (s *Service) Need(ctx context.Context, u idp.User) (directory.PasskeyNeed, 
 	return s.cfg.Policy.For(u.Role, groups), nil
 }
 
+// HasRules reports whether the operator demands anything of passkeys.
+func (s *Service) HasRules() bool { return len(s.cfg.Policy) > 0 }
+
+// Missing returns how many passkeys a user lacks by the operator's rules. Suspended ones do not count.
+func (s *Service) Missing(ctx context.Context, u idp.User) (int, error) {
+	report := Report{}
+	var err error
+	if report.Need, err = s.Need(ctx, u); err != nil {
+		return 0, err
+	}
+	keys, err := s.cfg.DB.PasskeysOf(ctx, u.ID)
+	if err != nil {
+		return 0, fmt.Errorf("load passkeys: %w", err)
+	}
+	for _, k := range keys {
+		if !k.Suspended() && report.Need.Allows(k.Kind()) {
+			report.Passkeys++
+		}
+	}
+	return report.Missing(), nil
+}
+
 // A Report says what an account has and what it lacks.
 type Report struct {
 	Need      directory.PasskeyNeed

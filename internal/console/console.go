@@ -3,6 +3,7 @@
 package console
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"net/http"
@@ -32,6 +33,9 @@ type Config struct {
 	Mails      bool // whether there is a mail server
 	Explain    explain.Service
 	Hardware   bool // attestations are verified against metadata
+	Approval   bool // recovery links need the approval of a second admin
+	// Missing returns how many passkeys a user lacks by the operator's rules; nil: there are no rules.
+	Missing func(context.Context, idp.User) (int, error)
 }
 
 // Console serves the pages of this package.

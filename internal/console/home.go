@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/lint"
+	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -86,6 +87,16 @@ const waitsLong = time.Hour
 
 // attention returns what needs attention.
 func (c home) attention(ctx context.Context, v desk.Visitor, known []idp.Client) (list []attention, err error) {
+	approvals, err := recovery.ToApprove(ctx, c.cfg.DB, v.Actor.UserID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range approvals {
+		list = append(list, attention{
+			Text: words.T("console.approval.due", "email", a.User.Email), Remedy: words.T("recover.approve.ask"),
+			URL: recovery.ApprovePath(a.User.ID),
+		})
+	}
 	queues, err := outbox.Waiting(ctx, c.cfg.DB)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,7 +57,7 @@ func userPath(id string, more ...string) string {
 }
 
 type userList struct {
-	Users           []idp.User
+	Users           []listedUser
 	Query           string
 	Newest, Further string
 	Notice          words.Text
@@ -69,7 +70,14 @@ func (c users) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) erro
 	if err != nil {
 		return err
 	}
-	p := userList{Users: found, Query: q, Notice: desk.Done(r), May: v.Changes()}
+	p := userList{Query: q, Notice: desk.Done(r), May: v.Changes()}
+	for _, u := range found {
+		lacks, err := c.lacks(r.Context(), u)
+		if err != nil {
+			return err
+		}
+		p.Users = append(p.Users, listedUser{u, lacks})
+	}
 	if next != "" {
 		p.Further = desk.LinkTo(usersPath, "q", q, "after", next)
 	}
@@ -77,6 +85,24 @@ func (c users) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) erro
 		p.Newest = desk.LinkTo(usersPath, "q", q)
 	}
 	return c.render(w, r, v, "users", web.Page{Nav: "People", Data: p})
+}
+
+// A listedUser is a user with what their account lacks by the passkey rules.
+type listedUser struct {
+	idp.User
+	Lacks int // passkeys
+}
+
+// lacks returns how many passkeys a user lacks by the operator's rules. A disabled account needs none.
+func (c users) lacks(ctx context.Context, u idp.User) (int, error) {
+	if c.cfg.Missing == nil || u.Disabled() {
+		return 0, nil
+	}
+	n, err := c.cfg.Missing(ctx, u)
+	if err != nil {
+		return 0, fmt.Errorf("check passkeys: %w", err)
+	}
+	return n, nil
 }
 
 type userFormPage struct {
@@ -120,6 +146,7 @@ type linkPage struct {
 	ID, Name, Email, Link string
 	Until                 time.Time
 	Mailed                bool
+	Approve               string // where another admin approves it; empty: it works without
 }
 
 func (c users) invite(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -171,7 +198,11 @@ type userPage struct {
 	Notice       words.Text
 	May, Support bool
 	ExplainURL   string
-	Directory    words.Text // which directory manages the user, or did; zero: none
+	Directory    words.Text         // which directory manages the user, or did; zero: none
+	Lacks        int                // passkeys, by the rules
+	Second       bool               // a recovery link needs the approval of a second admin
+	Approval     *recovery.Approval // of the link that they have; nil: none needs one
+	ApproveURL   string
 }
 
 func (c users) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -221,6 +252,12 @@ func (c users) showWith(
 	if p.Sessions, err = ops.Users.Sessions(ctx, v.Actor, id); err != nil {
 		return err
 	}
+	if p.Lacks, err = c.lacks(ctx, u); err != nil {
+		return err
+	}
+	if err := c.approval(r, v, &p); err != nil {
+		return err
+	}
 	grants, err := ops.Users.Applications(ctx, v.Actor, id)
 	if err != nil {
 		return err
@@ -240,6 +277,18 @@ func (c users) showWith(
 	}
 	p.Events = c.lines(ctx, found)
 	return c.render(w, r, v, "user", web.Page{Nav: "People", Status: status, Data: p})
+}
+
+// approval adds what is known of a recovery link of the user that a second admin has to approve. Who sees the user may
+// see it.
+func (c users) approval(r *http.Request, v desk.Visitor, p *userPage) error {
+	p.Second, p.ApproveURL = c.cfg.Approval, recovery.ApprovePath(p.ID)
+	a, err := recovery.ApprovalOf(r.Context(), c.cfg.DB, p.ID, v.Actor.UserID, time.Now())
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil
+	}
+	p.Approval = &a
+	return err
 }
 
 func (c users) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -325,9 +374,11 @@ func (c users) recover(w http.ResponseWriter, r *http.Request, v desk.Visitor) e
 	if err != nil {
 		return err
 	}
-	return c.render(w, r, v, "user-recovery", web.Page{Nav: "People", Once: true, Data: linkPage{
-		ID: u.ID, Name: u.Name, Email: u.Email, Link: made.Link.Reveal(), Until: made.Until,
-	}})
+	p := linkPage{ID: u.ID, Name: u.Name, Email: u.Email, Link: made.Link.Reveal(), Until: made.Until}
+	if made.Second {
+		p.Approve = c.cfg.Issuer + recovery.ApprovePath(u.ID)
+	}
+	return c.render(w, r, v, "user-recovery", web.Page{Nav: "People", Once: true, Data: p})
 }
 
 func (c users) disable(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {

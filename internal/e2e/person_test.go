@@ -238,15 +238,20 @@ func (p *person) postJSON(path string, body any) map[string]any {
 // signUp makes an account, from the sign-in page of an interaction to the one after it.
 func (p *person) signUp(at page, email string) page {
 	p.t.Helper()
+	at = p.ceremony(p.enrol(at, email))
+	return p.submit(at, "passkey-skip", nil)
+}
+
+// enrol is signUp until the page of the first passkey.
+func (p *person) enrol(at page, email string) page {
+	p.t.Helper()
 	link := regexp.MustCompile(`<a\b[^>]*data-test="signup-link"[^>]*>`).FindString(at.body)
 	if link == "" {
 		p.t.Fatalf("no signup-link on %s:\n%.2000s", at.name, at.body)
 	}
 	at = p.open(attr(link, "href"))
 	at = p.submit(at, "signup-submit", map[string]string{"signup-name": "Ada Lovelace", "signup-email": email})
-	at = p.submit(at, "verify-submit", map[string]string{"verify-code": newestCode(p.t, p.issuer, email)})
-	at = p.ceremony(at)
-	return p.submit(at, "passkey-skip", nil)
+	return p.submit(at, "verify-submit", map[string]string{"verify-code": newestCode(p.t, p.issuer, email)})
 }
 
 // through goes through whatever the dispatcher asks until the browser is sent back to the application.

@@ -37,6 +37,17 @@ func TestRulesOfPasskeysAndOfRecoveryAreThoseOfThePolicy(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
 	ada, grace := newOfficial(t, d, "ada@example.com", directory.RoleOwner), newOfficial(t, d, "grace@example.com", directory.RoleUser)
+	bob := newOfficial(t, d, "bob@example.com", directory.RoleAdmin)
+	id := (&looker{demo: d, chrome: &chrome{t: t}}).user("grace@example.com").ID
+	waits := func(p official, want ...string) {
+		t.Helper()
+		at := p.open("/admin/users/" + id)
+		for _, s := range []string{"recovery-approval", "recovery-approve", "Another admin then has to approve it", "approved their recovery link"} {
+			if strings.Contains(at.body, s) != slices.Contains(want, s) {
+				t.Errorf("%q on the page: %t", s, strings.Contains(at.body, s))
+			}
+		}
+	}
 	complete := func() bool {
 		t.Helper()
 		at := grace.open("/account/checkup")
@@ -47,26 +58,51 @@ func TestRulesOfPasskeysAndOfRecoveryAreThoseOfThePolicy(t *testing.T) {
 	}
 	second := func() bool {
 		t.Helper()
-		id := (&looker{demo: d, chrome: &chrome{t: t}}).user("grace@example.com").ID
-		if at := ada.confirm(ada.post("/admin/users/"+id+"/recovery", url.Values{})); !strings.Contains(at.body, "recovery-link") {
+		at := ada.confirm(ada.post("/admin/users/"+id+"/recovery", url.Values{}))
+		if !strings.Contains(at.body, "recovery-link") {
 			t.Fatalf("no recovery link on %s", at)
 		}
 		events, err := d.DB.EventsOf(t.Context(), id, 1)
 		if err != nil || events[0].Kind != idp.EventRecoveryLinkMade {
 			t.Fatalf("last event %+v (%v)", events, err)
 		}
-		return events[0].Detail["second"] == "true"
+		needed := events[0].Detail["second"] == "true"
+		if says := strings.Contains(at.body, "/recover/approve/"+id); says != needed {
+			t.Errorf("the page of the link says where it is approved: %t, needed %t", says, needed)
+		}
+		return needed
+	}
+	waits(ada)
+	if at := ada.open("/admin/users/" + id); strings.Contains(at.body, "user-lacks") {
+		t.Errorf("lacks passkeys without rules: %s", at)
 	}
 	if !complete() || second() {
 		t.Fatal("there are rules before there is a policy")
 	}
 	changePolicy(t, d, "passkey-rules: [everyone minimum=3]\nrecovery-approval: required\n")
+	for _, path := range []string{"/admin/users?q=grace", "/admin/users/" + id} {
+		if at := ada.open(path); strings.Count(at.body, `data-test="user-lacks"`) != 1 || !strings.Contains(at.body, "2") {
+			t.Errorf("%s does not say that grace lacks passkeys: %s", path, at)
+		}
+	}
 	if complete() {
 		t.Error("the check-up does not ask for three passkeys")
 	}
 	if !second() {
 		t.Error("the recovery link needs no second admin")
 	}
+	waits(ada, "recovery-approval", "Another admin then has to approve it")
+	waits(bob, "recovery-approval", "recovery-approve", "Another admin then has to approve it")
+	for p, want := range map[official]bool{ada: false, bob: true} {
+		if at := p.open("/admin"); strings.Contains(at.body, "/recover/approve/"+id) != want {
+			t.Errorf("the first page asks for an approval: %t", !want)
+		}
+	}
+	bob.confirm(bob.open("/recover/approve/" + id))
+	if at := bob.post("/recover/approve/"+id, url.Values{}); !strings.Contains(at.body, "The link works now") {
+		t.Errorf("not approved: %s", at)
+	}
+	waits(bob, "recovery-approval", "Another admin then has to approve it", "approved their recovery link")
 }
 
 // changes are what a page of the console says would change.

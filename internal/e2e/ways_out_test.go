@@ -22,7 +22,13 @@ import (
 )
 
 // waysOut are the hooks of buttons and links with which a person leaves a page without doing what it asks.
-var waysOut = []string{"cancel", "consent-deny", "other-no"}
+var waysOut = []string{"cancel", "consent-deny", "other-no", "codes-skip", "passkey-skip", "deletion-leave"}
+
+// Pages in the house whose way on is its navigation, and one that goes on by itself.
+var otherWaysOn = []string{
+	"account/sessions.html", "console/client-form.html", "console/explain.html", "console/group-new.html", "console/user-invite.html",
+	"authorize/form_post.html",
+}
 
 var (
 	linkOrButton = regexp.MustCompile(`(?s)<(?:a|button)\b((?:[^>"]|"[^"]*")*)>(.*?)</(?:a|button)>`)
@@ -75,7 +81,11 @@ func leavingTemplates(t *testing.T) map[string]leaving {
 		}
 		name := strings.TrimPrefix(filepath.ToSlash(file), filepath.ToSlash(root)+"/internal/")
 		name = strings.Replace(name, "/pages/", "/", 1)
-		found[name] = leavesBy(t, name, withParts(parts, "content", 0))
+		content := withParts(parts, "content", 0)
+		found[name] = leavesBy(t, name, content)
+		if name != "web/layout.html" && len(found[name].addresses)+len(found[name].actions) == 0 && !strings.Contains(content, "<a ") && !slices.Contains(otherWaysOn, name) {
+			t.Errorf("%s has no way on but the one that it asks for", name)
+		}
 		if title := parts["title"]; title == nil || len(found[name].addresses)+len(found[name].actions) == 0 {
 			delete(found, name)
 		} else {
@@ -173,7 +183,7 @@ func (w *walk) exists(template string, l leaving) {
 	for _, address := range append(l.addresses, l.actions...) {
 		path, _, _ := strings.Cut(variable.ReplaceAllString(address, "x"), "?")
 		if !strings.HasPrefix(path, "/") {
-			w.t.Logf("%s: only a visit can tell where %s leads", template, address)
+			w.t.Errorf("%s: only a visit can tell where %s leads", template, address)
 			continue
 		}
 		at := w.eve.open(path)
@@ -287,6 +297,12 @@ func (w *walk) visits() []visit {
 		}
 		return keys[0].ID
 	}
+	strangerAt := func(path string) func() (*person, page) {
+		return func() (*person, page) {
+			p := w.stranger(w.house)
+			return p, p.open(path)
+		}
+	}
 	signIn := func() (*person, page) {
 		p := w.stranger(w.house)
 		return p, p.open(w.asks())
@@ -335,6 +351,36 @@ func (w *walk) visits() []visit {
 			_, at := w.at(w.ada, "/device")
 			return w.ada, w.ada.submit(at, "device-confirm", map[string]string{"device-code": asked.Code})
 		}},
+		{"device/device.html", func() (*person, page) { return w.at(w.ada, "/device") }},
+		{"deletion/asked.html", strangerAt("/account/delete/asked")},
+		{"address/undo.html", strangerAt("/account/email/undo")},
+		{"enrol/invitation.html", strangerAt("/enrol")},
+		{"enrol/enrolment.html", func() (*person, page) {
+			p := w.stranger(w.house)
+			return p, p.enrol(p.open("/account"), "first@example.com")
+		}},
+		{"enrol/enrolment.html from a sign-in", func() (*person, page) {
+			p, at := signIn()
+			return p, p.enrol(at, "second@example.com")
+		}},
+		{"enrol/codes.html", func() (*person, page) {
+			p := w.stranger(w.house)
+			at := p.ceremony(p.enrol(p.open("/account"), "third@example.com"))
+			return p, p.submit(w.follow(p, at, "codes-link"), "codes-show", nil)
+		}},
+		{"recovery/link.html", strangerAt("/recover/link")},
+		{"recovery/stop.html", strangerAt("/recover/stop")},
+		{"recovery/pin.html", func() (*person, page) {
+			ada, p := w.user(w.house, "ada@example.com"), w.stranger(w.house)
+			made, err := recovery.NewLink(w.t.Context(), db, w.house.issuer,
+				recovery.Order{User: ada, TTL: time.Hour, PIN: true}, idp.NewEvent(idp.EventRecoveryLinkMade, ada.ID, time.Now()))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			_, token, _ := strings.Cut(made.Link.Reveal(), "#")
+			return p, p.read(p.http.PostForm(w.house.issuer+"/recover/link", url.Values{"token": {token}}))
+		}},
+		{"otherdevice/code.html", strangerAt("/add")},
 		{"logout/logout.html", func() (*person, page) { return w.ada, w.ada.open("/oauth2/end_session") }},
 		{"enrol/signup.html", func() (*person, page) {
 			p := w.stranger(w.house)

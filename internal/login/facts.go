@@ -98,7 +98,7 @@ func (l *Login) conclude(r *http.Request, v visit, grant *idp.Grant) ([]*ephemer
 			return i.Local.ReturnTo, nil
 		}, nil
 	}
-	return l.cfg.Answer(r, v.interaction, finished(v, f, step))
+	return l.cfg.Answer(r, v.interaction, l.finished(r, v, f, step))
 }
 
 // A location returns where the browser goes after the ops beside it have run; "" if another tab was faster.

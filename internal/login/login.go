@@ -22,7 +22,7 @@ import (
 //go:embed pages/*.html
 var files embed.FS
 
-// Config configures a Login. Everything but the last four funcs is required.
+// Config configures a Login. Everything but the last five funcs is required.
 type Config struct {
 	Shell      *web.Shell
 	Sessions   *session.Sessions
@@ -44,9 +44,10 @@ type Config struct {
 	// quickly. Nil disables it.
 	Notify func(ctx context.Context, u idp.User, kind string, data map[string]string)
 	// SignedIn is called after a sign-in with a passkey, Allowed after a user allowed a client something for the first
-	// time. Nil: nobody is told.
+	// time, and Used before each answer to a first-party client that the user was not asked about. Nil: nobody is told.
 	SignedIn func(w http.ResponseWriter, r *http.Request, u idp.User, k idp.Passkey)
 	Allowed  func(r *http.Request, userID, client string)
+	Used     func(r *http.Request, userID string, c idp.Client)
 	// Leaving returns the page for a user who proved that a disabled account is theirs, because they asked that it be
 	// deleted and may change their mind (deletion.Service.Offer); "" if there is none. Nil: there never is.
 	Leaving func(w http.ResponseWriter, r *http.Request, u idp.User, passkeyID, interaction string) (string, error)
@@ -144,7 +145,7 @@ func (l *Login) answerAtOnce(
 	switch {
 	case step.Kind == Finish:
 		noteStep(ctx, f, step)
-		return true, l.end(w, r, i, finished(v, f, step))
+		return true, l.end(w, r, i, l.finished(r, v, f, step))
 	case step.Kind == Refuse:
 		noteStep(ctx, f, step)
 		return true, l.end(w, r, i, idp.Outcome{Error: step.Error, Description: step.Description})
@@ -155,8 +156,11 @@ func (l *Login) answerAtOnce(
 }
 
 // finished returns the outcome of a visit that has everything it needs.
-func finished(v visit, f Facts, step Step) idp.Outcome {
+func (d decider) finished(r *http.Request, v visit, f Facts, step Step) idp.Outcome {
 	i := v.interaction
+	if d.cfg.Used != nil && f.Client.FirstParty && !i.Consented {
+		d.cfg.Used(r, v.session.UserID, f.Client)
+	}
 	agreed := !f.Client.FirstParty || i.Consented && i.AnsweredBy == v.session.UserID
 	return idp.Outcome{
 		UserID: v.session.UserID, SessionID: v.session.ID, Assurance: step.Assurance, Scopes: i.Request.Scopes,
@@ -217,7 +221,7 @@ func (l *Login) show(w http.ResponseWriter, r *http.Request) error {
 	noteStep(r.Context(), f, step)
 	switch step.Kind {
 	case Finish:
-		return l.end(w, r, v.interaction, finished(v, f, step))
+		return l.end(w, r, v.interaction, l.finished(r, v, f, step))
 	case Refuse:
 		return l.end(w, r, v.interaction, idp.Outcome{Error: step.Error, Description: step.Description})
 	case StepUp:

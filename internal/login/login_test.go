@@ -423,6 +423,38 @@ func TestOnlyConsentedTokensDependOnAGrant(t *testing.T) {
 	}
 }
 
+func TestUseOfAFirstPartyClientIsReported(t *testing.T) {
+	h := newHouse(t)
+	var used []string
+	h.cfg.Used = func(_ *http.Request, userID string, c idp.Client) { used = append(used, userID+" "+c.ID) }
+	b := h.browser()
+	u := b.enrol("alice@example.com")
+	b.signIn() // another's client: the consent is told
+	if len(used) > 0 {
+		t.Errorf("a client that was allowed: %q", used)
+	}
+	app, err := h.cfg.DB.Client(t.Context(), "app")
+	h.must(err)
+	app.FirstParty = true
+	h.must(h.cfg.DB.PutClient(t.Context(), app))
+	h.request.Prompt = []string{"none"}
+	b.get("/begin") // nothing to ask
+	h.request.Prompt = nil
+	b = h.browser()
+	other := b.enrol("bob@example.com")
+	b.signIn()
+	if want := []string{u.ID + " app", other.ID + " app"}; !slices.Equal(used, want) {
+		t.Errorf("used %q, want %q", used, want)
+	}
+	h.request.Prompt = []string{"consent"} // the user is asked, so this is no mere use
+	b = h.browser()
+	b.enrol("carol@example.com")
+	b.signIn()
+	if len(used) != 2 {
+		t.Errorf("used %q", used)
+	}
+}
+
 func TestAWindowBelongsToTheRequestingClient(t *testing.T) {
 	h := newHouse(t)
 	class := h.cfg.Policy.ActionClasses["payments"]

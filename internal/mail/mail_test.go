@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
@@ -228,6 +229,11 @@ func allMails(m *mail.Mailer, l *words.Language, n mail.Notice) map[string]mail.
 		"counter": w.CounterWarning("a@b.c", n), "accepted": w.CounterWarning("a@b.c", accepted), "confirm": w.ConfirmEmail("a@b.c", "12345678", time.Minute),
 		"recover": w.RecoveryCode("a@b.c", "12345678", 10*time.Minute), "norecover": w.RecoveryImpossible("a@b.c"), "opened": w.RecoveryOpened("a@b.c", n),
 		"recovered": w.Recovered("a@b.c", n), "held": w.RecoveryHeld("a@b.c", n, n.At), "reminder": w.RecoveryReminder("a@b.c", n, n.At), "stopped": w.RecoveryStopped("a@b.c", n), "codes": w.CodesMade("a@b.c", n), "kept": w.PasskeyKept("a@b.c", n), "link": w.RecoveryLinkMade("a@b.c", n.At, n.At),
+		"add": w.AddAddress("a@b.c", "12345678", time.Minute), "taken": w.AddressTaken("a@b.c"), "more": w.AddressAdded("a@b.c", "x@b.c", n),
+		"less": w.AddressRemoved("a@b.c", "x@b.c", n), "primary": w.AddressChanged("a@b.c", "x@b.c", n), "left": w.AddressLeft("a@b.c", "x@b.c", n),
+		"back": w.AddressBack("a@b.c", "x@b.c", "y@b.c", n), "role": w.RoleChanged("a@b.c", directory.RoleAdmin, n), "delete": w.DeletionAsked("a@b.c", n.At, n),
+		"soon": w.DeletionSoon("a@b.c", n.At, n.Link), "stays": w.DeletionStopped("a@b.c", n), "deleted": w.Deleted("a@b.c", n.At),
+		"browser": w.NewBrowser("a@b.c", n, n.Link), "application": w.NewApplication("a@b.c", "Acme", n, n.Link), "used": w.ApplicationUsed("a@b.c", "Acme", n, n.Link),
 	}
 }
 

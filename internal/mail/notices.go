@@ -12,3 +12,11 @@ func (w Writer) NewApplication(to, client string, n Notice, off string) Message 
 		Words: "mail.application", Args: append(n.args(), "client", client), Link: n.Link, Off: off,
 	})
 }
+
+// ApplicationUsed tells the owner that the account was used for an application of the house for the first time. Nobody
+// was asked to allow that.
+func (w Writer) ApplicationUsed(to, client string, n Notice, off string) Message {
+	return w.write(to, content{
+		Words: "mail.used", Args: append(n.args(), "client", client), Link: n.Link, Off: off,
+	})
+}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -42,7 +44,7 @@ type userShowCmd struct {
 }
 
 func (c userShowCmd) Run(e *Env) error {
-	return e.reading(func(_ *config.Config, db *store.DB) error {
+	return e.reading(func(cfg *config.Config, db *store.DB) error {
 		u, err := findUser(e.ctx, db, c.User)
 		if err != nil {
 			return err
@@ -84,6 +86,16 @@ func (c userShowCmd) Run(e *Env) error {
 		}
 		if len(keys) == 0 {
 			line("passkey", "none; stepward user invite "+u.Email)
+		}
+		approval, err := recovery.ApprovalOf(e.ctx, db, u.ID, "", time.Now())
+		switch {
+		case err == nil && approval.ApprovedBy != "":
+			line("recovery link", "approved by "+approval.ApprovedBy+", until "+approval.Until.Format(time.DateTime))
+		case err == nil:
+			until := approval.Until.Format(time.DateTime)
+			line("recovery link", "waits for a second admin until "+until+": "+approvalURL(cfg, u))
+		case !errors.Is(err, idp.ErrNotFound):
+			return fmt.Errorf("find recovery link: %w", err)
 		}
 		for _, g := range m.Groups {
 			line("group", g.Name)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 )
 
@@ -47,10 +48,14 @@ func (c userRecoverCmd) Run(e *Env) error {
 		if c.PIN {
 			fmt.Printf("PIN: %s\nIt has five tries. Tell it to them by voice.\n", made.PIN.Reveal())
 		}
-		if c.Second {
-			fmt.Printf("It works once another admin has approved it:\n%s\n",
-				strings.TrimSuffix(cfg.Issuer.String(), "/")+recovery.ApprovePath(u.ID))
+		if made.Second {
+			fmt.Printf("It works once another admin has approved it:\n%s\n", approvalURL(cfg, u))
 		}
 		return nil
 	})
+}
+
+// approvalURL is where another admin approves the recovery link of a user.
+func approvalURL(cfg *config.Config, u idp.User) string {
+	return strings.TrimSuffix(cfg.Issuer.String(), "/") + recovery.ApprovePath(u.ID)
 }

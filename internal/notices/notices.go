@@ -4,12 +4,14 @@
 package notices
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/stepward/stepward/internal/enrol"
@@ -49,6 +51,7 @@ type Service struct {
 	cfg     Config
 	pages   *web.Pages
 	records *personal.Records
+	uses    uses
 }
 
 // New parses the page.
@@ -57,7 +60,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page of notices: %w", err)
 	}
-	return &Service{cfg, pages, personal.New(cfg.DB)}, nil
+	return &Service{cfg: cfg, pages: pages, records: personal.New(cfg.DB)}, nil
 }
 
 const path = "/account/notices"
@@ -119,6 +122,63 @@ func (s *Service) SignedIn(w http.ResponseWriter, r *http.Request, u idp.User, k
 		Link: s.cfg.Issuer + "/account/activity",
 	}
 	s.send(r, u, NewBrowser, func(w mail.Writer) mail.Message { return w.NewBrowser(u.Email, notice, s.cfg.Issuer+path) })
+}
+
+// Used is called when a user goes to a client of the house, which asks for nothing. It tells them if that is the first
+// time, as far as their events show.
+func (s *Service) Used(r *http.Request, userID string, c idp.Client) {
+	if !s.cfg.Mailer.Delivers() || !s.uses.add(userID+" "+c.ID) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
+	defer cancel()
+	before, err := s.records.Events(ctx, userID, personal.Filter{
+		Kinds: []idp.EventKind{idp.EventTokensIssued}, ClientID: c.ID,
+	}, 1)
+	if err == nil && len(before) > 0 {
+		return
+	}
+	var u idp.User
+	if err == nil {
+		u, err = s.cfg.DB.UserByID(ctx, userID)
+	}
+	if err != nil {
+		web.Note(ctx, slog.Any("notice", err))
+		return
+	}
+	if time.Since(u.CreatedAt) < newPasskey { // they came here to sign up for it
+		return
+	}
+	notice := mail.Notice{
+		At: time.Now(), Agent: web.AgentWords(web.Agent(r.UserAgent())), Link: s.cfg.Issuer + "/account/applications",
+	}
+	s.send(r, u, NewApplication, func(w mail.Writer) mail.Message {
+		return w.ApplicationUsed(u.Email, cmp.Or(c.Name, c.ID), notice, s.cfg.Issuer+path)
+	})
+}
+
+// uses remembers which users went to which clients, so that the events are asked once for each. Its zero value is
+// empty. It is safe for concurrent use.
+type uses struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+// maxUses limits what is remembered. Then all are forgotten, and asked for again.
+const maxUses = 50_000
+
+// add reports whether a use is new.
+func (u *uses) add(use string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.seen[use] {
+		return false
+	}
+	if u.seen == nil || len(u.seen) >= maxUses {
+		u.seen = map[string]bool{}
+	}
+	u.seen[use] = true
+	return true
 }
 
 // Allowed is called after a user has allowed a client something for the first time.

@@ -43,6 +43,7 @@ type Order struct {
 type Made struct {
 	Link, PIN idp.Secret
 	Until     time.Time
+	Second    bool // it works only once another admin has approved it
 }
 
 // MakeLink returns a link with which this user can recover the account: once, for ttl, in the first browser that opens
@@ -62,7 +63,7 @@ func NewLink(ctx context.Context, db *store.DB, issuer string, o Order, ev idp.E
 		return Made{}, fmt.Errorf("a recovery link works for %v to %v", MinLinkTTL, MaxLinkTTL)
 	}
 	now := time.Now()
-	token, made := idp.NewSecret(), Made{Until: now.Add(o.TTL)}
+	token, made := idp.NewSecret(), Made{Until: now.Add(o.TTL), Second: o.Second}
 	link := recoveries.Link{Second: o.Second, Link: idp.Link{
 		Hash: token.Hash(), Kind: recoveries.LinkKind, UserID: o.User.ID, CreatedAt: now, ExpiresAt: made.Until,
 	}}

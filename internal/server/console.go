@@ -53,11 +53,16 @@ func (s *Server) mountConsole(
 	d := desk.New(desk.Config{
 		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Require: require,
 	})
+	var missing func(context.Context, idp.User) (int, error)
+	if checks := h.accounts.Checkup(); checks.HasRules() {
+		missing = checks.Missing
+	}
 	pages, err := console.New(console.Config{
 		Desk: d, DB: s.DB, Operations: operations,
 		Policy: h.cfg.Policy, Issuer: strings.TrimSuffix(h.cfg.Issuer.String(), "/"), Version: h.cfg.Version,
-		Mails: s.mailer.Delivers(), Hardware: h.cfg.MetadataPath != "",
-		Explain: s.explainer(h),
+		Mails: s.mailer.Delivers(), Hardware: h.cfg.MetadataPath != "", Missing: missing,
+		Approval: h.cfg.RecoveryApproval,
+		Explain:  s.explainer(h),
 	})
 	if err != nil {
 		return err

@@ -92,6 +92,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 			h.accounts.Notices().SignedIn(w, r, u, k)
 		},
 		Allowed: func(r *http.Request, userID, client string) { h.accounts.Notices().Allowed(r, userID, client) },
+		Used:    func(r *http.Request, userID string, c idp.Client) { h.accounts.Notices().Used(r, userID, c) },
 		Leaving: func(w http.ResponseWriter, r *http.Request, u idp.User, passkeyID, interaction string) (string, error) {
 			return h.accounts.Deletions().Offer(w, r, u, passkeyID, interaction)
 		},

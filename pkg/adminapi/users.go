@@ -88,9 +88,10 @@ type RecoveryLinkOrder struct {
 
 // A RecoveryLink is a one-time link. It gives the account away.
 type RecoveryLink struct {
-	Link  string    `json:"link" doc:"Shown once. Give it only to this person."`
-	PIN   string    `json:"pin,omitempty" doc:"Shown once."`
-	Until time.Time `json:"until"`
+	Link   string    `json:"link" doc:"Shown once. Give it only to this person."`
+	PIN    string    `json:"pin,omitempty" doc:"Shown once."`
+	Until  time.Time `json:"until"`
+	Second bool      `json:"second,omitempty" doc:"It works once another admin has approved it."`
 }
 
 // A Passkey is what is known about a passkey, without keys.

@@ -79,6 +79,13 @@ func (r *Recoveries) LinkOf(ctx context.Context, userID string, now time.Time) (
 		store.Millis(now))
 }
 
+// WaitingLinks returns live links that wait for a second admin, oldest first.
+func (r *Recoveries) WaitingLinks(ctx context.Context, now time.Time, limit int) ([]Link, error) {
+	return store.List(ctx, r.db, "list recovery links to approve", scanLink,
+		`SELECT `+linkColumns+` FROM links WHERE kind = $1 AND needs_second = 1 AND approved_by = '' AND expires_at > $2
+		ORDER BY created_at, hash LIMIT $3`, LinkKind, store.Millis(now), limit)
+}
+
 // ApproveLink records the second admin's approval of a link; idp.ErrNotFound if the link is gone, needs none, has it,
 // or was made by this admin.
 func (r *Recoveries) ApproveLink(ctx context.Context, l Link, by string, now time.Time, ev ...idp.Event) error {
