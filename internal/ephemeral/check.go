@@ -1,9 +1,12 @@
 package ephemeral
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -40,7 +43,7 @@ var redisFaults = map[string]idp.StoreFault{
 	"MOVED":       cluster,
 	"ASK":         cluster,
 	"CROSSSLOT":   cluster,
-	"CLUSTERDOWN": cluster,
+	"CLUSTERDOWN": {Word: "down", Text: "a part of the Redis Cluster has no primary"},
 	"LOADING":     {Word: "down", Text: "Redis is loading its data"},
 	"BUSY":        {Word: "down", Text: "Redis is busy with a script"},
 	"NOAUTH":      {Word: "refused", Text: "Redis requires a password"},
@@ -50,8 +53,8 @@ var redisFaults = map[string]idp.StoreFault{
 
 var cluster = idp.StoreFault{
 	Word: "cluster",
-	Text: "redis-url names a node of a Redis Cluster, which is not supported: use a single server, " +
-		"or a proxy that is one to its clients",
+	Text: "redis-url names one node of a Redis Cluster that does not say so (INFO is forbidden): add another node " +
+		"as addr=host:port to its query",
 }
 
 func faultOf(err error) *idp.StoreFault {
@@ -76,12 +79,25 @@ func faultOf(err error) *idp.StoreFault {
 	return &fault
 }
 
-// checkCluster rejects a node of a Redis Cluster, which would answer MOVED for most keys. Where INFO is forbidden, the
-// first entry on another node reports it (see Check).
-func (s *Redis) checkCluster(ctx context.Context) error {
+// isCluster reports whether the server is a node of a Redis Cluster, which answers MOVED for most keys. Where INFO is
+// forbidden, the first entry on another node reports it (see Check).
+func (s *Redis) isCluster(ctx context.Context) bool {
 	info, err := s.client.Info(ctx, "cluster").Result()
-	if err == nil && strings.Contains(info, "cluster_enabled:1") {
-		return errors.New(cluster.Text)
+	return err == nil && strings.Contains(info, "cluster_enabled:1")
+}
+
+// clusterAt returns the cluster that the server at this URL is a node of.
+func clusterAt(rawURL string) (*target, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if u.Scheme == "unix" {
+		return nil, errors.New("the server is a node of a Redis Cluster, whose nodes are not reached by a socket: " +
+			"use redis://host:port")
+	}
+	query := u.Query()
+	query.Set("addr", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379")))
+	u.RawQuery = query.Encode()
+	return parseURL(u.String())
 }

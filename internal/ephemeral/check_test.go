@@ -82,9 +82,11 @@ func TestTheEmbeddedStoreIsCheckedByAWrite(t *testing.T) {
 	}
 }
 
-func TestRedisClusterIsRejectedWithAnExplanation(t *testing.T) {
-	url := ephemeraltest.StartRedis(t, "--cluster-enabled", "yes", "--port", fmt.Sprint(20000+time.Now().UnixNano()%20000)).URL
-	if _, err := ephemeral.OpenRedis(t.Context(), url, nil); err == nil || !strings.Contains(err.Error(), "Redis Cluster") {
+func TestANodeOfAClusterBehindASocketIsRejectedWithAnExplanation(t *testing.T) {
+	port := fmt.Sprint(20000 + time.Now().UnixNano()%20000)
+	url := ephemeraltest.StartRedis(t, "--cluster-enabled", "yes", "--port", port).URL
+	_, err := ephemeral.OpenRedis(t.Context(), url, nil)
+	if err == nil || !strings.Contains(err.Error(), "Redis Cluster") {
 		t.Errorf("a cluster: %v", err)
 	}
 }

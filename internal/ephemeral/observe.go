@@ -38,9 +38,9 @@ func PoolOf(s Store) (Pool, bool) {
 	if !ok {
 		return Pool{}, false
 	}
-	stats := r.client.PoolStats()
+	stats, most := r.pool()
 	return Pool{
-		Max: r.client.Options().PoolSize, Open: int(stats.TotalConns), Use: int(stats.TotalConns - stats.IdleConns),
+		Max: most, Open: int(stats.TotalConns), Use: int(stats.TotalConns - stats.IdleConns),
 		Waits: int64(stats.WaitCount), Waited: time.Duration(stats.WaitDurationNs),
 	}, true
 }

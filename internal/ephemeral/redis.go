@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/stepward/stepward/internal/outage"
 )
@@ -44,12 +41,14 @@ local members={} for i=1,#all,2 do members[#members+1]=all[i] end return members
 	membersScript = clock + `return redis.call('ZRANGEBYSCORE',KEYS[1],'('..now,'+inf')`
 )
 
-// Redis is the Store of the production profile. Any number of replicas share one server.
+// Redis is the Store of the production profile. Any number of replicas share one server, the primary of a set that
+// Sentinels watch, or a cluster.
 type Redis struct {
-	client *redis.Client
-	trips  atomic.Int64
-	log    *slog.Logger
-	watch  *outage.Watch
+	client  *redis.Client        // nil for a cluster
+	cluster *redis.ClusterClient // nil without
+	trips   atomic.Int64
+	log     *slog.Logger
+	watch   *outage.Watch
 	form
 }
 
@@ -58,86 +57,75 @@ func (s *Redis) Log() *slog.Logger { return s.log }
 
 var _ Store = (*Redis)(nil)
 
-// OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1. It rejects a server that evicts entries when
-// its memory is full, because without an evicted replay mark or counter, an attack succeeds. Where CONFIG is forbidden,
-// as on many hosted servers, this cannot be checked and a warning is logged.
+// OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1; with master_name, to the primary that the
+// Sentinels at host and addr name; with addr, or if the server is a node of one, to a cluster. It rejects a server that
+// evicts entries when its memory is full, because without an evicted replay mark or counter, an attack succeeds. Where
+// CONFIG is forbidden, as on many hosted servers, this cannot be checked and a warning is logged.
 func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, error) {
-	opt, err := parseURL(rawURL)
+	to, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	tune(opt)
 	silence()
-	s := &Redis{client: redis.NewClient(opt), log: cmp.Or(log, slog.Default())}
+	s := &Redis{log: cmp.Or(log, slog.Default())}
 	s.watch = outage.New(s.log, "redis")
+	s.connect(to)
+	if to.single != nil && s.isCluster(ctx) {
+		_ = s.Close()
+		if to, err = clusterAt(rawURL); err != nil {
+			return nil, err
+		}
+		s.connect(to)
+	}
 	if err := s.checkPolicy(ctx); err != nil {
-		_ = s.client.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// CheckURL reports a URL that OpenRedis cannot read. It does not connect.
-func CheckURL(rawURL string) error {
-	_, err := parseURL(rawURL)
-	return err
-}
-
-func parseURL(rawURL string) (*redis.Options, error) {
-	opt, err := redis.ParseURL(rawURL)
-	if err == nil {
-		return opt, nil
+func (s *Redis) connect(to *target) {
+	s.client, s.cluster = nil, nil
+	switch {
+	case to.cluster != nil:
+		s.cluster = redis.NewClusterClient(to.cluster)
+	case to.sentinel != nil:
+		s.client = redis.NewFailoverClient(to.sentinel)
+	default:
+		s.client = redis.NewClient(to.single)
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the URL, which may hold a password
-	}
-	reason := strings.TrimPrefix(err.Error(), "redis: ")
-	return nil, fmt.Errorf("not a URL like redis://user:password@host:6379/0: %s", reason)
 }
 
 // silence stops go-redis from printing errors that it returns anyway.
 var silence = sync.OnceFunc(logging.Disable)
 
-// tune sets defaults for options missing in the URL, and overrides some that must not be changed.
-func tune(opt *redis.Options) {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
+// each calls f for the server, or for every primary of the cluster at once.
+func (s *Redis) each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
+	if s.cluster != nil {
+		return s.cluster.ForEachMaster(ctx, f)
 	}
-	set(&opt.DialTimeout, 2*time.Second)
-	set(&opt.ReadTimeout, time.Second)
-	set(&opt.WriteTimeout, time.Second)
-	if opt.PipelinePoolSize == 0 {
-		opt.PipelinePoolSize = -1 // no second pool with half-megabyte buffers: our pipelines are short
-	}
-	opt.MaxRetries = -1 // a lost response may hide a Take or Claim that won; a retry would lose it or count twice
-	opt.DialerRetries = 1
-	opt.ContextTimeoutEnabled = true
-	opt.DisableIdentity = true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return f(ctx, s.client)
 }
 
 func (s *Redis) checkPolicy(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
-	if err := s.checkCluster(ctx); err != nil {
-		return err
-	}
-	config, err := s.client.ConfigGet(ctx, "maxmemory-policy").Result()
-	_, refused := errors.AsType[redis.Error](err)
-	policy := config["maxmemory-policy"]
-	switch {
-	case refused || err == nil && policy == "":
-		s.log.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "error", err)
-	case err != nil:
-		return unavailable(err)
-	case policy != "noeviction":
-		return fmt.Errorf("redis evicts entries when memory is full (maxmemory-policy is %q): set it to noeviction, "+
-			"or use a separate server for stepward", policy)
-	}
-	return nil
+	return s.each(ctx, func(ctx context.Context, node *redis.Client) error {
+		config, err := node.ConfigGet(ctx, "maxmemory-policy").Result()
+		_, refused := errors.AsType[redis.Error](err)
+		policy := config["maxmemory-policy"]
+		switch {
+		case refused || err == nil && policy == "":
+			s.log.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "error", err)
+		case err != nil:
+			return unavailable(err)
+		case policy != "noeviction":
+			return fmt.Errorf("redis evicts entries when memory is full (maxmemory-policy is %q): set it to noeviction, "+
+				"or use a separate server for stepward", policy)
+		}
+		return nil
+	})
 }
 
 // Do implements Store.
@@ -161,18 +149,30 @@ func (s *Redis) note(ctx context.Context, begin time.Time, err error) error {
 }
 
 func (s *Redis) send(ctx context.Context, ops []*Op) error {
-	if len(ops) == 1 {
-		cmd := command(ctx, ops[0])
+	switch {
+	case s.cluster != nil:
+		return s.sendStages(ctx, ops)
+	case len(ops) == 1:
+		cmd := command(ctx, ops[0], redisPrefix+ops[0].Key)
 		_ = s.client.Process(ctx, cmd) // the command has its error
 		return answer(ops[0], cmd)
+	case usesUp(ops):
+		return s.run(ctx, s.client.TxPipeline(), ops)
 	}
-	pipe, cmds := s.client.Pipeline(), make([]redis.Cmder, len(ops))
-	if usesUp(ops) {
-		pipe = s.client.TxPipeline()
-	}
+	return s.run(ctx, s.client.Pipeline(), ops)
+}
+
+// run sends ops in one pipeline and sets their results.
+func (s *Redis) run(ctx context.Context, pipe redis.Pipeliner, ops []*Op) error {
+	cmds := make([]redis.Cmder, len(ops))
 	for i, op := range ops {
-		cmds[i] = command(ctx, op)
-		_ = pipe.Process(ctx, cmds[i])
+		if s.cluster != nil {
+			cmds[i] = command(ctx, op, clusterKey(op.Key))
+			_ = pipe.Process(ctx, once{cmds[i]})
+		} else {
+			cmds[i] = command(ctx, op, redisPrefix+op.Key)
+			_ = pipe.Process(ctx, cmds[i])
+		}
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	var failed error
@@ -203,9 +203,9 @@ func usesUp(ops []*Op) bool {
 	return takes > 0 && stores > 0 && takes+stores > 1
 }
 
-// command returns the command that runs an op.
-func command(ctx context.Context, op *Op) redis.Cmder {
-	key, ttl := redisPrefix+op.Key, op.TTL.Milliseconds()
+// command returns the command that runs an op under this key.
+func command(ctx context.Context, op *Op, key string) redis.Cmder {
+	ttl := op.TTL.Milliseconds()
 	switch op.Verb {
 	case Put:
 		return redis.NewStatusCmd(ctx, "set", key, op.Value, "px", ttl)
@@ -265,39 +265,84 @@ func answer(op *Op, cmd redis.Cmder) error {
 // RoundTrips implements Store.
 func (s *Redis) RoundTrips() int64 { return s.trips.Load() }
 
-// Ping implements Store.
+// Ping implements Store. In a cluster, every primary must answer.
 func (s *Redis) Ping(ctx context.Context) error {
 	begin := time.Now()
-	if err := s.client.Ping(ctx).Err(); err != nil {
-		return s.note(ctx, begin, unavailable(err))
+	err := s.each(ctx, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() })
+	if err != nil {
+		err = unavailable(err)
 	}
-	return s.note(ctx, begin, nil)
+	return s.note(ctx, begin, err)
 }
 
-// Now implements Store.
+// Now implements Store. In a cluster, the time is the clock of one node.
 func (s *Redis) Now(ctx context.Context) (time.Time, error) {
-	begin := time.Now()
-	now, err := s.client.Time(ctx).Result()
+	begin, node := time.Now(), s.client
+	var now time.Time
+	var err error
+	if s.cluster != nil {
+		node, err = s.cluster.MasterForKey(ctx, redisPrefix)
+	}
+	if err == nil {
+		now, err = node.Time(ctx).Result()
+	}
 	if err != nil {
 		return time.Time{}, s.note(ctx, begin, unavailable(err))
 	}
 	return now.UTC(), s.note(ctx, begin, nil)
 }
 
-// Used implements Store.
+// Used implements Store. In a cluster, it is about the node that is fullest: an entry cannot go to another one.
 func (s *Redis) Used(ctx context.Context) (used, most int64, err error) {
 	begin := time.Now()
-	info, err := s.client.InfoMap(ctx, "memory").Result()
+	var mu sync.Mutex
+	var wrong error
+	err = s.each(ctx, func(ctx context.Context, node *redis.Client) error {
+		info, err := node.InfoMap(ctx, "memory").Result()
+		if err != nil {
+			return err
+		}
+		memory := info["Memory"]
+		u, err := strconv.ParseInt(memory["used_memory"], 10, 64)
+		m, _ := strconv.ParseInt(memory["maxmemory"], 10, 64) // hosted servers may hide it
+		mu.Lock()
+		defer mu.Unlock()
+		wrong = errors.Join(wrong, err)
+		if fuller(u, m, used, most) {
+			used, most = u, m
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, 0, s.note(ctx, begin, unavailable(err))
 	}
-	memory := info["Memory"]
-	if used, err = strconv.ParseInt(memory["used_memory"], 10, 64); err != nil {
-		return 0, 0, fmt.Errorf("used_memory: %w", err)
+	if wrong != nil {
+		return 0, 0, fmt.Errorf("used_memory: %w", wrong)
 	}
-	most, _ = strconv.ParseInt(memory["maxmemory"], 10, 64) // hosted servers may hide it
 	return used, most, s.note(ctx, begin, nil)
 }
 
+// fuller reports whether a node with so many bytes used of so many allowed is fuller than another. Nodes without a
+// limit are less full than any with one.
+func fuller(used, most, usedElse, mostElse int64) bool {
+	if most == 0 || mostElse == 0 {
+		return most > 0 || mostElse == 0 && used > usedElse
+	}
+	return float64(used)/float64(most) > float64(usedElse)/float64(mostElse)
+}
+
+// pool returns the state of the connections and how many there may be (cluster: to each node).
+func (s *Redis) pool() (*redis.PoolStats, int) {
+	if s.cluster == nil {
+		return s.client.PoolStats(), s.client.Options().PoolSize
+	}
+	return s.cluster.PoolStats(), s.cluster.Options().PoolSize
+}
+
 // Close implements Store.
-func (s *Redis) Close() error { return s.client.Close() }
+func (s *Redis) Close() error {
+	if s.cluster != nil {
+		return s.cluster.Close()
+	}
+	return s.client.Close()
+}

@@ -6,15 +6,30 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // A RedisServer is a temporary redis-server on its own unix socket. It stores nothing on disk.
 type RedisServer struct {
 	URL  string // unix://…
 	stop func()
+}
+
+// Client returns a client of the server, closed with the test.
+func (s *RedisServer) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	opt, err := redis.ParseURL(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opt)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 // RedisURL returns the URL of a fresh server that lives as long as the test. Without redis-server on the PATH, the test
@@ -26,6 +41,19 @@ func RedisURL(t testing.TB) string {
 
 // StartRedis is RedisURL for tests that stop the server themselves. args are passed to redis-server.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	return start(t, append([]string{
+		"--port", "0", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
+	}, args...))
+}
+
+// startSentinel starts a Sentinel with this configuration.
+func startSentinel(t testing.TB, config string, args ...string) *RedisServer {
+	t.Helper()
+	return start(t, append([]string{config, "--sentinel"}, args...))
+}
+
+func start(t testing.TB, args []string) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -42,11 +70,9 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 
 	// The shell stops the server when its own standard input ends: when stop closes it, or when this process dies for any
 	// reason. So no server or folder is left behind.
-	cmd := exec.Command("sh", append([]string{
+	cmd := exec.Command("sh", slices.Concat([]string{
 		"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
-		"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "no",
-		"--maxmemory-policy", "noeviction",
-	}, args...)...)
+	}, args, []string{"--unixsocket", socket, "--dir", dir})...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	life, err := cmd.StdinPipe()

@@ -29,6 +29,13 @@ func Run(t *testing.T, open func(t *testing.T) ephemeral.Store) {
 	}
 }
 
+// RunInTurn does the same one case after the other, for stores that share their entries. open returns an empty one.
+func RunInTurn(t *testing.T, open func(t *testing.T) ephemeral.Store) {
+	for _, c := range suite {
+		t.Run(c.name, func(t *testing.T) { c.run(t, open(t), 20*time.Millisecond) })
+	}
+}
+
 // RunInBubble does the same in synctest bubbles, where time passes instantly, for a store in this process. Its unit is
 // short compared to the minute between sweeps, so expiry is tested without the sweeper.
 func RunInBubble(t *testing.T, open func(t *testing.T) ephemeral.Store) {
@@ -394,7 +401,7 @@ func usedGrows(t *testing.T, s ephemeral.Store, _ time.Duration) {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		do(t, s, put(fmt.Sprint("large:", i), strings.Repeat("x", 50<<10), time.Minute))
+		do(t, s, put(fmt.Sprintf("large%d:x", i), strings.Repeat("x", 50<<10), time.Minute))
 	}
 	after, most, err := s.Used(t.Context())
 	if err != nil || after-before < 2_000_000 || after-before > 4_000_000 || most < 0 {
