@@ -147,8 +147,9 @@ var Settings = []Setting{
 	},
 	{
 		Name: "redis-url", Secret: true,
-		set:  setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
-		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`. Also needs database-url.",
+		set: setURL(func(c *Config) *idp.Secret { return &c.RedisURL }, "redis", "rediss", "unix"),
+		Help: "Redis (7.0 or later, `maxmemory-policy noeviction`): `redis://host:6379/0`, with `?master_name=` the " +
+			"Sentinels of a set, with `?addr=host:port` a cluster. Also needs database-url.",
 	},
 	{
 		Name: "ephemeral-ceiling", Default: "0",

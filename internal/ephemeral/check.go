@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -77,6 +78,35 @@ func faultOf(err error) *idp.StoreFault {
 	}
 	fault.Err = err
 	return &fault
+}
+
+// checkCommands runs every verb once, and says which command or key the user of the URL may not use. Any other fault of
+// the server is temporary, and readiness reports it.
+func (s *Redis) checkCommands(ctx context.Context) error {
+	key := "check:" + rand.Text()
+	op := func(verb Verb, kind string) *Op {
+		return &Op{Verb: verb, Key: key + kind, Value: []byte("1"), Old: []byte("1"), Member: "1", TTL: 10 * time.Second}
+	}
+	for _, ops := range [][]*Op{
+		{op(Put, "")},
+		{op(Get, "")},
+		{op(Swap, "")},
+		{op(Delete, "")},
+		{op(Claim, "")},
+		{op(Put, ""), op(Take, "")},
+		{op(Count, "-n")},
+		{op(Delete, "-n")},
+		{op(Add, "-i")},
+		{op(Members, "-i")},
+		{op(Remove, "-i")},
+	} {
+		err := s.Do(ctx, ops...)
+		if said, ok := errors.AsType[redis.Error](err); ok && redis.HasErrorPrefix(said, "NOPERM") {
+			return fmt.Errorf("the user in redis-url needs +@read +@write +@transaction +@connection +@scripting +time "+
+				"and ~stepward:*; Redis says: %s", said.Error())
+		}
+	}
+	return nil
 }
 
 // isCluster reports whether the server is a node of a Redis Cluster, which answers MOVED for most keys. Where INFO is

@@ -32,7 +32,8 @@ var ErrTooLarge = errors.New("too large for the ephemeral store")
 // trip, nothing more: on Redis, other callers' ops may run between them, and if the connection breaks, only a first
 // part may have run. So order ops such that any prefix is harmless: put before index. But if the ops remove something
 // (Take, Claim, Swap, Delete, Remove) and also Put or Claim something, a store that is full or rejects writes runs none
-// of them, so nothing is used up for a result that cannot be stored.
+// of them, so nothing is used up for a result that cannot be stored. On a cluster, ops that change entries on different
+// nodes are sent one after the other; a node is asked before, so it may still fill up in between.
 //
 // One winner: of concurrent Takes of one key, at most one gets the value. Of concurrent Claims, at most one wins until
 // the claim expires. Of concurrent Swaps from the same Old, at most one wins.

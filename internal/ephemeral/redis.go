@@ -111,6 +111,9 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+	if err := s.checkCommands(ctx); err != nil {
+		return err
+	}
 	return s.each(ctx, func(ctx context.Context, node *redis.Client) error {
 		config, err := node.ConfigGet(ctx, "maxmemory-policy").Result()
 		_, refused := errors.AsType[redis.Error](err)

@@ -27,7 +27,7 @@ func StartCluster(t testing.TB, replicas bool, args ...string) *RedisSet {
 	if replicas {
 		n = 6
 	}
-	ports, set := freePorts(t, 2*n), &RedisSet{}
+	ports, set := FreePorts(t, 2*n), &RedisSet{}
 	for i := range n {
 		set.Nodes = append(set.Nodes, StartRedis(t, append([]string{
 			"--bind", "127.0.0.1", "--port", ports[i], "--cluster-enabled", "yes", "--cluster-port", ports[n+i],
@@ -70,7 +70,7 @@ func StartCluster(t testing.TB, replicas bool, args ...string) *RedisSet {
 // after about two seconds.
 func StartSentinels(t testing.TB) *RedisSet {
 	t.Helper()
-	ports := freePorts(t, 5)
+	ports := FreePorts(t, 5)
 	set := &RedisSet{Nodes: []*RedisServer{
 		StartRedis(t, "--bind", "127.0.0.1", "--port", ports[0]),
 		StartRedis(t, "--bind", "127.0.0.1", "--port", ports[1], "--replicaof", "127.0.0.1 "+ports[0]),
@@ -120,8 +120,8 @@ func eventually(t testing.TB, happens func() bool) {
 	}
 }
 
-// freePorts returns ports that nobody listens on now.
-func freePorts(t testing.TB, n int) []string {
+// FreePorts returns ports that nobody listens on now.
+func FreePorts(t testing.TB, n int) []string {
 	t.Helper()
 	var ports []string
 	for range n {
