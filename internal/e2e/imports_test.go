@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
 	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
-	{"internal/explain", "internal/bearer"},
+	{"internal/explain", "internal/bearer", "internal/desired"},
 	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
@@ -32,10 +32,11 @@ var layers = [][]string{
 	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/outbound", "internal/web"},
-	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals"},
+	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals", "internal/store/leases", "internal/store/declared"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},
+	{"internal/admin/sheet"},
 	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
@@ -45,6 +46,7 @@ var beside = map[string][]string{
 	"internal/server":      {},
 	"internal/backup":      {"internal/manage"}, // Env
 	"internal/movein":      {"internal/manage"}, // Env
+	"internal/apply":       {"internal/manage"}, // Env
 	"internal/recovery":    {"internal/enrol"},
 	"internal/address":     {"internal/enrol"},
 	"internal/deletion":    {"internal/enrol"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/store/leases"
+
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
@@ -87,7 +89,7 @@ func turn(ctx context.Context, s *server.Server) (done func(), err error) {
 		if err != nil {
 			return false, err
 		}
-		return s.DB.Lease(ctx, "first-admin", holder, ttl, now)
+		return leases.Take(ctx, s.DB, "first-admin", holder, ttl, now)
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stepward/stepward/internal/store/leases"
+
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -62,7 +64,7 @@ func (s *Server) once(ctx context.Context, j job, holder string) error {
 	if err != nil {
 		return err
 	}
-	held, err := s.DB.Lease(ctx, j.name, holder, 2*j.every, now)
+	held, err := leases.Take(ctx, s.DB, j.name, holder, 2*j.every, now)
 	if err != nil || !held {
 		return err
 	}

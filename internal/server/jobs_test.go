@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stepward/stepward/internal/store/leases"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/config"
@@ -135,7 +137,7 @@ func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	if n := log.lines("clock is wrong"); n != 1 {
 		t.Errorf("%d lines say that the clock is wrong", n)
 	}
-	got, err := s.DB.Lease(t.Context(), "sweep", "other", 2*time.Minute, time.Now().Add(-month))
+	got, err := leases.Take(t.Context(), s.DB, "sweep", "other", 2*time.Minute, time.Now().Add(-month))
 	if err != nil || !got {
 		t.Errorf("a replica with a wrong clock took the lease: %v", err)
 	}

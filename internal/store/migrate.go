@@ -19,7 +19,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the number of the newest migration in both folders; a test compares.
-const schemaVersion = 18
+const schemaVersion = 19
 
 // Migrate brings the schema up to date. Replicas may race: one migrates, the others wait for it. If a newer program has
 // migrated the database, it returns ErrNewerSchema and changes nothing.

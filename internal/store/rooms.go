@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/clientcache"
 	"github.com/stepward/stepward/internal/store/engine"
 	"github.com/stepward/stepward/internal/store/rows"
 )
@@ -47,10 +48,31 @@ func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 	return db.run(ctx, step, &b.batch)
 }
 
-// Together runs f, and each batch that f passes to run, in one transaction: see [engine.Conn].
+// Transact runs f in one transaction: what f does over tx happens when f returns nil, and nothing of it otherwise. f
+// must not write over another DB, and must return the error of a write that failed. The names are held exclusively
+// ([engine.Batch.Exclusive]), so that what their batches change stays as f reads it. It is not tried again by itself.
+func (db *DB) Transact(ctx context.Context, step string, names []string, f func(tx *DB) error) error {
+	tx := &DB{retention: db.retention, clients: clientcache.New(), watch: db.watch, observe: db.observe, logouts: db.logouts}
+	tx.compact.Store(db.compact.Load())
+	tx.oldEvents.Store(db.oldEvents.Load())
+	defer db.clients.ForgetAll() // also after an error: the writes may have happened
+	return stepErr(step, db.conn.Transact(ctx, func(conn engine.Conn) error {
+		tx.conn = conn
+		var b batch
+		for _, name := range names {
+			b.Exclusive(name)
+		}
+		if err := tx.run(ctx, step, &b); err != nil {
+			return err
+		}
+		return f(tx)
+	}))
+}
+
+// Together is Transact for batches alone: f passes each to run.
 func (db *DB) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
-	return db.conn.Together(ctx, func(run func(*engine.Batch) error) error {
-		return f(func(b *Batch) error { b.writeEvents(db.compact.Load()); return run(&b.Batch) })
+	return db.Transact(ctx, "run batches", nil, func(tx *DB) error {
+		return f(func(b *Batch) error { return tx.RunBatch(ctx, "run batch", b) })
 	})
 }
 

@@ -79,3 +79,12 @@ func (c *Cache) Forget(id string) {
 	delete(c.known, id)
 	delete(c.unknown, id)
 }
+
+// ForgetAll drops all clients, as Forget does.
+func (c *Cache) ForgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	clear(c.known)
+	clear(c.unknown)
+}

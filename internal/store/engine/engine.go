@@ -24,10 +24,10 @@ type Conn interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	// Run executes a batch in one transaction; on Postgres that is one round trip.
 	Run(ctx context.Context, b *Batch) error
-	// Together runs f, and each batch that f passes to run, in one transaction. If f returns an error, nothing of it
-	// happened, and that error is returned. Until it ends, nobody else writes to SQLite: f must not call other methods
-	// that write.
-	Together(ctx context.Context, f func(run func(*Batch) error) error) error
+	// Transact runs f in one transaction: what f does over tx happens when f returns nil, and nothing of it otherwise. On
+	// SQLite nobody else writes meanwhile: over the outer Conn, f must not write. After a batch that failed, tx is of no
+	// use, and f must return. It is not tried again, because f has seen what it read.
+	Transact(ctx context.Context, f func(tx Conn) error) error
 	// Translate turns a driver's error into one of ours; nil stays nil.
 	Translate(ctx context.Context, err error) error
 	// Migrate runs the migration files that the database does not have yet, while no other process migrates.

@@ -177,19 +177,6 @@ func (p *Postgres) Run(ctx context.Context, b *Batch) error {
 	return err
 }
 
-// Together implements Conn. It is not tried again: f has seen what it read.
-func (p *Postgres) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
-	tx, err := p.pool.Begin(ctx)
-	if err != nil {
-		return p.Translate(ctx, err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after Commit it does nothing
-	if err := f(func(b *Batch) error { return p.send(ctx, tx, b) }); err != nil {
-		return err
-	}
-	return p.Translate(ctx, tx.Commit(ctx))
-}
-
 // A sender is a pool, where a batch is a transaction, or a transaction.
 type sender interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -123,22 +122,6 @@ func (e *SQLite) Run(ctx context.Context, b *Batch) error {
 		return e.Translate(ctx, err)
 	}
 	return e.Translate(ctx, readErr)
-}
-
-// Together implements Conn.
-func (e *SQLite) Together(ctx context.Context, f func(run func(*Batch) error) error) error {
-	tx, err := e.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return e.Translate(ctx, err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	if err := f(func(b *Batch) error {
-		readErr, err := e.execute(ctx, tx, b)
-		return cmp.Or(err, e.Translate(ctx, readErr))
-	}); err != nil {
-		return err
-	}
-	return e.Translate(ctx, tx.Commit())
 }
 
 // execute runs the statements of a batch in a transaction. readErr is what went wrong with reading rows, not

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stepward/stepward/internal/store/leases"
+
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -92,7 +94,7 @@ var outboxCases = map[string]func(*fixture){
 		var holder string
 		f.race(8, nil, func(i int) error {
 			me := fmt.Sprint(i)
-			got, err := f.Lease(f.ctx, "rotate", me, time.Minute, f.now)
+			got, err := leases.Take(f.ctx, f.DB, "rotate", me, time.Minute, f.now)
 			mu.Lock()
 			defer mu.Unlock()
 			if got {
@@ -105,20 +107,20 @@ var outboxCases = map[string]func(*fixture){
 		})
 		lease := func(who string, at time.Duration, want bool) {
 			f.Helper()
-			f.same(must2(f.Lease(f.ctx, "rotate", who, time.Minute, f.now.Add(at)))(f), want)
+			f.same(must2(leases.Take(f.ctx, f.DB, "rotate", who, time.Minute, f.now.Add(at)))(f), want)
 		}
 		lease(holder, 30*time.Second, true)
 		lease("other", time.Minute, false)
 		lease("other", 90*time.Second, true)
 		lease(holder, 91*time.Second, false)
-		f.same(must2(f.Lease(f.ctx, "sweep", "other", time.Minute, f.now))(f), true)
+		f.same(must2(leases.Take(f.ctx, f.DB, "sweep", "other", time.Minute, f.now))(f), true)
 	},
 	"a lease that ends too far in the future counts as expired": func(f *fixture) {
 		const month = 31 * 24 * time.Hour
-		f.same(must2(f.Lease(f.ctx, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
-		f.same(must2(f.Lease(f.ctx, "rotate", "other", 2*time.Minute, f.now))(f), true)
-		f.same(must2(f.Lease(f.ctx, "rotate", "third", 2*time.Minute, f.now))(f), false)
-		f.same(must2(f.Lease(f.ctx, "rotate", "read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
+		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
+		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "other", 2*time.Minute, f.now))(f), true)
+		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "third", 2*time.Minute, f.now))(f), false)
+		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
 	},
 	"the database returns its time": func(f *fixture) {
 		before := time.Now().Add(-time.Millisecond)
@@ -158,7 +160,7 @@ var sweepCases = map[string]func(*fixture){
 		}))
 		old := idp.Authentication{ID: idp.NewIDAt(f.now.Add(-year)), UserID: u.ID, At: f.now.Add(-year)}
 		f.must(f.record(k, old, f.aging(1, 0, 0)...))
-		must2(f.Lease(f.ctx, "dead", "me", 0, f.now))(f)
+		must2(leases.Take(f.ctx, f.DB, "dead", "me", 0, f.now))(f)
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(9))
 		f.same(must2(f.Sweep(f.ctx, f.now))(f), int64(0))
 
