@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/store/roster"
@@ -54,6 +55,9 @@ type Actor struct {
 	// ConfirmedAt is when the person last confirmed with a step-up of class admin.
 	ConfirmedAt time.Time
 
+	// File is the hash of the file that is applied (ChannelApply).
+	File string
+
 	SessionID, Address, Agent, RequestID string
 }
 
@@ -62,7 +66,7 @@ func Operator() Actor { return Actor{Channel: ChannelCommand} }
 
 // A Denied says why an actor may not do something.
 type Denied struct {
-	Rule string // role, disabled, step_up, higher_role, own_role, last_owner
+	Rule string // role, disabled, step_up, higher_role, own_role, last_owner, managed
 	Text string // a sentence for people
 }
 
@@ -103,7 +107,7 @@ type Operations struct {
 
 // New returns the operations.
 func New(cfg Config) *Operations {
-	o := office{cfg: cfg, roster: roster.New(cfg.DB), registry: registry.New(cfg.DB)}
+	o := office{cfg: cfg, roster: roster.New(cfg.DB), registry: registry.New(cfg.DB), marks: declared.New(cfg.DB)}
 	return &Operations{
 		Users: &Users{o}, Groups: &Groups{o}, Clients: &Clients{o}, Claims: &Claims{o}, Events: &Events{o},
 		Policy: &Policy{o, policies.New(cfg.DB)},
@@ -121,6 +125,7 @@ type office struct {
 	cfg      Config
 	roster   *roster.Roster
 	registry *registry.Registry
+	marks    *declared.Marks
 }
 
 // power is what an operation needs.
@@ -145,7 +150,7 @@ func (o office) admit(ctx context.Context, by Actor, p power) (directory.Role, e
 			return "", fmt.Errorf("load actor: %w", err)
 		}
 		role = u.Role
-	case by.ClientID == "" && by.Channel == ChannelCommand:
+	case by.ClientID == "" && (by.Channel == ChannelCommand || by.Channel == ChannelApply):
 		role = directory.RoleOwner
 	}
 	allowed := role == directory.RoleOwner || role == directory.RoleAdmin ||
@@ -198,6 +203,9 @@ func (o office) event(by Actor, kind idp.EventKind, userID string, detail ...str
 	}
 	if by.ClientID != "" { // an event about a client names that one instead
 		e.Detail["through"] = by.ClientID
+	}
+	if by.File != "" {
+		e.Detail["file"] = by.File
 	}
 	for i := 0; i+1 < len(detail); i += 2 {
 		e.Detail[detail[i]] = detail[i+1]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -45,6 +46,9 @@ func (s *Claims) Define(ctx context.Context, by Actor, c directory.Claim) (direc
 	if err := c.Faults(s.Scopes()).Err(); err != nil {
 		return c, err
 	}
+	if err := s.free(ctx, by, declared.Claim, c.Name); err != nil {
+		return c, err
+	}
 	c.CreatedAt = after(time.Time{})
 	c.UpdatedAt = c.CreatedAt
 	err := s.roster.PutClaim(ctx, c, s.event(by, idp.EventClaimDefined, "", "claim", c.Name))
@@ -60,6 +64,9 @@ func (s *Claims) Define(ctx context.Context, by Actor, c directory.Claim) (direc
 // Remove removes a claim with all its values; idp.ErrNotFound.
 func (s *Claims) Remove(ctx context.Context, by Actor, name string) error {
 	if _, err := s.admit(ctx, by, changing); err != nil {
+		return err
+	}
+	if err := s.free(ctx, by, declared.Claim, name); err != nil {
 		return err
 	}
 	return s.roster.RemoveClaim(ctx, name, s.event(by, idp.EventClaimRemoved, "", "claim", name))
@@ -134,6 +141,9 @@ func (s *Claims) SetUser(ctx context.Context, by Actor, userID string, values ma
 // SetGroup is SetUser for a group: its members inherit the values.
 func (s *Claims) SetGroup(ctx context.Context, by Actor, groupID string, values map[string]json.RawMessage) error {
 	defined, err := s.defined(ctx, by, changing)
+	if err == nil {
+		err = s.free(ctx, by, declared.Group, groupID)
+	}
 	if err != nil {
 		return err
 	}

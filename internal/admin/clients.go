@@ -12,6 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/registry"
 )
 
@@ -96,7 +97,8 @@ func (s *Clients) Add(ctx context.Context, by Actor, c idp.Client) error {
 	return err
 }
 
-// Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay. version is the UpdatedAt
+// Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay; a file may list its secrets,
+// which then are all that it has. version is the UpdatedAt
 // as the caller read it; zero: whatever it is now. ErrStale, idp.ErrNotFound.
 func (s *Clients) Change(
 	ctx context.Context, by Actor, id string, c idp.Client, version time.Time,
@@ -104,13 +106,22 @@ func (s *Clients) Change(
 	if c.ID != id {
 		return c, directory.Faults{{Field: "client_id", Text: fmt.Sprintf("is %q; a client's ID cannot change", c.ID)}}
 	}
+	if err := s.free(ctx, by, declared.Client, id); err != nil {
+		return c, err
+	}
 	return s.edit(ctx, by, id, version, func(was idp.Client) (idp.Client, []string, error) {
 		c := c
-		c.Secrets, c.RegistrationHash, c.UsedAt = was.Secrets, was.RegistrationHash, was.UsedAt
+		if by.Channel != ChannelApply || c.Secrets == nil {
+			c.Secrets = was.Secrets
+		}
+		c.RegistrationHash, c.UsedAt = was.RegistrationHash, was.UsedAt
 		if !c.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
 			c.RegistrationHash, c.UsedAt = "", time.Time{}
 		}
 		fields := changedFields(was, c)
+		if !slices.Equal(was.Secrets, c.Secrets) {
+			fields = append(fields, "secrets")
+		}
 		return c, []string{"fields", strings.Join(fields, " ")}, nil
 	})
 }
@@ -219,6 +230,9 @@ func (s *Clients) flip(
 // Remove removes a client with all grants and tokens; idp.ErrNotFound.
 func (s *Clients) Remove(ctx context.Context, by Actor, id string) error {
 	if _, err := s.admit(ctx, by, changing); err != nil {
+		return err
+	}
+	if err := s.free(ctx, by, declared.Client, id); err != nil {
 		return err
 	}
 	ev := s.event(by, idp.EventClientRemoved, "")

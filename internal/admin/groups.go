@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -112,6 +113,9 @@ func (s *Groups) Change(
 		return directory.Group{}, err
 	}
 	was, err := s.roster.Group(ctx, id)
+	if err == nil {
+		err = s.free(ctx, by, declared.Group, id)
+	}
 	if err != nil {
 		return was, err
 	}
@@ -175,6 +179,9 @@ func (s *Groups) Remove(ctx context.Context, by Actor, id string) error {
 		return err
 	}
 	g, err := s.roster.Group(ctx, id)
+	if err == nil {
+		err = s.free(ctx, by, declared.Group, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -255,6 +262,9 @@ func (s *Groups) nesting(
 	do func(context.Context, string, string, ...idp.Event) error,
 ) error {
 	if _, err := s.admit(ctx, by, changing); err != nil {
+		return err
+	}
+	if err := s.free(ctx, by, declared.Group, childID); err != nil {
 		return err
 	}
 	return do(ctx, childID, parentID,

@@ -2,14 +2,13 @@ package admin
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/admin/sheet"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
@@ -18,15 +17,11 @@ import (
 )
 
 const (
-	// MaxImport is the largest number of rows in one file, and MaxShownFaults how many of them are reported as wrong.
-	MaxImport      = 100_000
+	// MaxShownFaults is how many rows of a file are reported as wrong.
 	MaxShownFaults = 1000
 	// together is how many rows are looked up and stored in one round trip.
 	together = 200
 )
-
-// importColumns are the columns of a file: email is required, each other may be missing.
-var importColumns = []string{"email", "name", "role", "groups", "email_verified"}
 
 // A RowFault is what is wrong with one row; row 1 is the first after the heading.
 type RowFault struct {
@@ -52,11 +47,11 @@ func (s *Users) Preview(ctx context.Context, by Actor, file io.Reader) (Preview,
 	err = s.readImport(ctx, role, file, func(rows []importRow) error {
 		p.Rows += len(rows)
 		for _, row := range rows {
-			if len(row.faults) == 0 {
+			if len(row.Faults) == 0 {
 				continue
 			}
 			if p.Wrong++; len(p.Faults) < MaxShownFaults {
-				p.Faults = append(p.Faults, RowFault{row.number, row.in.Email, row.faults})
+				p.Faults = append(p.Faults, RowFault{row.Number, row.Email, row.Faults})
 			}
 		}
 		return nil
@@ -98,8 +93,8 @@ func (s *Users) Import(
 		var users []roster.NewUser
 		var invitations []Invitation
 		for _, row := range rows {
-			if len(row.faults) > 0 { // it became wrong since
-				return fmt.Errorf("row %d: %w", row.number, row.faults)
+			if len(row.Faults) > 0 { // it became wrong since
+				return fmt.Errorf("row %d: %w", row.Number, row.Faults)
 			}
 			link, kept := enrol.NewInvitation(s.cfg.Issuer, row.user, ttl, mailed)
 			users = append(users, roster.NewUser{User: row.user, GroupIDs: row.groupIDs, Link: &kept, Events: []idp.Event{
@@ -132,37 +127,17 @@ func (s *Users) Import(
 	return p, nil
 }
 
-// importRow is one row as it was read.
+// importRow is one row with what it stands for here.
 type importRow struct {
-	number   int
-	in       NewUser
+	sheet.Row
 	user     idp.User
 	groupIDs []string
-	faults   directory.Faults
 }
 
 // readImport reads a file in a stream, and gives its rows to take, some at a time.
 func (s *Users) readImport(
 	ctx context.Context, role directory.Role, file io.Reader, take func([]importRow) error,
 ) error {
-	r := csv.NewReader(file)
-	r.ReuseRecord = true
-	heading, err := r.Read()
-	if err != nil {
-		return directory.Faults{{Text: "is not a CSV file with a heading: " + strings.Join(importColumns, ",")}}
-	}
-	place := map[string]int{}
-	for i, name := range heading {
-		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
-		if _, twice := place[name]; twice || !slices.Contains(importColumns, name) {
-			return directory.Faults{{Text: fmt.Sprintf("column %q is unknown or there twice; use %s", name,
-				strings.Join(importColumns, ","))}}
-		}
-		place[name] = i
-	}
-	if _, ok := place["email"]; !ok {
-		return directory.Faults{{Text: "has no column email"}}
-	}
 	seen, groups := map[string]int{}, map[string]string{}
 	var rows []importRow
 	flush := func() error {
@@ -173,70 +148,33 @@ func (s *Users) readImport(
 		rows = rows[:0]
 		return err
 	}
-	for n := 1; ; n++ {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return flush()
-		}
-		if n > MaxImport {
-			return directory.Faults{{Text: fmt.Sprintf("has more than %d rows; split it", MaxImport)}}
-		}
-		row := importRow{number: n}
-		if err != nil {
-			line := 0
-			if p, ok := errors.AsType[*csv.ParseError](err); ok {
-				line = p.Line
-			}
-			row.faults = directory.Faults{{Text: fmt.Sprintf("line %d is not CSV with as many columns as the heading", line)}}
-			if !errors.Is(err, csv.ErrFieldCount) { // nothing after it can be read
-				rows = append(rows, row)
-				return flush()
-			}
-		} else if err := s.readRow(ctx, role, record, place, groups, &row); err != nil {
+	err := sheet.Read(file, func(r sheet.Row) error {
+		row := importRow{Row: r}
+		if err := s.understand(ctx, role, groups, &row); err != nil {
 			return err
 		}
-		if first := seen[row.user.Email]; first > 0 && row.user.Email != "" {
-			row.faults = append(row.faults, directory.Fault{Field: "email", Text: fmt.Sprintf("is in row %d already", first)})
-		}
-		seen[row.user.Email] = n
-		if rows = append(rows, row); len(rows) == together {
-			if err := flush(); err != nil {
-				return err
+		if email := row.user.Email; email != "" {
+			if first := seen[email]; first > 0 {
+				row.Faults = append(row.Faults, directory.Fault{Field: "email", Text: fmt.Sprintf("is in row %d already", first)})
 			}
+			seen[email] = r.Number
 		}
+		if rows = append(rows, row); len(rows) == together {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	return flush()
 }
 
-// readRow reads one record. groups remembers the IDs of groups, "" for those that there are not.
-func (s *Users) readRow(
-	ctx context.Context, role directory.Role, record []string, place map[string]int, groups map[string]string,
-	row *importRow,
-) error {
-	field := func(name string) string {
-		if i, ok := place[name]; ok {
-			return strings.Clone(strings.TrimSpace(record[i]))
-		}
-		return ""
-	}
-	fault := func(name, text string) { row.faults = append(row.faults, directory.Fault{Field: name, Text: text}) }
-	row.in = NewUser{Email: field("email"), Name: field("name")}
-	if text := field("role"); text != "" {
-		var ok bool
-		if row.in.Role, ok = directory.ParseRole(text); !ok {
-			fault("role", "must be none, auditor, support, admin or owner")
-		}
-	}
-	switch text := strings.ToLower(field("email_verified")); text {
-	case "", "false", "no", "0":
-	case "true", "yes", "1":
-		row.in.EmailVerified = true
-	default:
-		fault("email_verified", "must be true or false")
-	}
-	for name := range strings.SplitSeq(field("groups"), ";") {
-		if name = strings.TrimSpace(name); name == "" {
-			continue
-		}
+// understand finds the groups of a row and builds its user. groups remembers the IDs of groups, "" for those that there
+// are not.
+func (s *Users) understand(ctx context.Context, role directory.Role, groups map[string]string, row *importRow) error {
+	fault := func(name, text string) { row.Faults = append(row.Faults, directory.Fault{Field: name, Text: text}) }
+	for _, name := range row.Groups {
 		id, known := groups[name]
 		if !known {
 			g, err := s.roster.GroupByName(ctx, name)
@@ -253,9 +191,14 @@ func (s *Users) readRow(
 			row.groupIDs = append(row.groupIDs, id)
 		}
 	}
-	u, _, err := s.build(ctx, role, row.in)
+	if row.Broken {
+		return nil
+	}
+	u, _, err := s.build(ctx, role, NewUser{
+		Email: row.Email, Name: row.Name, Role: row.Role, EmailVerified: row.EmailVerified,
+	})
 	if faults, ok := errors.AsType[directory.Faults](err); ok {
-		row.faults = append(row.faults, faults...)
+		row.Faults = append(row.Faults, faults...)
 		return nil
 	}
 	if denied, ok := errors.AsType[*Denied](err); ok {
@@ -277,7 +220,7 @@ func (s *Users) markTaken(ctx context.Context, rows []importRow) error {
 	taken, err := s.roster.Taken(ctx, emails)
 	for i := range rows {
 		if taken[rows[i].user.Email] {
-			rows[i].faults = append(rows[i].faults, emailTaken...)
+			rows[i].Faults = append(rows[i].Faults, emailTaken...)
 		}
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/policies"
 )
 
@@ -165,6 +166,11 @@ func (s *Policy) Change(
 	}
 	if v.Number != expected {
 		return PolicyState{}, ErrStale
+	}
+	for key := range sections {
+		if err := s.free(ctx, by, declared.Policy, key); err != nil {
+			return PolicyState{}, err
+		}
 	}
 	next, err := s.prepare(ctx, v, sections)
 	if err != nil {

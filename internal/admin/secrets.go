@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 )
 
 // MaxSecrets is how many secrets a client can have at once: the one in use, the next, and some for other places.
@@ -32,7 +33,7 @@ func (s *Clients) AddSecret(
 	case !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(time.Now()):
 		return "", added, directory.Faults{{Field: "expires_at", Text: "is in the past"}}
 	}
-	_, err = s.edit(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
+	_, err = s.editSecrets(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
 		now := time.Now().Truncate(time.Millisecond)
 		c.Secrets = slices.DeleteFunc(slices.Clone(c.Secrets), func(s idp.ClientSecret) bool { return expired(s, now) })
 		if len(c.Secrets) >= MaxSecrets {
@@ -51,7 +52,7 @@ func (s *Clients) AddSecret(
 func (s *Clients) ExpireSecret(
 	ctx context.Context, by Actor, id, secretID string, at, version time.Time,
 ) (changed idp.ClientSecret, err error) {
-	_, err = s.edit(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
+	_, err = s.editSecrets(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
 		c.Secrets = slices.Clone(c.Secrets)
 		i := slices.IndexFunc(c.Secrets, func(s idp.ClientSecret) bool { return s.ID == secretID })
 		if i < 0 {
@@ -67,7 +68,7 @@ func (s *Clients) ExpireSecret(
 // RemoveSecret ends a secret of a client at once. The last one stays, because the client could not authenticate any
 // more: disable the client instead. idp.ErrNotFound, ErrStale.
 func (s *Clients) RemoveSecret(ctx context.Context, by Actor, id, secretID string, version time.Time) error {
-	_, err := s.edit(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
+	_, err := s.editSecrets(ctx, by, id, version, func(c idp.Client) (idp.Client, []string, error) {
 		left := slices.DeleteFunc(slices.Clone(c.Secrets), func(s idp.ClientSecret) bool { return s.ID == secretID })
 		uses := c.AuthMethod == idp.AuthMethodBasic || c.AuthMethod == idp.AuthMethodPost
 		switch {
@@ -80,6 +81,17 @@ func (s *Clients) RemoveSecret(ctx context.Context, by Actor, id, secretID strin
 		return c, []string{"fields", "secrets", "change", "removed", "secret", secretID}, nil
 	})
 	return err
+}
+
+// editSecrets is edit for a client whose secrets no file lists.
+func (s *Clients) editSecrets(
+	ctx context.Context, by Actor, id string, version time.Time,
+	change func(was idp.Client) (idp.Client, []string, error),
+) (idp.Client, error) {
+	if err := s.free(ctx, by, declared.Secrets, id); err != nil {
+		return idp.Client{}, err
+	}
+	return s.edit(ctx, by, id, version, change)
 }
 
 func expired(s idp.ClientSecret, now time.Time) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -282,6 +283,11 @@ func (s *Users) Change(ctx context.Context, by Actor, id string, c UserChange) (
 	}
 	if c.Managed != nil { // what a directory keeps is not of the account: it may keep it of anybody
 		fields = append(fields, "directory")
+	}
+	if u.Role != was.Role {
+		if err := s.free(ctx, by, declared.Role, id); err != nil {
+			return was, err
+		}
 	}
 	if c.Role != nil && (u.Role.Above(role) || u.ID == by.UserID && u.Role.Above(was.Role)) {
 		return was, &Denied{"own_role", "the role " + role.Name() + " cannot make anybody " + u.Role.Name()}

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/declared"
+)
+
+// free denies a change of what a file manages, unless it comes from a file: the next apply would undo it.
+func (o office) free(ctx context.Context, by Actor, kind declared.Kind, id string) error {
+	if by.Channel == ChannelApply {
+		return nil
+	}
+	source, err := o.marks.Of(ctx, kind, id)
+	if err != nil || source == "" {
+		return err
+	}
+	return &Denied{"managed", fmt.Sprintf("this is managed by %s: change it there, and run stepward apply", source)}
+}
+
+// ManagedBy returns the name of the file that manages an object; "" if none does.
+func (o *Operations) ManagedBy(ctx context.Context, by Actor, kind declared.Kind, id string) (string, error) {
+	if err := o.MayRead(ctx, by); err != nil {
+		return "", err
+	}
+	return o.Clients.marks.Of(ctx, kind, id)
+}
+
+// MayChange returns a *Denied unless the actor may change what admins change.
+func (o *Operations) MayChange(ctx context.Context, by Actor) error {
+	_, err := o.Users.admit(ctx, by, changing)
+	return err
+}
+
+// DB returns the store that the operations work on.
+func (o *Operations) DB() *store.DB { return o.Clients.cfg.DB }
+
+// Within returns the same operations in a transaction of their store, under the policy as it is with these sections.
+// They do not check what needs the network: [Clients.CheckAfar] does, before the transaction.
+func (o *Operations) Within(ctx context.Context, tx *store.DB, sections config.Document) (*Operations, error) {
+	cfg := o.Clients.cfg
+	cfg.DB, cfg.CheckClient, cfg.PolicyChanged = tx, nil, nil
+	if cfg.Mailer != nil {
+		cfg.Mailer = cfg.Mailer.Over(tx)
+	}
+	in := New(cfg)
+	next, err := in.Policy.preview(ctx, sections)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Policy = next
+	return New(cfg), nil
+}
+
+// preview returns the policy as it is with these sections; the present one if they are at fault, as Change reports.
+func (s *Policy) preview(ctx context.Context, sections config.Document) (idp.Policy, error) {
+	v, err := s.versions.Current(ctx)
+	if err != nil {
+		return idp.Policy{}, err
+	}
+	doc, err := v.Sections()
+	if err != nil {
+		return idp.Policy{}, err
+	}
+	for key, value := range sections {
+		doc[key] = value
+	}
+	next, err := s.cfg.Settings.With(doc, v.Number)
+	if err != nil {
+		return s.cfg.Policy, nil //nolint:nilerr // see above
+	}
+	return next.Policy, nil
+}
+
+// Changed says that the policy was changed in a transaction that has ended.
+func (s *Policy) Changed(ctx context.Context) {
+	if s.cfg.PolicyChanged != nil {
+		s.cfg.PolicyChanged(ctx)
+	}
+}
+
+// CheckAfar returns what is wrong with a client that only the network or the settings can say (Config.CheckClient).
+func (s *Clients) CheckAfar(ctx context.Context, c idp.Client) error {
+	if s.cfg.CheckClient == nil {
+		return nil
+	}
+	return s.cfg.CheckClient(ctx, c).Err()
+}
