@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/stepward/stepward/internal/apply"
 	"github.com/stepward/stepward/internal/backup"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
@@ -34,6 +35,8 @@ type cli struct {
 	Explain     manage.Explain `cmd:"" help:"Say what an authorization request leads to, check by check."`
 	Lint        manage.Lint    `cmd:"" help:"Find settings and clients that can never work."`
 	Policy      manage.Policy  `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
+	Apply       apply.Apply    `cmd:"" help:"Bring clients, groups, claims, policy and roles into the state that a file describes."`
+	Export      apply.Export   `cmd:"" help:"Write the file for apply that describes what is there."`
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
 	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
 	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`
@@ -56,6 +59,12 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stepward: "+err.Error())
+		if coded, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
+			os.Exit(coded.ExitCode())
+		}
 		os.Exit(1)
 	}
 }

@@ -90,6 +90,7 @@ func New(cfg Config) (*API, error) {
 	a.events(api)
 	a.policy(api)
 	a.explain(api)
+	a.desired(api)
 	var err error
 	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)

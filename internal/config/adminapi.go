@@ -26,6 +26,8 @@ var adminScopes = map[string]string{
 	adminapi.ScopeEventsRead:   "See all events of this server",
 	adminapi.ScopePolicyRead:   "See the policy of this server",
 	adminapi.ScopePolicyWrite:  "Change the policy of this server",
+	adminapi.ScopeApplyRead:    "Export everything that is configured on this server",
+	adminapi.ScopeApplyWrite:   "Configure this server as a whole: applications, groups, claims, policy and roles",
 }
 
 // addAdminAPI adds the scopes of the admin API to a policy, and the API as a resource. A person who wants to change

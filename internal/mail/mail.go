@@ -98,6 +98,13 @@ func (m *Mailer) Named(product string) *Mailer {
 	return &named
 }
 
+// Over returns a Mailer that sends as part of a transaction.
+func (m *Mailer) Over(tx *store.DB) *Mailer {
+	over := *m
+	over.db = tx
+	return &over
+}
+
 // Delivers reports whether there is a mail server.
 func (m *Mailer) Delivers() bool { return m.transport != nil }
 

@@ -124,6 +124,14 @@ func (e *Env) withDB(load func() (*config.Config, error), f func(*config.Config,
 	return f(cfg, db)
 }
 
+// Operate runs f with the operations of administration on the store, which it migrates first if write is set.
+func (e *Env) Operate(write bool, f func(*config.Config, *admin.Operations) error) error {
+	if write {
+		return operating(e.mailing, f)
+	}
+	return operating(e.reading, f)
+}
+
 // Logger returns the logger that the settings ask for.
 func Logger(cfg *config.Config) *slog.Logger { return slog.New(logTo(os.Stderr, cfg)) }
 

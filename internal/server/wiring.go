@@ -60,8 +60,9 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Languages:      cfg.Languages,
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
-		Rate:  s.parts.networks,
-		Place: place(s.parts.places),
+		Rate:   s.parts.networks,
+		Place:  place(s.parts.places),
+		Bodies: adminapi.Bodies(),
 	}); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,12 +81,13 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 			})
 			return
 		}
-		if r.ContentLength > maxBody { // as declared: no need to read it
+		most := cmp.Or(s.config.Bodies[r.URL.Path], maxBody)
+		if r.ContentLength > most { // as declared: no need to read it
 			s.Fail(rec, r, tooLarge(nil))
 			return
 		}
 		if r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+			r.Body = http.MaxBytesReader(rec, r.Body, most)
 		}
 		next.ServeHTTP(rec, r)
 	}))

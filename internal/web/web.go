@@ -23,7 +23,10 @@ const (
 
 // Config describes the operator's service and how requests reach it.
 type Config struct {
-	Issuer      *url.URL
+	Issuer *url.URL
+	// Bodies are the paths whose bodies may be longer than 64 KiB, and how long in bytes. What serves them must check who
+	// asks before it reads.
+	Bodies      map[string]int64
 	ProductName string // empty: Stepward
 	LogoURL     string // of the operator, https; empty: our logo
 	Accent      string // of the operator, #rrggbb; its lightness is adjusted until text has a contrast of 7:1

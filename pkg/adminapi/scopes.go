@@ -21,6 +21,10 @@ const (
 	ScopeEventsRead   = "stepward:admin:events:read"
 	ScopePolicyRead   = "stepward:admin:policy:read"
 	ScopePolicyWrite  = "stepward:admin:policy:write"
+
+	// Applying and exporting a whole state concerns everything, so these are as powerful as ScopeWrite and ScopeRead.
+	ScopeApplyRead  = "stepward:admin:apply:read"
+	ScopeApplyWrite = "stepward:admin:apply:write"
 )
 
 // Scopes returns all scopes of the API.
@@ -28,6 +32,6 @@ func Scopes() []string {
 	return []string{
 		ScopeRead, ScopeWrite, ScopeUsersRead, ScopeUsersWrite, ScopeGroupsRead, ScopeGroupsWrite, ScopeClaimsRead,
 		ScopeClaimsWrite, ScopeClientsRead, ScopeClientsWrite, ScopeEventsRead, ScopePolicyRead,
-		ScopePolicyWrite,
+		ScopePolicyWrite, ScopeApplyRead, ScopeApplyWrite,
 	}
 }
