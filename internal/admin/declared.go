@@ -30,12 +30,6 @@ func (o *Operations) ManagedBy(ctx context.Context, by Actor, kind declared.Kind
 	return o.Clients.marks.Of(ctx, kind, id)
 }
 
-// MayChange returns a *Denied unless the actor may change what admins change.
-func (o *Operations) MayChange(ctx context.Context, by Actor) error {
-	_, err := o.Users.admit(ctx, by, changing)
-	return err
-}
-
 // DB returns the store that the operations work on.
 func (o *Operations) DB() *store.DB { return o.Clients.cfg.DB }
 

@@ -41,7 +41,7 @@ func (a *API) desired(api huma.API) {
 	type planned struct{ Body adminapi.Plan }
 	register(api, operation{
 		"apply", "POST", adminapi.PathApply, "Bring clients, groups, claims, policy and roles into a state: all or nothing", tag,
-		adminapi.ScopeApplyWrite, 0, false,
+		adminapi.ScopeApplyWrite, 0, true,
 	}, func(ctx context.Context, in *apply) (*planned, error) {
 		state, err := DesiredOf(in.Body)
 		if err != nil {
@@ -99,6 +99,11 @@ func FileSchema() ([]byte, error) {
 	text = bytes.ReplaceAll(text, []byte("#/components/schemas/"), []byte("#/$defs/"))
 	if err := json.Unmarshal(text, &defs); err != nil {
 		return nil, err
+	}
+	for name := range defs {
+		if name != "Desired" && !bytes.Contains(text, []byte(`"#/$defs/`+name+`"`)) {
+			delete(defs, name)
+		}
 	}
 	return json.MarshalIndent(map[string]any{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "stepward.yaml",

@@ -225,7 +225,7 @@ func TestWhatDiffersIsSaidAndMended(t *testing.T) {
 			`~ client grafana: client_name from "Grafana 2" to "Grafana"; redirect_uris + https://grafana.example/cb - https://other.example/cb; secrets + spring - main`,
 			"! role ada@example.com: admin: there is no user with this address yet",
 			"! role new@example.com: support: there is no user with this address yet",
-			"~ policy scopes: changed payouts",
+			"~ policy scopes: changed payouts (description from Pay to Payouts)",
 		)
 		c, err = db.StoredClient(h.ctx, "grafana")
 		h.must(err)
