@@ -97,8 +97,8 @@ func (s *Clients) Add(ctx context.Context, by Actor, c idp.Client) error {
 	return err
 }
 
-// Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay; a file may list its secrets,
-// which then are all that it has. version is the UpdatedAt
+// Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay; a file may list its
+// secrets, which then are all that it has. version is the UpdatedAt
 // as the caller read it; zero: whatever it is now. ErrStale, idp.ErrNotFound.
 func (s *Clients) Change(
 	ctx context.Context, by Actor, id string, c idp.Client, version time.Time,

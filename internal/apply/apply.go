@@ -1,6 +1,6 @@
 // Package apply holds the commands that bring a server into the state that a file describes, and write such a file.
 //
-//	stepward apply -f stepward.yaml ─▶ read: YAML, schema, secrets ─▶ package desired, or the admin API ─▶ the plan in words
+//	stepward apply -f stepward.yaml ─▶ YAML, schema, secrets ─▶ package desired, or the admin API ─▶ the plan in words
 package apply
 
 import (
@@ -155,8 +155,8 @@ func terminal() bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// coloured returns the line of a change. Clients and people may have chosen parts of it, so it shows nothing that could
-// control the terminal.
+// coloured returns the line of a change. Clients and people may have chosen parts of it, so it shows nothing that
+// could control the terminal.
 func coloured(c wire.PlannedChange, colours bool) string {
 	text := strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= 0x202a && r <= 0x202e ||

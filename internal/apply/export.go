@@ -24,8 +24,8 @@ type Export struct {
 
 // Help is shown by --help.
 func (Export) Help() string {
-	return `The file is one for stepward apply. Only the hashes of secrets are stored, so it refers to each by a variable of the
-environment: set them to the secrets, or to new ones. Clients that registered themselves are left out.`
+	return `The file is one for stepward apply. Only the hashes of secrets are stored, so it refers to each by a variable of
+the environment: set them to the secrets, or to new ones. Clients that registered themselves are left out.`
 }
 
 // Run implements the command.
@@ -72,7 +72,8 @@ func write(state wire.Desired, asJSON bool) (string, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\n")
-		if value := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "- ")); strings.HasPrefix(value, "value: env:") {
+		member := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "- "))
+		if strings.HasPrefix(member, "value: env:") {
 			line += " # only its hash is stored: set the variable to the secret, or to a new one"
 		}
 		out.WriteString(line + "\n")

@@ -123,7 +123,8 @@ func lookUp(reference string, getenv func(string) (string, bool)) (idp.Secret, s
 	}
 	other := func(r rune) bool { return r <= ' ' || r > '~' } // RFC 6749 appendix A.2: VSCHAR
 	if len(text) < minSecret || len(text) > 256 || strings.ContainsFunc(text, other) {
-		return "", "leads to something that is no secret of 32 to 256 characters of ASCII; make one with: openssl rand -base64 33"
+		return "", "leads to something that is no secret of 32 to 256 characters of ASCII; " +
+			"make one with: openssl rand -base64 33"
 	}
 	return idp.Secret(text), ""
 }

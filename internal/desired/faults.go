@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 )
 
-// Faults returns what is wrong with a state by itself: names that are there twice, groups in themselves, unknown roles.
+// Faults returns what is wrong with a state by itself: what is there twice, and unknown roles.
 func (s State) Faults() (faults directory.Faults) {
 	fault := func(path, format string, args ...any) {
 		faults = append(faults, directory.Fault{Field: path, Text: fmt.Sprintf(format, args...)})
@@ -59,8 +59,8 @@ func (s State) Faults() (faults directory.Faults) {
 	return faults
 }
 
-// nestingFaults returns what is wrong with the nesting of groups as it would be: within has the parents of each group by
-// key, also of groups that the state does not name.
+// nestingFaults returns what is wrong with the nesting of groups as it would be: within has the parents of each group
+// by key, also of groups that the state does not name.
 func (s State) nestingFaults(within map[string][]string) (faults directory.Faults) {
 	const underWay = -1
 	depth := map[string]int{} // the longest chain of groups from each one up

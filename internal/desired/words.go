@@ -137,8 +137,8 @@ func value(v json.RawMessage) string {
 	return word(string(v))
 }
 
-// Normal returns a client in a form in which two clients that work alike are alike: what is implied is left out, but for
-// the policy and the algorithm of ID tokens, whose defaults in a file are others.
+// Normal returns a client in a form in which two clients that work alike are alike: what is implied is left out, but
+// for the policy and the algorithm of ID tokens, whose defaults in a file are others.
 func Normal(c idp.Client) idp.Client {
 	c.Policy, c.IDTokenAlg = cmp.Or(c.Policy, idp.PolicyStandard), cmp.Or(c.IDTokenAlg, idp.ES256)
 	if c.SubjectType == idp.SubjectPublic {
