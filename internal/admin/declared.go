@@ -8,6 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/declared"
+	"github.com/stepward/stepward/internal/store/policies"
 )
 
 // free denies a change of what a file manages, unless it comes from a file: the next apply would undo it.
@@ -41,33 +42,14 @@ func (o *Operations) Within(ctx context.Context, tx *store.DB, sections config.D
 	if cfg.Mailer != nil {
 		cfg.Mailer = cfg.Mailer.Over(tx)
 	}
-	in := New(cfg)
-	next, err := in.Policy.preview(ctx, sections)
+	v, err := policies.New(tx).Current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Policy = next
+	if next, err := v.With(cfg.Settings, sections); err == nil { // otherwise Change reports what is wrong
+		cfg.Policy = next.Policy
+	}
 	return New(cfg), nil
-}
-
-// preview returns the policy as it is with these sections; the present one if they are at fault, as Change reports.
-func (s *Policy) preview(ctx context.Context, sections config.Document) (idp.Policy, error) {
-	v, err := s.versions.Current(ctx)
-	if err != nil {
-		return idp.Policy{}, err
-	}
-	doc, err := v.Sections()
-	if err != nil {
-		return idp.Policy{}, err
-	}
-	for key, value := range sections {
-		doc[key] = value
-	}
-	next, err := s.cfg.Settings.With(doc, v.Number)
-	if err != nil {
-		return s.cfg.Policy, nil //nolint:nilerr // see above
-	}
-	return next.Policy, nil
 }
 
 // Changed says that the policy was changed in a transaction that has ended.

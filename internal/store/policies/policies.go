@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -44,6 +45,16 @@ func (v Version) Over(base *config.Config) (*config.Config, error) {
 		return nil, fmt.Errorf("version %d of the policy: %w", v.Number, err)
 	}
 	return c, nil
+}
+
+// With returns the settings with this version and other sections below them. The error may be config.Faults.
+func (v Version) With(base *config.Config, sections config.Document) (*config.Config, error) {
+	d, err := v.Sections()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(d, sections)
+	return base.With(d, v.Number)
 }
 
 // Sections returns the document of a version.
