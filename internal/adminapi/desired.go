@@ -1,19 +1,17 @@
 package adminapi
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stepward/stepward/internal/adminapi/file"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
@@ -28,7 +26,7 @@ func Bodies() map[string]int64 { return map[string]int64{adminapi.Path + adminap
 // desired adds the operations on the state as a whole.
 func (a *API) desired(api huma.API) {
 	const tag = "state"
-	narrow(api.OpenAPI().Components.Schemas)
+	file.Narrow(api.OpenAPI().Components.Schemas)
 	type apply struct {
 		By
 		Source string `query:"source" required:"true" minLength:"1" maxLength:"200" doc:"The name under which the objects are managed: that of the file."`
@@ -61,74 +59,6 @@ func (a *API) desired(api huma.API) {
 		state, err := desired.Export(ctx, a.cfg.Operations, in.actor)
 		return &exported{WireDesired(state, Variables)}, err
 	})
-}
-
-// narrow takes what only the server says out of the schemas of a file.
-func narrow(schemas huma.Registry) *huma.Schema {
-	root := schemas.Schema(reflect.TypeFor[adminapi.Desired](), true, "")
-	client := schemas.SchemaFromRef("#/components/schemas/DesiredClient")
-	for _, name := range []string{"dynamic", "created_at", "updated_at", "disabled_at", "usage"} {
-		delete(client.Properties, name)
-	}
-	client.Required = []string{"client_id", "client_name"}
-	client.PrecomputeMessages()
-	file := schemas.SchemaFromRef("#/components/schemas/Desired")
-	policy := file.Properties["policy"]
-	policy.Properties, policy.AdditionalProperties = map[string]*huma.Schema{}, false
-	for _, name := range config.PolicyKeys() {
-		policy.Properties[name] = &huma.Schema{}
-	}
-	policy.PrecomputeMessages()
-	file.Properties["roles"].AdditionalProperties = true // huma's paths do not survive a dot in a name
-	return root
-}
-
-// FileSchema returns the JSON schema of a file for stepward apply, which is that of the request as well.
-func FileSchema() ([]byte, error) {
-	takeOver()
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	narrow(schemas)
-	schemas.SchemaFromRef("#/components/schemas/Desired").Properties["roles"].AdditionalProperties = &huma.Schema{
-		Type: huma.TypeString, Enum: []any{"owner", "admin", "support", "auditor", "none"},
-	}
-	text, err := json.Marshal(schemas.Map())
-	if err != nil {
-		return nil, err
-	}
-	var defs map[string]json.RawMessage
-	text = bytes.ReplaceAll(text, []byte("#/components/schemas/"), []byte("#/$defs/"))
-	if err := json.Unmarshal(text, &defs); err != nil {
-		return nil, err
-	}
-	for name := range defs {
-		if name != "Desired" && !bytes.Contains(text, []byte(`"#/$defs/`+name+`"`)) {
-			delete(defs, name)
-		}
-	}
-	return json.MarshalIndent(map[string]any{
-		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "stepward.yaml",
-		"description": "The desired state of a Stepward server, for: stepward apply -f stepward.yaml",
-		"$ref":        "#/$defs/Desired", "$defs": defs,
-	}, "", "  ")
-}
-
-// CheckFile returns what is wrong with a file by its schema, by path.
-func CheckFile(value any) (faults directory.Faults) {
-	takeOver()
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	var result huma.ValidateResult
-	huma.Validate(schemas, narrow(schemas), huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, &result)
-	object, _ := value.(map[string]any)
-	roles, _ := object["roles"].(map[string]any)
-	for _, email := range slices.Sorted(maps.Keys(roles)) {
-		if _, ok := roles[email].(string); !ok {
-			faults = append(faults, directory.Fault{Field: "roles." + email, Text: "expected string"})
-		}
-	}
-	for _, err := range result.Errors {
-		faults = append(faults, directory.Fault(faultOf(err)))
-	}
-	return faults
 }
 
 // hashed begins the hash of a secret in a request.

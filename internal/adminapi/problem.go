@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/file"
 	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
@@ -45,7 +46,7 @@ func problem(status int, code, detail string) *failed {
 
 // takeOver makes huma's own errors ours. Its hooks are variables of that package, which only this package uses.
 var takeOver = sync.OnceFunc(func() {
-	huma.ValidateStrictCasing, huma.DefaultArrayNullable = true, false
+	file.Strict()
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
 		code := map[int]string{
 			0: "problem", http.StatusUnprocessableEntity: "faults", http.StatusBadRequest: "invalid_request",

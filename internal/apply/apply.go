@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/adminapi"
+	schema "github.com/stepward/stepward/internal/adminapi/file"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
@@ -61,7 +62,7 @@ func (d Drift) ExitCode() int { return 2 }
 // Run implements the command.
 func (c *Apply) Run(e *manage.Env) error {
 	if c.Schema {
-		text, err := adminapi.FileSchema()
+		text, err := schema.Schema()
 		if err == nil {
 			fmt.Println(string(text))
 		}

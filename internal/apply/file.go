@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/adminapi"
+	schema "github.com/stepward/stepward/internal/adminapi/file"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
@@ -64,7 +65,7 @@ func parse(name string, text []byte, getenv func(string) (string, bool)) (*file,
 	if err != nil {
 		return nil, f.told(err)
 	}
-	faults := adminapi.CheckFile(f.document.value)
+	faults := schema.Check(f.document.value)
 	described, err := json.Marshal(f.document.value)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)

@@ -8,25 +8,25 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/stepward/stepward/internal/adminapi"
+	schema "github.com/stepward/stepward/internal/adminapi/file"
 	"github.com/stepward/stepward/internal/config"
 )
 
 var update = flag.Bool("update", false, "write docs/stepward.schema.json")
 
 func TestThePublishedSchemaIsTheOneThatIsChecked(t *testing.T) {
-	schema, err := adminapi.FileSchema()
+	text, err := schema.Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join("..", "..", "docs", "stepward.schema.json")
 	if *update {
-		if err := os.WriteFile(path, append(schema, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	published, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(bytes.TrimSpace(published), schema) {
+	if err != nil || !bytes.Equal(bytes.TrimSpace(published), text) {
 		t.Errorf("docs/stepward.schema.json is not up to date (%v); run: go test ./internal/apply -update", err)
 	}
 	var read struct {
@@ -35,7 +35,7 @@ func TestThePublishedSchemaIsTheOneThatIsChecked(t *testing.T) {
 			Required   []string
 		} `json:"$defs"`
 	}
-	if err := json.Unmarshal(schema, &read); err != nil {
+	if err := json.Unmarshal(text, &read); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"created_at", "updated_at", "disabled_at", "usage", "dynamic"} {

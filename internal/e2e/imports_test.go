@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
 	{"internal/server"},
 	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
-	{"internal/explain", "internal/bearer", "internal/desired"},
+	{"internal/explain", "internal/bearer", "internal/desired", "internal/adminapi/file"},
 	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
@@ -81,7 +81,7 @@ var owners = map[string]string{
 	"github.com/coreos/go-oidc":       "cmd/stepward/sample",
 	"github.com/santhosh-tekuri":      "internal/config",
 	"rsc.io/qr":                       "internal/otherdevice",
-	"github.com/danielgtaylor/huma":   "internal/adminapi",
+	"github.com/danielgtaylor/huma":   "internal/adminapi internal/adminapi/file",
 }
 
 func TestImportsGoOneWay(t *testing.T) {
