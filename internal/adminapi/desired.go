@@ -38,8 +38,8 @@ func (a *API) desired(api huma.API) {
 	}
 	type planned struct{ Body adminapi.Plan }
 	register(api, operation{
-		"apply", "POST", adminapi.PathApply, "Bring clients, groups, claims, policy and roles into a state: all or nothing", tag,
-		adminapi.ScopeApplyWrite, 0, true,
+		"apply", "POST", adminapi.PathApply, "Bring clients, groups, claims, policy and roles into a state: all or nothing",
+		tag, adminapi.ScopeApplyWrite, 0, true,
 	}, func(ctx context.Context, in *apply) (*planned, error) {
 		state, err := DesiredOf(in.Body)
 		if err != nil {

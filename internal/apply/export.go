@@ -24,8 +24,8 @@ type Export struct {
 
 // Help is shown by --help.
 func (Export) Help() string {
-	return `The file is one for stepward apply. Only the hashes of secrets are stored, so it refers to each by a variable of
-the environment: set them to the secrets, or to new ones. Clients that registered themselves are left out.`
+	return `The file is one for stepward apply. Only the hashes of secrets are stored, so it refers to each by a
+variable: set them to the secrets, or to new ones. Clients that registered themselves are left out.`
 }
 
 // Run implements the command.

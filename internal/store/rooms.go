@@ -52,7 +52,9 @@ func (db *DB) RunBatch(ctx context.Context, step string, b *Batch) error {
 // must not write over another DB, and must return the error of a write that failed. The names are held exclusively
 // ([engine.Batch.Exclusive]), so that what their batches change stays as f reads it. It is not tried again by itself.
 func (db *DB) Transact(ctx context.Context, step string, names []string, f func(tx *DB) error) error {
-	tx := &DB{retention: db.retention, clients: clientcache.New(), watch: db.watch, observe: db.observe, logouts: db.logouts}
+	tx := &DB{
+		retention: db.retention, clients: clientcache.New(), watch: db.watch, observe: db.observe, logouts: db.logouts,
+	}
 	tx.compact.Store(db.compact.Load())
 	tx.oldEvents.Store(db.oldEvents.Load())
 	defer db.clients.ForgetAll() // also after an error: the writes may have happened

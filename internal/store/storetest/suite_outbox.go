@@ -120,7 +120,8 @@ var outboxCases = map[string]func(*fixture){
 		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "ahead", 2*time.Minute, f.now.Add(month)))(f), true)
 		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "other", 2*time.Minute, f.now))(f), true)
 		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "third", 2*time.Minute, f.now))(f), false)
-		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "read the clock before", 2*time.Minute, f.now.Add(-6*time.Second)))(f), false)
+		f.same(must2(leases.Take(f.ctx, f.DB, "rotate", "read the clock before", 2*time.Minute,
+			f.now.Add(-6*time.Second)))(f), false)
 	},
 	"the database returns its time": func(f *fixture) {
 		before := time.Now().Add(-time.Millisecond)
