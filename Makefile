@@ -9,6 +9,7 @@
 # make upgrade      the version before and this one, side by side under load on one Postgres and Redis: no request fails
 # make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
+# make bench-scale  the same with a million users, beside ten thousand; SCALE=100000 for fewer
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
 
@@ -19,7 +20,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible contract scim faults upgrade packages bench lint fmt build deps
+.PHONY: run test conformance interop accessible contract scim faults upgrade packages bench bench-scale lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -90,6 +91,9 @@ packages: deps
 
 bench: deps
 	go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
+
+bench-scale: deps
+	STEPWARD_TEST_SCALE=$(SCALE) go test ./internal/e2e -run "^$$" -bench "^BenchmarkScale$$" -benchtime 1x -timeout 3h
 
 lint:
 	go vet ./...
