@@ -55,7 +55,7 @@ func New(cfg Config) (*Console, error) {
 
 // Mount adds the pages.
 func (c *Console) Mount(m desk.Mounting) {
-	home{c}.mount(m)
+	home{c, &look{}}.mount(m)
 	clients{c}.mount(m)
 	users{c}.mount(m)
 	groups{c}.mount(m)

@@ -3,11 +3,11 @@ package console
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/lint"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/outbox"
@@ -16,7 +16,10 @@ import (
 )
 
 // home has the first page.
-type home struct{ *Console }
+type home struct {
+	*Console
+	last *look
+}
 
 func (c home) mount(m desk.Mounting) { m.Get("GET "+Path, c.show) }
 
@@ -55,7 +58,7 @@ type attention struct {
 
 func (c home) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
 	p := homePage{Notice: desk.Done(r), Version: c.cfg.Version, May: v.Changes()}
-	known, err := c.cfg.Operations.Clients.List(r.Context(), v.Actor)
+	seen, err := c.look(r.Context(), v)
 	if err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func (c home) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error
 			Number: 1, Key: "console.guide.owner", Done: owners > 1, Test: "guide-owner",
 			URL: Path + "/users/invite?role=" + string(directory.RoleOwner),
 		},
-		{Number: 2, Key: "console.guide.client", Done: len(known) > 0, URL: clientsPath + "/choose", Test: "guide-client"},
+		{Number: 2, Key: "console.guide.client", Done: seen.clients > 0, URL: clientsPath + "/choose", Test: "guide-client"},
 		{Number: 3, Key: "console.guide.mail", Done: c.cfg.Mails, Code: smtpExample},
 	}
 	for _, s := range steps {
@@ -76,17 +79,19 @@ func (c home) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error
 			p.Steps = steps
 		}
 	}
-	if p.Attention, err = c.attention(r.Context(), v, known); err != nil {
+	if p.Attention, err = c.waiting(r.Context(), v); err != nil {
 		return err
 	}
+	p.Attention = append(p.Attention, seen.attention...)
+	p.Attention = p.Attention[:min(len(p.Attention), maxAttention)]
 	return c.render(w, r, v, "home", web.Page{Nav: "Home", Data: p})
 }
 
 // waitsLong is how long an e-mail or a sign-out may wait before it needs attention.
 const waitsLong = time.Hour
 
-// attention returns what needs attention.
-func (c home) attention(ctx context.Context, v desk.Visitor, known []idp.Client) (list []attention, err error) {
+// waiting returns the approvals that are due, and what waits too long to be delivered.
+func (c home) waiting(ctx context.Context, v desk.Visitor) (list []attention, err error) {
 	approvals, err := recovery.ToApprove(ctx, c.cfg.DB, v.Actor.UserID, time.Now())
 	if err != nil {
 		return nil, err
@@ -107,9 +112,41 @@ func (c home) attention(ctx context.Context, v desk.Visitor, known []idp.Client)
 			list = append(list, attention{Text: words.T(key, "n", int(q.Count)), Remedy: words.T(key + ".remedy")})
 		}
 	}
+	return list, nil
+}
+
+// A look is what lint found when it last looked at all clients. That takes long where there are many, so one look
+// serves for a minute there.
+type look struct {
+	mu sync.Mutex
+	at time.Time
+	seen
+}
+
+type seen struct {
+	clients   int
+	attention []attention
+}
+
+const (
+	manyClients = 500
+	lookAgain   = time.Minute
+)
+
+// look looks at all clients.
+func (c home) look(ctx context.Context, v desk.Visitor) (s seen, err error) {
+	c.last.mu.Lock()
+	defer c.last.mu.Unlock()
+	if c.last.clients > manyClients && time.Since(c.last.at) < lookAgain {
+		return c.last.seen, nil
+	}
+	known, err := c.cfg.Operations.Clients.List(ctx, v.Actor)
+	if err != nil {
+		return s, err
+	}
 	uses, err := c.cfg.Operations.Clients.Uses(ctx, v.Actor, known)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	found := lint.Check(lint.Facts{
 		Policy: c.cfg.Policy, Clients: known, Uses: uses, Hardware: c.cfg.Hardware, Now: time.Now(),
@@ -119,9 +156,11 @@ func (c home) attention(ctx context.Context, v desk.Visitor, known []idp.Client)
 		if f.ClientID != "" {
 			a.URL = clientPath("show", f.ClientID)
 		}
-		list = append(list, a)
+		s.attention = append(s.attention, a)
 	}
-	return list[:min(len(list), maxAttention)], nil
+	s.clients = len(known)
+	c.last.at, c.last.seen = time.Now(), s
+	return s, nil
 }
 
 // maxAttention is how many things the page shows: who has more begins with these.

@@ -1,6 +1,7 @@
 package passkey
 
 import (
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -18,8 +19,28 @@ func fields(c *compact.Codec, cer *Ceremony) {
 	c.Texts(&cer.ActionClasses)
 	sessionFields(c, &cer.Session)
 	c.Time(&cer.CreatedAt)
-	c.Text(&cer.Origin)
+	originField(c, &cer.Origin, cer.Session.RelyingPartyID)
 }
+
+// originField is an origin in few bytes: nearly always it is the host of the passkeys, and perhaps a port.
+func originField(c *compact.Codec, origin *string, host string) {
+	short := *origin
+	for mark, scheme := range schemes {
+		if port, own := strings.CutPrefix(*origin, scheme+host); own && host != "" && (port == "" || port[0] == ':') {
+			short = mark + port
+		}
+	}
+	c.Text(&short)
+	*origin = short
+	if short != "" {
+		if scheme, known := schemes[short[:1]]; known {
+			*origin = scheme + host + short[1:]
+		}
+	}
+}
+
+// schemes are the schemes of origins by their marks, with which no origin begins.
+var schemes = map[string]string{"S": "https://", "H": "http://"}
 
 // sessionFields are the fields of the library's record that a sign-in has, and then all others as JSON, whatever an
 // update of the library adds.

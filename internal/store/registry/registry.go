@@ -34,6 +34,10 @@ const pageOfClients = 500
 // any case. It reads clients until it has found limit of them.
 func (r *Registry) Search(ctx context.Context, text, afterID string, limit int) ([]idp.Client, error) {
 	text = strings.ToLower(strings.TrimSpace(text))
+	if text == "" {
+		return store.List(ctx, r.db, "list clients", store.ScanClient,
+			`SELECT `+store.ClientColumns+` FROM clients WHERE id > $1 ORDER BY id LIMIT $2`, afterID, limit)
+	}
 	var found []idp.Client
 	for {
 		page, err := store.List(ctx, r.db, "search clients", store.ScanClient,
