@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/movein"
+	"github.com/stepward/stepward/internal/secrets"
 )
 
 // cli is the command line. The settings of internal/config are added as flags.
@@ -28,7 +29,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
 	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
 	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
-	Client      manage.Client  `cmd:"" help:"Register and manage client applications."`
+	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
 	User        manage.User    `cmd:"" help:"List, invite, disable and enable users."`
 	Group       manage.Group   `cmd:"" help:"Create groups and put users into them."`
 	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
@@ -45,6 +46,12 @@ type cli struct {
 	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`
+}
+
+// clientCmd adds what has a package of its own to the commands for clients.
+type clientCmd struct {
+	manage.Client
+	Secret secrets.Secret `cmd:"" help:"Add, list and end the secrets of a client, to rotate them without an outage."`
 }
 
 // settingsGroup puts the flags of all settings into a group of the help text.

@@ -17,7 +17,7 @@ const module = "github.com/stepward/stepward/"
 // only what beside names.
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
-	{"internal/manage", "internal/movein", "internal/apply", "internal/backup"},
+	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets"},
 	{"internal/server"},
 	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
 	{"internal/explain", "internal/bearer", "internal/desired", "internal/adminapi/file"},
@@ -47,6 +47,7 @@ var beside = map[string][]string{
 	"internal/backup":      {"internal/manage"}, // Env
 	"internal/movein":      {"internal/manage"}, // Env
 	"internal/apply":       {"internal/manage"}, // Env
+	"internal/secrets":     {"internal/manage"}, // Env
 	"internal/recovery":    {"internal/enrol"},
 	"internal/address":     {"internal/enrol"},
 	"internal/deletion":    {"internal/enrol"},
