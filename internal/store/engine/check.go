@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -73,51 +70,12 @@ func (p *Postgres) faultOf(ctx context.Context, err error) *idp.StoreFault {
 	return fault
 }
 
-const poolerText = "a pooler gives each transaction another connection and loses prepared statements: " +
-	"let it pool sessions (pool_mode=session), or follow prepared statements " +
-	"(max_prepared_statements, PgBouncer 1.21 or later)"
+const poolerText = "a pooler gives each transaction another connection and loses prepared statements, which was not " +
+	"noticed at the start: add default_query_exec_mode=cache_describe to database-url, or let it pool sessions"
 
 // brokenPooler reports the errors of a statement that was prepared on one connection and run on another:
 // invalid_sql_statement_name, duplicate_prepared_statement.
 func brokenPooler(code string) bool { return code == "26000" || code == "42P05" }
-
-// checkPooler refuses a pooler that loses prepared statements, at the start and not in the first busy minute: while a
-// second client holds the server connection that the first one had, the first gets another one.
-func checkPooler(ctx context.Context, pool *pgxpool.Pool, first *pgxpool.Conn) error {
-	const statement = "SELECT pg_backend_pid()"
-	pidOf := func(c interface {
-		QueryRow(context.Context, string, ...any) pgx.Row
-	},
-	) (pid uint32, err error) {
-		err = c.QueryRow(ctx, statement).Scan(&pid)
-		return pid, err
-	}
-	refuse := func(err error) error {
-		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && brokenPooler(pg.Code) {
-			return errors.New(poolerText)
-		}
-		return nil // the pooler is busy or has one connection: this proves nothing
-	}
-	before, err := pidOf(first)
-	if err != nil || before == first.Conn().PgConn().PID() {
-		return refuse(err) // the same process ID: this is Postgres itself, not a pooler
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	second, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig.Copy())
-	if err != nil {
-		return nil
-	}
-	defer second.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	tx, err := second.Begin(ctx)
-	if err == nil {
-		_, err = pidOf(tx)
-	}
-	if err == nil {
-		_, err = pidOf(first) // with the statement that was prepared before
-	}
-	return refuse(err)
-}
 
 // Check takes the write lock and gives it back. It does not notice a full disk: the check of the ephemeral store does,
 // because that writes to the file beside this one.

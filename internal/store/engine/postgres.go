@@ -37,6 +37,7 @@ var errSilent = errors.New("no answer in time")
 type Postgres struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // for a statement; 0: none
+	pooled  bool          // by transaction; see poolsTransactions
 }
 
 // CheckURL reports a URL that OpenPostgres cannot read. It does not connect.
@@ -80,7 +81,11 @@ func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Post
 	// A connection that was idle is pinged before it is used.
 	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second))
 	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
-	if timeout > 0 {
+	pooled := poolsTransactions(ctx, config.ConnConfig)
+	if pooled && config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	if timeout > 0 && !pooled {
 		// Not a parameter of the connection: poolers refuse parameters that they do not know, and migrations must run without
 		// a timeout.
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
@@ -92,7 +97,7 @@ func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Post
 	if err != nil {
 		return nil, fmt.Errorf("connect: %v", err)
 	}
-	p := &Postgres{pool, timeout}
+	p := &Postgres{pool, timeout, pooled}
 	if err := p.checkServer(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -111,9 +116,6 @@ func (p *Postgres) checkServer(ctx context.Context) error {
 		return p.unreachable(err)
 	}
 	defer c.Release()
-	if err := checkPooler(ctx, p.pool, c); err != nil {
-		return err
-	}
 	version := c.Conn().PgConn().ParameterStatus("server_version")
 	digits, _, _ := strings.Cut(version, ".")
 	if major, err := strconv.Atoi(digits); err == nil && major < minPostgres {
@@ -276,12 +278,15 @@ func (p *Postgres) connectionLost(err error) bool {
 // every second, for five minutes at most. It has a connection of its own, so a pool of one connection is enough for the
 // rest.
 func (p *Postgres) Migrate(ctx context.Context, files fs.FS) error {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return fmt.Errorf("migration lock: %w", err)
-	}
 	db := stdlib.OpenDB(*p.pool.Config().ConnConfig)
 	defer db.Close()
+	var locker lock.SessionLocker = &transactionLock{db: db}
+	if !p.pooled {
+		var err error
+		if locker, err = lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)); err != nil {
+			return fmt.Errorf("migration lock: %w", err)
+		}
+	}
 	return p.Translate(ctx, migrateUp(ctx, db, goose.DialectPostgres, files, goose.WithSessionLocker(locker)))
 }
 
