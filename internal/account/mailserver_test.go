@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"regexp"
 	"strings"
@@ -47,7 +48,7 @@ func runMailServer(t *testing.T, faults ...mailFault) *mailServer {
 	}
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &delivery{s, c}, nil }))
 	server.Domain = "mail.example.com"
-	server.ErrorLog = nil
+	server.ErrorLog = log.New(t.Output(), "", 0)
 	s.address = listener.Addr().String()
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()

@@ -14,12 +14,12 @@ func (s State) Faults() (faults directory.Faults) {
 		faults = append(faults, directory.Fault{Field: path, Text: fmt.Sprintf(format, args...)})
 	}
 	seen := map[string]int{}
-	once := func(path, kind, key, name string, i int) {
-		if first, twice := seen[kind+"\x00"+key]; twice {
-			fault(path, "%q is in %ss[%d] already", name, kind, first)
+	once := func(list string, i int, member, key, name string) {
+		if first, twice := seen[list+"\x00"+key]; twice {
+			fault(fmt.Sprintf("%s[%d].%s", list, i, member), "%q is in %s[%d] already", name, list, first)
 			return
 		}
-		seen[kind+"\x00"+key] = i
+		seen[list+"\x00"+key] = i
 	}
 	for i, c := range s.Clients {
 		path := fmt.Sprintf("clients[%d]", i)
@@ -27,7 +27,7 @@ func (s State) Faults() (faults directory.Faults) {
 			fault(path, "client_id is missing")
 			continue
 		}
-		once(path+".client_id", "client", c.ID, c.ID, i)
+		once("clients", i, "client_id", c.ID, c.ID)
 		hashes := map[string]bool{}
 		for j, secret := range c.Secrets {
 			if hashes[secret.Hash] {
@@ -37,10 +37,10 @@ func (s State) Faults() (faults directory.Faults) {
 		}
 	}
 	for i, g := range s.Groups {
-		once(fmt.Sprintf("groups[%d].name", i), "group", directory.GroupKey(g.Name), g.Name, i)
+		once("groups", i, "name", directory.GroupKey(g.Name), g.Name)
 	}
 	for i, c := range s.Claims {
-		once(fmt.Sprintf("claims[%d].name", i), "claim", c.Name, c.Name, i)
+		once("claims", i, "name", c.Name, c.Name)
 	}
 	emails := map[string]string{}
 	for _, email := range slices.Sorted(maps.Keys(s.Roles)) {

@@ -304,9 +304,9 @@ func TestATypedNameSignsIn(t *testing.T) {
 	c.touch(false)
 	c.click("app-signin")
 	c.at("login")
-	c.touch(true)
 	c.fill("login-email", "typed@example.com")
 	c.click("login-submit")
+	c.touch(true) // not before: autofill waits too, and would be faster
 	c.wait(`!!document.querySelector('[data-test="app-signout"]')`, "the application, signed in")
 }
 

@@ -1,3 +1,4 @@
+// This test is inside the package: it calls fetchable.
 package idp
 
 import (

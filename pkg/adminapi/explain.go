@@ -54,12 +54,20 @@ type ExplanationClaims struct {
 	AuthTime int64    `json:"auth_time" doc:"In seconds since 1970."`
 }
 
-// Explain says what a request leads to: a link to the authorization endpoint, or the client's usual request. user is an
-// ID or an e-mail address; "" stands for a browser in which nobody is signed in. session is one of theirs; "": the
-// newest.
-func (a *API) Explain(ctx context.Context, link, clientID, user, session string) (e Explanation, err error) {
+// A Question is what [API.Explain] explains. Of Link and ClientID one is needed.
+type Question struct {
+	Link     string // to the authorization endpoint
+	ClientID string // instead: this client's usual request
+	User     string // ID or e-mail address; empty: nobody is signed in
+	Session  string // one of the user's; empty: the newest
+}
+
+// Explain says what a request leads to.
+func (a *API) Explain(ctx context.Context, q Question) (e Explanation, err error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"link": link, "client_id": clientID, "user": user, "session": session} {
+	for name, value := range map[string]string{
+		"link": q.Link, "client_id": q.ClientID, "user": q.User, "session": q.Session,
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}
