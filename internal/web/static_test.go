@@ -20,7 +20,7 @@ func TestStaticFilesAreKeptForEverAndCompressed(t *testing.T) {
 	mux := http.NewServeMux()
 	s.Mount(mux)
 	h := s.Browser(mux)
-	for _, name := range []string{"app.css", "passkey.js", "enrol.js", "copy.js", "icons.svg", "favicon.svg", "logo.svg"} {
+	for _, name := range []string{"app.css", "passkey.js", "enrol.js", "copy.js", "immediate.js", "icons.svg", "favicon.svg", "logo.svg"} {
 		path, err := s.static.url(words.English(), name)
 		if err != nil || !staticURL.MatchString(path) {
 			t.Fatalf("%s: %q, %v", name, path, err)

@@ -67,23 +67,6 @@
       clientExtensionResults: attempt(() => c.getClientExtensionResults()) ?? {} };
   }
 
-  const capable = Promise.resolve(attempt(() => PublicKeyCredential.getClientCapabilities())).catch(() => {});
-
-  // A dialog with the passkeys on this device alone, where the browser has one. It opens at once, or rejects at once if
-  // there are none: then, as everywhere else, the ordinary dialog follows. A person who closes it is slower than that.
-  // It takes no list of passkeys; the server refuses those that are not on the list.
-  const refusedAtOnce = 700; // milliseconds
-  async function immediate(o, signal) {
-    if (!(await capable)?.immediateGet || !navigator.userActivation?.isActive) return null;
-    const { allowCredentials, ...publicKey } = o, asked = Date.now();
-    try {
-      return await navigator.credentials.get({ publicKey: decode(publicKey), signal, uiMode: "immediate" });
-    } catch (e) {
-      if (e.name !== "NotAllowedError" || Date.now() - asked > refusedAtOnce) throw e;
-      return null;
-    }
-  }
-
   function ceremony(el) {
     const { passkey: kind, begin, finish, allow, interaction: i } = el.dataset;
     let local = "immediate" in el.dataset; // until a failure
@@ -114,10 +97,9 @@
     }
 
     async function run({ ceremony, publicKey: o }, signal, mediation) {
-      const create = kind === "create";
-      const ask = () => navigator.credentials[create ? "create" : "get"](
-        { publicKey: decode(o.publicKey || o, create), signal, ...(mediation && { mediation }) });
-      const credential = await heed(signal, local ? async () => await immediate(o.publicKey || o, signal) ?? ask() : ask);
+      const create = kind === "create", publicKey = decode(o.publicKey || o, create);
+      const ask = () => navigator.credentials[create ? "create" : "get"]({ publicKey, signal, ...(mediation && { mediation }) });
+      const credential = await heed(signal, async () => local && await window.immediateGet?.(publicKey, signal) || ask());
       wait(true);
       status.textContent = words.done;
       const { next } = await post(finish, { i, ceremony, allow, credential: encode(credential) });
