@@ -94,6 +94,7 @@ type (
 		Verified bool
 		Confirms bool // the service can e-mail a code
 		Checkup  checkup.Report
+		Details  bool // claims are defined that people see about themselves
 		Groups   []shownGroup
 		Notice   words.Text
 		Faults   int
@@ -120,6 +121,9 @@ func (a *Account) showProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	p.Confirms = a.cfg.Mailer.Delivers()
 	var err error
 	if p.Checkup, err = a.checkup.Of(r.Context(), v.User); err != nil {
+		return err
+	}
+	if p.Details, err = a.details.Any(r.Context()); err != nil {
 		return err
 	}
 	if r.URL.Query().Get("done") == "saved" {
@@ -225,9 +229,13 @@ func (a *Account) saveProfile(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	switch {
 	case len(faults) > 0:
+		p := newProfilePage(v.User, typed, faults, born)
+		var err error
+		if p.Details, err = a.details.Any(r.Context()); err != nil {
+			return err
+		}
 		return a.renderHouse(w, r, v, "profile", web.Page{
-			Nav: "Profile", Status: http.StatusUnprocessableEntity,
-			Data: newProfilePage(v.User, typed, faults, born),
+			Nav: "Profile", Status: http.StatusUnprocessableEntity, Data: p,
 		})
 	case len(changed) == 0:
 		return house.SeeOther(w, r, "/account")

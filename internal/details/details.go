@@ -5,6 +5,7 @@
 package details
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,12 @@ func New(shell *web.Shell, h *house.House, db *store.DB) (*Service, error) {
 func (s *Service) Mount(mux *http.ServeMux) {
 	s.house.Handle(mux, "GET "+Path, house.SignedIn(""), s.show)
 	s.house.Handle(mux, "POST "+Path, house.SignedIn(Path), s.save)
+}
+
+// Any reports whether a claim is defined that people see about themselves: without one, the page has nothing to show.
+func (s *Service) Any(ctx context.Context) (bool, error) {
+	defined, err := s.roster.Claims(ctx)
+	return slices.ContainsFunc(defined, func(c directory.Claim) bool { return c.MaySee(directory.PartyUser) }), err
 }
 
 // A detail is a claim as its user sees it.

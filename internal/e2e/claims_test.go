@@ -160,6 +160,31 @@ func TestClaimsOfAClientAreMappedInTheConsole(t *testing.T) {
 	}
 }
 
+func TestThePageOfDetailsIsLinkedIfItShowsSomething(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	ops := admin.New(admin.Config{DB: d.DB, Ephemeral: d.Ephemeral, Policy: d.Config.Policy})
+	ada := newPerson(t, d.Config.Issuer.String(), "")
+	ada.signUp(ada.open("/account"), "ada@example.com")
+	at := ada.ceremony(ada.open("/account"))
+	for _, step := range []struct {
+		claim  string
+		seenBy directory.Party
+		want   bool
+	}{{"", "", false}, {"rating", directory.PartyAdmin, false}, {"desk", directory.PartyUser, true}} {
+		if step.claim != "" {
+			c := directory.Claim{Name: step.claim, Type: directory.ClaimString, Scope: "profile", SeenBy: []directory.Party{step.seenBy}}
+			if _, err := ops.Claims.Define(t.Context(), admin.Operator(), c); err != nil {
+				t.Fatal(err)
+			}
+			at = ada.open("/account")
+		}
+		if linked := strings.Contains(at.body, `data-test="details-link"`); at.status != http.StatusOK || linked != step.want {
+			t.Errorf("with %q: %s, linked: %v", step.claim, at, linked)
+		}
+	}
+}
+
 func TestPeopleEditWhatTheSchemaLetsThemEdit(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
