@@ -428,7 +428,7 @@ func TestGroupsAndClaimsAreKeptByCommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte("email,groups\nada@example.com,\nbob@example.com,dev\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	says("row 1 (ada@example.com): email belongs to another user", "user", "import-csv", file)
+	says("line 2 (ada@example.com): email belongs to another user", "user", "import-csv", file)
 	says("there is no user", "user", "show", "bob@example.com")
 	if err := os.WriteFile(file, []byte("email,groups\nbob@example.com,dev\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -306,7 +306,7 @@ func TestAFileWithAFaultInItsLastRowInvitesNobody(t *testing.T) {
 	}
 	nobody := func(admin.Invitation) error { t.Error("invited"); return nil }
 	p, err := h.Users.Import(h.ctx, op, strings.NewReader(file.String()+"p7@example.org,P,ops; dev\n"), time.Hour, false, nobody)
-	if !errors.Is(err, admin.ErrWrongRows) || p.Rows != rows || p.Wrong != 1 || p.Faults[0].Row != rows || len(p.Faults[0].Faults) != 2 {
+	if !errors.Is(err, admin.ErrWrongRows) || p.Rows != rows || p.Wrong != 1 || p.Faults[0].Row != rows || p.Faults[0].Line != rows+1 || len(p.Faults[0].Faults) != 2 {
 		t.Errorf("%v: %d rows, %d wrong, %+v", err, p.Rows, p.Wrong, p.Faults)
 	}
 	if _, err := h.Users.Preview(h.ctx, op, strings.NewReader(file.String()+"a@example.org,A,\nb@example.org,B,\n")); err == nil {

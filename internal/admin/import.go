@@ -23,9 +23,11 @@ const (
 	together = 200
 )
 
-// A RowFault is what is wrong with one row; row 1 is the first after the heading.
+// A RowFault is what is wrong with one row; row 1 is the first after the heading. Line is where it begins in the file:
+// the heading is line 1. The field of a fault is the column.
 type RowFault struct {
 	Row    int              `json:"row"`
+	Line   int              `json:"line"`
 	Email  string           `json:"email,omitempty"`
 	Faults directory.Faults `json:"faults"`
 }
@@ -51,7 +53,7 @@ func (s *Users) Preview(ctx context.Context, by Actor, file io.Reader) (Preview,
 				continue
 			}
 			if p.Wrong++; len(p.Faults) < MaxShownFaults {
-				p.Faults = append(p.Faults, RowFault{row.Number, row.Email, row.Faults})
+				p.Faults = append(p.Faults, RowFault{row.Number, row.Line, row.Email, row.Faults})
 			}
 		}
 		return nil
@@ -198,7 +200,11 @@ func (s *Users) understand(ctx context.Context, role directory.Role, groups map[
 		Email: row.Email, Name: row.Name, Role: row.Role, EmailVerified: row.EmailVerified,
 	})
 	if faults, ok := errors.AsType[directory.Faults](err); ok {
-		row.Faults = append(row.Faults, faults...)
+		for _, f := range faults {
+			if !slices.Contains(row.Faults, f) { // the role may be wrong as it is written already
+				row.Faults = append(row.Faults, f)
+			}
+		}
 		return nil
 	}
 	if denied, ok := errors.AsType[*Denied](err); ok {

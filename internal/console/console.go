@@ -58,6 +58,7 @@ func (c *Console) Mount(m desk.Mounting) {
 	home{c, &look{}}.mount(m)
 	clients{c}.mount(m)
 	users{c}.mount(m)
+	importer{c}.mount(m)
 	groups{c}.mount(m)
 	events{c}.mount(m)
 	explainer{c}.mount(m)

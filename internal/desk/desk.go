@@ -134,6 +134,22 @@ func (m Mounting) Post(pattern, reason, back string, h Handler) {
 	m.cfg.Shell.Handle(m.changes, pattern, change)
 }
 
+// Upload mounts a page for a file, and the change that takes it. A file is not kept while its sender confirms, so the
+// page asks for the confirmation before the file is chosen; nothing of it is read from anybody else.
+func (m Mounting) Upload(path, reason string, show, take Handler) {
+	confirmed := func(h Handler) web.Handler {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			v, ok, err := m.visit(w, r, ActionClass, reason, path)
+			if !ok || err != nil {
+				return err
+			}
+			return said(h(w, r, v))
+		}
+	}
+	m.cfg.Shell.Handle(m.mux, "GET "+path, confirmed(show))
+	m.cfg.Shell.Handle(m.mux, "POST "+path, confirmed(take))
+}
+
 // visit returns the visitor; false if the request is answered, or an error.
 func (d *Desk) visit(
 	w http.ResponseWriter, r *http.Request, class, reason, returnTo string,

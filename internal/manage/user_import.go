@@ -66,7 +66,7 @@ func (c userImportCmd) report(p admin.Preview) error {
 		}
 	} else {
 		for _, row := range p.Faults {
-			fmt.Printf("row %d (%s): %s\n", row.Row, row.Email, strings.ReplaceAll(row.Faults.Error(), "\n", "; "))
+			fmt.Printf("line %d (%s): %s\n", row.Line, row.Email, strings.ReplaceAll(row.Faults.Error(), "\n", "; "))
 		}
 		if p.Wrong > len(p.Faults) {
 			fmt.Printf("… and %d more\n", p.Wrong-len(p.Faults))

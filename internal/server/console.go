@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi"
 	"github.com/stepward/stepward/internal/client"
 	"github.com/stepward/stepward/internal/console"
 	"github.com/stepward/stepward/internal/console/rules"
@@ -43,6 +44,13 @@ func (s *Server) operations(h *wiring) *admin.Operations {
 // explainer says what requests lead to under the policy of a wiring.
 func (s *Server) explainer(h *wiring) explain.Service {
 	return explain.Service{DB: s.DB, Policy: h.cfg.Policy, SignUp: h.cfg.SignUp, Understand: h.op.Understand}
+}
+
+// bodies are the paths whose bodies may be longer than others (web.Config).
+func bodies() map[string]int64 {
+	all := adminapi.Bodies()
+	all[console.ImportPath] = console.MaxUpload
+	return all
 }
 
 // mountConsole adds the admin's pages.

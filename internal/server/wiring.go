@@ -62,7 +62,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
 		Rate:   s.parts.networks,
 		Place:  place(s.parts.places),
-		Bodies: adminapi.Bodies(),
+		Bodies: bodies(),
 	}); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}

@@ -29,19 +29,20 @@ func ReadJSON(r *http.Request, v any) error {
 			return nil
 		}
 	}
-	return malformed(err)
+	return Malformed(err)
 }
 
 // ReadForm parses the form of a POST for r.PostFormValue. PostFormValue could parse it too, but drops the error of a
 // body that is too large. It returns a *[Problem] like ReadJSON.
 func ReadForm(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return malformed(err)
+		return Malformed(err)
 	}
 	return nil
 }
 
-func malformed(err error) error {
+// Malformed returns the *[Problem] for a body that could not be read: 413 above the limit of the chain, or 400.
+func Malformed(err error) error {
 	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(big)
 	}

@@ -18,9 +18,9 @@ const MaxRows = 100_000
 // columns are the columns of a file: email is required, each other may be missing.
 var columns = []string{"email", "name", "role", "groups", "email_verified"}
 
-// A Row is one row as it is written; row 1 is the first after the heading.
+// A Row is one row as it is written; row 1 is the first after the heading, which is in line 1.
 type Row struct {
-	Number        int
+	Number, Line  int
 	Email, Name   string
 	Role          directory.Role
 	EmailVerified bool
@@ -58,7 +58,9 @@ func Read(file io.Reader, take func(Row) error) error {
 		case n > MaxRows:
 			return directory.Faults{{Text: fmt.Sprintf("has more than %d rows; split it", MaxRows)}}
 		case err == nil:
-			if err := take(readRow(n, record, place)); err != nil {
+			row := readRow(n, record, place)
+			row.Line, _ = r.FieldPos(0)
+			if err := take(row); err != nil {
 				return err
 			}
 			continue
@@ -67,7 +69,7 @@ func Read(file io.Reader, take func(Row) error) error {
 		if p, ok := errors.AsType[*csv.ParseError](err); ok {
 			line = p.Line
 		}
-		bad := Row{Number: n, Broken: true, Faults: directory.Faults{{
+		bad := Row{Number: n, Line: line, Broken: true, Faults: directory.Faults{{
 			Text: fmt.Sprintf("line %d is not CSV with as many columns as the heading", line),
 		}}}
 		if told := take(bad); told != nil || !errors.Is(err, csv.ErrFieldCount) {
