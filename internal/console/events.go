@@ -28,7 +28,8 @@ func (c events) mount(m desk.Mounting) { m.Get("GET "+eventsPath, c.list) }
 var topics = map[string][]idp.EventKind{
 	"people": {
 		idp.EventUserCreated, idp.EventUserInvited, idp.EventUserChanged, idp.EventUserDisabled, idp.EventUserRemoved,
-		idp.EventUserEnabled, idp.EventEmailVerified,
+		idp.EventUserEnabled, idp.EventEmailVerified, idp.EventEmailAdded, idp.EventEmailRemoved, idp.EventEmailChanged,
+		idp.EventEmailUndone, idp.EventNoticesChanged, idp.EventDeletionAsked, idp.EventDeletionStopped,
 	},
 	"passkeys": {
 		idp.EventPasskeyAdded, idp.EventPasskeyRenamed, idp.EventPasskeyRemoved, idp.EventPasskeyRegressed,
@@ -36,7 +37,8 @@ var topics = map[string][]idp.EventKind{
 	},
 	"recovery": {
 		idp.EventCodesMade, idp.EventRecoveryAsked, idp.EventRecoveryRefused, idp.EventRecoveryHeld,
-		idp.EventRecoveryStopped, idp.EventRecoveryOpened, idp.EventRecoveryLinkMade, idp.EventRecoveryApproved,
+		idp.EventRecoveryReminded, idp.EventRecoveryStopped, idp.EventRecoveryOpened,
+		idp.EventRecoveryLinkMade, idp.EventRecoveryApproved,
 		idp.EventRecovered,
 	},
 	"sessions": {
@@ -55,10 +57,11 @@ var topics = map[string][]idp.EventKind{
 		idp.EventGroupCreated, idp.EventGroupChanged, idp.EventGroupRemoved, idp.EventGroupMembers, idp.EventGroupNested,
 		idp.EventClaimDefined, idp.EventClaimRemoved, idp.EventClaimsSet,
 	},
-	"keys": {idp.EventKeyAdded, idp.EventKeyRetired},
+	"keys":   {idp.EventKeyAdded, idp.EventKeyRetired, idp.EventKeyWithdrawn, idp.EventOperatorKey},
+	"policy": {idp.EventPolicyChanged, idp.EventRestored, idp.EventMovedIn},
 }
 
-var topicOrder = []string{"sessions", "people", "passkeys", "recovery", "tokens", "clients", "groups", "keys"}
+var topicOrder = []string{"sessions", "people", "passkeys", "recovery", "tokens", "clients", "groups", "policy", "keys"}
 
 // An eventLine is an event as the pages show it.
 type eventLine struct {
