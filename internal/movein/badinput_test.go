@@ -201,3 +201,39 @@ func TestAnotherFileIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoIsHereKeepsWhatIsTheirs(t *testing.T) {
+	h, p := newHouse(t, storetest.Open(t)), newPocket(t)
+	ctx := t.Context()
+	ada, eve := p.user("ada", "ada@example.com"), p.user("eve", "eve@example.com")
+	p.user("\x1b[31mred", nil)
+	handled := idp.NewUser("handled@example.com", "Somebody", h.cfgNow())
+	handled.Handle = []byte(eve)
+	must(h, 0, h.db.CreateUser(ctx, handled))
+	p.client("wiki", `["https://wiki.example.com/cb"]`, sha("1"))
+	ours := idp.Client{
+		ID: "wiki", Name: "Ours", Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodNone, CreatedAt: h.cfgNow(), UpdatedAt: h.cfgNow(),
+		RedirectURIs: []string{"https://ours.example.com/cb"}, GrantTypes: []string{idp.GrantAuthorizationCode}, Scopes: []string{"openid"},
+	}
+	must(h, 0, h.db.PutClient(ctx, ours))
+	r := h.move(p.open(), map[string][3]int{kindUsers: {1, 0, 2}, kindClients: {0, 0, 1}})
+	h.says(r.Left, kindUsers, "eve@example.com", "the user handle belongs to somebody here")
+	h.says(r.Left, kindClients, "App wiki wiki", "a client with this ID is here already")
+	var text strings.Builder
+	if err := r.Print(&text); err != nil || strings.Contains(text.String(), "\x1b") {
+		t.Errorf("%v: the report controls the terminal: %q", err, text.String())
+	}
+	if c, err := h.db.StoredClient(ctx, "wiki"); err != nil || c.Name != "Ours" {
+		t.Errorf("the client is %+v, %v", c, err)
+	}
+
+	// A passkey that the thief of an account still has in the old house must not follow after a recovery.
+	credential, public := newKey(t)
+	must(h, 0, h.db.Recover(ctx, idp.Passkey{
+		ID: idp.NewID(), UserID: ada, CredentialID: credential, PublicKey: public, CreatedAt: h.cfgNow(),
+	}, h.cfgNow(), h.cfgNow()))
+	old, public2 := newKey(t)
+	p.passkey(ada, old, public2)
+	r = h.move(p.open(), map[string][3]int{kindUsers: {0, 1, 2}, kindClients: {0, 0, 1}, kindPasskeys: {0, 0, 1}})
+	h.says(r.Left, kindPasskeys, "ada@example.com", "recovered here in the meantime")
+}
