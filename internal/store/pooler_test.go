@@ -8,12 +8,9 @@ import (
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
-func TestBehindPgBouncerTheSuitePasses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("SKIPPED: -short")
-	}
+func TestBehindPgBouncerTokensAreKept(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, storetest.StartPgBouncer(t, "transaction", 8).Open)
+	storetest.RunTokens(t, storetest.StartPgBouncer(t, "transaction", 8).Open)
 }
 
 func TestReplicasBehindPgBouncerMigrateOnce(t *testing.T) {
