@@ -84,8 +84,11 @@ var addressCases = map[string]func(*fixture){
 		family := f.family(u, nil)
 		f.now = f.now.Add(2 * directory.AddressUndo)
 		a, second := f.add(u, "a2@example.org"), f.add(u, "a3@example.org")
+		f.must(f.PutLink(f.ctx, idp.Link{Hash: "mailed", Kind: "enrol", UserID: u.ID, ExpiresAt: f.now.Add(time.Hour)}))
 		f.refuses(f.book().MakePrimary(f.ctx, other.ID, a.ID, "link", f.now), idp.ErrNotFound)
 		f.must(f.book().MakePrimary(f.ctx, u.ID, a.ID, "link", f.now, f.event(idp.EventEmailChanged, u.ID)))
+		_, err := f.PeekLink(f.ctx, "mailed", "enrol", f.now) // it went to the former address
+		f.refuses(err, idp.ErrNotFound)
 		changed := f.load(u)
 		f.same([]any{changed.Email, changed.EmailVerified}, []any{a.Email, true})
 		f.same(len(must2(f.book().Of(f.ctx, u.ID))(f)), 3)
@@ -99,7 +102,7 @@ var addressCases = map[string]func(*fixture){
 		f.refuses(f.CreateUser(f.ctx, idp.NewUser(u.Email, "Thief", f.now)), idp.ErrConflict)
 		f.same(must2(f.book().Free(f.ctx, other.ID, u.Email, f.now))(f), false)
 
-		_, _, err := f.book().Undoable(f.ctx, "wrong", f.now)
+		_, _, err = f.book().Undoable(f.ctx, "wrong", f.now)
 		f.refuses(err, idp.ErrNotFound)
 		_, _, err = f.book().Undoable(f.ctx, "link", f.now.Add(directory.AddressUndo))
 		f.refuses(err, idp.ErrNotFound)
