@@ -8,3 +8,4 @@ CREATE TABLE declared (
     at     BIGINT NOT NULL,
     PRIMARY KEY (kind, id)
 );
+CREATE INDEX declared_by_source ON declared (source);

@@ -8,3 +8,4 @@ CREATE TABLE declared (
     at     INTEGER NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT;
+CREATE INDEX declared_by_source ON declared (source);
