@@ -24,7 +24,7 @@ func (c claims) mount(m desk.Mounting) {
 	m.Get("GET "+claimsPath+"/edit", c.showEdit)
 	m.Post("POST "+claimsPath+"/edit", "reason.claims", claimsPath, c.edit)
 	m.Post("POST "+claimsPath+"/remove", "reason.claims", claimsPath, c.remove)
-	values{c.Rules}.mount(m)
+	values(c).mount(m)
 }
 
 // A claimRow is a claim as the list shows it.

@@ -2,7 +2,7 @@
 // A browser allows one pending call at a time, so all share one slot: a new call aborts the previous one.
 "use strict";
 (() => {
-  const fresh = 4 * 60 * 1000; // a ceremony lives 10 minutes, and a dialog may take 5
+  const fresh = 24e4; // ms: a ceremony lives 10 minutes, and a dialog may take 5
   const words = WORDS; // of the catalogue: script.passkey.…
   words.ConstraintError = words.NotSupportedError;
 
