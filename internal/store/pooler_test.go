@@ -21,6 +21,7 @@ func TestReplicasBehindPgBouncerMigrateOnce(t *testing.T) {
 	}
 }
 
+// migrateAtOnce lets four replicas migrate a database together.
 func migrateAtOnce(t *testing.T, url string) {
 	t.Helper()
 	var wg sync.WaitGroup

@@ -160,22 +160,7 @@ func TestTheTwoSchemasDifferInTypeNamesOnly(t *testing.T) {
 
 func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
-		url := storetest.PostgresURL(t)
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				db, err := store.Open(t.Context(), store.Config{URL: url})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer db.Close()
-				if err := db.Migrate(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
+		migrateAtOnce(t, storetest.PostgresURL(t))
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		db := openEmbedded(t, t.TempDir())
