@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/repeat"
 	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/explain"
@@ -53,7 +54,7 @@ type API struct {
 	cfg      Config
 	door     bearer.Door
 	mux      *http.ServeMux
-	repeats  ephemeral.Bucket[kept]
+	repeats  *repeat.Answers
 	document []byte // openapi.json
 	metadata []byte // RFC 9728
 }
@@ -78,7 +79,7 @@ func New(cfg Config) (*API, error) {
 			Ephemeral: cfg.Ephemeral, Accept: cfg.Accept, Nonce: cfg.Nonce, Scopes: adminapi.Scopes(), Enough: scopesFor,
 			MTLS: cfg.MTLS, Requests: limit.AdminAPI, Refused: limit.AdminAPIRefused,
 		},
-		repeats: ephemeral.NewBucket[kept](cfg.Ephemeral, "admin-api-repeat", repeatsFor),
+		repeats: repeat.New(cfg.Ephemeral, cfg.Key),
 	}
 	takeOver()
 	api := huma.NewAPI(a.describe(), a)
@@ -216,7 +217,7 @@ func register[I, O any](api huma.API, op operation, handle func(context.Context,
 	}
 	if op.method == http.MethodPost {
 		described.Parameters = append(described.Parameters, &huma.Param{
-			Name: headerRepeat, In: "header", Schema: &huma.Schema{Type: "string", MinLength: new(1), MaxLength: new(maxRepeat)},
+			Name: repeat.Header, In: "header", Schema: &huma.Schema{Type: "string", MinLength: new(1), MaxLength: new(repeat.MaxKey)},
 			Description: "Makes the request safe to repeat for 24 hours: a repeated one gets the first one's answer.",
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/repeat"
 	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -80,11 +81,18 @@ func (a *API) Handle(op *huma.Operation, handle func(huma.Context)) {
 		answer := func(w http.ResponseWriter) {
 			handle(&call{humago.NewContext(op, r, challenger{w, r, a, scope}), actor, scopes, body})
 		}
-		if key := r.Header.Get(headerRepeat); key != "" && r.Method == http.MethodPost {
-			a.once(w, r, repeated{key: key, actor: actor, body: body}, answer)
+		key := r.Header.Get(repeat.Header)
+		if key == "" || r.Method != http.MethodPost {
+			answer(w)
 			return
 		}
-		answer(w)
+		bad, err := a.repeats.Once(w, r, repeat.Request{Key: key, Actor: actor, Body: body}, answer)
+		switch {
+		case err != nil:
+			write(w, r, failure(r.Context(), err))
+		case bad != nil:
+			write(w, r, refused(bad))
+		}
 	})
 }
 

@@ -1,4 +1,8 @@
-package adminapi
+// Package repeat answers a request to the admin API that has an Idempotency-Key once: a repeated one gets the first one's
+// answer (draft-ietf-httpapi-idempotency-key-header).
+//
+//	Once ─▶ claim the key ─▶ first: run it, keep the answer encrypted ─▶ repeated: the kept answer
+package repeat
 
 import (
 	"bytes"
@@ -17,19 +21,34 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/bearer"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/web"
 )
 
-// headerRepeat makes a POST safe to repeat (draft-ietf-httpapi-idempotency-key-header).
-const headerRepeat = "Idempotency-Key"
+// Header makes a POST safe to repeat.
+const Header = "Idempotency-Key"
 
 const (
-	maxRepeat  = 255
-	repeatsFor = 24 * time.Hour
+	// MaxKey is how long a key may be, in bytes.
+	MaxKey = 255
+	// keptFor is how long an answer is kept.
+	keptFor = 24 * time.Hour
 	// runningFor is how long the first request may take. If its replica dies, a repeated one runs again after this.
 	runningFor = web.MaxTime + time.Minute
 )
+
+// Answers keeps answers. It is safe for concurrent use.
+type Answers struct {
+	store ephemeral.Store
+	kept  ephemeral.Bucket[kept]
+	key   []byte
+}
+
+// New returns the answers in a store. key encrypts them: 32 random bytes shared by all replicas.
+func New(store ephemeral.Store, key []byte) *Answers {
+	return &Answers{store, ephemeral.NewBucket[kept](store, "admin-api-repeat", keptFor), key}
+}
 
 // kept is what is stored about a request with an Idempotency-Key, under a hash of the key and the caller. The answer
 // may have a secret in it, so it is encrypted with a key that only the Idempotency-Key gives.
@@ -38,73 +57,73 @@ type kept struct {
 	Answer  string `json:"answer,omitempty"` // sealed; empty while the request runs
 }
 
-// A repeated is a request with an Idempotency-Key.
-type repeated struct {
-	key   string
-	actor admin.Actor
-	body  []byte
+// A Request is one with an Idempotency-Key.
+type Request struct {
+	Key   string
+	Actor admin.Actor
+	Body  []byte
 }
 
 // secret returns a secret for one purpose that only the caller with this key leads to.
-func (p repeated) secret(server []byte, purpose string) []byte {
+func (p Request) secret(server []byte, purpose string) []byte {
 	mac := hmac.New(sha256.New, server)
-	for _, part := range []string{purpose, p.actor.ClientID, p.actor.UserID, p.key} {
+	for _, part := range []string{purpose, p.Actor.ClientID, p.Actor.UserID, p.Key} {
 		fmt.Fprintf(mac, "%d:%s", len(part), part)
 	}
 	return mac.Sum(nil)
 }
 
 // request returns a hash of what is asked for.
-func (p repeated) request(r *http.Request) string {
+func (p Request) request(r *http.Request) string {
 	sum := sha256.New()
-	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, string(p.body)} {
+	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header.Get("If-Match"), string(p.Body)} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// once answers a request with an Idempotency-Key: the first one runs, and repeated ones get its answer for 24 hours. A
-// request that failed may be repeated; it changed nothing.
-func (a *API) once(w http.ResponseWriter, r *http.Request, p repeated, answer func(http.ResponseWriter)) {
-	if len(p.key) > maxRepeat {
-		write(w, r, problem(http.StatusBadRequest, "invalid_request", headerRepeat+" is longer than 255 bytes"))
-		return
+// Once answers a request with an Idempotency-Key: the first one runs, and repeated ones get its answer for 24 hours. A
+// request that failed may be repeated; it changed nothing. If Once returns a refusal or an error, nothing is answered
+// yet.
+func (a *Answers) Once(
+	w http.ResponseWriter, r *http.Request, p Request, answer func(http.ResponseWriter),
+) (*bearer.Refusal, error) {
+	if len(p.Key) > MaxKey {
+		return refuse(http.StatusBadRequest, "invalid_request", Header+" is longer than 255 bytes"), nil
 	}
-	name := base64.RawURLEncoding.EncodeToString(p.secret(a.cfg.Key, "name"))
+	name := base64.RawURLEncoding.EncodeToString(p.secret(a.key, "name"))
 	mark := kept{Request: p.request(r)}
 	first, before, err := a.claim(r, name, mark)
 	switch {
 	case err != nil:
-		a.fail(w, r, err)
+		return nil, err
 	case first:
 		a.run(w, r, name, mark, p, answer)
+		return nil, nil
 	case before.Request != mark.Request:
-		write(w, r, problem(http.StatusUnprocessableEntity, "idempotency_key_reused",
-			"this "+headerRepeat+" came with another request; use a new one"))
+		return refuse(http.StatusUnprocessableEntity, "idempotency_key_reused",
+			"this "+Header+" came with another request; use a new one"), nil
 	case before.Answer == "":
-		f := problem(http.StatusConflict, "in_progress", "the first request with this "+headerRepeat+" is still running")
-		f.header = http.Header{"Retry-After": {"1"}}
-		write(w, r, f)
-	default:
-		if err := a.replay(w, before, p); err != nil {
-			a.fail(w, r, err)
-		}
+		running := refuse(http.StatusConflict, "in_progress", "the first request with this "+Header+" is still running")
+		running.RetryAfter = time.Second
+		return running, nil
 	}
+	return nil, a.replay(w, before, p)
 }
 
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	write(w, r, failure(r.Context(), err))
+func refuse(status int, code, detail string) *bearer.Refusal {
+	return &bearer.Refusal{Status: status, Code: code, Detail: detail}
 }
 
 // claim reports whether this request is the first with its key; if not, before is what is known of the first.
-func (a *API) claim(r *http.Request, name string, mark kept) (first bool, before kept, err error) {
+func (a *Answers) claim(r *http.Request, name string, mark kept) (first bool, before kept, err error) {
 	value, err := json.Marshal(mark)
 	if err != nil {
 		return false, before, err
 	}
-	seen := a.repeats.GetOp(name)
+	seen := a.kept.GetOp(name)
 	claim := &ephemeral.Op{Verb: ephemeral.Claim, Key: seen.Key, Value: value, TTL: runningFor}
-	if err := a.cfg.Ephemeral.Do(r.Context(), seen, claim); err != nil {
+	if err := a.store.Do(r.Context(), seen, claim); err != nil {
 		return false, before, err
 	}
 	if claim.Found {
@@ -113,13 +132,13 @@ func (a *API) claim(r *http.Request, name string, mark kept) (first bool, before
 	if !seen.Found { // claimed between the two
 		return false, mark, nil
 	}
-	before, err = a.repeats.Decode(seen)
+	before, err = a.kept.Decode(seen)
 	return false, before, err
 }
 
 // run runs the first request and keeps its answer.
-func (a *API) run(
-	w http.ResponseWriter, r *http.Request, name string, mark kept, p repeated, answer func(http.ResponseWriter),
+func (a *Answers) run(
+	w http.ResponseWriter, r *http.Request, name string, mark kept, p Request, answer func(http.ResponseWriter),
 ) {
 	rec := &recorder{header: w.Header().Clone(), status: http.StatusOK}
 	answer(rec)
@@ -127,11 +146,11 @@ func (a *API) run(
 	var err error
 	switch {
 	case rec.status < 300:
-		if mark.Answer, err = seal(p.secret(a.cfg.Key, "answer"), rec); err == nil {
-			err = a.repeats.Put(ctx, name, mark)
+		if mark.Answer, err = seal(p.secret(a.key, "answer"), rec); err == nil {
+			err = a.kept.Put(ctx, name, mark)
 		}
 	case rec.status < 500: // refused, so nothing has changed
-		err = a.repeats.Delete(ctx, name)
+		err = a.kept.Delete(ctx, name)
 	}
 	// After any other error nobody knows what has changed: a repeated request waits until the mark expires.
 	if err != nil {
@@ -141,8 +160,8 @@ func (a *API) run(
 }
 
 // replay sends the answer of the first request.
-func (a *API) replay(w http.ResponseWriter, before kept, p repeated) error {
-	rec, err := unseal(p.secret(a.cfg.Key, "answer"), before.Answer)
+func (a *Answers) replay(w http.ResponseWriter, before kept, p Request) error {
+	rec, err := unseal(p.secret(a.key, "answer"), before.Answer)
 	if err != nil {
 		return err
 	}
