@@ -208,8 +208,11 @@ func register[I, O any](api huma.API, op operation, handle func(context.Context,
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
 		http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
 	}
+	if _, ok := any(new(I)).(condition); ok || op.versioned {
+		errs = append(errs, http.StatusPreconditionFailed)
+	}
 	if op.versioned {
-		errs = append(errs, http.StatusPreconditionFailed, http.StatusPreconditionRequired)
+		errs = append(errs, http.StatusPreconditionRequired)
 	}
 	described := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
@@ -217,12 +220,15 @@ func register[I, O any](api huma.API, op operation, handle func(context.Context,
 	}
 	if op.method == http.MethodPost {
 		described.Parameters = append(described.Parameters, &huma.Param{
-			Name: repeat.Header, In: "header", Schema: &huma.Schema{Type: "string", MinLength: new(1), MaxLength: new(repeat.MaxKey)},
+			Name: repeat.Header, In: "header",
+			Schema:      &huma.Schema{Type: "string", MinLength: new(1), MaxLength: new(repeat.MaxKey)},
 			Description: "Makes the request safe to repeat for 24 hours: a repeated one gets the first one's answer.",
 		})
 	}
-	huma.Register(api, described, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
+	huma.Register(api, described, func(ctx context.Context, in *I) (out *O, err error) {
+		if err = api.Adapter().(*API).allowed(ctx, in); err == nil {
+			out, err = handle(ctx, in)
+		}
 		if err != nil {
 			return nil, failure(ctx, err)
 		}

@@ -49,8 +49,12 @@ func (a *API) claims(api huma.API) {
 	})
 
 	type values struct{ Body adminapi.ClaimValues }
-	type set struct {
-		OfID
+	type setUser struct {
+		OnUser
+		Body adminapi.ClaimValues
+	}
+	type setGroup struct {
+		OnGroup
 		Body adminapi.ClaimValues
 	}
 	ofUser := func(ctx context.Context, in *OfID) (*values, error) {
@@ -74,7 +78,7 @@ func (a *API) claims(api huma.API) {
 	register(api, operation{
 		"set-claims-of-user", "PATCH", "/users/{id}/claims", "Change values; null removes one", "users",
 		adminapi.ScopeUsersWrite, 0, false,
-	}, func(ctx context.Context, in *set) (*values, error) {
+	}, func(ctx context.Context, in *setUser) (*values, error) {
 		if err := ops.SetUser(ctx, in.actor, in.ID, valuesOf(in.Body)); err != nil {
 			return nil, err
 		}
@@ -87,7 +91,7 @@ func (a *API) claims(api huma.API) {
 	register(api, operation{
 		"set-claims-of-group", "PATCH", "/groups/{id}/claims", "Change values; null removes one", "groups",
 		adminapi.ScopeGroupsWrite, 0, false,
-	}, func(ctx context.Context, in *set) (*values, error) {
+	}, func(ctx context.Context, in *setGroup) (*values, error) {
 		if _, err := a.cfg.Operations.Groups.Get(ctx, in.actor, in.ID); err != nil {
 			return nil, err
 		}

@@ -110,8 +110,8 @@ func (a *API) clients(api huma.API) {
 	register(api, operation{
 		"remove-client", "DELETE", "/clients/{id}", "Remove a client; its tokens end", tag, write, http.StatusNoContent,
 		false,
-	}, func(ctx context.Context, in *OfID) (*Empty, error) {
-		if _, err := a.reach(ctx, in); err != nil {
+	}, func(ctx context.Context, in *OnClient) (*Empty, error) {
+		if _, err := a.reach(ctx, &in.OfID); err != nil {
 			return nil, err
 		}
 		return &Empty{}, ops.Remove(ctx, in.actor, in.ID)
@@ -122,14 +122,14 @@ func (a *API) clients(api huma.API) {
 		register(api, operation{
 			name + "-client", "POST", "/clients/{id}/" + name, strings.ToUpper(name[:1]) + name[1:] + " a client", tag, write, 0,
 			false,
-		}, func(ctx context.Context, in *OfID) (*ClientAnswer, error) {
-			if _, err := a.reach(ctx, in); err != nil {
+		}, func(ctx context.Context, in *OnClient) (*ClientAnswer, error) {
+			if _, err := a.reach(ctx, &in.OfID); err != nil {
 				return nil, err
 			}
 			if err := change(ctx, in.actor, in.ID); err != nil {
 				return nil, err
 			}
-			return a.client(ctx, in)
+			return a.client(ctx, &in.OfID)
 		})
 	}
 	a.secrets(api)
@@ -140,7 +140,7 @@ func (a *API) secrets(api huma.API) {
 	ops := a.cfg.Operations.Clients
 	const tag, write = "clients", adminapi.ScopeClientsWrite
 	type add struct {
-		OfID
+		OnClient
 		Body adminapi.NewSecret
 	}
 	type made struct{ Body adminapi.MadeSecret }
@@ -151,15 +151,15 @@ func (a *API) secrets(api huma.API) {
 			return nil, err
 		}
 		value, s, err := ops.AddSecret(ctx, in.actor, in.ID,
-			admin.NewSecret{Name: in.Body.Name, ExpiresAt: timeOf(in.Body.ExpiresAt)}, time.Time{})
+			admin.NewSecret{Name: in.Body.Name, ExpiresAt: timeOf(in.Body.ExpiresAt)}, in.version)
 		return &made{adminapi.MadeSecret{Secret: wireSecret(s, time.Time{}), Value: value.Reveal()}}, err
 	})
 	type ofSecret struct {
-		OfID
+		OnClient
 		Secret string `path:"secret" maxLength:"256"`
 	}
 	type change struct {
-		OfID
+		OnClient
 		Secret string `path:"secret" maxLength:"256"`
 		Body   adminapi.SecretChange
 	}
@@ -170,7 +170,7 @@ func (a *API) secrets(api huma.API) {
 		if _, err := a.reach(ctx, &in.OfID); err != nil {
 			return nil, err
 		}
-		s, err := ops.ExpireSecret(ctx, in.actor, in.ID, in.Secret, timeOf(in.Body.ExpiresAt), time.Time{})
+		s, err := ops.ExpireSecret(ctx, in.actor, in.ID, in.Secret, timeOf(in.Body.ExpiresAt), in.version)
 		return &changed{wireSecret(s, time.Time{})}, err
 	})
 	register(api, operation{
@@ -180,7 +180,7 @@ func (a *API) secrets(api huma.API) {
 		if _, err := a.reach(ctx, &in.OfID); err != nil {
 			return nil, err
 		}
-		return &Empty{}, ops.RemoveSecret(ctx, in.actor, in.ID, in.Secret, time.Time{})
+		return &Empty{}, ops.RemoveSecret(ctx, in.actor, in.ID, in.Secret, in.version)
 	})
 }
 

@@ -101,7 +101,9 @@ func (a *API) groups(api huma.API) {
 	register(api, operation{
 		"remove-group", "DELETE", "/groups/{id}", "Remove a group; its members stay users", tag, write, http.StatusNoContent,
 		false,
-	}, func(ctx context.Context, in *OfID) (*Empty, error) { return &Empty{}, ops.Remove(ctx, in.actor, in.ID) })
+	}, func(ctx context.Context, in *OnGroup) (*Empty, error) {
+		return &Empty{}, ops.Remove(ctx, in.actor, in.ID)
+	})
 	a.members(api)
 	type nesting struct{ Body adminapi.Nesting }
 	register(api, operation{
@@ -117,7 +119,7 @@ func (a *API) groups(api huma.API) {
 		}}, err
 	})
 	type pair struct {
-		OfID
+		OnGroup
 		Parent string `path:"parent" maxLength:"256"`
 	}
 	register(api, operation{
@@ -173,7 +175,7 @@ func (a *API) members(api huma.API) {
 		return listed(users, next, wireUser), err
 	})
 	type add struct {
-		OfID
+		OnGroup
 		Body adminapi.UserIDs
 	}
 	register(api, operation{
@@ -183,7 +185,7 @@ func (a *API) members(api huma.API) {
 		return &Empty{}, ops.AddMembers(ctx, in.actor, in.ID, in.Body.UserIDs...)
 	})
 	type remove struct {
-		OfID
+		OnGroup
 		User string `path:"user" maxLength:"256"`
 	}
 	register(api, operation{

@@ -96,7 +96,7 @@ func (a *API) people(api huma.API) {
 		"list-groups-of-user", "GET", "/users/{id}/groups", "List the groups that a user was put into", tag, read, 0, false,
 	}, func(ctx context.Context, in *OfID) (*names, error) { return groupsOf(ctx, in.actor, in.ID) })
 	type put struct {
-		OfID
+		OnUser
 		Body adminapi.GroupNames
 	}
 	register(api, operation{
@@ -104,7 +104,7 @@ func (a *API) people(api huma.API) {
 		adminapi.ScopeGroupsWrite, 0, false,
 	}, func(ctx context.Context, in *put) (*names, error) {
 		wanted := some(in.Body.Groups)
-		if _, err := ops.Change(ctx, in.actor, in.ID, admin.UserChange{Groups: &wanted}); err != nil {
+		if _, err := ops.Change(ctx, in.actor, in.ID, admin.UserChange{Groups: &wanted, Version: in.version}); err != nil {
 			return nil, err
 		}
 		return groupsOf(ctx, in.actor, in.ID)

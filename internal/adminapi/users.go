@@ -128,18 +128,18 @@ func (a *API) users(api huma.API) {
 	type ended struct{ Body adminapi.Ended }
 	register(api, operation{
 		"remove-user", "DELETE", "/users/{id}", "Remove a user and everything about them", tag, write, 0, false,
-	}, func(ctx context.Context, in *OfID) (*ended, error) {
+	}, func(ctx context.Context, in *OnUser) (*ended, error) {
 		n, err := ops.Remove(ctx, in.actor, in.ID)
 		return &ended{adminapi.Ended{Sessions: n}}, err
 	})
 	register(api, operation{
 		"disable-user", "POST", "/users/{id}/disable", "Disable a user: sessions and tokens end", tag, write, 0, false,
-	}, func(ctx context.Context, in *OfID) (*ended, error) {
+	}, func(ctx context.Context, in *OnUser) (*ended, error) {
 		n, already, err := ops.Disable(ctx, in.actor, in.ID)
 		return &ended{adminapi.Ended{Sessions: n, Already: already}}, err
 	})
 	register(api, operation{"enable-user", "POST", "/users/{id}/enable", "Enable a disabled user", tag, write, 0, false},
-		func(ctx context.Context, in *OfID) (*UserAnswer, error) {
+		func(ctx context.Context, in *OnUser) (*UserAnswer, error) {
 			if err := ops.Enable(ctx, in.actor, in.ID); err != nil {
 				return nil, err
 			}

@@ -35,6 +35,7 @@ type API struct {
 	Policy  Policies
 	base    string
 	http    *http.Client
+	tag     ETag // of If
 }
 
 // New returns the API of the server with this issuer, for a client that acts for itself. It gets access tokens as it
@@ -54,7 +55,16 @@ func New(issuer string, c Credentials) (*API, error) {
 // With returns the API over an HTTP client that adds access tokens for the resource issuer + Path, such as one for a
 // person, or one that makes DPoP proofs.
 func With(issuer string, h *http.Client) *API {
-	a := &API{base: strings.TrimSuffix(issuer, "/") + Path, http: h}
+	return connect(&API{base: strings.TrimSuffix(issuer, "/") + Path, http: h})
+}
+
+// If returns the API for one change that is made only if the object still has this version: removing, enabling or
+// disabling it, or changing its members, values or secrets.
+//
+//	err := api.If(tag).Clients.Remove(ctx, id)
+func (a *API) If(tag ETag) *API { return connect(&API{base: a.base, http: a.http, tag: tag}) }
+
+func connect(a *API) *API {
 	a.Users, a.Groups, a.Claims, a.Clients, a.Events = Users{a}, Groups{a}, Claims{a}, Clients{a}, Events{a}
 	a.Policy = Policies{a}
 	return a
@@ -143,6 +153,9 @@ func (a *API) once(ctx context.Context, c call, body []byte, key string) (ETag, 
 	}
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
+	}
+	if c.tag == "" && c.method != http.MethodGet {
+		c.tag = a.tag
 	}
 	if c.tag != "" {
 		r.Header.Set("If-Match", string(c.tag))

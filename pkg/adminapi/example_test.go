@@ -117,6 +117,38 @@ func ExampleClients_Replace() {
 	// 412 stale
 }
 
+// A group is removed only if nobody has changed it, or put people into it, since it was looked at.
+func ExampleAPI_If() {
+	issuer, robot, stop := serve()
+	defer stop()
+
+	ctx := context.Background()
+	api, err := adminapi.New(issuer, robot)
+	if err != nil {
+		log.Fatal(err)
+	}
+	group, err := api.Groups.Create(ctx, adminapi.NewGroup{Name: "empty"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, tag, err := api.Groups.Get(ctx, group.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	user, err := api.Users.Create(ctx, adminapi.NewUser{Email: "ada@example.org"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := api.Groups.AddMembers(ctx, group.ID, user.ID); err != nil {
+		log.Fatal(err)
+	}
+	err = api.If(tag).Groups.Remove(ctx, group.ID)
+	if p, ok := errors.AsType[*adminapi.Problem](err); ok {
+		fmt.Println(p.Status, p.Code)
+	}
+	// Output: 412 stale
+}
+
 // A secret is replaced without an outage: add the next, give it to the application, remove the old one.
 func ExampleClients_AddSecret() {
 	issuer, robot, stop := serve()

@@ -1,5 +1,5 @@
-// Package repeat answers a request to the admin API that has an Idempotency-Key once: a repeated one gets the first one's
-// answer (draft-ietf-httpapi-idempotency-key-header).
+// Package repeat answers a request to the admin API that has an Idempotency-Key once: a repeated one gets the first
+// one's answer (draft-ietf-httpapi-idempotency-key-header).
 //
 //	Once ─▶ claim the key ─▶ first: run it, keep the answer encrypted ─▶ repeated: the kept answer
 package repeat
@@ -76,15 +76,17 @@ func (p Request) secret(server []byte, purpose string) []byte {
 // request returns a hash of what is asked for.
 func (p Request) request(r *http.Request) string {
 	sum := sha256.New()
-	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header.Get("If-Match"), string(p.Body)} {
+	for _, part := range []string{
+		r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header.Get("If-Match"), string(p.Body),
+	} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// Once answers a request with an Idempotency-Key: the first one runs, and repeated ones get its answer for 24 hours. A
-// request that failed may be repeated; it changed nothing. If Once returns a refusal or an error, nothing is answered
-// yet.
+// Once answers a request with an Idempotency-Key: the first one runs, and repeated ones get its answer for 24 hours.
+// A request that failed may be repeated; it changed nothing. If Once returns a refusal or an error, nothing is
+// answered yet.
 func (a *Answers) Once(
 	w http.ResponseWriter, r *http.Request, p Request, answer func(http.ResponseWriter),
 ) (*bearer.Refusal, error) {
