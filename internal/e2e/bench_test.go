@@ -100,7 +100,7 @@ func runBenchServer() error {
 		ID: "bench", Name: "Bench", Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic, FirstParty: true, ResourceServer: true,
 		Secrets:      []idp.ClientSecret{{ID: "1", Hash: idp.Secret(benchSecret).Hash(), CreatedAt: now}},
 		RedirectURIs: []string{appCallback}, GrantTypes: []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken, idp.GrantClientCredentials},
-		Scopes: []string{"openid", "profile", "email", "offline_access", "reports"}, CreatedAt: now, UpdatedAt: now,
+		Scopes: []string{"openid", "profile", "email", "offline_access", "reports", "payouts"}, CreatedAt: now, UpdatedAt: now,
 	}); err != nil {
 		return err
 	}

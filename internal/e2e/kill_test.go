@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -39,8 +40,8 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		try.URL.Host = b.replicas[int(b.turn.Add(1))%len(b.replicas)]
 		try.Body = io.NopCloser(bytes.NewReader(body))
 		resp, err := freshConnections.RoundTrip(try)
-		if err == nil {
-			return resp, nil
+		if op, ok := errors.AsType[*net.OpError](err); err == nil || !ok || op.Op != "dial" {
+			return resp, err
 		}
 		lastErr = err
 	}
@@ -60,12 +61,18 @@ func spawn(t *testing.T, listen, issuer string, settings []string) *exec.Cmd {
 	return spawnOf(t, self, listen, issuer, settings)
 }
 
+// replicaOf is a test binary as a replica that is to run with these settings, and to serve /stats at an address.
+func replicaOf(binary, stats string, settings ...string) *exec.Cmd {
+	cmd := exec.Command(binary)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GOCOVERDIR=") }), settings...)
+	cmd.Env = append(cmd.Env, benchServer+"="+stats, "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8")
+	return cmd
+}
+
 // spawnOf is spawn for a test binary of any version.
 func spawnOf(t *testing.T, binary, listen, issuer string, settings []string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(binary)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GOCOVERDIR=") }), settings...)
-	cmd.Env = append(cmd.Env, benchServer+"="+freeAddress(t), "STEPWARD_LISTEN="+listen, "STEPWARD_ISSUER="+issuer, "STEPWARD_TRUSTED_PROXIES=127.0.0.0/8")
+	cmd := replicaOf(binary, freeAddress(t), append(slices.Clip(settings), "STEPWARD_LISTEN="+listen, "STEPWARD_ISSUER="+issuer)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

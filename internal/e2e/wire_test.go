@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -17,6 +16,7 @@ type wire struct {
 	mu       sync.Mutex
 	cutOff   bool
 	silent   bool
+	held     chan struct{} // closed when bytes may pass again; nil: they may
 	open     map[net.Conn]bool
 }
 
@@ -27,7 +27,7 @@ func newWire(t *testing.T, socket string) *wire {
 		t.Fatal(err)
 	}
 	w := &wire{t: t, target: socket, listener: l, open: map[net.Conn]bool{}}
-	t.Cleanup(func() { _ = l.Close(); w.cut() })
+	t.Cleanup(func() { _ = l.Close(); w.cut(); w.hold(false) })
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -50,20 +50,41 @@ func (w *wire) join(near net.Conn) {
 	}
 	w.open[near], w.open[far] = true, true
 	w.mu.Unlock()
-	go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
+	go func() { w.relay(far, near, false); _ = far.Close() }()
+	w.relay(near, far, true)
+	_ = near.Close()
+}
+
+// relay passes bytes on until an end closes. Those of the store may be swallowed.
+func (w *wire) relay(to, from net.Conn, ofStore bool) {
 	buffer := make([]byte, 1<<16)
 	for {
-		n, err := far.Read(buffer)
+		n, err := from.Read(buffer)
 		w.mu.Lock()
-		silent := w.silent
+		held, silent := w.held, w.silent && ofStore
 		w.mu.Unlock()
+		if held != nil {
+			<-held
+		}
 		if silent && err == nil {
 			continue
 		}
-		if _, e := near.Write(buffer[:n]); err != nil || e != nil {
-			_ = near.Close()
+		if _, e := to.Write(buffer[:n]); err != nil || e != nil {
 			return
 		}
+	}
+}
+
+// hold keeps bytes back in both directions from now on, or lets them and all later ones through.
+func (w *wire) hold(held bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case held && w.held == nil:
+		w.held = make(chan struct{})
+	case !held && w.held != nil:
+		close(w.held)
+		w.held = nil
 	}
 }
 
