@@ -1,15 +1,8 @@
 package storetest
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,12 +10,7 @@ import (
 )
 
 // A Pair is a Postgres primary and its standby by streaming replication, for one test.
-type Pair struct {
-	t     testing.TB
-	dir   string
-	stdin io.WriteCloser
-	lines *bufio.Scanner
-}
+type Pair struct{ *told }
 
 // pairScript makes the servers and then does what its standard input says, a word a line. At the end of its input it
 // stops them and removes everything.
@@ -49,6 +37,7 @@ while read -r word; do
   case $word in
     promote) "$1/pg_ctl" -D standby -w promote >/dev/null 2>&1 || { cat log; exit 1; } ;;
     stop) "$1/pg_ctl" -D primary -m fast -w stop >/dev/null 2>&1 || { cat log; exit 1; } ;;
+    crash) "$1/pg_ctl" -D primary -m immediate -w stop >/dev/null 2>&1 || { cat log; exit 1; } ;;
   esac
   echo done
 done
@@ -58,44 +47,7 @@ done
 // is skipped, or fails if STEPWARD_TEST_NO_SKIP=1.
 func NewPair(t testing.TB) *Pair {
 	t.Helper()
-	bin, err := find()
-	if errors.Is(err, errNoPostgres) && os.Getenv("STEPWARD_TEST_NO_SKIP") != "1" {
-		t.Skip("SKIPPED, not tested: ", err)
-	}
-	dir, mkErr := os.MkdirTemp("", "stepward-pg-")
-	cmd := exec.Command("sh", "-c", pairScript, "sh", bin, dir)
-	if err := errors.Join(err, mkErr, humble(cmd, dir)); err != nil {
-		t.Fatal(err)
-	}
-	stdin, inErr := cmd.StdinPipe()
-	stdout, outErr := cmd.StdoutPipe()
-	if err := errors.Join(inErr, outErr, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	p := &Pair{t: t, dir: dir, stdin: stdin, lines: bufio.NewScanner(stdout)}
-	t.Cleanup(sync.OnceFunc(func() { _ = stdin.Close(); _ = cmd.Wait() }))
-	p.wait()
-	return p
-}
-
-func (p *Pair) wait() {
-	p.t.Helper()
-	var said strings.Builder
-	for p.lines.Scan() {
-		if p.lines.Text() == "done" {
-			return
-		}
-		said.WriteString(p.lines.Text() + "\n")
-	}
-	p.t.Fatalf("Postgres: %s", said.String())
-}
-
-func (p *Pair) do(word string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, word+"\n"); err != nil {
-		p.t.Fatal(err)
-	}
-	p.wait()
+	return &Pair{tell(t, pairScript, nil)}
 }
 
 // URL names both servers, so that connections go to the one that takes writes.
@@ -111,6 +63,9 @@ func (p *Pair) Sockets() (primary, standby string) {
 
 // StopPrimary stops the primary after the standby has received everything.
 func (p *Pair) StopPrimary() { p.t.Helper(); p.do("stop") }
+
+// CrashPrimary ends the primary at once. Without Synchronous, the standby may lack what was committed last.
+func (p *Pair) CrashPrimary() { p.t.Helper(); p.do("crash") }
 
 // Promote makes the standby a primary.
 func (p *Pair) Promote() { p.t.Helper(); p.do("promote") }
@@ -137,5 +92,26 @@ func (p *Pair) Replayed() {
 	}
 	if err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+// Synchronous makes the primary wait with each commit until the standby has it.
+func (p *Pair) Synchronous() {
+	p.t.Helper()
+	ctx := p.t.Context()
+	conn, err := pgx.Connect(ctx, "postgres:///postgres?user=postgres&host="+p.dir+"&port=5432")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for name := ""; name == ""; time.Sleep(5 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, "SELECT current_setting('synchronous_standby_names')").Scan(&name); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 }
