@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/oauth2"
 )
 
 // Faults at random moments, of a replica and of a store at once, while people and applications go on. STEPWARD_TEST_FAULTS
@@ -25,33 +23,13 @@ func TestRandomFaultsUnderLoadBreakNoPromise(t *testing.T) {
 	seed := must(strconv.ParseUint(cmp.Or(os.Getenv("STEPWARD_TEST_SEED"), fmt.Sprint(time.Now().UnixNano()%1e6)), 10, 64))
 	t.Logf("STEPWARD_TEST_SEED=%d", seed)
 	s := newStage(t)
-	s.start(s.replicas[0]) // alone, because each replica keeps the e-mails that it sends
-	app := oauth2.Config{
-		ClientID: "bench", ClientSecret: benchSecret, RedirectURL: appCallback, Scopes: []string{"openid", "offline_access"},
-		Endpoint: oauth2.Endpoint{AuthURL: s.issuer + "/oauth2/authorize", TokenURL: s.issuer + "/oauth2/token"},
-	}
 	book := newLedger()
-	var visitors []*visitor
-	for n := range uint64(5) {
-		v := newVisitor(t, book, app, seed+n)
-		if err := try(func() {
-			v.home.signUp(v.home.open(app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), fmt.Sprintf("ada%d@example.com", n))
-		}); err != nil {
-			t.Fatal(err)
-		}
-		visitors = append(visitors, v)
-	}
-	s.start(s.replicas[1])
+	visitors := s.visitors(5, book, seed)
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, v := range visitors {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				v.use()
-				time.Sleep(time.Duration(v.rng.IntN(30)) * time.Millisecond)
-			}
-		})
+		all.Go(func() { v.stay(ctx) })
 	}
 	happened := map[string]int{}
 	all.Go(func() { s.strike(ctx, rand.New(rand.NewPCG(seed, 1)), s.crashes, book, happened) })
@@ -60,7 +38,13 @@ func TestRandomFaultsUnderLoadBreakNoPromise(t *testing.T) {
 	for _, r := range s.replicas {
 		s.ready(r)
 	}
-	s.judge(visitors, book, happened)
+	faults := 0
+	for _, name := range slices.Sorted(maps.Keys(happened)) {
+		t.Logf("%d × %s", happened[name], name)
+		faults += happened[name]
+	}
+	t.Logf("counted: %d faults; %v succeeded and %v failed", faults, book.done, book.missed)
+	s.judge(visitors, book)
 }
 
 // strike lets one fault after the other happen until ctx ends.
@@ -82,7 +66,7 @@ func (s *stage) strike(ctx context.Context, rng *rand.Rand, from func(*rand.Rand
 }
 
 // judge counts what must be 0.
-func (s *stage) judge(visitors []*visitor, book *ledger, happened map[string]int) {
+func (s *stage) judge(visitors []*visitor, book *ledger) {
 	s.t.Helper()
 	shutOut, missing := 0, 0
 	for _, v := range visitors {
@@ -108,12 +92,6 @@ func (s *stage) judge(visitors []*visitor, book *ledger, happened map[string]int
 	for _, what := range slices.Sorted(maps.Keys(book.why)) {
 		s.t.Logf("%s failed, for example: %s", what, strings.Join(strings.Fields(strings.Join(book.why[what], "; ")), " "))
 	}
-	faults := 0
-	for _, name := range slices.Sorted(maps.Keys(happened)) {
-		s.t.Logf("%d × %s", happened[name], name)
-		faults += happened[name]
-	}
-	s.t.Logf("counted: %d faults; %v succeeded and %v failed", faults, book.done, book.missed)
 	s.t.Logf("counted: %d of %d codes spent twice, %d of %d refresh tokens with two successors, %d events missing, "+
 		"%d of %d users cannot sign in, %d answers 500, %d families lost (and %d to a request handled after its sender had left)",
 		book.twice(), len(book.tokens), book.split(), len(book.next), missing, shutOut, len(visitors), len(book.blunders),

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/oauth2"
 
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/store/storetest"
@@ -51,22 +53,38 @@ const skewed = `CREATE TABLE skew (by INTERVAL NOT NULL); INSERT INTO skew VALUE
 	`CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql ` +
 	`AS $$ SELECT pg_catalog.clock_timestamp() + (SELECT by FROM public.skew) $$; `
 
+// newStage sets a stage on a fresh database.
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, postgresAddress: storetest.PostgresURL(t), redis: persistentRedis(t)}
-	var err error
-	if s.binary, err = os.Executable(); err != nil {
-		t.Fatal(err)
-	}
+	s := emptyStage(t, storetest.PostgresURL(t))
 	u := must(url.Parse(s.postgresAddress))
-	s.database = must(pgx.Connect(t.Context(), s.postgresAddress))
-	t.Cleanup(func() { _ = s.database.Close(context.Background()) })
 	s.sql(skewed + `ALTER DATABASE ` + strings.TrimPrefix(u.Path, "/") + ` SET search_path = public, pg_catalog`)
+	for _, r := range s.replicas {
+		r.postgres = newWire(t, u.Query().Get("host")+"/.s.PGSQL.5432")
+		r.settings = append(r.settings, "STEPWARD_DATABASE_URL=postgres://postgres@"+r.postgres.listener.Addr().String()+u.Path+"?sslmode=disable")
+	}
+	return s
+}
+
+// newStageAt sets a stage on this database, without wires to it.
+func newStageAt(t *testing.T, database string) *stage {
+	t.Helper()
+	s := emptyStage(t, database)
+	for _, r := range s.replicas {
+		r.settings = append(r.settings, "STEPWARD_DATABASE_URL="+database)
+	}
+	return s
+}
+
+// emptyStage has replicas without a database.
+func emptyStage(t *testing.T, database string) *stage {
+	t.Helper()
+	s := &stage{t: t, postgresAddress: database, redis: persistentRedis(t), binary: must(os.Executable())}
+	s.database = must(pgx.Connect(t.Context(), database))
+	t.Cleanup(func() { _ = s.database.Close(context.Background()) })
 	b := &balancer{}
 	for range 2 {
-		r := &balanced{address: freeAddress(t), stats: freeAddress(t)}
-		r.postgres = newWire(t, u.Query().Get("host")+"/.s.PGSQL.5432")
-		r.redis = newWire(t, s.socket())
+		r := &balanced{address: freeAddress(t), stats: freeAddress(t), redis: newWire(t, s.socket())}
 		s.replicas, b.replicas = append(s.replicas, r), append(b.replicas, r.address)
 	}
 	front := httptest.NewServer(&httputil.ReverseProxy{Transport: b, ErrorLog: log.New(io.Discard, "", 0), Rewrite: func(p *httputil.ProxyRequest) {
@@ -79,12 +97,33 @@ func newStage(t *testing.T) *stage {
 	s.issuer = strings.Replace(front.URL, "127.0.0.1", "localhost", 1)
 	for _, r := range s.replicas {
 		r.settings = []string{
-			"STEPWARD_DATABASE_URL=postgres://postgres@" + r.postgres.listener.Addr().String() + u.Path + "?sslmode=disable",
 			"STEPWARD_REDIS_URL=redis://" + r.redis.listener.Addr().String(), "STEPWARD_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 			"STEPWARD_POSTGRES_STATEMENT_TIMEOUT=1s", "STEPWARD_LISTEN=" + r.address, "STEPWARD_ISSUER=" + s.issuer,
 		}
 	}
 	return s
+}
+
+// visitors starts the first replica and signs people up, then starts the second: each replica keeps the e-mails that it
+// sends.
+func (s *stage) visitors(n int, book *ledger, seed uint64) (all []*visitor) {
+	s.t.Helper()
+	s.start(s.replicas[0])
+	app := oauth2.Config{
+		ClientID: "bench", ClientSecret: benchSecret, RedirectURL: appCallback, Scopes: []string{"openid", "offline_access"},
+		Endpoint: oauth2.Endpoint{AuthURL: s.issuer + "/oauth2/authorize", TokenURL: s.issuer + "/oauth2/token"},
+	}
+	for i := range n {
+		v := newVisitor(s.t, book, app, seed+uint64(i))
+		if err := try(func() {
+			v.home.signUp(v.home.open(app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), fmt.Sprintf("ada%d@example.com", i))
+		}); err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	s.start(s.replicas[1])
+	return all
 }
 
 // persistentRedis starts a Redis that keeps its entries over a restart and can be crashed by a command.

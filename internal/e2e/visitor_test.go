@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -27,7 +28,7 @@ type ledger struct {
 	why      map[string][]string        // the first of those
 	lost     []string                   // families that no answer explains the end of
 	repeated int                        // families that ended after a request whose answer never came
-	blunders []string                   // answers 500: an outage that nobody thought of
+	blunders []string                   // answers 500, an outage that nobody thought of, or 503 without Retry-After
 }
 
 func newLedger() *ledger {
@@ -115,8 +116,9 @@ func newVisitor(t testing.TB, book *ledger, app oauth2.Config, seed uint64) *vis
 // RoundTrip counts the ceremonies that succeed, and the answers 500.
 func (v *visitor) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := elsewhere{}.RoundTrip(r)
-	if err == nil && resp.StatusCode == http.StatusInternalServerError {
-		v.book.note(func() { v.book.blunders = append(v.book.blunders, r.URL.Path) })
+	if err == nil && (resp.StatusCode == http.StatusInternalServerError ||
+		resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "") {
+		v.book.note(func() { v.book.blunders = append(v.book.blunders, resp.Status+" "+r.URL.Path) })
 	}
 	if err == nil && resp.StatusCode == http.StatusOK && r.URL.Path == "/login/passkey/finish" {
 		v.proven++
@@ -129,6 +131,14 @@ func (v *visitor) fresh() {
 	key, transport := v.home.key, v.home.http
 	v.home = newPerson(v.home.t, v.home.issuer, appCallback)
 	v.home.key, v.home.http.Transport, v.home.http.Timeout = key, transport.Transport, transport.Timeout
+}
+
+// stay uses the provider until ctx ends.
+func (v *visitor) stay(ctx context.Context) {
+	for ctx.Err() == nil {
+		v.use()
+		time.Sleep(time.Duration(v.rng.IntN(30)) * time.Millisecond)
+	}
 }
 
 // use does one of the things that a visitor does.
