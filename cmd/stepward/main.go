@@ -18,6 +18,10 @@ import (
 	"github.com/stepward/stepward/internal/backup"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
+	"github.com/stepward/stepward/internal/manage/clients"
+	"github.com/stepward/stepward/internal/manage/groups"
+	"github.com/stepward/stepward/internal/manage/rules"
+	"github.com/stepward/stepward/internal/manage/users"
 	"github.com/stepward/stepward/internal/movein"
 	"github.com/stepward/stepward/internal/secrets"
 )
@@ -30,12 +34,12 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
 	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
 	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
-	User        manage.User    `cmd:"" help:"List, invite, disable and enable users."`
-	Group       manage.Group   `cmd:"" help:"Create groups and put users into them."`
-	Claim       manage.Claim   `cmd:"" help:"Define claims of your own."`
-	Explain     manage.Explain `cmd:"" help:"Say what an authorization request leads to, check by check."`
-	Lint        manage.Lint    `cmd:"" help:"Find settings and clients that can never work."`
-	Policy      manage.Policy  `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
+	User        users.User     `cmd:"" help:"List, invite, disable and enable users."`
+	Group       groups.Group   `cmd:"" help:"Create groups and put users into them."`
+	Claim       rules.Claim    `cmd:"" help:"Define claims of your own."`
+	Explain     rules.Explain  `cmd:"" help:"Say what an authorization request leads to, check by check."`
+	Lint        rules.Lint     `cmd:"" help:"Find settings and clients that can never work."`
+	Policy      rules.Policy   `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
 	Apply       apply.Apply    `cmd:"" help:"Bring clients, groups, claims, policy and roles into the state that a file describes."`
 	Export      apply.Export   `cmd:"" help:"Write the file for apply that describes what is there."`
 	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
@@ -50,7 +54,7 @@ type cli struct {
 
 // clientCmd adds what has a package of its own to the commands for clients.
 type clientCmd struct {
-	manage.Client
+	clients.Client
 	Secret secrets.Secret `cmd:"" help:"Add, list and end the secrets of a client, to rotate them without an outage."`
 }
 

@@ -17,6 +17,7 @@ const module = "github.com/stepward/stepward/"
 // only what beside names.
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
+	{"internal/manage/clients", "internal/manage/users", "internal/manage/groups", "internal/manage/rules"},
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets"},
 	{"internal/server"},
 	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},

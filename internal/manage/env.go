@@ -54,9 +54,9 @@ func (e *Env) LoadWithoutMail() (*config.Config, error) {
 	return config.Load(sources)
 }
 
-// reading runs a command that only reads. It does not migrate the schema: it rejects a database that an older program
+// Reading runs a command that only reads. It does not migrate the schema: it rejects a database that an older program
 // serves.
-func (e *Env) reading(f func(*config.Config, *store.DB) error) error {
+func (e *Env) Reading(f func(*config.Config, *store.DB) error) error {
 	return e.withDB(e.LoadWithoutMail, func(cfg *config.Config, db *store.DB) error {
 		return e.effective(cfg, db, false, f)
 	})
@@ -88,18 +88,18 @@ func (e *Env) ready(cfg *config.Config, db *store.DB, write bool) error {
 	return err
 }
 
-// writing migrates the schema and runs a command that changes something and sends no mail.
-func (e *Env) writing(f func(*config.Config, *store.DB) error) error {
+// Writing migrates the schema and runs a command that changes something and sends no mail.
+func (e *Env) Writing(f func(*config.Config, *store.DB) error) error {
 	return e.writingWith(e.LoadWithoutMail, f)
 }
 
-// mailing is writing for a command that sends mail.
-func (e *Env) mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.Load, f) }
+// Mailing is Writing for a command that sends mail.
+func (e *Env) Mailing(f func(*config.Config, *store.DB) error) error { return e.writingWith(e.Load, f) }
 
 // Operating migrates the schema and runs a command that has the operations and the store.
 func (e *Env) Operating(f func(*config.Config, *store.DB, *admin.Operations) error) error {
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
-		ops, err := operations(cfg, db)
+	return e.Writing(func(cfg *config.Config, db *store.DB) error {
+		ops, err := Operations(cfg, db)
 		if err != nil {
 			return err
 		}
@@ -124,12 +124,27 @@ func (e *Env) withDB(load func() (*config.Config, error), f func(*config.Config,
 	return f(cfg, db)
 }
 
+// AsGiven runs f with the operations on the settings as they were given: the stored policy may contradict them, and the
+// commands for it can mend it.
+func (e *Env) AsGiven(write bool, f func(*config.Config, *admin.Operations) error) error {
+	return e.withDB(e.LoadWithoutMail, func(cfg *config.Config, db *store.DB) error {
+		if err := e.ready(cfg, db, write); err != nil {
+			return err
+		}
+		ops, err := Operations(cfg, db)
+		if err != nil {
+			return err
+		}
+		return f(cfg, ops)
+	})
+}
+
 // Operate runs f with the operations of administration on the store, which it migrates first if write is set.
 func (e *Env) Operate(write bool, f func(*config.Config, *admin.Operations) error) error {
 	if write {
-		return operating(e.mailing, f)
+		return With(e.Mailing, f)
 	}
-	return operating(e.reading, f)
+	return With(e.Reading, f)
 }
 
 // Logger returns the logger that the settings ask for.

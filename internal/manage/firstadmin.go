@@ -59,15 +59,15 @@ func FirstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 			return "", time.Time{}, err
 		}
 	}
-	ops, err := operations(s.Config, s.DB)
+	ops, err := Operations(s.Config, s.DB)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	invitation, err := ops.Users.Invite(ctx, operator, admin.NewUser{
+	invitation, err := ops.Users.Invite(ctx, Operator, admin.NewUser{
 		Email: "admin@localhost", Name: "Administrator", Role: directory.RoleOwner,
 	}, firstAdminTTL, false)
 	if err != nil {
-		return "", time.Time{}, told("invite the first owner", err)
+		return "", time.Time{}, Told("invite the first owner", err)
 	}
 	link = invitation.Link
 	_, token, _ := strings.Cut(link.Reveal(), "#")

@@ -25,7 +25,7 @@ type Keys struct {
 type keysListCmd struct{}
 
 func (keysListCmd) Run(e *Env) error {
-	return e.reading(func(_ *config.Config, db *store.DB) error {
+	return e.Reading(func(_ *config.Config, db *store.DB) error {
 		stored, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)
@@ -52,7 +52,7 @@ func (c keysRotateCmd) Run(e *Env) error {
 	if c.Finish && !c.Operator {
 		return errors.New("--finish belongs to --operator")
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
+	return e.Writing(func(cfg *config.Config, db *store.DB) error {
 		if c.Operator {
 			return c.rotateOperator(e, cfg, db)
 		}
@@ -145,7 +145,7 @@ func (keysRevokeCmd) Help() string {
 }
 
 func (c keysRevokeCmd) Run(e *Env) error {
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
+	return e.Writing(func(cfg *config.Config, db *store.DB) error {
 		stored, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)

@@ -17,11 +17,11 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// operator is the actor of every command.
-var operator = admin.Operator()
+// Operator is the actor of every command.
+var Operator = admin.Operator()
 
-// operations returns the operations of administration on the store of the settings.
-func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
+// Operations returns the operations of administration on the store of the settings.
+func Operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	c := admin.Config{
 		DB: db, Policy: cfg.Policy, Settings: cfg, Issuer: cfg.Issuer.String(),
 		ApproveRecovery: cfg.RecoveryApproval, DirectoryReachesRoles: cfg.SCIMRoles,
@@ -54,12 +54,12 @@ func operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 	return admin.New(c), nil
 }
 
-// operating runs f with the operations: with writing, reading or mailing.
-func operating(
+// With runs f with the operations: with e.Writing, e.Reading or e.Mailing.
+func With(
 	with func(func(*config.Config, *store.DB) error) error, f func(*config.Config, *admin.Operations) error,
 ) error {
 	return with(func(cfg *config.Config, db *store.DB) error {
-		ops, err := operations(cfg, db)
+		ops, err := Operations(cfg, db)
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func operating(
 	})
 }
 
-// told says what an operation refused, as the operator reads it: a line for each fault.
-func told(what string, err error) error {
+// Told says what an operation refused, as the operator reads it: a line for each fault.
+func Told(what string, err error) error {
 	faults, wrong := errors.AsType[directory.Faults](err)
 	denied, no := errors.AsType[*admin.Denied](err)
 	switch {
@@ -85,9 +85,10 @@ func told(what string, err error) error {
 	}
 }
 
-// output is the flag of commands that print something.
-type output struct {
+// Output is the flag of commands that print something.
+type Output struct {
 	Output string `enum:"text,json" default:"text" help:"text or json."`
 }
 
-func (o output) json() bool { return o.Output == "json" }
+// JSON reports whether the output is JSON.
+func (o Output) JSON() bool { return o.Output == "json" }

@@ -1,4 +1,5 @@
-package manage
+// Package groups has the operator's commands for groups.
+package groups
 
 import (
 	"context"
@@ -13,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 )
 
 type Group struct {
@@ -25,11 +27,11 @@ type Group struct {
 }
 
 func findGroup(ctx context.Context, ops *admin.Operations, name string) (directory.Group, error) {
-	g, err := ops.Groups.Find(ctx, operator, name)
+	g, err := ops.Groups.Find(ctx, manage.Operator, name)
 	if errors.Is(err, idp.ErrNotFound) {
 		return g, fmt.Errorf("there is no group %s; see: stepward group list", name)
 	}
-	return g, told("find group", err)
+	return g, manage.Told("find group", err)
 }
 
 // nest puts a group into others, and takes it out of others.
@@ -37,7 +39,7 @@ func nest(ctx context.Context, ops *admin.Operations, g directory.Group, into, o
 	for _, name := range into {
 		parent, err := findGroup(ctx, ops, name)
 		if err == nil {
-			err = told("nest group", ops.Groups.Nest(ctx, operator, g.ID, parent.ID))
+			err = manage.Told("nest group", ops.Groups.Nest(ctx, manage.Operator, g.ID, parent.ID))
 		}
 		if err != nil {
 			return err
@@ -46,7 +48,7 @@ func nest(ctx context.Context, ops *admin.Operations, g directory.Group, into, o
 	for _, name := range outOf {
 		parent, err := findGroup(ctx, ops, name)
 		if err == nil {
-			err = told("take group out", ops.Groups.Unnest(ctx, operator, g.ID, parent.ID))
+			err = manage.Told("take group out", ops.Groups.Unnest(ctx, manage.Operator, g.ID, parent.ID))
 		}
 		if err != nil {
 			return err
@@ -59,25 +61,25 @@ type groupAddCmd struct {
 	Name        string   `arg:"" help:"Name, as applications see it: \"engineering\"."`
 	Description string   `help:"What the group is for."`
 	Within      []string `sep:"none" placeholder:"GROUP" help:"Group that this one is in: its members are members of that as well. Repeat for several."`
-	output
+	manage.Output
 }
 
-func (c groupAddCmd) Run(e *Env) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
+func (c groupAddCmd) Run(e *manage.Env) error {
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
 		for _, name := range c.Within { // before anything is stored
-			if _, err := findGroup(e.ctx, ops, name); err != nil {
+			if _, err := findGroup(e.Context(), ops, name); err != nil {
 				return err
 			}
 		}
-		g, err := ops.Groups.Create(e.ctx, operator, admin.GroupInput{Name: c.Name, Description: c.Description})
+		g, err := ops.Groups.Create(e.Context(), manage.Operator, admin.GroupInput{Name: c.Name, Description: c.Description})
 		if err != nil {
-			return told("create group", err)
+			return manage.Told("create group", err)
 		}
-		if err := nest(e.ctx, ops, g, c.Within, nil); err != nil {
+		if err := nest(e.Context(), ops, g, c.Within, nil); err != nil {
 			return err
 		}
-		if c.json() {
-			return printJSON(g)
+		if c.JSON() {
+			return manage.PrintJSON(g)
 		}
 		fmt.Println(g.ID)
 		return nil
@@ -93,12 +95,12 @@ type groupSetCmd struct {
 	Claim       []string `sep:"none" placeholder:"NAME=VALUE" help:"Value of a claim, which the members inherit; NAME= removes it. A list is separated by commas."`
 }
 
-func (c groupSetCmd) Run(e *Env) error {
+func (c groupSetCmd) Run(e *manage.Env) error {
 	if c.Name == nil && c.Description == nil && len(c.Within)+len(c.NotWithin)+len(c.Claim) == 0 {
 		return errors.New("nothing to change: give --name, --description, --within, --not-within or --claim")
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.ctx, ops, c.Group)
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		g, err := findGroup(e.Context(), ops, c.Group)
 		if err != nil {
 			return err
 		}
@@ -109,16 +111,16 @@ func (c groupSetCmd) Run(e *Env) error {
 		if c.Description != nil {
 			in.Description = *c.Description
 		}
-		if _, err := ops.Groups.Change(e.ctx, operator, g.ID, in, time.Time{}); err != nil {
-			return told("change group", err)
+		if _, err := ops.Groups.Change(e.Context(), manage.Operator, g.ID, in, time.Time{}); err != nil {
+			return manage.Told("change group", err)
 		}
-		if err := nest(e.ctx, ops, g, c.Within, c.NotWithin); err != nil {
+		if err := nest(e.Context(), ops, g, c.Within, c.NotWithin); err != nil {
 			return err
 		}
 		if len(c.Claim) > 0 {
-			values, err := claimValues(e.ctx, ops, c.Claim)
+			values, err := manage.ClaimValues(e.Context(), ops, c.Claim)
 			if err == nil {
-				err = told("set claims", ops.Claims.SetGroup(e.ctx, operator, g.ID, values))
+				err = manage.Told("set claims", ops.Claims.SetGroup(e.Context(), manage.Operator, g.ID, values))
 			}
 			if err != nil {
 				return err
@@ -132,34 +134,34 @@ func (c groupSetCmd) Run(e *Env) error {
 type groupShowCmd struct {
 	Group string `arg:"" help:"Name or ID."`
 	Limit int    `default:"100" help:"Maximum number of members."`
-	output
+	manage.Output
 }
 
-func (c groupShowCmd) Run(e *Env) error {
-	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.ctx, ops, c.Group)
+func (c groupShowCmd) Run(e *manage.Env) error {
+	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
+		g, err := findGroup(e.Context(), ops, c.Group)
 		if err != nil {
 			return err
 		}
-		around, err := ops.Groups.Around(e.ctx, operator, g.ID)
+		around, err := ops.Groups.Around(e.Context(), manage.Operator, g.ID)
 		if err != nil {
 			return err
 		}
-		values, err := ops.Claims.OfGroup(e.ctx, operator, g.ID)
+		values, err := ops.Claims.OfGroup(e.Context(), manage.Operator, g.ID)
 		if err != nil {
 			return err
 		}
-		members, err := ops.Groups.Members(e.ctx, operator, g.ID, "", c.Limit)
+		members, err := ops.Groups.Members(e.Context(), manage.Operator, g.ID, "", c.Limit)
 		if err != nil {
 			return err
 		}
-		if c.json() {
+		if c.JSON() {
 			emails := []string{}
 			for _, u := range members {
 				emails = append(emails, u.Email)
 			}
-			return printJSON(map[string]any{
-				"group": g, "within": namesOf(around.Parents), "groups": namesOf(around.Children), "claims": values,
+			return manage.PrintJSON(map[string]any{
+				"group": g, "within": manage.NamesOf(around.Parents), "groups": manage.NamesOf(around.Children), "claims": values,
 				"members": emails,
 			})
 		}
@@ -168,8 +170,8 @@ func (c groupShowCmd) Run(e *Env) error {
 		line("group id", g.ID)
 		line("name", g.Name)
 		line("description", g.Description)
-		line("within", strings.Join(namesOf(around.Parents), ", "))
-		line("groups in it", strings.Join(namesOf(around.Children), ", "))
+		line("within", strings.Join(manage.NamesOf(around.Parents), ", "))
+		line("groups in it", strings.Join(manage.NamesOf(around.Children), ", "))
 		for _, v := range values {
 			line("claim", v.Claim+" = "+v.JSON)
 		}
@@ -180,28 +182,20 @@ func (c groupShowCmd) Run(e *Env) error {
 	})
 }
 
-func namesOf(groups []directory.Group) []string {
-	names := []string{}
-	for _, g := range groups {
-		names = append(names, g.Name)
-	}
-	return names
-}
-
 type groupListCmd struct {
 	Limit int `default:"1000" help:"Maximum number of groups."`
-	output
+	manage.Output
 }
 
-func (c groupListCmd) Run(e *Env) error {
-	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
-		groups, err := ops.Groups.List(e.ctx, operator, "", c.Limit)
+func (c groupListCmd) Run(e *manage.Env) error {
+	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
+		groups, err := ops.Groups.List(e.Context(), manage.Operator, "", c.Limit)
 		if err != nil {
 			return err
 		}
 		switch {
-		case c.json():
-			return printJSON(groups)
+		case c.JSON():
+			return manage.PrintJSON(groups)
 		case len(groups) == 0:
 			fmt.Println("no groups yet; create one with: stepward group add engineering")
 			return nil
@@ -219,14 +213,14 @@ type groupRemoveCmd struct {
 	Group string `arg:"" help:"Name or ID."`
 }
 
-func (c groupRemoveCmd) Run(e *Env) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.ctx, ops, c.Group)
+func (c groupRemoveCmd) Run(e *manage.Env) error {
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		g, err := findGroup(e.Context(), ops, c.Group)
 		if err != nil {
 			return err
 		}
-		if err := ops.Groups.Remove(e.ctx, operator, g.ID); err != nil {
-			return told("remove group", err)
+		if err := ops.Groups.Remove(e.Context(), manage.Operator, g.ID); err != nil {
+			return manage.Told("remove group", err)
 		}
 		fmt.Println("removed")
 		return nil
@@ -239,18 +233,18 @@ type groupMemberCmd struct {
 	Remove []string `sep:"none" placeholder:"USER" help:"E-mail address or ID of a user to remove."`
 }
 
-func (c groupMemberCmd) Run(e *Env) error {
+func (c groupMemberCmd) Run(e *manage.Env) error {
 	if len(c.Add)+len(c.Remove) == 0 {
 		return errors.New("nothing to change: give --add or --remove; see the members with: stepward group show")
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.ctx, ops, c.Group)
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		g, err := findGroup(e.Context(), ops, c.Group)
 		if err != nil {
 			return err
 		}
 		ids := func(names []string) (ids []string, err error) {
 			for _, name := range names {
-				u, err := findMember(e.ctx, ops, name)
+				u, err := manage.FindMember(e.Context(), ops, name)
 				if err != nil {
 					return nil, err
 				}
@@ -267,24 +261,15 @@ func (c groupMemberCmd) Run(e *Env) error {
 			return err
 		}
 		if len(add) > 0 {
-			err = ops.Groups.AddMembers(e.ctx, operator, g.ID, add...)
+			err = ops.Groups.AddMembers(e.Context(), manage.Operator, g.ID, add...)
 		}
 		if err == nil && len(remove) > 0 {
-			err = ops.Groups.RemoveMembers(e.ctx, operator, g.ID, remove...)
+			err = ops.Groups.RemoveMembers(e.Context(), manage.Operator, g.ID, remove...)
 		}
 		if err != nil {
-			return told("change members", err)
+			return manage.Told("change members", err)
 		}
 		fmt.Println("changed; applications see it with the next tokens")
 		return nil
 	})
-}
-
-// findMember finds a user by e-mail address or ID.
-func findMember(ctx context.Context, ops *admin.Operations, name string) (idp.User, error) {
-	u, err := ops.Users.Find(ctx, operator, name)
-	if errors.Is(err, idp.ErrNotFound) {
-		return u, fmt.Errorf("there is no user %s; see: stepward user list", name)
-	}
-	return u, told("find user", err)
 }

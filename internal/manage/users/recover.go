@@ -1,4 +1,4 @@
-package manage
+package users
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/recovery"
 )
 
@@ -22,16 +23,16 @@ type userRecoverCmd struct {
 
 // Run prints the link and does not e-mail it: someone who reads the mailbox must not get in with it alone. The owner is
 // told that it was made.
-func (c userRecoverCmd) Run(e *Env) error {
+func (c userRecoverCmd) Run(e *manage.Env) error {
 	if c.TTL < recovery.MinLinkTTL || c.TTL > recovery.MaxLinkTTL {
 		return errors.New("--ttl must be between 5m and 24h")
 	}
-	return operating(e.writing, func(cfg *config.Config, ops *admin.Operations) error {
-		u, err := findMember(e.ctx, ops, c.Email)
+	return manage.With(e.Writing, func(cfg *config.Config, ops *admin.Operations) error {
+		u, err := manage.FindMember(e.Context(), ops, c.Email)
 		if err != nil {
 			return err
 		}
-		made, err := ops.Users.OrderRecovery(e.ctx, operator, u.ID, recovery.Order{
+		made, err := ops.Users.OrderRecovery(e.Context(), manage.Operator, u.ID, recovery.Order{
 			TTL: c.TTL, PIN: c.PIN, Second: c.Second,
 		})
 		switch {
@@ -40,7 +41,7 @@ func (c userRecoverCmd) Run(e *Env) error {
 		case errors.Is(err, admin.ErrNoPasskey):
 			return fmt.Errorf("this user has no passkey yet: stepward user invite %s", u.Email)
 		case err != nil:
-			return told("make a recovery link", err)
+			return manage.Told("make a recovery link", err)
 		}
 		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it. Earlier links to this account "+
 			"have ended.\nMake sure that you give it to %s and nobody else: it gives the account away.\n",

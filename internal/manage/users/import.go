@@ -1,4 +1,4 @@
-package manage
+package users
 
 import (
 	"encoding/csv"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/manage"
 )
 
 type userImportCmd struct {
@@ -17,29 +18,29 @@ type userImportCmd struct {
 	DryRun bool          `name:"dry-run" help:"Only say what is wrong."`
 	Mail   bool          `name:"mail" help:"Mail the links instead of printing them as CSV."`
 	TTL    time.Duration `name:"ttl" default:"168h" help:"How long the links are valid, 5m to 168h."`
-	output
+	manage.Output
 }
 
-func (c userImportCmd) Run(e *Env) error {
+func (c userImportCmd) Run(e *manage.Env) error {
 	file, err := os.Open(c.File)
 	if err != nil {
 		return errors.New(config.FileReason(err))
 	}
 	defer file.Close()
-	change := e.writing
+	change := e.Writing
 	if c.Mail {
-		change = e.mailing
+		change = e.Mailing
 	}
-	return operating(change, func(_ *config.Config, ops *admin.Operations) error {
+	return manage.With(change, func(_ *config.Config, ops *admin.Operations) error {
 		if c.DryRun {
-			p, err := ops.Users.Preview(e.ctx, operator, file)
+			p, err := ops.Users.Preview(e.Context(), manage.Operator, file)
 			if err != nil {
-				return told(c.File, err)
+				return manage.Told(c.File, err)
 			}
 			return c.report(p)
 		}
 		links := csv.NewWriter(os.Stdout)
-		p, err := ops.Users.Import(e.ctx, operator, file, c.TTL, c.Mail, func(inv admin.Invitation) error {
+		p, err := ops.Users.Import(e.Context(), manage.Operator, file, c.TTL, c.Mail, func(inv admin.Invitation) error {
 			if c.Mail {
 				return nil
 			}
@@ -50,7 +51,7 @@ func (c userImportCmd) Run(e *Env) error {
 		case errors.Is(err, admin.ErrWrongRows):
 			return c.report(p)
 		case err != nil:
-			return told(c.File, err)
+			return manage.Told(c.File, err)
 		case c.Mail:
 			fmt.Printf("%d invitations are in the outbox: a running server delivers them\n", p.Rows)
 		}
@@ -60,8 +61,8 @@ func (c userImportCmd) Run(e *Env) error {
 
 // report prints what is wrong with the file; rows that are wrong are an error.
 func (c userImportCmd) report(p admin.Preview) error {
-	if c.json() {
-		if err := printJSON(p); err != nil {
+	if c.JSON() {
+		if err := manage.PrintJSON(p); err != nil {
 			return err
 		}
 	} else {

@@ -1,4 +1,4 @@
-package manage
+package rules
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/lint"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -24,15 +25,15 @@ type finding struct {
 }
 
 // Run prints the findings; with any, it fails.
-func (c Lint) Run(e *Env) error {
-	return operating(e.reading, func(cfg *config.Config, ops *admin.Operations) error {
-		clients, err := ops.Clients.List(e.ctx, operator)
+func (c Lint) Run(e *manage.Env) error {
+	return manage.With(e.Reading, func(cfg *config.Config, ops *admin.Operations) error {
+		clients, err := ops.Clients.List(e.Context(), manage.Operator)
 		if err != nil {
-			return told("list clients", err)
+			return manage.Told("list clients", err)
 		}
-		uses, err := ops.Clients.Uses(e.ctx, operator, clients)
+		uses, err := ops.Clients.Uses(e.Context(), manage.Operator, clients)
 		if err != nil {
-			return told("look at clients", err)
+			return manage.Told("look at clients", err)
 		}
 		list := []finding{}
 		l := words.English()
@@ -42,7 +43,7 @@ func (c Lint) Run(e *Env) error {
 			list = append(list, finding{f.Code, f.ClientID, l.Text(f.Text), l.Text(f.Remedy)})
 		}
 		if c.Output == "json" {
-			if err := printJSON(list); err != nil {
+			if err := manage.PrintJSON(list); err != nil {
 				return err
 			}
 		} else {

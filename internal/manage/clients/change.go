@@ -1,4 +1,4 @@
-package manage
+package clients
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -32,7 +33,7 @@ type clientSetCmd struct {
 	File string `arg:"" optional:"" default:"-" help:"File with the client as JSON, as printed by show. Default: standard input."`
 }
 
-func (c clientSetCmd) Run(e *Env) error {
+func (c clientSetCmd) Run(e *manage.Env) error {
 	in := io.Reader(os.Stdin)
 	if c.File != "-" {
 		file, err := os.Open(c.File)
@@ -52,13 +53,13 @@ func (c clientSetCmd) Run(e *Env) error {
 	if err != nil {
 		return fmt.Errorf("not a client as stepward client show prints it: %s", jsonReason(err))
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		_, err := ops.Clients.Change(e.ctx, operator, c.ID, changed, time.Time{})
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		_, err := ops.Clients.Change(e.Context(), manage.Operator, c.ID, changed, time.Time{})
 		if errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
 		}
 		if err != nil {
-			return told("invalid client", err)
+			return manage.Told("invalid client", err)
 		}
 		fmt.Println("changed; running servers notice within 5 seconds")
 		return nil
@@ -69,7 +70,7 @@ type clientDisableCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientDisableCmd) Run(e *Env) error {
+func (c clientDisableCmd) Run(e *manage.Env) error {
 	return switchClient(e, c.ID, (*admin.Clients).Disable, "already disabled",
 		"disabled; its tokens are revoked, and running servers reject it within 5 seconds")
 }
@@ -78,23 +79,24 @@ type clientEnableCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientEnableCmd) Run(e *Env) error {
+func (c clientEnableCmd) Run(e *manage.Env) error {
 	return switchClient(e, c.ID, (*admin.Clients).Enable, "already enabled",
 		"enabled; running servers notice within 5 seconds")
 }
 
 func switchClient(
-	e *Env, id string, change func(*admin.Clients, context.Context, admin.Actor, string) error, already, done string,
+	e *manage.Env, id string, change func(*admin.Clients, context.Context, admin.Actor, string) error,
+	already, done string,
 ) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		err := change(ops.Clients, e.ctx, operator, id)
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		err := change(ops.Clients, e.Context(), manage.Operator, id)
 		switch {
 		case errors.Is(err, idp.ErrNotFound):
 			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", id)
 		case errors.Is(err, admin.ErrAlready):
 			return errors.New(already)
 		case err != nil:
-			return told("change client", err)
+			return manage.Told("change client", err)
 		}
 		fmt.Println(done)
 		return nil

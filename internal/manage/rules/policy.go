@@ -1,4 +1,5 @@
-package manage
+// Package rules has the operator's commands for the policy and for claims, and those that look for what they lead to.
+package rules
 
 import (
 	"errors"
@@ -12,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/manage"
 )
 
 type Policy struct {
@@ -22,37 +23,22 @@ type Policy struct {
 	History policyHistoryCmd `cmd:"" help:"List the versions of the policy: when, by whom, what changed."`
 }
 
-// policing runs f with the operations on the settings as they were given: the stored policy may contradict them, and
-// these commands can mend it.
-func (e *Env) policing(write bool, f func(*config.Config, *admin.Operations) error) error {
-	return e.withDB(e.LoadWithoutMail, func(cfg *config.Config, db *store.DB) error {
-		if err := e.ready(cfg, db, write); err != nil {
-			return err
-		}
-		ops, err := operations(cfg, db)
-		if err != nil {
-			return err
-		}
-		return f(cfg, ops)
-	})
-}
-
 type policyShowCmd struct {
-	output
+	manage.Output
 	Version int64 `help:"The stored sections of this version, to go back to; see: stepward policy history." placeholder:"N"`
 }
 
-func (c policyShowCmd) Run(e *Env) error {
-	return e.policing(false, func(cfg *config.Config, ops *admin.Operations) error {
+func (c policyShowCmd) Run(e *manage.Env) error {
+	return e.AsGiven(false, func(cfg *config.Config, ops *admin.Operations) error {
 		if c.Version != 0 {
 			return c.showFormer(e, cfg, ops)
 		}
-		state, err := ops.Policy.Get(e.ctx, operator)
+		state, err := ops.Policy.Get(e.Context(), manage.Operator)
 		if err != nil {
-			return told("read policy", err)
+			return manage.Told("read policy", err)
 		}
-		if c.json() {
-			return printJSON(state)
+		if c.JSON() {
+			return manage.PrintJSON(state)
 		}
 		switch {
 		case state.Version == 0:
@@ -72,13 +58,13 @@ func (c policyShowCmd) Run(e *Env) error {
 	})
 }
 
-func (c policyShowCmd) showFormer(e *Env, cfg *config.Config, ops *admin.Operations) error {
-	v, err := ops.Policy.Version(e.ctx, operator, c.Version)
+func (c policyShowCmd) showFormer(e *manage.Env, cfg *config.Config, ops *admin.Operations) error {
+	v, err := ops.Policy.Version(e.Context(), manage.Operator, c.Version)
 	if errors.Is(err, idp.ErrNotFound) {
 		return fmt.Errorf("version %d is not kept; see: stepward policy history", c.Version)
 	}
 	if err != nil {
-		return told("read policy", err)
+		return manage.Told("read policy", err)
 	}
 	doc, err := v.Sections()
 	if err != nil {
@@ -92,7 +78,7 @@ func (c policyShowCmd) showFormer(e *Env, cfg *config.Config, ops *admin.Operati
 			doc[key] = []byte("null")
 		}
 	}
-	return printJSON(doc)
+	return manage.PrintJSON(doc)
 }
 
 type policyFileArg struct {
@@ -123,29 +109,29 @@ type policySetCmd struct {
 	Expect int64 `default:"-1" placeholder:"N" help:"Change nothing unless this is still the version of the policy. Default: whatever it is."`
 }
 
-func (c policySetCmd) Run(e *Env) error {
+func (c policySetCmd) Run(e *manage.Env) error {
 	doc, err := c.read()
 	if err != nil {
 		return err
 	}
-	return e.policing(true, func(_ *config.Config, ops *admin.Operations) error {
+	return e.AsGiven(true, func(_ *config.Config, ops *admin.Operations) error {
 		expected := c.Expect
 		if expected < 0 {
-			state, err := ops.Policy.History(e.ctx, operator, 0, 1)
+			state, err := ops.Policy.History(e.Context(), manage.Operator, 0, 1)
 			if err != nil {
-				return told("read policy", err)
+				return manage.Told("read policy", err)
 			}
 			expected = 0
 			if len(state) > 0 {
 				expected = state[0].Number
 			}
 		}
-		state, err := ops.Policy.Change(e.ctx, operator, expected, doc)
+		state, err := ops.Policy.Change(e.Context(), manage.Operator, expected, doc)
 		switch {
 		case errors.Is(err, admin.ErrStale):
 			return fmt.Errorf("the policy is no longer version %d; see: stepward policy show", expected)
 		case err != nil:
-			return told("the policy cannot be changed so", err)
+			return manage.Told("the policy cannot be changed so", err)
 		case state.Version == expected:
 			fmt.Println("nothing to change")
 		default:
@@ -158,15 +144,15 @@ func (c policySetCmd) Run(e *Env) error {
 
 type policyCheckCmd struct{ policyFileArg }
 
-func (c policyCheckCmd) Run(e *Env) error {
+func (c policyCheckCmd) Run(e *manage.Env) error {
 	doc, err := c.read()
 	if err != nil {
 		return err
 	}
-	return e.policing(false, func(_ *config.Config, ops *admin.Operations) error {
-		changes, err := ops.Policy.Check(e.ctx, operator, doc)
+	return e.AsGiven(false, func(_ *config.Config, ops *admin.Operations) error {
+		changes, err := ops.Policy.Check(e.Context(), manage.Operator, doc)
 		if err != nil {
-			return told("the policy cannot be changed so", err)
+			return manage.Told("the policy cannot be changed so", err)
 		}
 		if len(changes) == 0 {
 			fmt.Println("nothing would change")
@@ -179,17 +165,17 @@ func (c policyCheckCmd) Run(e *Env) error {
 }
 
 type policyHistoryCmd struct {
-	output
+	manage.Output
 	Limit int `default:"20" help:"How many versions, from the newest."`
 }
 
-func (c policyHistoryCmd) Run(e *Env) error {
-	return e.policing(false, func(_ *config.Config, ops *admin.Operations) error {
-		versions, err := ops.Policy.History(e.ctx, operator, 0, max(1, min(c.Limit, 1000)))
+func (c policyHistoryCmd) Run(e *manage.Env) error {
+	return e.AsGiven(false, func(_ *config.Config, ops *admin.Operations) error {
+		versions, err := ops.Policy.History(e.Context(), manage.Operator, 0, max(1, min(c.Limit, 1000)))
 		if err != nil {
-			return told("read policy", err)
+			return manage.Told("read policy", err)
 		}
-		if c.json() {
+		if c.JSON() {
 			type version struct {
 				Version   int64     `json:"version"`
 				ChangedAt time.Time `json:"changed_at"`
@@ -200,7 +186,7 @@ func (c policyHistoryCmd) Run(e *Env) error {
 			for _, v := range versions {
 				list = append(list, version{v.Number, v.ChangedAt.UTC(), v.ActorID, strings.Split(v.Changes, "\n")})
 			}
-			return printJSON(list)
+			return manage.PrintJSON(list)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "VERSION\tCHANGED\tBY\tWHAT")

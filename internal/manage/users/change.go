@@ -1,4 +1,4 @@
-package manage
+package users
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store"
 )
@@ -25,13 +26,13 @@ type userAddCmd struct {
 	EmailVerified bool     `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
 }
 
-func (c userAddCmd) Run(e *Env) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		u, err := ops.Users.Create(e.ctx, operator, admin.NewUser{
+func (c userAddCmd) Run(e *manage.Env) error {
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		u, err := ops.Users.Create(e.Context(), manage.Operator, admin.NewUser{
 			Email: c.Email, Name: c.Name, Role: roleOf(c.Role, c.Admin), EmailVerified: c.EmailVerified, Groups: c.Group,
 		})
 		if err != nil {
-			return told("create user", err)
+			return manage.Told("create user", err)
 		}
 		fmt.Printf("%s\n\nNobody can sign in yet: stepward user invite %s\n", u.ID, u.Email)
 		return nil
@@ -40,32 +41,32 @@ func (c userAddCmd) Run(e *Env) error {
 
 type userShowCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
-	output
+	manage.Output
 }
 
-func (c userShowCmd) Run(e *Env) error {
-	return e.reading(func(cfg *config.Config, db *store.DB) error {
-		u, err := findUser(e.ctx, db, c.User)
+func (c userShowCmd) Run(e *manage.Env) error {
+	return e.Reading(func(cfg *config.Config, db *store.DB) error {
+		u, err := manage.FindUser(e.Context(), db, c.User)
 		if err != nil {
 			return err
 		}
-		keys, err := db.PasskeysOf(e.ctx, u.ID)
+		keys, err := db.PasskeysOf(e.Context(), u.ID)
 		if err != nil {
 			return fmt.Errorf("load passkeys: %w", err)
 		}
-		grants, err := db.GrantsOf(e.ctx, u.ID)
+		grants, err := db.GrantsOf(e.Context(), u.ID)
 		if err != nil {
 			return fmt.Errorf("load grants: %w", err)
 		}
-		m, err := db.MembershipOf(e.ctx, u.ID)
+		m, err := db.MembershipOf(e.Context(), u.ID)
 		if err != nil {
 			return fmt.Errorf("load groups: %w", err)
 		}
-		if c.json() {
+		if c.JSON() {
 			shown := userJSON(u)
-			shown["groups"], shown["claims"] = namesOf(m.Groups), m.Claims()
+			shown["groups"], shown["claims"] = manage.NamesOf(m.Groups), m.Claims()
 			shown["passkeys"], shown["applications"] = len(keys), grants
-			return printJSON(shown)
+			return manage.PrintJSON(shown)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		line := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
@@ -87,7 +88,7 @@ func (c userShowCmd) Run(e *Env) error {
 		if len(keys) == 0 {
 			line("passkey", "none; stepward user invite "+u.Email)
 		}
-		approval, err := recovery.ApprovalOf(e.ctx, db, u.ID, "", time.Now())
+		approval, err := recovery.ApprovalOf(e.Context(), db, u.ID, "", time.Now())
 		switch {
 		case err == nil && approval.ApprovedBy != "":
 			line("recovery link", "approved by "+approval.ApprovedBy+", until "+approval.Until.Format(time.DateTime))
@@ -120,12 +121,12 @@ type userSetCmd struct {
 	Claim         []string `sep:"none" placeholder:"NAME=VALUE" help:"Value of a claim; NAME= removes it. A list is separated by commas."`
 }
 
-func (c userSetCmd) Run(e *Env) error {
+func (c userSetCmd) Run(e *manage.Env) error {
 	if c.Name == nil && c.Email == nil && c.EmailVerified == nil && c.Role == nil && len(c.Group)+len(c.Claim) == 0 {
 		return errors.New("nothing to change: give --name, --email, --email-verified, --role, --group or --claim")
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		u, err := findMember(e.ctx, ops, c.User)
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		u, err := manage.FindMember(e.Context(), ops, c.User)
 		if err != nil {
 			return err
 		}
@@ -138,13 +139,13 @@ func (c userSetCmd) Run(e *Env) error {
 			groups := slices.DeleteFunc(c.Group, func(name string) bool { return name == "" })
 			change.Groups = &groups
 		}
-		if _, err := ops.Users.Change(e.ctx, operator, u.ID, change); err != nil {
-			return told("change user", err)
+		if _, err := ops.Users.Change(e.Context(), manage.Operator, u.ID, change); err != nil {
+			return manage.Told("change user", err)
 		}
 		if len(c.Claim) > 0 {
-			values, err := claimValues(e.ctx, ops, c.Claim)
+			values, err := manage.ClaimValues(e.Context(), ops, c.Claim)
 			if err == nil {
-				err = told("set claims", ops.Claims.SetUser(e.ctx, operator, u.ID, values))
+				err = manage.Told("set claims", ops.Claims.SetUser(e.Context(), manage.Operator, u.ID, values))
 			}
 			if err != nil {
 				return err
@@ -160,9 +161,9 @@ type userRemoveCmd struct {
 	Yes  bool   `help:"Do not ask."`
 }
 
-func (c userRemoveCmd) Run(e *Env) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		u, err := findMember(e.ctx, ops, c.User)
+func (c userRemoveCmd) Run(e *manage.Env) error {
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		u, err := manage.FindMember(e.Context(), ops, c.User)
 		if err != nil {
 			return err
 		}
@@ -170,9 +171,9 @@ func (c userRemoveCmd) Run(e *Env) error {
 			return fmt.Errorf("this removes %s (%s) for good; say it with --yes, or close the account: stepward user disable %s",
 				u.Name, u.Email, u.Email)
 		}
-		ended, err := ops.Users.Remove(e.ctx, operator, u.ID)
+		ended, err := ops.Users.Remove(e.Context(), manage.Operator, u.ID)
 		if err != nil {
-			return told("remove user", err)
+			return manage.Told("remove user", err)
 		}
 		fmt.Printf("removed; %d sessions ended\n", ended)
 		return nil

@@ -1,4 +1,4 @@
-package manage
+package rules
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/login"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -25,14 +26,14 @@ type Explain struct {
 }
 
 // Run explains the request.
-func (c Explain) Run(e *Env) error {
-	return e.reading(func(cfg *config.Config, db *store.DB) error {
-		eph, err := server.OpenEphemeral(e.ctx, cfg, db, Logger(cfg))
+func (c Explain) Run(e *manage.Env) error {
+	return e.Reading(func(cfg *config.Config, db *store.DB) error {
+		eph, err := server.OpenEphemeral(e.Context(), cfg, db, manage.Logger(cfg))
 		if err != nil {
 			return err
 		}
 		defer eph.Close()
-		s, err := server.Explainer(e.ctx, cfg, db, eph, Logger(cfg))
+		s, err := server.Explainer(e.Context(), cfg, db, eph, manage.Logger(cfg))
 		if err != nil {
 			return err
 		}
@@ -44,12 +45,12 @@ func (c Explain) Run(e *Env) error {
 		if err != nil {
 			return err
 		}
-		a, err := s.Explain(e.ctx, form, sess)
+		a, err := s.Explain(e.Context(), form, sess)
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
-			return printJSON(a)
+			return manage.PrintJSON(a)
 		}
 		fmt.Print(written(a, whose))
 		return nil
@@ -57,12 +58,12 @@ func (c Explain) Run(e *Env) error {
 }
 
 // form returns the request.
-func (c Explain) form(e *Env, db *store.DB) (url.Values, error) {
+func (c Explain) form(e *manage.Env, db *store.DB) (url.Values, error) {
 	form, err := explain.ParseLink(c.Request)
 	if err == nil {
 		return form, nil
 	}
-	client, look := db.StoredClient(e.ctx, c.Request)
+	client, look := db.StoredClient(e.Context(), c.Request)
 	if errors.Is(look, idp.ErrNotFound) {
 		return nil, fmt.Errorf("%q is neither a client ID nor a link: %w", c.Request, err)
 	}
@@ -70,15 +71,15 @@ func (c Explain) form(e *Env, db *store.DB) (url.Values, error) {
 }
 
 // session returns the session to look at, and whose it is in words.
-func (c Explain) session(e *Env, db *store.DB, sessions *session.Sessions) (*idp.Session, string, error) {
+func (c Explain) session(e *manage.Env, db *store.DB, sessions *session.Sessions) (*idp.Session, string, error) {
 	if c.User == "" {
 		return nil, "nobody is signed in", nil
 	}
-	u, err := findUser(e.ctx, db, c.User)
+	u, err := manage.FindUser(e.Context(), db, c.User)
 	if err != nil {
 		return nil, "", err
 	}
-	list, err := sessions.List(e.ctx, u.ID)
+	list, err := sessions.List(e.Context(), u.ID)
 	if err != nil {
 		return nil, "", fmt.Errorf("list sessions: %w", err)
 	}
@@ -90,7 +91,7 @@ func (c Explain) session(e *Env, db *store.DB, sessions *session.Sessions) (*idp
 	if c.Session != "" {
 		return nil, "", fmt.Errorf("%s has no session %s", u.Email, c.Session)
 	}
-	keys, err := db.PasskeysOf(e.ctx, u.ID)
+	keys, err := db.PasskeysOf(e.Context(), u.ID)
 	if err != nil {
 		return nil, "", fmt.Errorf("load passkeys: %w", err)
 	}

@@ -1,8 +1,8 @@
-package manage
+// Package clients has the operator's commands for client applications.
+package clients
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,13 +10,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -85,12 +84,12 @@ type clientAddCmd struct {
 	clientTLS
 }
 
-func (c *clientAddCmd) Run(e *Env) error {
+func (c *clientAddCmd) Run(e *manage.Env) error {
 	registered, secret, err := c.client(time.Now())
 	if err != nil {
 		return err
 	}
-	return operating(e.writing, func(cfg *config.Config, ops *admin.Operations) error {
+	return manage.With(e.Writing, func(cfg *config.Config, ops *admin.Operations) error {
 		for _, scope := range c.Scope {
 			if _, known := cfg.Policy.Scopes[scope]; !known && strings.ContainsAny(scope, ", ") {
 				return fmt.Errorf("--scope %q: give each scope its own --scope", scope)
@@ -100,8 +99,8 @@ func (c *clientAddCmd) Run(e *Env) error {
 			faults := append(registered.Faults(cfg.Policy), lack)
 			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
 		}
-		if err := ops.Clients.Add(e.ctx, operator, registered); err != nil {
-			return told("this client cannot be registered", err)
+		if err := ops.Clients.Add(e.Context(), manage.Operator, registered); err != nil {
+			return manage.Told("this client cannot be registered", err)
 		}
 		if c.JSON {
 			added := map[string]string{
@@ -110,7 +109,7 @@ func (c *clientAddCmd) Run(e *Env) error {
 			if secret == "" && !registered.Public() {
 				delete(added, "client_secret")
 			}
-			return printJSON(added)
+			return manage.PrintJSON(added)
 		}
 		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, registered.ID)
 		if secret != "" {
@@ -192,9 +191,9 @@ var grantNames = map[string]string{
 
 type clientListCmd struct{}
 
-func (clientListCmd) Run(e *Env) error {
-	return e.reading(func(_ *config.Config, db *store.DB) error {
-		clients, err := db.Clients(e.ctx)
+func (clientListCmd) Run(e *manage.Env) error {
+	return e.Reading(func(_ *config.Config, db *store.DB) error {
+		clients, err := db.Clients(e.Context())
 		if err != nil {
 			return fmt.Errorf("list clients: %w", err)
 		}
@@ -220,13 +219,13 @@ type clientShowCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientShowCmd) Run(e *Env) error {
-	return e.reading(func(_ *config.Config, db *store.DB) error {
-		client, err := storedClient(e.ctx, db, c.ID)
+func (c clientShowCmd) Run(e *manage.Env) error {
+	return e.Reading(func(_ *config.Config, db *store.DB) error {
+		client, err := storedClient(e.Context(), db, c.ID)
 		if err != nil {
 			return err
 		}
-		return printJSON(client)
+		return manage.PrintJSON(client)
 	})
 }
 
@@ -234,37 +233,16 @@ type clientRemoveCmd struct {
 	ID string `arg:"" help:"Client ID."`
 }
 
-func (c clientRemoveCmd) Run(e *Env) error {
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		err := ops.Clients.Remove(e.ctx, operator, c.ID)
+func (c clientRemoveCmd) Run(e *manage.Env) error {
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		err := ops.Clients.Remove(e.Context(), manage.Operator, c.ID)
 		if errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
 		}
 		if err != nil {
-			return told("remove client", err)
+			return manage.Told("remove client", err)
 		}
 		fmt.Println("removed; running servers notice within 5 seconds")
 		return nil
 	})
-}
-
-// printJSON prints v. Clients may have chosen parts of it, so it escapes characters that could control the terminal.
-func printJSON(v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	var out strings.Builder
-	for _, r := range string(text) {
-		switch {
-		case r == '\n' || unicode.IsPrint(r):
-			out.WriteRune(r)
-		default:
-			for _, unit := range utf16.Encode([]rune{r}) {
-				fmt.Fprintf(&out, `\u%04x`, unit)
-			}
-		}
-	}
-	_, err = fmt.Println(out.String())
-	return err
 }

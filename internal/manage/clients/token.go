@@ -1,4 +1,4 @@
-package manage
+package clients
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -15,16 +16,16 @@ type clientTokenCmd struct {
 	RevokeAll bool          `name:"revoke-all" help:"Create no token, and revoke all existing ones."`
 }
 
-func (c clientTokenCmd) Run(e *Env) error {
+func (c clientTokenCmd) Run(e *manage.Env) error {
 	if c.Uses < 0 {
 		return fmt.Errorf("--uses %d must be 0 or more", c.Uses)
 	}
 	if c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
 		return fmt.Errorf("--ttl %s must be between 1m and 9600h", config.Short(c.TTL))
 	}
-	return e.writing(func(cfg *config.Config, db *store.DB) error {
+	return e.Writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {
-			if err := db.RevokeRegistrationTokens(e.ctx); err != nil {
+			if err := db.RevokeRegistrationTokens(e.Context()); err != nil {
 				return fmt.Errorf("revoke tokens: %w", err)
 			}
 			fmt.Println("revoked; applications already registered stay")
@@ -34,7 +35,7 @@ func (c clientTokenCmd) Run(e *Env) error {
 		if uses == 0 {
 			uses = store.AnyUses
 		}
-		if err := db.PutRegistrationToken(e.ctx, token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
+		if err := db.PutRegistrationToken(e.Context(), token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
 			return fmt.Errorf("create token: %w", err)
 		}
 		fmt.Printf("initial access token  %s\n\nIt is shown only once. Only its hash is stored. "+

@@ -1,4 +1,5 @@
-package manage
+// Package users has the operator's commands for people.
+package users
 
 import (
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -31,24 +33,24 @@ type User struct {
 
 type userListCmd struct {
 	Limit int `default:"100" help:"Maximum number of users."`
-	output
+	manage.Output
 }
 
-func (c userListCmd) Run(e *Env) error {
+func (c userListCmd) Run(e *manage.Env) error {
 	if c.Limit < 1 {
 		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
 	}
-	return e.reading(func(_ *config.Config, db *store.DB) error {
-		users, err := db.Users(e.ctx, "", c.Limit)
+	return e.Reading(func(_ *config.Config, db *store.DB) error {
+		users, err := db.Users(e.Context(), "", c.Limit)
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
 		}
-		if c.json() {
+		if c.JSON() {
 			list := []map[string]any{}
 			for _, u := range users {
 				list = append(list, userJSON(u))
 			}
-			return printJSON(list)
+			return manage.PrintJSON(list)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "USER ID\tE-MAIL\tNAME\tROLE\tCREATED")
@@ -85,22 +87,22 @@ type userInviteCmd struct {
 	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
 }
 
-func (c userInviteCmd) Run(e *Env) error {
+func (c userInviteCmd) Run(e *manage.Env) error {
 	if c.TTL < admin.MinInvitation || c.TTL > admin.MaxInvitation {
 		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
 	}
 	if c.Language != "" && words.ByTag(c.Language) == nil {
 		return fmt.Errorf("--language %q is none of %s", c.Language, strings.Join(words.Tags(), ", "))
 	}
-	change := e.writing
+	change := e.Writing
 	if c.Mail {
-		change = e.mailing
+		change = e.Mailing
 	}
-	return operating(change, func(cfg *config.Config, ops *admin.Operations) error {
+	return manage.With(change, func(cfg *config.Config, ops *admin.Operations) error {
 		if c.Mail && cfg.SMTPURL == "" {
 			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
 		}
-		inv, err := ops.Users.Invite(e.ctx, operator, admin.NewUser{
+		inv, err := ops.Users.Invite(e.Context(), manage.Operator, admin.NewUser{
 			Email: c.Email, Name: c.Name, Role: roleOf(c.Role, c.Admin), EmailVerified: c.EmailVerified, Groups: c.Group,
 			Profile: idp.Profile{Locale: c.Language},
 		}, c.TTL, c.Mail)
@@ -109,7 +111,7 @@ func (c userInviteCmd) Run(e *Env) error {
 				"if they have lost it, or it is for another issuer: stepward user recover %s", err, c.Email)
 		}
 		if err != nil {
-			return told("invite", err)
+			return manage.Told("invite", err)
 		}
 		if c.Mail {
 			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",

@@ -1,8 +1,6 @@
-package manage
+package rules
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/manage"
 )
 
 type Claim struct {
@@ -30,36 +29,36 @@ type claimSetCmd struct {
 	EditedBy    []string `name:"edited-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"admin,scim" help:"Who edits the values."`
 }
 
-func (c claimSetCmd) Run(e *Env) error {
+func (c claimSetCmd) Run(e *manage.Env) error {
 	parties := func(names []string) (out []directory.Party) {
 		for _, name := range names {
 			out = append(out, directory.Party(name))
 		}
 		return out
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		_, err := ops.Claims.Define(e.ctx, operator, directory.Claim{
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		_, err := ops.Claims.Define(e.Context(), manage.Operator, directory.Claim{
 			Name: c.Name, Type: directory.ClaimType(c.Type), Scope: c.Scope, Description: c.Description,
 			SeenBy: parties(c.SeenBy), EditedBy: parties(c.EditedBy),
 		})
 		if err != nil {
-			return told("define claim", err)
+			return manage.Told("define claim", err)
 		}
 		fmt.Println("defined")
 		return nil
 	})
 }
 
-type claimListCmd struct{ output }
+type claimListCmd struct{ manage.Output }
 
-func (c claimListCmd) Run(e *Env) error {
-	return operating(e.reading, func(_ *config.Config, ops *admin.Operations) error {
-		claims, err := ops.Claims.List(e.ctx, operator)
+func (c claimListCmd) Run(e *manage.Env) error {
+	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
+		claims, err := ops.Claims.List(e.Context(), manage.Operator)
 		if err != nil {
 			return err
 		}
-		if c.json() {
-			return printJSON(claims)
+		if c.JSON() {
+			return manage.PrintJSON(claims)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "NAME\tTYPE\tSCOPE\tEDITED BY\tDESCRIPTION")
@@ -79,41 +78,19 @@ type claimRemoveCmd struct {
 	Yes  bool   `help:"Do not ask."`
 }
 
-func (c claimRemoveCmd) Run(e *Env) error {
+func (c claimRemoveCmd) Run(e *manage.Env) error {
 	if !c.Yes {
 		return fmt.Errorf("this removes %s with all values for good; say it with --yes", c.Name)
 	}
-	return operating(e.writing, func(_ *config.Config, ops *admin.Operations) error {
-		err := ops.Claims.Remove(e.ctx, operator, c.Name)
+	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+		err := ops.Claims.Remove(e.Context(), manage.Operator, c.Name)
 		if errors.Is(err, idp.ErrNotFound) {
 			return fmt.Errorf("there is no claim %s; see: stepward claim list", c.Name)
 		}
 		if err != nil {
-			return told("remove claim", err)
+			return manage.Told("remove claim", err)
 		}
 		fmt.Println("removed")
 		return nil
 	})
-}
-
-// claimValues reads NAME=VALUE; an empty value removes.
-func claimValues(ctx context.Context, ops *admin.Operations, given []string) (map[string]json.RawMessage, error) {
-	claims, err := ops.Claims.List(ctx, operator)
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]json.RawMessage{}
-	for _, text := range given {
-		name, typed, found := strings.Cut(text, "=")
-		if !found {
-			return nil, fmt.Errorf("--claim %q: write NAME=VALUE, or NAME= to remove the value", text)
-		}
-		values[name] = nil
-		for _, c := range claims {
-			if c.Name == name && typed != "" {
-				values[name] = c.ParseValue(typed)
-			}
-		}
-	}
-	return values, nil
 }
