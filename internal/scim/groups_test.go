@@ -3,11 +3,13 @@ package scim_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/managed"
 )
 
@@ -156,5 +158,26 @@ func (d *directoryClient) crowd(groupID string, n int) {
 			b.ids = append(b.ids, idp.NewID())
 		}
 		d.must(b.store(d.house, groupID, now))
+	}
+}
+
+func TestAGroupOfAFileKeepsItsName(t *testing.T) {
+	h := open(t, nil)
+	d := h.directory("entra")
+	ada := d.person("ada@example.com", nil)
+	id := d.call(201, "POST", "/Groups", object{"displayName": "staff", "externalId": "g-1"})["id"].(string)
+	h.must(declared.New(h.DB).Replace(h.Context(), "house.yaml", []declared.Mark{{Kind: declared.Group, ID: id}}))
+	for _, body := range []object{patch("replace", "displayName", "crew"), patch("replace", "displayName", "Staff")} {
+		doc := d.call(403, "PATCH", "/Groups/"+id, body)
+		if detail, _ := doc["detail"].(string); !strings.Contains(detail, "house.yaml") {
+			t.Errorf("%v", doc)
+		}
+	}
+	d.call(403, "PUT", "/Groups/"+id, object{"displayName": "crew", "externalId": "g-1"})
+	d.call(403, "DELETE", "/Groups/"+id, nil)
+	// Files leave members alone (decision 0041).
+	d.call(204, "PATCH", "/Groups/"+id, patch("add", "members", []any{value(ada)}))
+	if got := h.members(id); !slices.Equal(got, []string{ada}) {
+		t.Errorf("members are %v", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/store/roster"
 )
@@ -77,7 +78,7 @@ func (s *Sync) Group(ctx context.Context, by admin.Actor, id string, in GroupSyn
 	var fields []string
 	if was.ID == "" || was.Name != g.Name {
 		fields = append(fields, "name")
-		if err := s.Operations.Groups.Unused(ctx, was.Group, "name", "cannot change"); err != nil && was.ID != "" {
+		if err := s.renames(ctx, by, was.Group); err != nil {
 			return was.Group, err
 		}
 	}
@@ -116,6 +117,21 @@ func (s *Sync) synced(ctx context.Context, by admin.Actor, id string, in GroupSy
 		return was, admin.ErrStale
 	}
 	return was, s.May(ctx, by, was.Managed)
+}
+
+// renames denies another name for a group that a file manages, or that clients refer to.
+func (s *Sync) renames(ctx context.Context, by admin.Actor, was directory.Group) error {
+	if was.ID == "" {
+		return nil
+	}
+	file, err := s.Operations.ManagedBy(ctx, by, declared.Group, was.ID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for the file of the group: %w", err)
+	case file != "":
+		return &admin.Denied{Rule: "managed", Text: fmt.Sprintf("the name is managed by %s: change it there", file)}
+	}
+	return s.Operations.Groups.Unused(ctx, was, "name", "cannot change")
 }
 
 func (s *Sync) syncFault(ctx context.Context, g directory.Group, err error) error {
