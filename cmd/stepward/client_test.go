@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 )
 
 func TestAClientWithKeysHasNoSecret(t *testing.T) {
@@ -170,7 +171,7 @@ func TestTheOperatorCreatesInitialAccessTokens(t *testing.T) {
 	}
 	defer db.Close()
 	live := func(token idp.Secret, at time.Time) bool {
-		live, err := db.HasRegistrationToken(t.Context(), token.Hash(), at)
+		live, err := registrations.HasToken(t.Context(), db, token.Hash(), at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +182,7 @@ func TestTheOperatorCreatesInitialAccessTokens(t *testing.T) {
 		t.Error("the tokens have the wrong lifetime")
 	}
 	for i, client := range []string{"a", "b", "c"} {
-		if err := db.RegisterClient(t.Context(), idp.Client{ID: client}, many.Hash(), now); err != nil {
+		if err := registrations.Register(t.Context(), db, idp.Client{ID: client}, many.Hash(), now); err != nil {
 			t.Errorf("use %d: %v", i+1, err)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
-	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/addresses"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 // addresses returns the user's addresses, the primary one first.
@@ -68,7 +68,7 @@ func (b *browser) change(email, what string) page {
 	return b.post(path)
 }
 
-func undoToken(t *testing.T, m store.Mail) string {
+func undoToken(t *testing.T, m outbox.Mail) string {
 	t.Helper()
 	found := regexp.MustCompile(`/account/email/undo#(\S+)`).FindStringSubmatch(m.Text)
 	if found == nil {

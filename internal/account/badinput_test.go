@@ -11,6 +11,8 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/erasure"
+	"github.com/stepward/stepward/internal/store/outbox"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 // remove removes a user and everything of theirs.
@@ -62,7 +64,7 @@ func TestADeletedAccountIsNotRecovered(t *testing.T) {
 				t.Errorf("step %d: the session still works", i)
 			}
 			for { // its e-mails
-				if _, err := h.db.ClaimMail(t.Context(), time.Now(), time.Minute); err != nil {
+				if _, err := outbox.ClaimMail(t.Context(), h.db, time.Now(), time.Minute); err != nil {
 					break
 				}
 			}
@@ -106,7 +108,7 @@ func TestAHalfRedeemedRecoveryChangesNothing(t *testing.T) {
 		if keys := h.passkeys(l.user); len(keys) != 1 || keys[0].Suspended() {
 			t.Errorf("passkeys %+v", keys)
 		}
-		left, err := h.db.RecoveryCodesOf(t.Context(), l.user.ID)
+		left, err := recoveries.CodesOf(t.Context(), h.db, l.user.ID)
 		if err != nil || len(left) != 3 {
 			t.Errorf("%d codes left (%v)", len(left), err)
 		}

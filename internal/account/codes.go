@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/house"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recoverycode"
+	"github.com/stepward/stepward/internal/store/recoveries"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -53,7 +54,7 @@ func (a recoveryCodes) showCodes(w http.ResponseWriter, r *http.Request, v visit
 
 // countCodes counts the user's recovery codes that still work.
 func (a recoveryCodes) countCodes(r *http.Request, v visitor) (codesPage, error) {
-	stored, err := a.cfg.DB.RecoveryCodesOf(r.Context(), v.User.ID)
+	stored, err := recoveries.CodesOf(r.Context(), a.cfg.DB, v.User.ID)
 	if err != nil {
 		return codesPage{}, fmt.Errorf("load recovery codes: %w", err)
 	}
@@ -162,7 +163,7 @@ func (a recoveryCodes) checkCodes(w http.ResponseWriter, r *http.Request, v visi
 	}
 	ev := web.Event(r, idp.EventCodesMade, v.User.ID)
 	ev.SessionID = v.Session.ID
-	err = a.cfg.DB.ReplaceRecoveryCodes(r.Context(), v.User.ID, p.Codes, time.Now(), ev)
+	err = recoveries.ReplaceCodes(r.Context(), a.cfg.DB, v.User.ID, p.Codes, time.Now(), ev)
 	if errors.Is(err, idp.ErrClosed) {
 		return recentlyRecovered(time.Now().Add(idp.RecoveryClosed))
 	} else if err != nil {

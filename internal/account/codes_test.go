@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 var savedCode = regexp.MustCompile(`<code translate="no">([0-9A-Z-]{29})</code>`)
@@ -54,7 +55,7 @@ func TestRecoveryCodesAreShownOnceAndWorkOnceOneIsTypedBack(t *testing.T) {
 		t.Error("recovery codes are not offered")
 	}
 	codes := b.makeCodes()
-	if stored, err := h.db.RecoveryCodesOf(t.Context(), u.ID); err != nil || len(stored) != 0 {
+	if stored, err := recoveries.CodesOf(t.Context(), h.db, u.ID); err != nil || len(stored) != 0 {
 		t.Fatalf("%d codes are valid before one was typed back (%v)", len(stored), err)
 	}
 	b.post("/account/codes/check", "code", "00000-00000-00000-00000-00000").is("codes", 422).wants("error", "codes-check")
@@ -62,7 +63,7 @@ func TestRecoveryCodesAreShownOnceAndWorkOnceOneIsTypedBack(t *testing.T) {
 	if p.url.RequestURI() != "/account/codes?done=made" || !strings.Contains(p.body, "4 of 4 codes are") {
 		t.Errorf("at %s\n%s", p.url, p.content())
 	}
-	stored, err := h.db.RecoveryCodesOf(t.Context(), u.ID)
+	stored, err := recoveries.CodesOf(t.Context(), h.db, u.ID)
 	if err != nil || len(stored) != 4 {
 		t.Fatalf("%d codes stored (%v)", len(stored), err)
 	}
@@ -116,7 +117,7 @@ func TestNewRecoveryCodesNeedAStepUpAndBelongToTheirSession(t *testing.T) {
 	stepped.signIn(u, keys[0].ID, "account")
 	codes := stepped.makeCodes()
 	plain.post("/account/codes/check", "code", codes[0]).is("error", 410)
-	if stored, err := h.db.RecoveryCodesOf(t.Context(), u.ID); err != nil || len(stored) != 0 {
+	if stored, err := recoveries.CodesOf(t.Context(), h.db, u.ID); err != nil || len(stored) != 0 {
 		t.Errorf("%d codes are valid (%v)", len(stored), err)
 	}
 }

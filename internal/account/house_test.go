@@ -28,6 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/store/storetest"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -167,13 +168,13 @@ func (h *house) kinds(u idp.User) []idp.EventKind {
 }
 
 // email takes the next e-mail out of the outbox.
-func (h *house) email() store.Mail {
+func (h *house) email() outbox.Mail {
 	h.t.Helper()
-	m, err := h.db.ClaimMail(h.t.Context(), time.Now(), time.Minute)
+	m, err := outbox.ClaimMail(h.t.Context(), h.db, time.Now(), time.Minute)
 	if err != nil {
 		h.t.Fatalf("no e-mail: %v", err)
 	}
-	if err := h.db.FinishMail(h.t.Context(), m.ID, "", time.Time{}); err != nil {
+	if err := outbox.FinishMail(h.t.Context(), h.db, m.ID, "", time.Time{}); err != nil {
 		h.t.Fatal(err)
 	}
 	return m
@@ -181,7 +182,7 @@ func (h *house) email() store.Mail {
 
 func (h *house) noEmail() {
 	h.t.Helper()
-	if m, err := h.db.ClaimMail(h.t.Context(), time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
+	if m, err := outbox.ClaimMail(h.t.Context(), h.db, time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
 		h.t.Errorf("unexpected e-mail %q (%v)", m.Subject, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recoverycode"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 // A watched browser notes what each of its requests cost and answered.
@@ -64,7 +65,7 @@ func TestAnswersAboutAllAccountsHaveOneDistribution(t *testing.T) {
 			case "known":
 				u, _ := h.user(email, 1)
 				_, stored := recoverycode.NewKey(secret).Make(u.ID, time.Now())
-				if err := h.db.ReplaceRecoveryCodes(t.Context(), u.ID, stored, time.Now()); err != nil {
+				if err := recoveries.ReplaceCodes(t.Context(), h.db, u.ID, stored, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			case "nokey":

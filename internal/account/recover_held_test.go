@@ -14,7 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 const hold = 48 * time.Hour
@@ -37,7 +37,7 @@ func (l lockedOut) holdRecovery() string {
 	return stopToken(l.t, l.email())
 }
 
-func stopToken(t *testing.T, m store.Mail) string {
+func stopToken(t *testing.T, m outbox.Mail) string {
 	t.Helper()
 	found := regexp.MustCompile(`/recover/stop#(\S+)`).FindStringSubmatch(m.Text)
 	if found == nil {

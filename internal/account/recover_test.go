@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 // A lockedOut user has an account, recovery codes, and a new browser without passkeys.
@@ -102,7 +103,7 @@ func TestASavedAndAnEmailedCodeLeadToANewPasskey(t *testing.T) {
 		t.Error(diff)
 	}
 	h.noEmail()
-	if left, err := h.db.RecoveryCodesOf(t.Context(), l.user.ID); err != nil || len(left) != 3 {
+	if left, err := recoveries.CodesOf(t.Context(), h.db, l.user.ID); err != nil || len(left) != 3 {
 		t.Errorf("%d codes left (%v)", len(left), err)
 	}
 	for _, secret := range append(l.codes, strings.ReplaceAll(l.codes[0], "-", "")) {
@@ -244,7 +245,7 @@ func TestOnlyTheMailboxLearnsThatAnAccountCannotBeRecovered(t *testing.T) {
 	unconfirmed.user.EmailVerified = false
 	worn := h.lockOut("worn@example.com")
 	for range directory.MaxRecoveryFailures {
-		if err := h.db.FailRecovery(t.Context(), worn.user.ID); err != nil {
+		if err := recoveries.Fail(t.Context(), h.db, worn.user.ID); err != nil {
 			t.Fatal(err)
 		}
 	}

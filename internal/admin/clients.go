@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/declared"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/store/registry"
 )
 
@@ -90,7 +91,7 @@ func (s *Clients) Add(ctx context.Context, by Actor, c idp.Client) error {
 	}
 	ev := s.event(by, idp.EventClientAdded, "")
 	ev.ClientID = c.ID
-	err := s.cfg.DB.RegisterClient(ctx, c, "", c.CreatedAt, ev)
+	err := registrations.Register(ctx, s.cfg.DB, c, "", c.CreatedAt, ev)
 	if errors.Is(err, idp.ErrConflict) {
 		return directory.Faults{{Field: "client_id", Text: fmt.Sprintf("a client with the ID %s already exists", c.ID)}}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
-	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/addresses"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 // mailing is open with a mail server.
@@ -25,16 +25,16 @@ func mailing(t *testing.T) *house {
 }
 
 // mails takes all e-mails out of the outbox, by recipient.
-func (h *house) mails() map[string]store.Mail {
+func (h *house) mails() map[string]outbox.Mail {
 	h.Helper()
-	all := map[string]store.Mail{}
+	all := map[string]outbox.Mail{}
 	for {
-		m, err := h.db.ClaimMail(h.ctx, time.Now(), time.Minute)
+		m, err := outbox.ClaimMail(h.ctx, h.db, time.Now(), time.Minute)
 		if errors.Is(err, idp.ErrNotFound) {
 			return all
 		}
 		h.must(err)
-		h.must(h.db.FinishMail(h.ctx, m.ID, "", time.Time{}))
+		h.must(outbox.FinishMail(h.ctx, h.db, m.ID, "", time.Time{}))
 		all[m.To] = m
 	}
 }

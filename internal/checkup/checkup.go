@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/recoverycode"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/recoveries"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -149,7 +150,7 @@ func (s *Service) Of(ctx context.Context, u idp.User) (Report, error) {
 	}
 	report.OneDevice = report.Passkeys+report.Others == 1 && synced == 0
 	if s.cfg.Codes {
-		codes, err := s.cfg.DB.RecoveryCodesOf(ctx, u.ID)
+		codes, err := recoveries.CodesOf(ctx, s.cfg.DB, u.ID)
 		if err != nil {
 			return report, fmt.Errorf("load recovery codes: %w", err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -142,7 +143,7 @@ func (s *Authenticator) noteUse(ctx context.Context, c idp.Client, now time.Time
 	if c.UsedAt.IsZero() || now.Sub(c.UsedAt) < useMark {
 		return
 	}
-	if err := s.cfg.DB.UseClient(ctx, c.ID, now); err != nil {
+	if err := registrations.Use(ctx, s.cfg.DB, c.ID, now); err != nil {
 		web.Note(ctx, slog.Any("use_error", err))
 	}
 }

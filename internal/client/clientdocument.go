@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -76,8 +77,8 @@ func (s *Registrar) RefreshDocument(r *http.Request, id string) error {
 		return fmt.Errorf("describe client: %w", idp.ErrNotFound)
 	}
 	if known {
-		err = s.cfg.DB.PutDescribed(ctx, c, fresh)
-	} else if err = s.cfg.DB.RegisterClient(ctx, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
+		err = registrations.PutDescribed(ctx, s.cfg.DB, c, fresh)
+	} else if err = registrations.Register(ctx, s.cfg.DB, fresh, "", now, events...); errors.Is(err, idp.ErrConflict) {
 		return nil // another request stored its description first
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -124,7 +125,7 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	live := false
 	if sent {
 		var err error
-		if live, err = s.cfg.DB.HasRegistrationToken(ctx, initial.Hash(), now); err != nil {
+		if live, err = registrations.HasToken(ctx, s.cfg.DB, initial.Hash(), now); err != nil {
 			return fmt.Errorf("look for initial access token: %w", err)
 		}
 	}
@@ -154,7 +155,7 @@ func (s *Registrar) register(w http.ResponseWriter, r *http.Request) error {
 	}
 	ev := web.Event(r, idp.EventClientAdded, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration", "name": c.Name}
-	err = s.cfg.DB.RegisterClient(ctx, c, tokenHash, now, ev)
+	err = registrations.Register(ctx, s.cfg.DB, c, tokenHash, now, ev)
 	if errors.Is(err, idp.ErrNotFound) { // another request took the last use of the token
 		return notRegistrar(true)
 	}
@@ -210,7 +211,7 @@ func (s *Registrar) changeRegistration(w http.ResponseWriter, r *http.Request) e
 	}
 	ev := web.Event(r, idp.EventClientChanged, "")
 	ev.ClientID, ev.Detail = c.ID, map[string]string{"by": "registration"}
-	err = s.cfg.DB.ChangeRegistration(r.Context(), was, c, token.Hash(), ev)
+	err = registrations.Change(r.Context(), s.cfg.DB, was, c, token.Hash(), ev)
 	if errors.Is(err, idp.ErrNotFound) { // another request was faster and has the next token
 		return notRegistrar(true)
 	}

@@ -23,7 +23,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 // A safe is bytes that several goroutines write.
@@ -299,7 +299,7 @@ func TestFaultsShowInTheMetrics(t *testing.T) {
 	s := newSite(t, 1, append(settings, "STEPWARD_METRICS_LISTEN=127.0.0.1:0"))
 	r := s.replicas[0]
 	long := time.Now().Add(-2 * time.Hour)
-	if err := r.DB.EnqueueMail(t.Context(), store.Mail{ID: idp.NewID(), To: "x@example.com", CreatedAt: long, NextAt: time.Now().Add(time.Hour)}); err != nil {
+	if err := outbox.EnqueueMail(t.Context(), r.DB, outbox.Mail{ID: idp.NewID(), To: "x@example.com", CreatedAt: long, NextAt: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	value := func(name string) (v float64) {

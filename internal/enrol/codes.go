@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recoverycode"
+	"github.com/stepward/stepward/internal/store/recoveries"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -37,7 +38,7 @@ func (en firstCodes) codesEnrolment(r *http.Request) (enrolment, string, error) 
 	if _, err := en.enrolledPasskeys(r.Context(), e); err != nil {
 		return e, "", err
 	}
-	codes, err := en.cfg.DB.RecoveryCodesOf(r.Context(), e.User.ID)
+	codes, err := recoveries.CodesOf(r.Context(), en.cfg.DB, e.User.ID)
 	if err != nil {
 		return e, "", fmt.Errorf("load recovery codes: %w", err)
 	}
@@ -120,7 +121,7 @@ func (en firstCodes) check(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return fmt.Errorf("take new codes: %w", err)
 	}
-	err = en.cfg.DB.ReplaceRecoveryCodes(r.Context(), e.User.ID, e.Codes, time.Now(),
+	err = recoveries.ReplaceCodes(r.Context(), en.cfg.DB, e.User.ID, e.Codes, time.Now(),
 		web.Event(r, idp.EventCodesMade, e.User.ID))
 	if errors.Is(err, idp.ErrClosed) || errors.Is(err, idp.ErrNotFound) { // recovered or disabled meanwhile
 		return enrolmentOver()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 const (
@@ -46,7 +46,7 @@ type logoutClaims struct {
 }
 
 // logoutToken creates the token at the time of delivery, so that it is fresh however long the client was unreachable.
-func (s *Service) logoutToken(ctx context.Context, c idp.Client, l store.Logout, now time.Time) (string, error) {
+func (s *Service) logoutToken(ctx context.Context, c idp.Client, l outbox.Logout, now time.Time) (string, error) {
 	alg := c.IDTokenAlg
 	if alg == "" {
 		alg = keys.ES256
@@ -77,7 +77,7 @@ func (s *Service) Deliver(ctx context.Context) {
 	tick := time.NewTicker(logoutPause)
 	defer tick.Stop()
 	for {
-		clients, err := s.cfg.DB.ClientsToTell(ctx, time.Now())
+		clients, err := outbox.ClientsToTell(ctx, s.cfg.DB, time.Now())
 		if err != nil && ctx.Err() == nil {
 			s.warn(ctx, err) // try again at the next tick
 		}
@@ -117,7 +117,7 @@ func (s *Service) Deliver(ctx context.Context) {
 // Tell delivers what is due for a client until nothing is left, the client cannot be reached, or its turn is over.
 func (s *Service) Tell(ctx context.Context, clientID string) error {
 	for range logoutsInARow {
-		l, err := s.cfg.DB.ClaimLogout(ctx, clientID, time.Now(), logoutLease)
+		l, err := outbox.ClaimLogout(ctx, s.cfg.DB, clientID, time.Now(), logoutLease)
 		if errors.Is(err, idp.ErrNotFound) {
 			return nil
 		}
@@ -132,10 +132,11 @@ func (s *Service) Tell(ctx context.Context, clientID string) error {
 }
 
 // DeliverOne makes one attempt. It returns an error only for problems of our own; then the lease expires.
-func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool, err error) {
+func (s *Service) DeliverOne(ctx context.Context, l outbox.Logout) (reached bool, err error) {
 	c, err := s.cfg.DB.Client(ctx, l.ClientID)
 	if errors.Is(err, idp.ErrNotFound) || err == nil && c.BackchannelLogoutURI == "" {
-		return true, s.cfg.DB.FinishLogout(ctx, l) // the client no longer wants logout tokens, or only uses the front channel
+		// The client no longer wants logout tokens, or only uses the front channel.
+		return true, outbox.FinishLogout(ctx, s.cfg.DB, l)
 	}
 	if err != nil {
 		return false, fmt.Errorf("load client: %w", err)
@@ -153,7 +154,7 @@ func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool,
 	// Record what the client has received even if the server is stopping.
 	ctx = context.WithoutCancel(ctx)
 	if err == nil && status >= 200 && status <= 299 {
-		return true, s.cfg.DB.FinishLogout(ctx, l)
+		return true, outbox.FinishLogout(ctx, s.cfg.DB, l)
 	}
 	failure := "answered " + strconv.Itoa(status)
 	if err != nil {
@@ -163,7 +164,7 @@ func (s *Service) DeliverOne(ctx context.Context, l store.Logout) (reached bool,
 	reached = err == nil && status == http.StatusBadRequest
 	next := now.Add(Backoff[min(l.Attempts, len(Backoff))-1])
 	s.cfg.Logger.WarnContext(ctx, "logout not delivered", "client", l.ClientID, "attempt", l.Attempts, "error", failure)
-	return reached, s.cfg.DB.PostponeLogout(ctx, l, failure, next, !reached)
+	return reached, outbox.PostponeLogout(ctx, s.cfg.DB, l, failure, next, !reached)
 }
 
 const (
@@ -176,7 +177,7 @@ const (
 func (s *Service) Settle(ctx context.Context) error {
 	for range logoutRounds {
 		now := time.Now()
-		sids, err := s.cfg.DB.WatchedSessions(ctx, now, sessionsAtOnce)
+		sids, err := outbox.WatchedSessions(ctx, s.cfg.DB, now, sessionsAtOnce)
 		if err != nil || len(sids) == 0 {
 			return errors.Join(err, s.giveUpLogouts(ctx))
 		}
@@ -190,7 +191,7 @@ func (s *Service) Settle(ctx context.Context) error {
 				gone = append(gone, sid)
 			}
 		}
-		if err := s.cfg.DB.SettleSessions(ctx, alive, gone, now); err != nil {
+		if err := outbox.SettleSessions(ctx, s.cfg.DB, alive, gone, now); err != nil {
 			return err
 		}
 	}
@@ -200,7 +201,8 @@ func (s *Service) Settle(ctx context.Context) error {
 func (s *Service) giveUpLogouts(ctx context.Context) error {
 	now := time.Now()
 	for range logoutRounds {
-		n, err := s.cfg.DB.GiveUpLogouts(ctx, now.Add(-logoutPatience), sessionsAtOnce, func(l store.Logout) idp.Event {
+		before := now.Add(-logoutPatience)
+		n, err := outbox.GiveUpLogouts(ctx, s.cfg.DB, before, sessionsAtOnce, func(l outbox.Logout) idp.Event {
 			e := idp.NewEvent(idp.EventLogoutGivenUp, l.UserID, now)
 			e.ClientID, e.SessionID = l.ClientID, l.SessionID
 			e.Detail = map[string]string{"attempts": strconv.Itoa(l.Attempts), "last_error": l.LastError}

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -118,7 +119,7 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 		return nil
 	}
 	now := time.Now()
-	if err := m.db.EnqueueMail(ctx, store.Mail{
+	if err := outbox.EnqueueMail(ctx, m.db, outbox.Mail{
 		ID: idp.NewID(), To: msg.To, Subject: msg.Subject, Text: msg.Text, HTML: msg.HTML, CreatedAt: now, NextAt: now,
 	}); err != nil {
 		return fmt.Errorf("enqueue mail: %w", err)
@@ -172,7 +173,7 @@ func (m *Mailer) Run(ctx context.Context) error {
 
 // deliverNext claims one due message and tries to deliver it; false if none is due.
 func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
-	claimed, err := m.db.ClaimMail(ctx, time.Now(), lease)
+	claimed, err := outbox.ClaimMail(ctx, m.db, time.Now(), lease)
 	if errors.Is(err, idp.ErrNotFound) {
 		return false, nil
 	} else if err != nil {
@@ -194,13 +195,13 @@ func (m *Mailer) deliverNext(ctx context.Context) (bool, error) {
 			"given_up", next.IsZero(), "error", failure)
 	}
 	// Record the delivery even if we are shutting down, or the person gets the message twice.
-	if err := m.db.FinishMail(context.WithoutCancel(ctx), claimed.ID, reason, next); err != nil {
+	if err := outbox.FinishMail(context.WithoutCancel(ctx), m.db, claimed.ID, reason, next); err != nil {
 		return false, fmt.Errorf("finish mail: %w", err)
 	}
 	return true, nil
 }
 
-func (m *Mailer) deliver(ctx context.Context, claimed store.Mail) error {
+func (m *Mailer) deliver(ctx context.Context, claimed outbox.Mail) error {
 	msg := Message{ID: claimed.ID, To: claimed.To, Subject: claimed.Subject, Text: claimed.Text, HTML: claimed.HTML}
 	if err := msg.check(); err != nil { // messages from the database are checked like those from handlers
 		return fmt.Errorf("%w: %w", ErrPermanent, err)

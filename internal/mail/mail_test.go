@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/store/storetest"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -117,7 +118,7 @@ func TestDeliveryBacksOffAndThenGivesUp(t *testing.T) {
 		if diff := cmp.Diff(want, waits); diff != "" {
 			t.Error(diff)
 		}
-		if _, err := db.ClaimMail(t.Context(), time.Now().Add(24*time.Hour), time.Minute); !errors.Is(err, idp.ErrNotFound) {
+		if _, err := outbox.ClaimMail(t.Context(), db, time.Now().Add(24*time.Hour), time.Minute); !errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("still in the outbox: %v", err)
 		}
 		if strings.Contains(log.String(), "12345678") || strings.Contains(log.String(), "ada@example.com") || !strings.Contains(log.String(), "connection refused") {
@@ -132,7 +133,7 @@ func TestWithoutATransportMessagesAreDropped(t *testing.T) {
 	if err := m.Send(t.Context(), mail.Message{To: "ada@example.com", Subject: "s"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ClaimMail(t.Context(), time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
+	if _, err := outbox.ClaimMail(t.Context(), db, time.Now(), time.Minute); !errors.Is(err, idp.ErrNotFound) {
 		t.Errorf("the outbox is not empty: %v", err)
 	}
 	run(t, m)()

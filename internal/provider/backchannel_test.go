@@ -25,7 +25,7 @@ import (
 	"github.com/stepward/stepward/internal/logout"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/outbound"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 // A listener is the back-channel logout endpoint of a client. status may change its responses.
@@ -208,7 +208,7 @@ func TestClientsAreNotifiedHoweverASessionEnds(t *testing.T) {
 		},
 		"it is gone from the ephemeral store": func(s *idp.Session, _ map[string]any) {
 			check(t, h.sessions.Revoke(t.Context(), u.ID, s.ID))
-			check(t, h.db.SettleSessions(t.Context(), map[string]time.Time{s.ID: time.Now()}, nil, time.Now())) // its turn has come
+			check(t, outbox.SettleSessions(t.Context(), h.db, map[string]time.Time{s.ID: time.Now()}, nil, time.Now())) // its turn has come
 			check(t, h.provider.SettleLogouts(t.Context()))
 		},
 		"the account is closed": func(*idp.Session, map[string]any) {
@@ -243,12 +243,12 @@ func TestClientsAreNotifiedOfExpiredSessionsWithinMinutes(t *testing.T) {
 			check(t, h.provider.SettleLogouts(t.Context()))
 			n := 0
 			for {
-				l, err := h.db.ClaimLogout(t.Context(), c.ID, time.Now(), time.Hour)
+				l, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, time.Now(), time.Hour)
 				if errors.Is(err, idp.ErrNotFound) {
 					return n
 				}
 				check(t, err)
-				check(t, h.db.FinishLogout(t.Context(), l))
+				check(t, outbox.FinishLogout(t.Context(), h.db, l))
 				n++
 			}
 		}
@@ -292,12 +292,12 @@ func TestNoLogoutIsSentDuringAnEphemeralOutage(t *testing.T) {
 	h := open(t)
 	c, u := h.addClient(func(c *idp.Client) { c.BackchannelLogoutURI = "https://app.example/logout" }), h.addUser()
 	sess, _ := h.signIn(c, u)
-	check(t, h.db.SettleSessions(t.Context(), map[string]time.Time{sess.ID: time.Now()}, nil, time.Now()))
+	check(t, outbox.SettleSessions(t.Context(), h.db, map[string]time.Time{sess.ID: time.Now()}, nil, time.Now()))
 	check(t, h.eph.Close())
 	if err := h.provider.SettleLogouts(t.Context()); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
-	if clients, err := h.db.ClientsToTell(t.Context(), time.Now()); err != nil || len(clients) != 0 {
+	if clients, err := outbox.ClientsToTell(t.Context(), h.db, time.Now()); err != nil || len(clients) != 0 {
 		t.Errorf("%v %v", clients, err)
 	}
 }
@@ -340,11 +340,11 @@ func TestAClientsResponseToALogoutDecidesTheNextStep(t *testing.T) {
 			if tried != want {
 				t.Errorf("tried %d times, want %d", tried, want)
 			}
-			_, err := h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add(14*time.Second), time.Minute)
+			_, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, time.Now().Add(14*time.Second), time.Minute)
 			if !errors.Is(err, idp.ErrNotFound) {
 				t.Errorf("due too early: %v", err)
 			}
-			l, err := h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add(16*time.Second), time.Minute)
+			l, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, time.Now().Add(16*time.Second), time.Minute)
 			if errors.Is(err, idp.ErrNotFound) != row.gone {
 				t.Errorf("again after 15 seconds: %v", err)
 			}
@@ -367,13 +367,13 @@ func TestLogoutRetriesUseFreshTokensForADay(t *testing.T) {
 	var waits []time.Duration
 	now := start
 	for range 7 {
-		l, err := h.db.ClaimLogout(t.Context(), c.ID, now.Add(time.Second), (30 * time.Second))
+		l, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, now.Add(time.Second), (30 * time.Second))
 		check(t, err)
 		_, err = h.provider.logouts.DeliverOne(t.Context(), l)
 		check(t, err)
 		real := time.Now() // DeliverOne counts from here
 		wait := logout.Backoff[min(len(waits), len(logout.Backoff)-1)]
-		if _, err := h.db.ClaimLogout(t.Context(), c.ID, real.Add(wait-5*time.Second), (30 * time.Second)); !errors.Is(err, idp.ErrNotFound) {
+		if _, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, real.Add(wait-5*time.Second), (30 * time.Second)); !errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("due before %v: %v", wait, err)
 		}
 		waits, now = append(waits, wait), real.Add(wait)
@@ -457,7 +457,7 @@ func TestRemovedOrDisabledClientsGetNoLogouts(t *testing.T) {
 		check(t, err)
 		change(c)
 		h.tell(c)
-		if _, err := h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add(time.Hour), time.Minute); len(at.heard) != 0 || !errors.Is(err, idp.ErrNotFound) {
+		if _, err := outbox.ClaimLogout(t.Context(), h.db, c.ID, time.Now().Add(time.Hour), time.Minute); len(at.heard) != 0 || !errors.Is(err, idp.ErrNotFound) {
 			t.Errorf("%s: heard %d times, then %v", name, len(at.heard), err)
 		}
 	}
@@ -467,7 +467,7 @@ func TestAKeyThatCannotBeReadLosesNoLogout(t *testing.T) {
 	h := open(t)
 	at := listen(t)
 	c, u := h.listening(at, func(c *idp.Client) { c.IDTokenAlg = "HS256" }), h.addUser() // no such key
-	check(t, h.db.SettleSessions(t.Context(), nil, nil, time.Now()))
+	check(t, outbox.SettleSessions(t.Context(), h.db, nil, nil, time.Now()))
 	sess := idp.NewID()
 	_, _, err := h.db.CreateFamily(t.Context(), idp.Family{ID: "f", ClientID: c.ID, UserID: u.ID, SessionID: sess, WatchFrom: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, nil)
 	check(t, err)
@@ -476,8 +476,8 @@ func TestAKeyThatCannotBeReadLosesNoLogout(t *testing.T) {
 	if err := h.provider.logouts.Tell(t.Context(), c.ID); err == nil {
 		t.Error("no error")
 	}
-	var l store.Logout
-	l, err = h.db.ClaimLogout(t.Context(), c.ID, time.Now().Add((30 * time.Second)), time.Minute)
+	var l outbox.Logout
+	l, err = outbox.ClaimLogout(t.Context(), h.db, c.ID, time.Now().Add((30 * time.Second)), time.Minute)
 	if err != nil || l.SessionID != sess || len(at.heard) != 0 {
 		t.Errorf("%+v %v", l, err)
 	}

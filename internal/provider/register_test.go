@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/store/registrations"
 )
 
 const statementIssuer = "https://software.example"
@@ -59,7 +60,7 @@ func (h *house) registered(says string) map[string]any {
 func (h *house) registrationToken() string {
 	h.t.Helper()
 	token, now := idp.NewSecret(), time.Now()
-	check(h.t, h.db.PutRegistrationToken(context.Background(), token.Hash(), 1, now, now.Add(time.Hour)))
+	check(h.t, registrations.PutToken(context.Background(), h.db, token.Hash(), 1, now, now.Add(time.Hour)))
 	return token.Reveal()
 }
 
@@ -213,7 +214,7 @@ func (h *house) forgive() {
 func TestRegistrationRequiresAnOperatorsToken(t *testing.T) {
 	h := open(t, byToken)
 	token, now := idp.NewSecret(), time.Now()
-	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 2, now, now.Add(time.Hour)))
+	check(t, registrations.PutToken(t.Context(), h.db, token.Hash(), 2, now, now.Add(time.Hour)))
 	r := h.sendJSON("POST", oauth.PathRegister, plainClient, "")
 	wantError(t, r, 401, "invalid_token")
 	if got := r.Header.Get("WWW-Authenticate"); got != `Bearer realm="`+h.url+`"` {
@@ -520,7 +521,7 @@ func TestAClientStaysInItsSector(t *testing.T) {
 func TestStrangersCannotBlockHoldersOfARegistrationToken(t *testing.T) {
 	h := open(t, full)
 	now, token := time.Now(), idp.NewSecret()
-	check(t, h.db.PutRegistrationToken(t.Context(), token.Hash(), 1, now, now.Add(time.Hour)))
+	check(t, registrations.PutToken(t.Context(), h.db, token.Hash(), 1, now, now.Add(time.Hour)))
 	for range limit.Registrations.Most + 1 {
 		h.sendJSON("POST", oauth.PathRegister, plainClient, "nonsense")
 	}

@@ -224,7 +224,7 @@ func (s *Service) attemptFor(r *http.Request, email string, browser idp.Secret) 
 	if a.Known = err == nil; a.Known {
 		a.UserID = u.ID
 	}
-	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID, a.Email)
+	codes, err := recoveries.RedeemableCodes(r.Context(), s.cfg.DB, a.UserID, a.Email)
 	if err != nil {
 		return a, mail.Message{}, fmt.Errorf("load recovery codes: %w", err)
 	}
@@ -321,7 +321,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if err := s.pause(r, a); err != nil {
 		return err
 	}
-	codes, err := s.cfg.DB.RedeemableCodes(r.Context(), a.UserID, a.Email)
+	codes, err := recoveries.RedeemableCodes(r.Context(), s.cfg.DB, a.UserID, a.Email)
 	if err != nil {
 		return fmt.Errorf("load recovery codes: %w", err)
 	}
@@ -359,7 +359,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if won {
 		event := s.event(r, idp.EventRecoveryOpened, a)
 		event.Detail = map[string]string{"way": "codes"}
-		err := s.cfg.DB.TakeRecoveryCode(r.Context(), a.UserID, a.Email, hash, event)
+		err := recoveries.TakeCode(r.Context(), s.cfg.DB, a.UserID, a.Email, hash, event)
 		if won = !errors.Is(err, idp.ErrNotFound); won && err != nil {
 			return fmt.Errorf("take recovery code: %w", err)
 		}
@@ -384,7 +384,7 @@ func eightDigits(s string) bool { return len(s) == 8 && strings.Trim(s, "0123456
 
 // wrong counts a failure. After each one the next try has to wait longer.
 func (s *Service) wrong(w http.ResponseWriter, r *http.Request, a attempt) error {
-	if err := s.cfg.DB.FailRecovery(r.Context(), a.UserID, s.event(r, idp.EventRecoveryRefused, a)); err != nil {
+	if err := recoveries.Fail(r.Context(), s.cfg.DB, a.UserID, s.event(r, idp.EventRecoveryRefused, a)); err != nil {
 		return fmt.Errorf("count failure: %w", err)
 	}
 	if err := limit.Fail(r.Context(), s.cfg.Ephemeral, sources(r, a)...); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/session"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -139,7 +140,7 @@ func TestAPersonWhoArrivesIsInvited(t *testing.T) {
 func (h *house) mailed() (to []string) {
 	h.Helper()
 	for {
-		m, err := h.DB.ClaimMail(h.Context(), time.Now().Add(time.Second), time.Hour)
+		m, err := outbox.ClaimMail(h.Context(), h.DB, time.Now().Add(time.Second), time.Hour)
 		if err != nil {
 			return to
 		}

@@ -4,77 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // notRecovered is the condition that a user was not recovered lately; append the latest time that is long enough ago.
 const notRecovered = `recovered_at <= `
 
 func longAgo(now time.Time) int64 { return max(ms(now.Add(-idp.RecoveryClosed)), 0) }
-
-func scanCode(row pgx.CollectableRow) (c idp.RecoveryCode, err error) {
-	err = row.Scan(&c.Hash, &c.KeyID, (*instant)(&c.CreatedAt))
-	return c, err
-}
-
-// ReplaceRecoveryCodes replaces a user's recovery codes. idp.ErrNotFound, also for a disabled user; idp.ErrClosed after
-// a recovery.
-func (db *DB) ReplaceRecoveryCodes(
-	ctx context.Context, userID string, codes []idp.RecoveryCode, now time.Time, ev ...idp.Event,
-) error {
-	var b batch
-	b.Exclusive("user:" + userID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0", userID)
-	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(now))
-	b.Do(`DELETE FROM recovery_codes WHERE user_id = $1`, userID)
-	for _, c := range codes {
-		b.Do(`INSERT INTO recovery_codes (hash, user_id, key_id, created_at) VALUES ($1, $2, $3, $4)`, c.Hash, userID,
-			c.KeyID, ms(c.CreatedAt))
-	}
-	b.events(ev)
-	return db.run(ctx, "store recovery codes", &b)
-}
-
-// RecoveryCodesOf returns the recovery codes that a user has left.
-func (db *DB) RecoveryCodesOf(ctx context.Context, userID string) ([]idp.RecoveryCode, error) {
-	return list(ctx, db, "list recovery codes", scanCode,
-		`SELECT hash, key_id, created_at FROM recovery_codes WHERE user_id = $1 ORDER BY hash`, userID)
-}
-
-// RedeemableCodes returns the codes that can recover this user now, with this address: none if the user is disabled,
-// has not confirmed the address, or failed too often in a row.
-func (db *DB) RedeemableCodes(ctx context.Context, userID, email string) ([]idp.RecoveryCode, error) {
-	return list(ctx, db, "list redeemable codes", scanCode,
-		`SELECT c.hash, c.key_id, c.created_at FROM recovery_codes c JOIN users u ON u.id = c.user_id
-			WHERE c.user_id = $1 AND u.disabled_at = 0 AND `+rows.Proven("u", "$3")+` AND u.recovery_failures < $2
-			ORDER BY c.hash`, userID, directory.MaxRecoveryFailures, email)
-}
-
-// TakeRecoveryCode uses up a recovery code, and resets the count of failures. One of several callers succeeds, the
-// others get idp.ErrNotFound. So do all if the user was disabled, or no longer has the address that got the mailed
-// code.
-func (db *DB) TakeRecoveryCode(ctx context.Context, userID, email, hash string, ev ...idp.Event) error {
-	var b batch
-	b.Exclusive("user:" + userID)
-	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND "+rows.Proven("users", "$2"), userID, email)
-	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM recovery_codes WHERE hash = $1 AND user_id = $2)", hash, userID)
-	b.Do(`DELETE FROM recovery_codes WHERE hash = $1`, hash)
-	b.Do(`UPDATE users SET recovery_failures = 0 WHERE id = $1`, userID)
-	b.events(ev)
-	return db.run(ctx, "take recovery code", &b)
-}
-
-// FailRecovery counts a failed recovery. An unknown user ID is no error: an unknown account costs the same work.
-func (db *DB) FailRecovery(ctx context.Context, userID string, ev ...idp.Event) error {
-	var b batch
-	b.Do(`UPDATE users SET recovery_failures = recovery_failures + 1 WHERE id = $1`, userID)
-	b.events(ev)
-	return db.run(ctx, "count failed recovery", &b)
-}
 
 // Recover gives an account to the passkey that was made in a recovery, which began at opened: it suspends the other
 // passkeys, revokes the families, removes the links, and tells the clients that the sessions have ended. The sessions

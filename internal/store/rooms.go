@@ -40,6 +40,12 @@ func (b *Batch) KeepOwner(userID string) { b.keepOwner(userID) }
 // RunLogoutBatch.
 func (b *Batch) Logout(userID string, now time.Time) { b.logout(`user_id = $1`, userID, now) }
 
+// LogoutOfSession is Logout for one session.
+func (b *Batch) LogoutOfSession(sid string, now time.Time) { b.logout(`session_id = $1`, sid, now) }
+
+// InsertClient adds a client: idp.ErrConflict if its ID is taken.
+func (b *Batch) InsertClient(c idp.Client) { b.Do(insertClient, clientValues(c)...) }
+
 // PutClient adds or replaces a client, for a room that calls ForgetClient after it has run the batch.
 func (b *Batch) PutClient(c idp.Client) { b.put(c) }
 

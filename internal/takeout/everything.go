@@ -14,6 +14,7 @@ import (
 	"github.com/stepward/stepward/internal/store/addresses"
 	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/store/personal"
+	"github.com/stepward/stepward/internal/store/recoveries"
 )
 
 // A savedUser is the user in the file. The others below are what belongs to them. docs/data.md describes all.
@@ -181,7 +182,7 @@ func (t Writer) collect(ctx context.Context, id string) (all everything, err err
 	for _, c := range member.Values {
 		all.claims = append(all.claims, savedClaim{Name: c.Claim, Group: c.Group, Value: json.RawMessage(c.JSON)})
 	}
-	codes, err := t.DB.RecoveryCodesOf(ctx, id)
+	codes, err := recoveries.CodesOf(ctx, t.DB, id)
 	if err != nil {
 		return all, fmt.Errorf("load recovery codes: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 )
 
 type clientTokenCmd struct {
@@ -25,7 +26,7 @@ func (c clientTokenCmd) Run(e *manage.Env) error {
 	}
 	return e.Writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {
-			if err := db.RevokeRegistrationTokens(e.Context()); err != nil {
+			if err := registrations.RevokeTokens(e.Context(), db); err != nil {
 				return fmt.Errorf("revoke tokens: %w", err)
 			}
 			fmt.Println("revoked; applications already registered stay")
@@ -33,9 +34,9 @@ func (c clientTokenCmd) Run(e *manage.Env) error {
 		}
 		now, token, uses := time.Now(), idp.NewLongSecret(), c.Uses
 		if uses == 0 {
-			uses = store.AnyUses
+			uses = registrations.AnyUses
 		}
-		if err := db.PutRegistrationToken(e.Context(), token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
+		if err := registrations.PutToken(e.Context(), db, token.Hash(), uses, now, now.Add(c.TTL)); err != nil {
 			return fmt.Errorf("create token: %w", err)
 		}
 		fmt.Printf("initial access token  %s\n\nIt is shown only once. Only its hash is stored. "+

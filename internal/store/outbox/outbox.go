@@ -1,4 +1,5 @@
-// Package outbox looks at the outboxes of the store as a whole, for metrics.
+// Package outbox keeps what waits to be delivered: e-mails, and messages to clients that a session has ended. Package
+// store has the tables, and fills the outbox of logouts in the transaction that ends a session.
 package outbox
 
 import (
@@ -33,3 +34,5 @@ func Waiting(ctx context.Context, db *store.DB) ([]Queue, error) {
 			(SELECT COUNT(*) FROM (SELECT 1 FROM logout_outbox WHERE created_at > 0 LIMIT $1) AS counted),
 			COALESCE((SELECT MIN(created_at) FROM logout_outbox), 0)`, Most)
 }
+
+func scanText(row store.Row) (text string, err error) { return text, row.Scan(&text) }

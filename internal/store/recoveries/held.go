@@ -1,5 +1,6 @@
-// Package recoveries keeps the recoveries of accounts that wait, and the links with which an account can be recovered,
-// in the tables of package store. What a finished recovery changes is in package store itself ([store.DB.Recover]).
+// Package recoveries keeps recovery codes, the recoveries of accounts that wait, and the links with which an account
+// can be recovered, in the tables of package store. What a finished recovery changes is in package store itself
+// ([store.DB.Recover]).
 package recoveries
 
 import (

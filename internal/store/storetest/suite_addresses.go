@@ -7,6 +7,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/addresses"
+	"github.com/stepward/stepward/internal/store/recoveries"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
@@ -166,10 +167,10 @@ var addressCases = map[string]func(*fixture){
 		u := f.user("a@example.org") // not confirmed
 		a := f.add(u, "a2@example.org")
 		f.codes(u, "1", "2")
-		f.same(len(must2(f.RedeemableCodes(f.ctx, u.ID, u.Email))(f)), 0)
-		f.same(len(must2(f.RedeemableCodes(f.ctx, u.ID, a.Email))(f)), 2)
-		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "1"), idp.ErrNotFound)
-		f.must(f.TakeRecoveryCode(f.ctx, u.ID, a.Email, "1"))
+		f.same(len(must2(recoveries.RedeemableCodes(f.ctx, f.DB, u.ID, u.Email))(f)), 0)
+		f.same(len(must2(recoveries.RedeemableCodes(f.ctx, f.DB, u.ID, a.Email))(f)), 2)
+		f.refuses(recoveries.TakeCode(f.ctx, f.DB, u.ID, u.Email, "1"), idp.ErrNotFound)
+		f.must(recoveries.TakeCode(f.ctx, f.DB, u.ID, a.Email, "1"))
 		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, u.Email))(f), false)
 		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, a.Email))(f), true)
 	},

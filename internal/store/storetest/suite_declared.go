@@ -6,6 +6,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/declared"
+	"github.com/stepward/stepward/internal/store/registrations"
 )
 
 var errGivenUp = errors.New("given up")
@@ -34,8 +35,8 @@ var declaredCases = map[string]func(*fixture){
 	"a transaction whose batch failed changes nothing": func(f *fixture) {
 		f.must(f.PutClient(f.ctx, idp.Client{ID: "b", CreatedAt: f.now}))
 		err := f.Transact(f.ctx, "add", nil, func(tx *store.DB) error {
-			f.must(tx.RegisterClient(f.ctx, idp.Client{ID: "a"}, "", f.now))
-			return tx.RegisterClient(f.ctx, idp.Client{ID: "b"}, "", f.now)
+			f.must(registrations.Register(f.ctx, tx, idp.Client{ID: "a"}, "", f.now))
+			return registrations.Register(f.ctx, tx, idp.Client{ID: "b"}, "", f.now)
 		})
 		f.refuses(err, idp.ErrConflict)
 		_, err = f.StoredClient(f.ctx, "a")

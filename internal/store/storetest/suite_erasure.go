@@ -8,6 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/erasure"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 func (f *fixture) erasures() *erasure.Erasures { return erasure.New(f.DB) }
@@ -101,7 +102,8 @@ var erasureCases = map[string]func(*fixture){
 		f.add(u, "a2@example.org")
 		f.codes(u, "1")
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "h", Kind: "enrol", UserID: u.ID, ExpiresAt: f.now.Add(time.Hour)}))
-		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: idp.NewID(), To: "a2@example.org", CreatedAt: f.now, NextAt: f.now}))
+		mail := outbox.Mail{ID: idp.NewID(), To: "a2@example.org", CreatedAt: f.now, NextAt: f.now}
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, mail))
 		own, named := f.event(idp.EventSignedIn, u.ID), f.event(idp.EventPasskeyAdded, u.ID)
 		theirs := f.event(idp.EventUserChanged, u.ID)
 		own.Address, own.Agent, own.Detail = "192.0.2.1", "Firefox", map[string]string{"purpose": "sign-in", "reason": "x"}
@@ -113,7 +115,7 @@ var erasureCases = map[string]func(*fixture){
 
 		f.must(f.erasures().Erase(f.ctx, u.ID, f.now, f.event(idp.EventUserRemoved, u.ID)))
 		f.refuses(f.erasures().Erase(f.ctx, u.ID, f.now), idp.ErrNotFound)
-		_, err := f.ClaimMail(f.ctx, f.now.Add(time.Hour), time.Minute)
+		_, err := outbox.ClaimMail(f.ctx, f.DB, f.now.Add(time.Hour), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 		_, err = f.TakeLink(f.ctx, "h", "enrol", f.now)
 		f.refuses(err, idp.ErrNotFound)

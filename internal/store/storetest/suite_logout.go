@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/outbox"
 )
 
 // watched stores a family of this session whose client wants to hear of the session's end.
@@ -20,9 +20,9 @@ func (f *fixture) watched(u idp.User, sid, client string) idp.Family {
 // queued returns the sessions and clients of the outbox, and claims them for an hour.
 func (f *fixture) queued(at time.Time) (found []string) {
 	f.Helper()
-	for _, client := range must2(f.ClientsToTell(f.ctx, at))(f) {
+	for _, client := range must2(outbox.ClientsToTell(f.ctx, f.DB, at))(f) {
 		for {
-			l, err := f.ClaimLogout(f.ctx, client, at, time.Hour)
+			l, err := outbox.ClaimLogout(f.ctx, f.DB, client, at, time.Hour)
 			if err != nil {
 				f.refuses(err, idp.ErrNotFound)
 				break
@@ -124,51 +124,53 @@ var logoutCases = map[string]func(*fixture){
 			f.watched(u, sid, "second")
 		}
 		due := f.now.Add(time.Minute)
-		f.same(must2(f.WatchedSessions(f.ctx, due.Add(-time.Millisecond), 10))(f), []string(nil))
-		f.same(must2(f.WatchedSessions(f.ctx, due, 10))(f), []string{"gone", "lives"})
-		f.same(len(must2(f.WatchedSessions(f.ctx, due, 1))(f)), 1)
+		f.same(must2(outbox.WatchedSessions(f.ctx, f.DB, due.Add(-time.Millisecond), 10))(f), []string(nil))
+		f.same(must2(outbox.WatchedSessions(f.ctx, f.DB, due, 10))(f), []string{"gone", "lives"})
+		f.same(len(must2(outbox.WatchedSessions(f.ctx, f.DB, due, 1))(f)), 1)
 		again := due.Add(time.Hour)
-		f.must(f.SettleSessions(f.ctx, map[string]time.Time{"lives": again}, []string{"gone"}, due))
+		f.must(outbox.SettleSessions(f.ctx, f.DB, map[string]time.Time{"lives": again}, []string{"gone"}, due))
 		f.same(f.queued(due), []string{"gone app " + u.ID, "gone second " + u.ID})
-		f.same(must2(f.WatchedSessions(f.ctx, again.Add(-time.Millisecond), 10))(f), []string(nil))
-		f.same(must2(f.WatchedSessions(f.ctx, again, 10))(f), []string{"lives"})
+		f.same(must2(outbox.WatchedSessions(f.ctx, f.DB, again.Add(-time.Millisecond), 10))(f), []string(nil))
+		f.same(must2(outbox.WatchedSessions(f.ctx, f.DB, again, 10))(f), []string{"lives"})
 	},
 	"a logout is claimed by one, comes back when its lease ends, and leaves when it was heard": func(f *fixture) {
 		u := f.user("a@example.org")
 		f.watched(u, "sid", "app")
 		must2(f.EndSession(f.ctx, u.ID, "sid", f.now))(f)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
-			_, err := f.ClaimLogout(f.ctx, "app", f.now, time.Minute)
+			_, err := outbox.ClaimLogout(f.ctx, f.DB, "app", f.now, time.Minute)
 			return err
 		})
 		f.same(won, 1)
-		_, err := f.ClaimLogout(f.ctx, "app", f.now.Add(time.Minute-time.Millisecond), time.Minute)
+		_, err := outbox.ClaimLogout(f.ctx, f.DB, "app", f.now.Add(time.Minute-time.Millisecond), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
-		l := must2(f.ClaimLogout(f.ctx, "app", f.now.Add(time.Minute), time.Minute))(f)
+		l := must2(outbox.ClaimLogout(f.ctx, f.DB, "app", f.now.Add(time.Minute), time.Minute))(f)
 		f.same(l.Attempts, 2)
 		stale := l
 		stale.Attempts = 1 // the expired claim, which may not end the current one
-		f.must(f.FinishLogout(f.ctx, stale))
-		f.must(f.PostponeLogout(f.ctx, l, "answered 400", f.now.Add(time.Hour), false))
-		l = must2(f.ClaimLogout(f.ctx, "app", f.now.Add(time.Hour), time.Minute))(f)
+		f.must(outbox.FinishLogout(f.ctx, f.DB, stale))
+		f.must(outbox.PostponeLogout(f.ctx, f.DB, l, "answered 400", f.now.Add(time.Hour), false))
+		l = must2(outbox.ClaimLogout(f.ctx, f.DB, "app", f.now.Add(time.Hour), time.Minute))(f)
 		f.same([]any{l.Attempts, l.LastError, l.CreatedAt}, []any{3, "answered 400", f.now})
-		f.must(f.FinishLogout(f.ctx, l))
+		f.must(outbox.FinishLogout(f.ctx, f.DB, l))
 		f.same(f.queued(f.now.Add(24*time.Hour)), []string(nil))
 	},
 	"if a session ends again while its logout is delivered, the logout is sent again": func(f *fixture) {
 		u := f.user("a@example.org")
-		end := func(at time.Time, how func() error) store.Logout {
+		end := func(at time.Time, how func() error) outbox.Logout {
 			f.watched(u, "sid", "app")
 			f.must(how())
-			return must2(f.ClaimLogout(f.ctx, "app", at, time.Minute))(f)
+			return must2(outbox.ClaimLogout(f.ctx, f.DB, "app", at, time.Minute))(f)
 		}
-		first := end(f.now, func() error { return f.SettleSessions(f.ctx, nil, []string{"sid"}, f.now) }) // it was not found
+		first := end(f.now, func() error { // it was not found
+			return outbox.SettleSessions(f.ctx, f.DB, nil, []string{"sid"}, f.now)
+		})
 		end(f.now.Add(time.Second), func() error {
 			_, err := f.EndSession(f.ctx, u.ID, "sid", f.now.Add(time.Second))
 			return err
 		})
-		f.must(f.FinishLogout(f.ctx, first))
-		f.must(f.PostponeLogout(f.ctx, first, "late", f.now.Add(-time.Hour), false))
+		f.must(outbox.FinishLogout(f.ctx, f.DB, first))
+		f.must(outbox.PostponeLogout(f.ctx, f.DB, first, "late", f.now.Add(-time.Hour), false))
 		f.same(f.queued(f.now.Add(30*time.Second)), []string(nil))
 		f.same(f.queued(f.now.Add(time.Hour)), []string{"sid app " + u.ID})
 	},
@@ -178,10 +180,10 @@ var logoutCases = map[string]func(*fixture){
 			f.watched(u, fmt.Sprint(i), client)
 			must2(f.EndSession(f.ctx, u.ID, fmt.Sprint(i), f.now.Add(-time.Duration(i)*time.Second)))(f)
 		}
-		l := must2(f.ClaimLogout(f.ctx, "app", f.now, time.Minute))(f)
+		l := must2(outbox.ClaimLogout(f.ctx, f.DB, "app", f.now, time.Minute))(f)
 		f.same(l.SessionID, "2")
 		next := f.now.Add(time.Hour)
-		f.must(f.PostponeLogout(f.ctx, l, "no answer in time", next, true))
+		f.must(outbox.PostponeLogout(f.ctx, f.DB, l, "no answer in time", next, true))
 		f.same(f.queued(next.Add(-time.Millisecond)), []string{"3 other " + u.ID})
 		f.same(f.queued(next), []string{"0 app " + u.ID, "1 app " + u.ID, "2 app " + u.ID})
 	},
@@ -193,7 +195,7 @@ var logoutCases = map[string]func(*fixture){
 		must2(f.EndSession(f.ctx, u.ID, "old", f.now.Add(-time.Hour)))(f)
 		must2(f.EndSession(f.ctx, u.ID, "new", f.now))(f)
 		given := func() int {
-			return must2(f.GiveUpLogouts(f.ctx, f.now.Add(-time.Hour), 10, func(l store.Logout) idp.Event {
+			return must2(outbox.GiveUpLogouts(f.ctx, f.DB, f.now.Add(-time.Hour), 10, func(l outbox.Logout) idp.Event {
 				e := f.event(idp.EventLogoutGivenUp, l.UserID)
 				e.SessionID = l.SessionID
 				return e
@@ -212,7 +214,7 @@ var logoutCases = map[string]func(*fixture){
 		must2(f.EndSession(f.ctx, u.ID, "ended", f.now))(f)
 		f.must(f.RemoveClient(f.ctx, "app"))
 		f.same(f.queued(f.now), []string(nil))
-		f.same(must2(f.WatchedSessions(f.ctx, f.now.Add(time.Hour), 10))(f), []string(nil))
+		f.same(must2(outbox.WatchedSessions(f.ctx, f.DB, f.now.Add(time.Hour), 10))(f), []string(nil))
 	},
 	"ending a session takes one round trip, with many clients and with none": func(f *fixture) {
 		u := f.user("a@example.org")

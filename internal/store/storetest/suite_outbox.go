@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/store/leases"
+	"github.com/stepward/stepward/internal/store/outbox"
+	"github.com/stepward/stepward/internal/store/registrations"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
@@ -40,45 +42,45 @@ var outboxCases = map[string]func(*fixture){
 		f.same(f.events(), []idp.EventKind{idp.EventUserInvited})
 	},
 	"mail is claimed once, is due again when its lease ends, and is removed when delivered": func(f *fixture) {
-		m := store.Mail{
+		m := outbox.Mail{
 			ID: idp.NewID(), To: "a@example.org", Subject: "Code", Text: "text", HTML: "<p>", CreatedAt: f.now,
 			NextAt: f.now,
 		}
-		f.must(f.EnqueueMail(f.ctx, m))
-		_, err := f.ClaimMail(f.ctx, f.now.Add(-time.Millisecond), time.Minute)
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, m))
+		_, err := outbox.ClaimMail(f.ctx, f.DB, f.now.Add(-time.Millisecond), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 		won := f.race(8, idp.ErrNotFound, func(int) error {
-			_, err := f.ClaimMail(f.ctx, f.now, time.Minute)
+			_, err := outbox.ClaimMail(f.ctx, f.DB, f.now, time.Minute)
 			return err
 		})
 		f.same(won, 1)
-		_, err = f.ClaimMail(f.ctx, f.now.Add(time.Minute-time.Millisecond), time.Minute)
+		_, err = outbox.ClaimMail(f.ctx, f.DB, f.now.Add(time.Minute-time.Millisecond), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
-		got := must2(f.ClaimMail(f.ctx, f.now.Add(time.Minute), time.Minute))(f)
+		got := must2(outbox.ClaimMail(f.ctx, f.DB, f.now.Add(time.Minute), time.Minute))(f)
 		m.Attempts, m.NextAt = 2, f.now.Add(2*time.Minute)
 		f.same(got, m)
-		f.must(f.FinishMail(f.ctx, m.ID, "mailbox full", f.now.Add(time.Hour)))
-		_, err = f.ClaimMail(f.ctx, f.now.Add(time.Hour-time.Millisecond), time.Minute)
+		f.must(outbox.FinishMail(f.ctx, f.DB, m.ID, "mailbox full", f.now.Add(time.Hour)))
+		_, err = outbox.ClaimMail(f.ctx, f.DB, f.now.Add(time.Hour-time.Millisecond), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
-		f.same(must2(f.ClaimMail(f.ctx, f.now.Add(time.Hour), time.Minute))(f).Attempts, 3)
-		f.must(f.FinishMail(f.ctx, m.ID, "", time.Time{}))
-		_, err = f.ClaimMail(f.ctx, f.now.Add(24*time.Hour), time.Minute)
+		f.same(must2(outbox.ClaimMail(f.ctx, f.DB, f.now.Add(time.Hour), time.Minute))(f).Attempts, 3)
+		f.must(outbox.FinishMail(f.ctx, f.DB, m.ID, "", time.Time{}))
+		_, err = outbox.ClaimMail(f.ctx, f.DB, f.now.Add(24*time.Hour), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 	},
 	"mail that is given up is removed": func(f *fixture) {
-		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "m", CreatedAt: f.now, NextAt: f.now}))
-		f.must(f.FinishMail(f.ctx, "m", "no such address", time.Time{}))
-		_, err := f.ClaimMail(f.ctx, f.now.Add(24*time.Hour), time.Minute)
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, outbox.Mail{ID: "m", CreatedAt: f.now, NextAt: f.now}))
+		f.must(outbox.FinishMail(f.ctx, f.DB, "m", "no such address", time.Time{}))
+		_, err := outbox.ClaimMail(f.ctx, f.DB, f.now.Add(24*time.Hour), time.Minute)
 		f.refuses(err, idp.ErrNotFound)
 	},
 	"eight callers who claim eight messages get one each": func(f *fixture) {
 		for i := range 8 {
-			f.must(f.EnqueueMail(f.ctx, store.Mail{ID: fmt.Sprint(i), CreatedAt: f.now, NextAt: f.now}))
+			f.must(outbox.EnqueueMail(f.ctx, f.DB, outbox.Mail{ID: fmt.Sprint(i), CreatedAt: f.now, NextAt: f.now}))
 		}
 		var mu sync.Mutex
 		var claimed []string
 		f.race(8, idp.ErrNotFound, func(int) error {
-			m, err := f.ClaimMail(f.ctx, f.now, time.Minute)
+			m, err := outbox.ClaimMail(f.ctx, f.DB, f.now, time.Minute)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -140,7 +142,7 @@ var sweepCases = map[string]func(*fixture){
 		live := f.family(u, nil)
 		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "live", FamilyID: live.ID, ExpiresAt: f.now.Add(time.Hour)}))
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "live", ExpiresAt: f.now.Add(time.Millisecond)}))
-		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "live", CreatedAt: f.now, NextAt: f.now}))
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, outbox.Mail{ID: "live", CreatedAt: f.now, NextAt: f.now}))
 		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{ID: "live", Algorithm: "ES256", State: idp.KeyActive}))
 		f.must(f.record(k, idp.Authentication{ID: "live", UserID: u.ID, At: f.now},
 			f.event(idp.EventSignedIn, u.ID)))
@@ -155,7 +157,7 @@ var sweepCases = map[string]func(*fixture){
 		})) // goes with it, not counted
 		f.must(f.AddOpaque(f.ctx, store.OpaqueToken{Hash: "dead", FamilyID: live.ID, ExpiresAt: f.now}))
 		f.must(f.PutLink(f.ctx, idp.Link{Hash: "dead", ExpiresAt: f.now}))
-		f.must(f.EnqueueMail(f.ctx, store.Mail{ID: "dead", CreatedAt: f.now.Add(-72 * time.Hour), NextAt: f.now}))
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, outbox.Mail{ID: "dead", CreatedAt: f.now.Add(-72 * time.Hour), NextAt: f.now}))
 		f.must(f.AddSigningKey(f.ctx, idp.SigningKey{
 			ID: "dead", Algorithm: "ES256", State: idp.KeyRetired, ExpiresAt: f.now,
 		}))
@@ -168,7 +170,7 @@ var sweepCases = map[string]func(*fixture){
 		_, _, _, err := f.FamilyByOpaque(f.ctx, "live")
 		f.must(err)
 		must2(f.PeekLink(f.ctx, "live", "", f.now))(f)
-		f.same(must2(f.ClaimMail(f.ctx, f.now, time.Minute))(f).ID, "live")
+		f.same(must2(outbox.ClaimMail(f.ctx, f.DB, f.now, time.Minute))(f).ID, "live")
 		f.same(len(must2(f.SigningKeys(f.ctx))(f)), 1)
 		f.same(len(f.events()), 1)
 	},
@@ -238,7 +240,7 @@ var sweepCases = map[string]func(*fixture){
 	"a jump of the clock removes no clients": func(f *fixture) {
 		const month = 30 * 24 * time.Hour
 		for range 1001 {
-			f.must(f.RegisterClient(f.ctx, idp.Client{ID: idp.NewID(), UsedAt: f.now}, "", f.now))
+			f.must(registrations.Register(f.ctx, f.DB, idp.Client{ID: idp.NewID(), UsedAt: f.now}, "", f.now))
 		}
 		f.same(must2(f.SweepClients(f.ctx, f.now.Add(-month), f.now))(f), int64(0))
 		_, err := f.SweepClients(f.ctx, f.now, f.now.Add(month))

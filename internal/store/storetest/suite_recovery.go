@@ -22,7 +22,7 @@ func (f *fixture) codesAt(now time.Time, u idp.User, hashes ...string) {
 	for _, h := range hashes {
 		codes = append(codes, idp.RecoveryCode{Hash: h, KeyID: "k", CreatedAt: f.now})
 	}
-	f.must(f.ReplaceRecoveryCodes(f.ctx, u.ID, codes, now, f.event(idp.EventCodesMade, u.ID)))
+	f.must(recoveries.ReplaceCodes(f.ctx, f.DB, u.ID, codes, now, f.event(idp.EventCodesMade, u.ID)))
 }
 
 // confirmed is user with a confirmed address.
@@ -48,41 +48,41 @@ var recoveryCases = map[string]func(*fixture){
 		f.codes(other, "of-b")
 		f.codes(u, "1", "2")
 		f.codes(u, "3")
-		f.same(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f), []idp.RecoveryCode{{Hash: "3", KeyID: "k", CreatedAt: f.now}})
-		f.same(must2(f.RedeemableCodes(f.ctx, other.ID, other.Email))(f),
+		f.same(must2(recoveries.CodesOf(f.ctx, f.DB, u.ID))(f), []idp.RecoveryCode{{Hash: "3", KeyID: "k", CreatedAt: f.now}})
+		f.same(must2(recoveries.RedeemableCodes(f.ctx, f.DB, other.ID, other.Email))(f),
 			[]idp.RecoveryCode{{Hash: "of-b", KeyID: "k", CreatedAt: f.now}})
-		f.refuses(f.ReplaceRecoveryCodes(f.ctx, "nobody", nil, f.now), idp.ErrNotFound)
+		f.refuses(recoveries.ReplaceCodes(f.ctx, f.DB, "nobody", nil, f.now), idp.ErrNotFound)
 	},
 	"a recovery code is taken once, and by its user": func(f *fixture) {
 		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
 		f.codes(u, "1", "2")
-		f.refuses(f.TakeRecoveryCode(f.ctx, other.ID, other.Email, "1"), idp.ErrNotFound)
+		f.refuses(recoveries.TakeCode(f.ctx, f.DB, other.ID, other.Email, "1"), idp.ErrNotFound)
 		f.same(f.race(8, idp.ErrNotFound, func(int) error {
-			return f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "1", f.event(idp.EventRecoveryOpened, u.ID))
+			return recoveries.TakeCode(f.ctx, f.DB, u.ID, u.Email, "1", f.event(idp.EventRecoveryOpened, u.ID))
 		}), 1)
-		f.same(len(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f)), 1)
+		f.same(len(must2(recoveries.CodesOf(f.ctx, f.DB, u.ID))(f)), 1)
 		f.same(len(must2(f.EventsOf(f.ctx, u.ID, 10))(f)), 2)
-		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, "former@example.org", "2"), idp.ErrNotFound)
+		f.refuses(recoveries.TakeCode(f.ctx, f.DB, u.ID, "former@example.org", "2"), idp.ErrNotFound)
 		f.disable(must2(f.UserByID(f.ctx, u.ID))(f))
-		f.refuses(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2"), idp.ErrNotFound)
+		f.refuses(recoveries.TakeCode(f.ctx, f.DB, u.ID, u.Email, "2"), idp.ErrNotFound)
 	},
 	"codes open nothing without a confirmed address, or after a hundred failures in a row": func(f *fixture) {
-		left := func(u idp.User) int { return len(must2(f.RedeemableCodes(f.ctx, u.ID, u.Email))(f)) }
+		left := func(u idp.User) int { return len(must2(recoveries.RedeemableCodes(f.ctx, f.DB, u.ID, u.Email))(f)) }
 		unconfirmed, u := f.user("a@example.org"), f.confirmed("b@example.org")
 		f.codes(unconfirmed, "1")
 		f.same(left(unconfirmed), 0)
 		f.codes(u, "2", "3")
 		for range directory.MaxRecoveryFailures - 1 {
-			f.must(f.FailRecovery(f.ctx, u.ID))
+			f.must(recoveries.Fail(f.ctx, f.DB, u.ID))
 		}
 		f.same(left(u), 2)
-		f.must(f.TakeRecoveryCode(f.ctx, u.ID, u.Email, "2")) // a good one forgets the bad ones
+		f.must(recoveries.TakeCode(f.ctx, f.DB, u.ID, u.Email, "2")) // a good one forgets the bad ones
 		for range directory.MaxRecoveryFailures {
 			f.same(left(u), 1)
-			f.must(f.FailRecovery(f.ctx, u.ID))
+			f.must(recoveries.Fail(f.ctx, f.DB, u.ID))
 		}
 		f.same(left(u), 0)
-		f.must(f.FailRecovery(f.ctx, "nobody"))
+		f.must(recoveries.Fail(f.ctx, f.DB, "nobody"))
 	},
 	"a recovery suspends the other passkeys and ends all that was open": func(f *fixture) {
 		u, other := f.confirmed("a@example.org"), f.confirmed("b@example.org")
@@ -164,8 +164,8 @@ var recoveryCases = map[string]func(*fixture){
 		f.must(f.Recover(f.ctx, k, opened, opened.Add(time.Minute)))
 		f.refuses(f.KeepPasskey(f.ctx, u.ID, first.ID, f.now), idp.ErrClosed)
 		f.refuses(f.RemovePasskey(f.ctx, u.ID, second.ID, true), idp.ErrClosed)
-		f.refuses(f.ReplaceRecoveryCodes(f.ctx, u.ID, nil, f.now), idp.ErrClosed)
-		f.same(len(must2(f.RecoveryCodesOf(f.ctx, u.ID))(f)), 1)
+		f.refuses(recoveries.ReplaceCodes(f.ctx, f.DB, u.ID, nil, f.now), idp.ErrClosed)
+		f.same(len(must2(recoveries.CodesOf(f.ctx, f.DB, u.ID))(f)), 1)
 
 		later := f.now.Add(time.Minute)
 		f.refuses(f.KeepPasskey(f.ctx, f.user("b@example.org").ID, first.ID, later), idp.ErrNotFound)
@@ -281,7 +281,7 @@ var recoveryCases = map[string]func(*fixture){
 		u = f.confirmed("worn@example.org")
 		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, u.Email))(f), true)
 		for range directory.MaxRecoveryFailures {
-			f.must(f.FailRecovery(f.ctx, u.ID))
+			f.must(recoveries.Fail(f.ctx, f.DB, u.ID))
 		}
 		f.same(must2(f.ways().MayUseEMail(f.ctx, u.ID, u.Email))(f), false)
 		f.refuses(f.ways().Hold(f.ctx, u.ID, u.Email, "y", ready, f.now), idp.ErrNotFound)

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/outbox"
 )
 
@@ -30,8 +29,8 @@ func waitingOutboxes(f *fixture) {
 	}
 	long := f.now.Add(-time.Hour)
 	for _, at := range []time.Time{long.Add(time.Minute), long} {
-		mail := store.Mail{ID: idp.NewID(), To: "a@example.com", CreatedAt: at, NextAt: at}
-		f.must(f.EnqueueMail(f.ctx, mail))
+		mail := outbox.Mail{ID: idp.NewID(), To: "a@example.com", CreatedAt: at, NextAt: at}
+		f.must(outbox.EnqueueMail(f.ctx, f.DB, mail))
 	}
 	if all := queues(); all["mail"].Count != 2 || !all["mail"].Oldest.Equal(long) || all["logout"].Count != 0 {
 		f.Errorf("two messages: %+v", all)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/store/storetest"
 )
 
@@ -344,7 +345,7 @@ func TestARestoredStoreEndsWhatMayHaveBeenUsed(t *testing.T) {
 		must(t, db.PutClient(t.Context(), idp.Client{ID: "app", CreatedAt: now, UpdatedAt: now}))
 		link, token := idp.NewSecret(), idp.NewSecret()
 		must(t, db.PutLink(t.Context(), idp.Link{Hash: link.Hash(), Kind: "invite", UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
-		must(t, db.PutRegistrationToken(t.Context(), token.Hash(), 1, now, now.Add(time.Hour)))
+		must(t, registrations.PutToken(t.Context(), db, token.Hash(), 1, now, now.Add(time.Hour)))
 		f := idp.Family{
 			ID: "f", ClientID: "app", UserID: u.ID, Offline: true, HandleHash: "h", CurrentHash: "c", CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 			Assurance: idp.Assurance{AuthenticationID: "a"},
