@@ -117,6 +117,15 @@ func (s *Signer) rawSignature(input []byte, opts crypto.SignerOpts) ([]byte, err
 	return s.key.Sign(rand.Reader, digest[:], opts)
 }
 
+// Header returns the header of a token of this type, as JSON.
+func (s *Signer) Header(typ string) string {
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(s.headers[typ], "."))
+	if err != nil { // newSigner has encoded it
+		panic(err)
+	}
+	return string(text)
+}
+
 // verify reports whether sig is this key's signature of input. The algorithm comes from the key, never from a header.
 func (s *Signer) verify(input, sig []byte) bool {
 	digest := sha256.Sum256(input)

@@ -25,22 +25,7 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, c
 	if a.Confirmation.Bound() && a.Confirmation.JKT != is.confirmation.JKT {
 		return nil, oauth.InvalidGrant("the code is bound to a key that was not proven")
 	}
-	f := idp.Family{
-		ID:           FamilyOf(code),
-		ClientID:     c.ID,
-		UserID:       a.UserID,
-		SessionID:    a.SessionID,
-		Scopes:       a.Scopes,
-		Audience:     c.Audience,
-		Resources:    a.Resources,
-		Details:      a.Details,
-		Assurance:    a.Assurance,
-		Claims:       a.Claims,
-		Confirmation: is.confirmation,
-		CreatedAt:    now,
-		Granted:      a.Granted,
-		OnlyFor:      c.AllowedGroups,
-	}
+	f := familyOf(is, a, FamilyOf(code))
 	if err := s.allow(is, f); errors.Is(err, errClosed) {
 		return nil, oauth.InvalidGrant("nothing of the grant is allowed any longer")
 	} else if err != nil {
@@ -81,6 +66,26 @@ func (s *Service) StoreFamily(ctx context.Context, is *Issue, a Authorization, c
 		return nil, oauth.Broken(ctx, "sign tokens", err)
 	}
 	return resp, nil
+}
+
+// familyOf returns the family of an authorization, without what only tokens that are issued have.
+func familyOf(is *Issue, a Authorization, id string) idp.Family {
+	return idp.Family{
+		ID:           id,
+		ClientID:     is.client.ID,
+		UserID:       a.UserID,
+		SessionID:    a.SessionID,
+		Scopes:       a.Scopes,
+		Audience:     is.client.Audience,
+		Resources:    a.Resources,
+		Details:      a.Details,
+		Assurance:    a.Assurance,
+		Claims:       a.Claims,
+		Confirmation: is.confirmation,
+		CreatedAt:    is.now,
+		Granted:      a.Granted,
+		OnlyFor:      is.client.AllowedGroups,
+	}
 }
 
 // FamilyOf returns the ID of the family that a code produces. It is derived from the code, so that a reused code leads

@@ -26,8 +26,10 @@ type userInfo struct {
 func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.Call, token string) error {
 	ctx, now := r.Context(), time.Now()
 	t, err := s.lookUp(ctx, call, token, now)
-	if err == nil && !slices.Contains(t.audience, s.cfg.Catalog.Issuer) {
-		err = keys.ErrToken
+	if err == nil {
+		if bad := opensUserInfo(s, t); bad != nil && bad.Code == "invalid_token" {
+			err = keys.ErrToken
+		}
 	}
 	if err == nil {
 		err = s.cfg.Binder.Prove(ctx, call.Sender, t.client, token, t.confirmation, now)
@@ -38,22 +40,38 @@ func (s *Service) UserInfo(w http.ResponseWriter, r *http.Request, call *oauth.C
 	if err != nil {
 		return oauth.ErrorOf(ctx, "look up access token", err)
 	}
-	if !slices.Contains(t.scopes, oauth.ScopeOpenID) {
+	if bad := opensUserInfo(s, t); bad != nil {
+		return bad
+	}
+	info, more := userInfoOf(t)
+	if t.client.UserInfoAlg != "" {
+		return s.writeSignedUserInfo(ctx, w, t.client, info, more)
+	}
+	return web.WriteJSON(w, http.StatusOK, access.Extend(info, more))
+}
+
+// opensUserInfo returns why a valid token does not open userinfo; nil: it does.
+func opensUserInfo(s *Service, t presented) *oauth.Error {
+	switch {
+	case !slices.Contains(t.audience, s.cfg.Catalog.Issuer):
+		return oauth.InvalidToken("the access token is for other resources")
+	case !slices.Contains(t.scopes, oauth.ScopeOpenID):
 		return oauth.Refuse(
 			"insufficient_scope", "the access token was issued without the scope openid",
 		).With(http.StatusForbidden)
 	}
+	return nil
+}
+
+// userInfoOf returns the claims that a token opens, and those that the client's rules add.
+func userInfoOf(t presented) (userInfo, map[string]any) {
 	asked := access.StoredClaims(t.family.Claims).UserInfo
 	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
 	granted := func(scope string) bool { return slices.Contains(t.scopes, scope) }
 	info := userInfo{t.subject, access.ClaimsOf(t.user, func(claim string) bool {
 		return isAsked(claim) || granted(access.ScopeOf[claim])
 	})}
-	more := access.Release{Client: t.client, User: t.user, Scope: granted, Asked: isAsked}.Claims()
-	if t.client.UserInfoAlg != "" {
-		return s.writeSignedUserInfo(ctx, w, t.client, info, more)
-	}
-	return web.WriteJSON(w, http.StatusOK, access.Extend(info, more))
+	return info, access.Release{Client: t.client, User: t.user, Scope: granted, Asked: isAsked}.Claims()
 }
 
 // introspection is the response of RFC 7662 §2.2 with the members of RFC 9470 §6.2.
@@ -95,14 +113,19 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 	if err != nil {
 		return fmt.Errorf("look up access token: %w", err)
 	}
+	return s.writeIntrospection(w, r, c, introspected(s, c, t))
+}
+
+// introspected returns what a client is told about an active token.
+func introspected(s *Service, c idp.Client, t presented) any {
 	var at int64
 	if !t.family.Assurance.AuthTime.IsZero() {
 		at = authTime(t.family.Assurance, t.issued)
 	}
-	scopes, details := s.visibleTo(c, t)
+	scopes, details := visibleTo(s, c, t)
 	granted := func(scope string) bool { return slices.Contains(scopes, scope) }
 	more := access.Release{Client: t.client, User: t.user, Scope: granted, Access: true}.Claims()
-	return s.writeIntrospection(w, r, c, access.Extend(introspection{
+	return access.Extend(introspection{
 		Active:       true,
 		Scope:        strings.Join(scopes, " "),
 		ClientID:     t.client.ID,
@@ -119,7 +142,7 @@ func (s *Service) Introspect(w http.ResponseWriter, r *http.Request, call *oauth
 		Actor:        t.actor,
 		Details:      details,
 		Confirmation: t.confirmation,
-	}, more))
+	}, more)
 }
 
 // concerns reports whether a client may know about a token: the token is its own or meant for it, or it has no
@@ -132,7 +155,7 @@ func concerns(t presented, c idp.Client, issuer string) bool {
 
 // visibleTo returns the scopes and details that introspection shows to a client. A resource server that is one of
 // several in the audience sees its own part, not what the token allows elsewhere (RFC 9701 §8.3, RFC 9396 §9.2).
-func (s *Service) visibleTo(c idp.Client, t presented) (scopes []string, details idp.Details) {
+func visibleTo(s *Service, c idp.Client, t presented) (scopes []string, details idp.Details) {
 	served := slices.DeleteFunc(slices.Clone(t.audience), func(a string) bool { return !slices.Contains(c.Serves, a) })
 	if t.client.ID == c.ID || len(served) == 0 {
 		return t.scopes, t.details

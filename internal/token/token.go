@@ -171,11 +171,7 @@ func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with
 	if is.access, err = s.cfg.Keys.Signer(ctx, keys.ES256); err != nil {
 		return nil, oauth.Broken(ctx, "prepare tokens", err)
 	}
-	alg := c.IDTokenAlg
-	if alg == "" {
-		alg = keys.ES256
-	}
-	if is.id, err = s.cfg.Keys.Signer(ctx, alg); err != nil {
+	if is.id, err = s.cfg.Keys.Signer(ctx, idTokenAlg(*c)); err != nil {
 		return nil, oauth.Broken(ctx, "prepare tokens", err)
 	}
 	if err := s.cfg.Ephemeral.Do(ctx, b.With(with...)...); err != nil {
@@ -183,6 +179,8 @@ func (s *Service) Prepare(ctx context.Context, req *Request, now time.Time, with
 	}
 	return is, b.CheckReplay()
 }
+
+func idTokenAlg(c idp.Client) string { return cmp.Or(c.IDTokenAlg, keys.ES256) }
 
 // row returns the opaque access token to store; nil for a JWT.
 func (is *Issue) row(familyID string) *store.OpaqueToken {
@@ -207,36 +205,49 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 	}
 	var err error
 	if is.opaque == "" {
-		granted := func(scope string) bool { return slices.Contains(is.scopes, scope) }
-		more := access.Release{Client: *is.client, User: u, Scope: granted, Token: true, Access: true}.Claims()
-		resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, access.Extend(AccessClaims{
-			Issuer:       s.cfg.Catalog.Issuer,
-			Subject:      s.cfg.Names.Sub(*is.client, u.ID),
-			Audience:     is.audience,
-			ClientID:     f.ClientID,
-			Expires:      is.expires.Unix(),
-			Issued:       is.now.Unix(),
-			ID:           f.ID + "." + idp.NewSecret().Reveal(),
-			Scope:        resp.Scope,
-			ACR:          f.Assurance.ACR,
-			AMR:          f.Assurance.AMR,
-			AuthTime:     authTime(f.Assurance, is.now),
-			Session:      s.cfg.Names.SID(*is.client, f.SessionID),
-			Details:      is.details,
-			Confirmation: is.confirmation,
-		}, more))
-		if err != nil {
+		if resp.AccessToken, err = is.access.Sign(keys.TypeAccessToken, accessClaims(s, is, f, u)); err != nil {
 			return nil, fmt.Errorf("access token: %w", err)
 		}
 	}
 	if !is.openID {
 		return resp, nil
 	}
+	claims := idClaims(s, is, f, u, nonce, is.id.AtHash(resp.AccessToken))
+	if resp.IDToken, err = is.id.Sign(keys.TypeIDToken, claims); err != nil {
+		return nil, fmt.Errorf("ID token: %w", err)
+	}
+	return resp, nil
+}
+
+// accessClaims returns the claims of a JWT access token.
+func accessClaims(s *Service, is *Issue, f idp.Family, u idp.User) any {
+	granted := func(scope string) bool { return slices.Contains(is.scopes, scope) }
+	more := access.Release{Client: *is.client, User: u, Scope: granted, Token: true, Access: true}.Claims()
+	return access.Extend(AccessClaims{
+		Issuer:       s.cfg.Catalog.Issuer,
+		Subject:      s.cfg.Names.Sub(*is.client, u.ID),
+		Audience:     is.audience,
+		ClientID:     f.ClientID,
+		Expires:      is.expires.Unix(),
+		Issued:       is.now.Unix(),
+		ID:           f.ID + "." + idp.NewSecret().Reveal(),
+		Scope:        strings.Join(is.scopes, " "),
+		ACR:          f.Assurance.ACR,
+		AMR:          f.Assurance.AMR,
+		AuthTime:     authTime(f.Assurance, is.now),
+		Session:      s.cfg.Names.SID(*is.client, f.SessionID),
+		Details:      is.details,
+		Confirmation: is.confirmation,
+	}, more)
+}
+
+// idClaims returns the claims of an ID token.
+func idClaims(s *Service, is *Issue, f idp.Family, u idp.User, nonce, atHash string) any {
 	asked := access.StoredClaims(f.Claims).IDToken
 	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
 	inID := func(scope string) bool { return slices.Contains(is.inID, scope) }
 	more := access.Release{Client: *is.client, User: u, Scope: inID, Asked: isAsked, Token: true}.Claims()
-	resp.IDToken, err = is.id.Sign(keys.TypeIDToken, access.Extend(IDClaims{
+	return access.Extend(IDClaims{
 		Issuer:   s.cfg.Catalog.Issuer,
 		Subject:  s.cfg.Names.Sub(*is.client, u.ID),
 		Audience: f.ClientID, // never the resources of the access token: the ID token is only for the client
@@ -247,15 +258,11 @@ func (s *Service) sign(is *Issue, f idp.Family, u idp.User, nonce string, refres
 		ACR:      f.Assurance.ACR,
 		AMR:      f.Assurance.AMR,
 		Session:  s.cfg.Names.SID(*is.client, f.SessionID),
-		AtHash:   is.id.AtHash(resp.AccessToken),
+		AtHash:   atHash,
 		UserClaims: access.ClaimsOf(u, func(claim string) bool {
 			return isAsked(claim) || inID(access.ScopeOf[claim])
 		}),
-	}, more))
-	if err != nil {
-		return nil, fmt.Errorf("ID token: %w", err)
-	}
-	return resp, nil
+	}, more)
 }
 
 // authTime returns the auth_time claim for tokens issued at a time. The clock of the replica that saw the
