@@ -105,7 +105,7 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request) error {
 		form = r.PostForm // for a form, the query is not part of the request (OIDC Core §3.1.2.1)
 	}
 	web.AskLanguages(r.Context(), oauth.Words(form.Get("ui_locales")))
-	in, err := s.resolveClient(r, form)
+	in, err := s.resolveClient(r, form, false)
 	if err != nil {
 		return s.answerOutage(w, r, form, err)
 	}
@@ -157,9 +157,10 @@ type Reading struct {
 }
 
 // Understand reads a request as the endpoint would, and begins nothing. A *web.Problem is what the person would see:
-// the client or its redirect URI is not known.
-func (s *Service) Understand(r *http.Request, form url.Values) (a Reading, err error) {
-	in, err := s.resolveClient(r, form)
+// the client or its redirect URI is not known. own reads it as if the client itself had sent it, pushed or signed as it
+// must be.
+func (s *Service) Understand(r *http.Request, form url.Values, own bool) (a Reading, err error) {
+	in, err := s.resolveClient(r, form, own)
 	if err != nil {
 		return a, err
 	}
@@ -196,8 +197,8 @@ type arrival struct {
 }
 
 // resolveClient loads the client, and the request if it was pushed or is in a request object, and checks that the
-// redirect URI is registered for the client.
-func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, error) {
+// redirect URI is registered for the client. own is described at Understand.
+func (s *Service) resolveClient(r *http.Request, form url.Values, own bool) (arrival, error) {
 	refused := func(what, reason string) (arrival, error) {
 		return arrival{}, badLink("invalid_request", what, errors.New(reason))
 	}
@@ -223,6 +224,7 @@ func (s *Service) resolveClient(r *http.Request, form url.Values) (arrival, erro
 	}
 	in := arrival{client: client, form: form}
 	switch {
+	case own:
 	case byReference:
 		if in.form, in.reference, err = s.loadPushed(r, form, client); err != nil {
 			return arrival{}, err

@@ -29,6 +29,9 @@ type ending struct {
 // claimed too, once for all interactions that began from it. An interaction without an ID was never stored: a request
 // that is answered at once.
 func (s *Service) end(i idp.Interaction, o idp.Outcome) (ending, error) {
+	if i.Request.Try != "" {
+		return ending{}, errors.New("a try is no request of the client")
+	}
 	e := ending{request: i.Request}
 	if i.ID != "" {
 		e.once = &ephemeral.Op{Verb: ephemeral.Take, Key: idp.InteractionBucket + ":" + i.ID}

@@ -51,7 +51,7 @@ var topics = map[string][]idp.EventKind{
 	},
 	"clients": {
 		idp.EventClientAdded, idp.EventClientChanged, idp.EventClientDisabled, idp.EventClientEnabled,
-		idp.EventClientRemoved, idp.EventClientAuthRefused, idp.EventClientRefused,
+		idp.EventClientRemoved, idp.EventClientAuthRefused, idp.EventClientRefused, idp.EventClientTried,
 	},
 	"groups": {
 		idp.EventGroupCreated, idp.EventGroupChanged, idp.EventGroupRemoved, idp.EventGroupMembers, idp.EventGroupNested,

@@ -23,13 +23,6 @@ type explainer struct{ *Console }
 
 func (c explainer) mount(m desk.Mounting) { m.Get("GET "+explainPath, c.show) }
 
-// A verdictLine is a check with its text.
-type verdictLine struct {
-	Name   string
-	Text   words.Text
-	Result string
-}
-
 type explainPage struct {
 	Link, Client, User string
 	Session            string        // the chosen one
@@ -37,8 +30,6 @@ type explainPage struct {
 	Fault              words.Text
 	Asked              bool
 	Answer             explain.Answer
-	Verdict            words.Text
-	Verdicts           []verdictLine
 	Passkeys           map[string]string // names by ID
 }
 
@@ -65,7 +56,6 @@ func (c explainer) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) 
 		}
 		p.Asked = true
 		p.Client = cmp.Or(p.Client, p.Answer.ClientID)
-		p.Verdict, p.Verdicts = verdictOf(p.Answer), verdictsOf(p.Answer)
 	}
 	return c.render(w, r, v, "explain", web.Page{Nav: "Home", Data: p})
 }
@@ -134,34 +124,6 @@ func (c explainer) session(r *http.Request, v desk.Visitor, p *explainPage) (*id
 	}
 	add("none", words.T("console.explain.signedout"), nil)
 	return chosen, nil
-}
-
-// verdictOf says in a sentence what happens.
-func verdictOf(a explain.Answer) words.Text {
-	switch {
-	case a.Unusable != "":
-		return words.T("console.explain.unusable", "reason", a.Unusable)
-	case a.Refused != nil:
-		return words.T("console.explain.refused", "error", a.Refused.Error, "why", a.Refused.Description)
-	case a.Error != nil:
-		return words.T("console.explain.refused", "error", a.Error.Error, "why", a.Error.Description)
-	}
-	return words.T("console.step." + string(a.Step))
-}
-
-func verdictsOf(a explain.Answer) (lines []verdictLine) {
-	for _, v := range a.Verdicts {
-		key := "console.check." + v.Check
-		if !words.Has(key) { // a test finds it
-			key = "console.plain"
-		}
-		text := words.T(key)
-		if key == "console.plain" {
-			text = plainly(v.Check)
-		}
-		lines = append(lines, verdictLine{v.Check, text, v.Result})
-	}
-	return lines
 }
 
 // Lack says what an authentication lacks; empty: nothing.

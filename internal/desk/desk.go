@@ -134,6 +134,20 @@ func (m Mounting) Post(pattern, reason, back string, h Handler) {
 	m.cfg.Shell.Handle(m.changes, pattern, change)
 }
 
+// Start mounts a form that begins something and changes nothing, so that it needs no confirmation.
+func (m Mounting) Start(pattern, back string, h Handler) {
+	m.cfg.Shell.Handle(m.mux, pattern, func(w http.ResponseWriter, r *http.Request) error {
+		if err := web.ReadForm(r); err != nil {
+			return err
+		}
+		v, ok, err := m.visit(w, r, "", "reason.console", back)
+		if !ok || err != nil {
+			return err
+		}
+		return said(h(w, r, v))
+	})
+}
+
 // Upload mounts a page for a file, and the change that takes it. A file is not kept while its sender confirms, so the
 // page asks for the confirmation before the file is chosen; nothing of it is read from anybody else.
 func (m Mounting) Upload(path, reason string, show, take Handler) {

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/manage/clients", "internal/manage/users", "internal/manage/groups", "internal/manage/rules"},
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets"},
 	{"internal/server"},
-	{"internal/console", "internal/console/rules", "internal/adminapi", "internal/scim"},
+	{"internal/console", "internal/console/rules", "internal/tryout", "internal/adminapi", "internal/scim"},
 	{"internal/adminapi/repeat"},
 	{"internal/explain", "internal/bearer", "internal/desired", "internal/adminapi/file"},
 	{"internal/recipe", "internal/desk"},

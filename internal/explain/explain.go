@@ -31,7 +31,7 @@ type Service struct {
 	Policy idp.Policy
 	SignUp bool
 	// Understand is provider.Provider.Understand.
-	Understand func(*http.Request, url.Values) (authorize.Reading, error)
+	Understand func(r *http.Request, form url.Values, own bool) (authorize.Reading, error)
 }
 
 // An Answer is what happens to a request.
@@ -118,27 +118,43 @@ func UsualRequest(c idp.Client) url.Values {
 }
 
 // Explain says what a request leads to in a session; nil: nobody is signed in.
-func (s Service) Explain(ctx context.Context, form url.Values, sess *idp.Session) (a Answer, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, oauth.PathAuthorize, nil)
-	if err != nil {
+func (s Service) Explain(ctx context.Context, form url.Values, sess *idp.Session) (Answer, error) {
+	a, read, err := s.Read(ctx, form, false)
+	if err != nil || a.Ended() {
 		return a, err
 	}
-	read, err := s.Understand(r, form)
+	return s.Begun(ctx, a, idp.NewInteraction(read.Request, read.Need, time.Now()), sess)
+}
+
+// Ended reports whether a request ends before anybody is asked anything.
+func (a Answer) Ended() bool { return a.Unusable != "" || a.Refused != nil }
+
+// Read begins an answer with what the authorization endpoint makes of a request. own is described at
+// authorize.Service.Understand.
+func (s Service) Read(ctx context.Context, form url.Values, own bool) (a Answer, read authorize.Reading, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, oauth.PathAuthorize, nil)
+	if err != nil {
+		return a, read, err
+	}
+	read, err = s.Understand(r, form, own)
 	if problem, ok := errors.AsType[*web.Problem](err); ok && problem.Status < http.StatusInternalServerError {
 		if a.Unusable = problem.Words; problem.Err != nil {
 			a.Unusable = problem.Err.Error()
 		}
-		return a, nil
+		return a, read, nil
 	}
 	if err != nil {
-		return a, fmt.Errorf("read request: %w", err)
+		return a, read, fmt.Errorf("read request: %w", err)
 	}
 	a.Client, a.ClientID, a.Scopes, a.Needs = read.Client, read.Client.ID, read.Request.Scopes, read.Need
 	if read.Refused != nil {
 		a.Refused = &Refusal{read.Refused.Code, read.Refused.Description}
-		return a, nil
 	}
-	i := idp.NewInteraction(read.Request, read.Need, time.Now())
+	return a, read, nil
+}
+
+// Begun adds to an answer what an interaction leads to now.
+func (s Service) Begun(ctx context.Context, a Answer, i idp.Interaction, sess *idp.Session) (Answer, error) {
 	e, err := login.Explain(ctx, s.DB, s.Policy, s.SignUp, i, sess)
 	if err != nil {
 		return a, err

@@ -81,6 +81,7 @@ const (
 	EventClientRemoved     EventKind = "client.removed"            // a client was removed
 	EventClientAuthRefused EventKind = "client.auth_refused"       // client authentication failed
 	EventClientRefused     EventKind = "client.refused_user"       // a user in none of a client's groups was turned away
+	EventClientTried       EventKind = "client.tried"              // an admin tried a sign-in to a client: detail outcome
 	EventGroupCreated      EventKind = "group.created"             // a group was created: detail group, name
 	EventGroupChanged      EventKind = "group.changed"             // a group was changed: detail group, fields
 	EventGroupRemoved      EventKind = "group.removed"             // a group was removed: detail group, name

@@ -78,6 +78,17 @@ type Request struct {
 	Pushed string `json:"pushed,omitempty"`
 	// Device is the Secret.Hash of the device code that the interaction answers (RFC 8628). RedirectURI is empty then.
 	Device string `json:"device,omitempty"`
+	// Try is the ID of an admin's try of this client (package tryout): the client gets no answer, and nothing is kept.
+	Try string `json:"try,omitempty"`
+}
+
+// Holder returns the client that the windows of a step-up for this request belong to. A try has its own, which no
+// client can use.
+func (r Request) Holder() string {
+	if r.Try != "" {
+		return "try " + r.Try
+	}
+	return r.ClientID
 }
 
 // Prompts reports whether the prompt parameter contains a value.

@@ -146,6 +146,10 @@ var (
 		Name: "scim-refused", What: "access tokens that SCIM does not accept", Per: "network", Most: 300,
 		Window: 5 * time.Minute, Beyond: "429 instead of 401",
 	}
+	Tries = Limit{
+		Name: "tries", What: "sign-ins that an admin tries as an application", Per: "person", Most: 60, Window: time.Hour,
+		Beyond: "429",
+	}
 )
 
 // Limits of what strangers may store in the ephemeral store: authorization requests and our own pages waiting for a
@@ -182,6 +186,7 @@ func All() []Limit {
 		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
 		UserCodeNetwork, UserCodeBrowser, Offers, OfferGuesses,
 		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, AdminAPI, AdminAPIRefused, SCIM, SCIMRefused,
+		Tries,
 		Waiting, WaitingLarge,
 	}
 }

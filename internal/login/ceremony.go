@@ -293,7 +293,7 @@ func (l *Login) setClient(ctx context.Context, i idp.Interaction, a *idp.Authent
 	if err != nil {
 		return fmt.Errorf("load client: %w", err)
 	}
-	a.ClientID, a.FirstParty = c.ID, c.FirstParty
+	a.ClientID, a.FirstParty = i.Request.Holder(), c.FirstParty && i.Request.Try == ""
 	return nil
 }
 

@@ -100,8 +100,12 @@ func (l *Login) consent(w http.ResponseWriter, r *http.Request) error {
 	return again(w, r, v.interaction.ID)
 }
 
-// allow records that the signed-in user allows everything that the interaction requests.
+// allow records that the signed-in user allows everything that the interaction requests. A try only needs the answer.
 func (l *Login) allow(r *http.Request, v visit, f Facts) error {
+	consented := func(i *idp.Interaction) { i.Consented = true }
+	if v.interaction.Request.Try != "" {
+		return l.answer(r.Context(), v, consented)
+	}
 	event := web.Event(r, idp.EventConsentGranted, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
 	grant := idp.Grant{
@@ -114,7 +118,7 @@ func (l *Login) allow(r *http.Request, v visit, f Facts) error {
 	if f.Grant == nil && l.cfg.Allowed != nil {
 		l.cfg.Allowed(r, v.session.UserID, cmp.Or(f.Client.Name, f.Client.ID))
 	}
-	return l.answer(r.Context(), v, func(i *idp.Interaction) { i.Consented = true })
+	return l.answer(r.Context(), v, consented)
 }
 
 // consentAfter returns the access to show on a step-up page, because consent will be needed after it; nil if it will
@@ -137,7 +141,7 @@ func consentAfter(ctx context.Context, db *store.DB, v visit, f Facts) (*asks, e
 	proven.Authentications = slices.Clone(proven.Authentications)
 	proven.AddAuthentication(idp.Authentication{ // the strongest result of a step-up: what is left is not about the proof
 		UserID: proven.UserID, At: f.Now, Purpose: idp.PurposeStepUp, Interaction: f.Interaction.ID, ActionClasses: classes,
-		ClientID: f.Interaction.Request.ClientID, FirstParty: f.Client.FirstParty,
+		ClientID: f.Interaction.Request.Holder(), FirstParty: f.Client.FirstParty && f.Interaction.Request.Try == "",
 		UserVerified: true, HardwareBound: true,
 	})
 	f.Session = &proven

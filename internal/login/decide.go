@@ -150,7 +150,7 @@ type question struct {
 func ask(f Facts) question {
 	q := question{Facts: f}
 	need := f.Interaction.Requirement
-	need.ClientID, need.FirstParty = f.Interaction.Request.ClientID, f.Client.FirstParty
+	need.ClientID, need.FirstParty = f.Interaction.Request.Holder(), f.Client.FirstParty && f.Interaction.Request.Try == ""
 	if f.Session != nil {
 		q.here = slices.ContainsFunc(f.Session.Authentications, func(a idp.HeldAuthentication) bool {
 			return a.Interaction == f.Interaction.ID

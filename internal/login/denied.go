@@ -23,8 +23,10 @@ func showDenied(l *Login, w http.ResponseWriter, r *http.Request, v visit, f Fac
 	}
 	event := web.Event(r, idp.EventClientRefused, v.session.UserID)
 	event.ClientID, event.SessionID = f.Client.ID, v.session.ID
-	if err := l.cfg.DB.RecordEvents(r.Context(), event); err != nil { // the page matters more
-		web.Note(r.Context(), slog.Any("record_error", err))
+	if v.interaction.Request.Try == "" { // a try has its own event
+		if err := l.cfg.DB.RecordEvents(r.Context(), event); err != nil { // the page matters more
+			web.Note(r.Context(), slog.Any("record_error", err))
+		}
 	}
 	d := denial{screen: screenOf(v, f)}
 	if !f.Client.Dynamic && len(f.Client.Contacts) > 0 {

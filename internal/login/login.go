@@ -158,7 +158,7 @@ func (l *Login) answerAtOnce(
 // finished returns the outcome of a visit that has everything it needs.
 func (d decider) finished(r *http.Request, v visit, f Facts, step Step) idp.Outcome {
 	i := v.interaction
-	if d.cfg.Used != nil && f.Client.FirstParty && !i.Consented {
+	if d.cfg.Used != nil && f.Client.FirstParty && !i.Consented && i.Request.Try == "" {
 		d.cfg.Used(r, v.session.UserID, f.Client)
 	}
 	agreed := !f.Client.FirstParty || i.Consented && i.AnsweredBy == v.session.UserID

@@ -22,6 +22,7 @@ func fields(c *compact.Codec, i *idp.Interaction) {
 	c.Bools(&i.Consented, &i.Selected, &i.SignedUp, &i.SignUpOffered, &i.Switched)
 	c.Text(&i.SwitchedFrom)
 	c.Int(&i.Policy)
+	c.Text(&i.Request.Try)
 }
 
 func requestFields(c *compact.Codec, r *idp.Request) {

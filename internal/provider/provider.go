@@ -250,8 +250,13 @@ func (p *Provider) Respond(w http.ResponseWriter, r *http.Request, i idp.Interac
 }
 
 // Understand reads an authorization request and begins nothing (authorize.Service.Understand).
-func (p *Provider) Understand(r *http.Request, form url.Values) (authorize.Reading, error) {
-	return p.authorize.Understand(r, form)
+func (p *Provider) Understand(r *http.Request, form url.Values, own bool) (authorize.Reading, error) {
+	return p.authorize.Understand(r, form, own)
+}
+
+// Preview returns what a client would get after an interaction, and issues nothing (token.Service.Preview).
+func (p *Provider) Preview(ctx context.Context, c idp.Client, req idp.Request, o idp.Outcome) (token.Preview, error) {
+	return p.tokens.Preview(ctx, c, req, o)
 }
 
 // Answer is Respond for a script (authorize.Service.Answer). A device's outcome is left to Respond.

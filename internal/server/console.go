@@ -15,6 +15,8 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/login"
+	"github.com/stepward/stepward/internal/tryout"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -55,11 +57,10 @@ func bodies() map[string]int64 {
 
 // mountConsole adds the admin's pages.
 func (s *Server) mountConsole(
-	mux *http.ServeMux, h *wiring, operations *admin.Operations,
-	require func(http.ResponseWriter, *http.Request, string, string, string) (*idp.Session, bool),
-) error {
+	mux *http.ServeMux, h *wiring, operations *admin.Operations, logins *login.Login,
+) (err error) {
 	d := desk.New(desk.Config{
-		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Require: require,
+		Shell: h.shell, Sessions: s.sessions, DB: s.DB, Ephemeral: s.Ephemeral, Require: logins.Require,
 	})
 	var missing func(context.Context, idp.User) (int, error)
 	if checks := h.accounts.Checkup(); checks.HasRules() {
@@ -79,7 +80,14 @@ func (s *Server) mountConsole(
 	if err != nil {
 		return err
 	}
+	if h.tries, err = tryout.New(tryout.Config{
+		Desk: d, Sessions: s.sessions, Ephemeral: s.Ephemeral, Operations: operations, Explain: s.explainer(h),
+		Begin: logins.Begin, Preview: h.op.Preview,
+	}); err != nil {
+		return err
+	}
 	m := d.Mount(mux)
+	h.tries.Mount(m)
 	pages.Mount(m)
 	policy.Mount(m)
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/scim"
 	"github.com/stepward/stepward/internal/token"
+	"github.com/stepward/stepward/internal/tryout"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -33,6 +34,7 @@ type wiring struct {
 	mailer   *mail.Mailer
 	op       *provider.Provider
 	accounts *account.Account
+	tries    *tryout.Tryout
 	handler  http.Handler
 	mtls     http.Handler
 }
@@ -83,9 +85,15 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Shell: h.shell, Sessions: s.sessions, Ceremonies: ceremonies, DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy,
 		Room: &s.room, SignUp: cfg.SignUp,
 		Respond: func(w http.ResponseWriter, r *http.Request, i idp.Interaction, o idp.Outcome) error {
+			if i.Request.Try != "" {
+				return h.tries.Respond(w, r, i, o)
+			}
 			return h.op.Respond(w, r, i, o)
 		},
 		Answer: func(r *http.Request, i idp.Interaction, o idp.Outcome) ([]*ephemeral.Op, func() (string, error), error) {
+			if i.Request.Try != "" { // left to Respond
+				return nil, nil, nil
+			}
 			return h.op.Answer(r, i, o)
 		},
 		Notify: h.notify(s),
@@ -158,7 +166,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	h.shell.Mount(browser)
 	logins.Mount(browser)
 	h.accounts.Mount(browser)
-	if err := s.mountConsole(browser, h, operations, logins.Require); err != nil {
+	if err := s.mountConsole(browser, h, operations, logins); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	h.op.Mount(protocol, browser)
