@@ -104,6 +104,33 @@ func status(s *Server, path string) int {
 	return w.Code
 }
 
+// The clocks are compared each minute. A job does not wait for that.
+func TestAClockThatJumpsBetweenTwoComparisonsSweepsNothing(t *testing.T) {
+	var log diary
+	address := shifted(t, "0")
+	s := newServer(t, log.logger(), production(t, address)...)
+	s.clocks.compare(t.Context())
+	addFamilies(t, s, 50, time.Now().Add(month))
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+		AS $$ SELECT pg_catalog.clock_timestamp() + interval '40 days' $$`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.once(t.Context(), job{"sweep", time.Minute, s.sweep}, "this"); err != nil {
+		t.Fatal(err)
+	}
+	gone := 50 - countFamilies(t, address)
+	wrong, _ := s.clocks.state()
+	t.Logf("counted: swept %d of 50 live families after a jump of the clock", gone)
+	if gone > 0 || !wrong || log.lines("clock is wrong") != 1 {
+		t.Errorf("swept %d of 50 live families; the clock is wrong: %v", gone, wrong)
+	}
+}
+
 // The replica is a month ahead of the database, which has rows that are only live by its own clock.
 func TestAReplicaWithAWrongClockSweepsNothingAndIsNotReady(t *testing.T) {
 	var log diary
