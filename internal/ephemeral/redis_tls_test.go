@@ -131,3 +131,30 @@ func TestARestrictedUserIsToldWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// Hosted servers forbid CONFIG, and often evict by default. INFO says the policy too.
+func TestWithoutCONFIGThePolicyIsReadFromINFO(t *testing.T) {
+	t.Parallel()
+	server := ephemeraltest.StartRedis(t)
+	client := server.Client(t)
+	if err := client.Do(t.Context(), "acl", "setuser", "app", "reset", "on", ">pw", "~*", "+@all", "-config").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, policy := range []string{"noeviction", "volatile-lru"} {
+		if err := client.ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		url := strings.Replace(server.URL, "unix://", "unix://app:pw@", 1)
+		s, err := ephemeral.OpenRedis(t.Context(), url, slog.New(slog.NewTextHandler(&log, nil)))
+		if err == nil {
+			_ = s.Close()
+		}
+		if (err == nil) != (policy == "noeviction") || err != nil && !strings.Contains(err.Error(), `"volatile-lru"`) {
+			t.Errorf("%s: %v", policy, err)
+		}
+		if log.Len() > 0 {
+			t.Errorf("%s: the log says %s", policy, log.String())
+		}
+	}
+}

@@ -404,7 +404,8 @@ func usedGrows(t *testing.T, s ephemeral.Store, _ time.Duration) {
 		do(t, s, put(fmt.Sprintf("large%d:x", i), strings.Repeat("x", 50<<10), time.Minute))
 	}
 	after, most, err := s.Used(t.Context())
-	if err != nil || after-before < 2_000_000 || after-before > 4_000_000 || most < 0 {
+	// Twice, if the server keeps for its replicas what was written last.
+	if err != nil || after-before < 2_000_000 || after-before > 5_000_000 || most < 0 {
 		t.Errorf("%d bytes before, %d after 2,048,000 more, %d allowed, %v", before, after, most, err)
 	}
 }
