@@ -28,7 +28,8 @@ func tlsConfig(certPath, keyPath string, log *slog.Logger) (*tls.Config, error) 
 }
 
 // certificate is a key pair on disk. It is read again when the time of either file changes. If the new pair does not
-// load (partly written, mismatched), the current one stays in use.
+// load (partly written, mismatched) or has expired, the current one stays in use. One that expires within a week, or
+// has, is logged once a day.
 type certificate struct {
 	certPath, keyPath string
 	log               *slog.Logger
@@ -36,6 +37,7 @@ type certificate struct {
 	mu       sync.Mutex
 	pair     *tls.Certificate
 	looked   time.Time
+	warned   time.Time
 	modified [2]time.Time
 }
 
@@ -51,6 +53,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 				c.log.Info("certificate reloaded")
 			}
 		}
+		c.warn(c.looked)
 	}
 	return c.pair, nil
 }
@@ -61,8 +64,24 @@ func (c *certificate) load() error {
 	if err != nil {
 		return fmt.Errorf("load certificate: %w", err)
 	}
+	if now := time.Now(); c.pair != nil && now.After(pair.Leaf.NotAfter) && now.Before(c.pair.Leaf.NotAfter) {
+		return fmt.Errorf("load certificate: the one in %s has expired (%v)", c.certPath, pair.Leaf.NotAfter)
+	}
 	c.pair, c.modified = &pair, modified
 	return nil
+}
+
+func (c *certificate) warn(now time.Time) {
+	expires := c.pair.Leaf.NotAfter
+	if now.Sub(c.warned) < 24*time.Hour || expires.Sub(now) > 7*24*time.Hour {
+		return
+	}
+	c.warned = now
+	if now.After(expires) {
+		c.log.Error("certificate has expired", "path", c.certPath, "expired", expires)
+	} else {
+		c.log.Warn("certificate expires soon", "path", c.certPath, "expires", expires)
+	}
 }
 
 func (c *certificate) times() (t [2]time.Time) {

@@ -48,6 +48,57 @@ func TestCertificateIsReloadedWhenTheFilesChange(t *testing.T) {
 	}
 }
 
+// A certificate that expires is served on, because there is no other, and the log says so before and after.
+func TestACertificateThatExpiresWhileRunningIsTold(t *testing.T) {
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	begin := time.Now()
+	for _, c := range []struct {
+		left time.Duration // until it expires
+		say  string
+	}{
+		{30 * 24 * time.Hour, ""},
+		{6 * 24 * time.Hour, "certificate expires soon"},
+		{-time.Minute, "certificate has expired"},
+	} {
+		writePairUntil(t, cert, key, 1, begin, begin.Add(c.left))
+		var log diary
+		r := &certificate{certPath: cert, keyPath: key, log: log.logger()}
+		if err := r.load(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			r.looked = time.Time{}
+			if pair, err := r.get(nil); err != nil || pair.Leaf.SerialNumber.Int64() != 1 {
+				t.Errorf("%v left: %v", c.left, err)
+			}
+		}
+		if lines := log.lines("certificate"); c.say == "" && lines > 0 || c.say != "" && (lines != 1 || log.lines(c.say) != 1) {
+			t.Errorf("%v left: %d lines, want one with %q", c.left, lines, c.say)
+		}
+	}
+}
+
+func TestAnExpiredCertificateDoesNotReplaceAGoodOne(t *testing.T) {
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	now := time.Now()
+	writePairUntil(t, cert, key, 1, now.Add(-time.Hour), now.Add(30*24*time.Hour))
+	var log diary
+	c := &certificate{certPath: cert, keyPath: key, log: log.logger()}
+	if err := c.load(); err != nil {
+		t.Fatal(err)
+	}
+	writePairUntil(t, cert, key, 2, now, now.Add(-time.Minute))
+	for range 3 {
+		c.looked = time.Time{}
+		if pair, err := c.get(nil); err != nil || pair.Leaf.SerialNumber.Int64() != 1 {
+			t.Errorf("an expired certificate is served: %v", err)
+		}
+	}
+	if log.lines("certificate not reloaded") == 0 || log.lines("has expired") == 0 {
+		t.Errorf("the log says %s", log.text.String())
+	}
+}
+
 func TestTLSIsModern(t *testing.T) {
 	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	writePair(t, cert, key, 1, time.Now())
@@ -94,13 +145,18 @@ func TestTLSIsModern(t *testing.T) {
 
 func writePair(t *testing.T, certPath, keyPath string, serial int64, modified time.Time) {
 	t.Helper()
+	writePairUntil(t, certPath, keyPath, serial, modified, time.Now().Add(30*24*time.Hour))
+}
+
+func writePairUntil(t *testing.T, certPath, keyPath string, serial int64, modified, expires time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: expires,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
