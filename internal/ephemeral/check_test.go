@@ -71,6 +71,42 @@ func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
 	}
 }
 
+// A Redis that was restarted answers LOADING until it has read its file.
+func TestARedisThatLoadsItsDataIsReportedAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := ephemeraltest.StartRedis(t, "--appendonly", "yes", "--enable-debug-command", "yes", "--key-load-delay", "300")
+	s := openRedis(t, server.URL)
+	client := server.Client(t)
+	pipe := client.Pipeline()
+	for i := range 5000 { // while it loads, it answers after each 1024 commands
+		pipe.Set(t.Context(), fmt.Sprint("stepward:x:", i), "v", time.Hour)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client.Do(t.Context(), "debug", "crash-and-recover")
+	said := map[string]bool{}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := ephemeral.Check(t.Context(), s)
+		if err == nil && said["Redis is loading its data"] {
+			break
+		}
+		if fault, ok := errors.AsType[*idp.StoreFault](err); ok {
+			said[fault.Text] = true
+			if fault.Word != "down" || !errors.Is(err, idp.ErrUnavailable) {
+				t.Fatalf("%+v", fault)
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it said %v, and in the end %v", said, err)
+		}
+	}
+	get := &ephemeral.Op{Verb: ephemeral.Get, Key: "x:4999"}
+	if err := s.Do(t.Context(), get); err != nil || !get.Found {
+		t.Errorf("an entry of before: %v %v", get.Found, err)
+	}
+}
+
 func TestTheEmbeddedStoreIsCheckedByAWrite(t *testing.T) {
 	s := ephemeraltest.Open(t)
 	if err := ephemeral.Check(t.Context(), s); err != nil {

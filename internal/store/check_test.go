@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -68,6 +69,53 @@ func TestAPostgresThatTakesNoWritesIsReportedWithTheReason(t *testing.T) {
 			}
 			named++
 		})
+	}
+}
+
+// At its limit Postgres refuses new connections. Those that are open go on.
+func TestAPostgresAtItsConnectionLimitIsReportedWithTheReason(t *testing.T) {
+	t.Parallel()
+	server := storetest.NewLone(t, "max_connections = 4\nsuperuser_reserved_connections = 0", nil)
+	db, err := store.Open(t.Context(), store.Config{URL: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var open []*pgx.Conn
+	fill := func() {
+		for {
+			conn, err := pgx.Connect(t.Context(), server.URL())
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+			open = append(open, conn)
+		}
+	}
+	if fill(); len(open) == 0 {
+		t.Fatal("no connection is free")
+	}
+	if err := db.Check(t.Context()); err != nil {
+		t.Errorf("over the connection that is open: %v", err)
+	}
+	late, err := store.Open(t.Context(), store.Config{URL: server.URL()})
+	if err == nil {
+		_ = late.Close()
+	}
+	if !errors.Is(err, idp.ErrUnavailable) || !strings.Contains(err.Error(), "too many clients") {
+		t.Errorf("one more replica: %v", err)
+	}
+	conn := open[0]
+	if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stepward'`); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	_ = db.Check(t.Context()) // it learns that its connections are gone
+	if fault, ok := errors.AsType[*idp.StoreFault](db.Check(t.Context())); !ok || fault.Word != "full" || !errors.Is(fault, idp.ErrUnavailable) {
+		t.Errorf("after losing its connections: %v", fault)
 	}
 }
 

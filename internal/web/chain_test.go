@@ -390,6 +390,10 @@ func TestOnlyTrustedProxiesReportTheClientsAddress(t *testing.T) {
 		{"with a port", "10.1.2.3:1234", "6.6.6.6:1, 198.51.100.1:4711", "198.51.100.1", trusted},
 		{"IPv6 with a port", "10.1.2.3:1234", "[2001:db8::1]:4711, 10.9.9.9:80", "2001:db8::1", trusted},
 		{"IPv6 in brackets", "10.1.2.3:1234", "[2001:db8::1]", "2001:db8::1", trusted},
+		{"two headers: the client's, then the proxy's", "10.1.2.3:1234", "6.6.6.6\n198.51.100.1", "198.51.100.1", trusted},
+		{"two headers: the last one is a proxy's", "10.1.2.3:1234", "6.6.6.6\n198.51.100.1, 10.9.9.9:80", "198.51.100.1", trusted},
+		{"two headers: two proxies", "10.1.2.3:1234", "198.51.100.1\n10.9.9.9", "198.51.100.1", trusted},
+		{"two headers of a stranger", "203.0.113.9:1234", "198.51.100.1\n10.9.9.9", "203.0.113.9", trusted},
 		{"a mapped address", "[::ffff:203.0.113.9]:1234", "", "203.0.113.9", nil},
 		{"a socket", "@", "198.51.100.1", "", nil},
 	} {
@@ -397,8 +401,10 @@ func TestOnlyTrustedProxiesReportTheClientsAddress(t *testing.T) {
 			_, browser, _, _ := stage(t, func(config *Config) { config.TrustedProxies = c.trusted })
 			r := httptest.NewRequest("GET", "/address", nil)
 			r.RemoteAddr = c.peer
-			if c.forwarded != "" {
-				r.Header.Set("X-Forwarded-For", c.forwarded)
+			for header := range strings.SplitSeq(c.forwarded, "\n") {
+				if header != "" {
+					r.Header.Add("X-Forwarded-For", header)
+				}
 			}
 			r.Header.Set("X-Real-IP", "6.6.6.6")
 			r.Header.Set("Forwarded", "for=6.6.6.6")
