@@ -17,22 +17,12 @@ var (
 	yamlText = regexp.MustCompile("(?ms)^```yaml\n(issuer: .*?)^```$")
 )
 
-func TestFlagsAndTheExampleInOperateExist(t *testing.T) {
+func TestTheExampleInOperateIsValid(t *testing.T) {
 	text, err := os.ReadFile("../../docs/operate.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := string(text)
-	known := flagsOf(t)
-	for line := range strings.Lines(page) {
-		_, command, ours := strings.Cut(line, "stepward ")
-		for _, m := range flagName.FindAllStringSubmatch(command, -1) {
-			if ours && strings.HasPrefix(line, "    ") && !known[m[1]] {
-				t.Errorf("stepward has no flag --%s: %s", m[1], line)
-			}
-		}
-	}
-	m := yamlText.FindStringSubmatch(page)
+	m := yamlText.FindStringSubmatch(string(text))
 	if m == nil {
 		t.Fatal("no example")
 	}

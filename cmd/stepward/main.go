@@ -82,17 +82,7 @@ func main() {
 
 func run(ctx context.Context, args, environ []string) error {
 	var c cli
-	flags := settingFlags()
-	parser, err := kong.New(&c,
-		kong.Name("stepward"),
-		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\n"+
-			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
-		kong.Embed(flags.Interface(), settingsGroup),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
-		kong.KindMapper(reflect.Int, kong.MapperFunc(decodeInt)),
-		kong.KindMapper(reflect.Int64, kong.MapperFunc(decodeInt)),
-	)
+	parser, err := newParser(&c)
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
@@ -115,6 +105,21 @@ func run(ctx context.Context, args, environ []string) error {
 		}
 	}
 	return parsed.Run(manage.NewEnv(ctx, config.Sources{Flags: given, Environ: environ, File: c.Config}, version()))
+}
+
+// newParser returns the parser of the command line: its commands, and the settings as flags. It fills c.
+func newParser(c *cli) (*kong.Kong, error) {
+	flags := settingFlags()
+	return kong.New(c,
+		kong.Name("stepward"),
+		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\n"+
+			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
+		kong.Embed(flags.Interface(), settingsGroup),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
+		kong.KindMapper(reflect.Int, kong.MapperFunc(decodeInt)),
+		kong.KindMapper(reflect.Int64, kong.MapperFunc(decodeInt)),
+	)
 }
 
 // settingFlags returns a struct with one string field per setting, which kong reads as flags.
