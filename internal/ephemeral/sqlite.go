@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/stepward/stepward/internal/datafile"
 	"github.com/stepward/stepward/internal/outage"
 )
 
@@ -102,7 +102,7 @@ func openSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives -wal and -shm the same mode
+	f, err := datafile.Open(path) // SQLite gives -wal and -shm the same mode
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/datafile"
 	"github.com/stepward/stepward/internal/keys"
 )
 
@@ -129,7 +130,7 @@ func askCommand(ctx context.Context, cfg *config.Config) ([]byte, error) {
 // makeKey writes a new key. O_EXCL: if two processes race, the second reads the first one's key.
 func makeKey(path string) ([]byte, error) {
 	content := []byte(newKey())
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := datafile.Create(path)
 	if errors.Is(err, fs.ErrExist) {
 		return os.ReadFile(path)
 	}
@@ -184,7 +185,7 @@ func replaceKeyFile(path, content string) error {
 	}
 	defer os.Remove(file.Name()) //nolint:errcheck // renamed if all went well
 	_, err = file.WriteString(content)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, datafile.Give(file, filepath.Dir(path)), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), path)

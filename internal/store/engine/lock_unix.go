@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/stepward/stepward/internal/datafile"
 )
 
 // lockFile takes an exclusive lock, which the kernel drops when the process ends in any way. It returns ErrInUse if the
 // lock is taken.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := datafile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
+	"github.com/stepward/stepward/internal/datafile"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -51,7 +52,7 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 		}
 	}()
 	path := filepath.Join(dir, "stepward.db")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would create it readable for others
+	file, err := datafile.Open(path) // SQLite would create it readable for others
 	if err != nil {
 		return nil, fmt.Errorf("make database file: %w", err)
 	}

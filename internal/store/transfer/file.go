@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/datafile"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/engine"
 )
@@ -207,6 +208,15 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// give makes a new file one of the folder's owner, and waits until it is on the disk.
+func give(path, folder string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(datafile.Give(f, folder), f.Sync(), f.Close())
+}
+
 // syncFolder waits until the names in a folder are on the disk, where the system can do that.
 func syncFolder(path string) {
 	if f, err := os.Open(path); err == nil {
@@ -243,7 +253,7 @@ func RemoveStore(path string) error {
 // Swap puts the store fresh into place. If there is one, it stays beside it under the name that Swap returns. At every
 // moment there is a whole store in place.
 func Swap(fresh, place string, now time.Time) (aside string, err error) {
-	if err := syncFile(fresh); err != nil {
+	if err := give(fresh, filepath.Dir(place)); err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(place); err == nil {
