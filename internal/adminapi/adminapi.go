@@ -27,6 +27,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -55,6 +56,7 @@ type API struct {
 	door     bearer.Door
 	mux      *http.ServeMux
 	repeats  *repeat.Answers
+	marks    *declared.Marks
 	document []byte // openapi.json
 	metadata []byte // RFC 9728
 }
@@ -80,6 +82,7 @@ func New(cfg Config) (*API, error) {
 			MTLS: cfg.MTLS, Requests: limit.AdminAPI, Refused: limit.AdminAPIRefused,
 		},
 		repeats: repeat.New(cfg.Ephemeral, cfg.Key),
+		marks:   declared.New(cfg.Operations.DB()),
 	}
 	takeOver()
 	api := huma.NewAPI(a.describe(), a)

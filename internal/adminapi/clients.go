@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/pubkey"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -61,7 +62,15 @@ func (a *API) clients(api huma.API) {
 				next = ids[len(ids)-1]
 			}
 			used, err := ops.Usage(ctx, in.actor, ids...)
-			return listed(clients, next, func(c idp.Client) adminapi.Client { return wireClient(c, used[c.ID]) }), err
+			if err != nil {
+				return nil, err
+			}
+			files, err := a.marks.Sources(ctx, declared.Client, ids...)
+			return listed(clients, next, func(c idp.Client) adminapi.Client {
+				out := wireClient(c, used[c.ID])
+				out.ManagedBy = files[c.ID]
+				return out
+			}), err
 		})
 	type create struct {
 		By
@@ -191,7 +200,12 @@ func (a *API) client(ctx context.Context, in *OfID) (*ClientAnswer, error) {
 		return nil, err
 	}
 	used, err := a.cfg.Operations.Clients.Usage(ctx, in.actor, c.ID)
-	return &ClientAnswer{etag(c.UpdatedAt), wireClient(c, used[c.ID])}, err
+	if err != nil {
+		return nil, err
+	}
+	out := wireClient(c, used[c.ID])
+	out.ManagedBy, err = a.marks.Of(ctx, declared.Client, c.ID)
+	return &ClientAnswer{etag(c.UpdatedAt), out}, err
 }
 
 // reach returns a client that the token may change: a client that may manage the server itself needs the widest scope,
@@ -270,6 +284,7 @@ func wireClient(c idp.Client, used registry.Usage) (out adminapi.Client) {
 // clientOf returns the client that a caller describes. What the server sets is left out.
 func clientOf(in adminapi.Client) (c idp.Client, err error) {
 	in.Dynamic, in.Secrets, in.CreatedAt, in.UpdatedAt, in.DisabledAt, in.Usage = false, nil, nil, nil, nil, nil
+	in.ManagedBy = ""
 	keys := in.JWKS
 	in.JWKS = nil
 	text, err := json.Marshal(in)

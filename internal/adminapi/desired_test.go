@@ -48,8 +48,24 @@ func TestAStateIsAppliedOverTheAPI(t *testing.T) {
 		t.Errorf("exported %+v", exported)
 	}
 
-	// What a file manages is changed only there.
-	h.problem(403, "denied_managed", "DELETE", "/clients/wiki", h.robot(adminapi.ScopeWrite), nil)
+	// What a file manages is changed only there, and says so.
+	all := h.robot(adminapi.ScopeWrite)
+	h.problem(403, "denied_managed", "DELETE", "/clients/wiki", all, nil)
+	if c := in[adminapi.Client](h, h.call(200, "GET", "/clients/wiki", all, nil)); c.ManagedBy != "stepward.yaml" {
+		t.Errorf("the client is managed by %q", c.ManagedBy)
+	}
+	for _, c := range in[adminapi.Page[adminapi.Client]](h, h.call(200, "GET", "/clients", all, nil)).Items {
+		if (c.ManagedBy == "stepward.yaml") != (c.ID == "wiki") {
+			t.Errorf("in the list, %s is managed by %q", c.ID, c.ManagedBy)
+		}
+	}
+	for _, path := range []string{"/groups", "/groups?name=staff"} {
+		groups := in[adminapi.Page[adminapi.Group]](h, h.call(200, "GET", path, all, nil)).Items
+		if len(groups) != 1 || groups[0].ManagedBy != "stepward.yaml" {
+			t.Errorf("%s: %+v", path, groups)
+		}
+	}
+	h.problem(422, "faults", "POST", "/apply?source=other.yaml", token, `{"clients":[{"client_id":"a","client_name":"A","managed_by":"x"}]}`)
 
 	// Tokens for other parts do not lead here.
 	for _, scope := range []string{adminapi.ScopeClientsWrite, adminapi.ScopeApplyRead, adminapi.ScopeRead} {

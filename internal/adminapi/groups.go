@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -54,7 +56,11 @@ func (a *API) groups(api huma.API) {
 			if len(groups) == in.Limit {
 				next = groups[len(groups)-1].Name
 			}
-			return listed(groups, next, wireGroup), err
+			if err != nil {
+				return nil, err
+			}
+			wire, err := a.wireGroups(ctx, groups...)
+			return listed(groups, next, wire), err
 		})
 	type create struct {
 		By
@@ -68,7 +74,11 @@ func (a *API) groups(api huma.API) {
 	register(api, operation{"get-group", "GET", "/groups/{id}", "Read a group", tag, read, 0, false},
 		func(ctx context.Context, in *OfID) (*GroupAnswer, error) {
 			g, err := ops.Get(ctx, in.actor, in.ID)
-			return groupAnswer(g), err
+			if err != nil {
+				return nil, err
+			}
+			wire, err := a.wireGroups(ctx, g)
+			return &GroupAnswer{etag(g.UpdatedAt), wire(g)}, err
 		})
 	type change struct {
 		OfID
@@ -113,9 +123,13 @@ func (a *API) groups(api huma.API) {
 			return nil, err
 		}
 		around, err := ops.Around(ctx, in.actor, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		wire, err := a.wireGroups(ctx, slices.Concat(around.Parents, around.Children)...)
 		return &nesting{adminapi.Nesting{
-			Parents:  listed(around.Parents, "", wireGroup).Body.Items,
-			Children: listed(around.Children, "", wireGroup).Body.Items,
+			Parents:  listed(around.Parents, "", wire).Body.Items,
+			Children: listed(around.Children, "", wire).Body.Items,
 		}}, err
 	})
 	type pair struct {
@@ -141,7 +155,8 @@ func (a *API) groupNamed(ctx context.Context, by admin.Actor, name string) (*Lis
 	g, err := a.cfg.Operations.Groups.Find(ctx, by, name)
 	switch {
 	case err == nil:
-		return listed([]directory.Group{g}, "", wireGroup), nil
+		wire, err := a.wireGroups(ctx, g)
+		return listed([]directory.Group{g}, "", wire), err
 	case errors.Is(err, idp.ErrNotFound):
 		return listed([]directory.Group{}, "", wireGroup), nil
 	}
@@ -198,6 +213,20 @@ func (a *API) members(api huma.API) {
 		}
 		return &Empty{}, err
 	})
+}
+
+// wireGroups returns what writes these groups, with the files that manage them.
+func (a *API) wireGroups(ctx context.Context, groups ...directory.Group) (func(directory.Group) adminapi.Group, error) {
+	var ids []string
+	for _, g := range groups {
+		ids = append(ids, g.ID)
+	}
+	files, err := a.marks.Sources(ctx, declared.Group, ids...)
+	return func(g directory.Group) adminapi.Group {
+		out := wireGroup(g)
+		out.ManagedBy = files[g.ID]
+		return out
+	}, err
 }
 
 func wireGroup(g directory.Group) adminapi.Group {

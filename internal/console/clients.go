@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recipe"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -52,6 +53,7 @@ type clientRow struct {
 	ID, Name, Host, URL string
 	Disabled, Dynamic   bool
 	CreatedAt           time.Time
+	File                string // that manages it; empty: none
 }
 
 type clientList struct {
@@ -76,10 +78,15 @@ func (c clients) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 	if after != "" {
 		p.Newest = desk.LinkTo(clientsPath, "q", q)
 	}
+	ids := idsOf(found, func(cl idp.Client) string { return cl.ID })
+	files, err := c.marks.Sources(r.Context(), declared.Client, ids...)
+	if err != nil {
+		return err
+	}
 	for _, cl := range found {
 		row := clientRow{
 			ID: cl.ID, Name: cl.Name, URL: clientPath("show", cl.ID), Disabled: !cl.DisabledAt.IsZero(), Dynamic: cl.Dynamic,
-			CreatedAt: cl.CreatedAt,
+			CreatedAt: cl.CreatedAt, File: files[cl.ID],
 		}
 		if len(cl.RedirectURIs) > 0 {
 			row.Host = hostOf(cl.RedirectURIs[0])
@@ -87,6 +94,13 @@ func (c clients) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 		p.Rows = append(p.Rows, row)
 	}
 	return c.render(w, r, v, "clients", web.Page{Nav: "Clients", Data: p})
+}
+
+func idsOf[T any](list []T, id func(T) string) (ids []string) {
+	for _, t := range list {
+		ids = append(ids, id(t))
+	}
+	return ids
 }
 
 type choosePage struct{ Applications []recipe.Recipe }
@@ -225,6 +239,9 @@ type clientPage struct {
 	Recipe     recipe.Recipe
 	Recipes    []desk.Choice
 	Snippets   []recipe.Snippet
+	File       string // that manages the client; empty: none
+	Edits      bool   // the visitor may change it here
+	Rotates    bool   // and its secrets
 }
 
 func (c clients) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -241,6 +258,14 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 		Notice: desk.Done(r), May: v.Changes(), EditURL: clientPath("edit", cl.ID), Recipe: rec,
 		Snippets: c.fill(rec, cl, "CLIENT_SECRET"),
 	}
+	if p.File, err = c.marks.Of(r.Context(), declared.Client, cl.ID); err != nil {
+		return err
+	}
+	listed, err := c.marks.Of(r.Context(), declared.Secrets, cl.ID)
+	if err != nil {
+		return err
+	}
+	p.Edits, p.Rotates = p.May && p.File == "", p.May && listed == ""
 	used, err := c.cfg.Operations.Clients.Usage(r.Context(), v.Actor, cl.ID)
 	if err != nil {
 		return err
@@ -306,6 +331,11 @@ func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v desk.Visitor
 	cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, desk.Query(r.URL.Query(), "id"))
 	if err != nil {
 		return err
+	}
+	if file, err := c.marks.Of(r.Context(), declared.Client, cl.ID); err != nil {
+		return err
+	} else if file != "" { // before anybody fills the form in
+		return desk.ManagedBy(file, clientPath("show", cl.ID))
 	}
 	return c.render(w, r, v, "client-form", web.Page{Nav: "Clients", Data: c.editPage(cl)})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -42,6 +43,7 @@ type Config struct {
 type Console struct {
 	cfg   Config
 	pages *web.Pages
+	marks *declared.Marks
 }
 
 // New parses the pages.
@@ -50,7 +52,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console pages: %w", err)
 	}
-	return &Console{cfg, pages}, nil
+	return &Console{cfg, pages, declared.New(cfg.DB)}, nil
 }
 
 // Mount adds the pages.

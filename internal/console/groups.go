@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/managed"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -47,6 +48,7 @@ type groupList struct {
 	Newest, Further string
 	Notice          words.Text
 	May             bool
+	Files           map[string]string // that manage them, by ID
 }
 
 // list shows groups by name, from the one that was searched for.
@@ -75,6 +77,10 @@ func (c groups) list(w http.ResponseWriter, r *http.Request, v desk.Visitor) err
 		p.Newest = groupsPath
 	}
 	p.Groups = append(p.Groups, found...)
+	ids := idsOf(p.Groups, func(g directory.Group) string { return g.ID })
+	if p.Files, err = c.marks.Sources(r.Context(), declared.Group, ids...); err != nil {
+		return err
+	}
 	return c.render(w, r, v, "groups", web.Page{Nav: "Groups", Data: p})
 }
 
@@ -129,6 +135,8 @@ type groupPage struct {
 	Notice          words.Text
 	May             bool
 	Directory       words.Text // which directory manages the group; zero: none
+	File            string     // that manages it; empty: none
+	Edits           bool       // the visitor may change more than its members
 }
 
 func (c groups) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -153,6 +161,10 @@ func (c groups) showWith(w http.ResponseWriter, r *http.Request, v desk.Visitor,
 	if p.Directory, err = c.managedBy(ctx, kept.Managed, "console.managed.group"); err != nil {
 		return err
 	}
+	if p.File, err = c.marks.Of(ctx, declared.Group, id); err != nil {
+		return err
+	}
+	p.Edits = p.May && p.File == ""
 	around, err := ops.Groups.Around(ctx, v.Actor, id)
 	if err != nil {
 		return err

@@ -2,12 +2,14 @@ package desk
 
 import (
 	"html/template"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
 
@@ -166,6 +168,14 @@ func Query(q url.Values, name string) string {
 		return ""
 	}
 	return s
+}
+
+// ManagedBy is the answer for a form of what a file manages (stepward apply), before anybody fills it in. next is the
+// page to go back to.
+func ManagedBy(file, next string) error {
+	return &web.Problem{
+		Status: http.StatusForbidden, Words: "console.file", Args: []any{"file", file}, NextURL: next,
+	}
 }
 
 // LinkTo returns a path with a query of the values that are not empty.

@@ -78,6 +78,7 @@ type Client struct {
 	UpdatedAt  *time.Time    `json:"updated_at,omitempty" readOnly:"true"`
 	DisabledAt *time.Time    `json:"disabled_at,omitempty" readOnly:"true" doc:"Missing: not disabled."`
 	Usage      *ClientsUsage `json:"usage,omitempty" readOnly:"true"`
+	ManagedBy  string        `json:"managed_by,omitempty" readOnly:"true" doc:"The file that manages it (stepward apply), so that it is changed only there; missing: none."`
 }
 
 // JWKSet is a JWK set (RFC 7517) of public keys.

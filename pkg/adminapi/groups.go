@@ -12,6 +12,7 @@ type Group struct {
 	Description string    `json:"description"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
+	ManagedBy   string    `json:"managed_by,omitempty" doc:"The file that manages it (stepward apply), so that it is changed only there; missing: none."`
 }
 
 // A NewGroup is a group to create.

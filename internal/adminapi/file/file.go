@@ -24,7 +24,7 @@ var Strict = sync.OnceFunc(func() { huma.ValidateStrictCasing, huma.DefaultArray
 func Narrow(schemas huma.Registry) *huma.Schema {
 	root := schemas.Schema(reflect.TypeFor[adminapi.Desired](), true, "")
 	client := schemas.SchemaFromRef("#/components/schemas/DesiredClient")
-	for _, name := range []string{"dynamic", "created_at", "updated_at", "disabled_at", "usage"} {
+	for _, name := range []string{"dynamic", "created_at", "updated_at", "disabled_at", "usage", "managed_by"} {
 		delete(client.Properties, name)
 	}
 	client.Required = []string{"client_id", "client_name"}

@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -134,6 +135,13 @@ func (c claims) showEdit(w http.ResponseWriter, r *http.Request, v desk.Visitor)
 		if d, err = c.named(r, v, name); err != nil {
 			return err
 		}
+		file, err := c.marks.Of(r.Context(), declared.Claim, name)
+		if err != nil {
+			return err
+		}
+		if file != "" {
+			return desk.ManagedBy(file, claimsPath)
+		}
 	}
 	return c.render(w, r, v, "claim-form", web.Page{Data: claimFormPage{c.form(d, name == ""), name}})
 }
@@ -201,6 +209,7 @@ type valuesPage struct {
 	Owner  owner
 	Action string
 	Others []directory.Value // that admins see and do not edit
+	File   string            // that manages the group; empty: none
 	Notice words.Text
 	May    bool
 }
@@ -248,6 +257,11 @@ func (c values) showWith(
 		return err
 	}
 	p := valuesPage{Owner: o, Action: o.page(), Notice: desk.Done(r), May: v.Changes()}
+	if o.group {
+		if p.File, err = c.marks.Of(r.Context(), declared.Group, o.ID); err != nil {
+			return err
+		}
+	}
 	var fields []desk.Field
 	for _, d := range defined {
 		i := slices.IndexFunc(present, func(value directory.Value) bool { return value.Claim == d.Name })
@@ -256,7 +270,7 @@ func (c values) showWith(
 			value = present[i]
 		}
 		switch {
-		case d.MayEdit(directory.PartyAdmin) && p.May:
+		case d.MayEdit(directory.PartyAdmin) && p.May && p.File == "":
 			fields = append(fields, valueField(d, value.JSON, sent))
 		case i >= 0:
 			p.Others = append(p.Others, value)

@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -67,7 +68,7 @@ type policyPage struct {
 }
 
 func (c policy) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
-	state, err := c.ops.Policy.Get(r.Context(), v.Actor)
+	state, err := c.state(r.Context(), v)
 	if err != nil {
 		return err
 	}
@@ -89,6 +90,22 @@ func (c policy) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) err
 		p.Groups = append(p.Groups, shown)
 	}
 	return c.render(w, r, v, "policy", web.Page{Data: p})
+}
+
+// state returns the policy as it counts. A section that a file manages (stepward apply) is locked, as one that was set
+// at the start.
+func (c policy) state(ctx context.Context, v desk.Visitor) (admin.PolicyState, error) {
+	state, err := c.ops.Policy.Get(ctx, v.Actor)
+	if err != nil {
+		return state, err
+	}
+	files, err := c.marks.Sources(ctx, declared.Policy, config.PolicyKeys()...)
+	for i, s := range state.Sections {
+		if file := files[s.Key]; file != "" && !s.Locked {
+			state.Sections[i].Locked, state.Sections[i].Source = true, file
+		}
+	}
+	return state, err
 }
 
 // named returns the name of the person who changed something.
@@ -124,7 +141,7 @@ func (c policy) showForm(
 	if !known {
 		return idp.ErrNotFound
 	}
-	state, err := c.ops.Policy.Get(r.Context(), v.Actor)
+	state, err := c.state(r.Context(), v)
 	if err != nil {
 		return err
 	}
@@ -167,7 +184,7 @@ func (c policy) check(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 	if !known || err != nil {
 		return &web.Problem{Status: http.StatusBadRequest, Words: "problem.unread", Err: err}
 	}
-	state, err := c.ops.Policy.Get(r.Context(), v.Actor)
+	state, err := c.state(r.Context(), v)
 	if err != nil {
 		return err
 	}
@@ -268,7 +285,7 @@ func (c policy) showBack(w http.ResponseWriter, r *http.Request, v desk.Visitor)
 	if err != nil {
 		return idp.ErrNotFound
 	}
-	state, err := c.ops.Policy.Get(r.Context(), v.Actor)
+	state, err := c.state(r.Context(), v)
 	if err != nil {
 		return err
 	}

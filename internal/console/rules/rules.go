@@ -9,6 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/desk"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/web"
 )
 
@@ -20,6 +21,7 @@ type Rules struct {
 	desk  *desk.Desk
 	ops   *admin.Operations
 	pages *web.Pages
+	marks *declared.Marks
 }
 
 // New parses the pages.
@@ -28,7 +30,7 @@ func New(d *desk.Desk, operations *admin.Operations) (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages of rules: %w", err)
 	}
-	return &Rules{d, operations, pages}, nil
+	return &Rules{d, operations, pages, declared.New(operations.DB())}, nil
 }
 
 // Mount adds the pages.

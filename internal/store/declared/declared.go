@@ -3,6 +3,8 @@ package declared
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stepward/stepward/internal/store"
@@ -56,6 +58,26 @@ func (m *Marks) Of(ctx context.Context, kind Kind, id string) (source string, er
 		source = found[0].Source
 	}
 	return source, err
+}
+
+// Sources returns the names of the files that manage objects of a kind, by ID. Objects that no file manages are not in
+// it. It is for a page of a list: each ID is looked up by index.
+func (m *Marks) Sources(ctx context.Context, kind Kind, ids ...string) (map[string]string, error) {
+	sources := map[string]string{}
+	if len(ids) == 0 {
+		return sources, nil
+	}
+	args, places := []any{string(kind)}, make([]string, len(ids))
+	for i, id := range ids {
+		args = append(args, id)
+		places[i] = fmt.Sprintf("$%d", i+2)
+	}
+	found, err := store.List(ctx, m.db, "look for marks", scan,
+		`SELECT `+columns+` FROM declared WHERE kind = $1 AND id IN (`+strings.Join(places, ", ")+`)`, args...)
+	for _, mark := range found {
+		sources[mark.ID] = mark.Source
+	}
+	return sources, err
 }
 
 // Replace makes these the only marks of a file. idp.ErrConflict if another file manages one of the objects.

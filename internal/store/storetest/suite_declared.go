@@ -54,5 +54,7 @@ var declaredCases = map[string]func(*fixture){
 		f.same(len(all), 2)
 		f.same(must2(m.Of(f.ctx, declared.Claim, "app"))(f), "two.yaml")
 		f.same(must2(m.Of(f.ctx, declared.Group, "g"))(f), "")
+		f.same(must2(m.Sources(f.ctx, declared.Client, "app", "other"))(f), map[string]string{"app": "one.yaml"})
+		f.same(must2(m.Sources(f.ctx, declared.Group))(f), map[string]string{})
 	},
 }
