@@ -52,7 +52,7 @@ func TestAFailoverOfPostgresUnderLoadLosesNothing(t *testing.T) {
 	t.Logf("counted: %v succeeded and %v failed", book.done, book.missed)
 	s.database = must(pgx.Connect(t.Context(), pair.URL()))
 	s.judge(visitors, book)
-	if back > 3*time.Second {
+	if back > 15*time.Second { // on a quiet machine at once
 		t.Errorf("back %v after the promotion", back)
 	}
 }

@@ -24,13 +24,24 @@ type told struct {
 // Where there is no Postgres the test is skipped, or fails if STEPWARD_TEST_NO_SKIP=1.
 func tell(t testing.TB, script string, files map[string]string) *told {
 	t.Helper()
+	return tellIn(t, files, func(bin, dir string) (*exec.Cmd, error) {
+		cmd := exec.Command("sh", "-c", script, "sh", bin, dir)
+		return cmd, humble(cmd, dir)
+	})
+}
+
+func tellIn(t testing.TB, files map[string]string, command func(bin, dir string) (*exec.Cmd, error)) *told {
+	t.Helper()
 	bin, err := find()
 	if errors.Is(err, errNoPostgres) && os.Getenv("STEPWARD_TEST_NO_SKIP") != "1" {
 		t.Skip("SKIPPED, not tested: ", err)
 	}
 	dir, mkErr := os.MkdirTemp("", "stepward-pg-")
-	cmd := exec.Command("sh", "-c", script, "sh", bin, dir)
-	if err := errors.Join(err, mkErr, humble(cmd, dir)); err != nil {
+	if err := errors.Join(err, mkErr); err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := command(bin, dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range files {
@@ -76,7 +87,8 @@ const loneScript = `
 set -e
 cd "$2"
 trap '"$1/pg_ctl" -D "$2/data" -m immediate -w stop >/dev/null 2>&1 || true; rm -rf "$2"' EXIT
-"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >log 2>&1 || { cat log; exit 1; }
+if [ -e disk ]; then mkdir disk/data; ln -s disk/data data; fi
+"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync --wal-segsize=1 >log 2>&1 || { cat log; exit 1; }
 for file in server.crt server.key; do
   if [ -e $file ]; then cp $file data/; chmod 600 data/$file; fi
 done
@@ -94,6 +106,8 @@ while read -r word; do
   case $word in
     crash) "$1/pg_ctl" -D data -m immediate -w stop >/dev/null 2>&1 || { cat log; exit 1; } ;;
     start) start "$1" ;;
+    fill) dd if=/dev/zero of=disk/filler bs=64k 2>/dev/null || true ;;
+    free) rm disk/filler; "$1/pg_ctl" -D data status >/dev/null 2>&1 || start "$1" ;;
   esac
   echo done
 done
@@ -108,6 +122,34 @@ func NewLone(t testing.TB, config string, files map[string]string) *Lone {
 	}
 	return &Lone{tell(t, loneScript, all)}
 }
+
+// smallDisk mounts a disk that only the server sees, and that goes with it. The server's user has no rights to mount.
+const smallDisk = `
+set -e
+mkdir "$2/disk"
+mount -t tmpfs -o size=96m,mode=777 tmpfs "$2/disk"
+chown -R "$3" "$2"
+exec setpriv --reuid="$3" --regid="$3" --clear-groups sh -c "$4" sh "$1" "$2"
+`
+
+// NewLoneOnASmallDisk starts a server whose disk has 96 MB and can be filled. It needs root, and programs of Linux.
+func NewLoneOnASmallDisk(t testing.TB) *Lone {
+	t.Helper()
+	try := exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", os.TempDir())
+	if out, err := try.CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED, not tested: a small disk cannot be mounted (it needs root): %v %s", err, out)
+	}
+	files := map[string]string{"config": "min_wal_size = 2MB\nmax_wal_size = 8MB\n"}
+	return &Lone{tellIn(t, files, func(bin, dir string) (*exec.Cmd, error) {
+		return exec.Command("unshare", "-m", "sh", "-c", smallDisk, "sh", bin, dir, "postgres", loneScript), nil
+	})}
+}
+
+// FillDisk leaves no room on the small disk.
+func (l *Lone) FillDisk() { l.t.Helper(); l.do("fill") }
+
+// FreeDisk makes room again, and starts the server again if it has given up.
+func (l *Lone) FreeDisk() { l.t.Helper(); l.do("free") }
 
 // URL leads to the server's socket.
 func (l *Lone) URL() string { return url(l.dir, "postgres") }
