@@ -137,7 +137,11 @@ func TestWithoutCONFIGThePolicyIsReadFromINFO(t *testing.T) {
 	t.Parallel()
 	server := ephemeraltest.StartRedis(t)
 	client := server.Client(t)
-	if err := client.Do(t.Context(), "acl", "setuser", "app", "reset", "on", ">pw", "~*", "+@all", "-config").Err(); err != nil {
+	args := []any{"acl", "setuser", "app", "reset", "on", ">pw", "~*", "+@all"}
+	for forbidden := range strings.FieldsSeq("-config -client -cluster -command -script -function -acl -debug -monitor -object") {
+		args = append(args, forbidden) // by one or another of docs/operate.md
+	}
+	if err := client.Do(t.Context(), args...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for _, policy := range []string{"noeviction", "volatile-lru"} {
@@ -148,6 +152,9 @@ func TestWithoutCONFIGThePolicyIsReadFromINFO(t *testing.T) {
 		url := strings.Replace(server.URL, "unix://", "unix://app:pw@", 1)
 		s, err := ephemeral.OpenRedis(t.Context(), url, slog.New(slog.NewTextHandler(&log, nil)))
 		if err == nil {
+			if err := ephemeral.Check(t.Context(), s); err != nil {
+				t.Error(err)
+			}
 			_ = s.Close()
 		}
 		if (err == nil) != (policy == "noeviction") || err != nil && !strings.Contains(err.Error(), `"volatile-lru"`) {
