@@ -46,6 +46,31 @@ func TestEveryCommandOnThePagesParses(t *testing.T) {
 	}
 }
 
+func TestTheClientsOfOperateAreRegisteredWithItsExample(t *testing.T) {
+	text := documentation(t)["../../docs/operate.md"]
+	dir := t.TempDir()
+	config, smtp := filepath.Join(dir, "stepward.yaml"), filepath.Join(dir, "smtp-url")
+	for path, content := range map[string]string{config: yamlText.FindStringSubmatch(text)[1], smtp: "smtp://localhost:25"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	added := 0
+	for _, c := range shownCommands(t) {
+		args := words(c.text)
+		if filepath.Base(c.path) != "operate.md" || !strings.HasPrefix(c.text, "client add ") || len(args) < 4 {
+			continue
+		}
+		if _, err := stepward(t, dir, append(args, "--config", config, "--smtp-url-file", smtp)...); err != nil {
+			t.Errorf("stepward %s: %v", c.text, err)
+		}
+		added++
+	}
+	if added < 6 {
+		t.Errorf("%d found", added)
+	}
+}
+
 // foreignFlags belong to other programs that the pages name.
 var foreignFlags = map[string]bool{
 	"code-challenge-method": true, "oidc-username-claim": true, // oauth2-proxy, kube-apiserver
