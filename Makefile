@@ -3,6 +3,7 @@
 #                   they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
+# make recipes      what the recipes of the console print, in the programs they are for: oauth2-proxy, Authlib (PyPI)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
 # make scim         a SCIM client that we did not write, against the SCIM server
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
@@ -21,7 +22,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop accessible contract scim faults valkey upgrade packages bench bench-scale lint fmt build deps
+.PHONY: run test conformance interop recipes accessible contract scim faults valkey upgrade packages bench bench-scale lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -41,6 +42,14 @@ interop:
 	$(install)
 	cd internal/e2e/testdata/interop && { npm ci --no-audit --no-fund || npm ci --no-audit --no-fund; }
 	STEPWARD_TEST_INTEROP=1 go test ./internal/e2e -run '^TestInterop' -count=1 -timeout 3m -v
+
+# The programs that recipes are for, which we did not write, with the configuration that the console prints.
+recipes:
+	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
+	@test -x dist/recipes/bin/python || python3 -m venv dist/recipes
+	dist/recipes/bin/pip install --quiet Authlib==1.9.10 Flask==3.1.3 requests==2.34.2
+	GOBIN=$(CURDIR)/dist/recipes/bin go install github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6
+	STEPWARD_TEST_RECIPES=$(CURDIR)/dist/recipes/bin go test ./internal/e2e -run '^TestTheRecipe' -count=1 -timeout 5m -v
 
 accessible: deps
 	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(install)

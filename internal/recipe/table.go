@@ -241,7 +241,8 @@ def login():
 
 @app.get("/callback")
 def callback():
-    session["user"] = oauth.stepward.authorize_access_token()["userinfo"]
+    token = oauth.stepward.authorize_access_token()
+    session["user"] = oauth.stepward.userinfo(token=token) # sub, name, email
     return redirect("/")`}},
 	},
 	{

@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepward/stepward/internal/recipe"
+	"github.com/stepward/stepward/internal/server"
+)
+
+// recipeProgram returns a program that a recipe is for, of the folder that the environment names.
+func recipeProgram(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(os.Getenv("STEPWARD_TEST_RECIPES"), name)
+	if _, err := os.Stat(path); err != nil || os.Getenv("STEPWARD_TEST_RECIPES") == "" {
+		t.Skipf("STEPWARD_TEST_RECIPES names no folder with %s: run make recipes", name)
+	}
+	return path
+}
+
+// cook registers a client as its recipe does, and returns what the page prints for the other side.
+func cook(t *testing.T, d *server.Demo, id, address string) (printed []string) {
+	t.Helper()
+	r, known := recipe.ByID(id)
+	if !known {
+		t.Fatalf("there is no recipe %s", id)
+	}
+	c := r.Client(address)
+	c.ID, c.CreatedAt = id, time.Now().Truncate(time.Millisecond)
+	c.UpdatedAt = c.CreatedAt
+	v := recipe.Values{Issuer: d.Config.Issuer.String(), ClientID: c.ID, Address: address, Redirect: c.RedirectURIs[0]}
+	if !c.Public() {
+		v.Secret = c.AddSecret(c.CreatedAt).Reveal()
+	}
+	if faults := c.Faults(d.Config.Policy); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	if err := d.DB.PutClient(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.Snippets {
+		printed = append(printed, s.Fill(v))
+	}
+	return printed
+}
+
+// arrives signs somebody in to an application, and returns its page.
+func arrives(t *testing.T, d *server.Demo, address string) (*person, page) {
+	t.Helper()
+	p := newPerson(t, d.Config.Issuer.String(), "")
+	p.signUp(p.open("/account"), "ada@example.com")
+	at := p.open(address)
+	for range 8 {
+		switch at.name {
+		case "login", "stepup":
+			at = p.ceremony(at)
+		case "consent":
+			at = p.submit(at, "consent-allow", nil)
+		default:
+			return p, at
+		}
+	}
+	t.Fatal("went round in circles")
+	return p, at
+}
+
+// oauth2-proxy with the configuration that the recipe prints; it wants a secret for its cookies, as the comment there
+// says.
+func TestTheRecipeOfOAuth2Proxy(t *testing.T) {
+	t.Parallel()
+	program := recipeProgram(t, "oauth2-proxy")
+	d := startDemo(t)
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	printed := cook(t, d, "oauth2-proxy", "http://localhost:"+port)
+	config := filepath.Join(t.TempDir(), "oauth2-proxy.cfg")
+	text := strings.Replace(printed[0], `cookie_secret = ""`, `cookie_secret = "`+strings.Repeat("s", 32)+`"`, 1)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, nil, program, "--config", config, "--http-address", address, "--upstream", "static://200", "--cookie-secure=false", "--skip-provider-button")
+	await(t, address)
+	p, at := arrives(t, d, "http://localhost:"+port+"/")
+	if at.status != 200 || at.body != "Authenticated" {
+		t.Fatalf("%s: %.500s", at, at.body)
+	}
+	if at := p.open("http://localhost:" + port + "/oauth2/userinfo"); !strings.Contains(at.body, `"email":"ada@example.com"`) {
+		t.Errorf("%s: %s", at, at.body)
+	}
+}
+
+// Authlib in Flask: the printed lines, in the smallest program around them.
+func TestTheRecipeOfPython(t *testing.T) {
+	t.Parallel()
+	program := recipeProgram(t, "python")
+	d := startDemo(t)
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	printed := cook(t, d, "python", "http://localhost:"+port)
+	app := filepath.Join(t.TempDir(), "app.py")
+	around := "from flask import Flask, redirect, session\napp = Flask(__name__)\napp.secret_key = 'x'\n" + printed[0] +
+		"\n\n@app.get('/')\ndef home():\n    return session['user']['email']\n\napp.run(port=" + port + ")\n"
+	if err := os.WriteFile(app, []byte(around), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, nil, program, app)
+	await(t, address)
+	if _, at := arrives(t, d, "http://localhost:"+port+"/login"); at.status != 200 || at.body != "ada@example.com" {
+		t.Errorf("%s: %.1000s", at, at.body)
+	}
+}
+
+// The printed lines of Node.js, with the openid-client that the interop tests use.
+func TestInteropTheRecipeOfNode(t *testing.T) {
+	skipUnlessInterop(t)
+	d := startDemo(t)
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	printed := cook(t, d, "node", "http://localhost:"+port)
+	begin, end, ok := strings.Cut(printed[0], "// at the redirect URI:\n")
+	if !ok {
+		t.Fatal("the recipe has another form")
+	}
+	folder := must(filepath.Abs(interopFolder))
+	program := strings.Replace(begin, `"openid-client"`, `"`+folder+`/node_modules/openid-client/build/index.js"`, 1) + `
+import http from "node:http";
+http.createServer(async (r, w) => {
+  if (!r.url.startsWith("/callback")) { w.writeHead(302, {location: to.href}).end(); return; }
+  const currentUrl = new URL("http://localhost:` + port + `" + r.url);
+  try {
+` + end + `
+    w.end(JSON.stringify(tokens.claims()));
+  } catch (e) { w.writeHead(500).end(String(e) + " " + String(e.cause)); }
+}).listen(` + port + `, "127.0.0.1");
+`
+	// The demo has no TLS, which openid-client accepts only when told so at the discovery.
+	program = regexp.MustCompile(`(client\.discovery\([^)]*\), [^)]*)\)`).ReplaceAllString(program, `$1, undefined, {execute: [client.allowInsecureRequests]})`)
+	file := filepath.Join(t.TempDir(), "app.mjs")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, nil, "node", file)
+	await(t, address)
+	if _, at := arrives(t, d, "http://localhost:"+port+"/"); at.status != 200 || !strings.Contains(at.body, `"aud":"node"`) {
+		t.Errorf("%s: %.1000s", at, at.body)
+	}
+}
+
+// The printed lines of Go compile with the library that they name.
+func TestTheRecipeOfGoCompiles(t *testing.T) {
+	t.Parallel()
+	r, _ := recipe.ByID("go")
+	text := r.Snippets[0].Fill(recipe.Values{Issuer: "https://id.example.org", ClientID: "id", Secret: "s", Redirect: "http://localhost:3000/callback"})
+	program := "package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\n\t\"github.com/coreos/go-oidc/v3/oidc\"\n\t\"golang.org/x/oauth2\"\n)\n\n" +
+		"func main() {\nctx, state, verifier := context.Background(), \"\", oauth2.GenerateVerifier()\n" +
+		strings.Replace(text, "// app.AuthCodeURL", "_ = app.AuthCodeURL", 1) + "\n}\n"
+	program = strings.Replace(program, " begins a sign-in.", "", 1)
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vet := exec.Command("go", "vet", file)
+	vet.Dir = root
+	if out, err := vet.CombinedOutput(); err != nil {
+		t.Errorf("%s\n%s", out, program)
+	}
+}
