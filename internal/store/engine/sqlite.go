@@ -25,9 +25,10 @@ import (
 // SQLite is a Conn on a SQLite file: one connection that writes, a few that only read, and a lock on the folder,
 // because a second process would neither see this one's cache nor wait for its turn.
 type SQLite struct {
-	writer, reader *sql.DB
-	lock           *os.File
-	closed         atomic.Bool
+	writer, reader   *sql.DB
+	writing, reading *statements
+	lock             *os.File
+	closed           atomic.Bool
 }
 
 // OpenSQLite opens stepward.db in dir, and creates both if needed. Unless shared is set, it locks dir, and returns
@@ -75,6 +76,7 @@ func OpenSQLite(ctx context.Context, dir string, shared bool) (_ *SQLite, err er
 	}
 	e.reader.SetMaxOpenConns(4)
 	e.reader.SetMaxIdleConns(4)
+	e.writing, e.reading = newStatements(e.writer), newStatements(e.reader)
 	if err := e.Ping(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +102,11 @@ func (e *SQLite) Limit(ctx context.Context) (context.Context, context.CancelFunc
 
 // Query implements Conn.
 func (e *SQLite) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
-	rows, err := e.reader.QueryContext(ctx, text, normalise(args)...)
+	query := func(args ...any) (*sql.Rows, error) { return e.reader.QueryContext(ctx, text, args...) }
+	if kept := e.reading.prepare(ctx, text); kept != nil {
+		query = func(args ...any) (*sql.Rows, error) { return kept.QueryContext(ctx, args...) }
+	}
+	rows, err := query(normalise(args)...)
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +114,21 @@ func (e *SQLite) Query(ctx context.Context, text string, args ...any) (pgx.Rows,
 }
 
 // Run is one transaction, BEGIN IMMEDIATE: it takes the write lock before it reads, so nothing that it has read can
-// change under it.
+// change under it. Only the wait for its turn ends with ctx. A statement takes microseconds, and the driver would start
+// a goroutine for each to watch ctx.
 func (e *SQLite) Run(ctx context.Context, b *Batch) error {
-	tx, err := e.writer.BeginTx(ctx, nil)
+	for _, s := range b.Statements {
+		if !s.many {
+			e.writing.prepare(ctx, s.SQL)
+		}
+	}
+	turn, err := e.writer.Conn(ctx)
+	if err != nil {
+		return e.Translate(ctx, err)
+	}
+	defer turn.Close() //nolint:errcheck // it only goes back to its pool
+	ctx = context.WithoutCancel(ctx)
+	tx, err := turn.BeginTx(ctx, nil)
 	if err != nil {
 		return e.Translate(ctx, err)
 	}
@@ -132,11 +150,12 @@ func (e *SQLite) execute(ctx context.Context, tx *sql.Tx, b *Batch) (readErr, er
 		if s.many {
 			continue
 		}
+		args := normalise(s.Args)
 		if s.rows == nil {
-			_, err = tx.ExecContext(ctx, s.SQL, normalise(s.Args)...)
+			err = e.exec(ctx, tx, s.SQL, args)
 		} else {
 			var rows *sql.Rows
-			if rows, err = tx.QueryContext(ctx, s.SQL, normalise(s.Args)...); err == nil {
+			if rows, err = e.query(ctx, tx, s.SQL, args); err == nil {
 				adapted := &sqlRows{rows: rows}
 				if e := s.rows(adapted); readErr == nil {
 					readErr = e
@@ -150,6 +169,24 @@ func (e *SQLite) execute(ctx context.Context, tx *sql.Tx, b *Batch) (readErr, er
 		}
 	}
 	return readErr, nil
+}
+
+// exec runs one statement in a transaction.
+func (e *SQLite) exec(ctx context.Context, tx *sql.Tx, text string, args []any) (err error) {
+	if kept := e.writing.find(text); kept != nil {
+		_, err = tx.StmtContext(ctx, kept).ExecContext(ctx, args...)
+	} else {
+		_, err = tx.ExecContext(ctx, text, args...)
+	}
+	return err
+}
+
+// query runs one statement in a transaction that returns rows.
+func (e *SQLite) query(ctx context.Context, tx *sql.Tx, text string, args []any) (*sql.Rows, error) {
+	if kept := e.writing.find(text); kept != nil {
+		return tx.StmtContext(ctx, kept).QueryContext(ctx, args...)
+	}
+	return tx.QueryContext(ctx, text, args...)
 }
 
 // Translate implements Conn.

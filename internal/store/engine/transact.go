@@ -62,7 +62,7 @@ func (e *SQLite) Transact(ctx context.Context, f func(Conn) error) error {
 
 // Query implements Conn.
 func (t sqliteTx) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
-	rows, err := t.tx.QueryContext(ctx, text, normalise(args)...)
+	rows, err := t.query(ctx, t.tx, text, normalise(args))
 	if err != nil {
 		return nil, err
 	}
