@@ -84,37 +84,38 @@ func ClientAddress(r *http.Request) string {
 	if rec, ok := recordOf(r.Context()); ok {
 		return rec.address
 	}
-	return addressOf(r)
+	address, _ := addressOf(r)
+	return address
 }
 
-func addressOf(r *http.Request) string {
-	if ip := middleware.GetClientIP(r.Context()); ip != "" {
-		return ip
+// addressOf returns the address of ClientAddress, and the first address of its network; the zero Addr if it is unknown.
+func addressOf(r *http.Request) (address string, network netip.Addr) {
+	addr := middleware.GetClientIPAddr(r.Context())
+	if !addr.IsValid() {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return "", netip.Addr{}
+		}
+		addr = peer.Addr().Unmap().WithZone("")
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
+	if network = addr.Unmap(); network.Is6() {
+		network = netip.PrefixFrom(network.WithZone(""), 64).Masked().Addr()
 	}
-	return peer.Addr().Unmap().WithZone("").String()
+	return addr.String(), network
 }
 
 // ClientNetwork returns the source that a request is counted for: the client's address, or the /64 network of an IPv6
 // address, because everybody has 2⁶⁴ of those.
 func ClientNetwork(r *http.Request) string {
-	if addr := networkOf(r); addr.IsValid() {
-		return addr.String()
+	rec, ok := recordOf(r.Context())
+	network := netip.Addr{}
+	if ok {
+		network = rec.network
+	} else {
+		_, network = addressOf(r)
+	}
+	if network.IsValid() {
+		return network.String()
 	}
 	return "unknown"
-}
-
-// networkOf returns the first address of the client's network; the zero Addr if it is unknown.
-func networkOf(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddr(ClientAddress(r))
-	if err != nil {
-		return netip.Addr{}
-	}
-	if addr = addr.Unmap(); addr.Is6() {
-		return netip.PrefixFrom(addr.WithZone(""), 64).Masked().Addr()
-	}
-	return addr
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -60,22 +59,21 @@ func (s *Shell) chain(next http.Handler, machine bool) http.Handler {
 		if s.config.Trace != nil {
 			outer, trace = s.config.Trace(r, s.fromProxy(r))
 		}
-		ctx, cancel := context.WithTimeout(outer, MaxTime)
-		defer cancel()
-		rec := newRecord(w, r, machine)
+		rec := newRecord(outer, w, r, machine)
+		defer rec.life.end()
 		rec.trace, rec.policy = trace, s.config.PolicyVersion
 		if sent := r.Header.Get(requestIDHeader); saneID(sent) && s.fromProxy(r) {
-			rec.id = sent
+			rec.id[0] = sent
 		}
-		r = r.WithContext(context.WithValue(ctx, recordKey{}, rec)) // from here on, r is ours to change
+		r = r.WithContext(&rec.life) // from here on, r is ours to change
 		if machine {
 			rec.certificates = s.certificatesOf(r)
 		}
 		maps.Copy(w.Header(), s.headers)
-		w.Header().Set(requestIDHeader, rec.id)
-		defer rec.write(ctx, s, r)
+		w.Header()[requestIDHeader] = rec.id[:]
+		defer rec.write(outer, s, r)
 		defer s.recover(rec, r)
-		if !s.config.Rate.Allow(networkOf(r)) {
+		if !s.config.Rate.Allow(rec.network) {
 			s.Fail(rec, r, &Problem{
 				Status: http.StatusTooManyRequests, Limit: s.config.Rate.Limit, Code: "too_many_requests", Words: "problem.rate",
 			})

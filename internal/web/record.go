@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +18,11 @@ import (
 // which contain codes, tokens and names.
 type record struct {
 	http.ResponseWriter
-	id      string
+	life    lifetime
+	id      [1]string // as a header has it
 	trace   string
 	address string
+	network netip.Addr // see networkOf
 	begin   time.Time
 	status  int
 	bytes   int64
@@ -63,8 +66,12 @@ func saneID(id string) bool {
 	return true
 }
 
-func newRecord(w http.ResponseWriter, r *http.Request, machine bool) *record {
-	return &record{ResponseWriter: w, id: newRequestID(), address: addressOf(r), begin: time.Now(), machine: machine}
+// newRecord returns the record of a request whose context is made from outer. Call life.end when it is answered.
+func newRecord(outer context.Context, w http.ResponseWriter, r *http.Request, machine bool) *record {
+	rec := &record{ResponseWriter: w, id: [1]string{newRequestID()}, begin: time.Now(), machine: machine}
+	rec.address, rec.network = addressOf(r)
+	rec.life.Context, rec.life.record, rec.life.deadline = outer, rec, rec.begin.Add(MaxTime)
+	return rec
 }
 
 var idLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -93,7 +100,7 @@ func Note(ctx context.Context, attrs ...slog.Attr) {
 // RequestID returns the ID of the request in ctx, or "".
 func RequestID(ctx context.Context) string {
 	if rec, ok := recordOf(ctx); ok {
-		return rec.id
+		return rec.id[0]
 	}
 	return ""
 }
@@ -128,12 +135,11 @@ func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 	if status >= 500 && status != http.StatusServiceUnavailable && !errors.Is(ctx.Err(), context.Canceled) {
 		level = slog.LevelError
 	}
-	lasting := context.WithoutCancel(ctx)
-	if log := s.log.Handler(); log.Enabled(lasting, level) {
+	if log := s.log.Handler(); log.Enabled(ctx, level) {
 		line := slog.NewRecord(now, level, "request", 0) // no handler of ours shows the place in the code
-		attrs := make([]slog.Attr, 0, 10+len(rec.attrs))
-		attrs = append(attrs,
-			slog.String("request_id", rec.id),
+		var room [20]slog.Attr
+		attrs := append(room[:0],
+			slog.String("request_id", rec.id[0]),
 			slog.String("method", bounded(r.Method, 16)),
 			slog.String("route", rec.route),
 			slog.String("path", bounded(r.URL.Path, 200)),
@@ -150,11 +156,11 @@ func (rec *record) write(ctx context.Context, s *Shell, r *http.Request) {
 			attrs = append(attrs, slog.String("trace_id", rec.trace))
 		}
 		line.AddAttrs(attrs...)
-		_ = log.Handle(lasting, line) // as log/slog does
+		_ = log.Handle(ctx, line) // as log/slog does
 	}
 	if s.config.Answered != nil {
 		s.config.Answered(ctx, Answer{
-			RequestID: rec.id, Route: rec.route, Method: r.Method, Status: status, Took: took, Attrs: rec.attrs,
+			RequestID: rec.id[0], Route: rec.route, Method: r.Method, Status: status, Took: took, Attrs: rec.attrs,
 		})
 	}
 }
