@@ -1,13 +1,12 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/stepward/stepward/internal/access"
 	"github.com/stepward/stepward/internal/authorize"
@@ -15,11 +14,12 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/web"
 )
 
 // describe returns the metadata of OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. The library's own document
 // announces implicit and jwt-bearer whatever is configured; ours lists only what works.
-func (p *Provider) describe() ([]byte, error) {
+func (p *Provider) describe() (*web.Document, error) {
 	scopes := slices.Clone(idp.StandardScopes)
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Policy.Scopes)) {
 		own := strings.HasPrefix(name, "stepward:") // for admins: the metadata of their resource lists them
@@ -96,30 +96,51 @@ func (p *Provider) describe() ([]byte, error) {
 	if p.cfg.Registration.Mode != "" {
 		said["registration_endpoint"] = p.cfg.Issuer + oauth.PathRegister
 	}
-	return json.Marshal(said)
+	body, err := json.Marshal(said)
+	if err != nil {
+		return nil, err
+	}
+	return public(body), nil
 }
 
 // discovery serves the metadata at both well-known paths.
-func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) error {
-	return publish(w, p.metadata)
+func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) error {
+	publish(w, r, p.metadata)
+	return nil
+}
+
+// A keySet is a published JWK Set, ready to be sent.
+type keySet struct {
+	jwks     []byte
+	document *web.Document
 }
 
 // jwks serves the public keys. Clients may cache them for a quarter of an hour: new keys are announced days ahead.
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
-	set, err := p.cfg.Keys.JWKS(r.Context())
+	jwks, err := p.cfg.Keys.JWKS(r.Context())
 	if err != nil {
 		return err
 	}
-	return publish(w, set)
+	set := p.keySet.Load()
+	if set == nil || !bytes.Equal(set.jwks, jwks) {
+		set = &keySet{jwks, public(jwks)}
+		p.keySet.Store(set)
+	}
+	publish(w, r, set.document)
+	return nil
 }
+
+// public returns a document for publish.
+func public(body []byte) *web.Document {
+	return web.NewDocument("application/json", keys.PublishedFor, body)
+}
+
+// anyOrigin is a header value: never changed.
+var anyOrigin = []string{"*"}
 
 // publish writes a public document, readable by scripts of any origin. It is the same for everyone, and says nothing
 // about a person. Other endpoints only allow the origins of their client (oauth.Door).
-func publish(w http.ResponseWriter, document []byte) error {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", keys.PublishedFor/time.Second))
-	h.Set("Access-Control-Allow-Origin", "*")
-	_, _ = w.Write(document) // the client may be gone
-	return nil
+func publish(w http.ResponseWriter, r *http.Request, d *web.Document) {
+	w.Header()["Access-Control-Allow-Origin"] = anyOrigin
+	d.ServeHTTP(w, r)
 }

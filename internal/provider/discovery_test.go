@@ -2,10 +2,13 @@ package provider
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepward/stepward/internal/oauth"
 )
 
 func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
@@ -66,6 +69,19 @@ func TestTheMetadataSaysWhatIsTrue(t *testing.T) {
 	for _, absent := range []string{"registration_endpoint", "check_session_iframe"} {
 		if m[absent] != nil {
 			t.Errorf("%s is announced", absent)
+		}
+	}
+}
+
+func TestPublicDocumentsAreAskedForAgainWithTheirTag(t *testing.T) {
+	h := open(t)
+	for _, path := range []string{
+		oauth.PathJWKS, "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", oauth.PathResource,
+	} {
+		tag := h.get(path).Header.Get("ETag")
+		again := h.get(path, func(r *http.Request) { r.Header.Set("If-None-Match", tag) })
+		if tag == "" || again.StatusCode != 304 || again.body != "" || again.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s with %s: %d, %q", path, tag, again.StatusCode, again.body)
 		}
 	}
 }

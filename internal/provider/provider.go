@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stepward/stepward/internal/access"
 	"github.com/stepward/stepward/internal/authorize"
@@ -94,7 +95,8 @@ type Provider struct {
 	devices      *device.Service
 	logouts      *logout.Service
 	libraryCalls sync.Pool
-	metadata     []byte // served at both discovery paths
+	metadata     *web.Document // served at both discovery paths
+	keySet       atomic.Pointer[keySet]
 }
 
 // New checks the configuration and assembles the parts.

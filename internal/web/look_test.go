@@ -100,7 +100,7 @@ func house(t *testing.T, s *Shell) http.Handler {
 		}
 		return s.Render(w, r, pages, name, p)
 	})
-	mux.HandleFunc("GET /logo.svg", s.static.favicon)
+	mux.HandleFunc("GET /logo.svg", s.static.icon.ServeHTTP)
 	return s.Browser(mux)
 }
 

@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -14,7 +13,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -30,14 +28,10 @@ var logoSVG string
 // static serves the files under static/ by names that contain a hash of their content, so that they can be cached
 // forever. A script with texts has one file per language.
 type static struct {
-	names map[string]string // app.css -> app.0123456789ab.css, copy.js/de -> copy.0123456789ab.js
-	files map[string]asset  // by name with hash
-	icons map[string]bool   // of icons.svg
-}
-
-type asset struct {
-	contentType string
-	plain, gzip []byte
+	names map[string]string    // app.css -> app.0123456789ab.css, copy.js/de -> copy.0123456789ab.js
+	files map[string]*Document // by name with hash
+	icons map[string]bool      // of icons.svg
+	icon  *Document            // under its traditional name
 }
 
 var contentTypes = map[string]string{
@@ -48,9 +42,9 @@ var contentTypes = map[string]string{
 
 var iconID = regexp.MustCompile(` id="([^"]+)"`)
 
-// unbranded holds all files as they are without a brand. It is built once, because compressing takes time.
+// unbranded holds all files as they are without a brand. It is built once.
 var unbranded = sync.OnceValues(func() (*static, error) {
-	s := &static{names: map[string]string{}, files: map[string]asset{}, icons: map[string]bool{}}
+	s := &static{names: map[string]string{}, files: map[string]*Document{}, icons: map[string]bool{}}
 	entries, err := staticFiles.ReadDir("static")
 	if err != nil {
 		return nil, fmt.Errorf("list static files: %w", err)
@@ -96,7 +90,7 @@ func newStatic(accent string) (*static, error) {
 	if err != nil || len(brand) == 0 {
 		return all, err
 	}
-	s := &static{names: maps.Clone(all.names), files: maps.Clone(all.files), icons: all.icons}
+	s := &static{names: maps.Clone(all.names), files: maps.Clone(all.files), icons: all.icons, icon: all.icon}
 	s.add("app.css", "", append(slices.Clone(all.files[all.names["app.css"]].plain), brand...))
 	return s, nil
 }
@@ -124,15 +118,14 @@ func (s *static) add(name, tag string, body []byte) {
 	sum := sha256.Sum256(body)
 	ext := path.Ext(name)
 	hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-	var zipped bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is valid
-	_, _ = z.Write(body)                                       // to memory
-	_ = z.Close()
 	if tag != "" {
 		name += "/" + tag
 	}
 	s.names[name] = hashed
-	s.files[hashed] = asset{contentType: contentTypes[ext], plain: body, gzip: zipped.Bytes()}
+	s.files[hashed] = newFile(contentTypes[ext], "public, max-age=31536000, immutable", body)
+	if name == "favicon.svg" {
+		s.icon = newFile(contentTypes[ext], "public, max-age=86400", body)
+	}
 }
 
 // url returns the address of a file. A script with texts is in language l.
@@ -149,43 +142,10 @@ func (s *static) url(l *words.Language, name string) (string, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.serve(w, r, r.PathValue("name"), "public, max-age=31536000, immutable")
-}
-
-// favicon serves the icon under its traditional name.
-func (s *static) favicon(w http.ResponseWriter, r *http.Request) {
-	s.serve(w, r, s.names["favicon.svg"], "public, max-age=86400")
-}
-
-func (s *static) serve(w http.ResponseWriter, r *http.Request, hashed, cache string) {
-	file, ok := s.files[hashed]
+	file, ok := s.files[r.PathValue("name")]
 	if !ok {
 		http.Error(w, "no such file", http.StatusNotFound)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", file.contentType)
-	h.Set("Cache-Control", cache)
-	h.Set("Vary", "Accept-Encoding")
-	body := file.plain
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		h.Set("Content-Encoding", "gzip")
-		body = file.gzip
-	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
-	}
-}
-
-// acceptsGzip parses Accept-Encoding as sent by browsers. "gzip;q=0" is respected.
-func acceptsGzip(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		coding, q, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if strings.TrimSpace(coding) == "gzip" {
-			q = strings.ReplaceAll(q, " ", "")
-			return q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000"
-		}
-	}
-	return false
+	file.ServeHTTP(w, r)
 }

@@ -76,7 +76,7 @@ type Shell struct {
 	address func(http.Handler) http.Handler
 }
 
-// New creates a shell: it hashes and compresses the static files and parses the error page.
+// New creates a shell: it hashes the static files and parses the error page.
 func New(c Config) (*Shell, error) {
 	if c.Issuer == nil || c.Issuer.Host == "" {
 		return nil, errors.New("web: no issuer")
@@ -134,7 +134,7 @@ func prefetch(r *http.Request) bool {
 // pages, and the URL where password managers find those (W3C passkey-endpoints).
 func (s *Shell) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /static/{name}", s.static)
-	mux.HandleFunc("GET /favicon.ico", s.static.favicon)
+	mux.Handle("GET /favicon.ico", s.static.icon)
 	mux.Handle("GET /{$}", http.RedirectHandler("/account", http.StatusSeeOther))
 	s.Handle(mux, "POST "+pathLanguage, s.switchLanguage)
 	account := s.config.Issuer.ResolveReference(&url.URL{Path: "/account"}).String()
