@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stepward/stepward/pkg/stepup"
@@ -20,17 +21,17 @@ var (
 	files embed.FS
 	//go:embed pages
 	pageFiles embed.FS
-	pages     = parsePages("home", "me", "payout", "problem")
 )
 
-func parsePages(names ...string) map[string]*template.Template {
+// pages are parsed for the first request: every other command of the program would pay for them at its start.
+var pages = sync.OnceValue(func() map[string]*template.Template {
 	all := map[string]*template.Template{}
-	for _, name := range names {
+	for _, name := range []string{"home", "me", "payout", "problem"} {
 		sources := []string{"pages/layout.html", "pages/parts.html", "pages/" + name + ".html"}
 		all[name] = template.Must(template.ParseFS(pageFiles, sources...))
 	}
 	return all
-}
+})
 
 // A page is the data of every template.
 type page struct {
@@ -83,7 +84,7 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, p page)
 		p.Open = open(u, time.Now())
 	}
 	var b bytes.Buffer
-	if err := pages[p.Name].ExecuteTemplate(&b, "layout", p); err != nil {
+	if err := pages()[p.Name].ExecuteTemplate(&b, "layout", p); err != nil {
 		a.Logger.ErrorContext(r.Context(), "render", "page", p.Name, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return
