@@ -162,24 +162,25 @@ func ClaimsOf(u idp.User, wants func(claim string) bool) UserClaims {
 	}
 	text(&c.Email, "email", u.Email)
 	if u.Email != "" && wants("email_verified") {
-		c.EmailVerified = &u.EmailVerified
+		c.EmailVerified = new(u.EmailVerified)
 	}
 	if p.Address != (idp.Address{}) && wants("address") {
-		c.Address = &p.Address
+		c.Address = new(p.Address)
 	}
 	text(&c.Phone, "phone_number", p.PhoneNumber)
 	if p.PhoneNumber != "" && wants("phone_number_verified") {
-		c.PhoneVerified = &p.PhoneVerified
+		c.PhoneVerified = new(p.PhoneVerified)
 	}
 	return c
 }
 
 // StoredClaims decodes the result of Granted.
 func StoredClaims(s string) claimsRequest {
-	var c claimsRequest
-	if s != "" {
-		_ = json.Unmarshal([]byte(s), &c) // our own JSON; if broken, no claims are requested
+	if s == "" {
+		return claimsRequest{}
 	}
+	var c claimsRequest
+	_ = json.Unmarshal([]byte(s), &c) // our own JSON; if broken, no claims are requested
 	return c
 }
 

@@ -39,8 +39,14 @@ func scanHeld(row pgx.CollectableRow) (*held, error) {
 }
 
 // heldQuery reads live families of enabled users, with their membership; $1 is now.
-const heldQuery = `SELECT ` + rows.FamilyColumns + `, ` + memberColumns + ` FROM families f ` + rows.FamilyJoins + `
-	WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
+const heldQuery = `SELECT ` + rows.FamilyColumns + `, ` + memberColumns + ` FROM families f ` + rows.FamilyJoins + live
+
+const live = ` WHERE f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`
+
+func scanBasis(row pgx.CollectableRow) (*held, error) {
+	h := &held{}
+	return h, row.Scan(append(rows.BasisDest(&h.family), memberDest(&h.user)...)...)
+}
 
 func nowMS() int64 { return ms(time.Now()) }
 
@@ -103,10 +109,12 @@ func (b *batch) family(f idp.Family, compact bool) {
 		rows.Family(f, compact)...)
 }
 
-// FamilyWithUser returns a family that is neither revoked nor expired, with its enabled user, in one round trip;
-// idp.ErrNotFound.
+// FamilyWithUser returns the basis of an access token: a family that is neither revoked nor expired, with its enabled
+// user, in one round trip; idp.ErrNotFound. Of the family it has only the client, user, session, assurance and
+// requested claims.
 func (db *DB) FamilyWithUser(ctx context.Context, familyID string) (idp.Family, idp.User, error) {
-	h, err := one(ctx, db, "load family", scanHeld, heldQuery+` AND f.id = $2`, nowMS(), familyID)
+	h, err := one(ctx, db, "load family", scanBasis, `SELECT `+rows.BasisColumns+`, `+memberColumns+`
+		FROM families f `+rows.FamilyJoins+live+` AND f.id = $2`, nowMS(), familyID)
 	if err != nil {
 		return idp.Family{}, idp.User{}, err
 	}
@@ -121,12 +129,10 @@ func (db *DB) FamilyByOpaque(ctx context.Context, hash string) (OpaqueToken, idp
 		return h, row.Scan(slices.Concat([]any{
 			&t.Hash, &t.FamilyID, document(&t.Scopes), document(&t.Audience), document(&t.Details),
 			document(&t.Confirmation), (*instant)(&t.IssuedAt), (*instant)(&t.ExpiresAt),
-		}, rows.FamilyDest(&h.family), memberDest(&h.user))...)
+		}, rows.BasisDest(&h.family), memberDest(&h.user))...)
 	}, `SELECT t.hash, t.family_id, t.scopes, t.audience, t.details, t.confirmation, t.issued_at, t.expires_at, `+
-		rows.FamilyColumns+`, `+memberColumns+`
-		FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+rows.FamilyJoins+`
-		WHERE t.hash = $2 AND t.expires_at > $1 AND f.revoked_at = 0 AND f.expires_at > $1 AND u.disabled_at = 0`, nowMS(),
-		hash)
+		rows.BasisColumns+`, `+memberColumns+` FROM opaque_tokens t JOIN families f ON f.id = t.family_id `+
+		rows.FamilyJoins+live+` AND t.hash = $2 AND t.expires_at > $1`, nowMS(), hash)
 	if err != nil {
 		return OpaqueToken{}, idp.Family{}, idp.User{}, err
 	}

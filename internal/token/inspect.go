@@ -67,7 +67,8 @@ func opensUserInfo(s *Service, t presented) *oauth.Error {
 func userInfoOf(t presented) (userInfo, map[string]any) {
 	asked := access.StoredClaims(t.family.Claims).UserInfo
 	isAsked := func(claim string) bool { _, ok := asked[claim]; return ok }
-	granted := func(scope string) bool { return slices.Contains(t.scopes, scope) }
+	scopes := t.scopes
+	granted := func(scope string) bool { return slices.Contains(scopes, scope) }
 	info := userInfo{t.subject, access.ClaimsOf(t.user, func(claim string) bool {
 		return isAsked(claim) || granted(access.ScopeOf[claim])
 	})}

@@ -30,7 +30,11 @@ func (v *verified) open(set *keys.Set, token string) (AccessClaims, error) {
 	if known {
 		return c, nil
 	}
-	c = AccessClaims{}
+	return v.verify(set, token, sum)
+}
+
+func (v *verified) verify(set *keys.Set, token string, sum [sha256.Size]byte) (AccessClaims, error) {
+	var c AccessClaims
 	if err := set.Open(keys.TypeAccessToken, token, &c); err != nil {
 		return AccessClaims{}, err
 	}

@@ -14,6 +14,11 @@ const FamilyColumns = `f.id, f.client_id, f.user_id, f.session_id, f.scopes, f.a
 	f.claims, f.confirmation, f.offline,
 	f.handle_hash, f.current_hash, f.previous_hash, f.rotated_at, f.created_at, f.expires_at, f.revoked_at`
 
+// BasisColumns are those of FamilyColumns that every look-up of an access token reads. The others are what the token
+// itself says, or for refreshing.
+const BasisColumns = `f.id, f.client_id, f.user_id, f.session_id, f.authentication_id, f.passkey_id, f.acr, f.amr,
+	f.auth_time, f.classes, f.assurance, COALESCE(w.classes, ''), f.claims`
+
 // FamilyJoins are the joins that FamilyColumns and those of its user need.
 const FamilyJoins = `JOIN members u ON u.id = f.user_id
 	LEFT JOIN closed_windows w ON w.authentication_id = f.authentication_id AND w.user_id = f.user_id`
@@ -50,6 +55,16 @@ func FamilyDest(f *idp.Family) []any {
 		&Closed{&f.Assurance}, &f.Claims, &Document{&f.Confirmation}, &f.Offline,
 		&f.HandleHash, &f.CurrentHash, &f.PreviousHash, (*Instant)(&f.RotatedAt), (*Instant)(&f.CreatedAt),
 		(*Instant)(&f.ExpiresAt), (*Instant)(&f.RevokedAt),
+	}
+}
+
+// BasisDest returns the destinations of BasisColumns.
+func BasisDest(f *idp.Family) []any {
+	return []any{
+		&f.ID, &f.ClientID, &f.UserID, &f.SessionID, &f.Assurance.AuthenticationID,
+		short{&f.Assurance.PasskeyID},
+		&f.Assurance.ACR, (*methods)(&f.Assurance.AMR), (*Instant)(&f.Assurance.AuthTime),
+		(*words)(&f.Assurance.ActionClasses), &Document{&f.Assurance}, &Closed{&f.Assurance}, &f.Claims,
 	}
 }
 
