@@ -194,6 +194,24 @@ func TestTheOperatorsKeyOfAnEmbeddedInstallationChangesBesideTheServer(t *testin
 	}
 }
 
+func TestChangingTheOperatorsKeySaysWhenThereIsNoFormerOne(t *testing.T) {
+	dir := t.TempDir()
+	former, current := filepath.Join(dir, "former"), filepath.Join(dir, "current")
+	for path, b := range map[string]string{former: "A", current: "B"} {
+		if err := os.WriteFile(path, []byte(strings.Repeat(b, 42)+"A="), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := stepward(t, dir, "keys", "rotate", "--operator", "--key-file", former); err != nil ||
+		!strings.Contains(out, "key-previous is not set") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := stepward(t, dir, "keys", "rotate", "--operator", "--key-file", current, "--key-previous-file", former); err != nil ||
+		!strings.Contains(out, "remove key-previous") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestRevokingAKeySaysFirstWhatBreaks(t *testing.T) {
 	dir := t.TempDir()
 	server, _ := serveIn(t, dir)

@@ -107,7 +107,11 @@ func (c keysRotateCmd) rotateOperator(e *Env, cfg *config.Config, db *store.DB) 
 		return rotateFault(err)
 	}
 	fmt.Printf("encrypted anew: %d; everything is under the current operator's key\n", n)
-	if !inFile {
+	switch {
+	case !inFile && len(operator) == 1:
+		fmt.Println("key-previous is not set, so there was no other key to change from.")
+		return nil
+	case !inFile:
 		fmt.Println("When no server has the old key as key any more, remove key-previous. " +
 			"Keep it with the backups from before.")
 		return nil
