@@ -427,6 +427,8 @@ func TestGroupsAndClaimsAreKeptByCommands(t *testing.T) {
 	says("no group", "user", "add", "ada@example.com", "--group", "nothing")
 	says("invite", "user", "add", "ada@example.com", "--group", "dev", "--role", "auditor")
 	says("staff", "user", "show", "ada@example.com")
+	says(`"link": "http`, "user", "invite", "eve@example.com", "--output", "json")
+	says(`"client_secret": "`, "client", "add", "Robot", "--grant", "client_credentials", "--scope", "stepward:admin:read", "--output", "json")
 	says(`"role": "auditor"`, "user", "show", "ada@example.com", "--output", "json")
 	says("ada@example.com", "group", "show", "dev")
 	says(`"description": "Developers"`, "group", "list", "--output", "json")
@@ -451,7 +453,7 @@ func TestGroupsAndClaimsAreKeptByCommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte("email,groups\nbob@example.com,dev\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	says("1 rows, no faults", "user", "import-csv", file, "--dry-run")
+	says("no faults; rows: 1", "user", "import-csv", file, "--dry-run")
 	says("bob@example.com,http", "user", "import-csv", file)
 	says("dev", "user", "show", "bob@example.com")
 }

@@ -23,7 +23,7 @@ var ownPKCE = []string{
 
 var (
 	printedURL   = regexp.MustCompile(`https?://[^\s"',;)}\]]+`)
-	printedScope = regexp.MustCompile(`(?i)scopes?[a-z_-]*["']?\s*[:=({]?\s*["'\[({]*((?:openid|profile|email|groups|offline_access)[a-z_ ,"']*)`)
+	printedScope = regexp.MustCompile(`(?i)scopes?[a-z_-]*["']?\s*[:=({]?\s*["'\[({]*((?:openid|profile|email|groups|phone|address|offline_access)[a-z_ ,"']*)`)
 	printedPKCE  = regexp.MustCompile(`(?i)pkce[a-z]*\s*[:=>]*\s*true|use_pkce|S256|pkceCodeVerifier`)
 )
 

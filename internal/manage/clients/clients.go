@@ -80,7 +80,8 @@ type clientAddCmd struct {
 	TOSURI       string        `name:"tos-uri" placeholder:"URI" help:"Its terms of service, likewise."`
 	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
 	URI          string        `name:"uri" placeholder:"URI" help:"Home page."`
-	JSON         bool          `name:"json" help:"Print JSON."`
+	JSON         bool          `name:"json" help:"Print JSON, as --output json does."`
+	As           manage.Output `embed:""`
 	clientTLS
 }
 
@@ -102,7 +103,7 @@ func (c *clientAddCmd) Run(e *manage.Env) error {
 		if err := ops.Clients.Add(e.Context(), manage.Operator, registered); err != nil {
 			return manage.Told("this client cannot be registered", err)
 		}
-		if c.JSON {
+		if c.JSON || c.As.JSON() {
 			added := map[string]string{
 				"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String(),
 			}

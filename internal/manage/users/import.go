@@ -73,7 +73,7 @@ func (c userImportCmd) report(p admin.Preview) error {
 			fmt.Printf("… and %d more\n", p.Wrong-len(p.Faults))
 		}
 		if p.Wrong == 0 {
-			fmt.Printf("%d rows, no faults\n", p.Rows)
+			fmt.Printf("no faults; rows: %d\n", p.Rows)
 		}
 	}
 	if p.Wrong > 0 {

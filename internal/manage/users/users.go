@@ -85,6 +85,7 @@ type userInviteCmd struct {
 	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Opening it proves the address."`
 
 	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
+	manage.Output
 }
 
 func (c userInviteCmd) Run(e *manage.Env) error {
@@ -113,6 +114,13 @@ func (c userInviteCmd) Run(e *manage.Env) error {
 		if err != nil {
 			return manage.Told("invite", err)
 		}
+		if c.JSON() {
+			made := invitation{Email: inv.User.Email, UserID: inv.User.ID, Until: inv.Until.UTC()}
+			if !c.Mail { // opening a mailed link confirms the address, so only its owner may have it
+				made.Link = inv.Link.Reveal()
+			}
+			return manage.PrintJSON(made)
+		}
 		if c.Mail {
 			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
 				inv.Until.Format(time.DateTime))
@@ -122,6 +130,14 @@ func (c userInviteCmd) Run(e *manage.Env) error {
 			inv.Link.Reveal(), inv.Until.Format(time.DateTime))
 		return nil
 	})
+}
+
+// An invitation is what user invite prints as JSON.
+type invitation struct {
+	Email  string    `json:"email"`
+	UserID string    `json:"user_id"`
+	Link   string    `json:"link,omitempty"`
+	Until  time.Time `json:"until"`
 }
 
 // roleOf returns the role that the flags name.
