@@ -123,12 +123,17 @@ func TestStoresThatServeCannotUseAreToldByTheirSetting(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, "stepward.db"), []byte(strings.Repeat("no database", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	loop := t.TempDir()
+	if err := os.Symlink("stepward.db", filepath.Join(loop, "stepward.db")); err != nil {
+		t.Fatal(err)
+	}
 	key := " STEPWARD_KEY=" + strings.Repeat("A", 43) + "="
 	for _, row := range []struct{ args, environ, want string }{
 		{"serve", "STEPWARD_DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/d STEPWARD_REDIS_URL=redis://h" + key, "database-url (STEPWARD_DATABASE_URL): no Postgres answers at 127.0.0.1:1: connection refused"},
 		{"client list", "STEPWARD_DATABASE_URL=postgres://u:hunter2@db.invalid/d STEPWARD_REDIS_URL=redis://h" + key, "database-url (STEPWARD_DATABASE_URL): no Postgres answers at db.invalid:5432: there is no host db.invalid"},
 		{"client list", "STEPWARD_DATA_DIR=/proc/none", "data-dir (STEPWARD_DATA_DIR): \"/proc/none\" cannot be used"},
 		{"client list", "STEPWARD_DATA_DIR=" + broken, "data-dir (STEPWARD_DATA_DIR): \"" + broken + "\" cannot be used: sqlite: file is not a database"},
+		{"client list", "STEPWARD_DATA_DIR=" + loop, "data-dir (STEPWARD_DATA_DIR): \"" + loop + "/stepward.db\" cannot be used: too many levels of symbolic links; it must"},
 		{"serve", "STEPWARD_DATA_DIR=" + t.TempDir() + " STEPWARD_LISTEN=" + taken, "listen (STEPWARD_LISTEN): cannot listen on " + taken + ": address already in use"},
 	} {
 		err := run(t.Context(), strings.Fields(row.args), strings.Fields(row.environ))

@@ -161,9 +161,13 @@ func checkFolder(dir string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-// unusable says which folder an error of the file system is about, and what would help.
+// unusable says which folder, or which file in it, an error of the file system is about, and what would help.
 func unusable(dir string, err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		if info, err := os.Lstat(file.Path); err == nil && !info.IsDir() { // restored or copied as another user
+			return fmt.Errorf("%q cannot be used: %w; it must belong to the user of the server",
+				file.Path, file.Err)
+		}
 		return fmt.Errorf("%q cannot be used: %w; name a folder that this user may write to", dir, file.Err)
 	}
 	return fmt.Errorf("%q cannot be used: %w", dir, err)
