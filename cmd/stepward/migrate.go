@@ -65,6 +65,7 @@ func dryRun(ctx context.Context, db *store.DB) error {
 			}
 		}
 	}
+	fmt.Println("\n" + beside(version, steps))
 	if db.Backend() == "postgres" {
 		fmt.Println("\nTimes are estimates for an SSD. A lock first waits for transactions that use its table, " +
 			"and what comes after\nwaits behind it: migrate when no pg_dump or long query runs.")
@@ -72,6 +73,19 @@ func dryRun(ctx context.Context, db *store.DB) error {
 		fmt.Println("\nThe embedded store has one writer, which waits meanwhile.")
 	}
 	return nil
+}
+
+// beside says which programs can run on the schema after a migration.
+func beside(version int64, steps []plan.Step) string {
+	newest := steps[len(steps)-1]
+	switch {
+	case version == 0:
+		return "The database is new."
+	case newest.Oldest == 0 || newest.Oldest > version:
+		return fmt.Sprintf("A replica that knows version %d only goes on if it runs already, and cannot start any more.", version)
+	}
+	return fmt.Sprintf("Replicas that know version %d or later can run beside it, and can start until the contract step, "+
+		"a day later.", newest.Oldest)
 }
 
 func effect(st plan.Statement, backend string) string {

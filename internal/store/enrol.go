@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // EnrolUser adds a new user together with the first passkey, both or neither, so that no account is left without a
@@ -48,16 +49,9 @@ func (b *batch) insertUser(u idp.User) {
 }
 
 func (b *batch) insertPasskey(k idp.Passkey) {
-	b.Do(`INSERT INTO passkeys (id, user_id, credential_id, public_key, flags, sign_count, uv_initialized,
-		counter_regressed_at,
-			aaguid, attestation_type, attestation_format, attestation, attestation_verified_at, key_protection,
-			transports, attachment, extensions, name, created_at, created_agent, last_used_at, last_agent)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
-		k.ID, k.UserID, k.CredentialID, k.PublicKey, int64(k.Flags), int64(k.SignCount), k.UVInitialized,
-		ms(k.CounterRegressedAt),
-		k.AAGUID, k.AttestationType, k.AttestationFormat, "", ms(k.AttestationVerifiedAt), string(k.KeyProtection),
-		text(k.Transports), k.Attachment, string(k.Extensions), k.Name, ms(k.CreatedAt), k.CreatedAgent, ms(k.LastUsedAt),
-		k.LastAgent)
+	n := len(b.Statements)
+	b.Do(rows.InsertPasskey)
+	b.forms = append(b.forms, func(f rows.Form) { b.Statements[n].Args = f.Passkey(k) })
 	if len(k.Attestation) > 0 && k.AttestationFormat != "none" {
 		b.Do(`INSERT INTO attestations (passkey_id, statement) VALUES ($1, $2)`, k.ID, string(k.Attestation))
 	}

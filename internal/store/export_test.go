@@ -80,6 +80,7 @@ func Texts(ctx context.Context, db *DB, sql string, args ...any) ([]string, erro
 // Expand makes db write the old form of rows, which older programs read.
 func Expand(db *DB) {
 	db.compact.Store(false)
+	db.brief.Store(false)
 	db.oldEvents.Store(true)
 }
 

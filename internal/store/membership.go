@@ -48,7 +48,7 @@ func (b *batch) admits(userID string, groups []string) {
 
 // ownersHere is the condition on users u who own the installation and can sign in.
 const ownersHere = `u.role <> '' AND u.role = 'owner' AND u.disabled_at = 0
-	AND EXISTS (SELECT 1 FROM passkeys k WHERE k.user_id = u.id AND k.suspended_at = 0)`
+	AND EXISTS (SELECT 1 FROM passkeys WHERE user_id = u.id AND ` + notSuspended + `)`
 
 // keepOwner demands that there is another owner, if this user is one.
 func (b *batch) keepOwner(userID string) {

@@ -31,12 +31,19 @@ func (db *DB) AddPasskey(ctx context.Context, k idp.Passkey, ev ...idp.Event) er
 
 func (b *batch) addPasskey(k idp.Passkey) {
 	b.Hold(idp.ErrNotFound, "users", "id = $1", k.UserID) // counting a user's passkeys needs a lock on the user
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", k.UserID,
-		MaxPasskeys)
+	b.mayHaveMore(k.UserID)
 	b.insertPasskey(k)
-	b.Do(`UPDATE passkeys SET strong_from = (SELECT CASE WHEN recovered_at = 0 THEN 0 ELSE recovered_at + $3 END
-		FROM users WHERE id = $2)
-		WHERE id = $1`, k.ID, k.UserID, idp.RecoveryClosed.Milliseconds())
+	b.Do(`UPDATE passkeys SET strong_from = (SELECT recovered_at + $3 FROM users WHERE id = $2)
+		WHERE id = $1 AND EXISTS (SELECT 1 FROM users WHERE id = $2 AND recovered_at > 0)`, k.ID, k.UserID,
+		idp.RecoveryClosed.Milliseconds())
+}
+
+// notSuspended is the condition that a passkey is not suspended.
+const notSuspended = "COALESCE(suspended_at, 0) = 0"
+
+// mayHaveMore demands that a user may have one more passkey.
+func (b *batch) mayHaveMore(userID string) {
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND "+notSuspended+") < $2", userID, MaxPasskeys)
 }
 
 // PasskeyByCredentialID returns a passkey and its user, disabled or not, in one round trip; idp.ErrNotFound.
@@ -74,7 +81,7 @@ func (db *DB) PasskeysByEmail(
 		err = from.Scan(append([]any{&r.own}, rows.PasskeyDest(&r.passkey)...)...)
 		return r, err
 	}, `SELECT 1 AS own, `+rows.PasskeyColumns+` FROM users u JOIN passkeys k ON k.user_id = u.id WHERE `+hasAddress+`
-		AND u.disabled_at = 0 AND k.suspended_at = 0
+		AND u.disabled_at = 0 AND COALESCE(k.suspended_at, 0) = 0
 		UNION ALL SELECT 0 AS own, `+rows.PasskeyColumns+` FROM passkeys k WHERE k.user_id = COALESCE(
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id >= $2 ORDER BY p.credential_id LIMIT 1),
 			(SELECT p.user_id FROM passkeys p WHERE p.credential_id < $2 ORDER BY p.credential_id LIMIT 1))
@@ -121,7 +128,7 @@ func (db *DB) RemovePasskey(ctx context.Context, userID, id string, end bool, ev
 	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2)", id, userID)
 	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID,
 		longAgo(time.Now()))
-	b.Demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND suspended_at = 0)",
+	b.Demand(idp.ErrLastPasskey, "EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2 AND "+notSuspended+")",
 		userID, id)
 	b.Do(`DELETE FROM passkeys WHERE id = $1 AND user_id = $2`, id, userID)
 	if end {
@@ -167,13 +174,14 @@ func (db *DB) recordAuthentication(
 			k.ID, a.UserID, int64(k.SignCount))
 	}
 	// Attestation of format none proves nothing, but older programs stored it: more than half of the row.
-	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN sign_count < $4 THEN $4 ELSE sign_count END,
+	form := db.form()
+	b.Do(`UPDATE passkeys SET flags = $3, sign_count = CASE WHEN COALESCE(sign_count, 0) < $4 THEN $4 ELSE sign_count END,
 			uv_initialized = $5, last_used_at = $6, last_agent = $7, key_protection = $8,
 			attestation = CASE WHEN attestation_format = 'none' THEN '' ELSE attestation END WHERE id = $1 AND user_id = $2`,
-		k.ID, a.UserID, int64(k.Flags), int64(k.SignCount), k.UVInitialized, ms(k.LastUsedAt), k.LastAgent,
-		string(k.KeyProtection))
+		k.ID, a.UserID, form.Flags(k), int64(k.SignCount), form.UVInitialized(k), ms(k.LastUsedAt), form.LastAgent(k),
+		form.KeyProtection(k))
 	// Now the row is locked.
-	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND suspended_at = 0)",
+	b.Demand(idp.ErrNotFound, "EXISTS (SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2 AND "+notSuspended+")",
 		k.ID, a.UserID)
 	if db.compact.Load() {
 		b.authentication(a, k.ID, ev)

@@ -38,7 +38,7 @@ func (db *DB) RecoverHeld(ctx context.Context, k idp.Passkey, opened, now time.T
 func (b *batch) recover(k idp.Passkey, opened, now time.Time, ev []idp.Event) {
 	b.Exclusive("user:" + k.UserID)
 	b.Hold(idp.ErrNotFound, "users", "id = $1 AND disabled_at = 0 AND recovered_at < $2", k.UserID, ms(opened))
-	b.Do(`UPDATE passkeys SET suspended_at = $2 WHERE user_id = $1 AND suspended_at = 0`, k.UserID, ms(now))
+	b.Do(`UPDATE passkeys SET suspended_at = $2 WHERE user_id = $1 AND `+notSuspended, k.UserID, ms(now))
 	b.insertPasskey(k)
 	b.Do(`UPDATE passkeys SET strong_from = $2 WHERE id = $1`, k.ID, ms(now.Add(idp.RecoveryClosed)))
 	b.Do(`UPDATE users SET recovered_at = $2, updated_at = $2, recovery_failures = 0, recovery_ready_at = 0,
@@ -68,8 +68,7 @@ func (db *DB) KeepPasskey(ctx context.Context, userID, id string, now time.Time,
 	b.Exclusive("user:" + userID)
 	b.Hold(idp.ErrNotFound, "passkeys", "id = $1 AND user_id = $2 AND suspended_at > 0", id, userID)
 	b.Demand(idp.ErrClosed, "EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+notRecovered+"$2)", userID, longAgo(now))
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND suspended_at = 0) < $2", userID,
-		MaxPasskeys)
+	b.mayHaveMore(userID)
 	b.Do(`UPDATE passkeys SET suspended_at = 0 WHERE id = $1`, id)
 	b.events(ev)
 	return db.run(ctx, "keep passkey", &b)

@@ -62,6 +62,7 @@ func (db *DB) Transact(ctx context.Context, step string, names []string, f func(
 		retention: db.retention, clients: clientcache.New(), watch: db.watch, observe: db.observe, logouts: db.logouts,
 	}
 	tx.compact.Store(db.compact.Load())
+	tx.brief.Store(db.brief.Load())
 	tx.oldEvents.Store(db.oldEvents.Load())
 	defer db.clients.ForgetAll() // also after an error: the writes may have happened
 	return stepErr(step, db.conn.Transact(ctx, func(conn engine.Conn) error {

@@ -22,6 +22,7 @@ import (
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/store/clientcache"
 	"github.com/stepward/stepward/internal/store/engine"
+	"github.com/stepward/stepward/internal/store/rows"
 )
 
 // Config says where the data lives.
@@ -64,7 +65,8 @@ type DB struct {
 	retention  time.Duration
 	clients    *clientcache.Cache
 	watch      *outage.Watch
-	compact    atomic.Bool // rows are written in the compact form: see contract.go
+	compact    atomic.Bool // events and families are written in the compact form: see contract.go
+	brief      atomic.Bool // passkeys are written in the brief form: see contract.go
 	oldEvents  atomic.Bool // there may be events of the old form
 	observe    func(ctx context.Context, step string) (context.Context, func(error))
 	logouts    chan struct{} // holds one token while something new may be in the logout outbox
@@ -160,7 +162,8 @@ func one[T any](ctx context.Context, db *DB, step string, scan pgx.RowToFunc[T],
 // A batch is an engine.Batch with methods for the statements that several changes share. Most are beside their table.
 type batch struct {
 	engine.Batch
-	ev []idp.Event // are written when the batch runs
+	ev    []idp.Event       // are written when the batch runs
+	forms []func(rows.Form) // set the values of passkeys when the batch runs
 }
 
 // end records that a session or a family is over, so that nothing in progress can still add to it.
@@ -171,6 +174,9 @@ func (b *batch) end(id string, now time.Time) {
 // run executes a batch.
 func (db *DB) run(ctx context.Context, step string, b *batch) error {
 	b.writeEvents(db.compact.Load())
+	for _, set := range b.forms {
+		set(db.form())
+	}
 	return db.ask(ctx, step, func(ctx context.Context) error { return db.conn.Run(ctx, &b.Batch) })
 }
 

@@ -39,6 +39,7 @@ type Statement struct {
 type Step struct {
 	Version    int64
 	Name       string
+	Oldest     int64 // the newest migration that a program must know to run on the schema after it; 0: this one
 	Statements []Statement
 }
 
@@ -101,7 +102,7 @@ func Migration(ctx context.Context, db *store.DB) (version int64, steps []Step, 
 		if err != nil {
 			return 0, nil, err
 		}
-		step := Step{Version: v, Name: strings.ReplaceAll(rest, "_", " ")}
+		step := Step{Version: v, Name: strings.ReplaceAll(rest, "_", " "), Oldest: store.OldestProgram(string(text))}
 		for _, sql := range Split(string(text)) {
 			st, err := p.statement(sql)
 			if err != nil {

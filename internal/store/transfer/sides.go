@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	stored "github.com/stepward/stepward/internal/store/rows"
 )
 
 // postgres is a side in a Postgres transaction.
@@ -51,7 +53,11 @@ func (p postgres) count(ctx context.Context, t table) (n int64, err error) {
 }
 
 func (p postgres) read(ctx context.Context, t table, f func([]any) error) error {
-	rows, err := p.tx.Query(ctx, `SELECT `+t.list()+` FROM `+t.name)
+	columns := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		columns[i] = stored.ColumnOf(t.name, c.name) // SQLite takes no NULL
+	}
+	rows, err := p.tx.Query(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+t.name)
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,42 @@ func TestACopyIntoPostgresAndBackIsTheSame(t *testing.T) {
 	}
 }
 
+// What is NULL in Postgres is the usual value in a folder.
+func TestACopyOutOfPostgresSaysTheUsualValues(t *testing.T) {
+	url, dir, now := storetest.PostgresURL(t), t.TempDir(), time.Now().Truncate(time.Millisecond).UTC()
+	source, err := OpenPlace(t.Context(), url)
+	must(t, err)
+	defer source.Close()
+	target, err := OpenPlace(t.Context(), dir)
+	must(t, err)
+	defer target.Close()
+	must(t, source.DB.Migrate(t.Context()))
+	must(t, target.DB.Migrate(t.Context()))
+	u := idp.NewUser("ada@example.com", "Ada", now)
+	k := idp.Passkey{
+		ID: idp.NewID(), UserID: u.ID, CredentialID: []byte("c"), PublicKey: []byte("k"), Flags: 29, UVInitialized: true, AAGUID: []byte{1},
+		AttestationType: "none", AttestationFormat: "none", Transports: []string{"hybrid", "internal"}, Attachment: "platform",
+		Extensions: []byte(`{"rk":true}`), Name: "Key", CreatedAt: now, CreatedAgent: "Safari on iPad", LastUsedAt: now, LastAgent: "Safari on iPad",
+	}
+	must(t, source.DB.EnrolUser(t.Context(), u, k))
+	_, err = source.DB.RecordAuthentication(t.Context(), k, idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: now}, "")
+	must(t, err)
+	nulls, err := store.List(t.Context(), source.DB, "count", func(row store.Row) (n int64, err error) {
+		err = row.Scan(&n)
+		return n, err
+	}, `SELECT COUNT(*) FROM passkeys WHERE sign_count IS NULL AND transports IS NULL AND last_agent IS NULL AND uv_initialized IS NULL`)
+	if must(t, err); nulls[0] != 1 {
+		t.Fatal("Postgres has no NULL")
+	}
+	_, err = Copy(t.Context(), source, target, func(string, int64, int64) {})
+	must(t, err)
+	keys, err := target.DB.PasskeysOf(t.Context(), u.ID)
+	must(t, err)
+	if diff := cmp.Diff([]idp.Passkey{k}, keys); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // alters is a side that loses or changes something on the way.
 type alters struct {
 	side
