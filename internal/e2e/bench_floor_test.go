@@ -152,6 +152,23 @@ func keptIn(tb testing.TB, database string, n int) func() (bytes, entries float6
 	}
 }
 
+// passkeyIn returns the bytes of a passkey in its table, without indexes.
+func passkeyIn(tb testing.TB, database string) (bytes float64) {
+	tb.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	const padding, pointer = 8, 4
+	err = conn.QueryRow(ctx, `SELECT avg((pg_column_size(k.*) + $1 - 1) / $1 * $1 + $2)::float8 FROM passkeys k`, padding, pointer).Scan(&bytes)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return bytes
+}
+
 func TestTheBareServerAnswersEveryRow(t *testing.T) {
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))

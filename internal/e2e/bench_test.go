@@ -326,6 +326,7 @@ func benchProfile(x, floor *bench, title, database, redis string) {
 		c.print(o.name, least, o.budget)
 		if bytes, entries := kept(); entries > 0 {
 			fmt.Printf("%-20s | a sign-in leaves %.0f bytes and %.1f index entries in Postgres\n", "", bytes, entries)
+			fmt.Printf("%-20s | a passkey takes %.0f bytes (goal 300)\n", "", passkeyIn(x.b, database))
 			abandoned, session := memoryOf(x.b, redis, func() func() {
 				p := newPerson(x.b, x.issuer, appCallback)
 				p.key = x.key.key
