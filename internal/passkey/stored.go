@@ -51,6 +51,9 @@ func sessionFields(c *compact.Codec, s *webauthn.SessionData) {
 	c.Time(&s.Expires)
 	others := *s
 	others.Challenge, others.RelyingPartyID, others.UserVerification, others.Expires = "", "", "", time.Time{}
+	if len(others.AllowedCredentialIDs) == 0 {
+		others.AllowedCredentialIDs = nil // so that a usual sign-in has no others
+	}
 	compact.JSON(c, &others)
 	others.Challenge, others.RelyingPartyID = s.Challenge, s.RelyingPartyID
 	others.UserVerification, others.Expires = s.UserVerification, s.Expires
