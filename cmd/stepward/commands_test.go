@@ -24,6 +24,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store/plan"
 )
 
 // stepward runs a command in a data folder, and returns its output.
@@ -95,7 +96,8 @@ func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+	if _, err := db.Exec(`INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1);
+		UPDATE installation SET value = '9999' WHERE name = 'oldest_program'`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -111,7 +113,7 @@ func TestMigrateMayRunAgainAndRefusesANewerSchema(t *testing.T) {
 func TestADryRunPrintsThePlanAndChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
-		if out, err := stepward(t, dir, "migrate", "--dry-run"); err != nil || !strings.Contains(out, "is version 0") || !strings.Contains(out, "CREATE TABLE users") {
+		if out, err := stepward(t, dir, "migrate", "--dry-run"); err != nil || !strings.Contains(out, "is version 0") || !strings.Contains(out, "The database is new.") || !strings.Contains(out, "CREATE TABLE users") {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
@@ -456,4 +458,17 @@ func TestGroupsAndClaimsAreKeptByCommands(t *testing.T) {
 	says("no faults; rows: 1", "user", "import-csv", file, "--dry-run")
 	says("bob@example.com,http", "user", "import-csv", file)
 	says("dev", "user", "show", "bob@example.com")
+}
+
+func TestADryRunSaysWhichReplicasCanStart(t *testing.T) {
+	for want, at := range map[string]struct{ version, oldest int64 }{
+		"The database is new.": {0, 19},
+		"Replicas that know version 19 or later can run beside it, and can start until the contract step": {19, 19},
+		"A replica that knows version 18 only goes on if it runs already, and cannot start any more.":     {18, 19},
+		"A replica that knows version 20 only goes on if it runs already":                                 {20, 0}, // says nothing
+	} {
+		if got := beside(at.version, []plan.Step{{Version: 1}, {Version: 30, Oldest: at.oldest}}); !strings.HasPrefix(got, want) {
+			t.Errorf("from %d, oldest %d: %s", at.version, at.oldest, got)
+		}
+	}
 }
