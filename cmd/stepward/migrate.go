@@ -82,7 +82,8 @@ func beside(version int64, steps []plan.Step) string {
 	case version == 0:
 		return "The database is new."
 	case newest.Oldest == 0 || newest.Oldest > version:
-		return fmt.Sprintf("A replica that knows version %d only goes on if it runs already, and cannot start any more.", version)
+		return fmt.Sprintf("A replica that knows version %d only goes on if it runs already, and cannot start any more.",
+			version)
 	}
 	return fmt.Sprintf("Replicas that know version %d or later can run beside it, and can start until the contract step, "+
 		"a day later.", newest.Oldest)

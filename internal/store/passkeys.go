@@ -43,7 +43,8 @@ const notSuspended = "COALESCE(suspended_at, 0) = 0"
 
 // mayHaveMore demands that a user may have one more passkey.
 func (b *batch) mayHaveMore(userID string) {
-	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND "+notSuspended+") < $2", userID, MaxPasskeys)
+	b.Demand(ErrTooManyPasskeys, "(SELECT count(*) FROM passkeys WHERE user_id = $1 AND "+notSuspended+") < $2", userID,
+		MaxPasskeys)
 }
 
 // PasskeyByCredentialID returns a passkey and its user, disabled or not, in one round trip; idp.ErrNotFound.

@@ -29,7 +29,8 @@ const (
 
 // usual are these values as SQL, by column of passkeys.
 var usual = map[string]string{
-	"flags": strconv.FormatInt(usualFlags, 10), "sign_count": "0", "uv_initialized": "TRUE", "counter_regressed_at": "0", "attestation_type": text(usualType),
+	"flags": strconv.FormatInt(usualFlags, 10), "sign_count": "0", "uv_initialized": "TRUE",
+	"counter_regressed_at": "0", "attestation_type": text(usualType),
 	"attestation_format": text(usualFormat), "attestation_verified_at": "0", "key_protection": text(""),
 	"attestation": text(""), "transports": text(usualTransports), "attachment": text(usualAttachment),
 	"extensions": text(usualExtensions), "last_agent": "created_agent", "suspended_at": "0", "strong_from": "0",
