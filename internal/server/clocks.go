@@ -12,6 +12,7 @@ const (
 	skewWarn  = 2 * time.Second  // NTP is far better than this
 	skewWrong = 10 * time.Second // no jobs, not ready
 	skewEvery = time.Minute
+	skewAgain = 5 * time.Second // while it is wrong
 )
 
 // A clock is a store with a clock.
@@ -36,13 +37,14 @@ func newClocks(log *slog.Logger, stores ...clock) *clocks {
 
 // run compares the clocks every minute until ctx ends.
 func (c *clocks) run(ctx context.Context) {
-	tick := time.NewTicker(skewEvery)
-	defer tick.Stop()
 	for {
+		wrong, changed := c.state()
+		wait := map[bool]time.Duration{false: skewEvery, true: skewAgain}[wrong]
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-changed: // a job has compared
+		case <-time.After(wait):
 			c.compare(ctx)
 		}
 	}
@@ -87,8 +89,7 @@ func (c *clocks) compare(ctx context.Context) {
 // ahead returns how far this replica's clock is ahead of a store's, which read theirs between begin and end; 0 if the
 // time of the call may explain the difference. It compares wall clocks: begin and end must have no monotonic reading.
 func ahead(begin, end, theirs time.Time) time.Duration {
-	begin, end = begin.Round(0), end.Round(0)
-	theirs = theirs.Round(0)
+	begin, end, theirs = begin.Round(0), end.Round(0), theirs.Round(0)
 	const whole = time.Millisecond // stores round down
 	switch {
 	case theirs.Add(whole).Before(begin):

@@ -6,10 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stepward/stepward/internal/store/leases"
-
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/leases"
 )
 
 // A job is housekeeping done by one replica at a time, the one with the lease. now is the database's time.

@@ -269,6 +269,28 @@ func TestAWrongClockStopsRunningJobs(t *testing.T) {
 	})
 }
 
+// A replica with a wrong clock is not ready, so it looks again soon.
+func TestAClockThatIsRightAgainIsNoticedInSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var skew atomic.Int64
+		c := newClocks(slog.New(slog.DiscardHandler), clock{"there", func(context.Context) (time.Time, error) {
+			return time.Now().Add(time.Duration(skew.Load())), nil
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.run(ctx)
+		time.Sleep(10 * time.Second)
+		skew.Store(int64(month))
+		c.compare(ctx) // as a job does
+		skew.Store(0)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if wrong, _ := c.state(); wrong {
+			t.Error("after 6 s it is still wrong")
+		}
+		cancel()
+	})
+}
+
 func TestASlowResponseIsNotAWrongClock(t *testing.T) {
 	begin := time.Now()
 	for _, c := range []struct{ begin, end, theirs, want time.Duration }{
