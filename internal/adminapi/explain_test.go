@@ -35,4 +35,5 @@ func TestARequestIsExplained(t *testing.T) {
 	}
 	nobody := h.person(h.user("nobody@example.org", directory.RoleUser), time.Time{}, adminapi.ScopeRead)
 	h.problem(403, "denied_role", "GET", "/explain?client_id="+made.ID, nobody, nil)
+	h.problem(403, "denied_role", "GET", "/explain?link="+link, nobody, nil) // which asks no other operation
 }
