@@ -255,10 +255,7 @@ func TestPeopleEditWhatTheSchemaLetsThemEdit(t *testing.T) {
 func TestThePagesOfClaims(t *testing.T) { eachLanguage(t, thePagesOfClaims) }
 
 func thePagesOfClaims(t *testing.T, l *looker) {
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	l.open(issuer + "/admin/claims")
 	l.look("claims-none", "admin")
 	l.follow("claim-new")

@@ -26,6 +26,15 @@ func (l *looker) makeRole(email string, role directory.Role) {
 	}
 }
 
+// asOwner signs an owner up and in, as the tests of the console's pages begin, and returns the issuer.
+func (l *looker) asOwner(email string) (issuer string) {
+	l.t.Helper()
+	l.plug(device{synced: true})
+	l.signInAs(l.demo, email)
+	l.makeRole(email, directory.RoleOwner)
+	return l.demo.Config.Issuer.String()
+}
+
 func TestThePagesOfTheConsole(t *testing.T) { eachLanguage(t, thePagesOfTheConsole) }
 
 func thePagesOfTheConsole(t *testing.T, l *looker) {
@@ -187,10 +196,7 @@ func TestTheConsoleExplainsWhatHappens(t *testing.T) {
 func TestTheFirstApplicationIsConnectedInFourClicks(t *testing.T) {
 	t.Parallel()
 	l := newLooker(t)
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	if err := l.demo.DB.RemoveClient(t.Context(), "acme-bank"); err != nil {
 		t.Fatal(err)
 	}

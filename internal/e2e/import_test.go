@@ -16,10 +16,7 @@ const importPath = "/admin/users/import"
 func TestThePagesOfACrowd(t *testing.T) { eachLanguage(t, thePagesOfACrowd) }
 
 func thePagesOfACrowd(t *testing.T, l *looker) {
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	l.open(issuer + importPath)
 	l.at("stepup")
 	l.click("passkey-stepup")

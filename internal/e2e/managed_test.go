@@ -89,10 +89,7 @@ func TestTheConsoleSaysWhatAFileManages(t *testing.T) {
 func TestThePagesOfWhatAFileManages(t *testing.T) { eachLanguage(t, thePagesOfWhatAFileManages) }
 
 func thePagesOfWhatAFileManages(t *testing.T, l *looker) {
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	group := declare(t, l.demo)
 	for name, path := range map[string]string{
 		"file-clients": "/admin/clients", "file-client": "/admin/clients/show?id=acme-bank", "file-groups": "/admin/groups",

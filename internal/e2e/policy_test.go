@@ -280,10 +280,7 @@ func TestAPolicyChangedInTheConsoleCountsAtTheOtherReplica(t *testing.T) {
 func TestThePagesOfThePolicy(t *testing.T) { eachLanguage(t, thePagesOfThePolicy) }
 
 func thePagesOfThePolicy(t *testing.T, l *looker) {
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	l.open(issuer + "/admin/policy/history")
 	l.look("policy-history-none", "admin")
 	l.open(issuer + "/admin/policy")

@@ -379,10 +379,7 @@ func TestTriesHaveALimit(t *testing.T) {
 func TestThePagesOfATry(t *testing.T) { eachLanguage(t, thePagesOfATry) }
 
 func thePagesOfATry(t *testing.T, l *looker) {
-	issuer := l.demo.Config.Issuer.String()
-	l.plug(device{synced: true})
-	l.signInAs(l.demo, "ada@example.com")
-	l.makeRole("ada@example.com", directory.RoleOwner)
+	issuer := l.asOwner("ada@example.com")
 	l.open(issuer + "/admin/clients/show?id=acme-bank")
 	l.look("try-client", "admin")
 	if target := l.eval(`document.querySelector("[data-test=client-try]").form.target`); target != "_blank" {
