@@ -16,7 +16,7 @@ func TestARobotManagesUsers(t *testing.T) {
 	token := h.robot(adminapi.ScopeWrite)
 	made := h.call(201, "POST", "/users", token, adminapi.NewUser{Email: "Ada@Example.org", Name: "Ada"})
 	ada := in[adminapi.User](h, made)
-	if ada.Email != "ada@example.org" || ada.Role != "none" || made.Header.Get("Location") != h.issuer+adminapi.Path+"/users/"+ada.ID {
+	if ada.Email != "ada@example.org" || ada.Role != "none" || made.Header.Get("Location") != h.Issuer+adminapi.Path+"/users/"+ada.ID {
 		t.Errorf("%s %s", made.body, made.Header.Get("Location"))
 	}
 	read := h.call(200, "GET", "/users/"+ada.ID, token, nil)
@@ -33,7 +33,7 @@ func TestARobotManagesUsers(t *testing.T) {
 	h.call(200, "PATCH", "/users/"+ada.ID, token, change, with("If-Match", "*"))
 
 	invited := in[adminapi.Invitation](h, h.call(201, "POST", "/users/invitations", token, `{"email":"bob@example.org","ttl":3600}`))
-	if !invited.New || !strings.HasPrefix(invited.Link, h.issuer+"/") || time.Until(invited.Until) > time.Hour {
+	if !invited.New || !strings.HasPrefix(invited.Link, h.Issuer+"/") || time.Until(invited.Until) > time.Hour {
 		t.Errorf("invitation %+v", invited)
 	}
 	if p := h.problem(422, "faults", "POST", "/users/invitations", token, `{"email":"eve@example.org","mail":true}`); p.Faults[0].Field != "mail" {
@@ -68,7 +68,7 @@ func TestListsHavePages(t *testing.T) {
 	token := h.robot(adminapi.ScopeRead)
 	var want []string
 	for _, name := range strings.Fields("ada bob cleo dora ed") {
-		h.user(name+"@example.org", "")
+		h.User(name+"@example.org", "")
 		want = append(want, name+"@example.org")
 	}
 	for _, query := range []string{"", "&q=example"} {
@@ -99,7 +99,7 @@ func TestListsHavePages(t *testing.T) {
 func TestGroupsAndClaims(t *testing.T) {
 	h := open(t)
 	token := h.robot(adminapi.ScopeWrite)
-	ada := h.user("ada@example.org", "")
+	ada := h.User("ada@example.org", "")
 	staff := in[adminapi.Group](h, h.call(201, "POST", "/groups", token, adminapi.NewGroup{Name: "staff"}))
 	dev := in[adminapi.Group](h, h.call(201, "POST", "/groups", token, adminapi.NewGroup{Name: "dev"}))
 	h.problem(422, "faults", "POST", "/groups", token, adminapi.NewGroup{Name: "Staff"})
@@ -155,7 +155,7 @@ func TestAClientAndItsSecrets(t *testing.T) {
 		"client_name": "Wiki", "redirect_uris": ["https://wiki.example/cb"], "grant_types": ["authorization_code"],
 		"scopes": ["openid"], "access_token_ttl": 300, "default_max_age": 3600, "contacts": ["help@wiki.example"]}`))
 	stored, err := h.DB.StoredClient(t.Context(), made.ID)
-	h.must(err)
+	h.Must(err)
 	if _, ok := stored.MatchSecret(idp.Secret(made.Value), time.Now()); !ok || stored.AccessTTL != 5*time.Minute || *stored.DefaultMaxAge != time.Hour {
 		t.Errorf("stored %+v, made %+v", stored, made)
 	}

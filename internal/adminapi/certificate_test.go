@@ -19,18 +19,18 @@ import (
 func (h *house) certificate() func(*http.Request) {
 	h.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	h.must(err)
+	h.Must(err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	h.must(err)
+	h.Must(err)
 	cert, err := x509.ParseCertificate(der)
-	h.must(err)
+	h.Must(err)
 	return func(r *http.Request) { r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}} }
 }
 
 func TestATokenOfACertificateIsOfNoUseWithoutIt(t *testing.T) {
 	h := open(t)
-	c, secret := h.machine("bound", func(c *idp.Client) { c.CertificateBound = true }, adminapi.ScopeUsersRead)
+	c, secret := h.Machine("bound", func(c *idp.Client) { c.CertificateBound = true }, adminapi.ScopeUsersRead)
 	own := h.certificate()
 	token := h.tokenOf(c, secret, own)
 	h.call(200, "GET", "/users", token, nil, own)

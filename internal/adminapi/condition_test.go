@@ -40,7 +40,7 @@ func (h *house) conditional(object string, steps ...step) {
 func TestAChangeIsMadeOfTheVersionThatWasRead(t *testing.T) {
 	h := open(t)
 	token := h.robot(adminapi.ScopeWrite)
-	ada := h.user("ada@example.org", "")
+	ada := h.User("ada@example.org", "")
 	other := in[adminapi.Group](h, h.call(201, "POST", "/groups", token, adminapi.NewGroup{Name: "other"}))
 	staff := in[adminapi.Group](h, h.call(201, "POST", "/groups", token, adminapi.NewGroup{Name: "staff"}))
 	h.call(200, "PUT", "/claims/level", token, adminapi.Claim{
@@ -111,7 +111,7 @@ func TestEveryChangeOfAnObjectWithATagTakesACondition(t *testing.T) {
 func TestAKeyStandsForOneCondition(t *testing.T) {
 	h := open(t)
 	token := h.robot(adminapi.ScopeWrite)
-	ada := h.user("ada@example.org", "")
+	ada := h.User("ada@example.org", "")
 	path := "/users/" + ada.ID
 	tag := h.call(200, "GET", path, token, nil).Header.Get("ETag")
 	key := func(r *http.Request) { r.Header.Set("Idempotency-Key", "one") }

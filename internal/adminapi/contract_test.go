@@ -134,7 +134,7 @@ func TestTheDocumentListsEveryOperationWithItsScope(t *testing.T) {
 			Errors   map[string]any        `json:"responses"`
 		} `json:"paths"`
 	}
-	h.must(json.Unmarshal([]byte(got.body), &doc))
+	h.Must(json.Unmarshal([]byte(got.body), &doc))
 	if doc.OpenAPI != "3.1.0" {
 		t.Errorf("OpenAPI %s", doc.OpenAPI)
 	}

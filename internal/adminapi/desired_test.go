@@ -39,7 +39,7 @@ func TestAStateIsAppliedOverTheAPI(t *testing.T) {
 		t.Errorf("again: %+v", plan)
 	}
 	c, err := h.DB.StoredClient(t.Context(), "wiki")
-	h.must(err)
+	h.Must(err)
 	if _, ok := c.MatchSecret("x", c.CreatedAt); !ok || c.DisabledAt.IsZero() {
 		t.Errorf("client %+v", c)
 	}
@@ -74,7 +74,7 @@ func TestAStateIsAppliedOverTheAPI(t *testing.T) {
 	h.problem(403, "insufficient_scope", "GET", "/export", h.robot(adminapi.ScopeClientsRead), nil)
 
 	// A client makes nobody an owner.
-	h.user("ada@example.org", directory.RoleUser)
+	h.User("ada@example.org", directory.RoleUser)
 	h.problem(403, "denied_own_role", "POST", path, token, adminapi.Desired{Roles: map[string]string{"ada@example.org": "owner"}})
 	h.call(200, "POST", path, token, adminapi.Desired{Roles: map[string]string{"ada@example.org": "support"}})
 

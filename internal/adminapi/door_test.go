@@ -24,27 +24,27 @@ import (
 // opened the class admin; zero: never.
 func (h *house) person(u idp.User, confirmed time.Time, scopes ...string) idp.Secret {
 	h.Helper()
-	c, _ := h.machine("app-"+u.ID, func(c *idp.Client) {
+	c, _ := h.Machine("app-"+u.ID, func(c *idp.Client) {
 		c.GrantTypes, c.RedirectURIs = []string{idp.GrantAuthorizationCode}, []string{"https://app.example/cb"}
 	}, adminapi.ScopeRead, adminapi.ScopeWrite)
 	now := time.Now()
 	f := idp.Family{
 		ID: idp.NewID(), ClientID: c.ID, UserID: u.ID, SessionID: idp.NewID(), Scopes: scopes, ExpiresAt: now.Add(time.Hour), CreatedAt: now,
-		Resources: []string{h.issuer + adminapi.Path},
+		Resources: []string{h.Issuer + adminapi.Path},
 		Assurance: idp.Assurance{AuthenticationID: idp.NewID(), ACR: "phr", AuthTime: now.Add(-time.Hour)},
 	}
 	if !confirmed.IsZero() {
 		f.Assurance.AuthTime, f.Assurance.ActionClasses = confirmed, []string{"admin"}
 	}
 	_, _, err := h.DB.CreateFamily(h.Context(), f, nil)
-	h.must(err)
+	h.Must(err)
 	signer, err := h.Keys.Signer(h.Context(), keys.ES256)
-	h.must(err)
+	h.Must(err)
 	text, err := signer.Sign(keys.TypeAccessToken, token.AccessClaims{
-		Issuer: h.issuer, Subject: u.ID, Audience: []string{h.issuer + adminapi.Path}, ClientID: c.ID, Expires: now.Add(time.Hour).Unix(),
+		Issuer: h.Issuer, Subject: u.ID, Audience: []string{h.Issuer + adminapi.Path}, ClientID: c.ID, Expires: now.Add(time.Hour).Unix(),
 		Issued: now.Unix(), ID: f.ID + ".x", Scope: strings.Join(scopes, " "), AuthTime: f.Assurance.AuthTime.Unix(),
 	})
-	h.must(err)
+	h.Must(err)
 	return idp.Secret(text)
 }
 
@@ -63,8 +63,8 @@ func (h *house) challenge(r reply, parts ...string) {
 func TestATokenIsNeededAndSaidHowToGet(t *testing.T) {
 	h := open(t)
 	h.problem(401, "token_required", "GET", "/users", "", nil)
-	h.challenge(h.call(401, "GET", "/users", "", nil), `Bearer realm="`+h.issuer+`"`, `scope="stepward:admin:users:read"`, "!error",
-		`resource_metadata="`+h.issuer+`/.well-known/oauth-protected-resource/admin/api/v1"`)
+	h.challenge(h.call(401, "GET", "/users", "", nil), `Bearer realm="`+h.Issuer+`"`, `scope="stepward:admin:users:read"`, "!error",
+		`resource_metadata="`+h.Issuer+`/.well-known/oauth-protected-resource/admin/api/v1"`)
 	h.problem(401, "token_required", "GET", "/users", "", nil, with("Authorization", "Basic eDp5"))
 	h.problem(401, "invalid_token", "GET", "/users", "made-up", nil)
 	h.problem(401, "token_required", "GET", "/users?access_token=x", "", nil)
@@ -82,7 +82,7 @@ func TestATokenIsNeededAndSaidHowToGet(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &m); err != nil || got.StatusCode != 200 {
 			t.Errorf("%s: %d %v", path, got.StatusCode, err)
 		}
-		if m["resource"] != nil && m["resource"] != h.issuer+"/admin/api/v1" {
+		if m["resource"] != nil && m["resource"] != h.Issuer+"/admin/api/v1" {
 			t.Errorf("metadata %v", m)
 		}
 	}
@@ -90,7 +90,7 @@ func TestATokenIsNeededAndSaidHowToGet(t *testing.T) {
 
 func TestEachOperationNeedsItsScope(t *testing.T) {
 	h := open(t)
-	ada := h.user("ada@example.org", "")
+	ada := h.User("ada@example.org", "")
 	for _, c := range []struct {
 		scope, method, path string
 		body                any
@@ -122,9 +122,9 @@ func TestEachOperationNeedsItsScope(t *testing.T) {
 // A token for a part of the API must not lead to all of it.
 func TestANarrowScopeDoesNotLeadToMore(t *testing.T) {
 	h := open(t)
-	ada := h.user("ada@example.org", "")
+	ada := h.User("ada@example.org", "")
 	users, clients, all := h.robot(adminapi.ScopeUsersWrite), h.robot(adminapi.ScopeClientsWrite), h.robot(adminapi.ScopeWrite)
-	strong, _ := h.machine("strong", nil, adminapi.ScopeWrite)
+	strong, _ := h.Machine("strong", nil, adminapi.ScopeWrite)
 	h.call(201, "POST", "/groups", all, adminapi.NewGroup{Name: "wheel"})
 	role := "admin"
 	client := adminapi.Client{Name: "x", GrantTypes: []string{idp.GrantClientCredentials}, Scopes: []string{adminapi.ScopeWrite}}
@@ -154,7 +154,7 @@ func TestANarrowScopeDoesNotLeadToMore(t *testing.T) {
 
 func TestAClientActsAsAnAdminAtMost(t *testing.T) {
 	h := open(t)
-	owner, admin := h.user("owner@example.org", directory.RoleOwner), h.user("admin@example.org", directory.RoleAdmin)
+	owner, admin := h.User("owner@example.org", directory.RoleOwner), h.User("admin@example.org", directory.RoleAdmin)
 	token := h.robot(adminapi.ScopeWrite)
 	role, email := "owner", "mine@example.org"
 	h.problem(403, "denied_own_role", "PATCH", "/users/"+admin.ID, token, adminapi.UserChange{Role: &role}, with("If-Match", "*"))
@@ -165,20 +165,20 @@ func TestAClientActsAsAnAdminAtMost(t *testing.T) {
 func TestAPersonNeedsTheirRoleAndARecentConfirmation(t *testing.T) {
 	h := open(t)
 	group := func(name string) adminapi.NewGroup { return adminapi.NewGroup{Name: name} }
-	admin := h.user("admin@example.org", directory.RoleAdmin)
+	admin := h.User("admin@example.org", directory.RoleAdmin)
 	read := h.person(admin, time.Time{}, adminapi.ScopeRead)
 	h.call(200, "GET", "/users", read, nil)
 	// After the window, a refreshed token lacks the scope: the challenge asks for a step-up (RFC 9470).
 	h.problem(401, "insufficient_user_authentication", "POST", "/groups", read, group("a"))
 	h.challenge(h.call(401, "POST", "/groups", read, group("a")), `error="insufficient_user_authentication"`, `acr_values="phr"`,
 		`max_age="300"`, `scope="stepward:admin:groups:write"`)
-	fresh := h.person(h.user("two@example.org", directory.RoleAdmin), time.Now().Add(-time.Minute), adminapi.ScopeRead, adminapi.ScopeWrite)
+	fresh := h.person(h.User("two@example.org", directory.RoleAdmin), time.Now().Add(-time.Minute), adminapi.ScopeRead, adminapi.ScopeWrite)
 	h.call(201, "POST", "/groups", fresh, group("b"))
 	// Without the class, and with a confirmation that is too old, the token itself is over.
-	h.problem(401, "invalid_token", "POST", "/groups", h.person(h.user("three@example.org", directory.RoleAdmin), time.Time{}, adminapi.ScopeWrite), group("c"))
-	h.problem(401, "invalid_token", "POST", "/groups", h.person(h.user("four@example.org", directory.RoleAdmin), time.Now().Add(-6*time.Minute), adminapi.ScopeWrite), group("c"))
+	h.problem(401, "invalid_token", "POST", "/groups", h.person(h.User("three@example.org", directory.RoleAdmin), time.Time{}, adminapi.ScopeWrite), group("c"))
+	h.problem(401, "invalid_token", "POST", "/groups", h.person(h.User("four@example.org", directory.RoleAdmin), time.Now().Add(-6*time.Minute), adminapi.ScopeWrite), group("c"))
 	for role, status := range map[directory.Role]int{directory.RoleUser: 403, directory.RoleAuditor: 403, directory.RoleSupport: 403} {
-		u := h.user(role.Name()+"@roles.example", role)
+		u := h.User(role.Name()+"@roles.example", role)
 		token := h.person(u, time.Now(), adminapi.ScopeRead, adminapi.ScopeWrite)
 		h.problem(status, "denied_role", "POST", "/groups", token, group("d"))
 		want := 200
@@ -197,7 +197,7 @@ func TestAPersonNeedsTheirRoleAndARecentConfirmation(t *testing.T) {
 
 func TestTokensOfDisabledAdminsAndRemovedClientsAreRefused(t *testing.T) {
 	h := open(t)
-	admin := h.user("admin@example.org", directory.RoleAdmin)
+	admin := h.User("admin@example.org", directory.RoleAdmin)
 	person := h.person(admin, time.Now(), adminapi.ScopeRead)
 	h.call(200, "GET", "/users", person, nil)
 	all := h.robot(adminapi.ScopeWrite)
@@ -205,14 +205,14 @@ func TestTokensOfDisabledAdminsAndRemovedClientsAreRefused(t *testing.T) {
 	h.problem(401, "invalid_token", "GET", "/users", person, nil)
 	h.challenge(h.call(401, "GET", "/users", person, nil), `error="invalid_token"`)
 	for path, method := range map[string]string{"": "DELETE", "/disable": "POST"} {
-		c, secret := h.machine(idp.NewID(), nil, adminapi.ScopeUsersRead)
+		c, secret := h.Machine(idp.NewID(), nil, adminapi.ScopeUsersRead)
 		token := h.tokenOf(c, secret)
 		h.call(200, "GET", "/users", token, nil)
 		h.do(h.request(method, "/clients/"+c.ID+path, all, nil))
 		h.problem(401, "invalid_token", "GET", "/users", token, nil)
 	}
 	// A token for something else.
-	c, secret := h.machine("elsewhere", nil, adminapi.ScopeUsersRead)
+	c, secret := h.Machine("elsewhere", nil, adminapi.ScopeUsersRead)
 	h.problem(401, "invalid_token", "GET", "/users", h.tokenOf(c, secret, func(r *http.Request) {
 		r.Body = http.NoBody
 		body := "grant_type=client_credentials"
@@ -226,12 +226,12 @@ func TestATokenOfAKeyIsOfNoUseWithoutIt(t *testing.T) {
 	key := dpoptest.New("ES256")
 	proof := func(method, uri string, change ...any) string {
 		r := h.request("GET", "/users", "x", nil)
-		r.Header.Set("DPoP", key.Proof("GET", h.issuer+adminapi.Path+"/users"))
+		r.Header.Set("DPoP", key.Proof("GET", h.Issuer+adminapi.Path+"/users"))
 		change = append(change, dpoptest.Claims{"nonce": h.do(r).Header.Get("DPoP-Nonce")})
 		return key.Proof(method, uri, change...)
 	}
-	c, secret := h.machine("bound", func(c *idp.Client) { c.DPoPBound = true }, adminapi.ScopeUsersRead)
-	token := h.tokenOf(c, secret, with("DPoP", proof("POST", h.issuer+"/oauth2/token")))
+	c, secret := h.Machine("bound", func(c *idp.Client) { c.DPoPBound = true }, adminapi.ScopeUsersRead)
+	token := h.tokenOf(c, secret, with("DPoP", proof("POST", h.Issuer+"/oauth2/token")))
 	h.problem(401, "invalid_token", "GET", "/users", token, nil)
 	bound := func(proof string) func(*http.Request) {
 		return func(r *http.Request) {
@@ -239,13 +239,13 @@ func TestATokenOfAKeyIsOfNoUseWithoutIt(t *testing.T) {
 			r.Header.Set("DPoP", proof)
 		}
 	}
-	one := proof("GET", h.issuer+adminapi.Path+"/users", dpoptest.Hash(token.Reveal()))
+	one := proof("GET", h.Issuer+adminapi.Path+"/users", dpoptest.Hash(token.Reveal()))
 	h.call(200, "GET", "/users", token, nil, bound(one))
 	h.problem(401, "invalid_dpop_proof", "GET", "/users", token, nil, bound(one))
-	h.problem(401, "invalid_dpop_proof", "GET", "/users", token, nil, bound(proof("GET", h.issuer+adminapi.Path+"/groups", dpoptest.Hash(token.Reveal()))))
+	h.problem(401, "invalid_dpop_proof", "GET", "/users", token, nil, bound(proof("GET", h.Issuer+adminapi.Path+"/groups", dpoptest.Hash(token.Reveal()))))
 	h.challenge(h.call(401, "GET", "/users", token, nil, bound(one)), `DPoP realm=`, `algs="`)
 	stranger := dpoptest.New("ES256")
-	h.problem(401, "invalid_token", "GET", "/users", token, nil, bound(stranger.Proof("GET", h.issuer+adminapi.Path+"/users", dpoptest.Hash(token.Reveal()))))
+	h.problem(401, "invalid_token", "GET", "/users", token, nil, bound(stranger.Proof("GET", h.Issuer+adminapi.Path+"/users", dpoptest.Hash(token.Reveal()))))
 }
 
 func TestBodiesAreStrictJSON(t *testing.T) {
@@ -304,10 +304,10 @@ func TestAnIdempotencyKeyMakesARequestSafeToRepeat(t *testing.T) {
 
 func TestTheAPIHasLimits(t *testing.T) {
 	h := open(t)
-	c, secret := h.machine("busy", nil, adminapi.ScopePolicyRead)
+	c, secret := h.Machine("busy", nil, adminapi.ScopePolicyRead)
 	token := h.tokenOf(c, secret)
 	for range limit.AdminAPI.Most {
-		h.must(h.Ephemeral.Do(t.Context(), &limit.AdminAPI.Of("client:busy").Op))
+		h.Must(h.Ephemeral.Do(t.Context(), &limit.AdminAPI.Of("client:busy").Op))
 	}
 	h.problem(429, "too_many_requests", "GET", "/version", token, nil)
 	if got := h.call(429, "GET", "/version", token, nil); got.Header.Get("Retry-After") != "60" {
@@ -315,7 +315,7 @@ func TestTheAPIHasLimits(t *testing.T) {
 	}
 	h.call(200, "GET", "/version", h.robot(adminapi.ScopePolicyRead), nil)
 	for range limit.AdminAPIRefused.Most {
-		h.must(h.Ephemeral.Do(t.Context(), &limit.AdminAPIRefused.Of("192.0.2.1").Op))
+		h.Must(h.Ephemeral.Do(t.Context(), &limit.AdminAPIRefused.Of("192.0.2.1").Op))
 	}
 	h.problem(429, "too_many_requests", "GET", "/version", "made-up", nil)
 }
@@ -328,10 +328,10 @@ func TestAKeptAnswerIsUnreadableInTheStore(t *testing.T) {
 	made := in[adminapi.MadeClient](h, h.call(201, "POST", "/clients", token, body, with("Idempotency-Key", key)))
 	var all []byte
 	files, err := filepath.Glob(filepath.Join(h.Config.DataDir, "*"))
-	h.must(err)
+	h.Must(err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		h.must(err)
+		h.Must(err)
 		all = append(all, text...)
 	}
 	if !bytes.Contains(all, []byte("admin-api-repeat")) || !bytes.Contains(all, []byte(body.Name)) {

@@ -12,7 +12,7 @@ import (
 func TestARequestIsExplained(t *testing.T) {
 	h := open(t)
 	read := h.robot(adminapi.ScopeRead)
-	h.user("ada@example.org", "")
+	h.User("ada@example.org", "")
 	made := in[adminapi.MadeClient](h, h.call(201, "POST", "/clients", h.robot(adminapi.ScopeWrite), adminapi.Client{
 		Name: "x", RedirectURIs: []string{"https://app.example/cb"}, GrantTypes: []string{"authorization_code"}, Scopes: []string{"openid"},
 	}))
@@ -20,7 +20,7 @@ func TestARequestIsExplained(t *testing.T) {
 	if e.Step != "sign-in" || e.Check != "no_session" || len(e.Checks) == 0 || e.Checks[0].Check == "" || e.Checks[0].Result == "" {
 		t.Errorf("the usual request: %+v", e)
 	}
-	link := url.QueryEscape(h.issuer + "/oauth2/authorize?client_id=" + made.ID + "&redirect_uri=https://evil.example/cb&response_type=code")
+	link := url.QueryEscape(h.Issuer + "/oauth2/authorize?client_id=" + made.ID + "&redirect_uri=https://evil.example/cb&response_type=code")
 	if e := in[adminapi.Explanation](h, h.call(200, "GET", "/explain?user=ada@example.org&link="+link, read, nil)); e.Unusable == "" || e.Step != "" {
 		t.Errorf("another redirect URI: %+v", e)
 	}
@@ -33,7 +33,7 @@ func TestARequestIsExplained(t *testing.T) {
 	for _, scope := range []string{adminapi.ScopeUsersRead, adminapi.ScopeClientsRead, adminapi.ScopePolicyRead} {
 		h.problem(403, "insufficient_scope", "GET", "/explain?client_id="+made.ID, h.robot(scope), nil)
 	}
-	nobody := h.person(h.user("nobody@example.org", directory.RoleUser), time.Time{}, adminapi.ScopeRead)
+	nobody := h.person(h.User("nobody@example.org", directory.RoleUser), time.Time{}, adminapi.ScopeRead)
 	h.problem(403, "denied_role", "GET", "/explain?client_id="+made.ID, nobody, nil)
 	h.problem(403, "denied_role", "GET", "/explain?link="+link, nobody, nil) // which asks no other operation
 }

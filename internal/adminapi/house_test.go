@@ -1,56 +1,32 @@
 package adminapi_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/server/servertest"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
-// house is a whole server, called without a network.
+// house is a whole server, called without a network, and the document of its API.
 type house struct {
-	*testing.T
-	*server.Server
-	issuer   string
+	*servertest.House
 	document document
 }
 
 func open(t *testing.T, settings ...string) *house {
 	t.Helper()
-	cfg, err := config.Load(config.Sources{Environ: append(settings, "STEPWARD_DATA_DIR="+t.TempDir())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	h := &house{T: t, Server: s, issuer: cfg.Issuer.String()}
+	h := &house{House: servertest.Open(t, nil, settings...)}
+	var err error
 	h.document, err = readDocument(h.do(h.request("GET", "/openapi.json", "", nil)).body)
-	h.must(err)
+	h.Must(err)
 	return h
-}
-
-func (h *house) Context() context.Context { return h.T.Context() }
-
-func (h *house) must(err error) {
-	h.Helper()
-	if err != nil {
-		h.Fatal(err)
-	}
 }
 
 // A reply is an answer that has been read.
@@ -65,7 +41,7 @@ func (h *house) do(r *http.Request) reply {
 	h.Handler.ServeHTTP(w, r)
 	resp := w.Result()
 	body, err := io.ReadAll(resp.Body)
-	h.must(err)
+	h.Must(err)
 	return reply{resp, string(body)}
 }
 
@@ -77,12 +53,12 @@ func (h *house) request(method, path string, token idp.Secret, body any) *http.R
 		text, ok := body.(string)
 		if !ok {
 			b, err := json.Marshal(body)
-			h.must(err)
+			h.Must(err)
 			text = string(b)
 		}
 		in = strings.NewReader(text)
 	}
-	r := httptest.NewRequest(method, h.issuer+adminapi.Path+path, in)
+	r := httptest.NewRequest(method, h.Issuer+adminapi.Path+path, in)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -134,57 +110,16 @@ func with(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// machine adds a client that acts for itself with these scopes, and returns it and its secret.
-func (h *house) machine(id string, edit func(*idp.Client), scopes ...string) (idp.Client, idp.Secret) {
-	h.Helper()
-	now := time.Now().Truncate(time.Millisecond)
-	c := idp.Client{
-		ID: id, Name: id, Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic, CreatedAt: now, UpdatedAt: now,
-		GrantTypes: []string{idp.GrantClientCredentials}, Scopes: scopes,
-	}
-	secret := c.AddSecret(now)
-	if edit != nil {
-		edit(&c)
-	}
-	if faults := c.Faults(h.Config.Policy); len(faults) > 0 {
-		h.Fatal(faults)
-	}
-	h.must(h.DB.PutClient(h.Context(), c))
-	return c, secret
-}
-
 // tokenOf gets a token for the API by the client_credentials grant.
 func (h *house) tokenOf(c idp.Client, secret idp.Secret, edit ...func(*http.Request)) idp.Secret {
 	h.Helper()
-	form := url.Values{"grant_type": {"client_credentials"}, "resource": {h.issuer + adminapi.Path}}
-	r := httptest.NewRequest("POST", h.issuer+"/oauth2/token", strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(secret.Reveal()))
-	for _, f := range edit {
-		f(r)
-	}
-	got := h.do(r)
-	var m struct {
-		Token string `json:"access_token"`
-	}
-	if err := json.Unmarshal([]byte(got.body), &m); err != nil || m.Token == "" {
-		h.Fatalf("no token: %d %s", got.StatusCode, got.body)
-	}
-	return idp.Secret(m.Token)
+	form := url.Values{"grant_type": {"client_credentials"}, "resource": {h.Issuer + adminapi.Path}}
+	return h.Token(c, secret, form, edit...)
 }
 
 // robot returns a token of a client with these scopes.
 func (h *house) robot(scopes ...string) idp.Secret {
 	h.Helper()
-	c, secret := h.machine(idp.NewID(), nil, scopes...)
+	c, secret := h.Machine(idp.NewID(), nil, scopes...)
 	return h.tokenOf(c, secret)
-}
-
-// user adds a user.
-func (h *house) user(email string, role directory.Role) idp.User {
-	h.Helper()
-	u := idp.NewUser(email, "Somebody", time.Now().Truncate(time.Millisecond))
-	u.Role = role
-	h.must(h.DB.CreateUser(h.Context(), u))
-	return u
 }

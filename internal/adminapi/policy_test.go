@@ -91,7 +91,7 @@ func TestThePolicyIsForRolesAndItsChangesForAdmins(t *testing.T) {
 	h := open(t)
 	h.call(200, "PATCH", "/policy", h.robot(adminapi.ScopeWrite), sections("product-name", `"first"`), with("If-Match", "*"))
 	for _, role := range directory.Roles {
-		token := h.person(h.user(role.Name()+"@roles.example", role), time.Now(), adminapi.ScopeRead, adminapi.ScopeWrite)
+		token := h.person(h.User(role.Name()+"@roles.example", role), time.Now(), adminapi.ScopeRead, adminapi.ScopeWrite)
 		for _, method := range []string{"PATCH", "PUT"} {
 			if role == directory.RoleOwner || role == directory.RoleAdmin {
 				h.call(200, method, "/policy", token, sections("product-name", `"`+role.Name()+method+`"`), with("If-Match", "*"))

@@ -14,7 +14,7 @@ import (
 func TestScopesSayWhatADirectoryMayDo(t *testing.T) {
 	h := open(t, nil)
 	reader := h.directory("reader", directory.ScopeSCIMRead)
-	id := h.user("ada@example.com", directory.RoleUser).ID
+	id := h.User("ada@example.com", directory.RoleUser).ID
 	reader.call(200, "GET", "/Users", nil)
 	reader.call(200, "POST", "/Users/.search", object{})
 	for _, c := range [][2]string{
@@ -44,8 +44,8 @@ func TestScopesSayWhatADirectoryMayDo(t *testing.T) {
 func TestTokensForOtherAPIsAreNotForSCIM(t *testing.T) {
 	h := open(t, nil)
 	d := h.directory("both", directory.ScopeSCIM, "stepward:admin:write")
-	r := httptest.NewRequest("GET", h.issuer+"/admin/api/v1/users", nil)
-	r.Header.Set("Authorization", "Bearer "+d.token)
+	r := httptest.NewRequest("GET", h.Issuer+"/admin/api/v1/users", nil)
+	r.Header.Set("Authorization", "Bearer "+d.token.Reveal())
 	w := httptest.NewRecorder()
 	h.Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusUnauthorized {
@@ -101,10 +101,10 @@ func TestTheProviderDescribesItself(t *testing.T) {
 
 func TestDirectoriesThatNameNoResourceOrGetNoTokenComeInToo(t *testing.T) {
 	h := open(t, nil)
-	c, secret := h.client("entra", directory.ScopeSCIM)
-	c.Audience = []string{h.issuer + directory.PathSCIM}
-	h.must(h.DB.PutClient(t.Context(), c))
-	d := &directoryClient{h, h.token(c, secret, url.Values{"grant_type": {"client_credentials"}})}
+	c, secret := h.Machine("entra", nil, directory.ScopeSCIM)
+	c.Audience = []string{h.Issuer + directory.PathSCIM}
+	h.Must(h.DB.PutClient(t.Context(), c))
+	d := &directoryClient{h, h.Token(c, secret, url.Values{"grant_type": {"client_credentials"}})}
 	d.call(200, "GET", "/Users", nil)
 	d.person("ada@example.com", nil)
 
@@ -115,13 +115,13 @@ func TestDirectoriesThatNameNoResourceOrGetNoTokenComeInToo(t *testing.T) {
 	nobody.call(200, "GET", "/Users", nil, basic("entra", secret.Reveal()))
 	nobody.refused(401, "", "GET", "/Users", nil, basic("entra", "wrong"))
 	nobody.refused(401, "", "GET", "/Users", nil, basic("nobody", secret.Reveal()))
-	reader, only := h.client("reader", directory.ScopeSCIMRead)
+	reader, only := h.Machine("reader", nil, directory.ScopeSCIMRead)
 	nobody.refused(403, "", "POST", "/Users", object{}, basic("reader", only.Reveal()))
 	reader.DPoPBound = true
-	h.must(h.DB.PutClient(t.Context(), reader))
+	h.Must(h.DB.PutClient(t.Context(), reader))
 	nobody.refused(401, "", "GET", "/Users", nil, basic("reader", only.Reveal()))
 	for range limit.SCIMRefused.Most {
-		h.must(h.Ephemeral.Do(t.Context(), &limit.SCIMRefused.Of("192.0.2.1").Op))
+		h.Must(h.Ephemeral.Do(t.Context(), &limit.SCIMRefused.Of("192.0.2.1").Op))
 	}
 	nobody.refused(429, "", "GET", "/Users", nil, basic("entra", "wrong"))
 }

@@ -17,7 +17,7 @@ import (
 func (h *house) members(groupID string) (list []string) {
 	h.Helper()
 	found, err := managed.New(h.DB).Members(h.Context(), []string{groupID}, 10_000)
-	h.must(err)
+	h.Must(err)
 	for _, m := range found {
 		list = append(list, m.UserID)
 	}
@@ -115,9 +115,9 @@ func TestAGroupThatClientsReferToStays(t *testing.T) {
 	h := open(t, nil)
 	d := h.directory("entra")
 	id := d.call(201, "POST", "/Groups", object{"displayName": "staff"})["id"].(string)
-	c, _ := h.client("app", directory.ScopeSCIMRead)
+	c, _ := h.Machine("app", nil, directory.ScopeSCIMRead)
 	c.AllowedGroups = []string{"staff"}
-	h.must(h.DB.PutClient(t.Context(), c))
+	h.Must(h.DB.PutClient(t.Context(), c))
 	d.refused(409, "", "DELETE", "/Groups/"+id, nil)
 	d.refused(400, "invalidValue", "PATCH", "/Groups/"+id, patch("replace", "displayName", "crew"))
 }
@@ -157,7 +157,7 @@ func (d *directoryClient) crowd(groupID string, n int) {
 		for ; len(b.ids) < 500 && done < n; done++ {
 			b.ids = append(b.ids, idp.NewID())
 		}
-		d.must(b.store(d.house, groupID, now))
+		d.Must(b.store(d.house, groupID, now))
 	}
 }
 
@@ -166,7 +166,7 @@ func TestAGroupOfAFileKeepsItsName(t *testing.T) {
 	d := h.directory("entra")
 	ada := d.person("ada@example.com", nil)
 	id := d.call(201, "POST", "/Groups", object{"displayName": "staff", "externalId": "g-1"})["id"].(string)
-	h.must(declared.New(h.DB).Replace(h.Context(), "house.yaml", []declared.Mark{{Kind: declared.Group, ID: id}}))
+	h.Must(declared.New(h.DB).Replace(h.Context(), "house.yaml", []declared.Mark{{Kind: declared.Group, ID: id}}))
 	for _, body := range []object{patch("replace", "displayName", "crew"), patch("replace", "displayName", "Staff")} {
 		doc := d.call(403, "PATCH", "/Groups/"+id, body)
 		if detail, _ := doc["detail"].(string); !strings.Contains(detail, "house.yaml") {

@@ -1,10 +1,8 @@
 package scim_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,66 +10,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/mail"
-	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/server/servertest"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/roster"
 )
 
 // house is a whole server, called without a network.
-type house struct {
-	*testing.T
-	*server.Server
-	issuer string
-	box    *mail.Mailbox // nil: there is no mail server
-}
+type house struct{ *servertest.House }
 
 func open(t *testing.T, box *mail.Mailbox, settings ...string) *house {
 	t.Helper()
-	cfg, err := config.Load(config.Sources{Environ: append(settings, "STEPWARD_DATA_DIR="+t.TempDir())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(t.Context(), cfg, slog.New(slog.DiscardHandler), box)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return &house{t, s, cfg.Issuer.String(), box}
-}
-
-func (h *house) Context() context.Context { return h.T.Context() }
-
-func (h *house) must(err error) {
-	h.Helper()
-	if err != nil {
-		h.Fatal(err)
-	}
-}
-
-// client adds a client that acts for itself with these scopes.
-func (h *house) client(id string, scopes ...string) (idp.Client, idp.Secret) {
-	h.Helper()
-	now := time.Now().Truncate(time.Millisecond)
-	c := idp.Client{
-		ID: id, Name: id, Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodBasic, CreatedAt: now, UpdatedAt: now,
-		GrantTypes: []string{idp.GrantClientCredentials}, Scopes: scopes,
-	}
-	secret := c.AddSecret(now)
-	if faults := c.Faults(h.Config.Policy); len(faults) > 0 {
-		h.Fatal(faults)
-	}
-	h.must(h.DB.PutClient(h.Context(), c))
-	return c, secret
+	return &house{servertest.Open(t, box, settings...)}
 }
 
 // directory is what a directory does over SCIM: a token, and requests with it.
 type directoryClient struct {
 	*house
-	token string
+	token idp.Secret
 }
 
 // directory returns a directory with a client of its own.
@@ -80,27 +38,10 @@ func (h *house) directory(id string, scopes ...string) *directoryClient {
 	if scopes == nil {
 		scopes = []string{directory.ScopeSCIM}
 	}
-	c, secret := h.client(id, scopes...)
-	return &directoryClient{h, h.token(c, secret, url.Values{
-		"grant_type": {"client_credentials"}, "resource": {h.issuer + directory.PathSCIM},
+	c, secret := h.Machine(id, nil, scopes...)
+	return &directoryClient{h, h.Token(c, secret, url.Values{
+		"grant_type": {"client_credentials"}, "resource": {h.Issuer + directory.PathSCIM},
 	})}
-}
-
-// token gets an access token for a client.
-func (h *house) token(c idp.Client, secret idp.Secret, form url.Values) string {
-	h.Helper()
-	r := httptest.NewRequest("POST", h.issuer+"/oauth2/token", strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(secret.Reveal()))
-	w := httptest.NewRecorder()
-	h.Handler.ServeHTTP(w, r)
-	var m struct {
-		Token string `json:"access_token"`
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil || m.Token == "" {
-		h.Fatalf("no token: %d %s", w.Code, w.Body)
-	}
-	return m.Token
 }
 
 type object = map[string]any
@@ -121,15 +62,15 @@ func (d *directoryClient) response(
 		text, ok := body.(string)
 		if !ok {
 			b, err := json.Marshal(body)
-			d.must(err)
+			d.Must(err)
 			text = string(b)
 		}
 		in = strings.NewReader(text)
 	}
-	r := httptest.NewRequest(method, d.issuer+directory.PathSCIM+strings.ReplaceAll(path, " ", "%20"), in)
+	r := httptest.NewRequest(method, d.Issuer+directory.PathSCIM+strings.ReplaceAll(path, " ", "%20"), in)
 	r.Header.Set("Content-Type", "application/scim+json")
 	if d.token != "" {
-		r.Header.Set("Authorization", "Bearer "+d.token)
+		r.Header.Set("Authorization", "Bearer "+d.token.Reveal())
 	}
 	for _, f := range edit {
 		f(r)
@@ -185,15 +126,6 @@ func patch(op, path string, value any) object {
 	return object{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": []any{o}}
 }
 
-// user adds a user whom no directory manages.
-func (h *house) user(email string, role directory.Role) idp.User {
-	h.Helper()
-	u := idp.NewUser(email, "Somebody", time.Now().Truncate(time.Millisecond))
-	u.Role = role
-	h.must(h.DB.CreateUser(h.Context(), u))
-	return u
-}
-
 // ids returns the IDs of a list response.
 func ids(doc object) (list []string) {
 	found, _ := doc["Resources"].([]any)
@@ -207,7 +139,7 @@ func ids(doc object) (list []string) {
 func (h *house) claim(name string, by directory.Party) {
 	h.Helper()
 	now := time.Now().Truncate(time.Millisecond)
-	h.must(roster.New(h.DB).PutClaim(h.Context(), directory.Claim{
+	h.Must(roster.New(h.DB).PutClaim(h.Context(), directory.Claim{
 		Name: name, Type: directory.ClaimString, Scope: "profile", SeenBy: directory.Parties, EditedBy: []directory.Party{by},
 		CreatedAt: now, UpdatedAt: now,
 	}))

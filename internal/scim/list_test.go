@@ -16,7 +16,7 @@ func TestFiltersFindByIndexOrAreRefused(t *testing.T) {
 	d := h.directory("entra")
 	ada := d.person("ada", object{"externalId": "E-1", "title": "Countess", "emails": []any{object{"value": "Ada@example.com", "type": "work"}}})
 	bob := d.person("bob@example.com", object{"externalId": "e-2", "active": false})
-	old := h.user("old@example.com", directory.RoleUser).ID
+	old := h.User("old@example.com", directory.RoleUser).ID
 	d.person("eve@example.com", nil)
 	for text, want := range map[string][]string{
 		`userName eq "ADA"`: {ada}, `USERNAME EQ "ada"`: {ada}, `userName eq "ada@example.com"`: nil, `userName eq "old@example.com"`: {old},

@@ -29,11 +29,11 @@ func TestAPersonArrivesChangesAndLeaves(t *testing.T) {
 		"emails": []any{object{"value": "ADA@example.com", "type": "work", "primary": "True"}},
 	})
 	id := doc["id"].(string)
-	if resp.Header.Get("Location") != h.issuer+"/scim/v2/Users/"+id || resp.Header.Get("ETag") == "" {
+	if resp.Header.Get("Location") != h.Issuer+"/scim/v2/Users/"+id || resp.Header.Get("ETag") == "" {
 		t.Errorf("headers %v", resp.Header)
 	}
 	u, err := h.DB.UserByID(t.Context(), id)
-	h.must(err)
+	h.Must(err)
 	if u.Email != "ada@example.com" || u.Name != "Ada Lovelace" || u.Profile.Locale != "fr" || u.EmailVerified ||
 		u.Role != directory.RoleUser {
 		t.Errorf("the account is %+v", u)
@@ -79,7 +79,7 @@ func TestAPersonArrivesChangesAndLeaves(t *testing.T) {
 		t.Errorf("after DELETE: %v, %v", u, err)
 	}
 	events, err := h.DB.EventsOf(t.Context(), id, 50)
-	h.must(err)
+	h.Must(err)
 	for _, kind := range []idp.EventKind{idp.EventUserCreated, idp.EventUserChanged, idp.EventUserDisabled, idp.EventUserEnabled} {
 		i := slices.IndexFunc(events, func(e idp.Event) bool { return e.Kind == kind })
 		if i < 0 || events[i].ClientID != "entra" || events[i].Detail["by"] != "scim" {
@@ -93,10 +93,10 @@ func TestADeactivatedPersonIsOutAtOnce(t *testing.T) {
 	d := h.directory("okta")
 	id := d.person("eve@example.com", nil)
 	sessions := session.New(session.Config{Store: h.Ephemeral, Absolute: time.Hour, Idle: time.Hour})
-	_, err := sessions.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest("GET", h.issuer, nil), idp.Authentication{
+	_, err := sessions.Start(t.Context(), httptest.NewRecorder(), httptest.NewRequest("GET", h.Issuer, nil), idp.Authentication{
 		ID: idp.NewID(), UserID: id, At: time.Now(),
 	}, nil)
-	h.must(err)
+	h.Must(err)
 	d.call(200, "PUT", "/Users/"+id, object{"userName": "eve@example.com", "active": false})
 	if u, err := h.DB.UserByID(t.Context(), id); err != nil || !u.Disabled() {
 		t.Fatalf("%+v %v", u, err)
@@ -110,7 +110,7 @@ func TestADirectoryEnablesNobodyWhomAnAdminDisabled(t *testing.T) {
 	h := open(t, nil)
 	d := h.directory("okta")
 	id := d.person("eve@example.com", nil)
-	h.must(h.DB.DisableUser(t.Context(), id, time.Now()))
+	h.Must(h.DB.DisableUser(t.Context(), id, time.Now()))
 	got := d.call(200, "PUT", "/Users/"+id, object{"userName": "eve@example.com", "active": true, "title": "new"})
 	if got["active"] != false || got["title"] != "new" {
 		t.Errorf("%v", got)
@@ -156,8 +156,8 @@ func TestPeopleWithARoleAreNotForDirectories(t *testing.T) {
 		if allowed == "on" {
 			status = 200
 		}
-		admin, owner := h.user("admin@example.com", directory.RoleAdmin), h.user("owner@example.com", directory.RoleOwner)
-		support := h.user("support@example.com", directory.RoleSupport)
+		admin, owner := h.User("admin@example.com", directory.RoleAdmin), h.User("owner@example.com", directory.RoleOwner)
+		support := h.User("support@example.com", directory.RoleSupport)
 		for _, change := range []object{
 			patch("replace", "active", false), patch("replace", "displayName", "Other"),
 		} {
@@ -171,7 +171,7 @@ func TestPeopleWithARoleAreNotForDirectories(t *testing.T) {
 		d.call(201, "POST", "/Groups", object{"displayName": "staff", "members": []any{object{"value": owner.ID}}})
 		for _, u := range []idp.User{admin, owner, support} {
 			got, err := h.DB.UserByID(t.Context(), u.ID)
-			h.must(err)
+			h.Must(err)
 			if got.Role != u.Role || u.ID == owner.ID && got.Disabled() || got.Disabled() != (allowed == "on") && u.ID != owner.ID {
 				t.Errorf("scim-roles %s: %+v", allowed, got)
 			}
@@ -193,7 +193,7 @@ func TestRolesAreNotGranted(t *testing.T) {
 func TestNamesAndAddressesBelongToOne(t *testing.T) {
 	h := open(t, nil)
 	d := h.directory("entra")
-	h.user("here@example.com", directory.RoleUser)
+	h.User("here@example.com", directory.RoleUser)
 	d.person("ada", object{"emails": []any{object{"value": "ada@example.com"}}})
 	bob := d.person("bob@example.com", nil)
 	for _, doc := range []object{
@@ -237,7 +237,7 @@ func TestTwoDirectoriesDoNotChangeEachOthersPeople(t *testing.T) {
 	if got := other.call(200, "GET", `/Users?filter=externalId eq "e-1"`, nil); got["totalResults"] != 0.0 {
 		t.Errorf("the other finds %v", got)
 	}
-	h.must(h.DB.DisableClient(t.Context(), "one", time.Now()))
+	h.Must(h.DB.DisableClient(t.Context(), "one", time.Now()))
 	time.Sleep(10 * time.Millisecond)
 	other.call(200, "PATCH", "/Users/"+id, patch("replace", "displayName", "Other"))
 }
@@ -270,7 +270,7 @@ func TestClaimsAreFilledInByName(t *testing.T) {
 	h.claim("department", directory.PartyAdmin) // not for directories
 	id := d.person("ada@example.com", object{enterprise: object{"employeeNumber": 7.0, "department": "Math"}})
 	m, err := h.DB.MembershipOf(t.Context(), id)
-	h.must(err)
+	h.Must(err)
 	if len(m.Values) != 1 || m.Values[0].Claim != "employee_number" || m.Values[0].JSON != `"7"` {
 		t.Errorf("values %+v", m.Values)
 	}
