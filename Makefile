@@ -12,6 +12,7 @@
 # make packages     the chart, the unit, the release, the alert rules and the dashboard, with the tools of their makers
 # make bench        what the server costs, against its cryptography and a bare server, measured in the same run
 # make bench-scale  the same with a million users, beside ten thousand; SCALE=100000 for fewer
+# make soak         two hours of slow use, and what grew in the second; SOAK=10m for less after the first
 # make lint         go vet, staticcheck, gofumpt, long lines; govulncheck where its database can be reached
 # make fmt          gofumpt, in place
 
@@ -22,7 +23,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop recipes accessible contract scim faults valkey upgrade packages bench bench-scale lint fmt build deps
+.PHONY: run test conformance interop recipes accessible contract scim faults valkey upgrade packages bench bench-scale soak lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -114,6 +115,9 @@ bench: deps
 
 bench-scale: deps
 	STEPWARD_TEST_SCALE=$(SCALE) go test ./internal/e2e -run "^$$" -bench "^BenchmarkScale$$" -benchtime 1x -timeout 3h
+
+soak: deps
+	STEPWARD_TEST_SOAK=$(SOAK) go test ./internal/e2e -run "^$$" -bench "^BenchmarkSoak$$" -benchtime 1x -timeout 26h
 
 lint:
 	go vet ./...

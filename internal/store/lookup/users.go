@@ -18,7 +18,7 @@ type Lookup struct{ db *store.DB }
 func New(db *store.DB) *Lookup { return &Lookup{db} }
 
 // window is how many rows a call of a search reads at most.
-const window = 20_000
+const window = 10_000
 
 // The stages of a search for users. A cursor is a stage and the key after which it goes on.
 const (
