@@ -40,6 +40,7 @@ type Config struct {
 	Ephemeral  ephemeral.Store
 	Version    string // of the program
 	Explain    explain.Service
+	Hardware   bool // attestations are verified against metadata, so phrh can be reached
 	// Accept checks an access token for a resource (provider.Provider.Accept).
 	Accept func(ctx context.Context, call *oauth.Call, token, resource string) (token.Accepted, error)
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
@@ -54,6 +55,7 @@ type Config struct {
 type API struct {
 	cfg      Config
 	door     bearer.Door
+	admit    func(w http.ResponseWriter, r *http.Request, scope string) (bearer.Caller, *bearer.Refusal)
 	mux      *http.ServeMux
 	repeats  *repeat.Answers
 	marks    *declared.Marks
@@ -84,17 +86,8 @@ func New(cfg Config) (*API, error) {
 		repeats: repeat.New(cfg.Ephemeral, cfg.Key),
 		marks:   declared.New(cfg.Operations.DB()),
 	}
-	takeOver()
-	api := huma.NewAPI(a.describe(), a)
-	a.users(api)
-	a.people(api)
-	a.groups(api)
-	a.claims(api)
-	a.clients(api)
-	a.events(api)
-	a.policy(api)
-	a.explain(api)
-	a.desired(api)
+	a.admit = a.door.Admit
+	api := a.operations()
 	var err error
 	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
@@ -106,6 +99,23 @@ func New(cfg Config) (*API, error) {
 	a.mux.HandleFunc("GET "+PathMetadata, publish(a.metadata))
 	a.mux.HandleFunc("/", a.nowhere)
 	return a, nil
+}
+
+// operations adds all operations.
+func (a *API) operations() huma.API {
+	takeOver()
+	api := huma.NewAPI(a.describe(), a)
+	a.users(api)
+	a.people(api)
+	a.groups(api)
+	a.claims(api)
+	a.clients(api)
+	a.events(api)
+	a.policy(api)
+	a.explain(api)
+	a.desired(api)
+	a.standing(api)
+	return api
 }
 
 // ServeHTTP implements http.Handler.

@@ -66,7 +66,7 @@ func (a *API) Handle(op *huma.Operation, handle func(huma.Context)) {
 	scope := op.Security[0][security][0]
 	a.mux.HandleFunc(op.Method+" "+adminapi.Path+op.Path, func(w http.ResponseWriter, r *http.Request) {
 		oauth.NoStore(w)
-		caller, bad := a.door.Admit(w, r, scope)
+		caller, bad := a.admit(w, r, scope)
 		if bad != nil {
 			a.door.Challenge(w.Header(), r, scope, *bad)
 			write(w, r, refused(bad))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/login"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -22,7 +25,7 @@ type ExplainInput struct {
 	Link    string `query:"link" maxLength:"16384" doc:"A link to the authorization endpoint, or its query."`
 	Client  string `query:"client_id" maxLength:"2048" doc:"Instead of a link: the usual request of this client."`
 	User    string `query:"user" maxLength:"400" doc:"ID or e-mail address; missing: nobody is signed in."`
-	Session string `query:"session" maxLength:"256" doc:"A session of the user; missing: the newest."`
+	Session string `query:"session" maxLength:"256" doc:"A session of the user; missing: the newest, or else a sign-in of now with their newest passkey."`
 }
 
 // explain adds the operation that says what a request leads to. It shows sessions and clients, so it needs the scope
@@ -40,7 +43,7 @@ func (a *API) explain(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		sess, err := a.sessionOf(ctx, in)
+		sess, whose, err := a.sessionOf(ctx, in)
 		if err != nil {
 			return nil, err
 		}
@@ -53,6 +56,7 @@ func (a *API) explain(api huma.API) {
 		if err == nil {
 			err = json.Unmarshal(text, &out.Body)
 		}
+		out.Body.Session = whose
 		if err != nil {
 			return nil, fmt.Errorf("write explanation: %w", err)
 		}
@@ -79,22 +83,42 @@ func (a *API) asked(ctx context.Context, in *ExplainInput) (url.Values, error) {
 	return explain.UsualRequest(c), err
 }
 
-// sessionOf returns the session that the caller asks about; nil: nobody is signed in.
-func (a *API) sessionOf(ctx context.Context, in *ExplainInput) (*idp.Session, error) {
+// sessionOf returns the session that the caller asks about, and whose it is; nil: nobody is signed in.
+func (a *API) sessionOf(ctx context.Context, in *ExplainInput) (*idp.Session, *adminapi.ExplainedSession, error) {
 	if in.User == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	users := a.cfg.Operations.Users
 	u, err := users.Find(ctx, in.actor, in.User)
 	if errors.Is(err, idp.ErrNotFound) {
-		return nil, directory.Faults{{Field: "user", Text: "there is no such user"}}
+		return nil, nil, directory.Faults{{Field: "user", Text: "there is no such user"}}
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return chosen(ctx, users, in, u.ID)
+	whose := &adminapi.ExplainedSession{UserID: u.ID, Email: u.Email}
+	sess, err := chosen(ctx, users, in, u.ID)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case sess != nil:
+		whose.SessionID, whose.Agent = sess.ID, sess.Agent
+		return sess, whose, nil
+	}
+	keys, err := users.Passkeys(ctx, in.actor, u.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, k := range slices.Backward(keys) {
+		if !k.Suspended() {
+			whose.Passkey = k.Name
+			return login.Supposed(k, time.Now()), whose, nil
+		}
+	}
+	return nil, whose, nil
 }
 
+// chosen returns the session that the caller names, or the newest; nil: there is none.
 func chosen(ctx context.Context, users *admin.Users, in *ExplainInput, id string) (*idp.Session, error) {
 	sessions, err := users.Sessions(ctx, in.actor, id)
 	if err != nil {

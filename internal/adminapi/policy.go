@@ -105,23 +105,35 @@ func (a *API) changePolicy(ctx context.Context, in *PolicyInput, change config.D
 	if in.IfMatch == "" {
 		return nil, unconditional()
 	}
-	now, err := ops.Get(ctx, in.actor)
+	last, err := ops.History(ctx, in.actor, 0, 1) // what counts may be broken, and this may mend it
 	if err != nil {
 		return nil, err
 	}
-	if in.IfMatch != "*" && in.IfMatch != policyTag(now.Version) {
+	var version int64
+	if len(last) > 0 {
+		version = last[0].Number
+	}
+	if in.IfMatch != "*" && in.IfMatch != policyTag(version) {
 		return nil, admin.ErrStale
 	}
 	if in.DryRun {
-		now.Changes, err = ops.Check(ctx, in.actor, change)
-		return policyAnswer(now), err
+		changes, err := ops.Check(ctx, in.actor, change)
+		if err != nil {
+			return nil, err
+		}
+		now, err := ops.Get(ctx, in.actor)
+		if err != nil {
+			now = admin.PolicyState{Version: version}
+		}
+		now.Changes = changes
+		return policyAnswer(now), nil
 	}
-	state, err := ops.Change(ctx, in.actor, now.Version, change)
+	state, err := ops.Change(ctx, in.actor, version, change)
 	return policyAnswer(state), err
 }
 
 // policyTag is the ETag of a version of the policy.
-func policyTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+func policyTag(version int64) string { return string(adminapi.PolicyTag(version)) }
 
 func policyAnswer(s admin.PolicyState) *PolicyAnswer {
 	out := wirePolicy(s.Effective)

@@ -113,6 +113,9 @@ func failure(ctx context.Context, err error) *failed {
 			return problem(known.status, known.code, known.detail)
 		}
 	}
+	if inside, ok := ctx.Value(insideKey{}).(*error); ok {
+		*inside = err
+	}
 	bad := oauth.Broken(ctx, "admin API", err)
 	f := problem(bad.Status, bad.Code, bad.Description)
 	if bad.Status == http.StatusServiceUnavailable {

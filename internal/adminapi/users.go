@@ -54,9 +54,13 @@ func (a *API) users(api huma.API) {
 		By
 		Part
 		Query string `query:"q" maxLength:"254" doc:"Part of the e-mail address or name, or the ID; missing: all users."`
+		Find  string `query:"find" maxLength:"256" doc:"Instead: the e-mail address or the ID in full."`
 	}
 	register(api, operation{"list-users", "GET", "/users", "Search users", tag, read, 0, false},
 		func(ctx context.Context, in *search) (*Listed[adminapi.User], error) {
+			if in.Find != "" {
+				return a.userNamed(ctx, in.actor, in.Find)
+			}
 			place, err := in.place()
 			if err != nil {
 				return nil, err

@@ -1,68 +1,74 @@
 package manage
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"iter"
 	"strings"
+	"time"
 
-	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
-// FindUser finds a user by e-mail address or ID.
-func FindUser(ctx context.Context, db *store.DB, name string) (idp.User, error) {
-	user, err := db.UserByID(ctx, name)
-	if email, ok := directory.NormalizeEmail(name); ok {
-		user, err = db.UserByEmail(ctx, email)
+// Collect returns the first things of a list; limit 0: all of them.
+func Collect[T any](list iter.Seq2[T, error], limit int) ([]T, error) {
+	all := []T{}
+	for v, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, v); len(all) == limit {
+			break
+		}
 	}
-	if errors.Is(err, idp.ErrNotFound) {
-		return user, fmt.Errorf("there is no user %s; see: stepward user list", name)
-	}
-	if err != nil {
-		return user, fmt.Errorf("find user: %w", err)
-	}
-	return user, nil
+	return all, nil
 }
 
-// FindMember finds a user by e-mail address or ID.
-func FindMember(ctx context.Context, ops *admin.Operations, name string) (idp.User, error) {
-	u, err := ops.Users.Find(ctx, Operator, name)
-	if errors.Is(err, idp.ErrNotFound) {
+// Day writes the day of a time in UTC; "" for none.
+func Day(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.UTC().Format(time.DateOnly)
+}
+
+// FindUser finds a user by e-mail address or ID.
+func FindUser(api *API, name string) (wire.User, error) {
+	u, err := api.Users.Find(api.Context, name)
+	if Refused(err, "not_found") {
 		return u, fmt.Errorf("there is no user %s; see: stepward user list", name)
 	}
-	return u, Told("find user", err)
+	return u, err
+}
+
+// FindGroup finds a group by name or ID.
+func FindGroup(api *API, name string) (wire.Group, error) {
+	g, err := api.Groups.Find(api.Context, name)
+	if Refused(err, "not_found") {
+		return g, fmt.Errorf("there is no group %s; see: stepward group list", name)
+	}
+	return g, err
 }
 
 // ClaimValues reads NAME=VALUE; an empty value removes.
-func ClaimValues(ctx context.Context, ops *admin.Operations, given []string) (map[string]json.RawMessage, error) {
-	claims, err := ops.Claims.List(ctx, Operator)
+func ClaimValues(api *API, given []string) (wire.ClaimValues, error) {
+	defined, err := Collect(api.Claims.All(api.Context), 0)
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]json.RawMessage{}
+	values := wire.ClaimValues{}
 	for _, text := range given {
 		name, typed, found := strings.Cut(text, "=")
 		if !found {
 			return nil, fmt.Errorf("--claim %q: write NAME=VALUE, or NAME= to remove the value", text)
 		}
-		values[name] = nil
-		for _, c := range claims {
+		values[name] = json.RawMessage("null")
+		for _, c := range defined {
 			if c.Name == name && typed != "" {
-				values[name] = c.ParseValue(typed)
+				values[name] = directory.Claim{Name: c.Name, Type: directory.ClaimType(c.Type)}.ParseValue(typed)
 			}
 		}
 	}
 	return values, nil
-}
-
-func NamesOf(groups []directory.Group) []string {
-	names := []string{}
-	for _, g := range groups {
-		names = append(names, g.Name)
-	}
-	return names
 }

@@ -29,6 +29,9 @@ func Operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 			return server.OpenEphemeral(ctx, cfg, db, Logger(cfg))
 		},
 		CheckClient: func(ctx context.Context, c idp.Client) directory.Faults {
+			if lack := certificateFault(c, cfg); lack != "" {
+				return directory.Faults{{Text: lack}}
+			}
 			fetch, err := server.OutboundOf(cfg)
 			if err == nil {
 				err = client.CheckSector(ctx, fetch, c)
@@ -52,6 +55,18 @@ func Operations(cfg *config.Config, db *store.DB) (*admin.Operations, error) {
 		}
 	}
 	return admin.New(c), nil
+}
+
+// certificateFault returns the setting that the server lacks for a client with certificates; "" if none.
+func certificateFault(client idp.Client, cfg *config.Config) string {
+	switch {
+	case (client.ByCertificate() || client.CertificateBound) && cfg.MTLSOrigin == nil:
+		return "client certificates are not requested: mtls-origin is not set"
+	case client.AuthMethod == idp.AuthMethodTLS && cfg.ClientCAPath == "":
+		return "tls_client_auth needs a CA for clients: client-ca-path is not set"
+	default:
+		return ""
+	}
 }
 
 // With runs f with the operations: with e.Writing, e.Reading or e.Mailing.
@@ -84,11 +99,3 @@ func Told(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 }
-
-// Output is the flag of commands that print something.
-type Output struct {
-	Output string `enum:"text,json" default:"text" help:"text or json."`
-}
-
-// JSON reports whether the output is JSON.
-func (o Output) JSON() bool { return o.Output == "json" }

@@ -20,6 +20,16 @@ type Explanation struct {
 	Authentications []Authentication   `json:"authentications,omitempty" doc:"Those of the session, oldest first."`
 	NotAllowedYet   []string           `json:"not_allowed_yet,omitempty" doc:"Scopes and resources that need consent."`
 	Claims          *ExplanationClaims `json:"claims,omitempty" doc:"What an ID token would say, if nothing is left to do."`
+	Session         *ExplainedSession  `json:"session,omitempty" doc:"Missing: nobody is signed in."`
+}
+
+// An ExplainedSession is the session that a request was explained in.
+type ExplainedSession struct {
+	UserID    string `json:"user_id"`
+	Email     string `json:"email"`
+	SessionID string `json:"session_id,omitempty" doc:"Missing: the user has none."`
+	Agent     string `json:"agent,omitempty"`
+	Passkey   string `json:"passkey,omitempty" doc:"Without a session: the name of the passkey with which a sign-in of now was supposed. Missing too: they have none, so are not signed in."`
 }
 
 // An OAuthError is an error of OAuth.
@@ -59,7 +69,7 @@ type Question struct {
 	Link     string // to the authorization endpoint
 	ClientID string // instead: this client's usual request
 	User     string // ID or e-mail address; empty: nobody is signed in
-	Session  string // one of the user's; empty: the newest
+	Session  string // one of the user's; empty: the newest, or else a sign-in of now with their newest passkey
 }
 
 // Explain says what a request leads to.

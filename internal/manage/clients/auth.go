@@ -2,17 +2,18 @@ package clients
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 // clientTLS has the flags of clients with TLS client certificates (RFC 8705).
@@ -32,9 +33,10 @@ func (c clientTLS) name() idp.CertificateName {
 	}
 }
 
-// authentication sets the client's authentication method and returns its new secret, or "" if it has none.
-func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret idp.Secret, err error) {
-	client.CertificateName, client.CertificateBound = c.name(), c.Bound
+// authentication sets the client's authentication method, and its keys.
+func (c *clientAddCmd) authentication(client *wire.Client) error {
+	client.SubjectDN, client.SANDNS, client.SANURI = c.SubjectDN, c.SANDNS, c.SANURI
+	client.SANIP, client.SANEmail, client.CertificateBound = c.SANIP, c.SANEmail, c.Bound
 	ways := []struct {
 		given  bool
 		method string
@@ -47,7 +49,7 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	found := false
 	for _, way := range ways {
 		if way.given && found {
-			return "", errors.New("--public, --jwks-file or --jwks-uri, --tls-… and --certificate-file exclude each other: " +
+			return errors.New("--public, --jwks-file or --jwks-uri, --tls-… and --certificate-file exclude each other: " +
 				"a client has one way to authenticate")
 		}
 		if way.given {
@@ -57,29 +59,33 @@ func (c *clientAddCmd) authentication(client *idp.Client, now time.Time) (secret
 	switch {
 	case !found:
 		client.AnySecretMethod = c.Auth == ""
-		secret = client.AddSecret(now)
 	case c.JWKSFile != "":
-		if client.JWKS, err = server.ReadJWKS(c.JWKSFile); err != nil {
-			return "", fmt.Errorf("--jwks-file: %s", config.FileReason(err))
+		set, err := server.ReadJWKS(c.JWKSFile)
+		if err == nil {
+			client.JWKS, err = wireKeys(set)
+		}
+		if err != nil {
+			return fmt.Errorf("--jwks-file: %s", config.FileReason(err))
 		}
 	case c.Certificates != "":
-		if client.JWKS, err = readCertificates(c.Certificates); err != nil {
-			return "", fmt.Errorf("--certificate-file: %s", config.FileReason(err))
+		set, err := readCertificates(c.Certificates)
+		if err == nil {
+			client.JWKS, err = wireKeys(set)
+		}
+		if err != nil {
+			return fmt.Errorf("--certificate-file: %s", config.FileReason(err))
 		}
 	}
-	return secret, nil
+	return nil
 }
 
-// certificateFault returns the setting that the server lacks for a client with certificates; "" if none.
-func certificateFault(client idp.Client, cfg *config.Config) string {
-	switch {
-	case (client.ByCertificate() || client.CertificateBound) && cfg.MTLSOrigin == nil:
-		return "client certificates are not requested: mtls-origin is not set"
-	case client.AuthMethod == idp.AuthMethodTLS && cfg.ClientCAPath == "":
-		return "tls_client_auth needs a CA for clients: client-ca-path is not set"
-	default:
-		return ""
+// wireKeys returns a key set as the API takes it.
+func wireKeys(set *jose.JSONWebKeySet) (out *wire.JWKSet, err error) {
+	text, err := json.Marshal(set)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
 	}
+	return out, err
 }
 
 // readCertificates reads a client's certificates as a JWK set (RFC 8705 §2.2.2).

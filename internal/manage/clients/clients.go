@@ -3,26 +3,21 @@ package clients
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
-	"github.com/stepward/stepward/internal/store"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Client struct {
 	Add     clientAddCmd     `cmd:"" help:"Register a client. Prints its secret once, if it has one."`
 	List    clientListCmd    `cmd:"" help:"List the clients."`
-	Show    clientShowCmd    `cmd:"" help:"Show a client as JSON, without its secrets."`
+	Show    clientShowCmd    `cmd:"" help:"Show a client as JSON, whatever --output says, without its secrets."`
 	Set     clientSetCmd     `cmd:"" help:"Change a client: replace it with JSON as printed by show, from a file or standard input."`
 	Disable clientDisableCmd `cmd:"" help:"Disable a client: it is rejected everywhere, and its tokens are revoked."`
 	Enable  clientEnableCmd  `cmd:"" help:"Enable a disabled client."`
@@ -80,52 +75,50 @@ type clientAddCmd struct {
 	TOSURI       string        `name:"tos-uri" placeholder:"URI" help:"Its terms of service, likewise."`
 	LogoURI      string        `name:"logo-uri" placeholder:"URI" help:"Logo for the sign-in and consent pages."`
 	URI          string        `name:"uri" placeholder:"URI" help:"Home page."`
-	JSON         bool          `name:"json" help:"Print JSON, as --output json does."`
-	As           manage.Output `embed:""`
+	Old          bool          `name:"json" hidden:"" help:"The same as --output json."`
 	clientTLS
+	manage.Flags
 }
 
 func (c *clientAddCmd) Run(e *manage.Env) error {
-	registered, secret, err := c.client(time.Now())
+	if c.Old {
+		c.Output.Output = "json"
+	}
+	registered, err := c.client()
 	if err != nil {
 		return err
 	}
-	return manage.With(e.Writing, func(cfg *config.Config, ops *admin.Operations) error {
-		for _, scope := range c.Scope {
-			if _, known := cfg.Policy.Scopes[scope]; !known && strings.ContainsAny(scope, ", ") {
-				return fmt.Errorf("--scope %q: give each scope its own --scope", scope)
+	for _, scope := range c.Scope {
+		if strings.ContainsAny(scope, ", ") {
+			return fmt.Errorf("--scope %q: give each scope its own --scope", scope)
+		}
+	}
+	return c.Flags.Run(e, manage.Writes, "this client cannot be registered", func(api *manage.API) error {
+		made, err := api.Clients.Create(api.Context, registered)
+		if err != nil {
+			return err
+		}
+		return c.Print(added{Issuer: api.Issuer, MadeClient: made}, func(t manage.Text) {
+			t.Line("issuer         %s\nclient_id      %s", api.Issuer, made.ID)
+			if made.Value != "" {
+				t.Line("client_secret  %s\n\nThe secret is shown only once. Only its hash is stored.", made.Value)
 			}
-		}
-		if lack := certificateFault(registered, cfg); lack != "" {
-			faults := append(registered.Faults(cfg.Policy), lack)
-			return errors.New("this client cannot be registered:\n  " + strings.Join(faults, "\n  "))
-		}
-		if err := ops.Clients.Add(e.Context(), manage.Operator, registered); err != nil {
-			return manage.Told("this client cannot be registered", err)
-		}
-		if c.JSON || c.As.JSON() {
-			added := map[string]string{
-				"client_id": registered.ID, "client_secret": secret.Reveal(), "issuer": cfg.Issuer.String(),
-			}
-			if secret == "" && !registered.Public() {
-				delete(added, "client_secret")
-			}
-			return manage.PrintJSON(added)
-		}
-		fmt.Printf("issuer         %s\nclient_id      %s\n", cfg.Issuer, registered.ID)
-		if secret != "" {
-			fmt.Printf("client_secret  %s\n\nThe secret is shown only once. Only its hash is stored.\n", secret.Reveal())
-		}
-		return nil
+		})
 	})
 }
 
-// client returns the registration and, if the client authenticates with a secret, the secret.
-func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
-	client := idp.Client{
+// added is a new client as JSON.
+type added struct {
+	Issuer string `json:"issuer"`
+	wire.MadeClient
+}
+
+// client returns the registration.
+func (c *clientAddCmd) client() (wire.Client, error) {
+	client := wire.Client{
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
-		Policy: idp.ClientPolicy(c.Policy), Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
+		Policy: c.Policy, Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
 		AuthMethod: cmp.Or(c.Auth, idp.AuthMethodBasic), AuthAlg: c.AuthAlg, JWKSURI: c.JWKSURI,
 		RedirectURIs: c.RedirectURI, PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI: c.BackLogout, FrontchannelLogoutURI: c.FrontLogout,
@@ -135,20 +128,17 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		ResponseAlg: c.ResponseAlg,
 		IDTokenAlg:  c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
 		AllowedGroups: c.Allowed, Contacts: c.Contact,
-		GroupsClaim: directory.GroupsClaim{
+		GroupsClaim: &wire.GroupsClaim{
 			Name: c.GroupsName, Prefix: c.GroupsPrefix, Only: c.GroupsOnly, Objects: c.GroupsAs == "objects",
 		},
-		AccessFormat: idp.TokenFormat(c.AccessFormat), CreatedAt: now, UpdatedAt: now,
-	}
-	if client.ID == "" {
-		client.ID = idp.NewID()
+		AccessFormat: c.AccessFormat,
 	}
 	if c.Pairwise {
-		client.SubjectType = idp.SubjectPairwise
+		client.SubjectType = string(idp.SubjectPairwise)
 	}
 	if client.IDTokenAlg == "" { // see docs/decisions: what a beginner needs no flag for
 		client.IDTokenAlg = idp.RS256
-		if client.Policy == idp.PolicyFAPI2 {
+		if client.Policy == string(idp.PolicyFAPI2) {
 			client.IDTokenAlg = idp.ES256
 		}
 	}
@@ -160,13 +150,12 @@ func (c *clientAddCmd) client(now time.Time) (idp.Client, idp.Secret, error) {
 		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	if c.MaxAge < 0 {
-		return client, "", fmt.Errorf("--default-max-age %s must be longer than 0s", config.Short(c.MaxAge))
+		return client, fmt.Errorf("--default-max-age %s must be longer than 0s", config.Short(c.MaxAge))
 	}
 	if c.MaxAge > 0 {
-		client.DefaultMaxAge = &c.MaxAge
+		client.DefaultMaxAge = new(int64(c.MaxAge.Seconds()))
 	}
-	secret, err := c.authentication(&client, now)
-	return client, secret, err
+	return client, c.authentication(&client)
 }
 
 // grantTypes returns the grant types: those of a client that signs people in, unless the flags say otherwise.
@@ -190,60 +179,70 @@ var grantNames = map[string]string{
 	"token_exchange":     idp.GrantTokenExchange,
 }
 
-type clientListCmd struct{}
+type clientListCmd struct{ manage.Flags }
 
-func (clientListCmd) Run(e *manage.Env) error {
-	return e.Reading(func(_ *config.Config, db *store.DB) error {
-		clients, err := db.Clients(e.Context())
+func (c clientListCmd) Run(e *manage.Env) error {
+	return c.Flags.Run(e, manage.Reads, "list clients", func(api *manage.API) error {
+		clients, err := manage.Collect(api.Clients.Search(api.Context, ""), 0)
 		if err != nil {
-			return fmt.Errorf("list clients: %w", err)
+			return err
 		}
 		if len(clients) == 0 {
-			fmt.Println("no clients yet; register one with: " +
+			return c.Say(clients, "no clients yet; register one with: "+
 				"stepward client add \"My app\" --redirect-uri https://app.example.com/callback")
-			return nil
 		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "CLIENT ID\tNAME\tPOLICY\tAUTHENTICATION\tCREATED")
-		for _, c := range clients {
-			policy := string(c.Policy)
-			if !c.DisabledAt.IsZero() {
-				policy = "disabled"
+		return c.Print(clients, func(t manage.Text) {
+			t.Line("CLIENT ID\tNAME\tPOLICY\tAUTHENTICATION\tCREATED")
+			for _, c := range clients {
+				policy := c.Policy
+				if c.DisabledAt != nil {
+					policy = "disabled"
+				}
+				t.Line("%s\t%s\t%s\t%s\t%s", c.ID, c.Name, policy, c.AuthMethod, manage.Day(c.CreatedAt))
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Name, policy, c.AuthMethod, c.CreatedAt.Format(time.DateOnly))
-		}
-		return w.Flush()
+		})
 	})
 }
 
 type clientShowCmd struct {
 	ID string `arg:"" help:"Client ID."`
+	manage.Flags
 }
 
 func (c clientShowCmd) Run(e *manage.Env) error {
-	return e.Reading(func(_ *config.Config, db *store.DB) error {
-		client, err := storedClient(e.Context(), db, c.ID)
+	return c.Flags.Run(e, manage.Reads, "load client", func(api *manage.API) error {
+		client, _, err := api.Clients.Get(api.Context, c.ID)
 		if err != nil {
-			return err
+			return unknown(c.ID, err)
 		}
 		return manage.PrintJSON(client)
 	})
 }
 
+// unknown says where to look if an error is about a client that does not exist.
+func unknown(id string, err error) error {
+	if manage.Refused(err, "not_found") {
+		return fmt.Errorf("there is no client with the ID %s; see: stepward client list", id)
+	}
+	return err
+}
+
 type clientRemoveCmd struct {
 	ID string `arg:"" help:"Client ID."`
+	manage.Flags
 }
 
 func (c clientRemoveCmd) Run(e *manage.Env) error {
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		err := ops.Clients.Remove(e.Context(), manage.Operator, c.ID)
-		if errors.Is(err, idp.ErrNotFound) {
-			return fmt.Errorf("there is no client with the ID %s; see: stepward client list", c.ID)
+	return c.Flags.Run(e, manage.Writes, "remove client", func(api *manage.API) error {
+		if err := api.Clients.Remove(api.Context, c.ID); err != nil {
+			return unknown(c.ID, err)
 		}
-		if err != nil {
-			return manage.Told("remove client", err)
-		}
-		fmt.Println("removed; running servers notice within 5 seconds")
-		return nil
+		return c.Say(gone{c.ID, true}, "removed; running servers notice within 5 seconds")
 	})
+}
+
+// gone is a removed client as JSON.
+type gone struct {
+	ID      string `json:"client_id"`
+	Removed bool   `json:"removed"`
 }

@@ -2,19 +2,14 @@
 package groups
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
-	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Group struct {
@@ -26,29 +21,21 @@ type Group struct {
 	Member groupMemberCmd `cmd:"" help:"Add members to a group, or remove them: stepward group member dev --add ada@example.com."`
 }
 
-func findGroup(ctx context.Context, ops *admin.Operations, name string) (directory.Group, error) {
-	g, err := ops.Groups.Find(ctx, manage.Operator, name)
-	if errors.Is(err, idp.ErrNotFound) {
-		return g, fmt.Errorf("there is no group %s; see: stepward group list", name)
-	}
-	return g, manage.Told("find group", err)
-}
-
 // nest puts a group into others, and takes it out of others.
-func nest(ctx context.Context, ops *admin.Operations, g directory.Group, into, outOf []string) error {
+func nest(api *manage.API, g wire.Group, into, outOf []string) error {
 	for _, name := range into {
-		parent, err := findGroup(ctx, ops, name)
+		parent, err := manage.FindGroup(api, name)
 		if err == nil {
-			err = manage.Told("nest group", ops.Groups.Nest(ctx, manage.Operator, g.ID, parent.ID))
+			err = api.Groups.Nest(api.Context, g.ID, parent.ID)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, name := range outOf {
-		parent, err := findGroup(ctx, ops, name)
+		parent, err := manage.FindGroup(api, name)
 		if err == nil {
-			err = manage.Told("take group out", ops.Groups.Unnest(ctx, manage.Operator, g.ID, parent.ID))
+			err = api.Groups.Unnest(api.Context, g.ID, parent.ID)
 		}
 		if err != nil {
 			return err
@@ -61,28 +48,24 @@ type groupAddCmd struct {
 	Name        string   `arg:"" help:"Name, as applications see it: \"engineering\"."`
 	Description string   `help:"What the group is for."`
 	Within      []string `sep:"none" placeholder:"GROUP" help:"Group that this one is in: its members are members of that as well. Repeat for several."`
-	manage.Output
+	manage.Flags
 }
 
 func (c groupAddCmd) Run(e *manage.Env) error {
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
+	return c.Flags.Run(e, manage.Writes, "create group", func(api *manage.API) error {
 		for _, name := range c.Within { // before anything is stored
-			if _, err := findGroup(e.Context(), ops, name); err != nil {
+			if _, err := manage.FindGroup(api, name); err != nil {
 				return err
 			}
 		}
-		g, err := ops.Groups.Create(e.Context(), manage.Operator, admin.GroupInput{Name: c.Name, Description: c.Description})
-		if err != nil {
-			return manage.Told("create group", err)
+		g, err := api.Groups.Create(api.Context, wire.NewGroup{Name: c.Name, Description: c.Description})
+		if err == nil {
+			err = nest(api, g, c.Within, nil)
 		}
-		if err := nest(e.Context(), ops, g, c.Within, nil); err != nil {
+		if err != nil {
 			return err
 		}
-		if c.JSON() {
-			return manage.PrintJSON(g)
-		}
-		fmt.Println(g.ID)
-		return nil
+		return c.Say(g, g.ID)
 	})
 }
 
@@ -93,137 +76,137 @@ type groupSetCmd struct {
 	Within      []string `sep:"none" placeholder:"GROUP" help:"Put it into this group."`
 	NotWithin   []string `sep:"none" placeholder:"GROUP" help:"Take it out of this group."`
 	Claim       []string `sep:"none" placeholder:"NAME=VALUE" help:"Value of a claim, which the members inherit; NAME= removes it. A list is separated by commas."`
+	manage.Flags
 }
 
 func (c groupSetCmd) Run(e *manage.Env) error {
 	if c.Name == nil && c.Description == nil && len(c.Within)+len(c.NotWithin)+len(c.Claim) == 0 {
 		return errors.New("nothing to change: give --name, --description, --within, --not-within or --claim")
 	}
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.Context(), ops, c.Group)
+	return c.Flags.Run(e, manage.Writes, "change group", func(api *manage.API) error {
+		g, err := manage.FindGroup(api, c.Group)
 		if err != nil {
 			return err
 		}
-		in := admin.GroupInput{Name: g.Name, Description: g.Description}
-		if c.Name != nil {
-			in.Name = *c.Name
+		if c.Name != nil || c.Description != nil {
+			change := wire.GroupChange{Name: c.Name, Description: c.Description}
+			if g, _, err = api.Groups.Change(api.Context, g.ID, wire.Any, change); err != nil {
+				return err
+			}
 		}
-		if c.Description != nil {
-			in.Description = *c.Description
-		}
-		if _, err := ops.Groups.Change(e.Context(), manage.Operator, g.ID, in, time.Time{}); err != nil {
-			return manage.Told("change group", err)
-		}
-		if err := nest(e.Context(), ops, g, c.Within, c.NotWithin); err != nil {
+		if err := nest(api, g, c.Within, c.NotWithin); err != nil {
 			return err
 		}
 		if len(c.Claim) > 0 {
-			values, err := manage.ClaimValues(e.Context(), ops, c.Claim)
+			values, err := manage.ClaimValues(api, c.Claim)
 			if err == nil {
-				err = manage.Told("set claims", ops.Claims.SetGroup(e.Context(), manage.Operator, g.ID, values))
+				err = api.Groups.SetClaims(api.Context, g.ID, values)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		fmt.Println("changed")
-		return nil
+		return c.Say(g, "changed")
 	})
 }
 
 type groupShowCmd struct {
 	Group string `arg:"" help:"Name or ID."`
 	Limit int    `default:"100" help:"Maximum number of members."`
-	manage.Output
+	manage.Flags
+}
+
+// shown is a group with what is around it, as JSON.
+type shown struct {
+	wire.Group
+	wire.Nesting
+	Claims  wire.ClaimValues `json:"claims"`
+	Members []wire.User      `json:"members"` // as many as --limit allows
 }
 
 func (c groupShowCmd) Run(e *manage.Env) error {
-	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.Context(), ops, c.Group)
-		if err != nil {
+	return c.Flags.Run(e, manage.Reads, "load group", func(api *manage.API) (err error) {
+		var out shown
+		if out.Group, err = manage.FindGroup(api, c.Group); err != nil {
 			return err
 		}
-		around, err := ops.Groups.Around(e.Context(), manage.Operator, g.ID)
-		if err != nil {
+		if out.Nesting, err = api.Groups.Nesting(api.Context, out.ID); err != nil {
 			return err
 		}
-		values, err := ops.Claims.OfGroup(e.Context(), manage.Operator, g.ID)
-		if err != nil {
+		if out.Claims, err = api.Groups.Claims(api.Context, out.ID); err != nil {
 			return err
 		}
-		members, err := ops.Groups.Members(e.Context(), manage.Operator, g.ID, "", c.Limit)
-		if err != nil {
+		if out.Members, err = manage.Collect(api.Groups.Members(api.Context, out.ID), max(c.Limit, 1)); err != nil {
 			return err
 		}
-		if c.JSON() {
-			emails := []string{}
-			for _, u := range members {
-				emails = append(emails, u.Email)
-			}
-			return manage.PrintJSON(map[string]any{
-				"group": g, "within": manage.NamesOf(around.Parents), "groups": manage.NamesOf(around.Children), "claims": values,
-				"members": emails,
-			})
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		line := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
-		line("group id", g.ID)
-		line("name", g.Name)
-		line("description", g.Description)
-		line("within", strings.Join(manage.NamesOf(around.Parents), ", "))
-		line("groups in it", strings.Join(manage.NamesOf(around.Children), ", "))
-		for _, v := range values {
-			line("claim", v.Claim+" = "+v.JSON)
-		}
-		for _, u := range members {
-			line("member", u.Email)
-		}
-		return w.Flush()
+		return c.Print(out, out.text)
 	})
+}
+
+func (s shown) text(t manage.Text) {
+	t.Pair("group id", s.ID)
+	t.Pair("name", s.Name)
+	t.Pair("description", s.Description)
+	t.Pair("within", namesOf(s.Parents))
+	t.Pair("groups in it", namesOf(s.Children))
+	for _, name := range slices.Sorted(maps.Keys(s.Claims)) {
+		t.Pair("claim", name+" = "+string(s.Claims[name]))
+	}
+	for _, u := range s.Members {
+		t.Pair("member", u.Email)
+	}
+}
+
+func namesOf(groups []wire.Group) string {
+	names := []string{}
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 type groupListCmd struct {
 	Limit int `default:"1000" help:"Maximum number of groups."`
-	manage.Output
+	manage.Flags
 }
 
 func (c groupListCmd) Run(e *manage.Env) error {
-	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
-		groups, err := ops.Groups.List(e.Context(), manage.Operator, "", c.Limit)
+	if c.Limit < 1 {
+		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
+	}
+	return c.Flags.Run(e, manage.Reads, "list groups", func(api *manage.API) error {
+		groups, err := manage.Collect(api.Groups.All(api.Context), c.Limit)
 		if err != nil {
 			return err
 		}
-		switch {
-		case c.JSON():
-			return manage.PrintJSON(groups)
-		case len(groups) == 0:
-			fmt.Println("no groups yet; create one with: stepward group add engineering")
-			return nil
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NAME\tGROUP ID\tDESCRIPTION")
-		for _, g := range groups {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", g.Name, g.ID, g.Description)
-		}
-		return w.Flush()
+		return c.Print(groups, func(t manage.Text) {
+			if len(groups) == 0 {
+				t.Line("no groups yet; create one with: stepward group add engineering")
+				return
+			}
+			t.Line("NAME\tGROUP ID\tDESCRIPTION")
+			for _, g := range groups {
+				t.Line("%s\t%s\t%s", g.Name, g.ID, g.Description)
+			}
+		})
 	})
 }
 
 type groupRemoveCmd struct {
 	Group string `arg:"" help:"Name or ID."`
+	manage.Flags
 }
 
 func (c groupRemoveCmd) Run(e *manage.Env) error {
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.Context(), ops, c.Group)
+	return c.Flags.Run(e, manage.Writes, "remove group", func(api *manage.API) error {
+		g, err := manage.FindGroup(api, c.Group)
+		if err == nil {
+			err = api.Groups.Remove(api.Context, g.ID)
+		}
 		if err != nil {
 			return err
 		}
-		if err := ops.Groups.Remove(e.Context(), manage.Operator, g.ID); err != nil {
-			return manage.Told("remove group", err)
-		}
-		fmt.Println("removed")
-		return nil
+		return c.Say(map[string]any{"id": g.ID, "removed": true}, "removed")
 	})
 }
 
@@ -231,45 +214,49 @@ type groupMemberCmd struct {
 	Group  string   `arg:"" help:"Name or ID."`
 	Add    []string `sep:"none" placeholder:"USER" help:"E-mail address or ID of a user to add. Repeat for several."`
 	Remove []string `sep:"none" placeholder:"USER" help:"E-mail address or ID of a user to remove."`
+	manage.Flags
 }
 
 func (c groupMemberCmd) Run(e *manage.Env) error {
 	if len(c.Add)+len(c.Remove) == 0 {
 		return errors.New("nothing to change: give --add or --remove; see the members with: stepward group show")
 	}
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		g, err := findGroup(e.Context(), ops, c.Group)
+	return c.Flags.Run(e, manage.Writes, "change members", func(api *manage.API) error {
+		g, err := manage.FindGroup(api, c.Group)
 		if err != nil {
 			return err
 		}
-		ids := func(names []string) (ids []string, err error) {
-			for _, name := range names {
-				u, err := manage.FindMember(e.Context(), ops, name)
-				if err != nil {
-					return nil, err
-				}
-				ids = append(ids, u.ID)
-			}
-			return ids, nil
-		}
-		add, err := ids(c.Add)
+		add, err := idsOf(api, c.Add)
 		if err != nil {
 			return err
 		}
-		remove, err := ids(c.Remove)
+		remove, err := idsOf(api, c.Remove)
 		if err != nil {
 			return err
 		}
 		if len(add) > 0 {
-			err = ops.Groups.AddMembers(e.Context(), manage.Operator, g.ID, add...)
+			err = api.Groups.AddMembers(api.Context, g.ID, add...)
 		}
-		if err == nil && len(remove) > 0 {
-			err = ops.Groups.RemoveMembers(e.Context(), manage.Operator, g.ID, remove...)
+		for _, id := range remove {
+			if err == nil {
+				err = api.Groups.RemoveMember(api.Context, g.ID, id)
+			}
 		}
 		if err != nil {
-			return manage.Told("change members", err)
+			return err
 		}
-		fmt.Println("changed; applications see it with the next tokens")
-		return nil
+		return c.Say(g, "changed; applications see it with the next tokens")
 	})
+}
+
+// idsOf returns the IDs of users.
+func idsOf(api *manage.API, names []string) (ids []string, err error) {
+	for _, name := range names {
+		u, err := manage.FindUser(api, name)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, u.ID)
+	}
+	return ids, nil
 }

@@ -1,17 +1,11 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"text/tabwriter"
 
-	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Claim struct {
@@ -27,70 +21,56 @@ type claimSetCmd struct {
 	Description string   `help:"What it is for."`
 	SeenBy      []string `name:"seen-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"user,admin,scim" help:"Who sees the values here: user, admin, scim. Applications see them with the scope."`
 	EditedBy    []string `name:"edited-by" sep:"," placeholder:"PARTY,…" enum:"user,admin,scim" default:"admin,scim" help:"Who edits the values."`
+	manage.Flags
 }
 
 func (c claimSetCmd) Run(e *manage.Env) error {
-	parties := func(names []string) (out []directory.Party) {
-		for _, name := range names {
-			out = append(out, directory.Party(name))
-		}
-		return out
-	}
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		_, err := ops.Claims.Define(e.Context(), manage.Operator, directory.Claim{
-			Name: c.Name, Type: directory.ClaimType(c.Type), Scope: c.Scope, Description: c.Description,
-			SeenBy: parties(c.SeenBy), EditedBy: parties(c.EditedBy),
+	return c.Flags.Run(e, manage.Writes, "define claim", func(api *manage.API) error {
+		claim, err := api.Claims.Define(api.Context, wire.Claim{
+			Name: c.Name, Type: c.Type, Scope: c.Scope, Description: c.Description, SeenBy: c.SeenBy, EditedBy: c.EditedBy,
 		})
-		if err != nil {
-			return manage.Told("define claim", err)
-		}
-		fmt.Println("defined")
-		return nil
-	})
-}
-
-type claimListCmd struct{ manage.Output }
-
-func (c claimListCmd) Run(e *manage.Env) error {
-	return manage.With(e.Reading, func(_ *config.Config, ops *admin.Operations) error {
-		claims, err := ops.Claims.List(e.Context(), manage.Operator)
 		if err != nil {
 			return err
 		}
-		if c.JSON() {
-			return manage.PrintJSON(claims)
+		return c.Say(claim, "defined")
+	})
+}
+
+type claimListCmd struct{ manage.Flags }
+
+func (c claimListCmd) Run(e *manage.Env) error {
+	return c.Flags.Run(e, manage.Reads, "list claims", func(api *manage.API) error {
+		claims, err := manage.Collect(api.Claims.All(api.Context), 0)
+		if err != nil {
+			return err
 		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NAME\tTYPE\tSCOPE\tEDITED BY\tDESCRIPTION")
-		for _, d := range claims {
-			by := []string{}
-			for _, p := range d.EditedBy {
-				by = append(by, string(p))
+		return c.Print(claims, func(t manage.Text) {
+			t.Line("NAME\tTYPE\tSCOPE\tEDITED BY\tDESCRIPTION")
+			for _, d := range claims {
+				t.Line("%s\t%s\t%s\t%s\t%s", d.Name, d.Type, d.Scope, strings.Join(d.EditedBy, ","), d.Description)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, d.Type, d.Scope, strings.Join(by, ","), d.Description)
-		}
-		return w.Flush()
+		})
 	})
 }
 
 type claimRemoveCmd struct {
 	Name string `arg:"" help:"Name."`
 	Yes  bool   `help:"Do not ask."`
+	manage.Flags
 }
 
 func (c claimRemoveCmd) Run(e *manage.Env) error {
 	if !c.Yes {
 		return fmt.Errorf("this removes %s with all values for good; say it with --yes", c.Name)
 	}
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		err := ops.Claims.Remove(e.Context(), manage.Operator, c.Name)
-		if errors.Is(err, idp.ErrNotFound) {
+	return c.Flags.Run(e, manage.Writes, "remove claim", func(api *manage.API) error {
+		err := api.Claims.Remove(api.Context, c.Name)
+		if manage.Refused(err, "not_found") {
 			return fmt.Errorf("there is no claim %s; see: stepward claim list", c.Name)
 		}
 		if err != nil {
-			return manage.Told("remove claim", err)
+			return err
 		}
-		fmt.Println("removed")
-		return nil
+		return c.Say(map[string]any{"name": c.Name, "removed": true}, "removed")
 	})
 }

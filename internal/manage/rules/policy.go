@@ -7,13 +7,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Policy struct {
@@ -24,58 +22,55 @@ type Policy struct {
 }
 
 type policyShowCmd struct {
-	manage.Output
+	manage.Flags
 	Version int64 `help:"The stored sections of this version, to go back to; see: stepward policy history." placeholder:"N"`
 }
 
 func (c policyShowCmd) Run(e *manage.Env) error {
-	return e.AsGiven(false, func(cfg *config.Config, ops *admin.Operations) error {
-		if c.Version != 0 {
-			return c.showFormer(e, cfg, ops)
-		}
-		state, err := ops.Policy.Get(e.Context(), manage.Operator)
+	return c.Flags.Run(e, manage.Sees, "read policy", func(api *manage.API) error {
+		state, _, err := api.Policy.Get(api.Context)
 		if err != nil {
-			return manage.Told("read policy", err)
+			return err
 		}
-		if c.JSON() {
-			return manage.PrintJSON(state)
+		if c.Version != 0 {
+			return c.former(api, state)
 		}
-		switch {
-		case state.Version == 0:
-			fmt.Println("# no policy is stored: the settings and their defaults count")
-		default:
-			fmt.Printf("# version %d, changed %s by %s\n", state.Version, state.ChangedAt.UTC().Format(time.RFC3339),
-				by(state.ActorID))
-		}
+		var sections []string
 		for _, s := range state.Sections {
-			text, err := s.YAML()
+			text, err := config.Section(s).YAML()
 			if err != nil {
 				return err
 			}
-			fmt.Println(text)
+			sections = append(sections, text)
 		}
-		return nil
+		return c.Print(state, func(t manage.Text) {
+			if state.Version == 0 {
+				t.Line("# no policy is stored: the settings and their defaults count")
+			} else if state.ChangedAt != nil {
+				t.Line("# version %d, changed %s by %s", state.Version, state.ChangedAt.UTC().Format(time.RFC3339), by(state.ActorID))
+			}
+			t.Line("%s", strings.Join(sections, "\n"))
+		})
 	})
 }
 
-func (c policyShowCmd) showFormer(e *manage.Env, cfg *config.Config, ops *admin.Operations) error {
-	v, err := ops.Policy.Version(e.Context(), manage.Operator, c.Version)
-	if errors.Is(err, idp.ErrNotFound) {
+// former prints what a version stored, as a file for: stepward policy set.
+func (c policyShowCmd) former(api *manage.API, now wire.Policy) error {
+	v, err := api.Policy.Version(api.Context, c.Version)
+	if manage.Refused(err, "not_found") {
 		return fmt.Errorf("version %d is not kept; see: stepward policy history", c.Version)
 	}
 	if err != nil {
-		return manage.Told("read policy", err)
-	}
-	doc, err := v.Sections()
-	if err != nil {
 		return err
 	}
-	for _, key := range config.PolicyKeys() { // null gives the default back, so that the output restores the whole version
+	doc := wire.Sections{}
+	for _, s := range now.Sections { // null gives the default back, so that the output restores the whole version
 		switch {
-		case cfg.Locked(key) != "": // it cannot be set, and does not count
-			delete(doc, key)
-		case doc[key] == nil:
-			doc[key] = []byte("null")
+		case s.Locked: // it cannot be set, and does not count
+		case v.Stored[s.Key] == nil:
+			doc[s.Key] = []byte("null")
+		default:
+			doc[s.Key] = v.Stored[s.Key]
 		}
 	}
 	return manage.PrintJSON(doc)
@@ -107,6 +102,7 @@ func (c policyFileArg) read() (config.Document, error) {
 type policySetCmd struct {
 	policyFileArg
 	Expect int64 `default:"-1" placeholder:"N" help:"Change nothing unless this is still the version of the policy. Default: whatever it is."`
+	manage.Flags
 }
 
 func (c policySetCmd) Run(e *manage.Env) error {
@@ -114,87 +110,79 @@ func (c policySetCmd) Run(e *manage.Env) error {
 	if err != nil {
 		return err
 	}
-	return e.AsGiven(true, func(_ *config.Config, ops *admin.Operations) error {
-		expected := c.Expect
-		if expected < 0 {
-			state, err := ops.Policy.History(e.Context(), manage.Operator, 0, 1)
-			if err != nil {
-				return manage.Told("read policy", err)
-			}
-			expected = 0
-			if len(state) > 0 {
-				expected = state[0].Number
+	return c.Flags.Run(e, manage.Mends, "the policy cannot be changed so", func(api *manage.API) error {
+		last, err := manage.Collect(api.Policy.History(api.Context), 1) // what counts may be broken
+		if err != nil {
+			return err
+		}
+		was := c.Expect
+		if was < 0 {
+			was = 0
+			for _, v := range last {
+				was = v.Version
 			}
 		}
-		state, err := ops.Policy.Change(e.Context(), manage.Operator, expected, doc)
-		switch {
-		case errors.Is(err, admin.ErrStale):
-			return fmt.Errorf("the policy is no longer version %d; see: stepward policy show", expected)
-		case err != nil:
-			return manage.Told("the policy cannot be changed so", err)
-		case state.Version == expected:
-			fmt.Println("nothing to change")
-		default:
-			fmt.Println(strings.Join(state.Changes, "\n"))
-			fmt.Printf("version %d; it counts on every replica within 5 seconds\n", state.Version)
+		now, _, err := api.Policy.Change(api.Context, wire.PolicyTag(was), wire.Sections(doc))
+		if manage.Refused(err, "stale") {
+			return fmt.Errorf("the policy is no longer version %d; see: stepward policy show", was)
 		}
-		return nil
+		if err != nil {
+			return err
+		}
+		return c.Print(now, func(t manage.Text) {
+			if now.Version == was {
+				t.Line("nothing to change")
+				return
+			}
+			t.Line("%s", strings.Join(now.Changes, "\n"))
+			t.Line("version %d; it counts on every replica within 5 seconds", now.Version)
+		})
 	})
 }
 
-type policyCheckCmd struct{ policyFileArg }
+type policyCheckCmd struct {
+	policyFileArg
+	manage.Flags
+}
 
 func (c policyCheckCmd) Run(e *manage.Env) error {
 	doc, err := c.read()
 	if err != nil {
 		return err
 	}
-	return e.AsGiven(false, func(_ *config.Config, ops *admin.Operations) error {
-		changes, err := ops.Policy.Check(e.Context(), manage.Operator, doc)
+	return c.Flags.Run(e, manage.Sees, "the policy cannot be changed so", func(api *manage.API) error {
+		changes, err := api.Policy.Check(api.Context, wire.Sections(doc))
 		if err != nil {
-			return manage.Told("the policy cannot be changed so", err)
+			return err
 		}
-		if len(changes) == 0 {
-			fmt.Println("nothing would change")
-		}
-		for _, line := range changes {
-			fmt.Println(line)
-		}
-		return nil
+		return c.Print(map[string]any{"changes": append([]string{}, changes...)}, func(t manage.Text) {
+			if len(changes) == 0 {
+				t.Line("nothing would change")
+			}
+			for _, line := range changes {
+				t.Line("%s", line)
+			}
+		})
 	})
 }
 
 type policyHistoryCmd struct {
-	manage.Output
+	manage.Flags
 	Limit int `default:"20" help:"How many versions, from the newest."`
 }
 
 func (c policyHistoryCmd) Run(e *manage.Env) error {
-	return e.AsGiven(false, func(_ *config.Config, ops *admin.Operations) error {
-		versions, err := ops.Policy.History(e.Context(), manage.Operator, 0, max(1, min(c.Limit, 1000)))
+	return c.Flags.Run(e, manage.Sees, "read policy", func(api *manage.API) error {
+		versions, err := manage.Collect(api.Policy.History(api.Context), max(1, min(c.Limit, 1000)))
 		if err != nil {
-			return manage.Told("read policy", err)
+			return err
 		}
-		if c.JSON() {
-			type version struct {
-				Version   int64     `json:"version"`
-				ChangedAt time.Time `json:"changed_at"`
-				ActorID   string    `json:"actor,omitempty"`
-				Changes   []string  `json:"changes"`
-			}
-			list := []version{}
+		return c.Print(versions, func(t manage.Text) {
+			t.Line("VERSION\tCHANGED\tBY\tWHAT")
 			for _, v := range versions {
-				list = append(list, version{v.Number, v.ChangedAt.UTC(), v.ActorID, strings.Split(v.Changes, "\n")})
+				t.Line("%d\t%s\t%s\t%s", v.Version, v.ChangedAt.Format(time.RFC3339), by(v.ActorID), strings.Join(v.Changes, "; "))
 			}
-			return manage.PrintJSON(list)
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "VERSION\tCHANGED\tBY\tWHAT")
-		for _, v := range versions {
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", v.Number, v.ChangedAt.UTC().Format(time.RFC3339), by(v.ActorID),
-				strings.ReplaceAll(v.Changes, "\n", "; "))
-		}
-		return w.Flush()
+		})
 	})
 }
 

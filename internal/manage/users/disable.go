@@ -4,52 +4,49 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
 )
 
 type userDisableCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
+	manage.Flags
 }
 
 func (c userDisableCmd) Run(e *manage.Env) error {
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		user, err := manage.FindMember(e.Context(), ops, c.User)
+	return c.Flags.Run(e, manage.Writes, "disable user", func(api *manage.API) error {
+		user, err := manage.FindUser(api, c.User)
 		if err != nil {
 			return err
 		}
-		ended, already, err := ops.Users.Disable(e.Context(), manage.Operator, user.ID)
+		ended, err := api.Users.Disable(api.Context, user.ID)
 		if err != nil {
-			return manage.Told("disable user", err)
+			return err
 		}
-		if already {
-			fmt.Printf("already disabled; %d sessions ended\n", ended)
-			return nil
+		if ended.Already {
+			return c.Say(ended, fmt.Sprintf("already disabled; %d sessions ended", ended.Sessions))
 		}
-		fmt.Printf("disabled; %d sessions ended, and all tokens are revoked\n", ended)
-		return nil
+		return c.Say(ended, fmt.Sprintf("disabled; %d sessions ended, and all tokens are revoked", ended.Sessions))
 	})
 }
 
 type userEnableCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
+	manage.Flags
 }
 
 func (c userEnableCmd) Run(e *manage.Env) error {
-	return manage.With(e.Writing, func(_ *config.Config, ops *admin.Operations) error {
-		user, err := manage.FindMember(e.Context(), ops, c.User)
+	return c.Flags.Run(e, manage.Writes, "enable user", func(api *manage.API) error {
+		user, err := manage.FindUser(api, c.User)
 		if err != nil {
 			return err
 		}
-		err = ops.Users.Enable(e.Context(), manage.Operator, user.ID)
-		if errors.Is(err, admin.ErrNotDisabled) {
+		now, err := api.Users.Enable(api.Context, user.ID)
+		if manage.Refused(err, "not_disabled") {
 			return errors.New("this user is not disabled")
 		}
 		if err != nil {
-			return manage.Told("enable user", err)
+			return err
 		}
-		fmt.Println("enabled; the user may sign in again")
-		return nil
+		return c.Say(now, "enabled; the user may sign in again")
 	})
 }

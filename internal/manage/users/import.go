@@ -2,6 +2,7 @@ package users
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,10 +19,13 @@ type userImportCmd struct {
 	DryRun bool          `name:"dry-run" help:"Only say what is wrong."`
 	Mail   bool          `name:"mail" help:"Mail the links instead of printing them as CSV."`
 	TTL    time.Duration `name:"ttl" default:"168h" help:"How long the links are valid, 5m to 168h."`
-	manage.Output
+	manage.Flags
 }
 
 func (c userImportCmd) Run(e *manage.Env) error {
+	if err := c.OnlyOnStore("user import-csv"); err != nil {
+		return err
+	}
 	file, err := os.Open(c.File)
 	if err != nil {
 		return errors.New(config.FileReason(err))
@@ -39,24 +43,77 @@ func (c userImportCmd) Run(e *manage.Env) error {
 			}
 			return c.report(p)
 		}
-		links := csv.NewWriter(os.Stdout)
+		links := c.links()
 		p, err := ops.Users.Import(e.Context(), manage.Operator, file, c.TTL, c.Mail, func(inv admin.Invitation) error {
 			if c.Mail {
 				return nil
 			}
-			return links.Write([]string{inv.User.Email, inv.Link.Reveal(), inv.Until.Format(time.RFC3339)})
+			return links.add(invited{inv.User.Email, inv.Link.Reveal(), inv.Until.UTC()})
 		})
-		links.Flush()
-		switch {
-		case errors.Is(err, admin.ErrWrongRows):
+		if errors.Is(err, admin.ErrWrongRows) {
 			return c.report(p)
+		}
+		if end := links.end(); err == nil {
+			err = end
+		}
+		switch {
 		case err != nil:
 			return manage.Told(c.File, err)
-		case c.Mail:
+		case c.Mail && !c.JSON():
 			fmt.Printf("%d invitations are in the outbox: a running server delivers them\n", p.Rows)
 		}
-		return links.Error()
+		return nil
 	})
+}
+
+// invited is a person of the file with their link, as JSON.
+type invited struct {
+	Email string    `json:"email"`
+	Link  string    `json:"link"`
+	Until time.Time `json:"until"`
+}
+
+// links prints each link once the person is stored: if the import breaks off, those that are printed work.
+type links struct {
+	csv  *csv.Writer // nil: a JSON array
+	some bool
+}
+
+func (c userImportCmd) links() *links {
+	if c.JSON() {
+		return &links{}
+	}
+	return &links{csv: csv.NewWriter(os.Stdout)}
+}
+
+func (l *links) add(i invited) error {
+	if l.csv != nil {
+		return l.csv.Write([]string{i.Email, i.Link, i.Until.Format(time.RFC3339)})
+	}
+	text, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	before := ",\n"
+	if !l.some {
+		before = "[\n"
+	}
+	l.some = true
+	_, err = fmt.Print(before + string(text))
+	return err
+}
+
+func (l *links) end() error {
+	if l.csv != nil {
+		l.csv.Flush()
+		return l.csv.Error()
+	}
+	last := "\n]\n"
+	if !l.some {
+		last = "[]\n"
+	}
+	_, err := fmt.Print(last)
+	return err
 }
 
 // report prints what is wrong with the file; rows that are wrong are an error.

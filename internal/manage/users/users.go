@@ -2,20 +2,15 @@
 package users
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
-	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/words"
+	wire "github.com/stepward/stepward/pkg/adminapi"
 )
 
 type User struct {
@@ -33,44 +28,32 @@ type User struct {
 
 type userListCmd struct {
 	Limit int `default:"100" help:"Maximum number of users."`
-	manage.Output
+	manage.Flags
 }
 
 func (c userListCmd) Run(e *manage.Env) error {
 	if c.Limit < 1 {
 		return fmt.Errorf("--limit %d must be 1 or more", c.Limit)
 	}
-	return e.Reading(func(_ *config.Config, db *store.DB) error {
-		users, err := db.Users(e.Context(), "", c.Limit)
+	return c.Flags.Run(e, manage.Reads, "list users", func(api *manage.API) error {
+		users, err := manage.Collect(api.Users.Search(api.Context, ""), c.Limit)
 		if err != nil {
-			return fmt.Errorf("list users: %w", err)
+			return err
 		}
-		if c.JSON() {
-			list := []map[string]any{}
+		return c.Print(users, func(t manage.Text) {
+			t.Line("USER ID\tE-MAIL\tNAME\tROLE\tCREATED")
 			for _, u := range users {
-				list = append(list, userJSON(u))
+				role := u.Role
+				switch {
+				case u.DisabledAt != nil:
+					role = "disabled"
+				case role == "none":
+					role = ""
+				}
+				t.Line("%s\t%s\t%s\t%s\t%s", u.ID, u.Email, u.Name, role, manage.Day(&u.CreatedAt))
 			}
-			return manage.PrintJSON(list)
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "USER ID\tE-MAIL\tNAME\tROLE\tCREATED")
-		for _, u := range users {
-			role := string(u.Role)
-			if u.Disabled() {
-				role = "disabled"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, u.Name, role, u.CreatedAt.Format(time.DateOnly))
-		}
-		return w.Flush()
+		})
 	})
-}
-
-// userJSON is a user as the commands print it.
-func userJSON(u idp.User) map[string]any {
-	return map[string]any{
-		"id": u.ID, "email": u.Email, "email_verified": u.EmailVerified, "name": u.Name, "role": u.Role.Name(),
-		"disabled": u.Disabled(), "created_at": u.CreatedAt,
-	}
 }
 
 type userInviteCmd struct {
@@ -85,7 +68,7 @@ type userInviteCmd struct {
 	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Opening it proves the address."`
 
 	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
-	manage.Output
+	manage.Flags
 }
 
 func (c userInviteCmd) Run(e *manage.Env) error {
@@ -95,56 +78,43 @@ func (c userInviteCmd) Run(e *manage.Env) error {
 	if c.Language != "" && words.ByTag(c.Language) == nil {
 		return fmt.Errorf("--language %q is none of %s", c.Language, strings.Join(words.Tags(), ", "))
 	}
-	change := e.Writing
+	kind := manage.Writes
 	if c.Mail {
-		change = e.Mailing
+		kind = manage.Mails
 	}
-	return manage.With(change, func(cfg *config.Config, ops *admin.Operations) error {
-		if c.Mail && cfg.SMTPURL == "" {
-			return errors.New("--mail needs smtp-url; without it, print the link and send it yourself")
-		}
-		inv, err := ops.Users.Invite(e.Context(), manage.Operator, admin.NewUser{
-			Email: c.Email, Name: c.Name, Role: roleOf(c.Role, c.Admin), EmailVerified: c.EmailVerified, Groups: c.Group,
-			Profile: idp.Profile{Locale: c.Language},
-		}, c.TTL, c.Mail)
-		if errors.Is(err, admin.ErrHasPasskey) {
-			return fmt.Errorf("%w, and can add more on the account page; "+
-				"if they have lost it, or it is for another issuer: stepward user recover %s", err, c.Email)
+	in := wire.NewInvitation{NewUser: newUser(c.Email, c.Name, roleOf(c.Role, c.Admin), c.Group), Mail: c.Mail}
+	in.EmailVerified, in.Profile, in.TTL = c.EmailVerified, &wire.Profile{Locale: c.Language}, int(c.TTL.Seconds())
+	return c.Flags.Run(e, kind, "invite", func(api *manage.API) error {
+		inv, err := api.Users.Invite(api.Context, in)
+		if manage.Refused(err, "has_passkey") {
+			return fmt.Errorf("invite: this user already has a passkey, and can add more on the account page; "+
+				"if they have lost it, or it is for another issuer: stepward user recover %s", c.Email)
 		}
 		if err != nil {
-			return manage.Told("invite", err)
+			return err
 		}
-		if c.JSON() {
-			made := invitation{Email: inv.User.Email, UserID: inv.User.ID, Until: inv.Until.UTC()}
-			if !c.Mail { // opening a mailed link confirms the address, so only its owner may have it
-				made.Link = inv.Link.Reveal()
-			}
-			return manage.PrintJSON(made)
-		}
+		until := inv.Until.Local().Format(time.DateTime)
 		if c.Mail {
-			fmt.Printf("The invitation is in the outbox: a running server delivers it. It works once, until %s.\n",
-				inv.Until.Format(time.DateTime))
-			return nil
+			return c.Say(inv, fmt.Sprintf("The invitation is in the outbox: a running server delivers it. "+
+				"It works once, until %s.", until))
 		}
-		fmt.Printf("%s\n\nThe link works once, until %s, in the first browser that opens it.\n",
-			inv.Link.Reveal(), inv.Until.Format(time.DateTime))
-		return nil
+		return c.Say(inv, fmt.Sprintf("%s\n\nThe link works once, until %s, in the first browser that opens it.",
+			inv.Link, until))
 	})
 }
 
-// An invitation is what user invite prints as JSON.
-type invitation struct {
-	Email  string    `json:"email"`
-	UserID string    `json:"user_id"`
-	Link   string    `json:"link,omitempty"`
-	Until  time.Time `json:"until"`
+// newUser returns a user to create.
+func newUser(email, name string, role role, groups []string) wire.NewUser {
+	return wire.NewUser{Email: email, Name: name, Role: string(role), Groups: groups}
 }
 
+// A role is the name of a role at the provider itself.
+type role string
+
 // roleOf returns the role that the flags name.
-func roleOf(name string, admin bool) directory.Role {
+func roleOf(name string, admin bool) role {
 	if admin {
-		return directory.RoleAdmin
+		return "admin"
 	}
-	role, _ := directory.ParseRole(name) // kong has looked
-	return role
+	return role(name)
 }
