@@ -30,6 +30,12 @@ import (
 // stepward runs a command in a data folder, and returns its output.
 func stepward(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
+	return stepwardIn(t, []string{"STEPWARD_DATA_DIR=" + dir}, args...)
+}
+
+// stepwardIn runs a command in an environment.
+func stepwardIn(t *testing.T, environ []string, args ...string) (string, error) {
+	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func stepward(t *testing.T, dir string, args ...string) (string, error) {
 		_, _ = io.Copy(&b, read)
 		printed <- b.String()
 	}()
-	err = run(t.Context(), args, []string{"STEPWARD_DATA_DIR=" + dir})
+	err = run(t.Context(), args, environ)
 	_ = write.Close()
 	return <-printed, err
 }

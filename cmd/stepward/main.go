@@ -39,6 +39,7 @@ type cli struct {
 	Claim       rules.Claim    `cmd:"" help:"Define claims of your own."`
 	Explain     rules.Explain  `cmd:"" help:"Say what an authorization request leads to, check by check."`
 	Lint        rules.Lint     `cmd:"" help:"Find settings and clients that can never work."`
+	Events      rules.Events   `cmd:"" help:"List what happened: sign-ins, changes, refusals."`
 	Policy      rules.Policy   `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
 	Apply       apply.Apply    `cmd:"" help:"Bring clients, groups, claims, policy and roles into the state that a file describes."`
 	Export      apply.Export   `cmd:"" help:"Write the file for apply that describes what is there."`
@@ -113,7 +114,9 @@ func newParser(c *cli) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("stepward"),
 		kong.Description("An OpenID Connect provider in which every proof is a passkey.\n\n"+
-			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md."),
+			"Try it: stepward demo. Run it: stepward serve. Documentation: docs/operate.md.\n\n"+
+			"Commands print text, or JSON with --output json. Those of administration work on the store, or with --api URL "+
+			"over the admin API of a running server (docs/admin.md)."),
 		kong.Embed(flags.Interface(), settingsGroup),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
@@ -142,11 +145,10 @@ func settingFlags() reflect.Value {
 	return reflect.New(reflect.StructOf(fields))
 }
 
-type versionCmd struct{}
+type versionCmd struct{ manage.Output }
 
-func (versionCmd) Run() error {
-	fmt.Println("stepward " + version())
-	return nil
+func (c versionCmd) Run() error {
+	return c.Say(map[string]string{"version": version()}, "stepward "+version())
 }
 
 // release is set when an image is built: -ldflags "-X main.release=v1.2.3".

@@ -13,6 +13,7 @@ import (
 
 type migrateCmd struct {
 	DryRun bool `name:"dry-run" help:"Print what would happen, what it locks, and about how long. Changes nothing."`
+	manage.Output
 }
 
 func (c migrateCmd) Run(e *manage.Env) error {
@@ -26,53 +27,87 @@ func (c migrateCmd) Run(e *manage.Env) error {
 	}
 	defer db.Close()
 	if c.DryRun {
-		return dryRun(e.Context(), db)
+		return c.dryRun(e.Context(), db)
 	}
-	fmt.Printf("migrating the %s database …\n", db.Backend())
+	if !c.JSON() {
+		fmt.Printf("migrating the %s database …\n", db.Backend())
+	}
 	if err := server.Migrate(e.Context(), cfg, db); err != nil {
 		return err
 	}
-	fmt.Println("the schema is up to date")
-	return nil
+	return c.Say(migration{Backend: db.Backend(), UpToDate: true}, "the schema is up to date")
+}
+
+// migration is a migration, done or planned, as JSON.
+type migration struct {
+	Backend  string `json:"backend"`
+	UpToDate bool   `json:"up_to_date"`
+	Version  int64  `json:"version,omitempty"`
+	Steps    []step `json:"steps,omitempty"`
+}
+
+type step struct {
+	Version    int64       `json:"version"`
+	Name       string      `json:"name"`
+	Statements []statement `json:"statements"`
+}
+
+type statement struct {
+	SQL    string `json:"sql"`
+	Effect string `json:"effect,omitempty"` // in words
+	Rows   int64  `json:"rows"`
+	Takes  int64  `json:"takes"` // about, in milliseconds
 }
 
 // dryRun prints the plan of a migration.
-func dryRun(ctx context.Context, db *store.DB) error {
+func (c migrateCmd) dryRun(ctx context.Context, db *store.DB) error {
 	version, steps, err := plan.Migration(ctx, db)
+	if err == nil && len(steps) == 0 {
+		err = db.CheckSchema(ctx) // a newer one
+	}
 	if err != nil {
 		return err
 	}
-	if len(steps) == 0 {
-		if err := db.CheckSchema(ctx); err != nil { // a newer one
-			return err
+	out := migration{Backend: db.Backend(), UpToDate: len(steps) == 0, Version: version}
+	for _, s := range steps {
+		next := step{Version: s.Version, Name: s.Name, Statements: []statement{}}
+		for _, st := range s.Statements {
+			next.Statements = append(next.Statements, statement{st.SQL, effect(st, out.Backend), st.Rows, st.Takes.Milliseconds()})
 		}
-		fmt.Printf("the schema of the %s database is version %d: there is nothing to do\n", db.Backend(), version)
-		return nil
+		out.Steps = append(out.Steps, next)
 	}
-	fmt.Printf("the schema of the %s database is version %d; migrate would bring it to %d. Nothing was changed.\n",
-		db.Backend(), version, steps[len(steps)-1].Version)
-	for _, step := range steps {
-		fmt.Printf("\n%d %s: one transaction\n", step.Version, step.Name)
-		for _, st := range step.Statements {
-			fmt.Printf("  %s\n", cut(st.SQL))
-			if text := effect(st, db.Backend()); text != "" {
-				fmt.Printf("      %s\n", text)
+	return c.Print(out, func(t manage.Text) { planned(t.Line, out, steps) })
+}
+
+// planned says a plan in words.
+func planned(say func(format string, args ...any), m migration, steps []plan.Step) {
+	if m.UpToDate {
+		say("the schema of the %s database is version %d: there is nothing to do", m.Backend, m.Version)
+		return
+	}
+	say("the schema of the %s database is version %d; migrate would bring it to %d. Nothing was changed.",
+		m.Backend, m.Version, steps[len(steps)-1].Version)
+	for i, s := range m.Steps {
+		say("\n%d %s: one transaction", s.Version, s.Name)
+		for _, st := range s.Statements {
+			say("  %s", cut(st.SQL))
+			if st.Effect != "" {
+				say("      %s", st.Effect)
 			}
 		}
-		for _, table := range step.Tables() {
-			if db.Backend() == "postgres" {
-				fmt.Printf("  %s is locked for about %s\n", table, about(step.Holds(table)))
+		for _, table := range steps[i].Tables() {
+			if m.Backend == "postgres" {
+				say("  %s is locked for about %s", table, about(steps[i].Holds(table)))
 			}
 		}
 	}
-	fmt.Println("\n" + beside(version, steps))
-	if db.Backend() == "postgres" {
-		fmt.Println("\nTimes are estimates for an SSD. A lock first waits for transactions that use its table, " +
+	say("\n%s", beside(m.Version, steps))
+	if m.Backend == "postgres" {
+		say("\nTimes are estimates for an SSD. A lock first waits for transactions that use its table, " +
 			"and what comes after\nwaits behind it: migrate when no pg_dump or long query runs.")
 	} else {
-		fmt.Println("\nThe embedded store has one writer, which waits meanwhile.")
+		say("\nThe embedded store has one writer, which waits meanwhile.")
 	}
-	return nil
 }
 
 // beside says which programs can run on the schema after a migration.
@@ -134,6 +169,7 @@ type configCmd struct {
 
 type configCheckCmd struct {
 	Stores bool `help:"Also connect to Postgres and Redis, and compare the issuer with the passkeys there. Embedded stores are always looked at."`
+	manage.Output
 }
 
 func (c configCheckCmd) Run(e *manage.Env) error {
@@ -153,6 +189,6 @@ func (c configCheckCmd) Run(e *manage.Env) error {
 	if !cfg.Embedded() {
 		stores = "Postgres and Redis"
 	}
-	fmt.Printf("the settings are valid: issuer %s, listening on %s, %s\n", cfg.Issuer, cfg.Listen, stores)
-	return nil
+	valid := map[string]any{"valid": true, "issuer": cfg.Issuer.String(), "listen": cfg.Listen, "embedded": cfg.Embedded()}
+	return c.Say(valid, fmt.Sprintf("the settings are valid: issuer %s, listening on %s, %s", cfg.Issuer, cfg.Listen, stores))
 }

@@ -57,6 +57,10 @@ func TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo(t *testing.T) {
 	if err != nil || link.UserID != u.ID || link.ExpiresAt.After(time.Now().Add(2*time.Hour)) {
 		t.Errorf("link %+v: %v", link, err)
 	}
+	if out, err := stepward(t, dir, "user", "recover", "ada@example.com", "--pin", "--output", "json"); err != nil ||
+		!regexp.MustCompile(`(?s)^\{.*"link": "http.*"pin": ".*\}\n$`).MatchString(out) {
+		t.Errorf("as JSON: %v %s", err, out)
+	}
 	events, err := db.EventsOf(t.Context(), u.ID, 10)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ package apply
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +29,7 @@ type Apply struct {
 	As      string `placeholder:"NAME" help:"Name under which the file manages things. Default: its name without folders."`
 	Release bool   `help:"Manage nothing under this name any more. The server stays as it is."`
 	Schema  bool   `help:"Print the JSON schema of the file."`
-	Output  string `enum:"text,json" default:"text" help:"text or json."`
+	manage.Output
 	server
 }
 
@@ -130,12 +129,8 @@ func (c *Apply) refused(f *file, err error) error {
 }
 
 func (c *Apply) print(plan wire.Plan) error {
-	if c.Output == "json" {
-		text, err := json.MarshalIndent(plan, "", "  ")
-		if err == nil {
-			fmt.Println(string(text))
-		}
-		return err
+	if c.JSON() {
+		return manage.PrintJSON(plan)
 	}
 	colours := terminal()
 	for _, change := range plan.Changes {
@@ -186,7 +181,6 @@ func (c *Apply) release(e *manage.Env) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s manages nothing any more (%d things)\n", name, n)
-		return nil
+		return c.Say(map[string]any{"source": name, "released": n}, fmt.Sprintf("%s manages nothing any more (%d things)", name, n))
 	})
 }

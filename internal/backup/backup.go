@@ -19,6 +19,7 @@ import (
 type Backup struct {
 	File    string `arg:"" help:"File to write. Only its owner can read it."`
 	Replace bool   `help:"Replace the file if it exists. The old one stays until the new one is complete."`
+	manage.Output
 }
 
 // Help is the long help text.
@@ -48,9 +49,32 @@ func (c Backup) Run(e *manage.Env) error {
 	case err != nil:
 		return fmt.Errorf("backup: %w", readable(err))
 	}
-	fmt.Printf("%s: %s, read back without a fault\n%s\nNot in it: the operator's key, without which it cannot be served. "+
-		"Keep %s in another place.\n", c.File, size(report.Size), contents(report), keyName(cfg))
-	return nil
+	return c.Print(written{c.File, held(report)}, func(t manage.Text) {
+		t.Line("%s: %s, read back without a fault\n%s\nNot in it: the operator's key, without which it cannot be served. "+
+			"Keep %s in another place.", c.File, size(report.Size), contents(report), keyName(cfg))
+	})
+}
+
+// written is a backup as JSON.
+type written struct {
+	File string `json:"file"`
+	content
+}
+
+// content is what a backup holds, as JSON.
+type content struct {
+	Schema int64            `json:"schema"`
+	Size   int64            `json:"size"` // bytes
+	MadeAt *time.Time       `json:"made_at,omitempty"`
+	Rows   map[string]int64 `json:"rows"` // by table
+}
+
+func held(r transfer.Report) content {
+	out := content{Schema: r.Schema, Size: r.Size, Rows: r.Rows}
+	if !r.MadeAt.IsZero() {
+		out.MadeAt = new(r.MadeAt.UTC())
+	}
+	return out
 }
 
 func missing(path string) bool {

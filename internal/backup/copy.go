@@ -21,6 +21,7 @@ type Copy struct {
 	From   string `required:"" placeholder:"STORE" help:"Where to copy from: a data folder, \"database-url\" for the database of that setting, a postgres:// URL without a password, or @FILE with a URL in it."`
 	To     string `required:"" placeholder:"STORE" help:"Where to copy to, in the same form. It must be empty."`
 	Anyway bool   `help:"Copy although servers are connected. What they write after the beginning is not in the copy."`
+	manage.Output
 }
 
 // Help is the long help text.
@@ -109,17 +110,33 @@ func (c Copy) copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("%w; the target is unchanged", err)
 	}
-	var rows int64
+	out := copies{Tables: []copiedTable{}}
 	for _, t := range copied {
-		rows += t.Rows
-		if t.Rows > 0 {
-			fmt.Printf("%-20s %10d  %x\n", t.Table, t.Rows, t.Hash[:8])
-		}
+		out.Rows += t.Rows
+		out.Tables = append(out.Tables, copiedTable{t.Table, t.Rows, fmt.Sprintf("%x", t.Hash)})
 	}
-	fmt.Printf("copied %d rows in %s; both ends are the same\n"+
-		"Start the servers on the target, with the same operator's key. Do not start them on the source again.\n",
-		rows, time.Since(begin).Round(100*time.Millisecond))
-	return nil
+	return c.Print(out, func(t manage.Text) {
+		for _, table := range out.Tables {
+			if table.Rows > 0 {
+				t.Line("%-20s %10d  %s", table.Table, table.Rows, table.Hash[:16])
+			}
+		}
+		t.Line("copied %d rows in %s; both ends are the same\n"+
+			"Start the servers on the target, with the same operator's key. Do not start them on the source again.",
+			out.Rows, time.Since(begin).Round(100*time.Millisecond))
+	})
+}
+
+// copies says as JSON what was copied.
+type copies struct {
+	Rows   int64         `json:"rows"`
+	Tables []copiedTable `json:"tables"`
+}
+
+type copiedTable struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+	Hash  string `json:"hash"` // hexadecimal
 }
 
 func (c Copy) open(ctx context.Context, flag, where string) (*transfer.Place, error) {

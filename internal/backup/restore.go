@@ -26,6 +26,7 @@ type Restore struct {
 	BringBack    bool   `name:"bring-back" help:"With --replace: bring back passkeys, users, clients and so on that were removed since the backup."`
 	KeepSessions bool   `name:"keep-sessions" help:"Do not end sessions and refresh tokens. Those that were revoked since the backup work again, unless the replaced store says that they were revoked."`
 	Afterwards   bool   `help:"The store was restored by other means (pg_restore, point-in-time recovery): do only what has to follow."`
+	manage.Output
 }
 
 // Help is the long help text.
@@ -144,9 +145,15 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return readable(err)
 	}
-	c.tell(report, carried, families, aside)
+	if err := c.tell(report, carried, families, aside); err != nil {
+		return err
+	}
 	if keyless {
-		fmt.Printf("\nThe operator's key is missing: put the one of this backup into %s before the server starts.\n",
+		out := os.Stdout
+		if c.JSON() {
+			out = os.Stderr
+		}
+		fmt.Fprintf(out, "\nThe operator's key is missing: put the one of this backup into %s before the server starts.\n",
 			cfg.KeyPath())
 	}
 	return nil
@@ -190,26 +197,49 @@ func (c Restore) event(r transfer.Report) idp.Event {
 	return ev
 }
 
-func (c Restore) tell(r transfer.Report, carried []transfer.Carried, families int64, aside string) {
-	made := "at an unknown time"
-	if !r.MadeAt.IsZero() {
-		made = r.MadeAt.Format(time.DateTime)
-	}
-	fmt.Printf("restored the backup of %s\n%s\n", made, contents(r))
+// restored says as JSON what a restore did.
+type restored struct {
+	content
+	Ended    int64          `json:"ended_families"`
+	Sessions string         `json:"sessions"` // ended or kept
+	Revoked  []stillRevoked `json:"still_revoked"`
+	Aside    string         `json:"replaced,omitempty"` // the file of the store that was replaced
+}
+
+type stillRevoked struct {
+	What string `json:"what"`
+	N    int64  `json:"count"`
+}
+
+func (c Restore) tell(r transfer.Report, carried []transfer.Carried, families int64, aside string) error {
+	out := restored{content: held(r), Ended: families, Sessions: "ended", Revoked: []stillRevoked{}, Aside: aside}
 	if c.KeepSessions {
-		fmt.Println("sessions and refresh tokens go on")
-	} else {
-		fmt.Printf("ended: all sessions, and the refresh tokens of %d families\n", families)
+		out.Sessions = "kept"
 	}
 	for _, k := range carried {
-		fmt.Printf("still revoked: %s %d\n", k.What, k.N)
+		out.Revoked = append(out.Revoked, stillRevoked{k.What, int64(k.N)})
 	}
-	if aside != "" {
-		fmt.Printf("the store that was replaced is %s; remove it when you need it no longer\n", aside)
-	}
-	if aside == "" || c.BringBack {
-		fmt.Println(theyAreBack)
-	}
+	return c.Print(out, func(t manage.Text) {
+		made := "at an unknown time"
+		if !r.MadeAt.IsZero() {
+			made = r.MadeAt.Format(time.DateTime)
+		}
+		t.Line("restored the backup of %s\n%s", made, contents(r))
+		if c.KeepSessions {
+			t.Line("sessions and refresh tokens go on")
+		} else {
+			t.Line("ended: all sessions, and the refresh tokens of %d families", families)
+		}
+		for _, k := range carried {
+			t.Line("still revoked: %s %d", k.What, k.N)
+		}
+		if aside != "" {
+			t.Line("the store that was replaced is %s; remove it when you need it no longer", aside)
+		}
+		if aside == "" || c.BringBack {
+			t.Line(theyAreBack)
+		}
+	})
 }
 
 // afterwards does what has to follow a restore by other means.
@@ -234,15 +264,22 @@ func (c Restore) afterwards(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if c.KeepSessions {
-		fmt.Println("removed one-time links, registration tokens and waiting recoveries; sessions and refresh tokens go on")
-		return nil
+		return c.Say(afterwards{Sessions: "kept"},
+			"removed one-time links, registration tokens and waiting recoveries; sessions and refresh tokens go on")
 	}
 	sessions, err := endSessions(ctx, cfg, db)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ended %d sessions, and the refresh tokens of %d families\n%s\n", sessions, families, theyAreBack)
-	return nil
+	return c.Say(afterwards{"ended", sessions, families},
+		fmt.Sprintf("ended %d sessions, and the refresh tokens of %d families\n%s", sessions, families, theyAreBack))
+}
+
+// afterwards says as JSON what restore --afterwards did.
+type afterwards struct {
+	Sessions string `json:"sessions"` // ended or kept
+	Ended    int    `json:"ended_sessions"`
+	Families int64  `json:"ended_families"`
 }
 
 // endSessions ends the sessions of all users.

@@ -1,11 +1,10 @@
 package manage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
@@ -22,30 +21,44 @@ type Keys struct {
 	Revoke keysRevokeCmd `cmd:"" help:"Withdraw a signing key at once, because somebody else has it. Says first what stops working."`
 }
 
-type keysListCmd struct{}
+type keysListCmd struct{ Output }
 
-func (keysListCmd) Run(e *Env) error {
+// listedKey is a signing key as JSON.
+type listedKey struct {
+	ID             string     `json:"kid"`
+	Algorithm      string     `json:"alg"`
+	State          string     `json:"state"`
+	CreatedAt      time.Time  `json:"created_at"`
+	PublishedUntil *time.Time `json:"published_until,omitempty"` // missing: in use
+}
+
+func (c keysListCmd) Run(e *Env) error {
 	return e.Reading(func(_ *config.Config, db *store.DB) error {
 		stored, err := db.SigningKeys(e.ctx)
 		if err != nil {
 			return fmt.Errorf("list keys: %w", err)
 		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "KEY ID\tALGORITHM\tSTATE\tCREATED\tPUBLISHED UNTIL")
+		list := []listedKey{}
 		for _, k := range stored {
-			until := "in use"
+			row := listedKey{ID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), CreatedAt: k.CreatedAt.UTC()}
 			if !k.ExpiresAt.IsZero() {
-				until = k.ExpiresAt.Format(time.DateOnly)
+				row.PublishedUntil = new(k.ExpiresAt.UTC())
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.State, k.CreatedAt.Format(time.DateOnly), until)
+			list = append(list, row)
 		}
-		return w.Flush()
+		return c.Print(list, func(t Text) {
+			t.Line("KEY ID\tALGORITHM\tSTATE\tCREATED\tPUBLISHED UNTIL")
+			for _, k := range list {
+				t.Line("%s\t%s\t%s\t%s\t%s", k.ID, k.Algorithm, k.State, Day(&k.CreatedAt), cmp.Or(Day(k.PublishedUntil), "in use"))
+			}
+		})
 	})
 }
 
 type keysRotateCmd struct {
 	Operator bool `help:"Encrypt everything that is stored under an older operator's key (key-previous) under the current one (key). Servers may run. In an embedded installation this also makes the new key."`
 	Finish   bool `help:"With --operator, in an embedded installation whose server was restarted since: drop the old key from stepward.key."`
+	Output
 }
 
 func (c keysRotateCmd) Run(e *Env) error {
@@ -63,8 +76,7 @@ func (c keysRotateCmd) Run(e *Env) error {
 		if err := ring.RotateNow(e.ctx, time.Now()); err != nil {
 			return fmt.Errorf("rotate keys: %w", err)
 		}
-		fmt.Println("rotated; running servers sign with the new keys within 5 seconds")
-		return nil
+		return c.Say(map[string]bool{"rotated": true}, "rotated; running servers sign with the new keys within 5 seconds")
 	})
 }
 
@@ -106,29 +118,44 @@ func (c keysRotateCmd) rotateOperator(e *Env, cfg *config.Config, db *store.DB) 
 	if err != nil {
 		return rotateFault(err)
 	}
-	fmt.Printf("encrypted anew: %d; everything is under the current operator's key\n", n)
-	switch {
-	case !inFile && len(operator) == 1:
-		fmt.Println("key-previous is not set, so there was no other key to change from.")
-		return nil
-	case !inFile:
-		fmt.Println("When no server has the old key as key any more, remove key-previous. " +
-			"Keep it with the backups from before.")
-		return nil
+	done := resealed{Encrypted: n}
+	if !inFile {
+		return c.Print(done, func(t Text) {
+			t.Line(encrypted, n)
+			if len(operator) == 1 {
+				t.Line("key-previous is not set, so there was no other key to change from.")
+				return
+			}
+			t.Line("When no server has the old key as key any more, remove key-previous. " +
+				"Keep it with the backups from before.")
+		})
 	}
 	if lock, err := engine.LockFolder(cfg.DataDir); err == nil {
 		defer lock.Close()
 	} else if !c.Finish {
-		fmt.Printf("%s has the new key and the old one. Restart the server, and then run: "+
-			"stepward keys rotate --operator --finish\n", cfg.KeyPath())
-		return nil
+		done.Finish = true
+		return c.Print(done, func(t Text) {
+			t.Line(encrypted, n)
+			t.Line("%s has the new key and the old one. Restart the server, and then run: "+
+				"stepward keys rotate --operator --finish", cfg.KeyPath())
+		})
 	}
 	if err := server.DropOldKeys(cfg); err != nil {
 		return err
 	}
-	fmt.Printf("%s has only the new key. Keep a copy in another place, and the old one with the backups from before.\n",
-		cfg.KeyPath())
-	return nil
+	return c.Print(done, func(t Text) {
+		t.Line(encrypted, n)
+		t.Line("%s has only the new key. Keep a copy in another place, and the old one with the backups from before.",
+			cfg.KeyPath())
+	})
+}
+
+const encrypted = "encrypted anew: %d; everything is under the current operator's key"
+
+// resealed says as JSON what a rotation of the operator's key did.
+type resealed struct {
+	Encrypted int  `json:"encrypted"`
+	Finish    bool `json:"finish,omitempty"` // restart the server, and run the command with --finish
 }
 
 func rotateFault(err error) error {
@@ -141,6 +168,7 @@ func rotateFault(err error) error {
 type keysRevokeCmd struct {
 	KID string `arg:"" name:"kid" help:"Key ID, as keys list shows it."`
 	Yes bool   `help:"Do it."`
+	Output
 }
 
 // Help is the long help text.
@@ -158,7 +186,9 @@ func (c keysRevokeCmd) Run(e *Env) error {
 		if i < 0 {
 			return fmt.Errorf("there is no signing key %s; see: stepward keys list", c.KID)
 		}
-		fmt.Print(whatBreaks(stored[i], cfg))
+		if !c.JSON() {
+			fmt.Print(whatBreaks(stored[i], cfg))
+		}
 		if !c.Yes {
 			return errors.New("nothing was changed; say it with --yes")
 		}
@@ -173,8 +203,7 @@ func (c keysRevokeCmd) Run(e *Env) error {
 		if err != nil {
 			return fmt.Errorf("withdraw key: %w", err)
 		}
-		fmt.Println("withdrawn; running servers refuse it within 5 seconds")
-		return nil
+		return c.Say(map[string]any{"kid": c.KID, "withdrawn": true}, "withdrawn; running servers refuse it within 5 seconds")
 	})
 }
 

@@ -2,7 +2,6 @@ package movein
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +27,7 @@ type options struct {
 	From       string `required:"" placeholder:"URL" help:"Address at which people used the other provider: https://id.example.com. Their passkeys are made for its host."`
 	DryRun     bool   `name:"dry-run" help:"Only say what would come, what cannot, and why."`
 	Unverified bool   `help:"Also bring passkeys whose registration did not require user verification. Somebody who finds such a security key, and it has no PIN, can set one and sign in."`
-	Output     string `enum:"text,json" default:"text" help:"text or json."`
+	manage.Output
 }
 
 // run moves the source that open returns in, and prints the report.
@@ -50,8 +49,8 @@ func (o options) run(e *manage.Env, open func(ctx context.Context) (source, func
 		if err != nil {
 			return fmt.Errorf("nothing was changed: %w", readable(err))
 		}
-		if o.Output == "json" {
-			return json.NewEncoder(os.Stdout).Encode(report)
+		if o.JSON() {
+			return manage.PrintJSON(report)
 		}
 		return report.Print(os.Stdout)
 	})

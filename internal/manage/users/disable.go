@@ -29,6 +29,25 @@ func (c userDisableCmd) Run(e *manage.Env) error {
 	})
 }
 
+type userSignOutCmd struct {
+	User string `arg:"" help:"E-mail address or user ID."`
+	manage.Flags
+}
+
+func (c userSignOutCmd) Run(e *manage.Env) error {
+	return c.Flags.Run(e, manage.Writes, "sign the user out", func(api *manage.API) error {
+		user, err := manage.FindUser(api, c.User)
+		if err != nil {
+			return err
+		}
+		ended, err := api.Users.SignOut(api.Context, user.ID)
+		if err != nil {
+			return err
+		}
+		return c.Say(ended, fmt.Sprintf("%d sessions ended, and the tokens issued in them", ended.Sessions))
+	})
+}
+
 type userEnableCmd struct {
 	User string `arg:"" help:"E-mail address or user ID."`
 	manage.Flags

@@ -17,6 +17,7 @@ type User struct {
 	List    userListCmd    `cmd:"" help:"List the users."`
 	Disable userDisableCmd `cmd:"" help:"Disable an account: its sessions end, its tokens are revoked, and applications with logout URIs are told."`
 	Enable  userEnableCmd  `cmd:"" help:"Enable a disabled account."`
+	SignOut userSignOutCmd `cmd:"" name:"signout" help:"End all sessions of a user, and the tokens issued in them. The account stays as it is."`
 	Invite  userInviteCmd  `cmd:"" help:"Create a user (or find the one with this address), and print or e-mail a one-time link for enrolling a passkey. Inviting again makes another link."`
 	Recover userRecoverCmd `cmd:"" help:"Print a one-time link with which a user who lost all passkeys creates a new one. That suspends the old ones, and signs the user out everywhere."`
 	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
