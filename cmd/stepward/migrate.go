@@ -72,7 +72,8 @@ func (c migrateCmd) dryRun(ctx context.Context, db *store.DB) error {
 	for _, s := range steps {
 		next := step{Version: s.Version, Name: s.Name, Statements: []statement{}}
 		for _, st := range s.Statements {
-			next.Statements = append(next.Statements, statement{st.SQL, effect(st, out.Backend), st.Rows, st.Takes.Milliseconds()})
+			next.Statements = append(next.Statements,
+				statement{st.SQL, effect(st, out.Backend), st.Rows, st.Takes.Milliseconds()})
 		}
 		out.Steps = append(out.Steps, next)
 	}
@@ -189,6 +190,8 @@ func (c configCheckCmd) Run(e *manage.Env) error {
 	if !cfg.Embedded() {
 		stores = "Postgres and Redis"
 	}
-	valid := map[string]any{"valid": true, "issuer": cfg.Issuer.String(), "listen": cfg.Listen, "embedded": cfg.Embedded()}
+	valid := map[string]any{
+		"valid": true, "issuer": cfg.Issuer.String(), "listen": cfg.Listen, "embedded": cfg.Embedded(),
+	}
 	return c.Say(valid, fmt.Sprintf("the settings are valid: issuer %s, listening on %s, %s", cfg.Issuer, cfg.Listen, stores))
 }

@@ -34,8 +34,8 @@ func (a *API) standing(api huma.API) {
 	})
 	type waiting struct{ Body adminapi.WaitingRecovery }
 	register(api, operation{
-		"get-recovery-link", "GET", "/users/{id}/recovery-link", "Read whether a recovery link waits for an approval", "users",
-		adminapi.ScopeUsersRead, 0, false,
+		"get-recovery-link", "GET", "/users/{id}/recovery-link", "Read whether a recovery link waits for an approval",
+		"users", adminapi.ScopeUsersRead, 0, false,
 	}, func(ctx context.Context, in *OfID) (*waiting, error) {
 		if _, err := a.cfg.Operations.Users.Get(ctx, in.actor, in.ID); err != nil {
 			return nil, err
@@ -49,7 +49,8 @@ func (a *API) standing(api huma.API) {
 	type by struct{ By }
 	type findings struct{ Body adminapi.Findings }
 	register(api, operation{
-		"lint", "GET", "/lint", "Find what can never work in the policy and the clients", "server", adminapi.ScopeRead, 0, false,
+		"lint", "GET", "/lint", "Find what can never work in the policy and the clients", "server", adminapi.ScopeRead, 0,
+		false,
 	}, func(ctx context.Context, in *by) (*findings, error) {
 		list, err := a.lint(ctx, in.actor)
 		return &findings{adminapi.Findings{Findings: list}}, err

@@ -181,6 +181,7 @@ func (c *Apply) release(e *manage.Env) error {
 		if err != nil {
 			return err
 		}
-		return c.Say(map[string]any{"source": name, "released": n}, fmt.Sprintf("%s manages nothing any more (%d things)", name, n))
+		return c.Say(map[string]any{"source": name, "released": n},
+			fmt.Sprintf("%s manages nothing any more (%d things)", name, n))
 	})
 }

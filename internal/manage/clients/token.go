@@ -45,7 +45,8 @@ func (c clientTokenCmd) Run(e *manage.Env) error {
 		made := initial{token.Reveal(), now.Add(c.TTL).UTC().Truncate(time.Second), c.Uses}
 		return c.Print(made, func(t manage.Text) {
 			t.Line("initial access token  %s\n\nIt is shown only once. Only its hash is stored. "+
-				"Applications send it to %s/oauth2/register until %s.", made.Token, cfg.Issuer, now.Add(c.TTL).Format(time.DateTime))
+				"Applications send it to %s/oauth2/register until %s.", made.Token, cfg.Issuer,
+				now.Add(c.TTL).Format(time.DateTime))
 			if cfg.Registration == "" {
 				t.Line("Registration is off. Set registration to token first.")
 			}

@@ -83,8 +83,8 @@ func written(say func(format string, args ...any), a wire.Explanation) {
 		if at.Lacks != "" {
 			lacks = "lacks " + at.Lacks
 		}
-		say("  %s  %s old, %s, passkey %s: %s", at.ID, config.Short(time.Duration(at.Age)*time.Second), strings.Join(at.ACR, " "),
-			at.PasskeyID, lacks)
+		say("  %s  %s old, %s, passkey %s: %s", at.ID, config.Short(time.Duration(at.Age)*time.Second),
+			strings.Join(at.ACR, " "), at.PasskeyID, lacks)
 	}
 	if len(a.NotAllowedYet) > 0 {
 		say("\nnot allowed yet: %s", strings.Join(a.NotAllowedYet, ", "))

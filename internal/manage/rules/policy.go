@@ -47,7 +47,8 @@ func (c policyShowCmd) Run(e *manage.Env) error {
 			if state.Version == 0 {
 				t.Line("# no policy is stored: the settings and their defaults count")
 			} else if state.ChangedAt != nil {
-				t.Line("# version %d, changed %s by %s", state.Version, state.ChangedAt.UTC().Format(time.RFC3339), by(state.ActorID))
+				t.Line("# version %d, changed %s by %s", state.Version, state.ChangedAt.UTC().Format(time.RFC3339),
+					by(state.ActorID))
 			}
 			t.Line("%s", strings.Join(sections, "\n"))
 		})
