@@ -11,17 +11,18 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/adminapi/repeat"
 	"github.com/stepward/stepward/internal/bearer"
+	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Inside returns the API for the commands of this process. It asks for no token: the operator at the command line has
 // the database anyway. It is no http.Handler, so that nothing can serve it on a network. Of cfg, it needs Operations,
-// Policy, Issuer and Explain.
+// Policy and Issuer, and Explain for explanations.
 func Inside(cfg Config) (http.RoundTripper, error) {
 	if cfg.Operations == nil {
 		return nil, errors.New("the admin API needs operations")
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), marks: declared.New(cfg.Operations.DB())}
 	a.admit = func(http.ResponseWriter, *http.Request, string) (bearer.Caller, *bearer.Refusal) {
 		return bearer.Caller{Actor: admin.Operator(), Scopes: adminapi.Scopes()}, nil
 	}

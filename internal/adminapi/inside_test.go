@@ -7,7 +7,6 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	inside "github.com/stepward/stepward/internal/adminapi"
-	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -15,7 +14,7 @@ import (
 func (h *house) within() *adminapi.API {
 	h.Helper()
 	transport, err := inside.Inside(inside.Config{
-		Issuer: h.issuer, Policy: h.Config.Policy, Explain: explain.Service{DB: h.DB},
+		Issuer: h.issuer, Policy: h.Config.Policy,
 		Operations: admin.New(admin.Config{DB: h.DB, Policy: h.Config.Policy, Issuer: h.issuer, Settings: h.Config}),
 	})
 	h.must(err)

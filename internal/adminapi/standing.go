@@ -25,7 +25,7 @@ func (a *API) standing(api huma.API) {
 		if _, err := a.cfg.Operations.Users.Get(ctx, in.actor, in.ID); err != nil {
 			return nil, err
 		}
-		m, err := a.cfg.Explain.DB.MembershipOf(ctx, in.ID)
+		m, err := a.cfg.Operations.DB().MembershipOf(ctx, in.ID)
 		out := &standing{adminapi.Standing{Groups: []string{}, Claims: wireValues(m.Claims())}}
 		for _, g := range m.Groups {
 			out.Body.Groups = append(out.Body.Groups, g.Name)
@@ -40,7 +40,7 @@ func (a *API) standing(api huma.API) {
 		if _, err := a.cfg.Operations.Users.Get(ctx, in.actor, in.ID); err != nil {
 			return nil, err
 		}
-		found, err := recovery.ApprovalOf(ctx, a.cfg.Explain.DB, in.ID, "", time.Now())
+		found, err := recovery.ApprovalOf(ctx, a.cfg.Operations.DB(), in.ID, "", time.Now())
 		return &waiting{adminapi.WaitingRecovery{
 			MadeBy: found.Maker, ApprovedBy: found.ApprovedBy, Until: found.Until.UTC(),
 			ApproveAt: a.cfg.Issuer + recovery.ApprovePath(in.ID),

@@ -78,7 +78,7 @@ func (e *Env) inside(kind Kind, cfg *config.Config, db *store.DB) (*API, func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	done, explainer := func() {}, explain.Service{DB: db}
+	done, explainer := func() {}, explain.Service{}
 	if kind == Explains {
 		eph, err := server.OpenEphemeral(e.ctx, cfg, db, Logger(cfg))
 		if err != nil {
