@@ -193,5 +193,6 @@ func (c configCheckCmd) Run(e *manage.Env) error {
 	valid := map[string]any{
 		"valid": true, "issuer": cfg.Issuer.String(), "listen": cfg.Listen, "embedded": cfg.Embedded(),
 	}
-	return c.Say(valid, fmt.Sprintf("the settings are valid: issuer %s, listening on %s, %s", cfg.Issuer, cfg.Listen, stores))
+	return c.Say(valid,
+		fmt.Sprintf("the settings are valid: issuer %s, listening on %s, %s", cfg.Issuer, cfg.Listen, stores))
 }

@@ -50,7 +50,8 @@ func (c add) Run(e *manage.Env) error {
 			return unknown("add a secret", c.Client, err)
 		}
 		return c.Say(made, fmt.Sprintf("secret id      %s\nclient_secret  %s\n\nIt is shown only once. "+
-			"Only its hash is stored. The others stay valid; see: stepward client secret list %s", made.ID, made.Value, c.Client))
+			"Only its hash is stored. "+
+			"The others stay valid; see: stepward client secret list %s", made.ID, made.Value, c.Client))
 	})
 }
 
