@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -125,7 +126,7 @@ func wireValues(list []directory.Value) adminapi.ClaimValues {
 func wireClaim(c directory.Claim) adminapi.Claim {
 	return adminapi.Claim{
 		Name: c.Name, Type: string(c.Type), Scope: c.Scope, Description: c.Description, SeenBy: parties(c.SeenBy),
-		EditedBy: parties(c.EditedBy), CreatedAt: moment(c.CreatedAt), UpdatedAt: moment(c.UpdatedAt),
+		EditedBy: parties(c.EditedBy), CreatedAt: wire.Moment(c.CreatedAt), UpdatedAt: wire.Moment(c.UpdatedAt),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/pubkey"
@@ -268,12 +269,14 @@ func wireClient(c idp.Client, used registry.Usage) (out adminapi.Client) {
 	if err != nil { // a client comes from JSON, so it can be written
 		panic(err)
 	}
-	out.CreatedAt, out.UpdatedAt, out.DisabledAt = moment(c.CreatedAt), moment(c.UpdatedAt), moment(c.DisabledAt)
+	out.CreatedAt, out.UpdatedAt, out.DisabledAt = wire.Moment(c.CreatedAt), wire.Moment(c.UpdatedAt),
+		wire.Moment(c.DisabledAt)
 	for _, s := range c.Secrets {
 		out.Secrets = append(out.Secrets, wireSecret(s, used.Secrets[s.ID]))
 	}
 	out.Usage = &adminapi.ClientsUsage{
-		SignInAt: moment(used.SignInAt), TokensAt: moment(used.TokensAt), ErrorAt: moment(used.ErrorAt), Error: used.Error,
+		SignInAt: wire.Moment(used.SignInAt), TokensAt: wire.Moment(used.TokensAt),
+		ErrorAt: wire.Moment(used.ErrorAt), Error: used.Error,
 	}
 	if g := out.GroupsClaim; g != nil && g.Name == "" && g.Prefix == "" && len(g.Only) == 0 && !g.Objects {
 		out.GroupsClaim = nil
@@ -329,6 +332,7 @@ func scaled(text []byte, change func(int64) int64) ([]byte, error) {
 
 func wireSecret(s idp.ClientSecret, used time.Time) adminapi.Secret {
 	return adminapi.Secret{
-		ID: s.ID, Name: s.Name, CreatedAt: s.CreatedAt.UTC(), ExpiresAt: moment(s.ExpiresAt), LastUsedAt: moment(used),
+		ID: s.ID, Name: s.Name, CreatedAt: s.CreatedAt.UTC(),
+		ExpiresAt: wire.Moment(s.ExpiresAt), LastUsedAt: wire.Moment(used),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/adminapi/file"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
@@ -159,7 +160,7 @@ func WireDesired(
 		client.DisabledAt = nil
 		for i, secret := range c.Secrets {
 			client.Secrets = append(client.Secrets, adminapi.DesiredSecret{
-				Name: secret.Name, Value: value(c.ID, i, secret), ExpiresAt: moment(secret.ExpiresAt),
+				Name: secret.Name, Value: value(c.ID, i, secret), ExpiresAt: wire.Moment(secret.ExpiresAt),
 			})
 		}
 		out.Clients = append(out.Clients, client)

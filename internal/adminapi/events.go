@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/lookup"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -35,7 +36,7 @@ func (a *API) events(api huma.API) {
 			f.Kinds = append(f.Kinds, idp.EventKind(kind))
 		}
 		events, next, err := a.cfg.Operations.Events.Search(ctx, in.actor, f, place, in.Limit)
-		return listed(events, next, wireEvent), err
+		return listed(events, next, wire.Event), err
 	})
 	type by struct{ By }
 	type version struct{ Body adminapi.Version }
@@ -44,12 +45,4 @@ func (a *API) events(api huma.API) {
 	}, func(ctx context.Context, in *by) (*version, error) {
 		return &version{adminapi.Version{Version: a.cfg.Version, API: "v1"}}, a.cfg.Operations.MayRead(ctx, in.actor)
 	})
-}
-
-func wireEvent(e idp.Event) adminapi.Event {
-	return adminapi.Event{
-		ID: e.ID, At: e.At.UTC(), Kind: string(e.Kind), UserID: e.UserID, ActorID: e.ActorID, ClientID: e.ClientID,
-		SessionID: e.SessionID, PasskeyID: e.PasskeyID, Address: e.Address, Agent: e.Agent, RequestID: e.RequestID,
-		Detail: e.Detail,
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/declared"
@@ -187,7 +188,7 @@ func (a *API) members(api huma.API) {
 		if len(users) == in.Limit {
 			next = users[len(users)-1].ID
 		}
-		return listed(users, next, wireUser), err
+		return listed(users, next, wire.User), err
 	})
 	type add struct {
 		OnGroup

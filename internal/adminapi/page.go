@@ -77,27 +77,10 @@ func etag(updated time.Time) string { return `"` + strconv.FormatInt(updated.Uni
 // An Empty is an answer without a body.
 type Empty struct{}
 
-// moment returns a time for the wire; nil for zero.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
 // timeOf returns the time of the wire; zero for nil.
 func timeOf(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
 	return t.Truncate(time.Millisecond)
-}
-
-// some returns a list that is never null in JSON.
-func some[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }

@@ -2,13 +2,12 @@ package adminapi
 
 import (
 	"context"
-	"encoding/hex"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/store/lookup"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -22,13 +21,13 @@ func (a *API) people(api huma.API) {
 		"list-passkeys", "GET", "/users/{id}/passkeys", "List the passkeys of a user, without keys", tag, read, 0, false,
 	}, func(ctx context.Context, in *OfID) (*Listed[adminapi.Passkey], error) {
 		keys, err := ops.Passkeys(ctx, in.actor, in.ID)
-		return listed(keys, "", wirePasskey), err
+		return listed(keys, "", wire.Passkey), err
 	})
 	register(api, operation{
 		"list-sessions", "GET", "/users/{id}/sessions", "List the sessions of a user", tag, read, 0, false,
 	}, func(ctx context.Context, in *OfID) (*Listed[adminapi.Session], error) {
 		sessions, err := ops.Sessions(ctx, in.actor, in.ID)
-		return listed(sessions, "", wireSession), err
+		return listed(sessions, "", wire.Session), err
 	})
 	type ended struct{ Body adminapi.Ended }
 	register(api, operation{
@@ -51,7 +50,7 @@ func (a *API) people(api huma.API) {
 		"list-applications", "GET", "/users/{id}/applications", "List what a user allowed each client", tag, read, 0, false,
 	}, func(ctx context.Context, in *OfID) (*Listed[adminapi.Application], error) {
 		grants, err := ops.Applications(ctx, in.actor, in.ID)
-		return listed(grants, "", wireApplication), err
+		return listed(grants, "", wire.Application), err
 	})
 	type application struct {
 		OfID
@@ -78,7 +77,7 @@ func (a *API) people(api huma.API) {
 			return nil, err
 		}
 		events, next, err := a.cfg.Operations.Events.Search(ctx, in.actor, lookup.Filter{UserID: in.ID}, place, in.Limit)
-		return listed(events, next, wireEvent), err
+		return listed(events, next, wire.Event), err
 	})
 	type names struct{ Body adminapi.GroupNames }
 	groupsOf := func(ctx context.Context, by admin.Actor, id string) (*names, error) {
@@ -103,45 +102,10 @@ func (a *API) people(api huma.API) {
 		"set-groups-of-user", "PUT", "/users/{id}/groups", "Put a user into exactly these groups", tag,
 		adminapi.ScopeGroupsWrite, 0, false,
 	}, func(ctx context.Context, in *put) (*names, error) {
-		wanted := some(in.Body.Groups)
+		wanted := wire.Some(in.Body.Groups)
 		if _, err := ops.Change(ctx, in.actor, in.ID, admin.UserChange{Groups: &wanted, Version: in.version}); err != nil {
 			return nil, err
 		}
 		return groupsOf(ctx, in.actor, in.ID)
 	})
-}
-
-func wirePasskey(k idp.Passkey) adminapi.Passkey {
-	return adminapi.Passkey{
-		ID: k.ID, Name: k.Name, AAGUID: aaguid(k.AAGUID), Synced: k.Synced(), HardwareBound: k.HardwareBound(),
-		Transports: some(k.Transports), CreatedAt: k.CreatedAt.UTC(), CreatedAgent: k.CreatedAgent,
-		LastUsedAt: moment(k.LastUsedAt), LastAgent: k.LastAgent, SuspendedAt: moment(k.SuspendedAt),
-		CounterFellAt: moment(k.CounterRegressedAt), AttestationFmt: k.AttestationFormat,
-	}
-}
-
-// aaguid returns an AAGUID as metadata statements write it.
-func aaguid(b []byte) string {
-	text := hex.EncodeToString(b)
-	if len(text) != 32 {
-		return text
-	}
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
-}
-
-func wireSession(s idp.Session) adminapi.Session {
-	out := adminapi.Session{
-		ID: s.ID, CreatedAt: s.CreatedAt.UTC(), SeenAt: s.SeenAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(), Agent: s.Agent,
-		Address: s.Address, AuthTime: s.CreatedAt.UTC(),
-	}
-	if n := len(s.Authentications); n > 0 {
-		out.AuthTime = s.Authentications[n-1].At.UTC()
-	}
-	return out
-}
-
-func wireApplication(g idp.Grant) adminapi.Application {
-	return adminapi.Application{
-		ClientID: g.ClientID, Scopes: some(g.Scopes), CreatedAt: g.CreatedAt.UTC(), UpdatedAt: g.UpdatedAt.UTC(),
-	}
 }

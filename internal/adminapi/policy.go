@@ -2,16 +2,13 @@ package adminapi
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -136,8 +133,8 @@ func (a *API) changePolicy(ctx context.Context, in *PolicyInput, change config.D
 func policyTag(version int64) string { return string(adminapi.PolicyTag(version)) }
 
 func policyAnswer(s admin.PolicyState) *PolicyAnswer {
-	out := wirePolicy(s.Effective)
-	out.Version, out.ActorID, out.Changes, out.ChangedAt = s.Version, s.ActorID, s.Changes, moment(s.ChangedAt)
+	out := wire.Policy(s.Effective)
+	out.Version, out.ActorID, out.Changes, out.ChangedAt = s.Version, s.ActorID, s.Changes, wire.Moment(s.ChangedAt)
 	out.Stored, out.Sections = adminapi.Sections(s.Stored), []adminapi.PolicySection{}
 	for _, section := range s.Sections {
 		out.Sections = append(out.Sections, adminapi.PolicySection(section))
@@ -147,46 +144,6 @@ func policyAnswer(s admin.PolicyState) *PolicyAnswer {
 
 func wireVersion(v policies.Version) adminapi.PolicyVersion {
 	return adminapi.PolicyVersion{
-		Version: v.Number, ChangedAt: v.ChangedAt.UTC(), ActorID: v.ActorID, Changes: some(v.Lines()),
+		Version: v.Number, ChangedAt: v.ChangedAt.UTC(), ActorID: v.ActorID, Changes: wire.Some(v.Lines()),
 	}
 }
-
-func wirePolicy(p idp.Policy) adminapi.Policy {
-	out := adminapi.Policy{
-		Scopes: []adminapi.PolicyScope{}, ActionClasses: []adminapi.ActionClass{}, Resources: []adminapi.PolicyResource{},
-		ACRAliases: []adminapi.ACRAlias{}, ACRDecay: []adminapi.ACRDecay{},
-		DetailTypes: some(slices.Sorted(maps.Keys(p.DetailTypes))),
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Scopes)) {
-		s := p.Scopes[name]
-		out.Scopes = append(out.Scopes, adminapi.PolicyScope{
-			Name: name, Description: s.Description, ActionClass: s.ActionClass, Machines: p.ForMachines(name),
-		})
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.ActionClasses)) {
-		c := p.ActionClasses[name]
-		out.ActionClasses = append(out.ActionClasses, adminapi.ActionClass{
-			Name: name, Description: c.Description, ACR: c.ACR, Window: seconds(c.Window), Shared: c.Shared,
-		})
-	}
-	for _, uri := range slices.Sorted(maps.Keys(p.Resources)) {
-		r := p.Resources[uri]
-		out.Resources = append(out.Resources, adminapi.PolicyResource{
-			URI: uri, Description: r.Description, Scopes: some(r.Scopes), ActionClasses: some(r.ActionClasses),
-			AccessFormat: string(r.Format), AccessTTL: seconds(r.TTL),
-		})
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Aliases)) {
-		alias := p.Aliases[name]
-		out.ACRAliases = append(out.ACRAliases, adminapi.ACRAlias{Name: name, ACR: alias.ACR, MaxAge: seconds(alias.MaxAge)})
-	}
-	for _, acr := range slices.Sorted(maps.Keys(p.Decay)) {
-		d := p.Decay[acr]
-		out.ACRDecay = append(out.ACRDecay, adminapi.ACRDecay{
-			ACR: acr, Absolute: seconds(d.Absolute), Idle: seconds(d.Idle),
-		})
-	}
-	return out
-}
-
-func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/lint"
 	"github.com/stepward/stepward/internal/recovery"
@@ -81,7 +82,7 @@ func (a *API) lint(ctx context.Context, by admin.Actor) ([]adminapi.Finding, err
 func (a *API) userNamed(ctx context.Context, by admin.Actor, name string) (*Listed[adminapi.User], error) {
 	u, err := a.cfg.Operations.Users.Find(ctx, by, name)
 	if errors.Is(err, idp.ErrNotFound) {
-		return listed([]idp.User{}, "", wireUser), nil
+		return listed([]idp.User{}, "", wire.User), nil
 	}
-	return listed([]idp.User{u}, "", wireUser), err
+	return listed([]idp.User{u}, "", wire.User), err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stepward/stepward/internal/admin"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recovery"
@@ -35,7 +36,7 @@ type CreatedUser struct {
 	Body     adminapi.User
 }
 
-func userAnswer(u idp.User) *UserAnswer { return &UserAnswer{etag(u.UpdatedAt), wireUser(u)} }
+func userAnswer(u idp.User) *UserAnswer { return &UserAnswer{etag(u.UpdatedAt), wire.User(u)} }
 
 func (a *API) location(parts ...string) string {
 	at := a.cfg.Issuer + adminapi.Path
@@ -69,7 +70,7 @@ func (a *API) users(api huma.API) {
 			if errors.Is(err, idp.ErrNotFound) {
 				return nil, badCursor()
 			}
-			return listed(users, next, wireUser), err
+			return listed(users, next, wire.User), err
 		})
 	type create struct {
 		By
@@ -81,7 +82,7 @@ func (a *API) users(api huma.API) {
 				return nil, err
 			}
 			u, err := ops.Create(ctx, in.actor, newUser(in.Body))
-			return &CreatedUser{etag(u.UpdatedAt), a.location("users", u.ID), wireUser(u)}, err
+			return &CreatedUser{etag(u.UpdatedAt), a.location("users", u.ID), wire.User(u)}, err
 		})
 	type invite struct {
 		By
@@ -99,7 +100,7 @@ func (a *API) users(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		out := adminapi.Invitation{User: wireUser(i.User), Until: i.Until.UTC(), New: i.New}
+		out := adminapi.Invitation{User: wire.User(i.User), Until: i.Until.UTC(), New: i.New}
 		if !in.Body.Mail { // opening a mailed link confirms the address, so only its owner may have it
 			out.Link = i.Link.Reveal()
 		}
@@ -187,43 +188,6 @@ func (b *By) mayGive(role string, groups []string) error {
 	return nil
 }
 
-func wireUser(u idp.User) adminapi.User {
-	return adminapi.User{
-		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Role: u.Role.Name(),
-		Profile: wireProfile(u.Profile), CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),
-		DisabledAt: moment(u.DisabledAt), RecoveredAt: moment(u.RecoveredAt),
-	}
-}
-
-func wireProfile(p idp.Profile) adminapi.Profile {
-	out := adminapi.Profile{
-		GivenName: p.GivenName, FamilyName: p.FamilyName, MiddleName: p.MiddleName, Nickname: p.Nickname,
-		PreferredUsername: p.PreferredUsername, URL: p.URL, Picture: p.Picture, Website: p.Website, Gender: p.Gender,
-		Birthdate: p.Birthdate, Zoneinfo: p.Zoneinfo, Locale: p.Locale, PhoneNumber: p.PhoneNumber,
-		PhoneVerified: p.PhoneVerified,
-	}
-	if at := adminapi.Address(p.Address); at != (adminapi.Address{}) {
-		out.Address = &at
-	}
-	return out
-}
-
-func profileOf(p *adminapi.Profile) (out idp.Profile) {
-	if p == nil {
-		return out
-	}
-	out = idp.Profile{
-		GivenName: p.GivenName, FamilyName: p.FamilyName, MiddleName: p.MiddleName, Nickname: p.Nickname,
-		PreferredUsername: p.PreferredUsername, URL: p.URL, Picture: p.Picture, Website: p.Website, Gender: p.Gender,
-		Birthdate: p.Birthdate, Zoneinfo: p.Zoneinfo, Locale: p.Locale, PhoneNumber: p.PhoneNumber,
-		PhoneVerified: p.PhoneVerified,
-	}
-	if p.Address != nil {
-		out.Address = idp.Address(*p.Address)
-	}
-	return out
-}
-
 // roleOf returns the role with a name that the schema allows.
 func roleOf(name string) directory.Role {
 	role, _ := directory.ParseRole(name)
@@ -233,7 +197,7 @@ func roleOf(name string) directory.Role {
 func newUser(u adminapi.NewUser) admin.NewUser {
 	return admin.NewUser{
 		Email: u.Email, Name: u.Name, Role: roleOf(u.Role), EmailVerified: u.EmailVerified, Groups: u.Groups,
-		Profile: profileOf(u.Profile),
+		Profile: wire.ProfileOf(u.Profile),
 	}
 }
 
@@ -244,7 +208,7 @@ func userChange(c adminapi.UserChange, version time.Time) admin.UserChange {
 		out.Role = &role
 	}
 	if c.Profile != nil {
-		p := profileOf(c.Profile)
+		p := wire.ProfileOf(c.Profile)
 		out.Profile = &p
 	}
 	return out

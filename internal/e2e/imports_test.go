@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets"},
 	{"internal/server"},
 	{"internal/console", "internal/console/rules", "internal/tryout", "internal/adminapi", "internal/scim"},
-	{"internal/adminapi/repeat"},
+	{"internal/adminapi/repeat", "internal/adminapi/wire"},
 	{"internal/explain", "internal/bearer", "internal/desired", "internal/adminapi/file"},
 	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
