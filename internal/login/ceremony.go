@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,9 +192,8 @@ func (l *Login) authenticate(
 	if stepUp && (a.session == nil || a.session.UserID != a.ceremony.UserID) {
 		return "", errSessionChanged
 	}
-	handle := userHandle(response)
 	proof, err := l.cfg.Ceremonies.FinishAssertion(ctx, a.ceremony, a.interaction.Browser, response, now,
-		func(ctx context.Context, id []byte) (idp.Passkey, idp.User, error) {
+		func(ctx context.Context, id, handle []byte) (idp.Passkey, idp.User, error) {
 			var err error
 			a.passkey, a.user, err = l.cfg.DB.PasskeyByCredentialID(ctx, id)
 			found := err == nil
@@ -370,23 +368,4 @@ func (a attempt) event(r *http.Request, kind idp.EventKind) idp.Event {
 		e.SessionID = a.session.ID
 	}
 	return e
-}
-
-// userHandle returns the user handle of a response, or nil.
-func userHandle(response []byte) []byte {
-	var in struct {
-		Response struct {
-			UserHandle string `json:"userHandle"`
-		} `json:"response"`
-	}
-	if json.Unmarshal(response, &in) != nil {
-		return nil
-	}
-	// As lenient as the library: some password managers add padding or use the standard alphabet.
-	text := strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(in.Response.UserHandle), "=")
-	handle, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return nil
-	}
-	return handle
 }

@@ -90,13 +90,14 @@ type Assertion struct {
 
 // FinishAssertion verifies a response (the JSON of PublicKeyCredential.toJSON) to a ceremony that was just taken in the
 // browser of this binding (WebAuthn L3 §7.2). It calls find at most once, to look up a passkey and its user by
-// credential ID. The signature is not verified at that point, so find must not change anything. If find returns
-// idp.ErrNotFound, the result is ErrUnknownCredential; its other errors are returned wrapped.
+// credential ID; userHandle is what the response says, or nil. The signature is not verified at that point, so find must
+// not change anything. If find returns idp.ErrNotFound, the result is ErrUnknownCredential; its other errors are
+// returned wrapped.
 //
 // All other errors are those of this package. FinishAssertion stores nothing; the caller stores the passkey and the
 // events.
 func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding string, response []byte, now time.Time,
-	find func(ctx context.Context, credentialID []byte) (idp.Passkey, idp.User, error),
+	find func(ctx context.Context, credentialID, userHandle []byte) (idp.Passkey, idp.User, error),
 ) (Assertion, error) {
 	if err := cer.open(binding, now, idp.PurposeSignIn, idp.PurposeStepUp); err != nil {
 		return Assertion{}, err
@@ -116,7 +117,7 @@ func (c *Ceremonies) FinishAssertion(ctx context.Context, cer Ceremony, binding 
 	if len(cer.Allowed) == 0 && len(parsed.Response.UserHandle) == 0 {
 		return Assertion{}, refusedFor("no user handle")
 	}
-	k, u, err := find(ctx, parsed.RawID)
+	k, u, err := find(ctx, parsed.RawID, parsed.Response.UserHandle)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		return Assertion{}, &UnknownCredentialError{RPID: c.webauthn.Config.RPID, CredentialID: parsed.RawID}

@@ -55,7 +55,7 @@ func BenchmarkFinishAssertion(b *testing.B) {
 	}
 	op.Found, op.Result = true, op.Value // as if taken
 	response := h.get(a, h.SignInOptions(cer.Challenge))
-	find := func(context.Context, []byte) (idp.Passkey, idp.User, error) { return k, ada, nil }
+	find := func(context.Context, []byte, []byte) (idp.Passkey, idp.User, error) { return k, ada, nil }
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {

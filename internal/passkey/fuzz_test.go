@@ -54,7 +54,7 @@ func FuzzFinishAssertion(f *testing.F) {
 		f.Add(edit(f, response, forgeSignature))
 	}
 	// Every credential ID is found, so that inputs of another process reach the signature.
-	find := func(_ context.Context, id []byte) (idp.Passkey, idp.User, error) {
+	find := func(_ context.Context, id, _ []byte) (idp.Passkey, idp.User, error) {
 		k.CredentialID = id
 		return k, ada, nil
 	}

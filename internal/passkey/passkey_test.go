@@ -60,7 +60,7 @@ func (h *house) keysOf(u idp.User) []idp.Passkey {
 	return slices.DeleteFunc(slices.Clone(h.keys), func(k idp.Passkey) bool { return k.UserID != u.ID })
 }
 
-func (h *house) find(_ context.Context, credentialID []byte) (idp.Passkey, idp.User, error) {
+func (h *house) find(_ context.Context, credentialID, _ []byte) (idp.Passkey, idp.User, error) {
 	h.finds++
 	for _, k := range h.keys {
 		if bytes.Equal(k.CredentialID, credentialID) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/passkey/passkeytest"
 )
 
-func unavailable(context.Context, []byte) (idp.Passkey, idp.User, error) {
+func unavailable(context.Context, []byte, []byte) (idp.Passkey, idp.User, error) {
 	return idp.Passkey{}, idp.User{}, fmt.Errorf("find: %w", idp.ErrUnavailable)
 }
 
