@@ -90,8 +90,8 @@ type Assertion struct {
 
 // FinishAssertion verifies a response (the JSON of PublicKeyCredential.toJSON) to a ceremony that was just taken in the
 // browser of this binding (WebAuthn L3 §7.2). It calls find at most once, to look up a passkey and its user by
-// credential ID; userHandle is what the response says, or nil. The signature is not verified at that point, so find must
-// not change anything. If find returns idp.ErrNotFound, the result is ErrUnknownCredential; its other errors are
+// credential ID; userHandle is what the response says, or nil. The signature is not verified at that point, so find
+// must not change anything. If find returns idp.ErrNotFound, the result is ErrUnknownCredential; its other errors are
 // returned wrapped.
 //
 // All other errors are those of this package. FinishAssertion stores nothing; the caller stores the passkey and the
