@@ -23,6 +23,7 @@ import (
 	"github.com/stepward/stepward/internal/manage/rules"
 	"github.com/stepward/stepward/internal/manage/users"
 	"github.com/stepward/stepward/internal/movein"
+	"github.com/stepward/stepward/internal/provision/commands"
 	"github.com/stepward/stepward/internal/secrets"
 )
 
@@ -30,27 +31,28 @@ import (
 type cli struct {
 	Config string `name:"config" env:"STEPWARD_CONFIG" placeholder:"FILE" help:"YAML file with settings; see docs/configuration.md."`
 
-	Serve       serveCmd       `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
-	Demo        demoCmd        `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
-	Migrate     migrateCmd     `cmd:"" help:"Update the database schema. serve does this itself."`
-	Client      clientCmd      `cmd:"" help:"Register and manage client applications."`
-	User        users.User     `cmd:"" help:"List, invite, disable and enable users."`
-	Group       groups.Group   `cmd:"" help:"Create groups and put users into them."`
-	Claim       rules.Claim    `cmd:"" help:"Define claims of your own."`
-	Explain     rules.Explain  `cmd:"" help:"Say what an authorization request leads to, check by check."`
-	Lint        rules.Lint     `cmd:"" help:"Find settings and clients that can never work."`
-	Events      rules.Events   `cmd:"" help:"List what happened: sign-ins, changes, refusals."`
-	Policy      rules.Policy   `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
-	Apply       apply.Apply    `cmd:"" help:"Bring clients, groups, claims, policy and roles into the state that a file describes."`
-	Export      apply.Export   `cmd:"" help:"Write the file for apply that describes what is there."`
-	Keys        manage.Keys    `cmd:"" help:"List and rotate signing keys."`
-	Backup      backup.Backup  `cmd:"" help:"Write the embedded store into one file, while the server runs."`
-	Restore     backup.Restore `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`
-	Import      movein.Import  `cmd:"" help:"Move in from another provider: its users, groups, clients, and the passkeys that people have."`
-	Copy        backup.Copy    `cmd:"" help:"Copy everything from the embedded store into Postgres, or back."`
-	CheckConfig configCmd      `cmd:"" name:"config" help:"Check the settings."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`
+	Serve        serveCmd              `cmd:"" help:"Run the provider. Without settings: embedded stores in ./stepward-data, on http://localhost:8080."`
+	Demo         demoCmd               `cmd:"" help:"Run the provider and a sample application with temporary data, to try it out."`
+	Migrate      migrateCmd            `cmd:"" help:"Update the database schema. serve does this itself."`
+	Client       clientCmd             `cmd:"" help:"Register and manage client applications."`
+	User         users.User            `cmd:"" help:"List, invite, disable and enable users."`
+	Group        groups.Group          `cmd:"" help:"Create groups and put users into them."`
+	Claim        rules.Claim           `cmd:"" help:"Define claims of your own."`
+	Explain      rules.Explain         `cmd:"" help:"Say what an authorization request leads to, check by check."`
+	Lint         rules.Lint            `cmd:"" help:"Find settings and clients that can never work."`
+	Events       rules.Events          `cmd:"" help:"List what happened: sign-ins, changes, refusals."`
+	Policy       rules.Policy          `cmd:"" help:"Show and change scopes, action classes and other policy while the provider runs."`
+	Apply        apply.Apply           `cmd:"" help:"Bring clients, groups, claims, policy and roles into the state that a file describes."`
+	Export       apply.Export          `cmd:"" help:"Write the file for apply that describes what is there."`
+	Provisioning commands.Provisioning `cmd:"" help:"Send people and groups to applications over SCIM 2.0."`
+	Keys         manage.Keys           `cmd:"" help:"List and rotate signing keys."`
+	Backup       backup.Backup         `cmd:"" help:"Write the embedded store into one file, while the server runs."`
+	Restore      backup.Restore        `cmd:"" help:"Put a backup into the data folder, and end its sessions and tokens."`
+	Import       movein.Import         `cmd:"" help:"Move in from another provider: its users, groups, clients, and the passkeys that people have."`
+	Copy         backup.Copy           `cmd:"" help:"Copy everything from the embedded store into Postgres, or back."`
+	CheckConfig  configCmd             `cmd:"" name:"config" help:"Check the settings."`
+	Version      versionCmd            `cmd:"" help:"Print the version."`
+	Healthcheck  healthcheckCmd        `cmd:"" help:"Exit with 0 if the provider with these settings is healthy; for container health checks."`
 }
 
 // clientCmd adds what has a package of its own to the commands for clients.

@@ -44,6 +44,9 @@ func (c clients) mount(m desk.Mounting) {
 	m.Post("POST "+clientsPath+"/secret/remove", "reason.client", clientsPath, c.removeSecret)
 }
 
+// sendsPath returns the address of the page about sending people to a client.
+func sendsPath(id string) string { return desk.LinkTo(Path+"/provisioning", "id", id) }
+
 // clientPath returns the address of a page about a client.
 func clientPath(page, id string, more ...string) string {
 	return desk.LinkTo(clientsPath+"/"+page, append([]string{"id", id}, more...)...)
@@ -235,6 +238,7 @@ type clientPage struct {
 	Used       registry.Usage
 	Shared     []secretRow // its secrets
 	EventURL   string
+	SendsURL   string // provisioning over SCIM
 	ExplainURL string
 	Recipe     recipe.Recipe
 	Recipes    []desk.Choice
@@ -271,6 +275,7 @@ func (c clients) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 		return err
 	}
 	p.Used, p.EventURL = used[cl.ID], desk.LinkTo(eventsPath, "client", cl.ID)
+	p.SendsURL = sendsPath(cl.ID)
 	p.ExplainURL = desk.LinkTo(explainPath, "client", cl.ID)
 	for _, secret := range cl.Secrets {
 		p.Shared = append(p.Shared, secretRow{

@@ -51,7 +51,8 @@ var topics = map[string][]idp.EventKind{
 	},
 	"clients": {
 		idp.EventClientAdded, idp.EventClientChanged, idp.EventClientDisabled, idp.EventClientEnabled,
-		idp.EventClientRemoved, idp.EventClientAuthRefused, idp.EventClientRefused, idp.EventClientTried,
+		idp.EventClientRemoved, idp.EventClientAuthRefused, idp.EventClientRefused,
+		idp.EventProvisionChanged, idp.EventProvisionPaused, idp.EventProvisionResumed, idp.EventClientTried,
 	},
 	"groups": {
 		idp.EventGroupCreated, idp.EventGroupChanged, idp.EventGroupRemoved, idp.EventGroupMembers, idp.EventGroupNested,

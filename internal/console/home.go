@@ -11,6 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/lint"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/store/outbox"
+	"github.com/stepward/stepward/internal/store/provisioning"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -100,6 +101,23 @@ func (c home) waiting(ctx context.Context, v desk.Visitor) (list []attention, er
 		list = append(list, attention{
 			Text: words.T("console.approval.due", "email", a.User.Email), Remedy: words.T("recover.approve.ask"),
 			URL: recovery.ApprovePath(a.User.ID),
+		})
+	}
+	targets, err := provisioning.New(c.cfg.DB).Targets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range targets {
+		if t.PausedBy != provisioning.ByFailures {
+			continue
+		}
+		client, err := c.cfg.DB.StoredClient(ctx, t.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, attention{
+			Text: words.T("console.sends.given_up", "name", client.Name), Remedy: words.T("console.sends.given_up.remedy"),
+			URL: sendsPath(t.ClientID),
 		})
 	}
 	queues, err := outbox.Waiting(ctx, c.cfg.DB)

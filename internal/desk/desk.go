@@ -148,12 +148,12 @@ func (m Mounting) Start(pattern, back string, h Handler) {
 	})
 }
 
-// Upload mounts a page for a file, and the change that takes it. A file is not kept while its sender confirms, so the
-// page asks for the confirmation before the file is chosen; nothing of it is read from anybody else.
+// Upload mounts a page for a file or a secret, and the change that takes it. Neither is kept while its sender confirms,
+// so the page asks for the confirmation before the file is chosen; nothing of it is read from anybody else.
 func (m Mounting) Upload(path, reason string, show, take Handler) {
 	confirmed := func(h Handler) web.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
-			v, ok, err := m.visit(w, r, ActionClass, reason, path)
+			v, ok, err := m.visit(w, r, ActionClass, reason, r.URL.RequestURI())
 			if !ok || err != nil {
 				return err
 			}

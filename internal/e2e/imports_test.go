@@ -18,11 +18,11 @@ const module = "github.com/stepward/stepward/"
 var layers = [][]string{
 	{"cmd/stepward", "cmd/stepward/sample", "internal/e2e", "internal/e2e/floor"},
 	{"internal/manage/clients", "internal/manage/users", "internal/manage/groups", "internal/manage/rules"},
-	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets"},
+	{"internal/manage", "internal/movein", "internal/apply", "internal/backup", "internal/secrets", "internal/provision/commands"},
 	{"internal/server"},
-	{"internal/console", "internal/console/rules", "internal/tryout", "internal/adminapi", "internal/scim"},
+	{"internal/console", "internal/console/rules", "internal/tryout", "internal/provision/pages", "internal/adminapi", "internal/scim"},
 	{"internal/adminapi/repeat", "internal/adminapi/wire"},
-	{"internal/explain", "internal/bearer", "internal/desired", "internal/adminapi/file"},
+	{"internal/explain", "internal/provision", "internal/bearer", "internal/desired", "internal/adminapi/file"},
 	{"internal/recipe", "internal/desk"},
 	{"internal/login", "internal/account", "internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/admin", "internal/admin/sync", "internal/provider", "internal/deletion", "internal/notices"},
 	{"internal/house", "internal/recoverycode"},
@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/outbound", "internal/web"},
-	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/registrations", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals", "internal/store/leases", "internal/store/declared"},
+	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/registrations", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals", "internal/store/leases", "internal/store/declared", "internal/store/provisioning"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},
@@ -44,25 +44,26 @@ var layers = [][]string{
 }
 
 var beside = map[string][]string{
-	"cmd/stepward":         {"cmd/stepward/sample"},
-	"internal/server":      {},
-	"internal/backup":      {"internal/manage"}, // Env
-	"internal/movein":      {"internal/manage"}, // Env
-	"internal/apply":       {"internal/manage"}, // Env
-	"internal/secrets":     {"internal/manage"}, // Env
-	"internal/recovery":    {"internal/enrol"},
-	"internal/address":     {"internal/enrol"},
-	"internal/deletion":    {"internal/enrol"},
-	"internal/notices":     {"internal/enrol"},
-	"internal/details":     {"internal/admin"}, // CheckValues
-	"internal/admin":       {"internal/enrol", "internal/address", "internal/recovery"},
-	"internal/admin/sync":  {"internal/admin"},
-	"internal/otherdevice": {"internal/enrol"},
-	"internal/account":     {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/deletion", "internal/notices"}, // account asks for a step-up through a func that cmd wires to login.Require
+	"cmd/stepward":                {"cmd/stepward/sample"},
+	"internal/server":             {},
+	"internal/backup":             {"internal/manage"}, // Env
+	"internal/movein":             {"internal/manage"}, // Env
+	"internal/apply":              {"internal/manage"}, // Env
+	"internal/secrets":            {"internal/manage"}, // Env
+	"internal/provision/commands": {"internal/manage"}, // Env
+	"internal/recovery":           {"internal/enrol"},
+	"internal/address":            {"internal/enrol"},
+	"internal/deletion":           {"internal/enrol"},
+	"internal/notices":            {"internal/enrol"},
+	"internal/details":            {"internal/admin"}, // CheckValues
+	"internal/admin":              {"internal/enrol", "internal/address", "internal/recovery"},
+	"internal/admin/sync":         {"internal/admin"},
+	"internal/otherdevice":        {"internal/enrol"},
+	"internal/account":            {"internal/enrol", "internal/address", "internal/recovery", "internal/otherdevice", "internal/checkup", "internal/details", "internal/takeout", "internal/deletion", "internal/notices"}, // account asks for a step-up through a func that cmd wires to login.Require
 }
 
 // fetchers fetch what clients named, and tell them of logouts.
-var fetchers = []string{"internal/client", "internal/authorize", "internal/logout", "internal/provider", "internal/server", "cmd/stepward", "internal/manage"}
+var fetchers = []string{"internal/client", "internal/authorize", "internal/logout", "internal/provider", "internal/server", "internal/provision", "cmd/stepward", "internal/manage"}
 
 // owners are the only packages that may import these modules.
 var owners = map[string]string{

@@ -96,6 +96,9 @@ const (
 	EventKeyWithdrawn      EventKind = "key.withdrawn"             // a signing key was withdrawn
 	EventOperatorKey       EventKind = "key.operator_changed"      // the operator's key was changed
 	EventRestored          EventKind = "store.restored"            // a backup was restored: detail made, sessions
+	EventProvisionChanged  EventKind = "provisioning.changed"      // people are sent to an application: detail change
+	EventProvisionPaused   EventKind = "provisioning.paused"       // that was paused: detail by, last_error
+	EventProvisionResumed  EventKind = "provisioning.resumed"      // that goes on: detail all
 	EventMovedIn           EventKind = "store.moved_in"            // another provider moved in: detail imported, counts
 )
 

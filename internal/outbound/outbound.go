@@ -27,6 +27,7 @@ import (
 
 const (
 	timeout      = 5 * time.Second // for everything: name lookup, connection, redirects and body
+	patience     = 20 * time.Second
 	maxRedirects = 3
 	maxURL       = 2048     // bytes
 	maxHeader    = 16 << 10 // bytes
@@ -56,6 +57,7 @@ type Client struct {
 	get    *http.Client
 	direct *http.Client // follows no redirect
 	local  *http.Client // likewise, and reaches this machine alone
+	slow   *http.Client // like direct, for applications that take long to answer
 }
 
 // New returns a Client.
@@ -79,6 +81,7 @@ func New(c Config) *Client {
 	here := transport.Clone()
 	here.DialContext = (&net.Dialer{Control: guardLocal}).DialContext
 	client.local = &http.Client{Transport: wrap(here), Timeout: timeout, CheckRedirect: stop}
+	client.slow = &http.Client{Transport: wrap(transport), Timeout: patience, CheckRedirect: stop}
 	return client
 }
 
@@ -129,8 +132,7 @@ func (c *Client) fetch(
 // is ErrFailed.
 func (c *Client) Post(ctx context.Context, address, contentType string, body []byte) (status int, err error) {
 	client := c.direct
-	if u, err := url.Parse(address); err == nil && c.config.Development && u.Scheme == "http" &&
-		idp.Loopback(u.Hostname()) {
+	if c.here(address) {
 		client = c.local
 	}
 	resp, err := c.send(ctx, client, http.MethodPost, address, http.Header{"Content-Type": {contentType}}, body)
@@ -139,6 +141,12 @@ func (c *Client) Post(ctx context.Context, address, contentType string, body []b
 	}
 	_ = resp.Body.Close() // the body is not needed
 	return resp.StatusCode, nil
+}
+
+// here reports whether an address is one of this machine that development allows.
+func (c *Client) here(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && c.config.Development && u.Scheme == "http" && idp.Loopback(u.Hostname())
 }
 
 func (c *Client) send(

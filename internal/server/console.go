@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/login"
+	sending "github.com/stepward/stepward/internal/provision/pages"
 	"github.com/stepward/stepward/internal/tryout"
 	"github.com/stepward/stepward/internal/web"
 )
@@ -90,5 +91,5 @@ func (s *Server) mountConsole(
 	h.tries.Mount(m)
 	pages.Mount(m)
 	policy.Mount(m)
-	return nil
+	return sending.Mount(m, operations, h.sends)
 }

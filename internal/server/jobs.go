@@ -35,9 +35,10 @@ func (s *Server) RunJobs(ctx context.Context) {
 	}
 	wg.Go(func() { s.used.Run(ctx) })
 	wg.Go(func() { s.watchRoom(ctx) })
-	// These two claim work item by item and need no lease. Both return when ctx ends.
+	// These claim work item by item and need no lease. All return when ctx ends.
 	wg.Go(func() { s.clocks.whileRight(ctx, func(ctx context.Context) { _ = s.mailer.Run(ctx) }) })
 	wg.Go(func() { s.clocks.whileRight(ctx, s.current.Load().op.DeliverLogouts) })
+	wg.Go(func() { s.clocks.whileRight(ctx, s.current.Load().sends.Deliver) })
 	wg.Wait()
 }
 

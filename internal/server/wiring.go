@@ -17,6 +17,7 @@ import (
 	"github.com/stepward/stepward/internal/mail"
 	"github.com/stepward/stepward/internal/passkey"
 	"github.com/stepward/stepward/internal/provider"
+	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/recovery"
 	"github.com/stepward/stepward/internal/scim"
 	"github.com/stepward/stepward/internal/token"
@@ -37,6 +38,7 @@ type wiring struct {
 	tries    *tryout.Tryout
 	handler  http.Handler
 	mtls     http.Handler
+	sends    *provision.Service
 }
 
 // take builds a wiring for the settings, and lets it answer all requests that begin from now on.
@@ -62,9 +64,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		Languages:      cfg.Languages,
 		TrustedProxies: cfg.TrustedProxies, ProxyCertificates: cfg.MTLSOrigin != nil && cfg.MTLSListen == "", Logger: s.log,
 		Insecure: cfg.Insecure(), Trace: s.trace(), Answered: s.passOn(s.used), PolicyVersion: cfg.Policy.Version,
-		Rate:   s.parts.networks,
-		Place:  place(s.parts.places),
-		Bodies: bodies(),
+		Rate: s.parts.networks, Place: place(s.parts.places), Bodies: bodies(),
 	}); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -72,9 +72,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		RPID: cfg.PasskeyHost(), RPName: cfg.ProductName, Origins: []string{cfg.Issuer.String()},
 		Store: s.Ephemeral, Attestation: cfg.Attestation, Metadata: s.parts.metadata, DecoyKey: s.secrets.Key("decoy"),
 		Logger: s.log,
-		Rules: passkey.Rules{
-			DeviceBound: cfg.DeviceBound, Allowed: cfg.AllowedModels, Forbidden: cfg.ForbiddenModels,
-		},
+		Rules:  passkey.Rules{DeviceBound: cfg.DeviceBound, Allowed: cfg.AllowedModels, Forbidden: cfg.ForbiddenModels},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
@@ -125,8 +123,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 		RequirePAR: cfg.RequirePAR,
 		Outbound:   s.parts.outbound, SubjectKey: s.secrets.Key("subject"), MTLSOrigin: mtlsOrigin,
 		ClientCAs: s.parts.clientCAs, ClientRate: s.parts.clients, Room: &s.room, Logger: s.log,
-		Registration:    s.parts.registration,
-		ClientDocuments: cfg.ClientDocuments, Before: known,
+		Registration: s.parts.registration, ClientDocuments: cfg.ClientDocuments, Before: known,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
@@ -144,6 +141,9 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	}
 
 	operations := s.operations(h)
+	if h.sends, err = provision.Of(operations, s.secrets, s.parts.outbound, s.log); err != nil {
+		return nil, fmt.Errorf("provisioning: %w", err)
+	}
 	api, err := adminapi.New(adminapi.Config{
 		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: h.op.Accept,
 		Nonce: h.op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: s.secrets.Key("admin-api"), Operations: operations,

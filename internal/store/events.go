@@ -20,6 +20,7 @@ func (b *batch) events(events []idp.Event) { b.ev = append(b.ev, events...) }
 
 // writeEvents adds the statements that write the events.
 func (b *batch) writeEvents(compact bool) {
+	rows.Mark(b.ev, b.Do)
 	for _, e := range b.ev {
 		if compact {
 			b.journal(e, nil)

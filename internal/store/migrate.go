@@ -21,7 +21,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the number of the newest migration in both folders; a test compares.
-const schemaVersion = 20
+const schemaVersion = 21
 
 // In installation, oldestProgram names the oldest program that can run on the database, by the newest migration that it
 // knows. Each migration from 20 on says it, and so does a contract step; the number only grows.

@@ -20,7 +20,7 @@ func Run(t *testing.T, open func(testing.TB) *store.DB) {
 		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases,
 		keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
 		recoveryCases, groupCases, waitingCases, personalCases, addressCases, erasureCases, registryCases, lookupCases,
-		policyCases, managedCases, declaredCases,
+		policyCases, managedCases, declaredCases, provisioningCases,
 	)
 }
 
