@@ -287,6 +287,18 @@ func TestOnlyWhatAFileManagedIsPruned(t *testing.T) {
 	})
 }
 
+func TestWhatOneFileManagesIsNotAnothers(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		_, err := h.apply(`{'groups': [{'name': 'staff'}]}`)
+		h.must(err)
+		_, err = h.apply(`{'groups': [{'name': 'staff', 'description': 'theirs'}]}`, func(o *desired.Options) { o.Source = "other.yaml" })
+		if err == nil || !strings.Contains(err.Error(), "groups[0] is managed by stepward.yaml") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestTheLastOwnerStays(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := open(t, db)
