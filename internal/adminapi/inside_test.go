@@ -14,10 +14,10 @@ import (
 func (h *house) within() *adminapi.API {
 	h.Helper()
 	transport, err := inside.Inside(inside.Config{
-		Issuer: h.issuer, Policy: h.Config.Policy,
-		Operations: admin.New(admin.Config{DB: h.DB, Policy: h.Config.Policy, Issuer: h.issuer, Settings: h.Config}),
+		Issuer: h.Issuer, Policy: h.Config.Policy,
+		Operations: admin.New(admin.Config{DB: h.DB, Policy: h.Config.Policy, Issuer: h.Issuer, Settings: h.Config}),
 	})
-	h.must(err)
+	h.Must(err)
 	if _, served := transport.(http.Handler); served {
 		h.Error("it can be served")
 	}
@@ -28,9 +28,9 @@ func TestTheWayInsideIsForTheOperatorAlone(t *testing.T) {
 	h := open(t)
 	api := h.within()
 	owner, err := api.Users.Create(t.Context(), adminapi.NewUser{Email: "ada@example.org", Role: "owner"}) // as no client may
-	h.must(err)
+	h.Must(err)
 	for event, err := range api.Users.Events(t.Context(), owner.ID) {
-		h.must(err)
+		h.Must(err)
 		if event.Detail["by"] != "operator" {
 			t.Errorf("%+v", event)
 		}
@@ -43,7 +43,7 @@ func TestAFailureInsideSaysWhatFailed(t *testing.T) {
 	h := open(t)
 	api := h.within()
 	token := h.robot(adminapi.ScopeRead)
-	h.must(h.DB.Close())
+	h.Must(h.DB.Close())
 	_, _, err := api.Users.Get(t.Context(), "x")
 	if err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("inside: %v", err)
@@ -56,7 +56,7 @@ func TestAFailureInsideSaysWhatFailed(t *testing.T) {
 func TestStandingFindingsAndNames(t *testing.T) {
 	h := open(t)
 	token := h.robot(adminapi.ScopeWrite)
-	u := h.user("ada@example.org", "")
+	u := h.User("ada@example.org", "")
 	for query, n := range map[string]int{"ADA@example.org": 1, u.ID: 1, "ada": 0, "example.org": 0, "bob@example.org": 0} {
 		if page := in[adminapi.Page[adminapi.User]](h, h.call(200, "GET", "/users?find="+query, token, nil)); len(page.Items) != n {
 			t.Errorf("%s: %+v", query, page)
