@@ -17,9 +17,15 @@ import (
 
 // silent are the commands without --output, and why.
 var silent = map[string]string{
-	"serve":       "prints only its log, for which there is log-format",
-	"demo":        "prints only its log, and addresses to open",
-	"healthcheck": "answers with its exit code alone",
+	"serve":                "prints only its log, for which there is log-format",
+	"demo":                 "prints only its log, and addresses to open",
+	"provisioning resume":  "prints only a sentence",
+	"provisioning remove":  "prints only a sentence",
+	"provisioning add":     "prints only a sentence",
+	"provisioning preview": "prints only a sentence",
+	"provisioning pause":   "prints only a sentence",
+	"provisioning sync":    "prints only a sentence",
+	"healthcheck":          "answers with its exit code alone",
 }
 
 // leaves returns the commands of the program, "client secret add" for instance, and their output formats.
@@ -63,15 +69,14 @@ func TestEveryCommandPrintsJSONIfAskedTo(t *testing.T) {
 // elsewhere are the commands that no line of script runs, and where their JSON is tested, or why it is not.
 var elsewhere = map[string]string{
 	"import pocket-id": "movein", "import keycloak": "movein", "apply": "TestDriftAndFaultsHaveTheirExitCodes",
-	"provisioning add":     "needs an application that takes SCIM",
-	"provisioning list":    "needs an application that takes SCIM",
-	"provisioning pause":   "needs an application that takes SCIM",
-	"provisioning preview": "needs an application that takes SCIM",
-	"provisioning remove":  "needs an application that takes SCIM",
-	"provisioning resume":  "needs an application that takes SCIM",
-	"provisioning show":    "needs an application that takes SCIM",
-	"provisioning sync":    "needs an application that takes SCIM",
-	"user recover":         "TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo",
+	"provisioning add":    "needs an application that takes SCIM",
+	"provisioning list":   "needs an application that takes SCIM",
+	"provisioning pause":  "needs an application that takes SCIM",
+	"provisioning remove": "needs an application that takes SCIM",
+	"provisioning resume": "needs an application that takes SCIM",
+	"provisioning show":   "needs an application that takes SCIM",
+	"provisioning sync":   "needs an application that takes SCIM",
+	"user recover":        "TestTheOperatorMakesARecoveryLinkAndItsEventSaysSo",
 }
 
 // script has a line for each command, in an order in which they work. {…} is a member of the last output.
