@@ -27,6 +27,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/oauth"
+	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/token"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -40,7 +41,9 @@ type Config struct {
 	Ephemeral  ephemeral.Store
 	Version    string // of the program
 	Explain    explain.Service
-	Hardware   bool // attestations are verified against metadata, so phrh can be reached
+	// Provisioning sends people to clients over SCIM.
+	Provisioning *provision.Service
+	Hardware     bool // attestations are verified against metadata, so phrh can be reached
 	// Accept checks an access token for a resource (provider.Provider.Accept).
 	Accept func(ctx context.Context, call *oauth.Call, token, resource string) (token.Accepted, error)
 	// Nonce returns the nonce for the next DPoP proof (RFC 9449 §8.2).
@@ -73,7 +76,8 @@ const pathDocument = adminapi.Path + "/openapi.json"
 
 // New returns the API.
 func New(cfg Config) (*API, error) {
-	if cfg.Operations == nil || cfg.Ephemeral == nil || cfg.Accept == nil || cfg.Nonce == nil || len(cfg.Key) < 32 {
+	if cfg.Operations == nil || cfg.Provisioning == nil || cfg.Ephemeral == nil || cfg.Accept == nil ||
+		cfg.Nonce == nil || len(cfg.Key) < 32 {
 		return nil, errors.New("the admin API needs operations, a store, Accept, Nonce and a key of 32 bytes")
 	}
 	a := &API{
@@ -110,6 +114,7 @@ func (a *API) operations() huma.API {
 	a.groups(api)
 	a.claims(api)
 	a.clients(api)
+	a.provisioning(api)
 	a.events(api)
 	a.policy(api)
 	a.explain(api)

@@ -21,7 +21,7 @@ func (a *API) claims(api huma.API) {
 	register(api, operation{"list-claims", "GET", "/claims", "List the defined claims", tag, read, 0, false},
 		func(ctx context.Context, in *by) (*Listed[adminapi.Claim], error) {
 			claims, err := ops.List(ctx, in.actor)
-			return listed(claims, "", wireClaim), err
+			return listed(claims, "", wire.Claim), err
 		})
 	type named struct {
 		By
@@ -39,8 +39,8 @@ func (a *API) claims(api huma.API) {
 		if in.Body.Name != in.Name {
 			return nil, directory.Faults{{Field: "name", Text: "is not the name in the path"}}
 		}
-		c, err := ops.Define(ctx, in.actor, claimOf(in.Body))
-		return &claim{wireClaim(c)}, err
+		c, err := ops.Define(ctx, in.actor, wire.ClaimOf(in.Body))
+		return &claim{wire.Claim(c)}, err
 	})
 	register(api, operation{
 		"remove-claim", "DELETE", "/claims/{name}", "Remove a claim with all its values", tag, write, http.StatusNoContent,
@@ -119,34 +119,6 @@ func wireValues(list []directory.Value) adminapi.ClaimValues {
 	out := adminapi.ClaimValues{}
 	for _, v := range list {
 		out[v.Claim] = json.RawMessage(v.JSON)
-	}
-	return out
-}
-
-func wireClaim(c directory.Claim) adminapi.Claim {
-	return adminapi.Claim{
-		Name: c.Name, Type: string(c.Type), Scope: c.Scope, Description: c.Description, SeenBy: parties(c.SeenBy),
-		EditedBy: parties(c.EditedBy), CreatedAt: wire.Moment(c.CreatedAt), UpdatedAt: wire.Moment(c.UpdatedAt),
-	}
-}
-
-func parties(list []directory.Party) []string {
-	out := []string{}
-	for _, p := range list {
-		out = append(out, string(p))
-	}
-	return out
-}
-
-func claimOf(c adminapi.Claim) directory.Claim {
-	out := directory.Claim{
-		Name: c.Name, Type: directory.ClaimType(c.Type), Scope: c.Scope, Description: c.Description,
-	}
-	for _, p := range c.SeenBy {
-		out.SeenBy = append(out.SeenBy, directory.Party(p))
-	}
-	for _, p := range c.EditedBy {
-		out.EditedBy = append(out.EditedBy, directory.Party(p))
 	}
 	return out
 }

@@ -3,8 +3,6 @@ package adminapi
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,9 +12,7 @@ import (
 
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/adminapi/wire"
-	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/pubkey"
 	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/registry"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -68,7 +64,7 @@ func (a *API) clients(api huma.API) {
 			}
 			files, err := a.marks.Sources(ctx, declared.Client, ids...)
 			return listed(clients, next, func(c idp.Client) adminapi.Client {
-				out := wireClient(c, used[c.ID])
+				out := wire.Client(c, used[c.ID])
 				out.ManagedBy = files[c.ID]
 				return out
 			}), err
@@ -96,7 +92,7 @@ func (a *API) clients(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := clientOf(in.Body)
+		c, err := wire.ClientOf(in.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +158,7 @@ func (a *API) secrets(api huma.API) {
 		}
 		value, s, err := ops.AddSecret(ctx, in.actor, in.ID,
 			admin.NewSecret{Name: in.Body.Name, ExpiresAt: timeOf(in.Body.ExpiresAt)}, in.version)
-		return &made{adminapi.MadeSecret{Secret: wireSecret(s, time.Time{}), Value: value.Reveal()}}, err
+		return &made{adminapi.MadeSecret{Secret: wire.Secret(s, time.Time{}), Value: value.Reveal()}}, err
 	})
 	type ofSecret struct {
 		OnClient
@@ -181,7 +177,7 @@ func (a *API) secrets(api huma.API) {
 			return nil, err
 		}
 		s, err := ops.ExpireSecret(ctx, in.actor, in.ID, in.Secret, timeOf(in.Body.ExpiresAt), in.version)
-		return &changed{wireSecret(s, time.Time{})}, err
+		return &changed{wire.Secret(s, time.Time{})}, err
 	})
 	register(api, operation{
 		"remove-secret", "DELETE", "/clients/{id}/secrets/{secret}", "End a secret at once", tag, write, http.StatusNoContent,
@@ -204,7 +200,7 @@ func (a *API) client(ctx context.Context, in *OfID) (*ClientAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := wireClient(c, used[c.ID])
+	out := wire.Client(c, used[c.ID])
 	out.ManagedBy, err = a.marks.Of(ctx, declared.Client, c.ID)
 	return &ClientAnswer{etag(c.UpdatedAt), out}, err
 }
@@ -231,7 +227,7 @@ func (b *By) mayScope(scopes []string) error {
 }
 
 func (a *API) createClient(ctx context.Context, by By, in adminapi.Client) (*CreatedClient, error) {
-	c, err := clientOf(in)
+	c, err := wire.ClientOf(in)
 	if err != nil {
 		return nil, err
 	}
@@ -249,90 +245,6 @@ func (a *API) createClient(ctx context.Context, by By, in adminapi.Client) (*Cre
 	}
 	return &CreatedClient{
 		ETag: etag(c.UpdatedAt), Location: a.location("clients", c.ID),
-		Body: adminapi.MadeClient{Client: wireClient(c, registry.Usage{}), Value: secret.Reveal()},
+		Body: adminapi.MadeClient{Client: wire.Client(c, registry.Usage{}), Value: secret.Reveal()},
 	}, nil
-}
-
-// durations are the members that are seconds on the wire and nanoseconds in the store.
-var durations = []string{"access_token_ttl", "default_max_age"}
-
-// wireClient returns a client in its wire form. The two have the same members but for durations and what the server
-// adds.
-func wireClient(c idp.Client, used registry.Usage) (out adminapi.Client) {
-	text, err := json.Marshal(c)
-	if err == nil {
-		text, err = scaled(text, func(v int64) int64 { return v / int64(time.Second) })
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &out)
-	}
-	if err != nil { // a client comes from JSON, so it can be written
-		panic(err)
-	}
-	out.CreatedAt, out.UpdatedAt, out.DisabledAt = wire.Moment(c.CreatedAt), wire.Moment(c.UpdatedAt),
-		wire.Moment(c.DisabledAt)
-	for _, s := range c.Secrets {
-		out.Secrets = append(out.Secrets, wireSecret(s, used.Secrets[s.ID]))
-	}
-	out.Usage = &adminapi.ClientsUsage{
-		SignInAt: wire.Moment(used.SignInAt), TokensAt: wire.Moment(used.TokensAt),
-		ErrorAt: wire.Moment(used.ErrorAt), Error: used.Error,
-	}
-	if g := out.GroupsClaim; g != nil && g.Name == "" && g.Prefix == "" && len(g.Only) == 0 && !g.Objects {
-		out.GroupsClaim = nil
-	}
-	return out
-}
-
-// clientOf returns the client that a caller describes. What the server sets is left out.
-func clientOf(in adminapi.Client) (c idp.Client, err error) {
-	in.Dynamic, in.Secrets, in.CreatedAt, in.UpdatedAt, in.DisabledAt, in.Usage = false, nil, nil, nil, nil, nil
-	in.ManagedBy = ""
-	keys := in.JWKS
-	in.JWKS = nil
-	text, err := json.Marshal(in)
-	if err == nil {
-		text, err = scaled(text, func(v int64) int64 { return v * int64(time.Second) })
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &c)
-	}
-	if err != nil {
-		return c, fmt.Errorf("read client: %w", err)
-	}
-	if keys != nil {
-		document, err := json.Marshal(keys)
-		if err != nil {
-			return c, fmt.Errorf("read keys: %w", err)
-		}
-		if c.JWKS, err = pubkey.Registered(document); err != nil {
-			return c, directory.Faults{{Field: "jwks", Text: err.Error()}}
-		}
-	}
-	return c, nil
-}
-
-// scaled returns a client's JSON with each duration changed.
-func scaled(text []byte, change func(int64) int64) ([]byte, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
-		return nil, err
-	}
-	for _, name := range durations {
-		if value, ok := members[name]; ok {
-			var v int64
-			if err := json.Unmarshal(value, &v); err != nil {
-				return nil, err
-			}
-			members[name] = json.RawMessage(fmt.Sprint(change(v)))
-		}
-	}
-	return json.Marshal(members)
-}
-
-func wireSecret(s idp.ClientSecret, used time.Time) adminapi.Secret {
-	return adminapi.Secret{
-		ID: s.ID, Name: s.Name, CreatedAt: s.CreatedAt.UTC(),
-		ExpiresAt: wire.Moment(s.ExpiresAt), LastUsedAt: wire.Moment(used),
-	}
 }

@@ -91,7 +91,7 @@ func DesiredOf(in adminapi.Desired) (s desired.State, err error) {
 		if c.EditedBy == nil {
 			c.EditedBy = []string{"admin", "scim"}
 		}
-		s.Claims = append(s.Claims, claimOf(adminapi.Claim{
+		s.Claims = append(s.Claims, wire.ClaimOf(adminapi.Claim{
 			Name: c.Name, Type: cmp.Or(c.Type, "string"), Scope: cmp.Or(c.Scope, "profile"), Description: c.Description,
 			SeenBy: c.SeenBy, EditedBy: c.EditedBy,
 		}))
@@ -112,7 +112,7 @@ func DesiredOf(in adminapi.Desired) (s desired.State, err error) {
 
 // desiredClient returns a client of a file, with the defaults of stepward client add.
 func desiredClient(in adminapi.DesiredClient) (out desired.Client, err error) {
-	c, err := clientOf(in.Client)
+	c, err := wire.ClientOf(in.Client)
 	if err != nil {
 		return out, err
 	}
@@ -155,7 +155,7 @@ func WireDesired(
 	s desired.State, value func(clientID string, i int, s idp.ClientSecret) string,
 ) (out adminapi.Desired) {
 	for _, c := range s.Clients {
-		client := adminapi.DesiredClient{Client: wireClient(c.Client, registry.Usage{}), Disabled: c.Disabled}
+		client := adminapi.DesiredClient{Client: wire.Client(c.Client, registry.Usage{}), Disabled: c.Disabled}
 		client.Client.Secrets, client.Usage, client.CreatedAt, client.UpdatedAt = nil, nil, nil, nil
 		client.DisabledAt = nil
 		for i, secret := range c.Secrets {
@@ -172,8 +172,8 @@ func WireDesired(
 	}
 	for _, c := range s.Claims {
 		out.Claims = append(out.Claims, adminapi.DesiredClaim{
-			Name: c.Name, Type: string(c.Type), Scope: c.Scope, Description: c.Description, SeenBy: parties(c.SeenBy),
-			EditedBy: parties(c.EditedBy),
+			Name: c.Name, Type: string(c.Type), Scope: c.Scope, Description: c.Description, SeenBy: wire.Parties(c.SeenBy),
+			EditedBy: wire.Parties(c.EditedBy),
 		})
 	}
 	if len(s.Policy) > 0 {

@@ -147,7 +147,7 @@ func (s *Server) build(cfg *config.Config, before *wiring) (_ *wiring, err error
 	api, err := adminapi.New(adminapi.Config{
 		Issuer: cfg.Issuer.String(), Policy: cfg.Policy, Ephemeral: s.Ephemeral, Version: cfg.Version, Accept: h.op.Accept,
 		Nonce: h.op.Nonce, MTLS: cfg.MTLSOrigin != nil, Key: s.secrets.Key("admin-api"), Operations: operations,
-		Explain: s.explainer(h), Hardware: cfg.MetadataPath != "",
+		Explain: s.explainer(h), Hardware: cfg.MetadataPath != "", Provisioning: h.sends,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
