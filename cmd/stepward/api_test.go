@@ -94,7 +94,7 @@ func (f *far) fails(want string, environ []string, args ...string) {
 }
 
 // onlyHere are the commands that have no --api, or say that the store is needed.
-var onlyHere = regexp.MustCompile(`^(migrate|config|version|export|keys|backup|copy|restore|client token|user import-csv)`)
+var onlyHere = regexp.MustCompile(`^(migrate|config|version|export|keys|backup|copy|restore|client token|user import-csv|provisioning)`)
 
 func TestACommandDoesAndSaysTheSameOverTheAPI(t *testing.T) {
 	f := open(t, "stepward:admin:read", "stepward:admin:write")

@@ -11,10 +11,10 @@ import (
 
 func TestARobotHasPeopleSentToAnApplication(t *testing.T) {
 	h := open(t)
-	h.user("ada@example.org", "")
+	h.User("ada@example.org", "")
 	all := h.robot(adminapi.ScopeWrite)
 	now := time.Now().Truncate(time.Millisecond)
-	h.must(h.DB.PutClient(t.Context(), idp.Client{ID: "app", Name: "App", CreatedAt: now, UpdatedAt: now}))
+	h.Must(h.DB.PutClient(t.Context(), idp.Client{ID: "app", Name: "App", CreatedAt: now, UpdatedAt: now}))
 	const at = "/clients/app/provisioning"
 	wish := adminapi.NewProvisioning{BaseURL: "https://app.example.org/scim/v2/", Token: "a-secret-token"}
 	h.problem(404, "not_found", "GET", at, all, nil)

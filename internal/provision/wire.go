@@ -18,7 +18,7 @@ func InputOf(in adminapi.NewProvisioning) Input {
 // Wire returns the form of the API.
 func (v View) Wire() adminapi.Provisioning {
 	return adminapi.Provisioning{
-		BaseURL: v.Settings.BaseURL, Groups: some(v.Groups), SendGroups: some(v.SendGroups),
+		ClientID: v.ClientID, BaseURL: v.Settings.BaseURL, Groups: some(v.Groups), SendGroups: some(v.SendGroups),
 		Attributes: some(v.Settings.Attributes), Claims: v.Settings.Claims, Delete: v.Settings.Delete,
 		PausedAt: moment(v.PausedAt), PausedBy: v.PausedBy, Failures: v.Failures, LastSuccess: moment(v.SentAt),
 		LastError: v.LastError, LastErrorAt: moment(v.ErrorAt), Accounts: v.State.Users, Disabled: v.State.Gone,

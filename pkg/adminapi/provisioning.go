@@ -19,6 +19,7 @@ type NewProvisioning struct {
 
 // A Provisioning is how people are sent to a client, and how far that is.
 type Provisioning struct {
+	ClientID     string            `json:"client_id"`
 	BaseURL      string            `json:"base_url"`
 	Groups       []string          `json:"groups"`
 	SendGroups   []string          `json:"send_groups"`

@@ -1,4 +1,5 @@
-// Package wire has the forms that users, passkeys, sessions, clients, claims, events and the policy have in the admin API.
+// Package wire has the forms that users, passkeys, sessions, clients, claims, events and the policy have in the admin
+// API.
 package wire
 
 import (

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
@@ -20,7 +19,7 @@ import (
 	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
-	"github.com/stepward/stepward/internal/store/provisioning"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Provisioning is the group of commands.
@@ -77,6 +76,7 @@ type set struct {
 	Attribute []string          `sep:"none" placeholder:"NAME" help:"Send this attribute: displayName, name, emails, nickName, profileUrl, locale, timezone, phoneNumbers, addresses. Default: the first three."`
 	Claim     map[string]string `placeholder:"CLAIM=ATTRIBUTE" help:"Send a claim as this attribute: department=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"`
 	Delete    bool              `help:"Delete the accounts of those who leave, instead of disabling them."`
+	manage.Output
 }
 
 func (c set) Run(e *manage.Env) error {
@@ -92,43 +92,12 @@ func (c set) Run(e *manage.Env) error {
 			}
 			in.Token = idp.Secret(strings.TrimSpace(string(text)))
 		}
-		if _, err := s.Set(ctx, manage.Operator, c.Client, in, time.Time{}); err != nil {
+		v, err := s.Set(ctx, manage.Operator, c.Client, in, time.Time{})
+		if err != nil {
 			return told("send people", c.Client, err)
 		}
-		fmt.Println("saved; a running server sends within 5 seconds. See: stepward provisioning show " + c.Client)
-		return nil
+		return c.Say(v.Wire(), "saved; a running server sends within 5 seconds. See: stepward provisioning show "+c.Client)
 	})
-}
-
-// shown is an application as JSON.
-type shown struct {
-	Client     string                `json:"client_id"`
-	Settings   provisioning.Settings `json:"settings"`
-	State      string                `json:"state"`
-	LastOK     *time.Time            `json:"last_success,omitempty"`
-	LastError  string                `json:"last_error,omitempty"`
-	ErrorAt    *time.Time            `json:"last_error_at,omitempty"`
-	Accounts   int                   `json:"accounts"`
-	Disabled   int                   `json:"disabled_accounts"`
-	Groups     int                   `json:"groups"`
-	Waiting    int                   `json:"waiting"`
-	Refused    int                   `json:"refused"`
-	RefusedFor string                `json:"refused_error,omitempty"`
-}
-
-func shownOf(v provision.View) shown {
-	return shown{
-		Client: v.ClientID, Settings: v.Settings, State: stateOf(v), LastOK: moment(v.SentAt), LastError: v.LastError,
-		ErrorAt: moment(v.ErrorAt), Accounts: v.State.Users, Disabled: v.State.Gone, Groups: v.State.Groups,
-		Waiting: v.State.Waiting, Refused: v.State.Refused, RefusedFor: v.State.Error,
-	}
-}
-
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return new(t.UTC())
 }
 
 func stateOf(v provision.View) string {
@@ -149,19 +118,16 @@ func (c list) Run(e *manage.Env) error {
 		if err != nil {
 			return err
 		}
-		rows := []shown{}
+		rows := []adminapi.Provisioning{}
 		for _, v := range found {
-			rows = append(rows, shownOf(v))
+			rows = append(rows, v.Wire())
 		}
-		if c.JSON() {
-			return manage.PrintJSON(rows)
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "CLIENT ID\tSTATE\tADDRESS\tLAST ERROR")
-		for _, r := range rows {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Client, r.State, r.Settings.BaseURL, r.LastError)
-		}
-		return w.Flush()
+		return c.Print(rows, func(t manage.Text) {
+			t.Line("CLIENT ID\tSTATE\tADDRESS\tLAST ERROR")
+			for _, v := range found {
+				t.Line("%s\t%s\t%s\t%s", v.ClientID, stateOf(v), v.Settings.BaseURL, v.LastError)
+			}
+		})
 	})
 }
 
@@ -176,25 +142,17 @@ func (c show) Run(e *manage.Env) error {
 		if err != nil {
 			return told("show", c.Client, err)
 		}
-		r := shownOf(v)
-		if c.JSON() {
-			return manage.PrintJSON(r)
-		}
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		for _, line := range [][2]any{
-			{"state", r.State},
-			{"address", r.Settings.BaseURL},
-			{"last success", when(v.SentAt)},
-			{"last error", strings.TrimSpace(when(v.ErrorAt) + " " + r.LastError)},
-			{"accounts", r.Accounts},
-			{"disabled", r.Disabled},
-			{"groups", r.Groups},
-			{"waiting", r.Waiting},
-			{"refused", strings.TrimSpace(fmt.Sprint(r.Refused, " ", r.RefusedFor))},
-		} {
-			fmt.Fprintf(w, "%s\t%v\n", line[0], line[1])
-		}
-		return w.Flush()
+		return c.Print(v.Wire(), func(t manage.Text) {
+			t.Pair("state", stateOf(v))
+			t.Pair("address", v.Settings.BaseURL)
+			t.Pair("last success", when(v.SentAt))
+			t.Pair("last error", strings.TrimSpace(when(v.ErrorAt)+" "+v.LastError))
+			t.Line("accounts\t%d", v.State.Users)
+			t.Line("disabled\t%d", v.State.Gone)
+			t.Line("groups\t%d", v.State.Groups)
+			t.Line("waiting\t%d", v.State.Waiting)
+			t.Pair("refused", strings.TrimSpace(fmt.Sprint(v.State.Refused, " ", v.State.Error)))
+		})
 	})
 }
 
@@ -207,6 +165,7 @@ func when(t time.Time) string {
 
 type preview struct {
 	Client string `arg:"" help:"Client ID."`
+	manage.Output
 }
 
 func (c preview) Run(e *manage.Env) error {
@@ -215,25 +174,27 @@ func (c preview) Run(e *manage.Env) error {
 		if err != nil {
 			return told("preview", c.Client, err)
 		}
-		for _, action := range slices.Sorted(maps.Keys(p.Counts)) {
-			fmt.Printf("%s: %d\n", action, p.Counts[action])
-		}
-		for _, person := range p.People {
-			fmt.Printf("  %s %s\n", person.Action, person.User.Email)
-		}
-		if len(p.Counts) == 0 {
-			fmt.Println("nothing: the application has everything")
-		}
-		if p.More {
-			fmt.Printf("looked at the first %d users only\n", p.Looked)
-		}
-		return nil
+		return c.Print(p.Wire(), func(t manage.Text) {
+			for _, action := range slices.Sorted(maps.Keys(p.Counts)) {
+				t.Line("%s: %d", action, p.Counts[action])
+			}
+			for _, person := range p.People {
+				t.Line("  %s %s", person.Action, person.User.Email)
+			}
+			if len(p.Counts) == 0 {
+				t.Line("nothing: the application has everything")
+			}
+			if p.More {
+				t.Line("looked at the first %d users only", p.Looked)
+			}
+		})
 	})
 }
 
 // one is a command that needs nothing but the client.
 type one struct {
 	Client string `arg:"" help:"Client ID."`
+	manage.Output
 }
 
 func (c one) do(
@@ -243,8 +204,7 @@ func (c one) do(
 		if err := change(s)(ctx, manage.Operator, c.Client); err != nil {
 			return told(what, c.Client, err)
 		}
-		fmt.Println(done)
-		return nil
+		return c.Say(map[string]any{"client_id": c.Client, strings.ReplaceAll(done, " ", "_"): true}, done)
 	})
 }
 
@@ -266,7 +226,7 @@ func (c resume) Run(e *manage.Env) error {
 }
 
 func (c all) Run(e *manage.Env) error {
-	return c.do(e, "sync", "everything is sent again", func(s *provision.Service) change { return s.SendAll })
+	return c.do(e, "sync", "sent again", func(s *provision.Service) change { return s.SendAll })
 }
 
 func (c remove) Run(e *manage.Env) error {
