@@ -180,7 +180,7 @@ func (s *Service) Set(
 	case token != "":
 		t.Token = s.wrapper.Seal([]byte(token), sealContext(clientID))
 	case was.ClientID == "":
-		faults = append(faults, directory.Fault{Field: "token", Text: "is needed: the application's admin makes it"})
+		faults = append(faults, directory.Fault{Field: "token", Text: "is needed: an admin of the application makes it"})
 	case was.Settings.BaseURL != settings.BaseURL: // or an admin could have it sent to themselves
 		faults = append(faults, directory.Fault{Field: "token", Text: "is needed again for another address"})
 	}

@@ -3,6 +3,7 @@
 package pages
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -205,6 +206,9 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) err
 		return err
 	}
 	err = faults.Err()
+	if err == nil && version.IsZero() {
+		err = p.none(r.Context(), v, c.ID)
+	}
 	if err == nil {
 		_, err = p.sends.Set(r.Context(), v.Actor, c.ID, in, version)
 	}
@@ -215,6 +219,18 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request, v desk.Visitor) err
 		return err
 	}
 	return desk.SeeOther(w, r, at(path, c.ID, "done", "sends.saved"))
+}
+
+// none is admin.ErrStale if people are sent to a client by now.
+func (p *Pages) none(ctx context.Context, v desk.Visitor, clientID string) error {
+	_, err := p.sends.Get(ctx, v.Actor, clientID)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return nil
+	case err == nil:
+		return admin.ErrStale
+	}
+	return err
 }
 
 // read returns the input of a form.
