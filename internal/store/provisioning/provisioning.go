@@ -212,7 +212,7 @@ const Most = 100_000
 // State returns the state of an application.
 func (r *Records) State(ctx context.Context, clientID string) (State, error) {
 	count := func(from string) string {
-		return fmt.Sprintf(`(SELECT count(*) FROM (SELECT 1 FROM %s LIMIT $2) c)`, from)
+		return fmt.Sprintf(`(SELECT count(*) FROM (SELECT 1 FROM %s LIMIT $2) AS counted)`, from)
 	}
 	return store.One(ctx, r.db, "count provisioned users", func(row store.Row) (s State, err error) {
 		return s, row.Scan(&s.Users, &s.Gone, &s.Groups, &s.Waiting, &s.Refused, &s.Error)

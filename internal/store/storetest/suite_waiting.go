@@ -24,7 +24,7 @@ func waitingOutboxes(f *fixture) {
 		}
 		return byName
 	}
-	if all := queues(); len(all) != 2 || all["mail"].Count != 0 || !all["mail"].Oldest.IsZero() {
+	if all := queues(); len(all) != 3 || all["mail"].Count != 0 || !all["mail"].Oldest.IsZero() {
 		f.Errorf("empty: %+v", all)
 	}
 	long := f.now.Add(-time.Hour)
