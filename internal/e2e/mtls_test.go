@@ -149,7 +149,7 @@ func TestAClientWithACertificateHasNoSecret(t *testing.T) {
 		}
 	}
 	self, err := operate(t, dir, "client", "show", "self")
-	if err != nil || strings.Count(self, `"x5c"`) != 2 || !strings.Contains(self, `"self_signed_tls_client_auth"`) {
+	if err != nil || strings.Count(self, `"kty"`) != 2 || !strings.Contains(self, `"self_signed_tls_client_auth"`) {
 		t.Errorf("%v %s", err, self)
 	}
 	named, err := operate(t, dir, "client", "show", "named")

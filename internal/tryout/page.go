@@ -62,7 +62,6 @@ func claimsOf(u token.Unsigned) (list []claim) {
 // A page shows a try.
 type page struct {
 	try
-	ClientURL  string
 	Parameters []parameter
 	Verdict    words.Text // what the client would get
 	ID, Access []claim
@@ -83,7 +82,7 @@ func (t *Tryout) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) er
 		return err
 	}
 	p := page{
-		try: is, ClientURL: desk.LinkTo(desk.Path+"/clients/show", "id", is.ClientID), Parameters: parameters(is.Form),
+		try: is, Parameters: parameters(is.Form),
 		Verdict: is.verdict(),
 	}
 	if is.Preview != nil && is.Preview.ID != nil {
