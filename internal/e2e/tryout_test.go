@@ -53,7 +53,6 @@ func (p official) tried(at page) page {
 
 var (
 	triedOutcome = regexp.MustCompile(`data-test="tried" data-outcome="([a-z_]*)"`)
-	triedLast    = regexp.MustCompile(`data-test="try-last" data-step="([a-z-]*)" data-check="([a-z_]*)"`)
 	triedClaim   = regexp.MustCompile(`data-test="claim" data-claim="([a-z_]+)"><code>(.*?)</code>`)
 )
 

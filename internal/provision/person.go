@@ -78,7 +78,7 @@ func (d *delivery) send(ctx context.Context, p provisioning.Person) (sent bool, 
 	case Disable:
 		return true, d.leave(ctx, p)
 	}
-	link := p.Link
+	var link provisioning.Link
 	if plan.action == Create {
 		link, err = d.create(ctx, p.User.ID, plan.doc)
 	} else {
