@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
@@ -139,116 +136,5 @@ func TestTheEmbeddedDatabaseIsChecked(t *testing.T) {
 	_ = db.Close()
 	if fault, ok := errors.AsType[*idp.StoreFault](db.Check(t.Context())); !ok || fault.Word != "down" {
 		t.Errorf("a closed file: %v", fault)
-	}
-}
-
-func TestAPoolerOfTransactionsIsNoticed(t *testing.T) {
-	u, err := url.Parse(storetest.PostgresURL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	query.Set("host", transactionPooler(t, query.Get("host")))
-	u.RawQuery = query.Encode()
-	db, err := store.Open(t.Context(), store.Config{URL: u.String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		if err := db.Check(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// transactionPooler starts a pooler and returns the folder of its socket. The pooler has two connections for each
-// client, and switches to the other one when a transaction ends. Like PgBouncer's, its greeting names no process of the
-// server.
-func transactionPooler(t *testing.T, server string) string {
-	t.Helper()
-	dir := t.TempDir()
-	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go pool(client, server)
-		}
-	}()
-	return dir
-}
-
-func pool(client net.Conn, server string) {
-	defer client.Close()
-	near := pgproto3.NewBackend(client, client)
-	hello, err := near.ReceiveStartupMessage()
-	if err != nil {
-		return
-	}
-	var fars []*pgproto3.Frontend
-	for n := range 2 {
-		conn, err := net.Dial("unix", filepath.Join(server, ".s.PGSQL.5432"))
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		far := pgproto3.NewFrontend(conn, conn)
-		far.Send(hello)
-		if far.Flush() != nil {
-			return
-		}
-		for ready := false; !ready; {
-			message, err := far.Receive()
-			if err != nil {
-				return
-			}
-			if key, ok := message.(*pgproto3.BackendKeyData); ok {
-				key.ProcessID = 1
-			}
-			if n == 0 {
-				near.Send(message)
-			}
-			_, ready = message.(*pgproto3.ReadyForQuery)
-		}
-		fars = append(fars, far)
-	}
-	for turn := 0; near.Flush() == nil; {
-		message, err := near.Receive()
-		if err != nil {
-			return
-		}
-		far := fars[turn%2]
-		far.Send(message)
-		switch message.(type) {
-		case *pgproto3.Sync, *pgproto3.Query:
-		default:
-			continue
-		}
-		if far.Flush() != nil {
-			return
-		}
-		for {
-			message, err := far.Receive()
-			if err != nil {
-				return
-			}
-			near.Send(message)
-			if ready, ok := message.(*pgproto3.ReadyForQuery); ok {
-				if ready.TxStatus == 'I' {
-					turn++
-				}
-				break
-			}
-		}
 	}
 }

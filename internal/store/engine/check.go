@@ -70,8 +70,8 @@ func (p *Postgres) faultOf(ctx context.Context, err error) *idp.StoreFault {
 	return fault
 }
 
-const poolerText = "a pooler gives each transaction another connection and loses prepared statements, which was not " +
-	"noticed at the start: add default_query_exec_mode=cache_describe to database-url, or let it pool sessions"
+const poolerText = "a pooler gives each transaction another connection and loses prepared statements: set " +
+	"default_query_exec_mode=cache_describe in database-url, or let it pool sessions"
 
 // brokenPooler reports the errors of a statement that was prepared on one connection and run on another:
 // invalid_sql_statement_name, duplicate_prepared_statement.

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3/lock"
 )
 
@@ -17,53 +17,23 @@ import (
 // Behind one, statements are described and sent without a name, the server's own statement timeout is left to the role,
 // and the lock of a migration belongs to a transaction that stays open beside it.
 
-// poolsTransactions reports whether there is such a pooler at this address. A URL that sets default_query_exec_mode
-// says so. Else, while a second client holds the server's connection that the first one had, the first gets another
-// one, or waits for it.
-func poolsTransactions(ctx context.Context, config *pgx.ConnConfig) bool {
-	if config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
-		return true
+// pooler reports whether the URL's default_query_exec_mode, or what answers at its address, asks for that care. What a
+// pooler pools cannot be seen from here while it has other clients, so care is taken behind each of them. It greets its
+// clients with a process ID of its own (cancel requests need one), which no process of the server has.
+func pooler(ctx context.Context, url string, config *pgx.ConnConfig) bool {
+	if u, err := neturl.Parse(url); err == nil && u.Query().Has("default_query_exec_mode") {
+		return config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
 	}
 	config = config.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	first, err := pgx.ConnectConfig(ctx, config)
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return false // the pool will say why
 	}
-	defer closeNow(ctx, first)
-	before, err := backendOf(ctx, first)
-	if err != nil || before == first.PgConn().PID() {
-		return false // the same process ID: this is Postgres itself
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	second, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return false
-	}
-	defer closeNow(ctx, second)
-	tx, err := second.Begin(ctx)
-	if err != nil {
-		return false
-	}
-	if _, err := backendOf(ctx, tx); err != nil {
-		return false // it waits for a connection: sessions are pooled, or the pooler is busy
-	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	after, err := backendOf(ctx, first)
-	return err == nil && after != before || pgconn.Timeout(err)
-}
-
-func closeNow(ctx context.Context, c *pgx.Conn) { _ = c.Close(context.WithoutCancel(ctx)) } // nothing was written
-
-// backendOf returns the ID of the server's process that runs the query.
-func backendOf(ctx context.Context, c interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-},
-) (pid uint32, err error) {
-	err = c.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
-	return pid, err
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	var server uint32
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&server)
+	return err == nil && server != conn.PgConn().PID()
 }
 
 // A transactionLock is goose's session lock, held by a transaction of another connection: a session that a pooler takes

@@ -37,7 +37,7 @@ var errSilent = errors.New("no answer in time")
 type Postgres struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // for a statement; 0: none
-	pooled  bool          // by transaction; see poolsTransactions
+	pooled  bool          // see pooler
 }
 
 // CheckURL reports a URL that OpenPostgres cannot read. It does not connect.
@@ -81,7 +81,7 @@ func OpenPostgres(ctx context.Context, url string, timeout time.Duration) (*Post
 	// A connection that was idle is pinged before it is used.
 	config.PingTimeout = min(time.Second, cmp.Or(timeout, time.Second))
 	config.ConnConfig.DialFunc = outage.Dialer(cmp.Or(timeout, 5*time.Second) + silence).DialContext
-	pooled := poolsTransactions(ctx, config.ConnConfig)
+	pooled := pooler(ctx, url, config.ConnConfig)
 	if pooled && config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
