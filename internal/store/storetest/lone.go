@@ -36,7 +36,7 @@ func tellIn(t testing.TB, files map[string]string, command func(bin, dir string)
 	if errors.Is(err, errNoPostgres) && os.Getenv("STEPWARD_TEST_NO_SKIP") != "1" {
 		t.Skip("SKIPPED, not tested: ", err)
 	}
-	dir, mkErr := os.MkdirTemp("", "stepward-pg-")
+	dir, mkErr := os.MkdirTemp(memory(), "stepward-pg-")
 	if err := errors.Join(err, mkErr); err != nil {
 		t.Fatal(err)
 	}

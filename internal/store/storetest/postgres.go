@@ -100,7 +100,7 @@ func start() (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if dir, err = os.MkdirTemp("", "stepward-pg-"); err != nil {
+	if dir, err = os.MkdirTemp(memory(), "stepward-pg-"); err != nil {
 		return "", err
 	}
 	cmd := exec.Command("sh", "-c", script, "sh", bin, dir)
