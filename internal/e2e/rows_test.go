@@ -145,8 +145,8 @@ func TestASignInTakesLittleMemoryInRedis(t *testing.T) {
 		return func() { q.through(at) }
 	})
 	t.Logf("an abandoned sign-in takes %d bytes, a session %d", abandoned, session)
-	if abandoned > 710 || session > 400 {
-		t.Error("more than 710 or 400")
+	if abandoned > 700 || session > 400 {
+		t.Error("more than 700 or 400")
 	}
 }
 

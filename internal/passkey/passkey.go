@@ -115,7 +115,8 @@ func New(config Config) (*Ceremonies, error) {
 		_, _ = rand.Read(config.DecoyKey) // never fails
 	}
 	// webauthn.New writes defaults into its Config, so call it here and not at the first request.
-	timeout := webauthn.TimeoutConfig{Enforce: true, Timeout: CeremonyTTL, TimeoutUVD: CeremonyTTL}
+	// The library's own expiry stays off: open looks at the time of the ceremony, which is stored once.
+	timeout := webauthn.TimeoutConfig{Timeout: CeremonyTTL, TimeoutUVD: CeremonyTTL}
 	w, err := webauthn.New(&webauthn.Config{
 		RPID:                  config.RPID,
 		RPDisplayName:         config.RPName,
