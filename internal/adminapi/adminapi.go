@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -56,14 +57,12 @@ type Config struct {
 
 // API is the http.Handler of everything below /admin/api/, and of its metadata. It is safe for concurrent use.
 type API struct {
-	cfg      Config
-	door     bearer.Door
-	admit    func(w http.ResponseWriter, r *http.Request, scope string) (bearer.Caller, *bearer.Refusal)
-	mux      *http.ServeMux
-	repeats  *repeat.Answers
-	marks    *declared.Marks
-	document []byte // openapi.json
-	metadata []byte // RFC 9728
+	cfg     Config
+	door    bearer.Door
+	admit   func(w http.ResponseWriter, r *http.Request, scope string) (bearer.Caller, *bearer.Refusal)
+	mux     *http.ServeMux
+	repeats *repeat.Answers
+	marks   *declared.Marks
 }
 
 // PathMetadata is where the metadata of the API as a protected resource is (RFC 9728 §3.1).
@@ -92,15 +91,20 @@ func New(cfg Config) (*API, error) {
 	}
 	a.admit = a.door.Admit
 	api := a.operations()
-	var err error
-	if a.document, err = json.Marshal(api.OpenAPI()); err != nil {
-		return nil, fmt.Errorf("describe the API: %w", err)
-	}
-	if a.metadata, err = json.Marshal(a.door.Metadata()); err != nil {
+	// Marshalling it would take a fifth of a start.
+	document := sync.OnceValue(func() []byte {
+		text, err := json.Marshal(api.OpenAPI())
+		if err != nil {
+			panic(fmt.Sprintf("the OpenAPI document: %v", err)) // the same in each process, so a test sees it
+		}
+		return text
+	})
+	metadata, err := json.Marshal(a.door.Metadata()) // RFC 9728
+	if err != nil {
 		return nil, fmt.Errorf("describe the resource: %w", err)
 	}
-	a.mux.HandleFunc("GET "+pathDocument, publish(a.document))
-	a.mux.HandleFunc("GET "+PathMetadata, publish(a.metadata))
+	a.mux.HandleFunc("GET "+pathDocument, publish(document))
+	a.mux.HandleFunc("GET "+PathMetadata, publish(func() []byte { return metadata }))
 	a.mux.HandleFunc("/", a.nowhere)
 	return a, nil
 }
@@ -136,11 +140,11 @@ func Undeclared(next http.Handler) http.Handler {
 	})
 }
 
-func publish(document []byte) http.HandlerFunc {
+func publish(document func() []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "public, max-age=300")
-		_, _ = w.Write(document)
+		_, _ = w.Write(document())
 	}
 }
 
