@@ -147,7 +147,10 @@ func TestScriptsSpeakTheLanguageOfTheirPage(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}{{t "no.such"}}{{end}}`)}}, "a.html"); err == nil {
+	if _, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}{{t "no.such"}}{{end}}`)}}, "a.html"); err != nil {
+		t.Error(err)
+	}
+	if err := s.CheckPages(); err == nil {
 		t.Error("a page with a text that does not exist was parsed")
 	}
 }

@@ -3,12 +3,14 @@ package web
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,19 +74,22 @@ type ClientChip struct {
 // Mixed reports whether the name may imitate another.
 func (c ClientChip) Mixed() bool { return mixesScripts(c.Name) }
 
-// Pages are the parsed page templates of one feature. They are parsed once per language, on its first use, so that
-// texts without arguments cost nothing when a page is shown.
+// Pages are the page templates of one feature. Each is parsed once per language, when it is first shown, so that texts
+// without arguments cost nothing then, and pages that nobody looks at no memory.
 type Pages struct {
-	parsed map[*words.Language]func() (templates, error)
+	parsed map[pageKey]func() (*template.Template, error)
 }
 
-type templates map[string]*template.Template // by name
+type pageKey struct {
+	language *words.Language
+	name     string
+}
 
-// Parse parses page templates, each with its own copy of the layout. Each defines "content" and "title" and is rendered
+// Parse reads page templates, each with its own copy of the layout. Each defines "content" and "title" and is rendered
 // under the name of its file without the extension. Names may be patterns (pages/*.html). A file whose name begins with
-// "_" is not a page; it is parsed into all pages.
+// "_" is not a page; it is parsed into all pages. CheckPages finds what is wrong in a template.
 func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
-	files, partials := map[string]string{}, []string{}
+	files, shared := map[string]string{}, []string{layoutHTML}
 	for _, name := range names {
 		found, err := fs.Glob(fsys, name)
 		if err != nil || len(found) == 0 {
@@ -96,47 +101,49 @@ func (s *Shell) Parse(fsys fs.FS, names ...string) (*Pages, error) {
 				return nil, fmt.Errorf("read page: %w", err)
 			}
 			if base := path.Base(f); strings.HasPrefix(base, "_") {
-				partials = append(partials, string(source))
+				shared = append(shared, string(source))
 			} else {
 				files[strings.TrimSuffix(base, path.Ext(f))] = string(source)
 			}
 		}
 	}
-	pages := &Pages{parsed: map[*words.Language]func() (templates, error){}}
+	pages := &Pages{parsed: map[pageKey]func() (*template.Template, error){}}
 	for _, l := range s.config.Languages.Languages() {
-		pages.parsed[l] = sync.OnceValues(func() (templates, error) { return s.parse(l, files, partials) })
+		for name, source := range files {
+			pages.parsed[pageKey{l, name}] = sync.OnceValues(func() (*template.Template, error) {
+				return s.parse(l, name, append(slices.Clip(shared), source))
+			})
+		}
 	}
-	// So that a fault shows at start. The other languages only differ in texts.
-	_, err := pages.parsed[s.config.Languages.First()]()
-	return pages, err
+	s.pages = append(s.pages, pages)
+	return pages, nil
 }
 
-func (s *Shell) parse(l *words.Language, files map[string]string, partials []string) (templates, error) {
-	base := template.New("layout.html").Funcs(s.funcs(l))
-	for _, source := range append([]string{layoutHTML}, partials...) {
+func (s *Shell) parse(l *words.Language, name string, sources []string) (*template.Template, error) {
+	t := template.New("layout.html").Funcs(s.funcs(l))
+	for _, source := range sources {
 		source, err := translated(l, source)
-		if err == nil {
-			_, err = base.Parse(source)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("parse layout: %w", err)
-		}
-	}
-	pages := templates{}
-	for name, source := range files {
-		t, err := base.Clone()
-		if err == nil {
-			source, err = translated(l, source)
-		}
 		if err == nil {
 			_, err = t.Parse(source)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", name, err)
 		}
-		pages[name] = t
 	}
-	return pages, nil
+	return t, nil
+}
+
+// CheckPages parses all pages of the features of this shell in all languages, and returns what is wrong. A server does
+// not need it: templates are part of the program, so a test holds that they are right.
+func (s *Shell) CheckPages() error {
+	var faults []error
+	for _, pages := range s.pages {
+		for _, parsed := range pages.parsed {
+			_, err := parsed()
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // constantText is a text without arguments. Only such a text is written in double quotes right before the braces.
@@ -182,13 +189,13 @@ func (s *Shell) Render(w http.ResponseWriter, r *http.Request, pages *Pages, nam
 }
 
 func (s *Shell) render(pages *Pages, name string, p Page, l *words.Language, back, requestID string) ([]byte, error) {
-	parsed, err := pages.parsed[l]()
-	if err != nil {
-		return nil, err
-	}
-	t, ok := parsed[name]
+	parsed, ok := pages.parsed[pageKey{l, name}]
 	if !ok {
 		return nil, fmt.Errorf("no page %q", name)
+	}
+	t, err := parsed()
+	if err != nil {
+		return nil, err
 	}
 	v := view{
 		Page: p, Product: s.config.ProductName, LogoURL: s.config.LogoURL, Footer: s.config.Footer,

@@ -88,7 +88,13 @@ func TestAPageIsWrittenWholeOrNotAtAll(t *testing.T) {
 	if _, err := s.Parse(fstest.MapFS{}, "pages/*.html"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no templates: %v", err)
 	}
-	if _, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}{{nonesuch}}{{end}}`)}}, "a.html"); err == nil {
+	if err := s.CheckPages(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Parse(fstest.MapFS{"a.html": {Data: []byte(`{{define "content"}}{{nonesuch}}{{end}}`)}}, "a.html"); err != nil {
+		t.Error(err)
+	}
+	if err := s.CheckPages(); err == nil {
 		t.Error("a broken template was parsed")
 	}
 }

@@ -71,12 +71,13 @@ type Shell struct {
 	log     *slog.Logger
 	static  *static
 	errors  *Pages
+	pages   []*Pages    // of all features
 	headers http.Header // of every response
 	origins *http.CrossOriginProtection
 	address func(http.Handler) http.Handler
 }
 
-// New creates a shell: it hashes the static files and parses the error page.
+// New creates a shell: it hashes the static files and reads the error page.
 func New(c Config) (*Shell, error) {
 	if c.Issuer == nil || c.Issuer.Host == "" {
 		return nil, errors.New("web: no issuer")
