@@ -110,14 +110,17 @@ packages: deps
 	done
 	STEPWARD_TEST_PACKAGES=1 go test ./internal/e2e -run '^TestPackages|^TestTheChart|^TestTheDashboard' -count=1 -timeout 10m -v
 
+# Databases of other tests are in memory.
+on_disk := TMPDIR=$${TMPDIR:-/tmp}
+
 bench: deps
-	go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
+	$(on_disk) go test ./internal/e2e -run "^$$" -bench "^BenchmarkServer$$" -benchtime 1x -timeout 20m
 
 bench-scale: deps
-	STEPWARD_TEST_SCALE=$(SCALE) go test ./internal/e2e -run "^$$" -bench "^BenchmarkScale$$" -benchtime 1x -timeout 3h
+	$(on_disk) STEPWARD_TEST_SCALE=$(SCALE) go test ./internal/e2e -run "^$$" -bench "^BenchmarkScale$$" -benchtime 1x -timeout 3h
 
 soak: deps
-	STEPWARD_TEST_SOAK=$(SOAK) go test ./internal/e2e -run "^$$" -bench "^BenchmarkSoak$$" -benchtime 1x -timeout 26h
+	$(on_disk) STEPWARD_TEST_SOAK=$(SOAK) go test ./internal/e2e -run "^$$" -bench "^BenchmarkSoak$$" -benchtime 1x -timeout 26h
 
 lint:
 	go vet ./...
