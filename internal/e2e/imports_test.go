@@ -39,7 +39,7 @@ var layers = [][]string{
 	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
 	{"internal/idp"},
 	{"internal/admin/sheet"},
-	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip", "internal/datafile"},
+	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip", "internal/datafile", "internal/drain"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 

@@ -201,10 +201,7 @@ func TestBehindTheShippedProxiesNothingIsLost(t *testing.T) {
 	all.Wait()
 	for _, f := range fronts {
 		t.Logf("counted: %s: %d of %d requests lost in 2 restarts", f.file, f.lost.Load(), f.asked.Load())
-		// A listener that closes resets the connections that wait to be accepted. nginx does not ask for health, so it
-		// may have one there, and does not repeat a POST: one of 2,509 was lost so on a busy machine.
-		allowed := map[string]int64{"nginx.conf": 1}[f.file]
-		if f.lost.Load() > allowed || f.asked.Load() < 50 {
+		if f.lost.Load() > 0 || f.asked.Load() < 50 {
 			t.Errorf("%s: %d of %d requests were lost", f.file, f.lost.Load(), f.asked.Load())
 		}
 	}

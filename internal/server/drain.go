@@ -5,21 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/stepward/stepward/internal/drain"
 	"github.com/stepward/stepward/internal/web"
 )
 
-// drain is the state of a stopping server:
+// stopping is the state of a stopping server:
 //
 //	signal ──▶ /readyz 503, Connection: close ── shutdown-delay ──▶ no new connections ──▶ requests cancelled ──▶ gone
 //	└───────────────────────────────── shutdown-timeout ─────────────────────────────────────────────────────────┘
-type drain struct {
+type stopping struct {
 	begun atomic.Bool
 	by    time.Time // when the process must be gone; zero: not stopping
 }
@@ -27,11 +27,8 @@ type drain struct {
 // exportTime is how long the last traces may take.
 const exportTime = 3 * time.Second
 
-// errCut means that requests were still running at the end of shutdown-timeout.
-var errCut = errors.New("requests were cut off at the end of shutdown-timeout")
-
 // Serve answers requests until ctx ends, then stops within shutdown-timeout. If requests had to be cut off, it returns
-// errCut.
+// drain.ErrCut.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	fronts, err := s.fronts(listener)
 	if err != nil {
@@ -49,7 +46,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	if private != nil { // until the end: stopping is worth seeing
 		defer private.Close()
-		go func() { _ = private.serve() }()
+		go func() { _ = private.Serve() }()
 	}
 	jobsCtx, stopJobs := context.WithCancel(ctx)
 	defer stopJobs()
@@ -60,8 +57,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	done := make(chan error, len(fronts))
 	for _, f := range fronts {
 		f.BaseContext = func(net.Listener) context.Context { return requests }
-		f.Handler = s.lastAnswers(f.Handler)
-		go func() { done <- f.serve() }()
+		go func() { done <- f.Serve() }()
 	}
 	select {
 	case err := <-done:
@@ -74,14 +70,17 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 // stop ends what Serve started.
-func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan struct{}) error {
+func (s *Server) stop(fronts []*drain.Server, cut context.CancelCauseFunc, jobs <-chan struct{}) error {
 	delay, timeout := s.Config.ShutdownDelay, s.Config.ShutdownTimeout
 	s.drain.by = time.Now().Add(timeout)
 	s.drain.begun.Store(true)
+	for _, f := range fronts {
+		f.Announce()
+	}
 	s.log.Info("stopping", "delay", delay, "timeout", timeout)
 	time.Sleep(delay) // still answering, because the balancer has not noticed yet
 
-	end := min(timeout/10, time.Second) // time for cancelled requests, jobs and stores to finish
+	end := min(timeout/4, time.Second) // time for cancelled requests, jobs and stores to finish
 	cancelling := time.AfterFunc(time.Until(s.drain.by.Add(-end)), func() { cut(web.ErrStopping) })
 	defer cancelling.Stop()
 	closing, cancel := context.WithDeadline(context.Background(), s.drain.by.Add(-end/2))
@@ -90,9 +89,8 @@ func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan s
 	var shut sync.WaitGroup
 	for i, f := range fronts {
 		shut.Go(func() {
-			if errs[i] = f.Shutdown(closing); errs[i] != nil {
-				errs[i] = fmt.Errorf("stop: %w", errCut)
-				_ = f.Close()
+			if err := f.Stop(closing); err != nil {
+				errs[i] = fmt.Errorf("stop: %w", err)
 			}
 		})
 	}
@@ -103,18 +101,6 @@ func (s *Server) stop(fronts []front, cut context.CancelCauseFunc, jobs <-chan s
 		s.log.Warn("a job does not stop")
 	}
 	return errors.Join(errs...)
-}
-
-// lastAnswers asks clients to open another connection for their next request once the server is stopping (RFC 9112
-// §9.6). In HTTP/2 this becomes a GOAWAY. Idle connections stay open until the delay is over, because closing one
-// could hit a request on its way.
-func (s *Server) lastAnswers(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.drain.begun.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // Close closes what New opened. After Serve it keeps to shutdown-timeout: a pool with a hanging connection would wait

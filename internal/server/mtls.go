@@ -6,26 +6,14 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
+
+	"github.com/stepward/stepward/internal/drain"
 )
 
-// A front is a server with its listener.
-type front struct {
-	*http.Server
-	listener net.Listener
-}
-
-func (f front) serve() error {
-	if f.TLSConfig != nil {
-		return f.ServeTLS(f.listener, "", "")
-	}
-	return f.Serve(f.listener)
-}
-
 // fronts returns the main server and, with mtls-listen, the one that asks for client certificates.
-func (s *Server) fronts(listener net.Listener) ([]front, error) {
-	all := []front{{s.current.Load().shell.Server(s.Handler), listener}}
+func (s *Server) fronts(listener net.Listener) ([]*drain.Server, error) {
+	all := []*drain.Server{drain.New(s.current.Load().shell.Server(s.Handler), listener)}
 	if s.Config.TLSCertPath == "" {
 		return all, nil
 	}
@@ -38,16 +26,16 @@ func (s *Server) fronts(listener net.Listener) ([]front, error) {
 	if s.Config.MTLSListen == "" {
 		return all, nil
 	}
-	mtls := front{Server: s.current.Load().shell.Server(s.mtls)}
-	if mtls.listener, err = net.Listen("tcp", s.Config.MTLSListen); err != nil {
+	if listener, err = drain.Listen(s.Config.MTLSListen); err != nil {
 		return nil, cannotListen(s.Config, "mtls-listen", s.Config.MTLSListen, err)
 	}
+	mtls := drain.New(s.current.Load().shell.Server(s.mtls), listener)
 	// Request a certificate but do not require one: the endpoint decides whether it needs one and whose (RFC 8705 §2,
 	// §3).
 	mtls.TLSConfig = tlsCfg.Clone()
 	mtls.TLSConfig.ClientAuth = tls.RequestClientCert
 	s.log.Info(
-		"asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", mtls.listener.Addr().String(),
+		"asking for client certificates", "origin", s.Config.MTLSOrigin.String(), "listen", listener.Addr().String(),
 	)
 	return append(all, mtls), nil
 }

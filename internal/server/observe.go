@@ -3,12 +3,12 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/drain"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/store/outbox"
 	"github.com/stepward/stepward/internal/telemetry"
@@ -168,16 +168,16 @@ func (s *Server) Private() http.Handler {
 }
 
 // private returns the server of metrics-listen; nil unless configured.
-func (s *Server) private() (*front, error) {
+func (s *Server) private() (*drain.Server, error) {
 	handler := s.Private()
 	if handler == nil {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", s.Config.MetricsListen)
+	listener, err := drain.Listen(s.Config.MetricsListen)
 	if err != nil {
 		return nil, cannotListen(s.Config, "metrics-listen", s.Config.MetricsListen, err)
 	}
-	f := &front{Server: s.current.Load().shell.Server(handler), listener: listener}
+	f := drain.New(s.current.Load().shell.Server(handler), listener)
 	f.WriteTimeout = 2 * time.Minute // a profile takes as long as it is asked to, at most this
 	s.log.Info("serving metrics", "listen", listener.Addr().String(), "pprof", s.Config.Pprof)
 	return f, nil

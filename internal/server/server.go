@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/drain"
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/limit"
@@ -43,7 +44,7 @@ type Server struct {
 	room      limit.Room // of the ephemeral store
 	Handler   http.Handler
 	mtls      http.Handler // for mtls-listen
-	drain     drain
+	drain     stopping
 	health    health
 	observed
 }
@@ -122,7 +123,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 }
 
 func (s *Server) Listen() (net.Listener, error) {
-	listener, err := net.Listen("tcp", s.Config.Listen)
+	listener, err := drain.Listen(s.Config.Listen)
 	if err != nil {
 		return nil, cannotListen(s.Config, "listen", s.Config.Listen, err)
 	}
