@@ -66,7 +66,7 @@ func folderOf(name string) string {
 	return ""
 }
 
-// testsIn is the text of a package's tests and of the suite beside it (storetest, ephemeraltest).
+// testsIn is the text of a package's tests and of the suite beside it (ephemeraltest).
 func testsIn(t *testing.T, folder string) string {
 	t.Helper()
 	own, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

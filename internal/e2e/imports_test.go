@@ -143,7 +143,13 @@ type goPackage struct {
 	Imports, Deps []string
 }
 
+// packages returns all packages but those that serve tests alone: storetest, ephemeraltest, passkeytest.
 func packages(t *testing.T) []goPackage {
+	t.Helper()
+	return slices.DeleteFunc(allPackages(t), func(p goPackage) bool { return strings.HasSuffix(p.ImportPath, "test") })
+}
+
+func allPackages(t *testing.T) []goPackage {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
 	if err != nil {
@@ -157,9 +163,7 @@ func packages(t *testing.T) []goPackage {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasSuffix(p.ImportPath, "test") { // storetest, ephemeraltest, passkeytest serve tests alone
-			list = append(list, p)
-		}
+		list = append(list, p)
 	}
 	if len(list) < 5 {
 		t.Fatalf("go list found %d packages", len(list))

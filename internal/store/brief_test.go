@@ -109,34 +109,17 @@ func TestEveryPasskeyComesBackAsItWas(t *testing.T) {
 }
 
 // A database of the schema before has passkeys already, and older programs run beside this one for a day.
-func TestPasskeysAreBriefADayAfterTheUpdate(t *testing.T) {
-	configs := map[string]func(t *testing.T) store.Config{
-		"sqlite":   func(t *testing.T) store.Config { return store.Config{Dir: t.TempDir()} },
-		"postgres": func(t *testing.T) store.Config { return store.Config{URL: storetest.PostgresURL(t)} },
-	}
-	for name, config := range configs {
-		t.Run(name, func(t *testing.T) { makeBrief(t, config(t)) })
-	}
-}
+func TestPasskeysAreBriefADayAfterTheUpdate(t *testing.T) { eachEmpty(t, makeBrief) }
 
-func makeBrief(t *testing.T, c store.Config) {
-	ctx, now := t.Context(), time.Now().Truncate(time.Millisecond).UTC()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	db := must2(store.Open(ctx, c))
-	t.Cleanup(func() { _ = db.Close() })
-	must(store.MigrateTo(ctx, db, 19))
+func makeBrief(f *fixture) {
+	ctx, db, now := f.ctx, f.DB, f.now
+	f.must(store.MigrateTo(ctx, db, 19))
 	u := idp.NewUser("ada@example.com", "Ada", now)
-	must(store.Do(ctx, db, `INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
-		VALUES ($1, $2, $3, $4, 'Ada', '', '{}', 1, 1, 0)`, u.ID, u.Handle, u.Email, true))
+	f.must(store.Do(ctx, db, oldUser, u.ID, u.Handle, u.Email))
 	before := idp.NewID()
-	must(store.Do(ctx, db, oldPasskey, before, u.ID, []byte(before), true, "none", now.UnixMilli()))
+	f.must(store.Do(ctx, db, oldPasskey, before, u.ID, []byte(before), true, "none", now.UnixMilli()))
 	oldest := func() string {
-		return must2(store.Texts(ctx, db, `SELECT value FROM installation WHERE name = 'oldest_program'`))[0]
+		return must2(store.Texts(ctx, db, `SELECT value FROM installation WHERE name = 'oldest_program'`))(f)[0]
 	}
 	add := func() idp.Passkey {
 		k := idp.Passkey{
@@ -145,42 +128,42 @@ func makeBrief(t *testing.T, c store.Config) {
 			CreatedAt: now, CreatedAgent: "Safari on iPhone",
 		}
 		k.CredentialID = []byte(k.ID)
-		must(db.AddPasskey(ctx, k))
+		f.must(db.AddPasskey(ctx, k))
 		a := idp.Authentication{ID: idp.NewID(), UserID: u.ID, PasskeyID: k.ID, At: now}
 		k.LastUsedAt, k.LastAgent = now, k.CreatedAgent
-		must2(db.RecordAuthentication(ctx, k, a, ""))
+		must2(db.RecordAuthentication(ctx, k, a, ""))(f)
 		got, _, err := db.PasskeyByCredentialID(ctx, k.CredentialID)
-		must(err)
+		f.must(err)
 		if diff := cmp.Diff(k, got, cmpopts.EquateEmpty()); diff != "" {
-			t.Error(diff)
+			f.Error(diff)
 		}
 		return k
 	}
 	// What a program of version 19 reads of a passkey: it knows neither NULL nor the brief form.
 	old := func(k idp.Passkey) []string {
 		return must2(store.Texts(ctx, db, `SELECT transports || ' ' || created_agent || ' ' || last_agent || ' ' || CAST(sign_count AS TEXT)
-			FROM passkeys WHERE id = $1 AND public_key = $2 AND suspended_at = 0 AND strong_from = 0 AND attestation = ''`, k.ID, k.PublicKey))
+			FROM passkeys WHERE id = $1 AND public_key = $2 AND suspended_at = 0 AND strong_from = 0 AND attestation = ''`, k.ID, k.PublicKey))(f)
 	}
 
-	must(db.Migrate(ctx))
+	f.must(db.Migrate(ctx))
 	if got := old(add()); len(got) != 1 || got[0] != `["hybrid","internal"] Safari on iPhone Safari on iPhone 0` || oldest() != "19" {
-		t.Errorf("an older program reads %q; the oldest that can run is %s", got, oldest())
+		f.Errorf("an older program reads %q; the oldest that can run is %s", got, oldest())
 	}
-	must(db.Migrate(ctx))
-	form := must2(store.Texts(ctx, db, `SELECT value FROM installation WHERE name = 'passkeys'`))[0]
+	f.must(db.Migrate(ctx))
+	form := must2(store.Texts(ctx, db, `SELECT value FROM installation WHERE name = 'passkeys'`))(f)[0]
 	if from, err := strconv.ParseInt(form, 10, 64); err != nil || time.Until(time.UnixMilli(from)) < 23*time.Hour {
-		t.Fatalf("contracts at %q: %v", form, err)
+		f.Fatalf("contracts at %q: %v", form, err)
 	}
-	must(store.Do(ctx, db, `UPDATE installation SET value = '1' WHERE name = 'passkeys'`))
-	must(db.Migrate(ctx))
+	f.must(store.Do(ctx, db, `UPDATE installation SET value = '1' WHERE name = 'passkeys'`))
+	f.must(db.Migrate(ctx))
 	if got := old(add()); len(got) != 0 || oldest() != "20" {
-		t.Errorf("a day later: %q; the oldest that can run is %s", got, oldest())
+		f.Errorf("a day later: %q; the oldest that can run is %s", got, oldest())
 	}
 	got, _, err := db.PasskeyByCredentialID(ctx, []byte(before))
 	if err != nil || got.Attachment != "platform" || got.CreatedAgent != "Firefox" || got.Name != "Key" {
-		t.Errorf("the passkey from before: %+v %v", got, err)
+		f.Errorf("the passkey from before: %+v %v", got, err)
 	}
 	if keys, err := db.PasskeysOf(ctx, u.ID); err != nil || len(keys) != 3 {
-		t.Errorf("%d passkeys, %v", len(keys), err)
+		f.Errorf("%d passkeys, %v", len(keys), err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
@@ -33,6 +32,8 @@ const (
 		authentication_id, claims, confirmation, offline, handle_hash, current_hash, previous_hash, rotated_at, created_at,
 		expires_at, revoked_at)
 		VALUES ($1, 'app', $2, $3, '["openid"]', 'null', 'null', 'null', $4, $5, '', '{}', $6, $7, 'first', '', 0, $8, $9, 0)`
+	oldUser = `INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
+		VALUES ($1, $2, $3, TRUE, 'Ada', '', '{}', 1, 1, 0)`
 	oldRotation = `SELECT f.assurance FROM families f JOIN users u ON u.id = f.user_id
 		WHERE f.handle_hash <> '' AND f.handle_hash = $1 AND f.current_hash = $2 AND f.revoked_at = 0`
 	oldOfPasskey = `SELECT f.id FROM families f WHERE f.user_id = $1
@@ -40,44 +41,39 @@ const (
 	oldEvents = `SELECT kind FROM events WHERE user_id <> '' AND user_id = $1 ORDER BY at DESC, id DESC`
 )
 
-func TestAnUpdateLosesNothingWhileOlderProgramsStillRun(t *testing.T) {
+func TestAnUpdateLosesNothingWhileOlderProgramsStillRun(t *testing.T) { eachEmpty(t, update) }
+
+// eachEmpty runs f on both engines, with a database that has no tables yet.
+func eachEmpty(t *testing.T, f func(*fixture)) {
 	configs := map[string]func(t *testing.T) store.Config{
 		"sqlite":   func(t *testing.T) store.Config { return store.Config{Dir: t.TempDir()} },
 		"postgres": func(t *testing.T) store.Config { return store.Config{URL: storetest.PostgresURL(t)} },
 	}
 	for name, config := range configs {
-		t.Run(name, func(t *testing.T) { update(t, config(t)) })
+		t.Run(name, func(t *testing.T) {
+			db, err := store.Open(t.Context(), config(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			f(newFixture(t, db))
+		})
 	}
 }
 
-func update(t *testing.T, c store.Config) {
-	ctx, now := t.Context(), time.Now().Truncate(time.Second).UTC()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	same := func(got, want any) {
-		t.Helper()
-		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatal(diff)
-		}
-	}
-	db, err := store.Open(ctx, c)
-	must(err)
-	t.Cleanup(func() { _ = db.Close() })
-	must(store.MigrateTo(ctx, db, 5))
-	old := func(sql string, args ...any) { t.Helper(); must(store.Do(ctx, db, sql, args...)) }
+func update(f *fixture) {
+	ctx, db, now := f.ctx, f.DB, f.now.Truncate(time.Second)
+	f.must(store.MigrateTo(ctx, db, 5))
+	old := func(sql string, args ...any) { f.Helper(); f.must(store.Do(ctx, db, sql, args...)) }
 	texts := func(sql string, args ...any) []string {
-		t.Helper()
+		f.Helper()
 		found, err := store.Texts(ctx, db, sql, args...)
-		must(err)
+		f.must(err)
 		return found
 	}
 	kinds := func(events []idp.Event, err error) (kinds []idp.EventKind) {
-		t.Helper()
-		must(err)
+		f.Helper()
+		f.must(err)
 		for _, e := range events {
 			kinds = append(kinds, e.Kind)
 		}
@@ -86,8 +82,7 @@ func update(t *testing.T, c store.Config) {
 
 	// What an older program has stored, or stores while this one runs.
 	u := idp.NewUser("ada@example.com", "Ada", now)
-	old(`INSERT INTO users (id, handle, email, email_verified, name, role, profile, created_at, updated_at, disabled_at)
-		VALUES ($1, $2, $3, $4, 'Ada', '', '{}', 1, 1, 0)`, u.ID, u.Handle, u.Email, true)
+	old(oldUser, u.ID, u.Handle, u.Email)
 	old(`INSERT INTO clients (id, metadata, secrets, created_at, updated_at, disabled_at, registration_hash, used_at)
 		VALUES ('app', '{"id":"app"}', 'null', 1, 1, 0, '', 0)`)
 	passkey := func(format string) string {
@@ -107,124 +102,118 @@ func update(t *testing.T, c store.Config) {
 		a := assurance
 		a.AuthenticationID = authentication
 		text, err := json.Marshal(a)
-		must(err)
+		f.must(err)
 		old(oldFamily, id, u.ID, sid, string(text), authentication, offline, "handle "+id, now.UnixMilli(), now.Add(48*time.Hour).UnixMilli())
 	}
 	signedIn := signIn(now.Add(-time.Hour), proven)
 	family("before", "sid", signedIn, true)
 
 	// This program finds it, and an older one what this one stores.
-	must(db.Migrate(ctx))
-	f, _, err := db.RotateFamily(ctx, store.FamilyKey{HandleHash: "handle before"}, "first", "second", "app", now, time.Minute)
-	must(err)
+	f.must(db.Migrate(ctx))
+	rotated, _, err := db.RotateFamily(ctx, store.FamilyKey{HandleHash: "handle before"}, "first", "second", "app", now, time.Minute)
+	f.must(err)
 	want := assurance
 	want.AuthenticationID = signedIn
-	same(f.Assurance, want)
-	same(kinds(db.EventsOf(ctx, u.ID, 10)), []idp.EventKind{idp.EventSignedIn})
+	f.same(rotated.Assurance, want)
+	f.same(kinds(db.EventsOf(ctx, u.ID, 10)), []idp.EventKind{idp.EventSignedIn})
 	statement, err := db.Attestation(ctx, proven)
-	must(err)
-	same(string(statement), `{"object":"o"}`)
+	f.must(err)
+	f.same(string(statement), `{"object":"o"}`)
 	stepUp := func(at time.Time, passkey string) idp.Family {
-		t.Helper()
+		f.Helper()
 		a := idp.Authentication{ID: idp.NewIDAt(at), UserID: u.ID, PasskeyID: passkey, At: at, Purpose: idp.PurposeStepUp}
 		e := idp.NewEvent(idp.EventSteppedUp, u.ID, at)
 		e.PasskeyID = passkey
 		k := idp.Passkey{ID: passkey, UserID: u.ID, Flags: 29}
 		_, err := db.RecordAuthentication(ctx, k, a, "", e)
-		must(err)
-		f := idp.Family{
+		f.must(err)
+		fam := idp.Family{
 			ID: idp.NewID(), ClientID: "app", UserID: u.ID, SessionID: "sid", Assurance: assurance, Offline: true,
 			CurrentHash: "first", FoundByID: true, CreatedAt: now, ExpiresAt: now.Add(48 * time.Hour),
 		}
-		f.HandleHash = "handle " + f.ID
-		f.Assurance.AuthenticationID, f.Assurance.PasskeyID = a.ID, passkey
-		stored, _, err := db.CreateFamily(ctx, f, nil, idp.NewEvent(idp.EventTokensIssued, u.ID, at.Add(time.Millisecond)))
-		must(err)
-		same(stored.Assurance, f.Assurance)
-		return f
+		fam.HandleHash = "handle " + fam.ID
+		fam.Assurance.AuthenticationID, fam.Assurance.PasskeyID = a.ID, passkey
+		stored, _, err := db.CreateFamily(ctx, fam, nil, idp.NewEvent(idp.EventTokensIssued, u.ID, at.Add(time.Millisecond)))
+		f.must(err)
+		f.same(stored.Assurance, fam.Assurance)
+		return fam
 	}
 	during := stepUp(now, plain)
-	same(len(texts(oldRotation, during.HandleHash, "first")), 1)
-	same(texts(oldOfPasskey, u.ID, plain), []string{during.ID})
-	same(texts(oldEvents, u.ID), []string{string(idp.EventTokensIssued), string(idp.EventSteppedUp), string(idp.EventSignedIn)})
+	f.same(len(texts(oldRotation, during.HandleHash, "first")), 1)
+	f.same(texts(oldOfPasskey, u.ID, plain), []string{during.ID})
+	f.same(texts(oldEvents, u.ID), []string{string(idp.EventTokensIssued), string(idp.EventSteppedUp), string(idp.EventSignedIn)})
 	late := signIn(now.Add(time.Minute), proven) // by an older program
 	family("beside", "other", late, false)
 	read := func(id string) idp.Family {
-		t.Helper()
-		f, _, err := db.FamilyWithUser(ctx, id)
-		must(err)
-		return f
+		f.Helper()
+		fam, _, err := db.FamilyWithUser(ctx, id)
+		f.must(err)
+		return fam
 	}
 	want.AuthenticationID = late
-	same(read("beside").Assurance, want)
+	f.same(read("beside").Assurance, want)
 	for _, key := range []store.FamilyKey{{ID: during.ID}, {HandleHash: during.HandleHash}} {
 		_, err := db.FamilyByRefresh(ctx, key, "first", "app", now, 0)
-		must(err)
+		f.must(err)
 	}
 
 	// A day later it contracts, and not before.
 	rows := func() string { return texts(`SELECT value FROM installation WHERE name = 'rows'`)[0] }
-	must(db.Migrate(ctx))
+	f.must(db.Migrate(ctx))
 	from, err := strconv.ParseInt(rows(), 10, 64)
 	if err != nil || time.Until(time.UnixMilli(from)) < 23*time.Hour {
-		t.Fatalf("contracts at %q: %v", rows(), err)
+		f.Fatalf("contracts at %q: %v", rows(), err)
 	}
-	must(store.Do(ctx, db, `UPDATE installation SET value = $1 WHERE name = 'rows'`, strconv.FormatInt(now.Add(-time.Minute).UnixMilli(), 10)))
-	must(db.Migrate(ctx))
-	same(rows(), "compact")
+	f.must(store.Do(ctx, db, `UPDATE installation SET value = $1 WHERE name = 'rows'`, strconv.FormatInt(now.Add(-time.Minute).UnixMilli(), 10)))
+	f.must(db.Migrate(ctx))
+	f.same(rows(), "compact")
 	for id, want := range map[string]string{proven: `{"object":"o"}`, plain: ""} {
 		got, err := db.Attestation(ctx, id)
-		must(err)
-		same(string(got), want)
+		f.must(err)
+		f.same(string(got), want)
 	}
 	after := stepUp(now.Add(2*time.Minute), plain)
-	same(len(texts(`SELECT id FROM events WHERE at > $1`, now.Add(90*time.Second).UnixMilli())), 0)
-	same(kinds(db.EventsOf(ctx, u.ID, 4)), []idp.EventKind{idp.EventTokensIssued, idp.EventSteppedUp, idp.EventSignedIn, idp.EventTokensIssued})
+	f.same(len(texts(`SELECT id FROM events WHERE at > $1`, now.Add(90*time.Second).UnixMilli())), 0)
+	f.same(kinds(db.EventsOf(ctx, u.ID, 4)), []idp.EventKind{idp.EventTokensIssued, idp.EventSteppedUp, idp.EventSignedIn, idp.EventTokensIssued})
 	all := []idp.EventKind{
 		idp.EventSignedIn, idp.EventSteppedUp, idp.EventTokensIssued, idp.EventSignedIn, idp.EventSteppedUp, idp.EventTokensIssued,
 	}
-	same(kinds(db.Events(ctx, "", 10)), all)
-	for i, e := range must2(db.Events(ctx, "", 10)) { // page by page, across both tables
-		same(kinds(db.Events(ctx, e.ID, 2)), all[i+1:min(i+3, len(all))])
+	f.same(kinds(db.Events(ctx, "", 10)), all)
+	for i, e := range must2(db.Events(ctx, "", 10))(f) { // page by page, across both tables
+		f.same(kinds(db.Events(ctx, e.ID, 2)), all[i+1:min(i+3, len(all))])
 	}
 	for _, id := range []string{"before", "beside", during.ID, after.ID} {
 		read(id)
 	}
 	_, _, err = db.RotateFamily(ctx, store.FamilyKey{ID: after.ID}, "first", "second", "app", now, 0)
-	must(err)
+	f.must(err)
 	_, err = db.EndSession(ctx, u.ID, "other", now)
-	must(err)
-	must(db.RemovePasskey(ctx, u.ID, proven, true))
+	f.must(err)
+	f.must(db.RemovePasskey(ctx, u.ID, proven, true))
 	gone := func(ids ...string) {
-		t.Helper()
+		f.Helper()
 		for _, id := range []string{"before", "beside", during.ID, after.ID} {
 			_, _, err := db.FamilyWithUser(ctx, id)
 			if ended := errors.Is(err, idp.ErrNotFound); ended != slices.Contains(ids, id) {
-				t.Fatalf("%s: %v", id, err)
+				f.Fatalf("%s: %v", id, err)
 			}
 		}
 	}
 	gone("before", "beside")
-	must(store.Do(ctx, db, oldPasskey, "third", u.ID, []byte("third"), true, "none", 0))
-	must(db.RemovePasskey(ctx, u.ID, plain, true))
+	f.must(store.Do(ctx, db, oldPasskey, "third", u.ID, []byte("third"), true, "none", 0))
+	f.must(db.RemovePasskey(ctx, u.ID, plain, true))
 	gone("before", "beside", during.ID, after.ID)
 
 	// The old rows expire like the new ones.
 	_, err = db.Sweep(ctx, now.Add(time.Hour))
-	must(err)
-	same(len(must2(db.Events(ctx, "", 10))), len(all))
-}
-
-func must2[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
+	f.must(err)
+	f.same(len(must2(db.Events(ctx, "", 10))(f)), len(all))
 }
 
 func TestTheEventLogShowsPeopleWhatTheProgramReads(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		ctx, now := t.Context(), time.Now().Truncate(time.Second).UTC()
+		f := newFixture(t, db)
+		ctx, now := f.ctx, f.now.Truncate(time.Second)
 		u := idp.NewUser("ada@example.com", "Ada", now)
 		k := idp.Passkey{ID: idp.NewID(), UserID: u.ID, CredentialID: []byte("c"), CreatedAt: now}
 		e := idp.NewEvent(idp.EventSignedIn, u.ID, now)
@@ -240,14 +229,12 @@ func TestTheEventLogShowsPeopleWhatTheProgramReads(t *testing.T) {
 			record(),
 			store.Do(ctx, db, oldEvent, idp.NewIDAt(now.Add(time.Second)), now.Add(time.Second).UnixMilli(), "user.created", u.ID),
 		} {
-			if err != nil {
-				t.Fatal(err)
-			}
+			f.must(err)
 		}
 		store.Expand(db) // or nobody looks for events of the old form here
-		read := must2(db.Events(ctx, "", 10))
+		read := must2(db.Events(ctx, "", 10))(f)
 		shown := must2(store.Texts(ctx, db, `SELECT id || ' ' || substr(CAST(at AS TEXT), 1, 4) || ' ' || kind || ' ' || user_id || ' ' || actor_id || ' ' ||
-			client_id || ' ' || session_id || ' ' || passkey_id || ' ' || detail FROM event_log ORDER BY id`))
+			client_id || ' ' || session_id || ' ' || passkey_id || ' ' || detail FROM event_log ORDER BY id`))(f)
 		var want []string
 		for _, e := range read {
 			want = append(want, strings.Join([]string{

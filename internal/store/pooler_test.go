@@ -56,7 +56,7 @@ func TestAPoolerIsNoticedWhateverItsOtherClientsDo(t *testing.T) {
 
 func TestBehindPgBouncerTokensAreKept(t *testing.T) {
 	t.Parallel()
-	storetest.RunTokens(t, storetest.StartPgBouncer(t, "transaction", 8).Open)
+	runTokens(t, storetest.StartPgBouncer(t, "transaction", 8).Open)
 }
 
 func TestReplicasBehindPgBouncerMigrateOnce(t *testing.T) {

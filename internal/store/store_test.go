@@ -22,7 +22,7 @@ import (
 
 func TestSQLitePassesTheSuite(t *testing.T) {
 	var seen statements
-	storetest.Run(t, seen.of(storetest.Open))
+	runSuite(t, seen.of(storetest.Open))
 	scan := regexp.MustCompile(`^SCAN (\w+)( USING (COVERING )?INDEX)?`)
 	t.Run("no statement reads a large table from end to end", func(t *testing.T) {
 		seen.explain(t, storetest.Open(t), func(plan []string) string {
@@ -38,7 +38,7 @@ func TestSQLitePassesTheSuite(t *testing.T) {
 
 // This is the form while older programs may still run: see contract.go.
 func TestTheExpandedFormPassesTheSuite(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) *store.DB {
+	runSuite(t, func(t testing.TB) *store.DB {
 		db := storetest.Open(t)
 		store.Expand(db)
 		return db
@@ -47,7 +47,7 @@ func TestTheExpandedFormPassesTheSuite(t *testing.T) {
 
 func TestPostgresPassesTheSuite(t *testing.T) {
 	var seen statements
-	storetest.Run(t, seen.of(storetest.OpenPostgres))
+	runSuite(t, seen.of(storetest.OpenPostgres))
 	scan := regexp.MustCompile(`(Seq Scan|Index Scan using \w+|Index Only Scan using \w+) on (\w+)`)
 	t.Run("no statement reads a large table from end to end", func(t *testing.T) {
 		// With these settings the planner uses an index wherever one fits, although the tables are small here.

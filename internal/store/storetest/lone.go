@@ -104,8 +104,6 @@ start "$1"
 echo done
 while read -r word; do
   case $word in
-    crash) "$1/pg_ctl" -D data -m immediate -w stop >/dev/null 2>&1 || { cat log; exit 1; } ;;
-    start) start "$1" ;;
     fill) dd if=/dev/zero of=disk/filler bs=64k 2>/dev/null || true ;;
     free) rm disk/filler; "$1/pg_ctl" -D data status >/dev/null 2>&1 || start "$1" ;;
   esac
@@ -153,9 +151,3 @@ func (l *Lone) FreeDisk() { l.t.Helper(); l.do("free") }
 
 // URL leads to the server's socket.
 func (l *Lone) URL() string { return url(l.dir, "postgres") }
-
-// Crash ends the server at once, as a power cut does.
-func (l *Lone) Crash() { l.t.Helper(); l.do("crash") }
-
-// Start starts it again.
-func (l *Lone) Start() { l.t.Helper(); l.do("start") }

@@ -1,4 +1,4 @@
-// Package storetest opens stores for tests and holds the suite that every engine passes.
+// Package storetest opens stores for tests, and starts the database servers that they need.
 package storetest
 
 import (

@@ -1,4 +1,4 @@
-package storetest
+package store_test
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"github.com/stepward/stepward/internal/store"
 )
 
-// Run runs the suite that every engine passes; open returns a fresh, migrated store.
-func Run(t *testing.T, open func(testing.TB) *store.DB) {
-	run(t, open,
+// runSuite runs the suite that every engine passes; open returns a fresh, migrated store.
+func runSuite(t *testing.T, open func(testing.TB) *store.DB) {
+	runCases(t, open,
 		userCases, passkeyCases, grantCases, familyCases, windowCases, revocationCases, clientCases, registrationCases,
 		keyCases, outboxCases, logoutCases, sweepCases, rpidCases,
 		recoveryCases, groupCases, waitingCases, personalCases, addressCases, erasureCases, registryCases, lookupCases,
@@ -24,17 +24,17 @@ func Run(t *testing.T, open func(testing.TB) *store.DB) {
 	)
 }
 
-// RunTokens is Run for what is hardest to get right between a pool and a database: locks, conditions and results of
+// runTokens is runSuite for what is hardest to get right between a pool and a database: locks, conditions and results of
 // batches that several callers send at once.
-func RunTokens(t *testing.T, open func(testing.TB) *store.DB) {
-	run(t, open, familyCases, revocationCases, keyCases, recoveryCases)
+func runTokens(t *testing.T, open func(testing.TB) *store.DB) {
+	runCases(t, open, familyCases, revocationCases, keyCases, recoveryCases)
 }
 
-func run(t *testing.T, open func(testing.TB) *store.DB, all ...map[string]func(*fixture)) {
+func runCases(t *testing.T, open func(testing.TB) *store.DB, all ...map[string]func(*fixture)) {
 	for _, cases := range all {
 		for name, f := range cases {
 			t.Run(name, func(t *testing.T) {
-				f(&fixture{T: t, DB: open(t), ctx: t.Context(), now: time.Now().Truncate(time.Millisecond).UTC()})
+				f(newFixture(t, open(t)))
 			})
 		}
 	}
@@ -46,6 +46,10 @@ type fixture struct {
 	*store.DB
 	ctx context.Context
 	now time.Time // when the case began, in the whole milliseconds that are stored
+}
+
+func newFixture(t *testing.T, db *store.DB) *fixture {
+	return &fixture{T: t, DB: db, ctx: t.Context(), now: time.Now().Truncate(time.Millisecond).UTC()}
 }
 
 // must ends the case on an error.
