@@ -16,8 +16,9 @@ const (
 	heldFor    = 2 * time.Minute // longer than any user takes; then another replica goes on
 	atOnce     = 8               // applications that one replica sends to at a time
 	tasksAsked = 20              // between two renewals of the hold
-	turns      = 50              // of so many tasks, in one run
-	pageSize   = 200             // users in one look
+	longest    = 50              // times so many tasks, in one turn
+	turn       = 30 * time.Second
+	pageSize   = 200 // users in one look
 	lookEvery  = 24 * time.Hour
 )
 
@@ -32,14 +33,20 @@ var (
 const Patience = 3 * 24 * time.Hour
 
 // Deliver sends what waits until ctx ends. It runs on every replica: the store gives each application to one at a time.
+// An application that answers slowly keeps nobody waiting: each goes on by itself, and gives up its place after a turn.
 func (s *Service) Deliver(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	holder := idp.NewID()
-	for {
-		if err := s.Round(ctx, holder); err != nil && ctx.Err() == nil && !errors.Is(err, idp.ErrUnavailable) {
+	report := func(err error) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, idp.ErrUnavailable) {
 			s.cfg.Logger.WarnContext(ctx, "provisioning", "error", err)
 		}
+	}
+	for {
+		report(s.begin(ctx, holder, &wg, report))
 		select {
 		case <-ctx.Done():
 			return
@@ -48,32 +55,70 @@ func (s *Service) Deliver(ctx context.Context) {
 	}
 }
 
-// Round sends what is due now, for a holder that no other replica has.
+// Round sends what is due now, for a holder that no other replica has, and returns when that is done.
 func (s *Service) Round(ctx context.Context, holder string) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all []error
+	err := s.begin(ctx, holder, &wg, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, err)
+	})
+	wg.Wait()
+	return errors.Join(append(all, err)...)
+}
+
+// begin starts a turn of each application that is due and has none, and tells report how it ended.
+func (s *Service) begin(ctx context.Context, holder string, wg *sync.WaitGroup, report func(error)) error {
 	targets, err := s.records.Targets(ctx)
 	if err != nil {
 		return err
 	}
-	places := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var all []error
 	for _, t := range targets {
-		if t.Paused() || t.RetryAt.After(time.Now()) {
+		if t.Paused() || t.RetryAt.After(time.Now()) || !s.turns.take(t.ClientID) {
 			continue
 		}
-		places <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-places }()
+			defer s.turns.end(t.ClientID)
+			select {
+			case s.turns.places <- struct{}{}: // in the order of asking
+			case <-ctx.Done():
+				return
+			}
+			defer func() { <-s.turns.places }()
 			if err := s.serve(ctx, t.ClientID, holder); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, fmt.Errorf("client %s: %w", t.ClientID, err))
+				report(fmt.Errorf("client %s: %w", t.ClientID, err))
 			}
 		})
 	}
-	wg.Wait()
-	return errors.Join(all...)
+	return nil
+}
+
+// turns are the applications that this replica sends to, or that wait for a place.
+type turns struct {
+	places chan struct{}
+	mu     sync.Mutex
+	taken  map[string]bool
+}
+
+func newTurns() *turns { return &turns{places: make(chan struct{}, atOnce), taken: map[string]bool{}} }
+
+// take begins a turn; false if it has one.
+func (t *turns) take(clientID string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken[clientID] {
+		return false
+	}
+	t.taken[clientID] = true
+	return true
+}
+
+func (t *turns) end(clientID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.taken, clientID)
 }
 
 // serve sends what is due to one application, unless another replica does.
@@ -171,7 +216,8 @@ func (d *delivery) run(ctx context.Context, hold func() (bool, error)) error {
 			return err
 		}
 	}
-	for range turns {
+	begin := time.Now()
+	for range longest {
 		tasks, err := d.records.Due(ctx, d.target.ClientID, time.Now(), tasksAsked)
 		if err != nil || len(tasks) == 0 {
 			return err
@@ -180,7 +226,7 @@ func (d *delivery) run(ctx context.Context, hold func() (bool, error)) error {
 			if held, err := hold(); err != nil || !held {
 				return err
 			}
-			if err := d.task(ctx, t); err != nil {
+			if err := d.task(ctx, t); err != nil || time.Since(begin) > d.cfg.Turn {
 				return err
 			}
 		}

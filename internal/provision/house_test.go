@@ -26,6 +26,7 @@ import (
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/provisioning"
+	"github.com/stepward/stepward/internal/subject"
 )
 
 // house is a whole server that sends to one application, "app".
@@ -35,6 +36,7 @@ type house struct {
 	ops   *admin.Operations
 	sends *provision.Service
 	log   *bytes.Buffer
+	cfg   provision.Config // of sends
 }
 
 // open starts a server that trusts the certificate of app; without networks it reaches the public internet alone.
@@ -68,7 +70,12 @@ func open(t *testing.T, app *httptest.Server, settings ...string) *house {
 	h.must(err)
 	out, err := server.OutboundOf(cfg)
 	h.must(err)
-	h.sends, err = provision.Of(h.ops, secrets, out, slog.New(slog.NewTextHandler(&log, nil)))
+	names, err := subject.NewNames(secrets.Key("subject"))
+	h.must(err)
+	h.cfg = provision.Config{
+		Operations: h.ops, Outbound: out, Key: secrets.Key("provisioning"), Names: names, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	h.sends, err = provision.New(h.cfg)
 	h.must(err)
 	now := time.Now().Truncate(time.Millisecond)
 	h.must(h.ops.Clients.Add(h.Context(), operator, idp.Client{
@@ -76,6 +83,15 @@ func open(t *testing.T, app *httptest.Server, settings ...string) *house {
 		GrantTypes: []string{idp.GrantAuthorizationCode}, RedirectURIs: []string{"https://app.example.com/cb"}, Scopes: []string{"openid"},
 	}))
 	return h
+}
+
+// impatient returns a Service with short turns.
+func (h *house) impatient(turn time.Duration) *provision.Service {
+	h.Helper()
+	h.cfg.Turn = turn
+	s, err := provision.New(h.cfg)
+	h.must(err)
+	return s
 }
 
 // near are the settings of a server that may reach this machine.

@@ -11,6 +11,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -27,7 +28,7 @@ import (
 	"github.com/stepward/stepward/internal/subject"
 )
 
-// Config wires a Service. All fields are needed.
+// Config wires a Service. All fields but Turn are needed.
 type Config struct {
 	Operations *admin.Operations
 	Outbound   *outbound.Client
@@ -36,6 +37,8 @@ type Config struct {
 	Key    []byte
 	Names  *subject.Names
 	Logger *slog.Logger
+	// Turn is how long one application is sent to before those that wait for a place get it; 0: 30 seconds.
+	Turn time.Duration
 }
 
 // A Service has the operations on the applications that people are sent to, and sends. It is safe for concurrent use.
@@ -44,6 +47,7 @@ type Service struct {
 	records *provisioning.Records
 	roster  *roster.Roster
 	wrapper *keys.Wrapper
+	turns   *turns
 }
 
 // New returns a Service.
@@ -55,8 +59,11 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Turn = cmp.Or(cfg.Turn, turn)
 	db := cfg.Operations.DB()
-	return &Service{cfg: cfg, records: provisioning.New(db), roster: roster.New(db), wrapper: wrapper}, nil
+	return &Service{
+		cfg: cfg, records: provisioning.New(db), roster: roster.New(db), wrapper: wrapper, turns: newTurns(),
+	}, nil
 }
 
 // Of returns a Service with the secrets of an installation.
