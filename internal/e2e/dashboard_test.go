@@ -2,21 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/oauth2"
 )
 
 // dashboard is what we read of deploy/grafana/stepward.json.
@@ -158,111 +150,98 @@ func TestTheDashboardAsksOnlyForWhatIsMeasured(t *testing.T) {
 
 // A Prometheus reads two replicas in use, and each panel's query is put to it.
 func TestPackagesDashboardShowsAServerInUse(t *testing.T) {
-	prometheus, promtool, d := tool(t, "prometheus"), tool(t, "promtool"), readDashboard(t)
-	s := newSite(t, 2, append(production(t), "STEPWARD_METRICS_LISTEN=127.0.0.1:0"))
-	var targets []string
-	for _, r := range s.replicas {
-		private := httptest.NewServer(r.Private())
-		t.Cleanup(private.Close)
-		targets = append(targets, private.Listener.Addr().String())
-	}
-	dir, listen := t.TempDir(), freeAddress(t)
-	settings := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: stepward, static_configs: [{targets: [%s]}]}]\n", strings.Join(targets, ", "))
-	rules := "groups:\n  - name: dashboard\n    rules:\n"
+	d := readDashboard(t)
+	var queries []string
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
-			rules += fmt.Sprintf("      - {record: %s, expr: %q}\n", "a:b"+fmt.Sprint(strings.Count(rules, "record")), filledIn(target.Expr))
+			queries = append(queries, filledIn(target.Expr))
 		}
 	}
-	for name, text := range map[string]string{"prometheus.yml": settings, "rules.yml": rules} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, dir, promtool, "check", "rules", "rules.yml")
-	cmd := exec.Command(prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+listen, "--log.level=error")
-	cmd.Dir = dir
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-
-	p := newPerson(t, s.issuer, appCallback)
-	p.signUp(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()))), "ada@example.com")
-	s.app.Scopes = append(s.app.Scopes, "payouts")
-	use := func() { // what an application and its user do in a while
-		p.through(p.open(s.app.AuthCodeURL("x", oauth2.S256ChallengeOption(oauth2.GenerateVerifier()), oauth2.SetAuthURLParam("prompt", "login"))))
-		token, _ := s.tokens(p)
-		if _, err := s.app.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.app.Exchange(t.Context(), "wrong", oauth2.VerifierOption(oauth2.GenerateVerifier())); err == nil {
-			t.Fatal("a wrong code was exchanged")
-		}
-	}
-	query := func(expr string) (values []string) {
-		resp, err := http.Get("http://" + listen + "/api/v1/query?query=" + url.QueryEscape(filledIn(expr)))
-		if err != nil {
-			return nil // not yet up
-		}
-		defer resp.Body.Close()
-		var answer struct {
-			Status, Error string
-			Data          struct {
-				Result []struct {
-					Metric map[string]string
-					Value  [2]any
-				}
-			}
-		}
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-			return nil
-		}
-		if answer.Status == "error" && resp.StatusCode == http.StatusBadRequest {
-			t.Fatalf("%s: %s", expr, answer.Error)
-		}
-		for _, r := range answer.Data.Result {
-			if r.Value[1] == "NaN" {
-				continue
-			}
-			var names []string
-			for _, label := range slices.Sorted(maps.Keys(r.Metric)) {
-				if label != "job" && label != "__name__" {
-					names = append(names, label+"="+r.Metric[label])
-				}
-			}
-			values = append(values, fmt.Sprintf("%v {%s}", r.Value[1], strings.Join(names, " ")))
-		}
-		return values
-	}
-	// Nothing of these happens here: no TLS, no store out of order, no refused passkey, no application to tell.
-	quiet := []string{"Certificate", "Out of order", "Refused ceremonies", "Requests to applications"}
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		use()
-		var missing []string
+	w := newWatched(t, queries)
+	// Nothing of these happens here: no TLS, no store out of order, no application to tell.
+	quiet := []string{"Certificate", "Out of order", "Requests to applications"}
+	w.until("nothing to see on", func() (missing []string) {
 		for _, p := range d.Panels {
 			for _, target := range p.Targets {
-				if len(query(target.Expr)) == 0 && !slices.Contains(quiet, p.Title) {
+				if len(w.query(filledIn(target.Expr))) == 0 && !slices.Contains(quiet, p.Title) {
 					missing = append(missing, p.Title)
 				}
 			}
 		}
-		if len(missing) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nothing to see on %s", strings.Join(missing, ", "))
-		}
-		<-time.After(time.Second)
-	}
+		return missing
+	})
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
-			values := query(target.Expr)
-			t.Logf("%s\n  %s", p.Title, strings.Join(values, "\n  "))
-			if !slices.Contains(quiet, p.Title) && len(values) == 0 {
-				t.Errorf("nothing to see on %s", p.Title)
+			t.Logf("%s\n  %s", p.Title, strings.Join(w.query(filledIn(target.Expr)), "\n  "))
+		}
+	}
+}
+
+// pageQueries are the queries on the pages, by page: code with a range or a selector.
+func pageQueries(t *testing.T) map[string][]string {
+	t.Helper()
+	pages := must(filepath.Glob(filepath.Join("..", "..", "docs", "*.md")))
+	code := regexp.MustCompile("`([^`\n]+)`")
+	asks := regexp.MustCompile(`\b(stepward|process|go)_[a-z_]+(\{|\[|\))`)
+	queries := map[string][]string{}
+	for _, page := range pages {
+		for _, m := range code.FindAllStringSubmatch(readText(t, page), -1) {
+			if asks.MatchString(m[1]) {
+				queries[filepath.Base(page)] = append(queries[filepath.Base(page)], m[1])
 			}
+		}
+	}
+	if len(queries["runbook.md"]) < 6 {
+		t.Fatalf("the queries of the runbook were not found: %q", queries)
+	}
+	return queries
+}
+
+func TestTheQueriesOfThePagesAskOnlyForWhatIsMeasured(t *testing.T) {
+	t.Parallel()
+	known := knownLabels(t)
+	suffix := regexp.MustCompile(`_(bucket|sum|count)$`)
+	labels := regexp.MustCompile(`\b([a-z_]+)(?:=~|!=|!~|=)"|\bby \(([^)]*)\)`)
+	for page, queries := range pageQueries(t) {
+		for _, q := range queries {
+			has := []string{"job", "instance", "le"}
+			for _, name := range stepwardMetric.FindAllString(q, -1) {
+				if known[name] == nil {
+					name = suffix.ReplaceAllString(name, "")
+				}
+				if known[name] == nil {
+					t.Errorf("%s: %s is no metric", page, name)
+				}
+				has = append(has, known[name]...)
+			}
+			for _, m := range labels.FindAllStringSubmatch(q, -1) {
+				for label := range strings.SplitSeq(m[1]+m[2], ", ") {
+					if !slices.Contains(has, label) {
+						t.Errorf("%s: %s has no label %s", page, q, label)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Each query of the pages is put to a Prometheus that reads two replicas in use.
+func TestPackagesQueriesOfThePagesFindSomething(t *testing.T) {
+	pages := pageQueries(t)
+	w := newWatched(t, slices.Concat(slices.Collect(maps.Values(pages))...))
+	w.until("nothing is found by", func() (missing []string) {
+		for page, queries := range pages {
+			for _, q := range queries {
+				if len(w.query(q)) == 0 {
+					missing = append(missing, page+": "+q)
+				}
+			}
+		}
+		return missing
+	})
+	for page, queries := range pages {
+		for _, q := range queries {
+			t.Logf("%s: %s\n  %s", page, q, strings.Join(w.query(q), "\n  "))
 		}
 	}
 }
