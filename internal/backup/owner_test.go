@@ -12,7 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/backup"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/store"
 )
 
@@ -31,7 +31,7 @@ func TestWhatRootRestoresBelongsToTheOwnerOfTheFolder(t *testing.T) {
 	e := env(t, "STEPWARD_DATA_DIR="+dir)
 	cfg, err := config.Load(config.Sources{Environ: []string{"STEPWARD_DATA_DIR=" + dir}})
 	must(t, err)
-	must(t, server.PrependKey(cfg))
+	must(t, operatorkey.Prepend(cfg))
 
 	must(t, backup.Backup{File: file}.Run(e))
 	must(t, backup.Restore{File: file, Replace: true}.Run(e))

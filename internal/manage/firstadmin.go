@@ -15,6 +15,7 @@ import (
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/server"
 )
 
@@ -33,7 +34,7 @@ func FirstAdmin(ctx context.Context, s *server.Server) (link idp.Secret, until t
 	if err != nil || has {
 		return "", time.Time{}, err
 	}
-	known, err := server.OperatorKeys(ctx, s.Config)
+	known, err := operatorkey.Load(ctx, s.Config)
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/engine"
@@ -81,7 +82,7 @@ func (c keysRotateCmd) Run(e *Env) error {
 }
 
 func signingKeys(e *Env, cfg *config.Config, db *store.DB) (*keys.Ring, error) {
-	operator, err := server.OperatorKeys(e.ctx, cfg)
+	operator, err := operatorkey.Load(e.ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -96,14 +97,14 @@ func (c keysRotateCmd) rotateOperator(e *Env, cfg *config.Config, db *store.DB) 
 	case c.Finish && !inFile:
 		return errors.New("--finish is for the key in the data folder; remove key-previous from the settings instead")
 	case inFile && !c.Finish:
-		if _, err := server.OperatorKeys(e.ctx, cfg); err != nil { // makes the first key
+		if _, err := operatorkey.Load(e.ctx, cfg); err != nil { // makes the first key
 			return err
 		}
-		if err := server.PrependKey(cfg); err != nil {
+		if err := operatorkey.Prepend(cfg); err != nil {
 			return err
 		}
 	}
-	operator, err := server.OperatorKeys(e.ctx, cfg)
+	operator, err := operatorkey.Load(e.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (c keysRotateCmd) rotateOperator(e *Env, cfg *config.Config, db *store.DB) 
 				"stepward keys rotate --operator --finish", cfg.KeyPath())
 		})
 	}
-	if err := server.DropOldKeys(cfg); err != nil {
+	if err := operatorkey.DropOld(cfg); err != nil {
 		return err
 	}
 	return c.Print(done, func(t Text) {

@@ -22,6 +22,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
@@ -64,7 +65,7 @@ func open(t *testing.T, app *httptest.Server, settings ...string) *house {
 	h.ops = admin.New(admin.Config{
 		DB: s.DB, Ephemeral: s.Ephemeral, Policy: cfg.Policy, Settings: cfg, Issuer: cfg.Issuer.String(),
 	})
-	operatorKeys, err := server.OperatorKeys(t.Context(), cfg)
+	operatorKeys, err := operatorkey.Load(t.Context(), cfg)
 	h.must(err)
 	secrets, err := keys.LoadSecrets(t.Context(), s.DB, operatorKeys)
 	h.must(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/outbound"
 	"github.com/stepward/stepward/internal/passkey"
@@ -69,7 +70,7 @@ func read(
 		folder := checkFolder(cfg.DataDir)
 		add("data-dir", folder)
 		if folder == nil {
-			add("key", checkKey(cfg))
+			add("key", operatorkey.Check(cfg))
 		}
 	} else {
 		add("database-url", engine.CheckURL(cfg.DatabaseURL.Reveal()))
@@ -171,19 +172,4 @@ func unusable(dir string, err error) error {
 		return fmt.Errorf("%q cannot be used: %w; name a folder that this user may write to", dir, file.Err)
 	}
 	return fmt.Errorf("%q cannot be used: %w", dir, err)
-}
-
-// checkKey reports a key file in the data folder that holds no key. OperatorKey makes a missing one.
-func checkKey(cfg *config.Config) error {
-	if cfg.Key != "" || cfg.KeyCommand != "" {
-		return nil
-	}
-	text, err := os.ReadFile(cfg.KeyPath())
-	if err == nil {
-		_, err = keysInFile(cfg, string(text))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

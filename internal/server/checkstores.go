@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/store/rpid"
@@ -77,7 +78,7 @@ func checkDatabase(ctx context.Context, cfg *config.Config) error {
 func checkSealed(ctx context.Context, cfg *config.Config, db *store.DB) error {
 	operator := [][]byte{make([]byte, 32)} // of no installation: a new one that serve makes opens nothing either
 	if _, err := os.Stat(cfg.KeyPath()); cfg.Key != "" || cfg.KeyCommand != "" || err == nil {
-		if operator, err = OperatorKeys(ctx, cfg); err != nil {
+		if operator, err = operatorkey.Load(ctx, cfg); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
 	"github.com/stepward/stepward/internal/store"
@@ -29,7 +30,7 @@ func Explainer(
 	if err != nil {
 		return none, err
 	}
-	operator, err := OperatorKeys(ctx, cfg)
+	operator, err := operatorkey.Load(ctx, cfg)
 	if err != nil {
 		return none, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/limit"
 	"github.com/stepward/stepward/internal/mail"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/outage"
 	"github.com/stepward/stepward/internal/provider"
 	"github.com/stepward/stepward/internal/session"
@@ -85,7 +86,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, mailbox *mai
 	s.Ephemeral = s.watched(s.Ephemeral, ephemeralName(cfg))
 	s.clocks = newClocks(log, clock{s.DB.Backend(), s.DB.Now}, clock{"ephemeral", s.Ephemeral.Now})
 	s.clocks.compare(ctx)
-	operator, err := OperatorKeys(ctx, cfg)
+	operator, err := operatorkey.Load(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/manage"
+	"github.com/stepward/stepward/internal/operatorkey"
 	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
@@ -37,7 +38,7 @@ type Provisioning struct {
 // with runs f with what sends people to applications.
 func with(e *manage.Env, f func(ctx context.Context, s *provision.Service) error) error {
 	return e.Operating(func(cfg *config.Config, db *store.DB, ops *admin.Operations) error {
-		operator, err := server.OperatorKeys(e.Context(), cfg)
+		operator, err := operatorkey.Load(e.Context(), cfg)
 		if err != nil {
 			return err
 		}

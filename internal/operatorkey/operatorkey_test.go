@@ -1,4 +1,4 @@
-package server_test
+package operatorkey_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/operatorkey"
 )
 
 func TestTheOperatorsKeyComesFromSettingsAFileOrACommand(t *testing.T) {
@@ -27,7 +27,7 @@ func TestTheOperatorsKeyComesFromSettingsAFileOrACommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := server.OperatorKeys(t.Context(), cfg)
+		got, err := operatorkey.Load(t.Context(), cfg)
 		if err != nil || len(got) != 2 || !bytes.Equal(got[0], want[0]) || !bytes.Equal(got[1], want[1]) {
 			t.Errorf("%s: %d keys, %v", name, len(got), err)
 		}
@@ -43,7 +43,7 @@ func TestTheOperatorsKeyComesFromSettingsAFileOrACommand(t *testing.T) {
 	} {
 		cfg, err := config.Load(config.Sources{Environ: environ})
 		if err == nil {
-			_, err = server.OperatorKeys(t.Context(), cfg)
+			_, err = operatorkey.Load(t.Context(), cfg)
 		}
 		if err == nil || !strings.Contains(err.Error(), complaint) || strings.Contains(err.Error(), "secret-thing") {
 			t.Errorf("%v: %v, want %q", environ, err, complaint)

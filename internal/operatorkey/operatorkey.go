@@ -1,4 +1,6 @@
-package server
+// Package operatorkey finds the operator's key, under which the store keeps its secrets: in the settings, from a command,
+// from Vault, or in the data folder.
+package operatorkey
 
 import (
 	"context"
@@ -18,13 +20,13 @@ import (
 	"github.com/stepward/stepward/internal/keys"
 )
 
-// operatorKeyLength is that of an operator's key, in bytes.
-const operatorKeyLength = 32
+// length is that of an operator's key, in bytes.
+const length = 32
 
-// OperatorKeys returns the operator's keys, 32 bytes each: the first encrypts everything at rest, the others only
+// Load returns the operator's keys, 32 bytes each: the first encrypts everything at rest, the others only
 // decrypt what is still under them. They come from the settings, a command, Vault, or the file in the data folder,
 // which an embedded installation creates on its first start, readable only by its user.
-func OperatorKeys(ctx context.Context, cfg *config.Config) ([][]byte, error) {
+func Load(ctx context.Context, cfg *config.Config) ([][]byte, error) {
 	var found [][]byte
 	current, err := currentKey(ctx, cfg)
 	if err != nil {
@@ -39,6 +41,21 @@ func OperatorKeys(ctx context.Context, cfg *config.Config) ([][]byte, error) {
 		found = append(found, key)
 	}
 	return found, nil
+}
+
+// Check reports a key file in the data folder that holds no key. Load makes a missing one.
+func Check(cfg *config.Config) error {
+	if cfg.Key != "" || cfg.KeyCommand != "" {
+		return nil
+	}
+	text, err := os.ReadFile(cfg.KeyPath())
+	if err == nil {
+		_, err = keysInFile(cfg, string(text))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func currentKey(ctx context.Context, cfg *config.Config) ([][]byte, error) {
@@ -75,7 +92,7 @@ func currentKey(ctx context.Context, cfg *config.Config) ([][]byte, error) {
 func keysInFile(cfg *config.Config, content string) (found [][]byte, err error) {
 	for _, text := range config.KeysIn(content) {
 		key, err := base64.StdEncoding.DecodeString(text)
-		if err != nil || len(key) != operatorKeyLength {
+		if err != nil || len(key) != length {
 			found = nil
 			break
 		}
@@ -100,7 +117,7 @@ func decodeKey(ctx context.Context, cfg *config.Config, text string) (key []byte
 	} else if key, err = base64.StdEncoding.DecodeString(text); err != nil {
 		return nil, errors.New("not 32 bytes in base64")
 	}
-	if len(key) != operatorKeyLength {
+	if len(key) != length {
 		return nil, fmt.Errorf("it has %d bytes, not 32", len(key))
 	}
 	return key, nil
@@ -121,7 +138,7 @@ func askCommand(ctx context.Context, cfg *config.Config) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %v %s", words[0], err, said)
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(out)))
-	if err != nil || len(key) != operatorKeyLength {
+	if err != nil || len(key) != length {
 		return nil, fmt.Errorf("%s printed something other than 32 bytes in base64", words[0]) // it may be a secret
 	}
 	return key, nil
@@ -144,14 +161,14 @@ func makeKey(path string) ([]byte, error) {
 }
 
 func newKey() string {
-	key := make([]byte, operatorKeyLength)
+	key := make([]byte, length)
 	_, _ = rand.Read(key) // never fails
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// PrependKey writes a new key before the one in the file of an embedded installation. If there are two already, it
+// Prepend writes a new key before the one in the file of an embedded installation. If there are two already, it
 // leaves them: the change was begun before.
-func PrependKey(cfg *config.Config) error {
+func Prepend(cfg *config.Config) error {
 	content, err := os.ReadFile(cfg.KeyPath())
 	if err != nil {
 		return errors.New(config.FileReason(err))
@@ -165,8 +182,8 @@ func PrependKey(cfg *config.Config) error {
 	return nil
 }
 
-// DropOldKeys leaves only the first key in the file.
-func DropOldKeys(cfg *config.Config) error {
+// DropOld leaves only the first key in the file.
+func DropOld(cfg *config.Config) error {
 	content, err := os.ReadFile(cfg.KeyPath())
 	if err != nil {
 		return errors.New(config.FileReason(err))
