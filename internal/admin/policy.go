@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
-	"reflect"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/admin/revision"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
@@ -36,9 +33,6 @@ type PolicyState struct {
 	Changes   []string         `json:"changes,omitempty"` // of this version, in words
 	Effective idp.Policy       `json:"-"`
 }
-
-// maxPolicyFaults limits what a change reports about clients.
-const maxPolicyFaults = 20
 
 // Get returns the policy as it counts.
 func (s *Policy) Get(ctx context.Context, by Actor) (PolicyState, error) {
@@ -92,7 +86,7 @@ func (s *Policy) Back(ctx context.Context, by Actor, number int64) (config.Docum
 	if err != nil {
 		return nil, err
 	}
-	change, err := s.toward(ctx, wanted)
+	change, err := s.change(ctx, wanted)
 	maps.DeleteFunc(change, func(key string, _ json.RawMessage) bool { return s.cfg.Settings.Locked(key) != "" })
 	return change, err
 }
@@ -102,35 +96,15 @@ func (s *Policy) Whole(ctx context.Context, by Actor, wanted config.Document) (c
 	if _, err := s.admit(ctx, by, reading); err != nil {
 		return nil, err
 	}
-	return s.toward(ctx, wanted)
+	return s.change(ctx, wanted)
 }
 
-// toward returns the sections of wanted that are stored otherwise, and null for those that are not wanted.
-func (s *Policy) toward(ctx context.Context, wanted config.Document) (config.Document, error) {
+func (s *Policy) change(ctx context.Context, wanted config.Document) (config.Document, error) {
 	v, err := s.versions.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := v.Sections()
-	change := config.Document{}
-	for key, value := range wanted {
-		if !same(value, stored[key]) {
-			change[key] = value
-		}
-	}
-	for key := range stored {
-		if _, kept := wanted[key]; !kept {
-			change[key] = json.RawMessage("null")
-		}
-	}
-	return change, err
-}
-
-// same reports whether two texts are the same JSON value, or one is missing and the other null.
-func same(a, b json.RawMessage) bool {
-	var x, y any
-	return (len(a) == 0 || json.Unmarshal(a, &x) == nil) && (len(b) == 0 || json.Unmarshal(b, &y) == nil) &&
-		reflect.DeepEqual(x, y)
+	return revision.Change(v, wanted)
 }
 
 // Check returns what a change would do, in words, or everything that is wrong with it (directory.Faults).
@@ -142,8 +116,12 @@ func (s *Policy) Check(ctx context.Context, by Actor, sections config.Document) 
 	if err != nil {
 		return nil, err
 	}
-	next, err := s.prepare(ctx, v, sections)
+	next, err := s.drafts().Next(ctx, v, sections)
 	return next.Lines(), err
+}
+
+func (s *Policy) drafts() revision.Drafts {
+	return revision.Drafts{DB: s.cfg.DB, Settings: s.cfg.Settings}
 }
 
 // Change stores a new version in which these sections are replaced; null gives a section its default back, and sections
@@ -172,14 +150,14 @@ func (s *Policy) Change(
 			return PolicyState{}, err
 		}
 	}
-	next, err := s.prepare(ctx, v, sections)
+	next, err := s.drafts().Next(ctx, v, sections)
 	if err != nil {
 		return PolicyState{}, err
 	}
 	if next.Changes == "" {
 		return s.state(v)
 	}
-	if role != directory.RoleOwner && next.alone {
+	if role != directory.RoleOwner && next.Alone {
 		return PolicyState{}, &Denied{"owner", "only an owner may let recovery links work without a second admin"}
 	}
 	next.ActorID = by.UserID
@@ -195,102 +173,4 @@ func (s *Policy) Change(
 		s.cfg.PolicyChanged(ctx)
 	}
 	return s.state(next.Version)
-}
-
-// A prepared version is one that is not stored yet.
-type prepared struct {
-	policies.Version
-	alone bool // recovery links no longer need a second admin
-}
-
-// prepare returns the version that follows v, without changes if it would be the same.
-func (s *Policy) prepare(ctx context.Context, v policies.Version, sections config.Document) (next prepared, err error) {
-	before, err := v.Over(s.cfg.Settings)
-	if err != nil { // the settings contradict what is stored: a change may mend it
-		before = s.cfg.Settings
-	}
-	doc, err := v.Sections()
-	if err != nil {
-		return next, err
-	}
-	var faults directory.Faults
-	for _, key := range slices.Sorted(maps.Keys(sections)) {
-		locked := s.cfg.Settings.Locked(key)
-		switch {
-		case !slices.Contains(config.PolicyKeys(), key):
-			faults = append(faults, directory.Fault{Field: key, Text: "is not a section of the policy; there are " +
-				strings.Join(config.PolicyKeys(), ", ")})
-		case locked != "":
-			faults = append(faults, directory.Fault{
-				Field: key, Text: "is locked: it is set in " + locked + " and can only be changed there",
-			})
-		case len(sections[key]) == 0 || string(sections[key]) == "null":
-			delete(doc, key)
-		default:
-			doc[key] = sections[key]
-		}
-	}
-	after, err := s.cfg.Settings.With(doc, v.Number+1)
-	if wrong, ok := errors.AsType[config.Faults](err); ok {
-		for _, f := range wrong {
-			faults = append(faults, directory.Fault{Field: f.Setting, Text: f.Message})
-		}
-	} else if err != nil {
-		return next, err
-	}
-	if err := faults.Err(); err != nil {
-		return next, err
-	}
-	changes := policies.Differences(before.Sections(), after.Sections())
-	if len(changes) == 0 {
-		return next, nil
-	}
-	if err := s.checkUse(ctx, before.Policy, after.Policy); err != nil {
-		return next, err
-	}
-	text, err := doc.Text()
-	return prepared{policies.Version{
-		Number: v.Number + 1, Document: text, Changes: policies.Shortened(strings.Join(changes, "\n"), 8<<10),
-		ChangedAt: time.Now().Truncate(time.Millisecond),
-	}, before.RecoveryApproval && !after.RecoveryApproval}, err
-}
-
-// checkUse reports clients and claims that the new policy would break: that use a scope, a resource, a type of
-// authorization_details or an acr name which is no longer there.
-func (s *Policy) checkUse(ctx context.Context, before, after idp.Policy) error {
-	clients, err := s.cfg.DB.Clients(ctx)
-	if err != nil {
-		return err
-	}
-	var faults directory.Faults
-	more := 0
-	add := func(field, text string) {
-		if len(faults) < maxPolicyFaults {
-			faults = append(faults, directory.Fault{Field: field, Text: text})
-		} else {
-			more++
-		}
-	}
-	for _, c := range clients {
-		known := c.Faults(before)
-		for _, fault := range c.Faults(after) {
-			if !slices.Contains(known, fault) {
-				add("client "+c.ID, fault)
-			}
-		}
-	}
-	claims, err := s.roster.Claims(ctx)
-	if err != nil {
-		return err
-	}
-	for _, c := range claims {
-		_, was := before.Scopes[c.Scope]
-		if _, is := after.Scopes[c.Scope]; was && !is {
-			add("claim "+c.Name, fmt.Sprintf("is released by the scope %q, which would be gone", c.Scope))
-		}
-	}
-	if more > 0 {
-		faults = append(faults, directory.Fault{Text: fmt.Sprintf("there are %d more", more)})
-	}
-	return faults.Err()
 }

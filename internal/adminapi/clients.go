@@ -157,7 +157,7 @@ func (a *API) secrets(api huma.API) {
 			return nil, err
 		}
 		value, s, err := ops.AddSecret(ctx, in.actor, in.ID,
-			admin.NewSecret{Name: in.Body.Name, ExpiresAt: timeOf(in.Body.ExpiresAt)}, in.version)
+			admin.NewSecret{Name: in.Body.Name, ExpiresAt: wire.TimeOf(in.Body.ExpiresAt)}, in.version)
 		return &made{adminapi.MadeSecret{Secret: wire.Secret(s, time.Time{}), Value: value.Reveal()}}, err
 	})
 	type ofSecret struct {
@@ -176,7 +176,7 @@ func (a *API) secrets(api huma.API) {
 		if _, err := a.reach(ctx, &in.OfID); err != nil {
 			return nil, err
 		}
-		s, err := ops.ExpireSecret(ctx, in.actor, in.ID, in.Secret, timeOf(in.Body.ExpiresAt), in.version)
+		s, err := ops.ExpireSecret(ctx, in.actor, in.ID, in.Secret, wire.TimeOf(in.Body.ExpiresAt), in.version)
 		return &changed{wire.Secret(s, time.Time{})}, err
 	})
 	register(api, operation{

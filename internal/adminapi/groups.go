@@ -30,7 +30,7 @@ type CreatedGroup struct {
 }
 
 func groupAnswer(g directory.Group) *GroupAnswer {
-	return &GroupAnswer{etag(g.UpdatedAt), wireGroup(g)}
+	return &GroupAnswer{etag(g.UpdatedAt), wire.Group(g)}
 }
 
 // groups adds the operations on groups.
@@ -60,8 +60,8 @@ func (a *API) groups(api huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			wire, err := a.wireGroups(ctx, groups...)
-			return listed(groups, next, wire), err
+			form, err := a.wireGroups(ctx, groups...)
+			return listed(groups, next, form), err
 		})
 	type create struct {
 		By
@@ -70,7 +70,7 @@ func (a *API) groups(api huma.API) {
 	register(api, operation{"create-group", "POST", "/groups", "Create a group", tag, write, 201, false},
 		func(ctx context.Context, in *create) (*CreatedGroup, error) {
 			g, err := ops.Create(ctx, in.actor, admin.GroupInput(in.Body))
-			return &CreatedGroup{etag(g.UpdatedAt), a.location("groups", g.ID), wireGroup(g)}, err
+			return &CreatedGroup{etag(g.UpdatedAt), a.location("groups", g.ID), wire.Group(g)}, err
 		})
 	register(api, operation{"get-group", "GET", "/groups/{id}", "Read a group", tag, read, 0, false},
 		func(ctx context.Context, in *OfID) (*GroupAnswer, error) {
@@ -78,8 +78,8 @@ func (a *API) groups(api huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			wire, err := a.wireGroups(ctx, g)
-			return &GroupAnswer{etag(g.UpdatedAt), wire(g)}, err
+			form, err := a.wireGroups(ctx, g)
+			return &GroupAnswer{etag(g.UpdatedAt), form(g)}, err
 		})
 	type change struct {
 		OfID
@@ -127,10 +127,10 @@ func (a *API) groups(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		wire, err := a.wireGroups(ctx, slices.Concat(around.Parents, around.Children)...)
+		form, err := a.wireGroups(ctx, slices.Concat(around.Parents, around.Children)...)
 		return &nesting{adminapi.Nesting{
-			Parents:  listed(around.Parents, "", wire).Body.Items,
-			Children: listed(around.Children, "", wire).Body.Items,
+			Parents:  listed(around.Parents, "", form).Body.Items,
+			Children: listed(around.Children, "", form).Body.Items,
 		}}, err
 	})
 	type pair struct {
@@ -156,10 +156,10 @@ func (a *API) groupNamed(ctx context.Context, by admin.Actor, name string) (*Lis
 	g, err := a.cfg.Operations.Groups.Find(ctx, by, name)
 	switch {
 	case err == nil:
-		wire, err := a.wireGroups(ctx, g)
-		return listed([]directory.Group{g}, "", wire), err
+		form, err := a.wireGroups(ctx, g)
+		return listed([]directory.Group{g}, "", form), err
 	case errors.Is(err, idp.ErrNotFound):
-		return listed([]directory.Group{}, "", wireGroup), nil
+		return listed([]directory.Group{}, "", wire.Group), nil
 	}
 	return nil, err
 }
@@ -224,14 +224,8 @@ func (a *API) wireGroups(ctx context.Context, groups ...directory.Group) (func(d
 	}
 	files, err := a.marks.Sources(ctx, declared.Group, ids...)
 	return func(g directory.Group) adminapi.Group {
-		out := wireGroup(g)
+		out := wire.Group(g)
 		out.ManagedBy = files[g.ID]
 		return out
 	}, err
-}
-
-func wireGroup(g directory.Group) adminapi.Group {
-	return adminapi.Group{
-		ID: g.ID, Name: g.Name, Description: g.Description, CreatedAt: g.CreatedAt.UTC(), UpdatedAt: g.UpdatedAt.UTC(),
-	}
 }

@@ -76,11 +76,3 @@ func etag(updated time.Time) string { return `"` + strconv.FormatInt(updated.Uni
 
 // An Empty is an answer without a body.
 type Empty struct{}
-
-// timeOf returns the time of the wire; zero for nil.
-func timeOf(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Truncate(time.Millisecond)
-}

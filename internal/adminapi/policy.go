@@ -9,7 +9,6 @@ import (
 	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -74,7 +73,7 @@ func (a *API) policy(api huma.API) {
 		if len(found) == in.Limit {
 			next = strconv.FormatInt(found[len(found)-1].Number, 10)
 		}
-		return listed(found, next, wireVersion), err
+		return listed(found, next, wire.PolicyVersion), err
 	})
 	type numbered struct {
 		By
@@ -90,7 +89,7 @@ func (a *API) policy(api huma.API) {
 			return nil, err
 		}
 		stored, err := v.Sections()
-		out := wireVersion(v)
+		out := wire.PolicyVersion(v)
 		out.Stored = adminapi.Sections(stored)
 		return &version{out}, err
 	})
@@ -140,10 +139,4 @@ func policyAnswer(s admin.PolicyState) *PolicyAnswer {
 		out.Sections = append(out.Sections, adminapi.PolicySection(section))
 	}
 	return &PolicyAnswer{policyTag(s.Version), out}
-}
-
-func wireVersion(v policies.Version) adminapi.PolicyVersion {
-	return adminapi.PolicyVersion{
-		Version: v.Number, ChangedAt: v.ChangedAt.UTC(), ActorID: v.ActorID, Changes: wire.Some(v.Lines()),
-	}
 }

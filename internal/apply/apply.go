@@ -11,13 +11,13 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/adminapi"
 	schema "github.com/stepward/stepward/internal/adminapi/file"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Apply is stepward apply.
@@ -91,13 +91,13 @@ func (c *Apply) Run(e *manage.Env) error {
 }
 
 // plan applies the file, or plans it, on the store or over the API.
-func (c *Apply) plan(e *manage.Env, f *file) (plan wire.Plan, err error) {
+func (c *Apply) plan(e *manage.Env, f *file) (plan adminapi.Plan, err error) {
 	if c.Against != "" {
 		api, err := c.api(e)
 		if err != nil {
 			return plan, err
 		}
-		return api.Apply(e.Context(), adminapi.WireDesired(f.state, adminapi.Hashed), wire.ApplyOptions{
+		return api.Apply(e.Context(), wire.Desired(f.state, wire.Hashed), adminapi.ApplyOptions{
 			Source: f.source, Hash: f.hash, DryRun: c.DryRun, Prune: c.Prune, Expect: c.Expect,
 		})
 	}
@@ -113,7 +113,7 @@ func (c *Apply) plan(e *manage.Env, f *file) (plan wire.Plan, err error) {
 
 // refused says why a file was not applied.
 func (c *Apply) refused(f *file, err error) error {
-	if p, ok := errors.AsType[*wire.Problem](err); ok && len(p.Faults) > 0 {
+	if p, ok := errors.AsType[*adminapi.Problem](err); ok && len(p.Faults) > 0 {
 		var faults directory.Faults
 		for _, fault := range p.Faults {
 			faults = append(faults, directory.Fault(fault))
@@ -128,7 +128,7 @@ func (c *Apply) refused(f *file, err error) error {
 	return f.told(err)
 }
 
-func (c *Apply) print(plan wire.Plan) error {
+func (c *Apply) print(plan adminapi.Plan) error {
 	if c.JSON() {
 		return manage.PrintJSON(plan)
 	}
@@ -153,7 +153,7 @@ func terminal() bool {
 
 // coloured returns the line of a change. Clients and people may have chosen parts of it, so it shows nothing that
 // could control the terminal.
-func coloured(c wire.PlannedChange, colours bool) string {
+func coloured(c adminapi.PlannedChange, colours bool) string {
 	text := strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= 0x202a && r <= 0x202e ||
 			r >= 0x2066 && r <= 0x2069 {
@@ -162,7 +162,7 @@ func coloured(c wire.PlannedChange, colours bool) string {
 		return r
 	}, c.Text)
 	code := map[string]string{
-		wire.ActionAdd: "32", wire.ActionChange: "33", wire.ActionRemove: "31", wire.ActionWait: "35",
+		adminapi.ActionAdd: "32", adminapi.ActionChange: "33", adminapi.ActionRemove: "31", adminapi.ActionWait: "35",
 	}[c.Action]
 	if !colours || code == "" {
 		return text

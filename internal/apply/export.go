@@ -9,11 +9,11 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/adminapi"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Export is stepward export.
@@ -30,7 +30,7 @@ variable: set them to the secrets, or to new ones. Clients that registered thems
 
 // Run implements the command.
 func (c *Export) Run(e *manage.Env) error {
-	var state wire.Desired
+	var state adminapi.Desired
 	if c.Against != "" {
 		api, err := c.api(e)
 		if err == nil {
@@ -42,7 +42,7 @@ func (c *Export) Run(e *manage.Env) error {
 	} else {
 		err := e.Operate(false, func(_ *config.Config, ops *admin.Operations) error {
 			found, err := desired.Export(e.Context(), ops, admin.Operator())
-			state = adminapi.WireDesired(found, adminapi.Variables)
+			state = wire.Desired(found, wire.Variables)
 			return err
 		})
 		if err != nil {
@@ -57,7 +57,7 @@ func (c *Export) Run(e *manage.Env) error {
 }
 
 // write returns a file with this state.
-func write(state wire.Desired, asJSON bool) (string, error) {
+func write(state adminapi.Desired, asJSON bool) (string, error) {
 	text, err := json.MarshalIndent(state, "", "  ")
 	if err != nil || asJSON {
 		return string(text) + "\n", err

@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/stepward/stepward/internal/adminapi"
 	schema "github.com/stepward/stepward/internal/adminapi/file"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // A file is a file that was read, with its secrets.
@@ -70,7 +70,7 @@ func parse(name string, text []byte, getenv func(string) (string, bool)) (*file,
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	var in wire.Desired
+	var in adminapi.Desired
 	if err := json.Unmarshal(described, &in); err != nil && len(faults) == 0 { // what can be read is checked as well
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -82,10 +82,10 @@ func parse(name string, text []byte, getenv func(string) (string, bool)) (*file,
 				faults = append(faults, directory.Fault{Field: fmt.Sprintf("clients[%d].secrets[%d].value", i, j), Text: fault})
 				value = idp.NewSecret() // so that the rest can be checked
 			}
-			secret.Value = adminapi.Hashed("", 0, idp.ClientSecret{Hash: value.Hash()})
+			secret.Value = wire.Hashed("", 0, idp.ClientSecret{Hash: value.Hash()})
 		}
 	}
-	if f.state, err = adminapi.DesiredOf(in); err != nil {
+	if f.state, err = wire.DesiredOf(in); err != nil {
 		more, ok := errors.AsType[directory.Faults](err)
 		if !ok {
 			return nil, err

@@ -2,7 +2,7 @@ package apply
 
 import (
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // server has the flags of commands that can work over the admin API.
@@ -12,4 +12,6 @@ type server struct {
 }
 
 // api returns the API that the flags and the environment lead to.
-func (s server) api(e *manage.Env) (*wire.API, error) { return s.Connect(e, "--against", s.Against) }
+func (s server) api(e *manage.Env) (*adminapi.API, error) {
+	return s.Connect(e, "--against", s.Against)
+}

@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/adminapi"
+	"github.com/stepward/stepward/internal/adminapi/wire"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desired"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/internal/store/storetest"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // house is the operations over a real store.
@@ -56,16 +56,16 @@ func (h *house) must(err error) {
 // read returns the state of a JSON text, whose single quotes are double ones.
 func (h *house) read(text string) desired.State {
 	h.Helper()
-	var in wire.Desired
+	var in adminapi.Desired
 	h.must(json.Unmarshal([]byte(strings.ReplaceAll(text, "'", `"`)), &in))
-	state, err := adminapi.DesiredOf(in)
+	state, err := wire.DesiredOf(in)
 	h.must(err)
 	return state
 }
 
 var byFile = admin.Actor{Channel: admin.ChannelApply, File: "f11e"}
 
-func (h *house) apply(text string, edit ...func(*desired.Options)) (wire.Plan, error) {
+func (h *house) apply(text string, edit ...func(*desired.Options)) (adminapi.Plan, error) {
 	h.Helper()
 	o := desired.Options{Source: "stepward.yaml"}
 	for _, f := range edit {
@@ -75,7 +75,7 @@ func (h *house) apply(text string, edit ...func(*desired.Options)) (wire.Plan, e
 }
 
 // applied applies a state and compares the plan's lines.
-func (h *house) applied(text string, edit func(*desired.Options), want ...string) wire.Plan {
+func (h *house) applied(text string, edit func(*desired.Options), want ...string) adminapi.Plan {
 	h.Helper()
 	if edit == nil {
 		edit = func(*desired.Options) {}
@@ -121,7 +121,7 @@ func (h *house) content() string {
 	h.Helper()
 	state, err := desired.Export(h.ctx, h.ops, admin.Operator())
 	h.must(err)
-	text, err := json.MarshalIndent(adminapi.WireDesired(state, adminapi.Hashed), "", " ")
+	text, err := json.MarshalIndent(wire.Desired(state, wire.Hashed), "", " ")
 	h.must(err)
 	events, err := h.db.Events(h.ctx, "", 10000)
 	h.must(err)
@@ -481,7 +481,7 @@ func TestWhatIsExportedIsWhatIsThere(t *testing.T) {
 		h.must(h.ops.Clients.Disable(h.ctx, admin.Operator(), "grafana"))
 		exported, err := desired.Export(h.ctx, h.ops, admin.Operator())
 		h.must(err)
-		text, err := json.Marshal(adminapi.WireDesired(exported, adminapi.Hashed))
+		text, err := json.Marshal(wire.Desired(exported, wire.Hashed))
 		h.must(err)
 		again := strings.ReplaceAll(string(text), "'", "\\u0027")
 		h.applied(again, nil)
@@ -493,7 +493,7 @@ func TestWhatIsExportedIsWhatIsThere(t *testing.T) {
 		}
 		copied, err := desired.Export(other.ctx, other.ops, admin.Operator())
 		h.must(err)
-		same, err := json.Marshal(adminapi.WireDesired(copied, adminapi.Hashed))
+		same, err := json.Marshal(wire.Desired(copied, wire.Hashed))
 		h.must(err)
 		if diff := cmp.Diff(string(text), string(same)); diff != "" {
 			t.Errorf("the copy differs: %s", diff)

@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"internal/lint"},
 	{"internal/access", "internal/client", "internal/sender", "internal/scim/resource"},
 	{"internal/oauth"},
-	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid"},
+	{"internal/store/addresses", "internal/store/erasure", "internal/store/rpid", "internal/admin/revision"},
 	{"internal/passkey", "internal/session", "internal/audit", "internal/mail", "internal/telemetry", "internal/operatorkey"},
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/outbound", "internal/web"},
 	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/registrations", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals", "internal/store/leases", "internal/store/declared", "internal/store/provisioning"},

@@ -1,5 +1,5 @@
-// Package wire has the forms that users, passkeys, sessions, clients, claims, events and the policy have in the admin
-// API.
+// Package wire has the forms that users, passkeys, sessions, clients, claims, events, the policy and the state as a whole have in
+// the admin API.
 package wire
 
 import (
@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
+	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -128,6 +130,20 @@ func Policy(p idp.Policy) adminapi.Policy {
 	return out
 }
 
+// PolicyVersion returns a version of the policy.
+func PolicyVersion(v policies.Version) adminapi.PolicyVersion {
+	return adminapi.PolicyVersion{
+		Version: v.Number, ChangedAt: v.ChangedAt.UTC(), ActorID: v.ActorID, Changes: Some(v.Lines()),
+	}
+}
+
+// Group returns a group, without who manages it.
+func Group(g directory.Group) adminapi.Group {
+	return adminapi.Group{
+		ID: g.ID, Name: g.Name, Description: g.Description, CreatedAt: g.CreatedAt.UTC(), UpdatedAt: g.UpdatedAt.UTC(),
+	}
+}
+
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // Event returns an audit record.
@@ -146,6 +162,14 @@ func Moment(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// TimeOf returns the time of the wire; zero for nil.
+func TimeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Truncate(time.Millisecond)
 }
 
 // Some returns a list that is never null in JSON.
