@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 )
 
 // explain words a fault of the command line, and points to the help of the command that it is about.
@@ -50,7 +50,7 @@ func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	d, err := config.Duration(fmt.Sprint(text.Value))
+	d, err := duration.Parse(fmt.Sprint(text.Value))
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package config_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,8 +15,6 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
 func TestDefaultsAreTheEmbeddedProfile(t *testing.T) {
 	c, err := config.Load(config.Sources{})
@@ -224,22 +221,6 @@ func TestFaultsOfResourcesAndDetailTypes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
-	}
-}
-
-func TestConfigurationPageIsGenerated(t *testing.T) {
-	page := filepath.Join("..", "..", "docs", "configuration.md")
-	if *update {
-		if err := os.WriteFile(page, []byte(config.Markdown()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(config.Markdown(), string(got)); diff != "" {
-		t.Errorf("run go test ./internal/config -update:\n%s", diff)
 	}
 }
 

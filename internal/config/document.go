@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/stepward/stepward/internal/config/policy"
 )
 
 // A Document is a policy that is kept in the store: sections by key, in the form that they have in the YAML file, as
@@ -25,7 +27,7 @@ const storedPolicy = "the stored policy"
 
 // PolicyKeys are the keys of a document, in the order of the documentation.
 func PolicyKeys() []string {
-	keys := slices.Sorted(maps.Keys(structured))
+	keys := slices.Sorted(maps.Keys(policy.Keys))
 	for _, s := range Settings {
 		if s.InPolicy {
 			keys = append(keys, s.Name)
@@ -67,6 +69,8 @@ func ReadDocument(path string, content []byte) (Document, error) {
 	}
 	return d, nil
 }
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // encode writes JSON that the YAML parser reads as well.
 func encode(v any) (json.RawMessage, error) {

@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/stepward/stepward/internal/config/policy"
 )
 
 // Sources are the inputs of Load. Flags contains only the flags that were given, by Setting.Flag.
@@ -109,9 +111,9 @@ func Load(src Sources) (*Config, error) {
 // inputs is what the sources say, before it is understood.
 type inputs struct {
 	values  map[string]value  // of single settings
-	policy  policyFile        // the structured keys
-	lines   map[string]string // where each structured key was set
-	written map[string]any    // the structured keys as they are written
+	policy  policy.File       // the policy.Keys keys
+	lines   map[string]string // where each key of policy was set
+	written map[string]any    // the keys of policy as they are written
 	noMail  bool
 	faults  Faults
 }
@@ -134,13 +136,13 @@ func (in inputs) build() (*Config, error) {
 			in.fault(s.Name, v.source, err.Error())
 		}
 	}
-	c.Policy = in.policy.policy(func(setting, message string) {
+	c.Policy = in.policy.Policy(func(setting, message string) {
 		key, _, _ := strings.Cut(setting, ".")
 		in.fault(setting, in.lines[key], message)
 	})
 	if c.Issuer != nil {
-		addAdminAPI(c.Policy, c.Issuer.String())
-		addSCIM(c.Policy, c.Issuer.String())
+		policy.AddAdminAPI(c.Policy, c.Issuer.String())
+		policy.AddSCIM(c.Policy, c.Issuer.String())
 	}
 	c.Policy.Development = c.Issuer != nil && c.Insecure()
 	crossCheck(c, in.values, in.fault)
@@ -193,7 +195,7 @@ func crossCheck(c *Config, values map[string]value, fault func(setting, source, 
 		if _, known := c.Policy.Scopes[scope]; !known {
 			fault("registration-scopes", values["registration-scopes"].source, fmt.Sprintf("%q is not among scopes", scope))
 		}
-		if strings.HasPrefix(scope, ownScopes) {
+		if strings.HasPrefix(scope, policy.OwnScopes) {
 			fault("registration-scopes", values["registration-scopes"].source,
 				fmt.Sprintf("%q is not for applications that register themselves", scope))
 		}
@@ -360,7 +362,7 @@ func (in *inputs) readYAML(t yamlText, content []byte) {
 	for _, entry := range mapping.Values {
 		key := entry.Key.GetToken().Value
 		source := t.at(entry.Key.GetToken().Position.Line)
-		if _, known := structured[key]; known && t.take(key) {
+		if _, known := policy.Keys[key]; known && t.take(key) {
 			in.lines[key] = source
 			if entry.Value.Type() != ast.NullType {
 				in.readStructured(t, key, entry)
@@ -369,7 +371,7 @@ func (in *inputs) readYAML(t yamlText, content []byte) {
 		}
 		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == key })
 		if i < 0 || !t.take(key) {
-			names := append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(structured))...)
+			names := append(settingNames(func(s Setting) string { return s.Name }), slices.Collect(maps.Keys(policy.Keys))...)
 			in.fault(key, source, "is not a setting"+suggest(key, slices.DeleteFunc(names, func(name string) bool {
 				return !t.take(name)
 			})))
@@ -388,14 +390,14 @@ func (in *inputs) readYAML(t yamlText, content []byte) {
 	}
 }
 
-// readStructured reads a key of policyFile. Lines are those of the file.
+// readStructured reads a key of policy.File. Lines are those of the file.
 func (in *inputs) readStructured(t yamlText, key string, entry *ast.MappingValueNode) {
 	good := true
 	compare := shape{fault: func(setting string, line int, message string) {
 		good = false
 		in.fault(setting, t.at(line), message)
 	}}
-	for field := range reflect.TypeFor[policyFile]().Fields() {
+	for field := range reflect.TypeFor[policy.File]().Fields() {
 		if field.Tag.Get("yaml") == key {
 			compare.of(key, entry.Value, field.Type)
 		}

@@ -18,7 +18,9 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/stepward/stepward/internal/config/policy"
 	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -227,7 +229,7 @@ func setLanguages(c *Config, v string) (err error) {
 func setRegistrationScopes(c *Config, v string) error {
 	c.RegistrationScopes = listed(v)
 	for _, scope := range c.RegistrationScopes {
-		if !scopeToken(scope) {
+		if !policy.ScopeToken(scope) {
 			return fmt.Errorf("%q is not a scope, such as openid profile email", scope)
 		}
 	}
@@ -304,14 +306,14 @@ func httpsURL(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func duration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
+func period(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		d, err := Duration(v)
+		d, err := duration.Parse(v)
 		if err != nil {
 			return err
 		}
 		if d < least || d > most {
-			return fmt.Errorf("%q is not between %s and %s", v, Short(least), Short(most))
+			return fmt.Errorf("%q is not between %s and %s", v, duration.Short(least), duration.Short(most))
 		}
 		*field(c) = d
 		return nil

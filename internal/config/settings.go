@@ -82,14 +82,14 @@ var Settings = []Setting{
 	},
 	{
 		Name: "shutdown-delay", Default: "0s",
-		set: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
+		set: period(func(c *Config) *time.Duration { return &c.ShutdownDelay }, 0, 5*time.Minute),
 		Help: "How long a server that was told to stop still takes new connections while `/readyz` answers 503: longer " +
 			"than the balancer needs to notice, `5s` for most. `0s`: nothing is in front.",
 	},
 	{
 		// Docker kills after ten seconds: be gone before.
 		Name: "shutdown-timeout", Default: "9s",
-		set: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
+		set: period(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, time.Second, 10*time.Minute),
 		Help: "How long stopping may take altogether, shutdown-delay included. Requests that are still running just " +
 			"before the end are cancelled. Must be shorter than the time after which whatever runs Stepward kills it.",
 	},
@@ -135,13 +135,13 @@ var Settings = []Setting{
 	},
 	{
 		Name: "postgres-statement-timeout", Default: "5s",
-		set: duration(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
+		set: period(func(c *Config) *time.Duration { return &c.StatementTimeout }, 100*time.Millisecond, 15*time.Second),
 		Help: "How long a statement of `serve` may take on Postgres. A second later the connection is given up and the " +
 			"request gets a 503. Commands of the operator have no such limit.",
 	},
 	{
 		Name: "event-retention", Default: "9600h",
-		set: duration(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
+		set: period(func(c *Config) *time.Duration { return &c.EventRetention }, 24*time.Hour, 10*366*24*time.Hour),
 		Help: "How long events (what happened to accounts) and authentications are kept: 400 days, a year and the time " +
 			"to notice.",
 	},
@@ -192,23 +192,23 @@ var Settings = []Setting{
 	},
 	{
 		Name: "session-idle", Default: "1h",
-		set:  duration(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
+		set:  period(func(c *Config) *time.Duration { return &c.SessionIdle }, time.Minute, 24*time.Hour),
 		Help: "How long a sign-in lasts without a visit.",
 	},
 	{
 		Name: "session-absolute", Default: "12h",
-		set:  duration(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
+		set:  period(func(c *Config) *time.Duration { return &c.SessionAbsolute }, 5*time.Minute, 30*24*time.Hour),
 		Help: "How long a sign-in lasts at most.",
 	},
 	{
 		Name: "access-token-ttl", Default: "10m",
-		set: duration(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
+		set: period(func(c *Config) *time.Duration { return &c.AccessTokenTTL }, 10*time.Second, 24*time.Hour),
 		Help: "Lifetime of access tokens. A token with a scope of an action class ends with that class's window if " +
 			"that is sooner.",
 	},
 	{
 		Name: "refresh-token-ttl", Default: "720h",
-		set:  duration(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
+		set:  period(func(c *Config) *time.Duration { return &c.RefreshTokenTTL }, time.Minute, 400*24*time.Hour),
 		Help: "How long refresh tokens (offline_access) can be renewed after the user's consent.",
 	},
 	{
@@ -219,7 +219,7 @@ var Settings = []Setting{
 	},
 	{
 		Name: "key-rotation", Default: "720h",
-		set: duration(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
+		set: period(func(c *Config) *time.Duration { return &c.KeyRotation }, time.Hour, 400*24*time.Hour),
 		Help: "Age at which a signing key is replaced. The next key is published before its first use, and the old " +
 			"one as long as tokens signed with it are valid.",
 	},
@@ -262,7 +262,7 @@ var Settings = []Setting{
 	},
 	{
 		Name: "registration-unused", Default: "720h",
-		set:  duration(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
+		set:  period(func(c *Config) *time.Duration { return &c.RegistrationUnused }, 24*time.Hour, 400*24*time.Hour),
 		Help: "Applications that registered themselves are deleted after this time without use.",
 	},
 	{
@@ -296,7 +296,7 @@ var Settings = []Setting{
 	},
 	{
 		Name: "recovery-hold", InPolicy: true, Default: "48h",
-		set: duration(func(c *Config) *time.Duration { return &c.RecoveryHold }, directory.MinRecoveryHold,
+		set: period(func(c *Config) *time.Duration { return &c.RecoveryHold }, directory.MinRecoveryHold,
 			directory.MaxRecoveryHold),
 		Help: "How long a recovery by e-mail alone waits (`recovery: email-with-delay`), so that its owner can stop it.",
 	},

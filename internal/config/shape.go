@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/stepward/stepward/internal/duration"
 )
 
 // shape reports where a node of the file does not have the shape of a type, each place under its own name. What the
@@ -15,7 +17,7 @@ type shape struct {
 	fault func(setting string, line int, message string)
 }
 
-// of compares a node with a type: the maps, structs, lists and values of policyFile.
+// of compares a node with a type: the maps, structs, lists and values of policy.File.
 func (s shape) of(name string, node ast.Node, typ reflect.Type) {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
@@ -35,7 +37,7 @@ func (s shape) of(name string, node ast.Node, typ reflect.Type) {
 		text, ok := scalarText(node)
 		if _, list := node.(*ast.SequenceNode); !ok || list {
 			wrong("a duration, such as 5m")
-		} else if _, err := Duration(text); err != nil {
+		} else if _, err := duration.Parse(text); err != nil {
 			s.fault(name, node.GetToken().Position.Line, err.Error())
 		}
 	case typ.Kind() == reflect.Map && typ.Elem().Kind() != reflect.Interface:

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/words"
 )
@@ -91,7 +91,7 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *desk.Field) des
 
 	var maxAge string
 	if cl.DefaultMaxAge != nil {
-		maxAge = config.Short(*cl.DefaultMaxAge)
+		maxAge = duration.Short(*cl.DefaultMaxAge)
 	}
 	age := text("default_max_age", maxAge)
 	age.Example = "8h"
@@ -224,7 +224,7 @@ func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, fault
 	cl.JWKSURI, cl.Native, cl.Policy = text("jwks_uri"), f.Get("native") != "", idp.ClientPolicy(text("policy"))
 	cl.MinimumACR, cl.DefaultMaxAge = text("acr"), nil
 	if typed := text("default_max_age"); typed != "" {
-		age, err := config.Duration(typed)
+		age, err := duration.Parse(typed)
 		if err != nil || age < 0 {
 			faults = append(faults, directory.Fault{Field: "default_max_age", Text: "must be a duration, such as 8h or 30m"})
 		}

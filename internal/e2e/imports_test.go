@@ -36,10 +36,10 @@ var layers = [][]string{
 	{"internal/keys", "internal/subject", "internal/dpop", "internal/outbound", "internal/web"},
 	{"internal/limit", "internal/store/roster", "internal/store/outbox", "internal/store/registrations", "internal/store/recoveries", "internal/store/personal", "internal/store/transfer", "internal/store/forms", "internal/store/sealed", "internal/store/registry", "internal/store/lookup", "internal/store/managed", "internal/store/plan", "internal/store/policies", "internal/store/arrivals", "internal/store/leases", "internal/store/declared", "internal/store/provisioning"},
 	{"internal/store", "internal/ephemeral", "internal/config"},
-	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact"},
+	{"internal/store/engine", "internal/store/rows", "internal/store/clientcache", "internal/ephemeral/compact", "internal/config/policy"},
 	{"internal/idp"},
 	{"internal/admin/sheet"},
-	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip", "internal/datafile", "internal/drain"},
+	{"internal/directory", "internal/x509name", "internal/outage", "internal/pubkey", "internal/words", "internal/logs", "internal/geoip", "internal/datafile", "internal/duration", "internal/drain"},
 	{"pkg/stepup", "pkg/adminapi"},
 }
 
@@ -83,7 +83,7 @@ var owners = map[string]string{
 	"google.golang.org/protobuf":      "internal/telemetry",
 	"github.com/alecthomas/kong":      "cmd/stepward",
 	"github.com/coreos/go-oidc":       "cmd/stepward/sample",
-	"github.com/santhosh-tekuri":      "internal/config",
+	"github.com/santhosh-tekuri":      "internal/config/policy",
 	"rsc.io/qr":                       "internal/otherdevice",
 	"github.com/danielgtaylor/huma":   "internal/adminapi internal/adminapi/file",
 }

@@ -1,48 +1,15 @@
 package limit_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepward/stepward/internal/ephemeral"
 	"github.com/stepward/stepward/internal/ephemeral/ephemeraltest"
 	"github.com/stepward/stepward/internal/limit"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/limits.md")
-
-func TestThePageOfLimitsIsGenerated(t *testing.T) {
-	page := filepath.Join("..", "..", "docs", "limits.md")
-	if *update {
-		if err := os.WriteFile(page, []byte(limit.Markdown()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(limit.Markdown(), string(got)); diff != "" {
-		t.Errorf("run go test ./internal/limit -update:\n%s", diff)
-	}
-}
-
-func TestEveryLimitHasACounterOfItsOwn(t *testing.T) {
-	seen := map[string]bool{}
-	for _, l := range limit.All() {
-		if seen[l.Name] || l.Name == "" || l.Most < 1 || l.Window < time.Second || l.What == "" || l.Per == "" || l.Beyond == "" {
-			t.Errorf("%+v", l)
-		}
-		seen[l.Name] = true
-	}
-}
 
 func TestAWindowBeginsWithTheFirstCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,6 @@
 package limit
 
 import (
-	"fmt"
-	"strings"
 	"time"
 )
 
@@ -177,45 +175,4 @@ func WaitingOf(room *Room, source string, bytes int) *Count {
 		return room.Shrink(WaitingLarge).Of(source)
 	}
 	return room.Shrink(Waiting).Of(source)
-}
-
-// All returns every limit, in the order of the documentation.
-func All() []Limit {
-	return []Limit{
-		CeremonyBegin, CeremonyFailed, CeremonyFailedBrowser, CeremonyFailedPasskey, NamesFrom, NameTyped,
-		MailsFromTo, MailsTo, MailsFrom, RecoveryFailedFrom, RecoveryFailedFromTo, RecoveryFailed,
-		UserCodeNetwork, UserCodeBrowser, Offers, OfferGuesses,
-		Registrations, AllRegistrations, Documents, NewDocuments, AllDocuments, AdminAPI, AdminAPIRefused, SCIM, SCIMRefused,
-		Tries,
-		Waiting, WaitingLarge,
-	}
-}
-
-// Markdown returns docs/limits.md.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString(`# Limits
-
-<!-- Generated from internal/limit by "go test ./internal/limit -update". Do not edit. -->
-
-How often one source may do something within a window. A network is an IPv4 address or an IPv6 /64. The
-` + "`Retry-After`" + ` of a 429 says when the window ends at the latest. Other limits, such as the size of a
-request, are in [operate.md](operate.md#health-logs-and-limits).
-
-| event | counted per | limit | window | above the limit |
-|-|-|-|-|-|
-`)
-	for _, l := range All() {
-		fmt.Fprintf(&b, "| %s | %s | %d | %d minutes | %s |\n", l.What, l.Per, l.Most, l.Window/time.Minute, l.Beyond)
-	}
-	b.WriteString(`
-Besides, each replica limits the requests of a network and of a client that proves who it is to a number a second
-(settings ` + "`rate-network`, `rate-client`" + `), in its own memory. Five seconds' worth may come at once, then 429.
-
-The limits of waiting requests shrink for strangers while the ephemeral store is more than half full (setting
-` + "`ephemeral-ceiling`" + `); with none left, only people who are signed in can begin something.
-
-Every 429 of a limit names it in ` + "`RateLimit-Policy` and `RateLimit`" + ` (draft-ietf-httpapi-ratelimit-headers).
-`)
-	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/operatorkey"
@@ -215,8 +216,8 @@ func whatBreaks(k idp.SigningKey, cfg *config.Config) string {
 		return text + "- it has signed nothing yet; another key will be announced in its place\n"
 	}
 	text += fmt.Sprintf("- access tokens that it signed (they live %s) are refused: here within 5 seconds, by APIs that "+
-		"verify them alone\n  when they read the JWKS again, which they may cache for %s\n", config.Short(cfg.AccessTokenTTL),
-		config.Short(keys.PublishedFor))
+		"verify them alone\n  when they read the JWKS again, which they may cache for %s\n",
+		duration.Short(cfg.AccessTokenTTL), duration.Short(keys.PublishedFor))
 	text += "- ID tokens that it signed no longer verify, and no longer serve as id_token_hint " +
 		"(sign-out asks people first)\n" +
 		"- sessions and refresh tokens go on: applications get new tokens with them\n"

@@ -1,5 +1,5 @@
-// Package operatorkey finds the operator's key, under which the store keeps its secrets: in the settings, from a command,
-// from Vault, or in the data folder.
+// Package operatorkey finds the operator's key, under which the store keeps its secrets: in the settings, from a
+// command, from Vault, or in the data folder.
 package operatorkey
 
 import (

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/config/policy"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/oauth"
 	"github.com/stepward/stepward/internal/recipe"
@@ -76,7 +76,7 @@ func TestEveryRecipePrintsWhatItRegisters(t *testing.T) {
 		if pkce := printedPKCE.MatchString(all) || slices.Contains(ownPKCE, r.ID); !r.API && c.NeedsPKCE() && !pkce {
 			t.Errorf("%s needs PKCE, and does not say so to the application", r.ID)
 		}
-		if faults := c.Faults(config.DefaultPolicy()); len(faults) > 0 && c.Public() {
+		if faults := c.Faults(policy.Default()); len(faults) > 0 && c.Public() {
 			t.Errorf("%s: %q", r.ID, faults)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/config/policy"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/recipe"
 )
@@ -25,7 +25,7 @@ func TestEveryRecipeRegistersAndFillsItsConfiguration(t *testing.T) {
 		if !c.Public() {
 			secret = c.AddSecret(time.Now())
 		}
-		if faults := c.Faults(config.DefaultPolicy()); len(faults) > 0 {
+		if faults := c.Faults(policy.Default()); len(faults) > 0 {
 			t.Errorf("%s cannot be registered: %q", r.ID, faults)
 		}
 		v := recipe.Values{Issuer: "https://id.example.com", ClientID: c.ID, Secret: secret.Reveal(), Address: address}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/manage"
 	wire "github.com/stepward/stepward/pkg/adminapi"
 )
@@ -38,7 +38,7 @@ type add struct {
 
 func (c add) Run(e *manage.Env) error {
 	if c.TTL != 0 && (c.TTL < time.Minute || c.TTL > maxTTL) {
-		return fmt.Errorf("--ttl %s must be between 1m and %s", config.Short(c.TTL), config.Short(maxTTL))
+		return fmt.Errorf("--ttl %s must be between 1m and %s", duration.Short(c.TTL), duration.Short(maxTTL))
 	}
 	in := wire.NewSecret{Name: c.Name}
 	if c.TTL != 0 {
@@ -105,7 +105,7 @@ type expire struct {
 
 func (c expire) Run(e *manage.Env) error {
 	if !c.Never && (c.In < time.Minute || c.In > maxTTL) {
-		return fmt.Errorf("--in %s must be between 1m and %s", config.Short(c.In), config.Short(maxTTL))
+		return fmt.Errorf("--in %s must be between 1m and %s", duration.Short(c.In), duration.Short(maxTTL))
 	}
 	return c.Flags.Run(e, manage.Writes, "change the secret", func(api *manage.API) error {
 		var at *time.Time

@@ -1,5 +1,5 @@
-// Package wire has the forms that users, passkeys, sessions, clients, claims, events, the policy and the state as a whole have in
-// the admin API.
+// Package wire has the forms that users, passkeys, sessions, clients, claims, events, the policy and the state as a
+// whole have in the admin API.
 package wire
 
 import (

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
 	wire "github.com/stepward/stepward/pkg/adminapi"
@@ -150,7 +150,7 @@ func (c *clientAddCmd) client() (wire.Client, error) {
 		client.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	if c.MaxAge < 0 {
-		return client, fmt.Errorf("--default-max-age %s must be longer than 0s", config.Short(c.MaxAge))
+		return client, fmt.Errorf("--default-max-age %s must be longer than 0s", duration.Short(c.MaxAge))
 	}
 	if c.MaxAge > 0 {
 		client.DefaultMaxAge = new(int64(c.MaxAge.Seconds()))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/store"
@@ -26,7 +27,7 @@ func (c clientTokenCmd) Run(e *manage.Env) error {
 		return fmt.Errorf("--uses %d must be 0 or more", c.Uses)
 	}
 	if c.TTL < time.Minute || c.TTL > 400*24*time.Hour {
-		return fmt.Errorf("--ttl %s must be between 1m and 9600h", config.Short(c.TTL))
+		return fmt.Errorf("--ttl %s must be between 1m and 9600h", duration.Short(c.TTL))
 	}
 	return e.Writing(func(cfg *config.Config, db *store.DB) error {
 		if c.RevokeAll {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/manage"
 	wire "github.com/stepward/stepward/pkg/adminapi"
@@ -83,7 +83,7 @@ func written(say func(format string, args ...any), a wire.Explanation) {
 		if at.Lacks != "" {
 			lacks = "lacks " + at.Lacks
 		}
-		say("  %s  %s old, %s, passkey %s: %s", at.ID, config.Short(time.Duration(at.Age)*time.Second),
+		say("  %s  %s old, %s, passkey %s: %s", at.ID, duration.Short(time.Duration(at.Age)*time.Second),
 			strings.Join(at.ACR, " "), at.PasskeyID, lacks)
 	}
 	if len(a.NotAllowedYet) > 0 {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/admin"
-	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/words"
 	wire "github.com/stepward/stepward/pkg/adminapi"
@@ -74,7 +74,7 @@ type userInviteCmd struct {
 
 func (c userInviteCmd) Run(e *manage.Env) error {
 	if c.TTL < admin.MinInvitation || c.TTL > admin.MaxInvitation {
-		return fmt.Errorf("--ttl %s must be between 5m and 168h", config.Short(c.TTL))
+		return fmt.Errorf("--ttl %s must be between 5m and 168h", duration.Short(c.TTL))
 	}
 	if c.Language != "" && words.ByTag(c.Language) == nil {
 		return fmt.Errorf("--language %q is none of %s", c.Language, strings.Join(words.Tags(), ", "))

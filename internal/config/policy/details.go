@@ -1,4 +1,4 @@
-package config
+package policy
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ const maxSchema = 64 << 10
 // detailType returns the type of authorization_details, and reports its faults.
 func (e detailEntry) detailType(name string, p idp.Policy, fault func(message string)) idp.DetailType {
 	t := idp.DetailType{Name: name, Description: e.Description, ActionClass: e.ActionClass}
-	if !scopeToken(name) {
+	if !ScopeToken(name) {
 		fault("must be a name without spaces, quotes or backslashes, such as payment_initiation")
 	}
 	if e.Description == "" {

@@ -1,4 +1,6 @@
-package config
+// Package policy reads the settings with a structure: scopes, resources, types of authorization_details and the
+// assurance that they need.
+package policy
 
 import (
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 )
 
@@ -40,8 +43,8 @@ type (
 	}
 )
 
-// policyFile is the part of the YAML file that describes scopes and assurance.
-type policyFile struct {
+// A File is the part of the YAML file, or of a policy in the store, that describes scopes and assurance.
+type File struct {
 	Scopes        map[string]scopeEntry    `yaml:"scopes"`
 	ActionClasses map[string]classEntry    `yaml:"action-classes"`
 	ACRAliases    map[string]aliasEntry    `yaml:"acr-aliases"`
@@ -50,8 +53,8 @@ type policyFile struct {
 	DetailTypes   map[string]detailEntry   `yaml:"authorization-details-types"`
 }
 
-// structured names the keys of policyFile, for the documentation and the file reader.
-var structured = map[string]string{
+// Keys are the keys of a File, with their texts for the documentation.
+var Keys = map[string]string{
 	"scopes": "Scopes that applications may request besides the standard ones: the text for the consent screen, and " +
 		"an action class if the scope is risky.",
 	"action-classes": "Named kinds of risky action: the text for the step-up, the acr it needs and how long its " +
@@ -86,8 +89,8 @@ var standardScopes = []idp.Scope{
 	{Name: "offline_access", Description: "Stay connected while you are away"},
 }
 
-// DefaultPolicy returns the policy without any settings.
-func DefaultPolicy() idp.Policy {
+// Default returns the policy without any settings.
+func Default() idp.Policy {
 	p := idp.Policy{
 		Scopes:        map[string]idp.Scope{},
 		ActionClasses: maps.Clone(reservedClasses),
@@ -102,13 +105,13 @@ func DefaultPolicy() idp.Policy {
 	return p
 }
 
-// policy returns the policy and reports each fault under its key.
-func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
-	p := DefaultPolicy()
+// Policy returns the policy and reports each fault under its key.
+func (f File) Policy(fault func(setting, message string)) idp.Policy {
+	p := Default()
 	standardACR := func(v string) bool { return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware }
 	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
 		entry, key := f.ActionClasses[name], "action-classes."+name
-		if !scopeToken(name) {
+		if !ScopeToken(name) {
 			fault(key, "must be a name without spaces, quotes or backslashes, such as payments")
 		}
 		if _, taken := reservedClasses[name]; taken {
@@ -122,7 +125,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 			fault(key+".acr", fmt.Sprintf("%q is not phr or phrh", entry.ACR))
 		}
 		if entry.Window < 10*time.Second || entry.Window > 12*time.Hour {
-			given := Short(entry.Window) + " is not"
+			given := duration.Short(entry.Window) + " is not"
 			if entry.Window == 0 {
 				given = "is missing; write a duration"
 			}
@@ -138,11 +141,11 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
 		entry, key := f.Scopes[name], "scopes."+name
-		if !scopeToken(name) {
+		if !ScopeToken(name) {
 			fault(key, "is not a scope token (RFC 6749 §3.3): no spaces, quotes or backslashes")
 		}
-		if strings.HasPrefix(name, ownScopes) {
-			fault(key, "is reserved for Stepward; choose a name that does not begin with "+ownScopes)
+		if strings.HasPrefix(name, OwnScopes) {
+			fault(key, "is reserved for Stepward; choose a name that does not begin with "+OwnScopes)
 		}
 		if _, known := p.ActionClasses[entry.ActionClass]; entry.ActionClass != "" && !known {
 			fault(key+".action-class", fmt.Sprintf("%q is not among action-classes", entry.ActionClass))
@@ -165,7 +168,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.ACRAliases)) {
 		entry, key := f.ACRAliases[name], "acr-aliases."+name
-		if standardACR(name) || !scopeToken(name) {
+		if standardACR(name) || !ScopeToken(name) {
 			fault(key, "must be your own name without spaces, such as urn:example:gold")
 		}
 		if !standardACR(entry.ACR) {
@@ -188,7 +191,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 		c := p.ActionClasses[name]
 		if lasts := p.Decay[c.ACR].Absolute; lasts > 0 && c.Window > lasts {
 			fault("action-classes."+name+".window", fmt.Sprintf("%s is longer than %s lasts, which is %s (acr-decay): "+
-				"the window would never stay open to its end", Short(c.Window), c.ACR, Short(lasts)))
+				"the window would never stay open to its end", duration.Short(c.Window), c.ACR, duration.Short(lasts)))
 		}
 	}
 	return p
@@ -197,7 +200,7 @@ func (f policyFile) policy(fault func(setting, message string)) idp.Policy {
 // resource returns the resource, and reports its faults.
 func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message string)) idp.Resource {
 	u, err := url.Parse(uri)
-	if err != nil || !u.IsAbs() || strings.Contains(uri, "#") || !scopeToken(uri) {
+	if err != nil || !u.IsAbs() || strings.Contains(uri, "#") || !ScopeToken(uri) {
 		fault("must be an absolute URI of at most 128 visible characters without fragment (RFC 8707 §2), " +
 			"such as https://api.example.com")
 	}
@@ -220,7 +223,7 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 		fault(fmt.Sprintf("access-token-format %q is neither jwt nor opaque", format))
 	}
 	if e.AccessTokenTTL != 0 && (e.AccessTokenTTL < 10*time.Second || e.AccessTokenTTL > 24*time.Hour) {
-		fault(fmt.Sprintf("access-token-ttl %s is not between 10s and 24h", Short(e.AccessTokenTTL)))
+		fault(fmt.Sprintf("access-token-ttl %s is not between 10s and 24h", duration.Short(e.AccessTokenTTL)))
 	}
 	return idp.Resource{
 		URI: uri, Description: e.Description, Scopes: e.Scopes, Format: format, TTL: e.AccessTokenTTL,
@@ -228,8 +231,8 @@ func (e resourceEntry) resource(uri string, p idp.Policy, fault func(message str
 	}
 }
 
-// scopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.
-func scopeToken(s string) bool {
+// ScopeToken reports whether s is a scope-token of RFC 6749 §3.3, at most 128 bytes.
+func ScopeToken(s string) bool {
 	return s != "" && len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool {
 		return r <= 0x20 || r == '"' || r == '\\' || r > 0x7e
 	}) < 0

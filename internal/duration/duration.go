@@ -1,4 +1,5 @@
-package config
+// Package duration reads and writes durations as settings, forms and the command line have them: 90s, 15m, 1h30m.
+package duration
 
 import (
 	"errors"
@@ -9,9 +10,8 @@ import (
 	"time"
 )
 
-// Duration reads a duration as the settings and the command line write it: 90s, 15m, 1h30m. Its error says what was
-// given, and what would be right.
-func Duration(v string) (time.Duration, error) {
+// Parse reads a duration. Its error says what was given, and what would be right.
+func Parse(v string) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	if err == nil {
 		return d, nil

@@ -1,4 +1,4 @@
-package config
+package policy
 
 import (
 	"strings"
@@ -8,8 +8,8 @@ import (
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
-// ownScopes begin names that only Stepward gives scopes.
-const ownScopes = "stepward:"
+// OwnScopes begins names that only Stepward gives scopes.
+const OwnScopes = "stepward:"
 
 // adminScopes are the scopes of the admin API, with their texts for the consent screen.
 var adminScopes = map[string]string{
@@ -30,9 +30,9 @@ var adminScopes = map[string]string{
 	adminapi.ScopeApplyWrite:   "Configure this server as a whole: applications, groups, claims, policy and roles",
 }
 
-// addAdminAPI adds the scopes of the admin API to a policy, and the API as a resource. A person who wants to change
+// AddAdminAPI adds the scopes of the admin API to a policy, and the API as a resource. A person who wants to change
 // something must confirm with a step-up of class admin first; a client that acts for itself cannot.
-func addAdminAPI(p idp.Policy, issuer string) {
+func AddAdminAPI(p idp.Policy, issuer string) {
 	for name, description := range adminScopes {
 		scope := idp.Scope{Name: name, Description: description, Machines: true}
 		if strings.HasSuffix(name, ":write") {
@@ -45,8 +45,8 @@ func addAdminAPI(p idp.Policy, issuer string) {
 	}
 }
 
-// addSCIM adds the scopes of SCIM and its resource. Only clients that act for themselves use them.
-func addSCIM(p idp.Policy, issuer string) {
+// AddSCIM adds the scopes of SCIM and its resource. Only clients that act for themselves use them.
+func AddSCIM(p idp.Policy, issuer string) {
 	p.Scopes[directory.ScopeSCIM] = idp.Scope{
 		Name: directory.ScopeSCIM, Description: "Provision the people and groups of this server", Machines: true,
 		ActionClass: "admin",
