@@ -36,16 +36,23 @@ func (c demoCmd) Run(e *manage.Env) error {
 		return err
 	}
 	defer d.Close()
+	link, _, err := manage.FirstAdmin(e.Context(), d.Server)
+	if err != nil {
+		return fmt.Errorf("first admin: %w", err)
+	}
 	fmt.Printf(`
   Stepward demo
 
   1  Open the sample application       %s
      Create an account with a passkey, sign in, and pay out money.
-  2  Read the e-mails it sends         %s/demo/mail
+  2  Read the e-mails                  %s/demo/mail
+     The code for a new account is there.
   3  Manage your passkeys              %s/account
+  4  Become the first admin            %s
+     This link works once. Create a passkey, then open %s/admin.
 
   Press Ctrl-C to stop. All data is deleted.
 
-`, d.AppURL, cfg.Issuer, cfg.Issuer)
+`, d.AppURL, cfg.Issuer, cfg.Issuer, link.Reveal(), cfg.Issuer)
 	return d.Serve(e.Context())
 }
