@@ -116,6 +116,7 @@ type clientFormPage struct {
 	desk.Form
 	New          bool
 	Name, Action string // of an existing client; where the form goes
+	ID           string // of an existing client
 	Recipe       string // of a new client
 	Version      string
 }
@@ -348,7 +349,7 @@ func (c clients) showEdit(w http.ResponseWriter, r *http.Request, v desk.Visitor
 func (c clients) editPage(cl idp.Client) clientFormPage {
 	return clientFormPage{
 		Form: c.clientForm(cl, false, nil), Name: cl.Name, Action: clientPath("edit", cl.ID),
-		Version: desk.VersionOf(cl.UpdatedAt),
+		ID: cl.ID, Version: desk.VersionOf(cl.UpdatedAt),
 	}
 }
 

@@ -229,7 +229,7 @@ func (c groups) addMember(w http.ResponseWriter, r *http.Request, v desk.Visitor
 		err = c.cfg.Operations.Groups.AddMembers(r.Context(), v.Actor, id, u.ID)
 	}
 	if faults, wrong := desk.FaultsOf(err); wrong {
-		return c.showWith(w, r, v, func(p *groupPage) { p.MemberFault, p.Typed = faults.Error(), typed })
+		return c.showWith(w, r, v, func(p *groupPage) { p.MemberFault, p.Typed = faults[0].Text, typed })
 	}
 	if err != nil {
 		return err

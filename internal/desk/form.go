@@ -34,7 +34,7 @@ type Field struct {
 	Required        bool
 	// Title and Help are the label and the hint if they are data.
 	Title, Help words.Text
-	Faults      []string // in English, as operations say them
+	Faults      []string // as operations report them; pages say them in their language (words.Fault)
 }
 
 // A Choice is one value of a select or of checks.

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/stepward/stepward/internal/directory"
+	"github.com/stepward/stepward/internal/words"
 )
 
 // The pages of a sign-in as an application asks for them in German and in Arabic, then by the switch, without scripts.
@@ -52,4 +56,43 @@ func TestThePagesSpeakTheLanguageOfTheRequest(t *testing.T) {
 	l.scripts(true)
 	l.wait(`document.documentElement.lang === "de"`, "the language of the switch")
 	said("de", "ltr", "Bestätigen Sie, dass Sie es sind")
+}
+
+func TestFaultsInTheConsoleAreInItsLanguage(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	ada := newOfficial(t, d, "ada@example.com", directory.RoleOwner)
+	group := url.Values{"name": {"a,b"}, "description": {strings.Repeat("x", 501)}}
+	ada.confirm(ada.post("/admin/groups/new", group))
+	for _, language := range words.Languages() {
+		ada.post("/language", url.Values{"to": {language.Tag}, "back": {"/admin"}})
+		for path, c := range map[string]struct {
+			form   url.Values
+			faults []words.Text
+		}{
+			"/admin/groups/new": {group, []words.Text{words.T("fault.separators"), words.T("fault.oneline")}},
+			"/admin/users/invite": {
+				url.Values{"email": {"nobody"}, "groups": {"none"}},
+				[]words.Text{words.T("fault.email", "value", "nobody"), words.T("fault.nogroup", "value", "none")},
+			},
+			"/admin/clients/new": {
+				url.Values{"client_name": {"App"}, "redirect_uris": {"http://app.example/"}, "token_endpoint_auth_method": {"none"}, "policy": {"fapi2"}},
+				[]words.Text{
+					words.T("fault.about", "value", "http://app.example/", "fault", words.T("fault.plainhttp")),
+					words.T("fault.underpolicy", "fault", words.T("fault.notnone"), "policy", "fapi2"),
+				},
+			},
+			"/admin/claims/edit": {url.Values{"name": {"sub"}, "type": {"string"}, "scope": {"profile"}}, []words.Text{words.T("fault.reserved")}},
+		} {
+			at := ada.post(path, c.form)
+			for _, fault := range c.faults {
+				if want := string(language.HTML(fault)); at.status != http.StatusUnprocessableEntity || !strings.Contains(at.body, want) {
+					t.Errorf("%s %s: no %q on %s: %s", language.Tag, path, want, at, faultsOn(at))
+				}
+			}
+			if strings.Contains(faultsOn(at)+at.body, `<span lang="en" dir="ltr">`) {
+				t.Errorf("%s %s: English: %s", language.Tag, path, faultsOn(at))
+			}
+		}
+	}
 }

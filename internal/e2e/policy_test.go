@@ -113,10 +113,18 @@ func changes(at page) (list []string) {
 	return list
 }
 
+var (
+	faultOn    = regexp.MustCompile(`(?s)class="fault"[^>]*>.*?</svg> <span>(.*?)</span></p>|data-test="fault">(.*?)</p>`)
+	tagsInside = regexp.MustCompile(`<[^>]*>`)
+	upperCase  = regexp.MustCompile(`(?:^|: )[A-Z]`)
+)
+
+// faultsOn returns the faults on an English page, one a line, as operations report them but for quotation marks.
 func faultsOn(at page) string {
 	var list []string
-	for _, m := range regexp.MustCompile(`(?s)class="fault"[^>]*>.*?<span>(.*?)</span>|<p lang="en" dir="ltr">(.*?)</p>`).FindAllStringSubmatch(at.body, -1) {
-		list = append(list, html.UnescapeString(m[1]+m[2]))
+	for _, m := range faultOn.FindAllStringSubmatch(at.body, -1) {
+		said := html.UnescapeString(tagsInside.ReplaceAllString(m[1]+m[2], ""))
+		list = append(list, upperCase.ReplaceAllStringFunc(said, strings.ToLower))
 	}
 	return strings.Join(list, "\n")
 }

@@ -52,8 +52,7 @@ func (c Client) keyFaults() (faults []string) {
 		return faults
 	}
 	if c.AuthMethod == AuthMethodSelfSigned && len(keys) == 0 && c.JWKSURI == "" {
-		fault("jwks or jwks_uri is needed for token_endpoint_auth_method self_signed_tls_client_auth: " +
-			"the keys of its certificates")
+		fault("jwks_uri is needed for token_endpoint_auth_method self_signed_tls_client_auth, or jwks")
 	}
 	if c.AuthMethod != AuthMethodPrivateKey {
 		if alg != "" {
@@ -69,7 +68,7 @@ func (c Client) keyFaults() (faults []string) {
 	switch {
 	case c.JWKSURI != "":
 	case len(keys) == 0:
-		fault("jwks or jwks_uri is needed for token_endpoint_auth_method private_key_jwt")
+		fault("jwks_uri is needed for token_endpoint_auth_method private_key_jwt, or jwks")
 	case len(faults) == 0 && !slices.ContainsFunc(keys, fits):
 		fault("token_endpoint_auth_signing_alg %s fits no key of jwks", alg)
 	}

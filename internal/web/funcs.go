@@ -36,7 +36,16 @@ func (s *Shell) funcs(l *words.Language) template.FuncMap {
 			m, err := named(text, args)
 			return l.Text(m), err
 		},
+		"fault": func(said string) template.HTML { return fault(l, said) },
 	}
+}
+
+// fault returns a fault that an operation reports in English; one that the catalogue lacks stays English, and says so.
+func fault(l *words.Language, said string) template.HTML {
+	if t, ok := words.Fault(said); ok {
+		return l.HTML(t)
+	}
+	return template.HTML(`<span lang="en" dir="ltr">` + template.HTMLEscapeString(said) + `</span>`)
 }
 
 // place says roughly where an address is, after what stands before it; nothing if that is not known.
