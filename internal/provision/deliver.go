@@ -141,11 +141,15 @@ func (s *Service) serve(ctx context.Context, clientID, holder string) error {
 		return err
 	}
 	err = d.run(ctx, func() (bool, error) { return s.records.Take(ctx, clientID, holder, time.Now(), heldFor) })
+	if d.remote.took || err == nil && t.Failures > 0 {
+		t.Failures, t.FailingSince = 0, time.Time{}
+		// The application has it, even if the server is stopping.
+		if err := s.records.Succeeded(context.WithoutCancel(ctx), clientID, time.Now()); err != nil {
+			return err
+		}
+	}
 	if failure, ok := errors.AsType[*failed](err); ok {
 		return s.failed(ctx, t, failure.error)
-	}
-	if err == nil && t.Failures > 0 {
-		err = s.records.Succeeded(ctx, clientID, time.Now())
 	}
 	return err
 }
@@ -187,7 +191,7 @@ type delivery struct {
 	*Service
 	target provisioning.Target
 	client idp.Client
-	remote remote
+	remote *remote
 	groups map[string]provisioning.Group // that the application has, by ID
 }
 
@@ -198,7 +202,7 @@ func (s *Service) delivery(t provisioning.Target, c idp.Client) (*delivery, erro
 	}
 	return &delivery{
 		Service: s, target: t, client: c, groups: map[string]provisioning.Group{},
-		remote: remote{out: s.cfg.Outbound, base: t.Settings.BaseURL, token: string(token)},
+		remote: &remote{out: s.cfg.Outbound, base: t.Settings.BaseURL, token: string(token)},
 	}, nil
 }
 
@@ -269,7 +273,7 @@ func (d *delivery) task(ctx context.Context, t provisioning.Task) error {
 	if err != nil {
 		return err
 	}
-	sent, err := d.send(ctx, p)
+	err = d.send(ctx, p)
 	_, whole := errors.AsType[*failed](err)
 	switch {
 	case err != nil && (whole || !isRemote(err) || ctx.Err() != nil):
@@ -282,9 +286,5 @@ func (d *delivery) task(ctx context.Context, t provisioning.Task) error {
 		next := time.Now().Add(RefusedBackoff[min(t.Attempts, len(RefusedBackoff)-1)])
 		return d.records.Postpone(ctx, t, err.Error(), next)
 	}
-	ctx = context.WithoutCancel(ctx) // the application has it, even if the server is stopping
-	if sent {
-		err = d.records.Succeeded(ctx, t.ClientID, time.Now())
-	}
-	return errors.Join(err, d.records.Finish(ctx, t))
+	return d.records.Finish(context.WithoutCancel(ctx), t) // the application has it, even if the server is stopping
 }

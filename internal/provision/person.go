@@ -64,30 +64,31 @@ func isRemote(err error) bool {
 	return refused || errors.Is(err, errAnswer) || errors.Is(err, outbound.ErrFailed)
 }
 
-// send brings a user up to date, and reports whether anything was sent.
-func (d *delivery) send(ctx context.Context, p provisioning.Person) (sent bool, err error) {
+// send brings a user up to date.
+func (d *delivery) send(ctx context.Context, p provisioning.Person) error {
 	plan := d.plan(p)
 	switch plan.action {
 	case Nothing:
-		return false, nil
+		return nil
 	case Delete:
 		if err := d.remote.remove(ctx, at("/Users", p.Link.RemoteID)); err != nil {
-			return false, err
+			return err
 		}
-		return true, d.records.PutLink(ctx, d.client.ID, p.User.ID, provisioning.Link{})
+		return d.records.PutLink(ctx, d.client.ID, p.User.ID, provisioning.Link{})
 	case Disable:
-		return true, d.leave(ctx, p)
+		return d.leave(ctx, p)
 	}
 	var link provisioning.Link
+	var err error
 	if plan.action == Create {
 		link, err = d.create(ctx, p.User.ID, plan.doc)
 	} else {
 		link, err = d.update(ctx, p, plan.doc)
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, d.join(ctx, p.User.ID, link, plan.groups, p.Link.Digest == "")
+	return d.join(ctx, p.User.ID, link, plan.groups, p.Link.Digest == "")
 }
 
 // leave disables a user's account there, and takes it out of the groups. One that is gone there is forgotten.

@@ -562,3 +562,20 @@ func TestClaimsAreSentAsTheAdminSays(t *testing.T) {
 		}
 	}
 }
+
+// A group alone counts as well: the time is what an admin looks at to know whether the application still listens.
+func TestTheLastSuccessIsOfAnythingTheApplicationTook(t *testing.T) {
+	app := newReceiver(t)
+	h := open(t, app.Server, near)
+	h.group("staff")
+	h.set(provision.Input{BaseURL: app.base(), SendGroups: []string{"staff"}})
+	h.send()
+	first := h.view().SentAt
+	if got := app.asked(); !slices.Equal(got, []string{"POST /Groups"}) || first.IsZero() {
+		t.Fatalf("%v, %v", got, first)
+	}
+	h.send()
+	if again := h.view().SentAt; !again.Equal(first) {
+		t.Errorf("a success at %v, when nothing was sent", again)
+	}
+}

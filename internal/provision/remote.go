@@ -28,6 +28,7 @@ type remote struct {
 	out   *outbound.Client
 	base  string
 	token string
+	took  bool // it has taken something since the value was made
 }
 
 // A refusal is an answer of an application that is no success. It says nothing of what the application wrote but the
@@ -69,7 +70,7 @@ var keywords = []string{
 }
 
 // call makes a request; body is nil or a document, answer nil or what the answer is read into.
-func (r remote) call(ctx context.Context, method, path string, body, answer any) error {
+func (r *remote) call(ctx context.Context, method, path string, body, answer any) error {
 	header := http.Header{"Authorization": {"Bearer " + r.token}, "Accept": {media + ", application/json"}}
 	request := outbound.Request{Method: method, Address: r.base + path, Header: header, Limit: maxReply}
 	if body != nil {
@@ -83,6 +84,7 @@ func (r remote) call(ctx context.Context, method, path string, body, answer any)
 	if reply.Status < 200 || reply.Status > 299 {
 		return refusalOf(reply)
 	}
+	r.took = r.took || method != http.MethodGet
 	if answer != nil && json.Unmarshal(reply.Body, answer) != nil {
 		return errAnswer
 	}
@@ -123,7 +125,7 @@ type resource struct {
 }
 
 // create adds a resource and returns its ID.
-func (r remote) create(ctx context.Context, kind string, doc object) (string, error) {
+func (r *remote) create(ctx context.Context, kind string, doc object) (string, error) {
 	var made resource
 	err := r.call(ctx, http.MethodPost, kind, doc, &made)
 	if refused, ok := errors.AsType[*refusal](err); ok && refused.status == http.StatusNotFound {
@@ -140,7 +142,7 @@ func (r remote) create(ctx context.Context, kind string, doc object) (string, er
 
 // find returns the ID of the one resource whose attribute has this value; "" if there is none, or more than one. fits
 // looks at what was found: an application that ignores filters would have us take any account.
-func (r remote) find(
+func (r *remote) find(
 	ctx context.Context, kind, filter string, fits func(resource) bool,
 ) (string, error) {
 	var list struct {
@@ -167,7 +169,7 @@ func (r remote) find(
 func equals(attribute, value string) string { return attribute + " eq " + marshal(value) }
 
 // change sends what differs as a PATCH (RFC 7644 §3.5.2), or all as a PUT where that is not supported.
-func (r remote) change(ctx context.Context, path string, set object, gone []string, whole object) error {
+func (r *remote) change(ctx context.Context, path string, set object, gone []string, whole object) error {
 	var operations []any
 	for _, name := range gone {
 		operations = append(operations, object{"op": "remove", "path": name})
@@ -182,12 +184,12 @@ func (r remote) change(ctx context.Context, path string, set object, gone []stri
 	return err
 }
 
-func (r remote) patch(ctx context.Context, path string, operations ...any) error {
+func (r *remote) patch(ctx context.Context, path string, operations ...any) error {
 	return r.call(ctx, http.MethodPatch, path, object{"schemas": []string{patchSchema}, "Operations": operations}, nil)
 }
 
 // remove deletes a resource; one that is not there is no error.
-func (r remote) remove(ctx context.Context, path string) error {
+func (r *remote) remove(ctx context.Context, path string) error {
 	err := r.call(ctx, http.MethodDelete, path, nil, nil)
 	if refusedWith(err, http.StatusNotFound, http.StatusGone) {
 		err = nil
