@@ -11,16 +11,14 @@ import (
 
 func TestChangesOfAddressesNeedAStepUp(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, "account")
+	b, u, key := h.signedIn()
 	b.addAddress(u, "ada@work.example")
 	all, err := addresses.New(h.db).Of(t.Context(), u.ID)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%v %v", all, err)
 	}
 	idle := h.browser() // signed in, no step-up
-	idle.signIn(u, keys[0].ID)
+	idle.signIn(u, key.ID)
 	for _, path := range []string{"/add", "/" + all[0].ID + "/primary", "/" + all[0].ID + "/remove"} {
 		if p := idle.get("/account/email" + path); p.url.Query().Get("class") != "account" {
 			t.Errorf("%s is shown without a step-up: %s", path, p.url)
@@ -37,9 +35,7 @@ func TestChangesOfAddressesNeedAStepUp(t *testing.T) {
 
 func TestAddressesOfOthersCannotBeChanged(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, "account")
+	b, u, _ := h.signedIn()
 	b.addAddress(u, "ada@work.example")
 	all, err := addresses.New(h.db).Of(t.Context(), u.ID)
 	if err != nil {
@@ -61,11 +57,9 @@ func TestAddressesOfOthersCannotBeChanged(t *testing.T) {
 func TestAnUndoneChangeRemovesTheOtherAddressesOfTheThief(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, key := h.signedIn()
 		b.addAddress(u, "ada@work.example")
-		token := b.replacePrimary(u, keys[0], "before@thief.example")
+		token := b.replacePrimary(u, key, "before@thief.example")
 		b.addAddress(u, "after@thief.example")
 		h.browser().post("/account/email/undo", "token", token).is("recover", 200)
 		if all := h.addresses(u); len(all) != 2 || all[0] != u.Email || all[1] != "ada@work.example" {
@@ -78,9 +72,7 @@ func TestAnUndoneChangeRemovesTheOtherAddressesOfTheThief(t *testing.T) {
 func TestAWrongTryDoesNotExtendACodeForAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, _ := h.signedIn()
 		b.post("/account/email/add", "email", "ada@work.example").is("account", 200)
 		code := h.code()
 		time.Sleep(enrol.CodeTTL - time.Minute)

@@ -195,16 +195,14 @@ func (b *browser) replacePrimary(u idp.User, k idp.Passkey, email string) (token
 func TestThePagesOfferNoChangeAfterOneWasUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, key := h.signedIn()
 		b.addAddress(u, "ada@work.example")
-		token := b.replacePrimary(u, keys[0], "thief@example.net")
+		token := b.replacePrimary(u, key, "thief@example.net")
 		h.browser().post("/account/email/undo", "token", token).is("recover", 200)
 		for range 3 {
 			h.email()
 		}
-		b.signIn(u, keys[0].ID, "account")
+		b.signIn(u, key.ID, "account")
 		offers := []string{"address-add", "address-make-primary", "address-remove"}
 		list := b.get("/account/email").is("account", 200).wants("addresses-closed")
 		for _, offer := range offers {
@@ -226,7 +224,7 @@ func TestThePagesOfferNoChangeAfterOneWasUndone(t *testing.T) {
 		h.noEmail()
 
 		time.Sleep(idp.RecoveryClosed)
-		b.signIn(u, keys[0].ID, "account")
+		b.signIn(u, key.ID, "account")
 		b.get("/account/email").is("account", 200).wants(offers...)
 		b.get("/account/email/add").is("account", 200)
 	})
@@ -235,9 +233,7 @@ func TestThePagesOfferNoChangeAfterOneWasUndone(t *testing.T) {
 func TestAChangeOfTheAddressCannotBeUndoneAfterThreeDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, _ := h.signedIn()
 		b.addAddress(u, "new@example.com")
 		b.change("new@example.com", "primary").is("account", 200)
 		h.email()
@@ -253,9 +249,7 @@ func TestAChangeOfTheAddressCannotBeUndoneAfterThreeDays(t *testing.T) {
 func TestAddressesStayAsTheyAreForADayAfterARecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, _ := h.signedIn()
 		b.addAddress(u, "new@example.com")
 		time.Sleep(time.Minute)
 		k := idp.Passkey{
@@ -304,9 +298,7 @@ func TestWithoutAMailServerNoAddressIsAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := build(t, func(c *account.Config) { c.Mailer = noMail })
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, "account")
+	b, _, _ := h.signedIn()
 	if p := b.get("/account/email").is("account", 200); p.has("address-add") {
 		t.Error("offers one")
 	}

@@ -30,9 +30,7 @@ func passkeyRules(t *testing.T, rules ...string) func(*account.Config) {
 
 func TestAnAccountSaysWhatItLacksUntilItIsComplete(t *testing.T) {
 	h := build(t, passkeyRules(t, "everyone minimum=2"))
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, account.ActionClass)
+	b, _, _ := h.signedIn()
 	b.get("/account").is("account", 200).wants("checkup", "checkup-link")
 	b.get("/account/checkup").is("account", 200).wants("checkup-incomplete", "passkey-add", "passkey-other", "codes-link")
 	b.create(b.get("/account/passkeys/add")).member("next")

@@ -48,9 +48,7 @@ func (b *browser) saveCodes() []string {
 
 func TestRecoveryCodesAreShownOnceAndWorkOnceOneIsTypedBack(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, "account")
+	b, u, _ := h.signedIn()
 	if p := b.get("/account/passkeys").wants("codes-link"); !strings.Contains(p.body, "Set up recovery codes") {
 		t.Error("recovery codes are not offered")
 	}
@@ -88,9 +86,7 @@ func TestRecoveryCodesAreShownOnceAndWorkOnceOneIsTypedBack(t *testing.T) {
 
 func TestTheDownloadHasTheCodesAndSaysWhereToUseThem(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, "account")
+	b, u, _ := h.signedIn()
 	p := b.post("/account/codes/new").is("codes", 200)
 	found := regexp.MustCompile(`href="(data:text/plain[^"]*)"`).FindStringSubmatch(p.body)
 	if found == nil {
@@ -125,9 +121,7 @@ func TestNewRecoveryCodesNeedAStepUpAndBelongToTheirSession(t *testing.T) {
 func TestCodesNotTypedBackInTimeAreDiscarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, _, _ := h.signedIn()
 		codes := b.makeCodes()
 		time.Sleep(30 * time.Minute)
 		b.post("/account/codes/check", "code", codes[0]).is("error", 410)
@@ -145,9 +139,7 @@ func TestThereAreNoCodesIfOnlyTheOperatorRecoversAccounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := build(t, change)
-			u, keys := h.user("ada@example.com", 1)
-			b := h.browser()
-			b.signIn(u, keys[0].ID, "account")
+			b, u, _ := h.signedIn()
 			if b.get("/account/passkeys").has("codes-link") {
 				t.Error("codes are offered")
 			}

@@ -113,9 +113,7 @@ func TestUsersDeleteTheirAccountAndHaveAWeekToChangeTheirMind(t *testing.T) {
 func TestAnAccountIsErasedAfterAWeekAndAReminder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, _ := h.signedIn()
 		b.addAddress(u, "second@example.org")
 		b.post("/account/delete", "sure", "yes").is("account", 200)
 		subjects := func(n int, want string) {

@@ -236,6 +236,15 @@ func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// signedIn adds Ada, who has one passkey, and returns a browser in which she has just confirmed it for her account.
+func (h *house) signedIn() (*browser, idp.User, idp.Passkey) {
+	h.t.Helper()
+	u, keys := h.user("ada@example.com", 1)
+	b := h.browser()
+	b.signIn(u, keys[0].ID, account.ActionClass)
+	return b, u, keys[0]
+}
+
 // signIn starts a session of the user, as an assertion with this passkey would.
 func (b *browser) signIn(u idp.User, passkeyID string, classes ...string) *idp.Session {
 	b.t.Helper()

@@ -19,9 +19,8 @@ import (
 func TestAnOfferEndsAfterTenMinutesWhateverIsDoneWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		here, there := h.browser(), h.browser()
-		here.signIn(u, keys[0].ID, account.ActionClass)
+		here, u, key := h.signedIn()
+		there := h.browser()
 		token, _ := here.offer()
 		time.Sleep(9 * time.Minute)
 		p := there.post("/add", "token", token).is("add", 200).wants("passkey-create")
@@ -31,7 +30,7 @@ func TestAnOfferEndsAfterTenMinutesWhateverIsDoneWithIt(t *testing.T) {
 			t.Errorf("a passkey after the end: %d %s", answer.status, answer.body)
 		}
 
-		here.signIn(u, keys[0].ID, account.ActionClass)
+		here.signIn(u, key.ID, account.ActionClass)
 		token, _ = here.offer()
 		time.Sleep(9 * time.Minute)
 		there.authenticator.Passkeys = nil
@@ -46,9 +45,8 @@ func TestAnOfferEndsAfterTenMinutesWhateverIsDoneWithIt(t *testing.T) {
 
 func TestAnOfferTakesOnePasskey(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here, there := h.browser(), h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, _, _ := h.signedIn()
+	there := h.browser()
 	token, _ := here.offer()
 	first := there.post("/add", "token", token).is("add", 200)
 	second := there.get("/add/passkey").is("add", 200).wants("passkey-create")

@@ -104,9 +104,8 @@ func TestAPasskeyOfAnotherDeviceCountsOnlyAfterItsOwnerConfirmsIt(t *testing.T) 
 
 func TestARefusedPasskeyOfAnotherDeviceIsGone(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here, there := h.browser(), h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, u, _ := h.signedIn()
+	there := h.browser()
 	token, _ := here.offer()
 	there.passkeyElsewhere(token)
 	here.post(otherPath+"/refuse").is("account", 200).wants("other-refused")
@@ -180,21 +179,20 @@ func TestTheBystanderWhoIsFirstIsSeenByTheOwner(t *testing.T) {
 func TestACodeForAnotherDeviceEndsAfterTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		here, there := h.browser(), h.browser()
-		here.signIn(u, keys[0].ID, account.ActionClass)
+		here, u, key := h.signedIn()
+		there := h.browser()
 		token, code := here.offer()
 		time.Sleep(10 * time.Minute)
 		there.post("/add", "token", token).is("error", http.StatusGone)
 		there.post("/add", "code", code).is("add", http.StatusUnprocessableEntity).wants("error")
 
-		here.signIn(u, keys[0].ID, account.ActionClass)
+		here.signIn(u, key.ID, account.ActionClass)
 		token, _ = here.offer()
 		time.Sleep(9 * time.Minute)
 		there.passkeyElsewhere(token)
 		here.post(otherPath+"/confirm").is("login", 200) // the step-up is over
 		time.Sleep(time.Minute)
-		here.signIn(u, keys[0].ID, account.ActionClass)
+		here.signIn(u, key.ID, account.ActionClass)
 		here.post(otherPath+"/confirm").is("account", 200)
 		there.get("/add/passkey").is("error", http.StatusGone)
 		if len(h.passkeys(u)) != 1 {
@@ -226,9 +224,8 @@ func TestOnlyTheSessionThatShowedTheCodeConfirms(t *testing.T) {
 
 func TestOfSeveralConfirmationsOneStoresThePasskey(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here, there := h.browser(), h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, u, _ := h.signedIn()
+	there := h.browser()
 	token, _ := here.offer()
 	there.passkeyElsewhere(token)
 	done := make(chan int)
@@ -247,9 +244,8 @@ func TestOfSeveralConfirmationsOneStoresThePasskey(t *testing.T) {
 
 func TestAShortCodeIsTypedInAnySpellingAndNotGuessed(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here, there := h.browser(), h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, _, _ := h.signedIn()
+	there := h.browser()
 	_, code := here.offer()
 	there.address = "198.51.100.7:1"
 	there.post("/add", "code", " "+strings.ToLower(strings.ReplaceAll(code, "-", " "))).is("add", 200).
@@ -302,9 +298,8 @@ func TestCodesForAnotherDeviceAreHashedAtRest(t *testing.T) {
 
 func TestADisabledAccountGetsNoPasskeyFromAnotherDevice(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here, there := h.browser(), h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, u, _ := h.signedIn()
+	there := h.browser()
 	token, _ := here.offer()
 	p := there.post("/add", "token", token).is("add", 200)
 	if err := h.db.DisableUser(t.Context(), u.ID, time.Now()); err != nil {
@@ -318,9 +313,7 @@ func TestADisabledAccountGetsNoPasskeyFromAnotherDevice(t *testing.T) {
 
 func TestCodesForAnotherDeviceAreLimited(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	here := h.browser()
-	here.signIn(u, keys[0].ID, account.ActionClass)
+	here, _, _ := h.signedIn()
 	for range limit.Offers.Most {
 		here.post(otherPath+"/new").is("account", 200)
 	}

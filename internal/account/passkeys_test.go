@@ -58,9 +58,7 @@ func TestAddingAPasskeyNeedsItsOwnStepUpAndSendsAnEmail(t *testing.T) {
 
 func TestBeginReturnsANewChallengeWithoutReloadingThePage(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, account.ActionClass)
+	b, _, _ := h.signedIn()
 	for _, begin := range []string{"/account/passkeys/begin", "/signup/passkey/begin"} {
 		if begin[1] == 's' {
 			h.email() // about the new passkey
@@ -156,14 +154,12 @@ func TestRemovingAPasskeySignsOutWhereItWasUsed(t *testing.T) {
 
 func TestTheOnlyPasskeyCannotBeRemoved(t *testing.T) {
 	h := build(t)
-	u, keys := h.user("ada@example.com", 1)
-	b := h.browser()
-	b.signIn(u, keys[0].ID, account.ActionClass)
+	b, u, key := h.signedIn()
 	p := b.get("/account/passkeys").is("account", 200)
 	if p.has("passkey-remove") || !strings.Contains(p.body, "can’t remove your only passkey") {
 		t.Errorf("removing is offered, or the reason is missing\n%s", p.content())
 	}
-	path := "/account/passkeys/" + keys[0].ID + "/remove"
+	path := "/account/passkeys/" + key.ID + "/remove"
 	if p := b.get(path).is("account", 200).wants("error", "passkey-add"); p.has("confirm") {
 		t.Error("removing is offered")
 	}

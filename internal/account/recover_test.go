@@ -517,9 +517,7 @@ func TestARequestHeldOpenAddsNoPasskeyAfterARecovery(t *testing.T) {
 func TestASessionThatStartedDuringARecoveryIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t)
-		u, keys := h.user("ada@example.com", 1)
-		b := h.browser()
-		b.signIn(u, keys[0].ID, "account")
+		b, u, _ := h.signedIn()
 		time.Sleep(time.Second)
 		now := time.Now()
 		if err := h.db.Recover(t.Context(), idp.Passkey{
