@@ -359,14 +359,14 @@ func TestAnAccountDisabledMeanwhileIsNotRecovered(t *testing.T) {
 // recoveryLink returns the token of a new recovery link made by the operator.
 func (h *house) recoveryLink(u idp.User, ttl time.Duration) string {
 	h.t.Helper()
-	link, err := recovery.MakeLink(h.t.Context(), h.db, issuer, u, ttl,
+	made, err := recovery.NewLink(h.t.Context(), h.db, issuer, recovery.Order{User: u, TTL: ttl},
 		idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	token, ok := strings.CutPrefix(link.Reveal(), issuer+"/recover/link#")
+	token, ok := strings.CutPrefix(made.Link.Reveal(), issuer+"/recover/link#")
 	if !ok {
-		h.t.Fatalf("link %s", link.Reveal())
+		h.t.Fatalf("link %s", made.Link.Reveal())
 	}
 	return token
 }
@@ -415,7 +415,8 @@ func TestARecoveryLinkExpiresAndItsLifetimeIsBounded(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		h.browser().post("/recover/link", "token", token).is("error", 410)
 		for _, ttl := range []time.Duration{0, 5*time.Minute - 1, 24*time.Hour + 1} {
-			if _, err := recovery.MakeLink(t.Context(), h.db, issuer, u, ttl, idp.Event{}); err == nil {
+			order := recovery.Order{User: u, TTL: ttl}
+			if _, err := recovery.NewLink(t.Context(), h.db, issuer, order, idp.Event{}); err == nil {
 				t.Errorf("a link for %v was made", ttl)
 			}
 		}

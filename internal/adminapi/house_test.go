@@ -48,22 +48,9 @@ func (h *house) do(r *http.Request) reply {
 // request returns a request at the API; body is JSON, or a value for it.
 func (h *house) request(method, path string, token idp.Secret, body any) *http.Request {
 	h.Helper()
-	var in io.Reader
-	if body != nil {
-		text, ok := body.(string)
-		if !ok {
-			b, err := json.Marshal(body)
-			h.Must(err)
-			text = string(b)
-		}
-		in = strings.NewReader(text)
-	}
-	r := httptest.NewRequest(method, h.Issuer+adminapi.Path+path, in)
+	r := h.Request(method, adminapi.Path+path, token, body)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	return r
 }

@@ -108,11 +108,12 @@ func aLostPhoneAndTheWayBack(t *testing.T, l *looker) {
 	l.look("activity-recovered", "account")
 
 	u := l.user(email)
-	link, err := recovery.MakeLink(t.Context(), l.demo.DB, issuer, u, time.Hour, idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
+	made, err := recovery.NewLink(t.Context(), l.demo.DB, issuer, recovery.Order{User: u, TTL: time.Hour},
+		idp.NewEvent(idp.EventRecoveryLinkMade, u.ID, time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.open(link.Reveal())
+	l.open(made.Link.Reveal())
 	l.look("recover-link", "recover")
 	l.wait(`location.hash === ""`, "the token to leave the address bar")
 	l.follow("recover-continue")

@@ -40,6 +40,13 @@ func TestEveryLimitHasACounterOfItsOwn(t *testing.T) {
 		}
 		seen[l.Name] = true
 	}
+	table, err := os.ReadFile("table.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(table), " = Limit{"); n != len(seen) {
+		t.Errorf("the page has %d limits, the table %d", len(seen), n)
+	}
 }
 
 // all returns every limit, in the order of the documentation.

@@ -32,16 +32,16 @@ import (
 type Config struct {
 	Operations *admin.Operations
 	Outbound   *outbound.Client
-	// Key encrypts tokens at rest: 32 bytes of the installation's secrets, which are under the operator's key themselves,
-	// so that a change of that key needs no look at the tokens.
+	// Key encrypts tokens at rest: 32 bytes of the installation's secrets. The operator's key encrypts those, so another
+	// operator's key leaves the tokens as they are.
 	Key    []byte
 	Names  *subject.Names
 	Logger *slog.Logger
-	// Turn is how long one application is sent to before those that wait for a place get it; 0: 30 seconds.
+	// Turn is how long one application keeps its place while others wait for one; 0: 30 seconds.
 	Turn time.Duration
 }
 
-// A Service has the operations on the applications that people are sent to, and sends. It is safe for concurrent use.
+// A Service manages the applications that people are sent to, and sends people to them. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	records *provisioning.Records
@@ -104,16 +104,19 @@ func (s *Service) List(ctx context.Context, by admin.Actor) ([]View, error) {
 		return nil, err
 	}
 	targets, err := s.records.Targets(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var views []View
 	for _, t := range targets {
-		c, lookErr := s.cfg.Operations.DB().StoredClient(ctx, t.ClientID)
-		if lookErr != nil {
-			return nil, lookErr
+		c, err := s.cfg.Operations.DB().StoredClient(ctx, t.ClientID)
+		if err != nil {
+			return nil, err
 		}
 		t.Token = nil
 		views = append(views, View{Target: t, Client: c})
 	}
-	return views, err
+	return views, nil
 }
 
 // Get returns an application; idp.ErrNotFound.
@@ -180,22 +183,18 @@ func (s *Service) Set(
 		now = was.UpdatedAt.Add(time.Millisecond)
 	}
 	t := provisioning.Target{ClientID: clientID, Settings: settings, Token: was.Token, UpdatedAt: now}
-	change, token := "changed", in.Token.Reveal()
-	switch {
-	case token != "" && (len(token) > maxToken || strings.ContainsFunc(token, notInToken)):
-		faults = append(faults, directory.Fault{Field: "token", Text: "is no bearer token"})
-	case token != "":
-		t.Token = s.wrapper.Seal([]byte(token), sealContext(clientID))
-	case was.ClientID == "":
-		faults = append(faults, directory.Fault{Field: "token", Text: "is needed: an admin of the application makes it"})
-	case was.Settings.BaseURL != settings.BaseURL: // or an admin could have it sent to themselves
-		faults = append(faults, directory.Fault{Field: "token", Text: "is needed again for another address"})
-	}
-	if was.ClientID == "" {
-		change = "added"
+	if fault := tokenFault(was, t, in.Token.Reveal()); fault != "" {
+		faults = append(faults, directory.Fault{Field: "token", Text: fault})
 	}
 	if err := faults.Err(); err != nil {
 		return View{}, err
+	}
+	if token := in.Token.Reveal(); token != "" {
+		t.Token = s.wrapper.Seal([]byte(token), sealContext(clientID))
+	}
+	change := "changed"
+	if was.ClientID == "" {
+		change = "added"
 	}
 	err = s.records.Put(ctx, was, t, s.event(by, idp.EventProvisionChanged, clientID, "change", change))
 	if errors.Is(err, idp.ErrConflict) {
@@ -207,7 +206,23 @@ func (s *Service) Set(
 	return s.Get(ctx, by, clientID)
 }
 
-// sealContext has a token open only in its own place.
+// tokenFault says what is wrong with the token of a changed application; "" if nothing is. An empty one keeps what is
+// there, except for another address: an admin could have it sent to themselves.
+func tokenFault(was, t provisioning.Target, token string) string {
+	switch {
+	case len(token) > maxToken || strings.ContainsFunc(token, notInToken):
+		return "must be at most 8192 visible ASCII characters (RFC 6750)"
+	case token != "":
+		return ""
+	case was.ClientID == "":
+		return "is needed: an admin of the application makes it"
+	case was.Settings.BaseURL != t.Settings.BaseURL:
+		return "is needed again for another address"
+	}
+	return ""
+}
+
+// sealContext binds a sealed token to its client.
 func sealContext(clientID string) string { return "provisioning token of " + clientID }
 
 const maxToken = 8192 // bytes; JWTs are long
@@ -250,7 +265,7 @@ func (s *Service) flip(ctx context.Context, by admin.Actor, clientID string, cha
 	return err
 }
 
-// SendAll has everything sent anew, as if the application had lost it; idp.ErrNotFound.
+// SendAll sends everything again, as if the application had lost it; idp.ErrNotFound.
 func (s *Service) SendAll(ctx context.Context, by admin.Actor, clientID string) error {
 	if err := s.cfg.Operations.MayChange(ctx, by); err != nil {
 		return err

@@ -46,18 +46,10 @@ type Made struct {
 	Second    bool // it works only once another admin has approved it
 }
 
-// MakeLink returns a link with which this user can recover the account: once, for ttl, in the first browser that opens
-// it. Earlier links stop working. The token is in the URL's fragment, so that it reaches no log; the page posts it.
-func MakeLink(
-	ctx context.Context, db *store.DB, issuer string, u idp.User, ttl time.Duration, ev idp.Event,
-) (idp.Secret, error) {
-	made, err := NewLink(ctx, db, issuer, Order{User: u, TTL: ttl}, ev)
-	return made.Link, err
-}
-
-// NewLink is MakeLink with everything that an order can say. ErrRole if its maker may not recover this user,
-// idp.ErrClosed if the maker's own account was just recovered. The caller makes sure that an admin confirmed with a
-// step-up of class admin.
+// NewLink returns a link with which a user can recover the account: once, in the first browser that opens it. Earlier
+// links stop working. The token is in the URL's fragment, so that it reaches no log; the page posts it. ErrRole if its
+// maker may not recover this user, idp.ErrClosed if the maker's own account was just recovered. The caller makes sure
+// that an admin confirmed with a step-up of class admin.
 func NewLink(ctx context.Context, db *store.DB, issuer string, o Order, ev idp.Event) (Made, error) {
 	if o.TTL < MinLinkTTL || o.TTL > MaxLinkTTL {
 		return Made{}, fmt.Errorf("a recovery link works for %v to %v", MinLinkTTL, MaxLinkTTL)

@@ -2,7 +2,6 @@ package scim_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -57,21 +56,8 @@ func (d *directoryClient) response(
 	status int, method, path string, body any, edit ...func(*http.Request),
 ) (*http.Response, object) {
 	d.Helper()
-	var in io.Reader
-	if body != nil {
-		text, ok := body.(string)
-		if !ok {
-			b, err := json.Marshal(body)
-			d.Must(err)
-			text = string(b)
-		}
-		in = strings.NewReader(text)
-	}
-	r := httptest.NewRequest(method, d.Issuer+directory.PathSCIM+strings.ReplaceAll(path, " ", "%20"), in)
+	r := d.Request(method, directory.PathSCIM+strings.ReplaceAll(path, " ", "%20"), d.token, body)
 	r.Header.Set("Content-Type", "application/scim+json")
-	if d.token != "" {
-		r.Header.Set("Authorization", "Bearer "+d.token.Reveal())
-	}
 	for _, f := range edit {
 		f(r)
 	}

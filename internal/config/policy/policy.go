@@ -108,7 +108,32 @@ func Default() idp.Policy {
 // Policy returns the policy and reports each fault under its key.
 func (f File) Policy(fault func(setting, message string)) idp.Policy {
 	p := Default()
-	standardACR := func(v string) bool { return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware }
+	f.addClasses(p, fault)
+	f.addScopes(p, fault)
+	for _, uri := range slices.Sorted(maps.Keys(f.Resources)) {
+		p.Resources[uri] = f.Resources[uri].resource(uri, p, func(message string) { fault("resources."+uri, message) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.DetailTypes)) {
+		p.DetailTypes[name] = f.DetailTypes[name].detailType(name, p, func(message string) {
+			fault("authorization-details-types."+name, message)
+		})
+	}
+	f.addACRs(p, fault)
+	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
+		c := p.ActionClasses[name]
+		if lasts := p.Decay[c.ACR].Absolute; lasts > 0 && c.Window > lasts {
+			fault("action-classes."+name+".window", fmt.Sprintf("%s is longer than %s lasts, which is %s (acr-decay): "+
+				"the window would never stay open to its end", duration.Short(c.Window), c.ACR, duration.Short(lasts)))
+		}
+	}
+	return p
+}
+
+func standardACR(v string) bool {
+	return v == idp.ACRPhishingResistant || v == idp.ACRPhishingResistantHardware
+}
+
+func (f File) addClasses(p idp.Policy, fault func(setting, message string)) {
 	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
 		entry, key := f.ActionClasses[name], "action-classes."+name
 		if !ScopeToken(name) {
@@ -139,6 +164,9 @@ func (f File) Policy(fault func(setting, message string)) idp.Policy {
 			Name: name, Description: entry.Description, ACR: entry.ACR, Window: entry.Window, Shared: entry.Shared,
 		}
 	}
+}
+
+func (f File) addScopes(p idp.Policy, fault func(setting, message string)) {
 	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
 		entry, key := f.Scopes[name], "scopes."+name
 		if !ScopeToken(name) {
@@ -158,14 +186,10 @@ func (f File) Policy(fault func(setting, message string)) idp.Policy {
 		}
 		p.Scopes[name] = idp.Scope{Name: name, Description: entry.Description, ActionClass: entry.ActionClass}
 	}
-	for _, uri := range slices.Sorted(maps.Keys(f.Resources)) {
-		p.Resources[uri] = f.Resources[uri].resource(uri, p, func(message string) { fault("resources."+uri, message) })
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.DetailTypes)) {
-		p.DetailTypes[name] = f.DetailTypes[name].detailType(name, p, func(message string) {
-			fault("authorization-details-types."+name, message)
-		})
-	}
+}
+
+// addACRs adds the operator's own acr names, and how long an acr lasts.
+func (f File) addACRs(p idp.Policy, fault func(setting, message string)) {
 	for _, name := range slices.Sorted(maps.Keys(f.ACRAliases)) {
 		entry, key := f.ACRAliases[name], "acr-aliases."+name
 		if standardACR(name) || !ScopeToken(name) {
@@ -187,14 +211,6 @@ func (f File) Policy(fault func(setting, message string)) idp.Policy {
 		}
 		p.Decay[name] = idp.Decay{Absolute: entry.Absolute, Idle: entry.Idle}
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.ActionClasses)) {
-		c := p.ActionClasses[name]
-		if lasts := p.Decay[c.ACR].Absolute; lasts > 0 && c.Window > lasts {
-			fault("action-classes."+name+".window", fmt.Sprintf("%s is longer than %s lasts, which is %s (acr-decay): "+
-				"the window would never stay open to its end", duration.Short(c.Window), c.ACR, duration.Short(lasts)))
-		}
-	}
-	return p
 }
 
 // resource returns the resource, and reports its faults.

@@ -4,6 +4,7 @@ package servertest
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -90,6 +91,27 @@ func (h *House) Token(c idp.Client, secret idp.Secret, form url.Values, edit ...
 		h.Fatalf("no token: %d %s", w.Code, w.Body)
 	}
 	return idp.Secret(m.Token)
+}
+
+// Request returns a request at the server with an access token, if there is one. body is JSON, or a value for it; nil:
+// none.
+func (h *House) Request(method, path string, token idp.Secret, body any) *http.Request {
+	h.Helper()
+	var in io.Reader
+	if body != nil {
+		text, ok := body.(string)
+		if !ok {
+			b, err := json.Marshal(body)
+			h.Must(err)
+			text = string(b)
+		}
+		in = strings.NewReader(text)
+	}
+	r := httptest.NewRequest(method, h.Issuer+path, in)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	return r
 }
 
 // User adds a user, whom no directory manages.
