@@ -387,10 +387,11 @@ func prompts(form url.Values, req *idp.Request) error {
 }
 
 // scopes reads scope. Unknown scopes are ignored (OIDC Core §3.1.2.1). Scopes that the client may not have are
-// rejected.
+// rejected, or ignored if it registered itself: nobody told it which it may have (RFC 6749 §3.3).
 func (s *Service) scopes(form url.Values, client idp.Client, req *idp.Request) error {
 	for _, scope := range s.cfg.Catalog.Known(oauth.Words(form.Get("scope"))) {
 		switch {
+		case !slices.Contains(client.Scopes, scope) && client.Dynamic:
 		case !slices.Contains(client.Scopes, scope):
 			return oauth.Refuse("invalid_scope", "the client may not have one of these scopes")
 		// OIDC Core §11: ignored without refresh tokens

@@ -80,6 +80,29 @@ func TestUnusableMetadataIsDroppedFromADocument(t *testing.T) {
 	}
 }
 
+// Libraries of MCP clients request all of scopes_supported if the resource names no scopes. Nobody told such a client
+// which ones it may have.
+func TestAClientThatDescribesItselfMayAskForEveryScope(t *testing.T) {
+	h := open(t, full)
+	address := h.describedClient(func() string { return describedAs }) // openid accounts
+	c := idp.Client{ID: address, AuthMethod: idp.AuthMethodNone}
+	all := h.get("/.well-known/openid-configuration").json(t)["scopes_supported"].([]any)
+	var scopes []string
+	for _, scope := range all {
+		scopes = append(scopes, scope.(string))
+	}
+	if len(scopes) < 6 {
+		t.Fatal(scopes)
+	}
+	tok := h.exchange(c, h.code(c, h.addUser(), "scope", strings.Join(scopes, " "))).json(t)
+	if tok["scope"] != "openid accounts" {
+		t.Errorf("got %v", tok["scope"])
+	}
+	if r := h.authorize(request(c, "scope", "payments")); interacts(r) || r.query().Get("error") != "invalid_scope" {
+		t.Errorf("nothing that it may have: %d %s", r.StatusCode, r.Header.Get("Location"))
+	}
+}
+
 func TestAnInvalidDocumentCreatesNoClient(t *testing.T) {
 	var address, body, kind string
 	status := http.StatusOK
