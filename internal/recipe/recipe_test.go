@@ -59,6 +59,15 @@ func TestEveryRecipeRegistersAndFillsItsConfiguration(t *testing.T) {
 	}
 }
 
+// The API server gives every right to members of a group called system:masters, whoever made it.
+func TestGroupsOfKubernetesHaveAPrefix(t *testing.T) {
+	r, _ := recipe.ByID("kubernetes")
+	flags, binding := r.Snippets[0].Text, r.Snippets[2].Text
+	if !strings.Contains(flags, "--oidc-groups-prefix=oidc:") || !strings.Contains(binding, "name: oidc:cluster-admins") {
+		t.Errorf("%s\n%s", flags, binding)
+	}
+}
+
 // What is typed goes into files of other programs, where a quotation mark or a blank would mean something.
 func TestAnAddressIsPlain(t *testing.T) {
 	for typed, want := range map[string]string{

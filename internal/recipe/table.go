@@ -63,7 +63,8 @@ php occ user_oidc:provider stepward \
 			{"kube-apiserver", `--oidc-issuer-url={issuer}
 --oidc-client-id={client_id}
 --oidc-username-claim=email
---oidc-groups-claim=groups`},
+--oidc-groups-claim=groups
+--oidc-groups-prefix=oidc:`},
 			{"kubectl (kubelogin)", `kubectl krew install oidc-login
 kubectl config set-credentials stepward \
   --exec-api-version=client.authentication.k8s.io/v1 --exec-interactive-mode=Never \
@@ -82,7 +83,7 @@ roleRef:
 subjects:
   - apiGroup: rbac.authorization.k8s.io
     kind: Group
-    name: cluster-admins`},
+    name: oidc:cluster-admins`},
 		},
 	},
 	{
@@ -290,6 +291,9 @@ def callback():
   {url}/:
     description: Use the tools of {host}
 client-id-metadata: on`},
+			// The resource must exist first.
+			{"stepward client", `stepward client show {client_id} |
+  jq '.serves = ["{url}/"]' | stepward client set {client_id}`},
 			{"GET {url}/.well-known/oauth-protected-resource", `{"resource": "{url}/", "authorization_servers": ["{issuer}"]}`},
 			{"401", `WWW-Authenticate: Bearer resource_metadata="{url}/.well-known/oauth-protected-resource"`},
 			{"POST {issuer}/oauth2/introspect", `curl -u '{client_id}:{client_secret}' \
