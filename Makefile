@@ -3,7 +3,8 @@
 #                   they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
-# make recipes      what the recipes of the console print, in the programs they are for: oauth2-proxy, Authlib (PyPI)
+# make recipes      what the recipes of the console print, in the programs they are for: oauth2-proxy, Authlib, Spring, MCP
+# make cluster      the Helm chart and the recipe of Kubernetes, on a real API server (from the Go proxy)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
 # make scim         a SCIM client that we did not write, against the SCIM server
 # make faults       the scenarios of docs/faults.md: wrong clocks, silent and full stores, failovers, restarts
@@ -23,7 +24,7 @@ install = [ -z "$$missing" ] || { echo "installing$$missing"; $(sudo) apt-get up
 
 packages_bin := $(shell go env GOPATH)/bin
 
-.PHONY: run test conformance interop recipes accessible contract scim faults valkey upgrade packages bench bench-scale soak lint fmt build deps
+.PHONY: run test conformance interop recipes cluster accessible contract scim faults valkey upgrade packages bench bench-scale soak lint fmt build deps
 
 run:
 	go run ./cmd/stepward demo
@@ -46,11 +47,27 @@ interop:
 
 # The programs that recipes are for, which we did not write, with the configuration that the console prints.
 recipes:
-	@missing=""; python3 -c 'import ensurepip, venv' 2>/dev/null || missing="python3-venv"; $(install)
+	@missing=""; \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	command -v mvn >/dev/null || missing="$$missing maven openjdk-17-jdk-headless"; \
+	$(install)
 	@test -x dist/recipes/bin/python || python3 -m venv dist/recipes
-	dist/recipes/bin/pip install --quiet Authlib==1.9.10 Flask==3.1.3 requests==2.34.2
+	dist/recipes/bin/pip install --quiet Authlib==1.9.10 Flask==3.1.3 requests==2.34.2 mcp==2.3.0
 	GOBIN=$(CURDIR)/dist/recipes/bin go install github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6
+	cd internal/e2e/testdata/spring && { mvn -q -B package || mvn -q -B package; }
 	STEPWARD_TEST_RECIPES=$(CURDIR)/dist/recipes/bin go test ./internal/e2e -run '^TestTheRecipe' -count=1 -timeout 5m -v
+
+# The API server and etcd of one release of Kubernetes, in the versions of internal/tools/cluster; the first build takes
+# a quarter of an hour. The API server says its version, which the chart asks for.
+HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
+cluster: version := k8s.io/component-base/version
+cluster:
+	@test -x dist/cluster/helm || GOBIN=$(CURDIR)/dist/cluster CGO_ENABLED=0 GOFLAGS= go install $(HELM)
+	cd internal/tools/cluster && CGO_ENABLED=0 go build -ldflags="-s -w" -o $(CURDIR)/dist/cluster/etcd go.etcd.io/etcd/server/v3
+	cd internal/tools/cluster && is=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && minor=$${is#*.} && CGO_ENABLED=0 \
+	  go build -ldflags="-s -w -X $(version).gitVersion=$$is -X $(version).gitMajor=1 -X $(version).gitMinor=$${minor%.*}" \
+	  -o $(CURDIR)/dist/cluster/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+	STEPWARD_TEST_CLUSTER=$(CURDIR)/dist/cluster go test ./internal/e2e -run '^TestCluster' -count=1 -timeout 10m -v
 
 accessible: deps
 	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(install)
@@ -103,7 +120,7 @@ packages: deps
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	$(install)
-	@for tool in helm=helm.sh/helm/v3/cmd/helm@v3.22.0 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0 \
+	@for tool in helm=$(HELM) kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0 \
 	  goreleaser=github.com/goreleaser/goreleaser/v2@v2.16.0 \
 	  cyclonedx-gomod=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0; do \
 	  command -v "$${tool%%=*}" >/dev/null || { echo "installing $${tool#*=}"; CGO_ENABLED=0 GOFLAGS= go install "$${tool#*=}" || exit 1; }; \

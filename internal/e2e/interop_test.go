@@ -357,7 +357,13 @@ func start(t *testing.T, environ []string, name string, args ...string) process 
 // await waits until a server listens at an address.
 func await(t *testing.T, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	awaitFor(t, 20*time.Second, address)
+}
+
+// awaitFor is await for a server that is slow to start.
+func awaitFor(t *testing.T, limit time.Duration, address string) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			_ = conn.Close()
 			return

@@ -179,23 +179,14 @@ func renderChart(t *testing.T, helm, set string) string {
 // kubernetesSchemas writes the schemas of Kubernetes 1.30 that the module kubectl-validate holds, for kubeconform.
 func kubernetesSchemas(t *testing.T) (dir string) {
 	t.Helper()
-	download := exec.Command("go", "mod", "download", "-json", "sigs.k8s.io/kubectl-validate@v0.0.4")
-	download.Dir = t.TempDir() // outside our module
-	out, err := download.Output()
-	if err != nil {
-		t.Fatalf("go mod download: %v %s", err, out)
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		t.Fatal(err)
-	}
+	module := moduleDir(t, "sigs.k8s.io/kubectl-validate@v0.0.4")
 	dir = t.TempDir()
 	for api, kinds := range map[string][]string{
 		"api/v1": {"Service", "ServiceAccount", "ConfigMap"}, "apis/apps/v1": {"Deployment"}, "apis/batch/v1": {"Job"},
 		"apis/policy/v1": {"PodDisruptionBudget"}, "apis/autoscaling/v2": {"HorizontalPodAutoscaler"},
 		"apis/networking.k8s.io/v1": {"Ingress", "NetworkPolicy"},
 	} {
-		text := readText(t, module.Dir, "pkg", "openapiclient", "builtins", "1.30", api+".json")
+		text := readText(t, module, "pkg", "openapiclient", "builtins", "1.30", api+".json")
 		var document struct {
 			Components struct{ Schemas map[string]map[string]any }
 		}
@@ -229,6 +220,22 @@ func kubernetesSchemas(t *testing.T) (dir string) {
 		}
 	}
 	return dir
+}
+
+// moduleDir returns the folder of a Go module, which it downloads.
+func moduleDir(t *testing.T, module string) string {
+	t.Helper()
+	download := exec.Command("go", "mod", "download", "-json", module)
+	download.Dir = t.TempDir() // outside our module
+	out, err := download.Output()
+	if err != nil {
+		t.Fatalf("go mod download: %v %s", err, out)
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal(out, &found); err != nil {
+		t.Fatal(err)
+	}
+	return found.Dir
 }
 
 func TestPackagesChartIsValid(t *testing.T) {

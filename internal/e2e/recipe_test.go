@@ -1,9 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -24,7 +29,7 @@ func recipeProgram(t *testing.T, name string) string {
 }
 
 // cook registers a client as its recipe does, and returns what the page prints for the other side.
-func cook(t *testing.T, d *server.Demo, id, address string) (printed []string) {
+func cook(t *testing.T, s *server.Server, id, address string) (printed []string) {
 	t.Helper()
 	r, known := recipe.ByID(id)
 	if !known {
@@ -33,18 +38,21 @@ func cook(t *testing.T, d *server.Demo, id, address string) (printed []string) {
 	c := r.Client(address)
 	c.ID, c.CreatedAt = id, time.Now().Truncate(time.Millisecond)
 	c.UpdatedAt = c.CreatedAt
-	v := recipe.Values{Issuer: d.Config.Issuer.String(), ClientID: c.ID, Address: address, Redirect: c.RedirectURIs[0]}
+	v := recipe.Values{Issuer: s.Config.Issuer.String(), ClientID: c.ID, Address: address}
+	if len(c.RedirectURIs) > 0 {
+		v.Redirect = c.RedirectURIs[0]
+	}
 	if !c.Public() {
 		v.Secret = c.AddSecret(c.CreatedAt).Reveal()
 	}
-	if faults := c.Faults(d.Config.Policy); len(faults) > 0 {
+	if faults := c.Faults(s.Config.Policy); len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	if err := d.DB.PutClient(t.Context(), c); err != nil {
+	if err := s.DB.PutClient(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range r.Snippets {
-		printed = append(printed, s.Fill(v))
+	for _, snippet := range r.Snippets {
+		printed = append(printed, snippet.Fill(v))
 	}
 	return printed
 }
@@ -77,7 +85,7 @@ func TestTheRecipeOfOAuth2Proxy(t *testing.T) {
 	d := startDemo(t)
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
-	printed := cook(t, d, "oauth2-proxy", "http://localhost:"+port)
+	printed := cook(t, d.Server, "oauth2-proxy", "http://localhost:"+port)
 	config := filepath.Join(t.TempDir(), "oauth2-proxy.cfg")
 	text := strings.Replace(printed[0], `cookie_secret = ""`, `cookie_secret = "`+strings.Repeat("s", 32)+`"`, 1)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -101,7 +109,7 @@ func TestTheRecipeOfPython(t *testing.T) {
 	d := startDemo(t)
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
-	printed := cook(t, d, "python", "http://localhost:"+port)
+	printed := cook(t, d.Server, "python", "http://localhost:"+port)
 	app := filepath.Join(t.TempDir(), "app.py")
 	around := "from flask import Flask, redirect, session\napp = Flask(__name__)\napp.secret_key = 'x'\n" + printed[0] +
 		"\n\n@app.get('/')\ndef home():\n    return session['user']['email']\n\napp.run(port=" + port + ")\n"
@@ -115,13 +123,98 @@ func TestTheRecipeOfPython(t *testing.T) {
 	}
 }
 
+// Spring Boot with the printed application.yml, and one class around it: testdata/spring.
+func TestTheRecipeOfJava(t *testing.T) {
+	t.Parallel()
+	program := recipeProgram(t, filepath.Join("..", "spring", "spring-1.jar"))
+	d := startDemo(t)
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	printed := cook(t, d.Server, "java", "http://localhost:"+port)
+	config := filepath.Join(t.TempDir(), "application.yml")
+	if err := os.WriteFile(config, []byte(printed[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keepRunning(t, "java", "-jar", program, "--server.port="+port, "--spring.config.additional-location=file:"+config)
+	awaitFor(t, time.Minute, address)
+	if _, at := arrives(t, d, "http://localhost:"+port+"/"); at.status != 200 || at.body != "ada@example.com" {
+		t.Errorf("%s: %.1000s", at, at.body)
+	}
+}
+
+// An MCP server as the recipe describes it, and a client that only knows its address; both are the official SDK.
+func TestTheRecipeOfMCP(t *testing.T) {
+	t.Parallel()
+	python := recipeProgram(t, "python")
+	address, dir := freeAddress(t), t.TempDir()
+	_, port, _ := strings.Cut(address, ":")
+	r, _ := recipe.ByID("mcp")
+	settings, ca := filepath.Join(dir, "stepward.yaml"), filepath.Join(dir, "ca.pem")
+	text := r.Snippets[0].Fill(recipe.Values{Address: "http://localhost:" + port})
+	if err := errors.Join(os.WriteFile(settings, []byte(text), 0o600), writePEM(ca, "CERTIFICATE", opCA.cert.Raw)); err != nil {
+		t.Fatal(err)
+	}
+	o := newOP(t, "STEPWARD_CONFIG="+settings)
+	printed := cook(t, o.Server, "mcp", "http://localhost:"+port)
+	serves := regexp.MustCompile(`jq '\.serves = (\[.*\])'`).FindStringSubmatch(printed[1])
+	c := must(o.DB.StoredClient(t.Context(), "mcp"))
+	if err := errors.Join(json.Unmarshal([]byte(serves[1]), &c.Serves), o.DB.PutClient(t.Context(), c)); err != nil {
+		t.Fatal(err)
+	}
+	var metadata struct {
+		Resource             string
+		AuthorizationServers []string `json:"authorization_servers"`
+	}
+	if err := json.Unmarshal([]byte(printed[2]), &metadata); err != nil {
+		t.Fatal(err)
+	}
+	introspection := regexp.MustCompile(`-u '(\S+)' \\\s+(\S+)`).FindStringSubmatch(printed[4])
+	environ, folder := []string{"SSL_CERT_FILE=" + ca}, must(filepath.Abs(filepath.Join("testdata", "mcp")))
+	start(t, environ, python, filepath.Join(folder, "server.py"), metadata.Resource, metadata.AuthorizationServers[0],
+		introspection[2], introspection[1], port)
+	await(t, address)
+	get := func(path string) answer { return o.send("GET", "http://"+address+path, nil) }
+	if got := get("/").header.Get("WWW-Authenticate"); !strings.Contains(got, strings.TrimPrefix(printed[3], "WWW-Authenticate: Bearer ")) {
+		t.Errorf("the SDK answers %s, the recipe says %s", got, printed[3])
+	}
+	var served struct {
+		Resource             string
+		AuthorizationServers []string `json:"authorization_servers"`
+	}
+	get("/.well-known/oauth-protected-resource").read(t, &served)
+	if !reflect.DeepEqual(served, metadata) {
+		t.Errorf("the SDK serves %+v, the recipe says %+v", served, metadata)
+	}
+
+	var document string
+	document = outside(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"client_id": document, "client_name": "Agent", "redirect_uris": []string{"https://agent.example/callback"},
+			"token_endpoint_auth_method": "none", "grant_types": []string{"authorization_code", "refresh_token"},
+		})
+	})) + "/client.json"
+	client := start(t, environ, python, filepath.Join(folder, "client.py"), "http://"+address+"/", document)
+	p := o.person()
+	p.stopAt = "https://agent.example/callback"
+	line := must(client.out.ReadString('\n'))
+	at, pages := p.arrive(p.open(strings.TrimSpace(line)))
+	t.Logf("the browser saw %q and ended at %s", pages, at)
+	if _, err := io.WriteString(client.in, at.url.String()+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if whose, err := client.out.ReadString('\n'); err != nil || len(strings.TrimSpace(whose)) < 10 {
+		t.Errorf("the tool answered %q, %v", whose, err)
+	}
+}
+
 // The printed lines of Node.js, with the openid-client that the interop tests use.
 func TestInteropTheRecipeOfNode(t *testing.T) {
 	skipUnlessInterop(t)
 	d := startDemo(t)
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
-	printed := cook(t, d, "node", "http://localhost:"+port)
+	printed := cook(t, d.Server, "node", "http://localhost:"+port)
 	begin, end, ok := strings.Cut(printed[0], "// at the redirect URI:\n")
 	if !ok {
 		t.Fatal("the recipe has another form")
