@@ -32,6 +32,8 @@ type PolicyState struct {
 	ChangedAt time.Time        `json:"changed_at,omitzero"`
 	Changes   []string         `json:"changes,omitempty"` // of this version, in words
 	Effective idp.Policy       `json:"-"`
+
+	Files map[string]string `json:"-"` // which file manages a section (stepward apply), by key
 }
 
 // Get returns the policy as it counts.
@@ -43,20 +45,23 @@ func (s *Policy) Get(ctx context.Context, by Actor) (PolicyState, error) {
 	if err != nil {
 		return PolicyState{}, err
 	}
-	return s.state(v)
+	return s.state(ctx, v)
 }
 
-func (s *Policy) state(v policies.Version) (PolicyState, error) {
+func (s *Policy) state(ctx context.Context, v policies.Version) (PolicyState, error) {
 	effective, err := v.Over(s.cfg.Settings)
 	if err != nil {
 		return PolicyState{}, err
 	}
 	stored, err := v.Sections()
-	state := PolicyState{
-		Version: v.Number, Sections: effective.Sections(), Stored: stored, ActorID: v.ActorID, ChangedAt: v.ChangedAt,
-		Changes: v.Lines(), Effective: effective.Policy,
+	if err != nil {
+		return PolicyState{}, err
 	}
-	return state, err
+	files, err := s.marks.Sources(ctx, declared.Policy, config.PolicyKeys()...)
+	return PolicyState{
+		Version: v.Number, Sections: effective.Sections(), Stored: stored, ActorID: v.ActorID, ChangedAt: v.ChangedAt,
+		Changes: v.Lines(), Effective: effective.Policy, Files: files,
+	}, err
 }
 
 // History returns the kept versions below before, newest first; before 0: from the newest.
@@ -155,7 +160,7 @@ func (s *Policy) Change(
 		return PolicyState{}, err
 	}
 	if next.Changes == "" {
-		return s.state(v)
+		return s.state(ctx, v)
 	}
 	if role != directory.RoleOwner && next.Alone {
 		return PolicyState{}, &Denied{"owner", "only an owner may let recovery links work without a second admin"}
@@ -172,5 +177,5 @@ func (s *Policy) Change(
 	if s.cfg.PolicyChanged != nil {
 		s.cfg.PolicyChanged(ctx)
 	}
-	return s.state(next.Version)
+	return s.state(ctx, next.Version)
 }

@@ -65,6 +65,11 @@ func TestAStateIsAppliedOverTheAPI(t *testing.T) {
 			t.Errorf("%s: %+v", path, groups)
 		}
 	}
+	for _, s := range in[adminapi.Policy](h, h.call(200, "GET", "/policy", all, nil)).Sections {
+		if (s.ManagedBy == "stepward.yaml") != (s.Key == "scopes") {
+			t.Errorf("section %s is managed by %q", s.Key, s.ManagedBy)
+		}
+	}
 	h.problem(422, "faults", "POST", "/apply?source=other.yaml", token, `{"clients":[{"client_id":"a","client_name":"A","managed_by":"x"}]}`)
 
 	// Tokens for other parts do not lead here.

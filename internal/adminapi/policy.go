@@ -135,8 +135,10 @@ func policyAnswer(s admin.PolicyState) *PolicyAnswer {
 	out := wire.Policy(s.Effective)
 	out.Version, out.ActorID, out.Changes, out.ChangedAt = s.Version, s.ActorID, s.Changes, wire.Moment(s.ChangedAt)
 	out.Stored, out.Sections = adminapi.Sections(s.Stored), []adminapi.PolicySection{}
-	for _, section := range s.Sections {
-		out.Sections = append(out.Sections, adminapi.PolicySection(section))
+	for _, in := range s.Sections {
+		out.Sections = append(out.Sections, adminapi.PolicySection{
+			Key: in.Key, Value: in.Value, Source: in.Source, Locked: in.Locked, ManagedBy: s.Files[in.Key],
+		})
 	}
 	return &PolicyAnswer{policyTag(s.Version), out}
 }

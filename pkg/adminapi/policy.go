@@ -70,6 +70,8 @@ type PolicySection struct {
 	Value  json.RawMessage `json:"value" doc:"In the form of the settings file; null: nothing is set."`
 	Source string          `json:"source" doc:"Where it comes from: default, the stored policy, or what set it at the start."`
 	Locked bool            `json:"locked" doc:"It was set at the start of the server, and can only be changed there."`
+
+	ManagedBy string `json:"managed_by,omitempty" doc:"The file that manages it (stepward apply), so that it is changed only there; missing: none."`
 }
 
 // Sections are sections of the policy by key, in the form that they have in the settings file. In a change, null gives

@@ -15,7 +15,6 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/desk"
 	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/store/declared"
 	"github.com/stepward/stepward/internal/store/policies"
 	"github.com/stepward/stepward/internal/web"
 	"github.com/stepward/stepward/internal/words"
@@ -96,12 +95,8 @@ func (c policy) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) err
 // at the start.
 func (c policy) state(ctx context.Context, v desk.Visitor) (admin.PolicyState, error) {
 	state, err := c.ops.Policy.Get(ctx, v.Actor)
-	if err != nil {
-		return state, err
-	}
-	files, err := c.marks.Sources(ctx, declared.Policy, config.PolicyKeys()...)
 	for i, s := range state.Sections {
-		if file := files[s.Key]; file != "" && !s.Locked {
+		if file := state.Files[s.Key]; file != "" && !s.Locked {
 			state.Sections[i].Locked, state.Sections[i].Source = true, file
 		}
 	}

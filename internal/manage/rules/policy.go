@@ -37,7 +37,7 @@ func (c policyShowCmd) Run(e *manage.Env) error {
 		}
 		var sections []string
 		for _, s := range state.Sections {
-			text, err := config.Section(s).YAML()
+			text, err := config.Section{Key: s.Key, Value: s.Value, Source: s.Source, Locked: s.Locked}.YAML()
 			if err != nil {
 				return err
 			}
