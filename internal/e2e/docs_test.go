@@ -162,6 +162,17 @@ func TestTheWalksOfTheDesignNameFilesThatExist(t *testing.T) {
 	}
 }
 
+// The layout of docs/design.md has a line for every package; helpers of tests stand beside theirs.
+func TestTheWalksBeginAtAMapOfEveryPackage(t *testing.T) {
+	page := read(t, filepath.Join(root, "docs/design.md"))
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if room := filepath.Base(name) + "/"; !strings.Contains(page, " "+room) && !strings.Contains(page, name[strings.Index(name, "/")+1:]+"/") {
+			t.Errorf("docs/design.md has no line for %s", name)
+		}
+	}
+}
+
 // lifetimes are constants whose values docs/operate.md tells, in the words of its table.
 var lifetimes = []struct{ file, name, row, says string }{
 	{"internal/token/authorization.go", "codeTTL", "authorization code", "60 seconds"},

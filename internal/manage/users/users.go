@@ -68,7 +68,7 @@ type userInviteCmd struct {
 	EmailVerified bool `name:"email-verified" help:"You vouch that the address is theirs: applications are told that it is confirmed."`
 	Mail          bool `name:"mail" help:"Mail the link instead of printing it. Opening it proves the address."`
 
-	Language string `name:"language" help:"Language of a new user and of the e-mail: en, de, es, fr, ja or ar. They can change it later."`
+	Language string `name:"language" help:"Language of a new user and of the e-mail, such as de. They can change it later."`
 	manage.Flags
 }
 
