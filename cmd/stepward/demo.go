@@ -49,7 +49,7 @@ func (c demoCmd) Run(e *manage.Env) error {
      The code for a new account is there.
   3  Manage your passkeys              %s/account
   4  Become the first admin            %s
-     This link works once. Create a passkey, then open %s/admin.
+     The link works once. It leads to the console, %s/admin.
 
   Press Ctrl-C to stop. All data is deleted.
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/enrol"
 	"github.com/stepward/stepward/internal/idp"
 )
@@ -49,6 +50,22 @@ func TestAnInvitationLeadsToAFirstPasskey(t *testing.T) {
 	}
 	if strings.Contains(h.log.String(), token) {
 		t.Error("the token is in the log")
+	}
+}
+
+func TestAnInvitedAdminArrivesInTheConsole(t *testing.T) {
+	h := build(t)
+	for role, want := range map[directory.Role]string{
+		directory.RoleUser: "/account", directory.RoleAuditor: "/admin", directory.RoleOwner: "/admin",
+	} {
+		u, _ := h.user(role.Name()+"@example.com", 0)
+		h.change(u, func(u *idp.User) { u.Role = role })
+		b := h.browser()
+		b.create(b.post("/enrol", "token", h.invite(u)).is("passkey", 200))
+		at := b.post("/signup/passkey/done")
+		if back := at.url.Query().Get("back"); back != want && at.url.Path != want {
+			t.Errorf("%s: at %s, want %s", role.Name(), at.url, want)
+		}
 	}
 }
 

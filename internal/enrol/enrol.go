@@ -410,6 +410,9 @@ func (en *Service) endEnrolment(
 			return "", err
 		}
 	}
+	if e.Interaction == "" && e.Recovery == "" && e.User.Role.Reads() { // they were invited to administer
+		return "/admin", nil
+	}
 	return signInPath(e.Interaction), nil
 }
 
