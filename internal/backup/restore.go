@@ -90,14 +90,9 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 	if !missing(place) && !c.Replace {
 		return fmt.Errorf("%s exists; restore into an empty folder, or replace it with --replace", place)
 	}
-	report, err := transfer.Inspect(ctx, c.File)
-	switch {
-	case errors.Is(err, transfer.ErrNoBackup):
-		return fmt.Errorf("%s is not a backup of Stepward; is it encrypted or compressed?", c.File)
-	case errors.Is(err, transfer.ErrDamaged):
-		return fmt.Errorf("%s is damaged, nothing was changed: %w", c.File, err)
-	case err != nil:
-		return readable(err)
+	report, err := c.inspect(ctx)
+	if err != nil {
+		return err
 	}
 	folder, err := os.MkdirTemp(cfg.DataDir, ".restore-*")
 	if err != nil {
@@ -122,19 +117,9 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	there := *cfg
-	there.DataDir = folder
-	inFile := cfg.Key == "" && cfg.KeyCommand == ""
-	keyless := inFile && missing(cfg.KeyPath())
-	if inFile && !keyless {
-		if err := transfer.CopyFile(cfg.KeyPath(), there.KeyPath()); err != nil {
-			return readable(err)
-		}
-	}
-	if !keyless {
-		if err := server.CheckStores(ctx, &there); err != nil {
-			return fmt.Errorf("the backup cannot be served with these settings, nothing was changed: %w", err)
-		}
+	keyless, err := checkServable(ctx, cfg, folder)
+	if err != nil {
+		return err
 	}
 	if !c.KeepSessions {
 		if err := transfer.RemoveStore(cfg.EphemeralPath()); err != nil {
@@ -157,6 +142,39 @@ func (c Restore) restore(ctx context.Context, cfg *config.Config) error {
 			cfg.KeyPath())
 	}
 	return nil
+}
+
+// inspect checks the backup as a whole.
+func (c Restore) inspect(ctx context.Context) (transfer.Report, error) {
+	report, err := transfer.Inspect(ctx, c.File)
+	switch {
+	case errors.Is(err, transfer.ErrNoBackup):
+		return report, fmt.Errorf("%s is not a backup of Stepward; is it encrypted or compressed?", c.File)
+	case errors.Is(err, transfer.ErrDamaged):
+		return report, fmt.Errorf("%s is damaged, nothing was changed: %w", c.File, err)
+	case err != nil:
+		return report, readable(err)
+	}
+	return report, nil
+}
+
+// checkServable reports why the store in folder could not be served with these settings. Without the operator's key it
+// cannot tell, and returns true.
+func checkServable(ctx context.Context, cfg *config.Config, folder string) (keyless bool, err error) {
+	there := *cfg
+	there.DataDir = folder
+	if cfg.Key == "" && cfg.KeyCommand == "" {
+		if missing(cfg.KeyPath()) {
+			return true, nil
+		}
+		if err := transfer.CopyFile(cfg.KeyPath(), there.KeyPath()); err != nil {
+			return false, readable(err)
+		}
+	}
+	if err := server.CheckStores(ctx, &there); err != nil {
+		return false, fmt.Errorf("the backup cannot be served with these settings, nothing was changed: %w", err)
+	}
+	return false, nil
 }
 
 // prepare brings the store in folder to our schema, and ends what must not come back.
