@@ -18,7 +18,7 @@ func TestAFailoverOfPostgresUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
 	pair := storetest.NewPair(t)
 	pair.Synchronous()
-	s := newStageAt(t, pair.URL())
+	s := newStageAt(t, pair.URL(), persistentRedis(t))
 	book := newLedger()
 	visitors := s.visitors(4, book, 1)
 	first := visitors[0] // asks for nothing but this, so that the time can be measured

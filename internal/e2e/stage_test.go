@@ -56,7 +56,7 @@ const skewed = `CREATE TABLE skew (by INTERVAL NOT NULL); INSERT INTO skew VALUE
 // newStage sets a stage on a fresh database.
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := emptyStage(t, storetest.PostgresURL(t))
+	s := emptyStage(t, storetest.PostgresURL(t), persistentRedis(t))
 	u := must(url.Parse(s.postgresAddress))
 	s.sql(skewed + `ALTER DATABASE ` + strings.TrimPrefix(u.Path, "/") + ` SET search_path = public, pg_catalog`)
 	for _, r := range s.replicas {
@@ -66,10 +66,10 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// newStageAt sets a stage on this database, without wires to it.
-func newStageAt(t *testing.T, database string) *stage {
+// newStageAt sets a stage on this database and this Redis, without wires to the database.
+func newStageAt(t *testing.T, database string, redis *ephemeraltest.RedisServer) *stage {
 	t.Helper()
-	s := emptyStage(t, database)
+	s := emptyStage(t, database, redis)
 	for _, r := range s.replicas {
 		r.settings = append(r.settings, "STEPWARD_DATABASE_URL="+database)
 	}
@@ -77,9 +77,9 @@ func newStageAt(t *testing.T, database string) *stage {
 }
 
 // emptyStage has replicas without a database.
-func emptyStage(t *testing.T, database string) *stage {
+func emptyStage(t *testing.T, database string, redis *ephemeraltest.RedisServer) *stage {
 	t.Helper()
-	s := &stage{t: t, postgresAddress: database, redis: persistentRedis(t), binary: must(os.Executable())}
+	s := &stage{t: t, postgresAddress: database, redis: redis, binary: must(os.Executable())}
 	s.database = must(pgx.Connect(t.Context(), database))
 	t.Cleanup(func() { _ = s.database.Close(context.Background()) })
 	b := &balancer{}

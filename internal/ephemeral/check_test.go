@@ -71,6 +71,45 @@ func TestAStoreThatRejectsWritesIsReportedWithTheReason(t *testing.T) {
 	}
 }
 
+// Redis goes on answering reads, and rejects writes until its file can be written again.
+func TestARedisWhoseDiskIsFullIsReportedAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := ephemeraltest.StartRedisOnASmallDisk(t)
+	s := openRedis(t, server.URL)
+	things := ephemeral.NewBucket[string](s, "thing", time.Hour)
+	if err := things.Put(t.Context(), "before", "v"); err != nil {
+		t.Fatal(err)
+	}
+	becomes := func(what string, is func(error) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			err := ephemeral.Check(t.Context(), s)
+			if is(err) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+	}
+	server.FillDisk()
+	becomes("full", func(err error) bool {
+		fault, ok := errors.AsType[*idp.StoreFault](err)
+		return ok && fault.Word == "read_only" && strings.Contains(fault.Text, "disk") && errors.Is(err, idp.ErrUnavailable)
+	})
+	if err := things.Put(t.Context(), "meanwhile", "v"); !errors.Is(err, idp.ErrUnavailable) {
+		t.Errorf("a write while the disk is full: %v", err)
+	}
+	if v, err := things.Take(t.Context(), "before"); !errors.Is(err, idp.ErrUnavailable) {
+		t.Errorf("taken while that cannot be kept: %q %v", v, err)
+	}
+	server.FreeDisk()
+	becomes("free", func(err error) bool { return err == nil })
+	if v, err := things.Take(t.Context(), "before"); err != nil || v != "v" {
+		t.Errorf("an entry of before: %q %v", v, err)
+	}
+}
+
 // A Redis that was restarted answers LOADING until it has read its file.
 func TestARedisThatLoadsItsDataIsReportedAndComesBack(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package ephemeraltest
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,8 +17,9 @@ import (
 
 // A RedisServer is a temporary redis-server on its own unix socket. It stores nothing on disk.
 type RedisServer struct {
-	URL  string // unix://…
-	stop func()
+	URL   string // unix://…
+	stop  func()
+	stdin io.Writer // of its shell
 }
 
 // Client returns a client of the server, closed with the test.
@@ -55,6 +57,20 @@ func startSentinel(t testing.TB, config string, args ...string) *RedisServer {
 
 func start(t testing.TB, args []string) *RedisServer {
 	t.Helper()
+	program, dir := prepare(t)
+	// The shell stops the server when its own standard input ends: when stop closes it, or when this process dies for any
+	// reason. So no server or folder is left behind.
+	return launch(t, dir, exec.Command("sh", slices.Concat([]string{
+		"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
+	}, args, []string{"--unixsocket", filepath.Join(dir, socket), "--dir", dir})...))
+}
+
+// socket is the name of the server's socket in its folder.
+const socket = "s"
+
+// prepare returns the program and a new folder.
+func prepare(t testing.TB) (program, dir string) {
+	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv("STEPWARD_TEST_NO_SKIP") == "1" {
@@ -62,17 +78,15 @@ func start(t testing.TB, args []string) *RedisServer {
 		}
 		t.Skip("SKIPPED: no redis-server on the PATH; this test proves nothing")
 	}
-	dir, err := os.MkdirTemp("", "stepward-redis-") // t.TempDir is too long for the name of a socket
-	if err != nil {
+	if dir, err = os.MkdirTemp("", "stepward-redis-"); err != nil { // t.TempDir is too long for the name of a socket
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "s")
+	return program, dir
+}
 
-	// The shell stops the server when its own standard input ends: when stop closes it, or when this process dies for any
-	// reason. So no server or folder is left behind.
-	cmd := exec.Command("sh", slices.Concat([]string{
-		"-c", `"$@" </dev/null & read _; kill -9 $!; wait; rm -rf "$0"`, dir, program,
-	}, args, []string{"--unixsocket", socket, "--dir", dir})...)
+// launch runs a shell that runs the server in this folder until its standard input ends.
+func launch(t testing.TB, dir string, cmd *exec.Cmd) *RedisServer {
+	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	life, err := cmd.StdinPipe()
@@ -82,7 +96,8 @@ func start(t testing.TB, args []string) *RedisServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &RedisServer{URL: "unix://" + socket}
+	at := filepath.Join(dir, socket)
+	s := &RedisServer{URL: "unix://" + at, stdin: life}
 	s.stop = sync.OnceFunc(func() {
 		_ = life.Close()
 		_ = cmd.Wait()
@@ -90,7 +105,7 @@ func start(t testing.TB, args []string) *RedisServer {
 	t.Cleanup(s.stop)
 
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		c, err := net.Dial("unix", socket)
+		c, err := net.Dial("unix", at)
 		if err == nil {
 			_ = c.Close()
 			return s
