@@ -119,12 +119,19 @@ func (p *Place) within(ctx context.Context, source bool, f func(side) error) err
 	})
 }
 
+// cache lets SQLite keep 256 MB of pages. With the 2 MB of a server, the indexes of a large table are written again and
+// again.
+const cache = `PRAGMA cache_size = -262144`
+
 func withinSQLite(ctx context.Context, db *sql.DB, source bool, f func(side) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if _, err := tx.ExecContext(ctx, cache); err != nil {
+		return err
+	}
 	if err := f(sqlite{tx}); err != nil || source {
 		return err
 	}
