@@ -116,7 +116,7 @@ func (c *chrome) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	var err error
 	for range 5 { // a document that is replaced in between takes its nodes along; nothing was done to them then
-		ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second) // an element that went away is waited for without end
+		ctx, cancel := context.WithTimeout(c.ctx, 60*time.Second) // an element that went away is waited for without end
 		err = chromedp.Do(ctx, steps...)
 		cancel()
 		if err == nil {
@@ -148,7 +148,7 @@ func (c *chrome) click(name string) {
 func (c *chrome) signIn() {
 	c.t.Helper()
 	c.wait(`(() => { const e = document.querySelector('[data-test="passkey-signin"]'); return e ? !e.disabled : document.body?.dataset.page !== "login" })()`, "the button, or to be past it")
-	ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
 	defer cancel()
 	_ = chromedp.Do(ctx, chromedp.Click(hook("passkey-signin"), chromedp.AtLeast(0)))
 	c.wait(`!!document.body && document.body.dataset.page !== "login"`, "the sign-in page to go on")

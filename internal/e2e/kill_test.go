@@ -77,7 +77,7 @@ func spawnOf(t *testing.T, binary, listen, issuer string, settings []string) *ex
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
 		if conn, err := net.Dial("tcp", listen); err == nil {

@@ -178,7 +178,7 @@ func TestWithoutAStoreTheReplicasStayAndDoWhatTheyCan(t *testing.T) {
 			t.Errorf("refresh without Postgres: %d %v", refreshed.StatusCode, refreshed.Header)
 		}
 		store.mend()
-		for deadline := time.Now().Add(10 * time.Second); get("/readyz?stores=required", "*/*").StatusCode != 200; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); get("/readyz?stores=required", "*/*").StatusCode != 200; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s is back, and the replicas are not", name)
 			}
@@ -300,7 +300,7 @@ func TestASilentRequestInAnOutageIsAnsweredToItsClient(t *testing.T) {
 	shown("without Postgres, for a client not seen before", ask(t, silent(oauth2.SetAuthURLParam("client_id", "somebody"))))
 	shown("without Postgres, pushed", ask(t, silent(oauth2.SetAuthURLParam("request_uri", "urn:ietf:params:oauth:request_uri:x"))))
 	postgres.mend()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(ask(t, silent()).Header.Get("Location"), "code="); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(ask(t, silent()).Header.Get("Location"), "code="); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the stores are back, and silent requests are not")
 		}
@@ -316,7 +316,7 @@ func (s *site) exchanged(code, verifier string) (won, again bool) {
 		return err == nil, ok && bad.Response.StatusCode == http.StatusServiceUnavailable
 	}
 	won, busy := exchange()
-	for deadline := time.Now().Add(10 * time.Second); busy && time.Now().Before(deadline); won, busy = exchange() {
+	for deadline := time.Now().Add(time.Minute); busy && time.Now().Before(deadline); won, busy = exchange() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	again, _ = exchange()
@@ -350,7 +350,7 @@ func TestADeviceCodeThatAnOutageMetIsNotUsedUp(t *testing.T) {
 	}
 	postgres.mend()
 	r := poll()
-	for deadline := time.Now().Add(10 * time.Second); r.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); r = poll() {
+	for deadline := time.Now().Add(time.Minute); r.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); r = poll() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if r.StatusCode != http.StatusOK || !strings.Contains(r.body, "access_token") {
@@ -374,16 +374,26 @@ func TestASilentStoreDoesNotHoldUpTheHealthChecks(t *testing.T) {
 	if _, err := io.WriteString(busy, "EVAL \"while true do end\" 0\r\n"); err != nil { // until the server is killed
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
 	for path, want := range map[string]int{"/readyz": http.StatusOK, "/readyz?stores=required": http.StatusServiceUnavailable} {
-		begin := time.Now()
 		r, err := http.NewRequest(http.MethodGet, s.issuer+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer := ask(t, r)
-		if took := time.Since(begin); answer.StatusCode != want || took > time.Second || !strings.Contains(answer.body, `"ephemeral":"down: `) {
-			t.Errorf("%s: %d after %v: %s", path, answer.StatusCode, took, answer.body)
+		quickest := time.Hour // of some: others may have been held up by a neighbour
+		for range 5 {
+			time.Sleep(1100 * time.Millisecond) // what was seen a second ago holds
+			begin := time.Now()
+			answer := ask(t, r)
+			quickest = min(quickest, time.Since(begin))
+			if answer.StatusCode != want || !strings.Contains(answer.body, `"ephemeral":"down: `) {
+				t.Errorf("%s: %d: %s", path, answer.StatusCode, answer.body)
+			}
+			if quickest <= time.Second {
+				break
+			}
+		}
+		if quickest > time.Second {
+			t.Errorf("%s: answered after %v", path, quickest)
 		}
 	}
 }

@@ -175,6 +175,10 @@ func TestLostResponsesOfAClusterAreNotRetried(t *testing.T) {
 	cluster := ephemeraltest.StartCluster(t, false, "--enable-debug-command", "yes")
 	s := openRedis(t, cluster.URL+"&read_timeout=100ms")
 	nodes := []*redis.Client{cluster.Nodes[0].Client(t)}
+	impatient := *nodes[0].Options()
+	impatient.ReadTimeout, impatient.MaxRetries = 50*time.Millisecond, -1
+	watch := redis.NewClient(&impatient)
+	defer watch.Close()
 	key, elsewhere := spread(t, nodes, "n")
 	count := &ephemeral.Op{Verb: ephemeral.Count, Key: key, TTL: time.Minute}
 	also := &ephemeral.Op{Verb: ephemeral.Put, Key: elsewhere, TTL: time.Minute}
@@ -184,8 +188,9 @@ func TestLostResponsesOfAClusterAreNotRetried(t *testing.T) {
 			t.Fatal(err)
 		}
 		var busy sync.WaitGroup
-		busy.Go(func() { nodes[0].Do(t.Context(), "debug", "sleep", "0.7") })
-		time.Sleep(50 * time.Millisecond) // it is asleep
+		busy.Go(func() { nodes[0].Do(t.Context(), "debug", "sleep", "1.5") })
+		for watch.Ping(t.Context()).Err() == nil { // until it is asleep
+		}
 		if err := s.Do(t.Context(), ops...); !errors.Is(err, idp.ErrUnavailable) {
 			t.Errorf("a busy node: %v", err)
 		}

@@ -183,7 +183,7 @@ func TestUnreachableRedisIsUnavailable(t *testing.T) {
 	if _, err := ephemeral.OpenRedis(t.Context(), "unix:///nonexistent/socket", nil); !errors.Is(err, idp.ErrUnavailable) {
 		t.Errorf("no server there: %v", err)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it took %v to say so", took)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,10 +45,10 @@ func TestTheJWKSIsServedFromMemoryDuringAnOutage(t *testing.T) {
 	})
 }
 
-// stuck returns a ring whose store takes a second to fail, and a func that many callers use at once.
-func stuck(t *testing.T) *Ring {
+// stuck returns a ring whose store takes this long to fail.
+func stuck(t *testing.T, takes time.Duration) *Ring {
 	address := storetest.PostgresURL(t)
-	db, err := store.Open(t.Context(), store.Config{URL: address, StatementTimeout: time.Second})
+	db, err := store.Open(t.Context(), store.Config{URL: address, StatementTimeout: takes})
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	check(t, db.Migrate(t.Context()))
@@ -65,7 +66,7 @@ func stuck(t *testing.T) *Ring {
 }
 
 func TestWaitingCallersShareOneFailure(t *testing.T) {
-	ring := stuck(t)
+	ring := stuck(t, time.Second)
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for range 8 {
@@ -76,30 +77,29 @@ func TestWaitingCallersShareOneFailure(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if took := time.Since(begin); took > 1900*time.Millisecond {
+	if took := time.Since(begin); took > 6*time.Second { // one after the other needs eight
 		t.Errorf("eight who asked together waited %v", took)
 	}
 }
 
 func TestACallerCanStopWaitingForKeys(t *testing.T) {
-	ring := stuck(t)
+	ring := stuck(t, 4*time.Second)
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = ring.Current(t.Context()) })
-	begin := time.Now()
-	for begin.Add(time.Second).After(time.Now()) && len(ring.loading) == 1 { // until the other reads
+	defer wg.Wait()
+	var failed atomic.Bool // what the caller waits for is over
+	wg.Go(func() { _, _ = ring.Current(t.Context()); failed.Store(true) })
+	for len(ring.loading) == 1 && !failed.Load() { // until the other reads
 		time.Sleep(time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	left := time.Now()
-	if _, err := ring.Current(ctx); err == nil || time.Since(left) > 500*time.Millisecond {
-		t.Errorf("after %v: %v", time.Since(left), err)
+	if _, err := ring.Current(ctx); err == nil || failed.Load() {
+		t.Errorf("the caller waited until the store had failed (%v): %v", failed.Load(), err)
 	}
 	set, err := ring.JWKS(t.Context())
-	if err != nil || len(set) == 0 || time.Since(left) > publishWait+500*time.Millisecond {
-		t.Errorf("the JWKS, after %v: %v", time.Since(left), err)
+	if err != nil || len(set) == 0 || failed.Load() {
+		t.Errorf("the JWKS, after the store had failed (%v): %v", failed.Load(), err)
 	}
-	wg.Wait()
 }
 
 func TestACancelledLoadIsNotAStoreFailure(t *testing.T) {

@@ -190,10 +190,10 @@ func before(t *testing.T, ctx context.Context, script string) {
 // until waits for a condition, across navigations, which interrupt a poll.
 func until(t *testing.T, ctx context.Context, condition string) {
 	t.Helper()
-	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		ok, err := chromedp.Run(limit, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(10*time.Second)))
+		ok, err := chromedp.Run(limit, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(time.Minute)))
 		if err == nil && ok {
 			return
 		}

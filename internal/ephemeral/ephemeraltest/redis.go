@@ -104,7 +104,7 @@ func launch(t testing.TB, dir string, cmd *exec.Cmd) *RedisServer {
 	})
 	t.Cleanup(s.stop)
 
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		c, err := net.Dial("unix", at)
 		if err == nil {
 			_ = c.Close()
