@@ -95,7 +95,7 @@ scim:
 # The tests that docs/faults.md names, and what they print.
 faults: deps
 	@tests=$$(grep -o ': Test[A-Za-z0-9]*' docs/faults.md | cut -c3- | sort -u | paste -sd'|'); \
-	STEPWARD_TEST_FAULTS=$${STEPWARD_TEST_FAULTS:-60s} go test -count=1 -p 1 -v -run "^($$tests)$$" ./internal/manage ./internal/server ./internal/store ./internal/ephemeral \
+	STEPWARD_TEST_FAULTS=$${STEPWARD_TEST_FAULTS:-60s} go test -count=1 -p 1 -timeout 30m -v -run "^($$tests)$$" ./internal/manage ./internal/server ./internal/store ./internal/ephemeral \
 	  ./internal/outage ./internal/drain ./internal/keys ./internal/session ./internal/web ./internal/provider ./internal/e2e | \
 	awk '/^=== (RUN|NAME|CONT)/ { test = $$3 } /counted: / { sub(/.*counted: /, ""); print test ": " $$0; fflush() } /^ *--- FAIL|^FAIL/'
 
