@@ -3,7 +3,7 @@
 #                   they are missing (Debian)
 # make conformance  the requirements that certification looks at, tested, and the table of docs/conformance.md
 # make interop      clients that we did not write: in Go, in JavaScript from npm, and Apache httpd (installed if missing)
-# make recipes      what the recipes of the console print, in the programs they are for: oauth2-proxy, Authlib, Spring, MCP
+# make recipes      what the recipes of the console print, in the programs they are for: oauth2-proxy, Authlib, Spring, Vault, MCP
 # make cluster      the Helm chart and the recipe of Kubernetes, on a real API server (from the Go proxy)
 # make accessible   every page put to axe-core (npm), in English and Arabic, light and dark
 # make scim         a SCIM client that we did not write, against the SCIM server
@@ -55,6 +55,7 @@ recipes:
 	dist/recipes/bin/pip install --quiet Authlib==1.9.10 Flask==3.1.3 requests==2.34.2 mcp==2.3.0
 	GOBIN=$(CURDIR)/dist/recipes/bin go install github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6
 	cd internal/e2e/testdata/spring && { mvn -q -B package || mvn -q -B package; }
+	cd internal/e2e/testdata/vault && CGO_ENABLED=0 go build -o $(CURDIR)/dist/recipes/bin/vault-oidc .
 	STEPWARD_TEST_RECIPES=$(CURDIR)/dist/recipes/bin go test ./internal/e2e -run '^TestTheRecipe' -count=1 -timeout 5m -v
 
 # The API server and etcd of one release of Kubernetes, in the versions of internal/tools/cluster; the first build takes

@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"github.com/stepward/stepward/internal/directory"
-	"github.com/stepward/stepward/internal/store/roster"
 )
 
 // The API server with the flags that the recipe prints, and tokens from sign-ins by the client that it registers.
@@ -35,17 +32,7 @@ func TestClusterRecipe(t *testing.T) {
 	if user := c.whoAmI(first); user.Username != email || !slices.Equal(user.Groups, []string{"system:authenticated"}) {
 		t.Errorf("without groups: %+v", user)
 	}
-	groups := roster.New(o.DB)
-	subject := o.verify(first)["sub"].(string)
-	for _, name := range []string{"cluster-admins", "system:masters"} {
-		g := directory.Group{ID: "g-" + name, Name: name, CreatedAt: time.Now(), UpdatedAt: time.Now()}
-		if err := groups.CreateGroup(t.Context(), g); err != nil {
-			t.Fatal(err)
-		}
-		if err := groups.AddMembers(t.Context(), g.ID, []string{subject}, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	joinGroups(t, o.Server, o.verify(first)["sub"].(string), []string{"cluster-admins", "system:masters"})
 	token := kubectlToken(o, ada, printed[1], "")
 	user := c.whoAmI(token)
 	if user.Username != email || !slices.Equal(user.Groups, []string{"oidc:cluster-admins", "oidc:system:masters", "system:authenticated"}) {

@@ -10,12 +10,15 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/recipe"
 	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/store/roster"
 )
 
 // recipeProgram returns a program that a recipe is for, of the folder that the environment names.
@@ -55,6 +58,18 @@ func cook(t *testing.T, s *server.Server, id, address string) (printed []string)
 		printed = append(printed, snippet.Fill(v))
 	}
 	return printed
+}
+
+// joinGroups puts a user into new groups.
+func joinGroups(t *testing.T, s *server.Server, userID string, names []string) {
+	t.Helper()
+	groups := roster.New(s.DB)
+	for _, name := range names {
+		g := directory.Group{ID: "g-" + name, Name: name, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		if err := errors.Join(groups.CreateGroup(t.Context(), g), groups.AddMembers(t.Context(), g.ID, []string{userID}, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // arrives signs somebody in to an application, and returns its page.
@@ -139,6 +154,61 @@ func TestTheRecipeOfJava(t *testing.T) {
 	awaitFor(t, time.Minute, address)
 	if _, at := arrives(t, d, "http://localhost:"+port+"/"); at.status != 200 || at.body != "ada@example.com" {
 		t.Errorf("%s: %.1000s", at, at.body)
+	}
+}
+
+// The OIDC method of Vault, with what the printed commands write; testdata/vault has the method without the rest of
+// Vault.
+func TestTheRecipeOfVault(t *testing.T) {
+	t.Parallel()
+	program := recipeProgram(t, "vault-oidc")
+	d := startDemo(t)
+	const address = "https://vault.example.com"
+	printed := cook(t, d.Server, "vault", address)
+	method := start(t, nil, program)
+	type answer struct {
+		Data             map[string]any
+		Alias, Error     string
+		Groups, Policies []string
+	}
+	ask := func(operation, path string, data map[string]any) (a answer) {
+		t.Helper()
+		if err := json.NewEncoder(method.in).Encode(map[string]any{"operation": operation, "path": path, "data": data}); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(must(method.out.ReadBytes('\n')), &a); err != nil || a.Error != "" {
+			t.Fatalf("%s: %v %s", path, err, a.Error)
+		}
+		return a
+	}
+	for command := range strings.SplitSeq(strings.ReplaceAll(printed[0], "\\\n", " "), "\n") {
+		path, pairs, writes := strings.Cut(strings.TrimPrefix(command, "vault write auth/oidc/"), " ")
+		if !writes || !strings.HasPrefix(command, "vault write") {
+			continue
+		}
+		data := map[string]any{}
+		for _, pair := range strings.Fields(pairs) {
+			name, value, _ := strings.Cut(pair, "=")
+			if before, repeated := data[name]; repeated {
+				value = before.(string) + "," + value
+			}
+			data[name] = value
+		}
+		ask("update", path, data)
+	}
+	redirect := address + "/ui/vault/auth/oidc/oidc/callback"
+	p := newPerson(t, d.Config.Issuer.String(), redirect)
+	p.signUp(p.open("/account"), "ada@example.com")
+	signIn := func() answer {
+		t.Helper()
+		begun := ask("update", "oidc/auth_url", map[string]any{"role": "default", "redirect_uri": redirect})
+		at := p.through(p.open(begun.Data["auth_url"].(string)))
+		return ask("read", "oidc/callback", map[string]any{"state": at.Get("state"), "code": at.Get("code")})
+	}
+	first := signIn()
+	joinGroups(t, d.Server, first.Alias, []string{"operators"})
+	if got := signIn(); got.Alias != first.Alias || !slices.Equal(got.Policies, []string{"default"}) || !slices.Equal(got.Groups, []string{"operators"}) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 var ownPKCE = []string{
 	"kubernetes",     // kubelogin, if the metadata has S256
 	"proxmox",        // proxmox-openid
+	"vault",          // vault-plugin-auth-jwt
 	"immich",         // openid-client
 	"home-assistant", // hass-oidc-auth
 	"go",             // the snippet passes the verifier where a sign-in begins

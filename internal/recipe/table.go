@@ -122,7 +122,7 @@ email_domains = ["*"]
 cookie_secret = "" # openssl rand -base64 32 | tr -- '+/' '-_'`}},
 	},
 	{
-		ID: "vault", Name: "Vault / OpenBao", Example: "https://vault.example.com", Policy: idp.PolicyCompatible,
+		ID: "vault", Name: "Vault / OpenBao", Example: "https://vault.example.com",
 		Scopes: groups, InIDToken: []string{"profile", "email", "groups"},
 		Redirects: []string{"{url}/ui/vault/auth/oidc/oidc/callback", "http://localhost:8250/oidc/callback"},
 		Snippets: []Snippet{{"vault", `vault auth enable oidc
