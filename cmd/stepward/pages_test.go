@@ -74,6 +74,7 @@ func TestTheClientsOfOperateAreRegisteredWithItsExample(t *testing.T) {
 // foreignFlags belong to other programs that the pages name.
 var foreignFlags = map[string]bool{
 	"code-challenge-method": true, "oidc-username-claim": true, // oauth2-proxy, kube-apiserver
+	"oidc-groups-claim": true, "oidc-groups-prefix": true,
 	"fintechlabs": true, "server": true, // the conformance suite
 	"dir": true, // kc.sh
 }
