@@ -64,6 +64,16 @@ func TestFaultsInTheConsoleAreInItsLanguage(t *testing.T) {
 	ada := newOfficial(t, d, "ada@example.com", directory.RoleOwner)
 	group := url.Values{"name": {"a,b"}, "description": {strings.Repeat("x", 501)}}
 	ada.confirm(ada.post("/admin/groups/new", group))
+	at := ada.post("/admin/groups/new", url.Values{"name": {"staff"}})
+	for path, want := range map[string]string{
+		"/add":  `<input name="email" value="nobody@example.com" autocomplete="off" required data-test="member-email" autofocus aria-invalid="true" aria-describedby="about-email">`,
+		"/nest": `data-test="parent-name" autofocus aria-invalid="true" aria-describedby="about-parent">`,
+	} { // the focus is where something is wrong, and hears what
+		p := ada.post(at.url.Path+path, url.Values{"email": {"nobody@example.com"}, "parent": {"nothing"}})
+		if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, want) {
+			t.Errorf("%s: no %s on %s", path, want, p)
+		}
+	}
 	for _, language := range words.Languages() {
 		ada.post("/language", url.Values{"to": {language.Tag}, "back": {"/admin"}})
 		for path, c := range map[string]struct {
