@@ -11,13 +11,16 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stepward/stepward/internal/config"
+	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
+	"github.com/stepward/stepward/internal/session"
 )
 
-// online serves a data folder, and returns the issuer.
-func online(t *testing.T, dir string) string {
+// online serves a data folder.
+func online(t *testing.T, dir string) (*server.Server, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
@@ -35,19 +38,34 @@ func online(t *testing.T, dir string) string {
 	web := &http.Server{Handler: s.Handler}
 	go func() { _ = web.Serve(l) }()
 	t.Cleanup(func() { _ = web.Close(); s.Close() })
-	return issuer
+	return s, issuer
 }
 
 // A far is a server that commands reach over its API, as a client with scopes.
 type far struct {
 	*testing.T
+	server              *server.Server
 	issuer, dir, secret string
+}
+
+// signIn starts a session of a user, as a browser has it.
+func (f *far) signIn(email string) {
+	f.Helper()
+	u, err := f.server.DB.UserByEmail(f.Context(), email)
+	if err == nil {
+		r := httptest.NewRequestWithContext(f.Context(), http.MethodPost, "/login", nil)
+		_, err = session.New(session.Config{Store: f.server.Ephemeral, Insecure: true}).Start(f.Context(), httptest.NewRecorder(), r,
+			idp.Authentication{ID: idp.NewID(), UserID: u.ID, At: time.Now()}, nil)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
 }
 
 func open(t *testing.T, scopes ...string) *far {
 	t.Helper()
 	f := &far{T: t, dir: t.TempDir()}
-	f.issuer = online(t, f.dir)
+	f.server, f.issuer = online(t, f.dir)
 	f.secret = f.robot("robot", scopes...)
 	return f
 }
@@ -145,6 +163,21 @@ func TestACommandDoesAndSaysTheSameOverTheAPI(t *testing.T) {
 		_, near := f.here(strings.Fields(line)...)
 		if far == nil || near == nil || far.Error() != near.Error() {
 			t.Errorf("%s: over the API %v, on the store %v", line, far, near)
+		}
+	}
+}
+
+func TestRemovingAUserSaysHowManySessionsEnded(t *testing.T) {
+	f := open(t, "stepward:admin:read", "stepward:admin:write")
+	for email, remove := range map[string]func(...string) (string, error){
+		"ada@example.com": f.here, "bob@example.com": f.there,
+	} {
+		if out, err := f.here("user", "add", email); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		f.signIn(email)
+		if out, err := remove("user", "remove", email, "--yes"); err != nil || !strings.Contains(out, "removed; 1 sessions ended") {
+			t.Errorf("%s: %v %s", email, err, out)
 		}
 	}
 }

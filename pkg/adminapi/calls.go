@@ -43,9 +43,10 @@ func (u Users) Change(ctx context.Context, id string, tag ETag, in UserChange) (
 	return send[User](ctx, u.api, http.MethodPatch, path("users", id), tag, in)
 }
 
-// Remove removes a user and everything about them.
-func (u Users) Remove(ctx context.Context, id string) error {
-	return tell(ctx, u.api, http.MethodDelete, path("users", id), nil)
+// Remove removes a user and everything about them, and says how many sessions that ended.
+func (u Users) Remove(ctx context.Context, id string) (Ended, error) {
+	v, _, err := send[Ended](ctx, u.api, http.MethodDelete, path("users", id), "", nil)
+	return v, err
 }
 
 // Disable disables a user: their sessions and tokens end.

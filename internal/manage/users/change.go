@@ -92,9 +92,11 @@ func (c userRemoveCmd) Run(e *manage.Env) error {
 			return fmt.Errorf("this removes %s (%s) for good; say it with --yes, or close the account: stepward user disable %s",
 				u.Name, u.Email, u.Email)
 		}
-		if err := api.Users.Remove(api.Context, u.ID); err != nil {
+		ended, err := api.Users.Remove(api.Context, u.ID)
+		if err != nil {
 			return err
 		}
-		return c.Say(map[string]any{"id": u.ID, "removed": true}, "removed; all sessions ended")
+		return c.Say(map[string]any{"id": u.ID, "removed": true, "sessions": ended.Sessions},
+			fmt.Sprintf("removed; %d sessions ended", ended.Sessions))
 	})
 }
