@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/stepward/stepward/internal/adminapi"
+	served "github.com/stepward/stepward/internal/adminapi"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // A Kind says what a command does with the store, if it works on that.
@@ -27,7 +27,7 @@ const (
 
 // An API is the admin API as a command has it: over HTTP, or inside this process, on the store and as the operator.
 type API struct {
-	*wire.API
+	*adminapi.API
 	Issuer  string
 	Context context.Context
 	Remote  bool // over HTTP
@@ -91,7 +91,7 @@ func (e *Env) inside(kind Kind, cfg *config.Config, db *store.DB) (*API, func(),
 		}
 	}
 	issuer := cfg.Issuer.String()
-	transport, err := adminapi.Inside(adminapi.Config{
+	transport, err := served.Inside(served.Config{
 		Issuer: issuer, Operations: ops, Policy: cfg.Policy, Version: e.version, Explain: explainer,
 		Hardware: cfg.MetadataPath != "",
 	})
@@ -99,6 +99,6 @@ func (e *Env) inside(kind Kind, cfg *config.Config, db *store.DB) (*API, func(),
 		done()
 		return nil, nil, fmt.Errorf("admin API: %w", err)
 	}
-	api := wire.With("http://stepward", &http.Client{Transport: transport})
+	api := adminapi.With("http://stepward", &http.Client{Transport: transport})
 	return &API{API: api, Issuer: issuer, Context: e.ctx}, done, nil
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/directory"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Collect returns the first things of a list; limit 0: all of them.
@@ -34,7 +34,7 @@ func Day(at *time.Time) string {
 }
 
 // FindUser finds a user by e-mail address or ID.
-func FindUser(api *API, name string) (wire.User, error) {
+func FindUser(api *API, name string) (adminapi.User, error) {
 	u, err := api.Users.Find(api.Context, name)
 	if Refused(err, "not_found") {
 		return u, fmt.Errorf("there is no user %s; see: stepward user list", name)
@@ -43,7 +43,7 @@ func FindUser(api *API, name string) (wire.User, error) {
 }
 
 // FindGroup finds a group by name or ID.
-func FindGroup(api *API, name string) (wire.Group, error) {
+func FindGroup(api *API, name string) (adminapi.Group, error) {
 	g, err := api.Groups.Find(api.Context, name)
 	if Refused(err, "not_found") {
 		return g, fmt.Errorf("there is no group %s; see: stepward group list", name)
@@ -52,12 +52,12 @@ func FindGroup(api *API, name string) (wire.Group, error) {
 }
 
 // ClaimValues reads NAME=VALUE; an empty value removes.
-func ClaimValues(api *API, given []string) (wire.ClaimValues, error) {
+func ClaimValues(api *API, given []string) (adminapi.ClaimValues, error) {
 	defined, err := Collect(api.Claims.All(api.Context), 0)
 	if err != nil {
 		return nil, err
 	}
-	values := wire.ClaimValues{}
+	values := adminapi.ClaimValues{}
 	for _, text := range given {
 		name, typed, found := strings.Cut(text, "=")
 		if !found {

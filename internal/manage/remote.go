@@ -20,7 +20,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/outage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Credentials are the flags that say with which token a command works over the admin API. Secrets are no flags: others
@@ -54,7 +54,7 @@ func (r Remote) OnlyOnStore(command string) error {
 const patience = time.Minute
 
 // Connect returns the admin API of the server with this issuer, which a flag gives.
-func (c Credentials) Connect(e *Env, flag, issuer string) (*wire.API, error) {
+func (c Credentials) Connect(e *Env, flag, issuer string) (*adminapi.API, error) {
 	issuer = trimmed(issuer)
 	at, err := url.Parse(issuer)
 	if err != nil || at.Host == "" || at.Scheme != "https" && (at.Scheme != "http" || !loopback(at.Hostname())) {
@@ -65,7 +65,7 @@ func (c Credentials) Connect(e *Env, flag, issuer string) (*wire.API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	return wire.With(issuer, &http.Client{
+	return adminapi.With(issuer, &http.Client{
 		Timeout: patience, CheckRedirect: stay, Transport: &oauth2.Transport{Source: tokens},
 	}), nil
 }
@@ -102,7 +102,7 @@ func (c Credentials) tokens(ctx context.Context, e *Env, issuer string) (oauth2.
 	}
 	asks := clientcredentials.Config{
 		ClientID: id, ClientSecret: secret, TokenURL: issuer + "/oauth2/token",
-		EndpointParams: url.Values{"resource": {issuer + wire.Path}},
+		EndpointParams: url.Values{"resource": {issuer + adminapi.Path}},
 	}
 	return asks.TokenSource(ctx), nil
 }
@@ -127,7 +127,7 @@ func (f Flags) told(e *Env, what string, err error) error {
 			return fmt.Errorf("%s: %w", trimmed(f.Server), why)
 		}
 	}
-	p, ok := errors.AsType[*wire.Problem](err)
+	p, ok := errors.AsType[*adminapi.Problem](err)
 	if !ok {
 		return err
 	}
@@ -143,7 +143,7 @@ func unreached(err error) error {
 		}
 		return fmt.Errorf("the client gets no token: %s", reason)
 	}
-	if p, ok := errors.AsType[*wire.Problem](err); ok {
+	if p, ok := errors.AsType[*adminapi.Problem](err); ok {
 		return unanswered(p)
 	}
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
@@ -159,7 +159,7 @@ func unreached(err error) error {
 }
 
 // unanswered says what is wrong with a token or a server; nil: the answer is about the command.
-func unanswered(p *wire.Problem) error {
+func unanswered(p *adminapi.Problem) error {
 	switch {
 	case p.Code == "unknown":
 		return fmt.Errorf("%d %s, which is no answer of Stepward; is this the issuer?", p.Status, p.Title)
@@ -178,7 +178,7 @@ func unanswered(p *wire.Problem) error {
 }
 
 // refusal returns what a problem says as the operations say it.
-func refusal(p *wire.Problem) error {
+func refusal(p *adminapi.Problem) error {
 	if len(p.Faults) == 0 {
 		if strings.HasPrefix(p.Code, "denied_") || p.Code == "last_owner" {
 			return &admin.Denied{Rule: p.Code, Text: p.Detail}
@@ -194,6 +194,6 @@ func refusal(p *wire.Problem) error {
 
 // Refused reports whether an operation answered with a problem of this code: not_found, already, stale, …
 func Refused(err error, code string) bool {
-	p, ok := errors.AsType[*wire.Problem](err)
+	p, ok := errors.AsType[*adminapi.Problem](err)
 	return ok && p.Code == code
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Secret is the group of commands.
@@ -40,7 +40,7 @@ func (c add) Run(e *manage.Env) error {
 	if c.TTL != 0 && (c.TTL < time.Minute || c.TTL > maxTTL) {
 		return fmt.Errorf("--ttl %s must be between 1m and %s", duration.Short(c.TTL), duration.Short(maxTTL))
 	}
-	in := wire.NewSecret{Name: c.Name}
+	in := adminapi.NewSecret{Name: c.Name}
 	if c.TTL != 0 {
 		in.ExpiresAt = new(from(c.TTL))
 	}
@@ -69,11 +69,11 @@ func (c list) Run(e *manage.Env) error {
 		if err != nil {
 			return unknown("list the secrets", c.Client, err)
 		}
-		return table(c.Flags, append([]wire.Secret{}, client.Secrets...))
+		return table(c.Flags, append([]adminapi.Secret{}, client.Secrets...))
 	})
 }
 
-func table(f manage.Flags, rows []wire.Secret) error {
+func table(f manage.Flags, rows []adminapi.Secret) error {
 	return f.Print(rows, func(t manage.Text) {
 		if len(rows) == 0 {
 			t.Line("this client has no secret")
@@ -119,7 +119,7 @@ func (c expire) Run(e *manage.Env) error {
 		if c.JSON() {
 			return manage.PrintJSON(changed)
 		}
-		return table(c.Flags, []wire.Secret{changed})
+		return table(c.Flags, []adminapi.Secret{changed})
 	})
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/server"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // clientTLS has the flags of clients with TLS client certificates (RFC 8705).
@@ -34,7 +34,7 @@ func (c clientTLS) name() idp.CertificateName {
 }
 
 // authentication sets the client's authentication method, and its keys.
-func (c *clientAddCmd) authentication(client *wire.Client) error {
+func (c *clientAddCmd) authentication(client *adminapi.Client) error {
 	client.SubjectDN, client.SANDNS, client.SANURI = c.SubjectDN, c.SANDNS, c.SANURI
 	client.SANIP, client.SANEmail, client.CertificateBound = c.SANIP, c.SANEmail, c.Bound
 	ways := []struct {
@@ -80,7 +80,7 @@ func (c *clientAddCmd) authentication(client *wire.Client) error {
 }
 
 // wireKeys returns a key set as the API takes it.
-func wireKeys(set *jose.JSONWebKeySet) (out *wire.JWKSet, err error) {
+func wireKeys(set *jose.JSONWebKeySet) (out *adminapi.JWKSet, err error) {
 	text, err := json.Marshal(set)
 	if err == nil {
 		err = json.Unmarshal(text, &out)

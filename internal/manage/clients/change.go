@@ -9,7 +9,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type clientSetCmd struct {
@@ -27,7 +27,7 @@ func (c clientSetCmd) Run(e *manage.Env) error {
 		if changed.ID != c.ID {
 			return fmt.Errorf("invalid client: client_id is %q; a client's ID cannot change", changed.ID)
 		}
-		now, _, err := api.Clients.Replace(api.Context, wire.Any, changed)
+		now, _, err := api.Clients.Replace(api.Context, adminapi.Any, changed)
 		if err != nil {
 			return unknown(c.ID, err)
 		}
@@ -36,7 +36,7 @@ func (c clientSetCmd) Run(e *manage.Env) error {
 }
 
 // read returns the client in the file.
-func (c clientSetCmd) read() (changed wire.Client, err error) {
+func (c clientSetCmd) read() (changed adminapi.Client, err error) {
 	in := io.Reader(os.Stdin)
 	if c.File != "-" {
 		file, err := os.Open(c.File)

@@ -11,7 +11,7 @@ import (
 	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Client struct {
@@ -110,12 +110,12 @@ func (c *clientAddCmd) Run(e *manage.Env) error {
 // added is a new client as JSON.
 type added struct {
 	Issuer string `json:"issuer"`
-	wire.MadeClient
+	adminapi.MadeClient
 }
 
 // client returns the registration.
-func (c *clientAddCmd) client() (wire.Client, error) {
-	client := wire.Client{
+func (c *clientAddCmd) client() (adminapi.Client, error) {
+	client := adminapi.Client{
 		ID: c.ID, Name: c.Name, URI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		SectorIdentifierURI: c.SectorURI, InitiateLoginURI: c.InitiateURI,
 		Policy: c.Policy, Native: c.Native, FirstParty: c.FirstParty, ResourceServer: c.Resource,
@@ -128,7 +128,7 @@ func (c *clientAddCmd) client() (wire.Client, error) {
 		ResponseAlg: c.ResponseAlg,
 		IDTokenAlg:  c.IDTokenAlg, IDTokenClaims: c.IDClaims, UserInfoAlg: c.UserInfoAlg, IntrospectionAlg: c.InspectAlg,
 		AllowedGroups: c.Allowed, Contacts: c.Contact,
-		GroupsClaim: &wire.GroupsClaim{
+		GroupsClaim: &adminapi.GroupsClaim{
 			Name: c.GroupsName, Prefix: c.GroupsPrefix, Only: c.GroupsOnly, Objects: c.GroupsAs == "objects",
 		},
 		AccessFormat: c.AccessFormat,

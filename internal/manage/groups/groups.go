@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Group struct {
@@ -22,7 +22,7 @@ type Group struct {
 }
 
 // nest puts a group into others, and takes it out of others.
-func nest(api *manage.API, g wire.Group, into, outOf []string) error {
+func nest(api *manage.API, g adminapi.Group, into, outOf []string) error {
 	for _, name := range into {
 		parent, err := manage.FindGroup(api, name)
 		if err == nil {
@@ -58,7 +58,7 @@ func (c groupAddCmd) Run(e *manage.Env) error {
 				return err
 			}
 		}
-		g, err := api.Groups.Create(api.Context, wire.NewGroup{Name: c.Name, Description: c.Description})
+		g, err := api.Groups.Create(api.Context, adminapi.NewGroup{Name: c.Name, Description: c.Description})
 		if err == nil {
 			err = nest(api, g, c.Within, nil)
 		}
@@ -89,8 +89,8 @@ func (c groupSetCmd) Run(e *manage.Env) error {
 			return err
 		}
 		if c.Name != nil || c.Description != nil {
-			change := wire.GroupChange{Name: c.Name, Description: c.Description}
-			if g, _, err = api.Groups.Change(api.Context, g.ID, wire.Any, change); err != nil {
+			change := adminapi.GroupChange{Name: c.Name, Description: c.Description}
+			if g, _, err = api.Groups.Change(api.Context, g.ID, adminapi.Any, change); err != nil {
 				return err
 			}
 		}
@@ -118,10 +118,10 @@ type groupShowCmd struct {
 
 // shown is a group with what is around it, as JSON.
 type shown struct {
-	wire.Group
-	wire.Nesting
-	Claims  wire.ClaimValues `json:"claims"`
-	Members []wire.User      `json:"members"` // as many as --limit allows
+	adminapi.Group
+	adminapi.Nesting
+	Claims  adminapi.ClaimValues `json:"claims"`
+	Members []adminapi.User      `json:"members"` // as many as --limit allows
 }
 
 func (c groupShowCmd) Run(e *manage.Env) error {
@@ -157,7 +157,7 @@ func (s shown) text(t manage.Text) {
 	}
 }
 
-func namesOf(groups []wire.Group) string {
+func namesOf(groups []adminapi.Group) string {
 	names := []string{}
 	for _, g := range groups {
 		names = append(names, g.Name)

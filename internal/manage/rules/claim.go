@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Claim struct {
@@ -26,7 +26,7 @@ type claimSetCmd struct {
 
 func (c claimSetCmd) Run(e *manage.Env) error {
 	return c.Flags.Run(e, manage.Writes, "define claim", func(api *manage.API) error {
-		claim, err := api.Claims.Define(api.Context, wire.Claim{
+		claim, err := api.Claims.Define(api.Context, adminapi.Claim{
 			Name: c.Name, Type: c.Type, Scope: c.Scope, Description: c.Description, SeenBy: c.SeenBy, EditedBy: c.EditedBy,
 		})
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Events is the command that lists audit events.
@@ -26,7 +26,7 @@ func (c Events) Run(e *manage.Env) error {
 		return errors.New("--limit must be 1 or more, and --since 0s or more")
 	}
 	return c.Flags.Run(e, manage.Reads, "list events", func(api *manage.API) error {
-		f := wire.EventFilter{ClientID: c.Client, Kinds: c.Kind}
+		f := adminapi.EventFilter{ClientID: c.Client, Kinds: c.Kind}
 		if c.User != "" {
 			u, err := manage.FindUser(api, c.User)
 			if err != nil {

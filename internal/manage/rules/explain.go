@@ -8,7 +8,7 @@ import (
 	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/explain"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 // Explain is the command that says what an authorization request leads to.
@@ -22,7 +22,7 @@ type Explain struct {
 // Run explains the request.
 func (c Explain) Run(e *manage.Env) error {
 	return c.Flags.Run(e, manage.Explains, "explain", func(api *manage.API) error {
-		q := wire.Question{User: c.User, Session: c.Session, Link: c.Request}
+		q := adminapi.Question{User: c.User, Session: c.Session, Link: c.Request}
 		_, notLink := explain.ParseLink(c.Request)
 		if notLink != nil {
 			q.Link, q.ClientID = "", c.Request
@@ -44,7 +44,7 @@ func (c Explain) Run(e *manage.Env) error {
 }
 
 // whose says in words whose session it is.
-func whose(s *wire.ExplainedSession) string {
+func whose(s *adminapi.ExplainedSession) string {
 	switch {
 	case s == nil:
 		return "nobody is signed in"
@@ -57,7 +57,7 @@ func whose(s *wire.ExplainedSession) string {
 }
 
 // written says an explanation for people.
-func written(say func(format string, args ...any), a wire.Explanation) {
+func written(say func(format string, args ...any), a adminapi.Explanation) {
 	say("%s", whose(a.Session))
 	switch {
 	case a.Unusable != "":

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type Policy struct {
@@ -56,7 +56,7 @@ func (c policyShowCmd) Run(e *manage.Env) error {
 }
 
 // former prints what a version stored, as a file for: stepward policy set.
-func (c policyShowCmd) former(api *manage.API, now wire.Policy) error {
+func (c policyShowCmd) former(api *manage.API, now adminapi.Policy) error {
 	v, err := api.Policy.Version(api.Context, c.Version)
 	if manage.Refused(err, "not_found") {
 		return fmt.Errorf("version %d is not kept; see: stepward policy history", c.Version)
@@ -64,7 +64,7 @@ func (c policyShowCmd) former(api *manage.API, now wire.Policy) error {
 	if err != nil {
 		return err
 	}
-	doc := wire.Sections{}
+	doc := adminapi.Sections{}
 	for _, s := range now.Sections { // null gives the default back, so that the output restores the whole version
 		switch {
 		case s.Locked: // it cannot be set, and does not count
@@ -123,7 +123,7 @@ func (c policySetCmd) Run(e *manage.Env) error {
 				was = v.Version
 			}
 		}
-		now, _, err := api.Policy.Change(api.Context, wire.PolicyTag(was), wire.Sections(doc))
+		now, _, err := api.Policy.Change(api.Context, adminapi.PolicyTag(was), adminapi.Sections(doc))
 		if manage.Refused(err, "stale") {
 			return fmt.Errorf("the policy is no longer version %d; see: stepward policy show", was)
 		}
@@ -152,7 +152,7 @@ func (c policyCheckCmd) Run(e *manage.Env) error {
 		return err
 	}
 	return c.Flags.Run(e, manage.Sees, "the policy cannot be changed so", func(api *manage.API) error {
-		changes, err := api.Policy.Check(api.Context, wire.Sections(doc))
+		changes, err := api.Policy.Check(api.Context, adminapi.Sections(doc))
 		if err != nil {
 			return err
 		}

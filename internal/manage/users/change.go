@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type userAddCmd struct {
@@ -51,9 +51,9 @@ func (c userSetCmd) Run(e *manage.Env) error {
 		if err != nil {
 			return err
 		}
-		change := wire.UserChange{Name: c.Name, Email: c.Email, EmailVerified: c.EmailVerified, Role: c.Role}
-		if change != (wire.UserChange{}) {
-			if u, _, err = api.Users.Change(api.Context, u.ID, wire.Any, change); err != nil {
+		change := adminapi.UserChange{Name: c.Name, Email: c.Email, EmailVerified: c.EmailVerified, Role: c.Role}
+		if change != (adminapi.UserChange{}) {
+			if u, _, err = api.Users.Change(api.Context, u.ID, adminapi.Any, change); err != nil {
 				return err
 			}
 		}

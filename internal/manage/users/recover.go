@@ -7,7 +7,7 @@ import (
 
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/recovery"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type userRecoverCmd struct {
@@ -30,7 +30,7 @@ func (c userRecoverCmd) Run(e *manage.Env) error {
 		if err != nil {
 			return err
 		}
-		made, err := api.Users.RecoveryLink(api.Context, u.ID, wire.RecoveryLinkOrder{
+		made, err := api.Users.RecoveryLink(api.Context, u.ID, adminapi.RecoveryLinkOrder{
 			TTL: int(c.TTL.Seconds()), PIN: c.PIN, Second: c.Second,
 		})
 		switch {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stepward/stepward/internal/manage"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type userShowCmd struct {
@@ -18,11 +18,11 @@ type userShowCmd struct {
 
 // shown is a user with what belongs to them, as JSON.
 type shown struct {
-	wire.User
-	wire.Standing
-	Passkeys     []wire.Passkey        `json:"passkeys"`
-	Applications []wire.Application    `json:"applications"`
-	RecoveryLink *wire.WaitingRecovery `json:"recovery_link,omitempty"`
+	adminapi.User
+	adminapi.Standing
+	Passkeys     []adminapi.Passkey        `json:"passkeys"`
+	Applications []adminapi.Application    `json:"applications"`
+	RecoveryLink *adminapi.WaitingRecovery `json:"recovery_link,omitempty"`
 }
 
 func (c userShowCmd) Run(e *manage.Env) error {

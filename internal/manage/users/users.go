@@ -10,7 +10,7 @@ import (
 	"github.com/stepward/stepward/internal/duration"
 	"github.com/stepward/stepward/internal/manage"
 	"github.com/stepward/stepward/internal/words"
-	wire "github.com/stepward/stepward/pkg/adminapi"
+	"github.com/stepward/stepward/pkg/adminapi"
 )
 
 type User struct {
@@ -83,8 +83,8 @@ func (c userInviteCmd) Run(e *manage.Env) error {
 	if c.Mail {
 		kind = manage.Mails
 	}
-	in := wire.NewInvitation{NewUser: newUser(c.Email, c.Name, roleOf(c.Role, c.Admin), c.Group), Mail: c.Mail}
-	in.EmailVerified, in.Profile, in.TTL = c.EmailVerified, &wire.Profile{Locale: c.Language}, int(c.TTL.Seconds())
+	in := adminapi.NewInvitation{NewUser: newUser(c.Email, c.Name, roleOf(c.Role, c.Admin), c.Group), Mail: c.Mail}
+	in.EmailVerified, in.Profile, in.TTL = c.EmailVerified, &adminapi.Profile{Locale: c.Language}, int(c.TTL.Seconds())
 	return c.Flags.Run(e, kind, "invite", func(api *manage.API) error {
 		inv, err := api.Users.Invite(api.Context, in)
 		if manage.Refused(err, "has_passkey") {
@@ -105,8 +105,8 @@ func (c userInviteCmd) Run(e *manage.Env) error {
 }
 
 // newUser returns a user to create.
-func newUser(email, name string, role role, groups []string) wire.NewUser {
-	return wire.NewUser{Email: email, Name: name, Role: string(role), Groups: groups}
+func newUser(email, name string, role role, groups []string) adminapi.NewUser {
+	return adminapi.NewUser{Email: email, Name: name, Role: string(role), Groups: groups}
 }
 
 // A role is the name of a role at the provider itself.
