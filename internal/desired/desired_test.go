@@ -472,6 +472,40 @@ func TestAChangeBetweenPlanAndApplyIsNoticed(t *testing.T) {
 	})
 }
 
+// Clients are checked over the network after the plan is made. Whatever happens meanwhile, the plan that was shown is
+// the one that is applied, or none.
+func TestAChangeWhileAClientIsCheckedIsNoticed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		_, err := h.apply(whole)
+		h.must(err)
+		settings, err := config.Load(config.Sources{})
+		h.must(err)
+		meanwhile := func() {
+			c, err := db.StoredClient(h.ctx, "grafana")
+			h.must(err)
+			c.UpdatedAt = c.UpdatedAt.Add(time.Second)
+			h.must(db.PutClient(h.ctx, c))
+		}
+		h.ops = admin.New(admin.Config{
+			DB: db, Issuer: "https://id.example.com", Policy: settings.Policy, Settings: settings,
+			CheckClient: func(context.Context, idp.Client) directory.Faults { meanwhile(); return nil },
+		})
+		before := h.content()
+		next := strings.ReplaceAll(whole, "'Grafana'", "'Graphs'")
+		if _, err := h.apply(next); !errors.Is(err, admin.ErrStale) {
+			t.Errorf("%v", err)
+		}
+		if got := h.content(); got != before {
+			t.Errorf("something changed: %s", cmp.Diff(before, got))
+		}
+		meanwhile = func() {}
+		if plan, err := h.apply(next); err != nil || !plan.Applied {
+			t.Errorf("%+v %v", plan, err)
+		}
+	})
+}
+
 func TestWhatIsExportedIsWhatIsThere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		h := open(t, db)
