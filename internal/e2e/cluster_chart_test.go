@@ -201,6 +201,10 @@ func TestClusterTakesTheChartThroughItsLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("the upgrade", "all")
+	replicas := func() any { return c.do(deployment)["spec"].(map[string]any)["replicas"] }
+	if n := replicas(); n != 2.0 {
+		t.Errorf("turning the autoscaler on made %v replicas of 2", n)
+	}
 	c.admits(c.do(deployment))
 
 	// The autoscaler's number outlives an upgrade.
@@ -208,7 +212,7 @@ func TestClusterTakesTheChartThroughItsLife(t *testing.T) {
 	if err := upgrade("all", true); err != nil {
 		t.Fatal(err)
 	}
-	if n := c.do(deployment)["spec"].(map[string]any)["replicas"]; n != 7.0 {
+	if n := replicas(); n != 7.0 {
 		t.Errorf("the autoscaler asked for 7 replicas, an upgrade made %v of them", n)
 	}
 
