@@ -98,9 +98,9 @@ func (s *Clients) Add(ctx context.Context, by Actor, c idp.Client) error {
 	return err
 }
 
-// Change replaces the metadata of a client. Its ID, secrets and whether it is disabled stay; a file may list its
-// secrets, which then are all that it has. version is the UpdatedAt
-// as the caller read it; zero: whatever it is now. ErrStale, idp.ErrNotFound.
+// Change replaces the metadata of a client. Its ID, secrets, what it said of its software and whether it is disabled
+// stay; a file may list its secrets, which then are all that it has. version is the UpdatedAt as the caller read it;
+// zero: whatever it is now. ErrStale, idp.ErrNotFound.
 func (s *Clients) Change(
 	ctx context.Context, by Actor, id string, c idp.Client, version time.Time,
 ) (idp.Client, error) {
@@ -115,7 +115,7 @@ func (s *Clients) Change(
 		if by.Channel != ChannelApply || c.Secrets == nil {
 			c.Secrets = was.Secrets
 		}
-		c.RegistrationHash, c.UsedAt = was.RegistrationHash, was.UsedAt
+		c.RegistrationHash, c.UsedAt, c.Software = was.RegistrationHash, was.UsedAt, was.Software
 		if !c.Dynamic { // now the operator's own client: not removed when unused, and unable to change itself
 			c.RegistrationHash, c.UsedAt = "", time.Time{}
 		}

@@ -44,6 +44,17 @@ func (c *Console) acrs() []string {
 		slices.Sorted(maps.Keys(c.cfg.Policy.Aliases))...)
 }
 
+// withOwn returns the choices and after them what a client has that is no choice any more: saving its form must report
+// that, not take it away.
+func withOwn(choices []string, own ...string) []string {
+	for _, value := range own {
+		if value != "" && !slices.Contains(choices, value) {
+			choices = append(slices.Clip(choices), value)
+		}
+	}
+	return choices
+}
+
 // grantChoices are the grants of the form; authorization_code belongs to every client with a redirect URI.
 var grantChoices = []string{
 	idp.GrantRefreshToken, idp.GrantDeviceCode, idp.GrantClientCredentials, idp.GrantTokenExchange,
@@ -116,7 +127,7 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *desk.Field) des
 	}
 	afterSignOut := words.T("console.addresses", "n", len(cl.PostLogoutRedirectURIs))
 	acr := []desk.Choice{{Text: words.T("console.acr.any"), On: cl.MinimumACR == ""}}
-	acr = append(acr, desk.Choices(c.acrs(), cl.MinimumACR)...)
+	acr = append(acr, desk.Choices(withOwn(c.acrs(), cl.MinimumACR), cl.MinimumACR)...)
 	return desk.Form{Sections: []desk.Section{
 		first,
 		{Title: words.T("console.client.who"), Present: whoWords(cl), Fields: []desk.Field{
@@ -126,7 +137,7 @@ func (c *Console) clientForm(cl idp.Client, isNew bool, address *desk.Field) des
 		{Title: words.T("console.client.claims"), Present: plainly(strings.Join(cl.Scopes, " ")), Fields: []desk.Field{
 			{
 				Kind: desk.KindChecks, Name: "scopes", Key: "console.client.scopes",
-				Choices: desk.Choices(c.scopes(), cl.Scopes...),
+				Choices: desk.Choices(withOwn(c.scopes(), cl.Scopes...), cl.Scopes...),
 			},
 			{
 				Kind: desk.KindChecks, Name: "id_token_claims", Key: "console.client.id_token_claims",
@@ -201,7 +212,7 @@ func (c *Console) readClient(was idp.Client, f url.Values) (cl idp.Client, fault
 	cl = was
 	cl.Name = text("client_name")
 	cl.AllowedGroups, cl.FirstParty = desk.Listed(f.Get("allowed_groups")), f.Get("first_party") != ""
-	cl.Scopes = desk.Checked(f, "scopes", c.scopes())
+	cl.Scopes = desk.Checked(f, "scopes", withOwn(c.scopes(), was.Scopes...))
 	cl.IDTokenClaims = append(desk.Checked(f, "id_token_claims", idp.ClaimScopes), // keep what the form cannot show
 		slices.DeleteFunc(slices.Clone(was.IDTokenClaims), func(s string) bool {
 			return slices.Contains(idp.ClaimScopes, s)

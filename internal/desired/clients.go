@@ -50,6 +50,7 @@ func (w *work) client(ctx context.Context, path string, c Client, was idp.Client
 		}
 		return w.disable(ctx, path, c, false)
 	}
+	c.Software = was.Software // no file says it
 	fields := inSeconds(between(Normal(was), c.Client))
 	if c.Secrets != nil {
 		fields = append(fields, secretsBetween(was.Secrets, c.Secrets)...)

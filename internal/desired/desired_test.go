@@ -21,6 +21,7 @@ import (
 	"github.com/stepward/stepward/internal/directory"
 	"github.com/stepward/stepward/internal/idp"
 	"github.com/stepward/stepward/internal/store"
+	"github.com/stepward/stepward/internal/store/registrations"
 	"github.com/stepward/stepward/internal/store/storetest"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
@@ -295,6 +296,29 @@ func TestWhatOneFileManagesIsNotAnothers(t *testing.T) {
 		_, err = h.apply(`{'groups': [{'name': 'staff', 'description': 'theirs'}]}`, func(o *desired.Options) { o.Source = "other.yaml" })
 		if err == nil || !strings.Contains(err.Error(), "groups[0] is managed by stepward.yaml") {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestAFileTakesAClientOverAndKeepsWhatItSaidOfItsSoftware(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		h := open(t, db)
+		at := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+		was := idp.Client{
+			ID: "app", Name: "App", Policy: idp.PolicyStandard, AuthMethod: idp.AuthMethodNone, Dynamic: true,
+			IDTokenAlg: idp.RS256, RedirectURIs: []string{"https://app.example/cb"}, GrantTypes: []string{idp.GrantAuthorizationCode},
+			Scopes: []string{"openid"}, CreatedAt: at, UpdatedAt: at, UsedAt: at,
+			Software: idp.Software{SoftwareID: "4NRB1", SoftwareVersion: "2.1", SoftwareStatement: "e.y.J"},
+		}
+		h.must(registrations.Register(h.ctx, db, was, "", at))
+		state := `{'clients': [{'client_id': 'app', 'client_name': 'App', 'token_endpoint_auth_method': 'none',
+			'redirect_uris': ['https://app.example/cb'], 'grant_types': ['authorization_code'], 'scopes': ['openid']}]}`
+		h.applied(state, nil, "~ client app: dynamic from true to nothing; from now on managed by stepward.yaml")
+		h.applied(state, nil)
+		is, err := db.StoredClient(h.ctx, "app")
+		h.must(err)
+		if is.Dynamic || is.Software != was.Software {
+			t.Errorf("dynamic %v, software %+v", is.Dynamic, is.Software)
 		}
 	})
 }

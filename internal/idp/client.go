@@ -125,10 +125,8 @@ type Client struct {
 	// DocumentUntil is when the metadata document at the client's ID must be fetched again; zero for clients without
 	// one (draft-ietf-oauth-client-id-metadata-document).
 	DocumentUntil time.Time `json:"document_until,omitzero"`
-	// What a dynamic client claims about its software. The statement is a JWT, verified at registration.
-	SoftwareID        string `json:"software_id,omitempty"`
-	SoftwareVersion   string `json:"software_version,omitempty"`
-	SoftwareStatement string `json:"software_statement,omitempty"`
+	// Software is what the client said about itself when it registered. No door of admins changes it.
+	Software
 
 	CreatedAt  time.Time `json:"-"`
 	UpdatedAt  time.Time `json:"-"`
@@ -138,6 +136,14 @@ type Client struct {
 	// clients.
 	RegistrationHash string    `json:"-"`
 	UsedAt           time.Time `json:"-"`
+}
+
+// Software is what a dynamic client claims about its software (RFC 7591 §2). The statement is a JWT, verified at
+// registration.
+type Software struct {
+	SoftwareID        string `json:"software_id,omitempty"`
+	SoftwareVersion   string `json:"software_version,omitempty"`
+	SoftwareStatement string `json:"software_statement,omitempty"`
 }
 
 // A ClientSecret is one of the overlapping secrets of a confidential client. Its name is for people.
