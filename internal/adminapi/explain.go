@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
@@ -39,7 +38,7 @@ func (a *API) explain(api huma.API) {
 		if err := a.cfg.Operations.MayRead(ctx, in.actor); err != nil {
 			return nil, err
 		}
-		form, err := a.asked(ctx, in)
+		question, err := a.asked(ctx, in)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +46,7 @@ func (a *API) explain(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := a.cfg.Explain.Explain(ctx, form, sess)
+		found, err := a.cfg.Explain.Explain(ctx, question, sess)
 		if err != nil {
 			return nil, err
 		}
@@ -64,23 +63,23 @@ func (a *API) explain(api huma.API) {
 	})
 }
 
-// asked returns the parameters of the request that the caller asks about.
-func (a *API) asked(ctx context.Context, in *ExplainInput) (url.Values, error) {
+// asked returns the request that the caller asks about.
+func (a *API) asked(ctx context.Context, in *ExplainInput) (q explain.Question, err error) {
 	if (in.Link == "") == (in.Client == "") {
-		return nil, directory.Faults{{Field: "link", Text: "give either link or client_id"}}
+		return q, directory.Faults{{Field: "link", Text: "give either link or client_id"}}
 	}
 	if in.Link != "" {
-		form, err := explain.ParseLink(in.Link)
+		q.Form, err = explain.ParseLink(in.Link)
 		if errors.Is(err, explain.ErrLink) {
 			err = directory.Faults{{Field: "link", Text: err.Error()}}
 		}
-		return form, err
+		return q, err
 	}
 	c, err := a.cfg.Operations.Clients.Get(ctx, in.actor, in.Client)
 	if errors.Is(err, idp.ErrNotFound) {
-		return nil, directory.Faults{{Field: "client_id", Text: "there is no such client"}}
+		return q, directory.Faults{{Field: "client_id", Text: "there is no such client"}}
 	}
-	return explain.UsualRequest(c), err
+	return explain.Usual(c), err
 }
 
 // sessionOf returns the session that the caller asks about, and whose it is; nil: nobody is signed in.

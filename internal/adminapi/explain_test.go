@@ -2,6 +2,7 @@ package adminapi_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,22 @@ func TestARequestIsExplained(t *testing.T) {
 	link := url.QueryEscape(h.Issuer + "/oauth2/authorize?client_id=" + made.ID + "&redirect_uri=https://evil.example/cb&response_type=code")
 	if e := in[adminapi.Explanation](h, h.call(200, "GET", "/explain?user=ada@example.org&link="+link, read, nil)); e.Unusable == "" || e.Step != "" {
 		t.Errorf("another redirect URI: %+v", e)
+	}
+	for want, must := range map[string]adminapi.Client{
+		"": {}, "pushed": {RequirePAR: true}, "signed": {RequireSignedRequest: true, AuthMethod: "private_key_jwt", JWKSURI: "https://app.example/keys"},
+	} {
+		must.Name, must.RedirectURIs, must.GrantTypes, must.Scopes = "x", []string{"https://app.example/cb"}, []string{"authorization_code"}, []string{"openid"}
+		id := in[adminapi.MadeClient](h, h.call(201, "POST", "/clients", h.robot(adminapi.ScopeWrite), must)).ID
+		e := in[adminapi.Explanation](h, h.call(200, "GET", "/explain?client_id="+id, read, nil))
+		if e.AsIf != want || e.Refused != nil || e.Step != "sign-in" {
+			t.Errorf("the usual request of a client whose requests must be %q: %+v", want, e)
+		}
+		asItIs := url.QueryEscape("client_id=" + id + "&redirect_uri=https://app.example/cb&response_type=code&scope=openid&code_challenge=" +
+			strings.Repeat("A", 43) + "&code_challenge_method=S256")
+		e = in[adminapi.Explanation](h, h.call(200, "GET", "/explain?link="+asItIs, read, nil))
+		if e.AsIf != "" || (e.Refused != nil) != (want != "") {
+			t.Errorf("a link of such a client, which is read as it is: %+v", e)
+		}
 	}
 	for _, query := range []string{
 		"", "link=x&client_id=" + made.ID, "link=https://elsewhere.example/", "client_id=ghost", "client_id=" + made.ID + "&user=ghost",

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -46,12 +45,12 @@ func (c explainer) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) 
 	if err != nil {
 		return err
 	}
-	form, err := c.request(r, v, &p)
+	asked, err := c.request(r, v, &p)
 	if err != nil {
 		return err
 	}
-	if form != nil && p.Fault.Key == "" {
-		if p.Answer, err = c.cfg.Explain.Explain(r.Context(), form, sess); err != nil {
+	if asked.Form != nil && p.Fault.Key == "" {
+		if p.Answer, err = c.cfg.Explain.Explain(r.Context(), asked, sess); err != nil {
 			return err
 		}
 		p.Asked = true
@@ -60,24 +59,23 @@ func (c explainer) show(w http.ResponseWriter, r *http.Request, v desk.Visitor) 
 	return c.render(w, r, v, "explain", web.Page{Nav: "Home", Data: p})
 }
 
-// request returns the request that the page asks about; nil: none yet.
-func (c explainer) request(r *http.Request, v desk.Visitor, p *explainPage) (url.Values, error) {
+// request returns the request that the page asks about; without a form: none yet.
+func (c explainer) request(r *http.Request, v desk.Visitor, p *explainPage) (q explain.Question, err error) {
 	switch {
 	case p.Link != "":
-		form, err := explain.ParseLink(p.Link)
-		if err != nil {
+		if q.Form, err = explain.ParseLink(p.Link); err != nil {
 			p.Fault = words.T("console.explain.badlink")
 		}
-		return form, nil
+		return q, nil
 	case p.Client != "":
 		cl, err := c.cfg.Operations.Clients.Get(r.Context(), v.Actor, p.Client)
 		if errors.Is(err, idp.ErrNotFound) {
 			p.Fault = words.T("console.explain.noclient")
-			return nil, nil
+			return q, nil
 		}
-		return explain.UsualRequest(cl), err
+		return explain.Usual(cl), err
 	}
-	return nil, nil
+	return q, nil
 }
 
 // session returns the chosen session of the chosen user, the newest if none was chosen; nil: not signed in.

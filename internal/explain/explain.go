@@ -40,6 +40,9 @@ type Answer struct {
 	// the reason, in English, as in the log.
 	Unusable string `json:"unusable,omitempty"`
 
+	// AsIf says that the request was read as if the client had sent it as it must: authorize.AsPushed or AsSigned.
+	AsIf string `json:"as_if,omitempty"`
+
 	ClientID string     `json:"client_id,omitempty"`
 	Client   idp.Client `json:"-"`
 	// Refused is the error that the client gets before anybody is asked anything.
@@ -117,9 +120,19 @@ func UsualRequest(c idp.Client) url.Values {
 	return form
 }
 
+// A Question is a request that somebody asks about.
+type Question struct {
+	Form url.Values
+	// Own reads it as if the client itself had sent it, pushed or signed as it must be. A link is read as it is.
+	Own bool
+}
+
+// Usual asks about the usual request of a client.
+func Usual(c idp.Client) Question { return Question{UsualRequest(c), true} }
+
 // Explain says what a request leads to in a session; nil: nobody is signed in.
-func (s Service) Explain(ctx context.Context, form url.Values, sess *idp.Session) (Answer, error) {
-	a, read, err := s.Read(ctx, form, false)
+func (s Service) Explain(ctx context.Context, q Question, sess *idp.Session) (Answer, error) {
+	a, read, err := s.Read(ctx, q.Form, q.Own)
 	if err != nil || a.Ended() {
 		return a, err
 	}
@@ -147,6 +160,7 @@ func (s Service) Read(ctx context.Context, form url.Values, own bool) (a Answer,
 		return a, read, fmt.Errorf("read request: %w", err)
 	}
 	a.Client, a.ClientID, a.Scopes, a.Needs = read.Client, read.Client.ID, read.Request.Scopes, read.Need
+	a.AsIf = read.AsIf
 	if read.Refused != nil {
 		a.Refused = &Refusal{read.Refused.Code, read.Refused.Description}
 	}

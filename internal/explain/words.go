@@ -24,6 +24,14 @@ func (a Answer) Verdict() words.Text {
 	return words.T("console.step." + string(a.Step))
 }
 
+// Supposed says what the request was taken to be; empty: it was read as it is.
+func (a Answer) Supposed() words.Text {
+	if a.AsIf == "" {
+		return words.Text{}
+	}
+	return words.T("console.explain.as." + a.AsIf)
+}
+
 // Lines returns the checks with their texts.
 func (a Answer) Lines() (lines []Line) {
 	for _, v := range a.Verdicts {

@@ -11,6 +11,7 @@ import (
 type Explanation struct {
 	Unusable        string             `json:"unusable,omitempty" doc:"Why the client or its redirect URI is not known; nothing else happens then."`
 	ClientID        string             `json:"client_id,omitempty"`
+	AsIf            string             `json:"as_if,omitempty" doc:"The usual request of a client is read as the client must send it: pushed or signed; missing: as it is."`
 	Refused         *OAuthError        `json:"refused,omitempty" doc:"What the client gets before anybody is asked anything."`
 	Scopes          []string           `json:"scopes,omitempty"`
 	Step            string             `json:"step,omitempty" doc:"What happens next: finish, sign-in, step-up, consent, …"`

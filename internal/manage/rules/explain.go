@@ -59,6 +59,9 @@ func whose(s *adminapi.ExplainedSession) string {
 // written says an explanation for people.
 func written(say func(format string, args ...any), a adminapi.Explanation) {
 	say("%s", whose(a.Session))
+	if a.AsIf != "" {
+		say("the client's requests must be %s; this is explained as if this one were", a.AsIf)
+	}
 	switch {
 	case a.Unusable != "":
 		say("the person sees an error page, and the application hears nothing: %s", a.Unusable)
