@@ -112,7 +112,7 @@ func (f *far) fails(want string, environ []string, args ...string) {
 }
 
 // onlyHere are the commands that have no --api, or say that the store is needed.
-var onlyHere = regexp.MustCompile(`^(migrate|config|version|export|keys|backup|copy|restore|client token|user import-csv|provisioning)`)
+var onlyHere = regexp.MustCompile(`^(migrate|config|version|export|keys|backup|copy|restore|client token|user import-csv)`)
 
 func TestACommandDoesAndSaysTheSameOverTheAPI(t *testing.T) {
 	f := open(t, "stepward:admin:read", "stepward:admin:write")
@@ -121,10 +121,14 @@ func TestACommandDoesAndSaysTheSameOverTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := filepath.Join(t.TempDir(), "app.json")
-	reads := regexp.MustCompile(`^\w+ (\w+ )?(show|list|history|check)|^explain|^lint|^events`)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a-token-of-the-application\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reads := regexp.MustCompile(`^\w+ (\w+ )?(show|list|history|check|preview)|^explain|^lint|^events`)
 	id := ""
 	for line := range strings.Lines(strings.TrimSpace(script)) {
-		line = strings.NewReplacer("{id}", id, "policy.yaml", file, "app.json", app).Replace(strings.TrimSpace(line))
+		line = strings.NewReplacer("{id}", id, "policy.yaml", file, "app.json", app, "--token-file token", "--token-file "+token).Replace(strings.TrimSpace(line))
 		line = strings.Replace(line, "--role auditor", "", 1) // no client is an owner
 		if onlyHere.MatchString(line) {
 			continue
@@ -158,6 +162,8 @@ func TestACommandDoesAndSaysTheSameOverTheAPI(t *testing.T) {
 		"client add Bad --redirect-uri http://acme.example/cb --scope payouts --minimum-acr high",
 		"group add a,b", "claim set sub", "user add nonsense", "client secret remove robot nothing", "explain nobody",
 		"policy set " + file + " --expect 77", "user set ada@example.com", "client enable robot",
+		"provisioning show robot", "provisioning pause nobody", "provisioning add nobody --url https://a.example/scim",
+		"provisioning add robot --url http://a.example/scim",
 	} {
 		_, far := f.there(strings.Fields(line)...)
 		_, near := f.here(strings.Fields(line)...)

@@ -17,7 +17,7 @@ import (
 
 // Inside returns the API for the commands of this process. It asks for no token: the operator at the command line has
 // the database anyway. It is no http.Handler, so that nothing can serve it on a network. Of cfg, it needs Operations,
-// Policy and Issuer, and Explain for explanations.
+// Policy and Issuer, Explain for explanations and Provisioning for its operations.
 func Inside(cfg Config) (http.RoundTripper, error) {
 	if cfg.Operations == nil {
 		return nil, errors.New("the admin API needs operations")

@@ -43,6 +43,13 @@ var summaries = map[string]string{
 func (a *API) provisioning(api huma.API) {
 	sends, read, write := a.cfg.Provisioning, adminapi.ScopeClientsRead, adminapi.ScopeClientsWrite
 	const tag, path = "clients", "/clients/{id}/provisioning"
+	type by struct{ By }
+	register(api, operation{
+		"list-provisioned", "GET", "/provisioning", "List the clients that people are sent to over SCIM", tag, read, 0, false,
+	}, func(ctx context.Context, in *by) (*Listed[adminapi.Provisioned], error) {
+		found, err := sends.List(ctx, in.actor)
+		return listed(found, "", provision.View.Brief), err
+	})
 	register(api, operation{
 		"get-provisioning", "GET", path, "Read how people are sent to a client over SCIM", tag, read, 0, false,
 	}, func(ctx context.Context, in *OfID) (*ProvisioningAnswer, error) {

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/stepward/stepward/internal/admin"
 	served "github.com/stepward/stepward/internal/adminapi"
 	"github.com/stepward/stepward/internal/config"
 	"github.com/stepward/stepward/internal/explain"
+	"github.com/stepward/stepward/internal/keys"
+	"github.com/stepward/stepward/internal/operatorkey"
+	"github.com/stepward/stepward/internal/provision"
 	"github.com/stepward/stepward/internal/server"
 	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/pkg/adminapi"
@@ -21,6 +25,7 @@ const (
 	Writes               // migrates it first
 	Mails                // writes, and needs the settings for e-mail
 	Explains             // reads, also sessions and keys
+	Sends                // writes, and sends people to applications: needs the secrets
 	Sees                 // reads; the policy of the store may contradict the settings
 	Mends                // the same for one that writes
 )
@@ -56,7 +61,7 @@ func (f Flags) Run(e *Env, kind Kind, what string, run func(*API) error) error {
 // on opens the store for a command of some kind.
 func (e *Env) on(kind Kind, f func(*config.Config, *store.DB) error) error {
 	switch kind {
-	case Writes:
+	case Writes, Sends:
 		return e.Writing(f)
 	case Mails:
 		return e.Mailing(f)
@@ -90,10 +95,16 @@ func (e *Env) inside(kind Kind, cfg *config.Config, db *store.DB) (*API, func(),
 			return nil, nil, err
 		}
 	}
+	var sends *provision.Service
+	if kind == Sends {
+		if sends, err = e.sends(cfg, db, ops); err != nil {
+			return nil, nil, err
+		}
+	}
 	issuer := cfg.Issuer.String()
 	transport, err := served.Inside(served.Config{
 		Issuer: issuer, Operations: ops, Policy: cfg.Policy, Version: e.version, Explain: explainer,
-		Hardware: cfg.MetadataPath != "",
+		Hardware: cfg.MetadataPath != "", Provisioning: sends,
 	})
 	if err != nil {
 		done()
@@ -101,4 +112,21 @@ func (e *Env) inside(kind Kind, cfg *config.Config, db *store.DB) (*API, func(),
 	}
 	api := adminapi.With("http://stepward", &http.Client{Transport: transport})
 	return &API{API: api, Issuer: issuer, Context: e.ctx}, done, nil
+}
+
+// sends returns what sends people to applications.
+func (e *Env) sends(cfg *config.Config, db *store.DB, ops *admin.Operations) (*provision.Service, error) {
+	operator, err := operatorkey.Load(e.ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := keys.LoadSecrets(e.ctx, db, operator)
+	if err != nil {
+		return nil, err
+	}
+	out, err := server.OutboundOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return provision.Of(ops, secrets, out, Logger(cfg))
 }

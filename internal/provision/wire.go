@@ -26,6 +26,14 @@ func (v View) Wire() adminapi.Provisioning {
 	}
 }
 
+// Brief returns the form in a list of the API.
+func (v View) Brief() adminapi.Provisioned {
+	return adminapi.Provisioned{
+		ClientID: v.ClientID, BaseURL: v.Settings.BaseURL, PausedAt: moment(v.PausedAt), PausedBy: v.PausedBy,
+		Failures: v.Failures, LastSuccess: moment(v.SentAt), LastError: v.LastError, LastErrorAt: moment(v.ErrorAt),
+	}
+}
+
 // Wire returns the form of the API.
 func (p Preview) Wire() adminapi.ProvisioningPreview {
 	out := adminapi.ProvisioningPreview{

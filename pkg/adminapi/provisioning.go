@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"time"
 )
@@ -40,6 +41,18 @@ type Provisioning struct {
 	RefusedError string            `json:"refused_error,omitempty"`
 }
 
+// A Provisioned is a client that people are sent to, in a list. Provisioning says more of one.
+type Provisioned struct {
+	ClientID    string     `json:"client_id"`
+	BaseURL     string     `json:"base_url"`
+	PausedAt    *time.Time `json:"paused_at,omitempty"`
+	PausedBy    string     `json:"paused_by,omitempty"`
+	Failures    int        `json:"failures" doc:"In a row."`
+	LastSuccess *time.Time `json:"last_success,omitempty"`
+	LastError   string     `json:"last_error,omitempty"`
+	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
+}
+
 // A ProvisioningPreview is what would be sent now. Counts and actions are create, update, disable and delete.
 type ProvisioningPreview struct {
 	Counts map[string]int       `json:"counts"`
@@ -52,6 +65,11 @@ type ProvisioningPerson struct {
 	UserID string `json:"user_id"`
 	Email  string `json:"email"`
 	Action string `json:"action"`
+}
+
+// Provisioned returns the clients that people are sent to, by ID.
+func (c Clients) Provisioned(ctx context.Context) iter.Seq2[Provisioned, error] {
+	return pages[Provisioned](ctx, c.api, "/provisioning", nil)
 }
 
 // Provisioning returns how people are sent to a client.

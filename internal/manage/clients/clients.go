@@ -21,7 +21,7 @@ type Client struct {
 	Set     clientSetCmd     `cmd:"" help:"Change a client: replace it with JSON as printed by show, from a file or standard input."`
 	Disable clientDisableCmd `cmd:"" help:"Disable a client: it is rejected everywhere, and its tokens are revoked."`
 	Enable  clientEnableCmd  `cmd:"" help:"Enable a disabled client."`
-	Token   clientTokenCmd   `cmd:"" help:"Create a token for applications that register themselves. Prints it once."`
+	Token   clientTokenCmd   `cmd:"" help:"Create a token for applications that register themselves. Prints it once. Works on the store alone, without --api: it would hand out registrations."`
 	Remove  clientRemoveCmd  `cmd:"" help:"Remove a client and revoke its tokens."`
 }
 

@@ -23,7 +23,7 @@ type User struct {
 	Add     userAddCmd     `cmd:"" help:"Create a user, who is invited later."`
 	Show    userShowCmd    `cmd:"" help:"Show a user: profile, passkeys, applications."`
 	Set     userSetCmd     `cmd:"" help:"Change a user: name, e-mail address, whether it is confirmed, role, groups, claims."`
-	Import  userImportCmd  `cmd:"" name:"import-csv" help:"Invite everybody in a CSV file with the columns email, name, role, groups, email_verified. Nothing is done if a row is wrong."`
+	Import  userImportCmd  `cmd:"" name:"import-csv" help:"Invite everybody in a CSV file with the columns email, name, role, groups, email_verified. Nothing is done if a row is wrong. Works on the store alone, without --api: many links in one answer could be lost."`
 	Remove  userRemoveCmd  `cmd:"" help:"Remove a user with passkeys, sessions, consents and tokens, for good. The record of events stays."`
 }
 

@@ -11,15 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepward/stepward/internal/admin"
 	"github.com/stepward/stepward/internal/config"
-	"github.com/stepward/stepward/internal/idp"
-	"github.com/stepward/stepward/internal/keys"
 	"github.com/stepward/stepward/internal/manage"
-	"github.com/stepward/stepward/internal/operatorkey"
-	"github.com/stepward/stepward/internal/provision"
-	"github.com/stepward/stepward/internal/server"
-	"github.com/stepward/stepward/internal/store"
 	"github.com/stepward/stepward/pkg/adminapi"
 )
 
@@ -35,37 +28,15 @@ type Provisioning struct {
 	Remove  remove  `cmd:"" help:"Stop for good. The accounts there stay as they are."`
 }
 
-// with runs f with what sends people to applications.
-func with(e *manage.Env, f func(ctx context.Context, s *provision.Service) error) error {
-	return e.Operating(func(cfg *config.Config, db *store.DB, ops *admin.Operations) error {
-		operator, err := operatorkey.Load(e.Context(), cfg)
-		if err != nil {
-			return err
-		}
-		secrets, err := keys.LoadSecrets(e.Context(), db, operator)
-		if err != nil {
-			return err
-		}
-		out, err := server.OutboundOf(cfg)
-		if err != nil {
-			return err
-		}
-		s, err := provision.Of(ops, secrets, out, manage.Logger(cfg))
-		if err != nil {
-			return err
-		}
-		return f(e.Context(), s)
-	})
-}
-
+// told says which client an error is about that does not name it.
 func told(what, client string, err error) error {
 	switch {
-	case errors.Is(err, idp.ErrNotFound):
+	case manage.Refused(err, "not_found"):
 		return fmt.Errorf("%s: there is no client %s, or nobody is sent to it; see: stepward provisioning list", what, client)
-	case errors.Is(err, admin.ErrAlready):
+	case manage.Refused(err, "already"):
 		return fmt.Errorf("%s: it is so already", what)
 	}
-	return manage.Told(what, err)
+	return err
 }
 
 type set struct {
@@ -77,56 +48,51 @@ type set struct {
 	Attribute []string          `sep:"none" placeholder:"NAME" help:"Send this attribute: displayName, name, emails, nickName, profileUrl, locale, timezone, phoneNumbers, addresses. Default: the first three."`
 	Claim     map[string]string `placeholder:"CLAIM=ATTRIBUTE" help:"Send a claim as this attribute: department=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"`
 	Delete    bool              `help:"Delete the accounts of those who leave, instead of disabling them."`
-	manage.Output
+	manage.Flags
 }
 
 func (c set) Run(e *manage.Env) error {
-	return with(e, func(ctx context.Context, s *provision.Service) error {
-		in := provision.Input{
-			BaseURL: c.URL, Groups: c.Group, SendGroups: c.SendGroup, Attributes: c.Attribute, Claims: c.Claim,
-			Delete: c.Delete,
+	in := adminapi.NewProvisioning{
+		BaseURL: c.URL, Groups: c.Group, SendGroups: c.SendGroup, Attributes: c.Attribute, Claims: c.Claim, Delete: c.Delete,
+	}
+	if c.TokenFile != "" {
+		text, err := os.ReadFile(c.TokenFile)
+		if err != nil {
+			return errors.New("token-file: " + config.FileReason(err))
 		}
-		if c.TokenFile != "" {
-			text, err := os.ReadFile(c.TokenFile)
-			if err != nil {
-				return errors.New("token-file: " + config.FileReason(err))
-			}
-			in.Token = idp.Secret(strings.TrimSpace(string(text)))
-		}
-		v, err := s.Set(ctx, manage.Operator, c.Client, in, time.Time{})
+		in.Token = strings.TrimSpace(string(text))
+	}
+	return c.Flags.Run(e, manage.Sends, "send people", func(api *manage.API) error {
+		v, err := api.Clients.SetProvisioning(api.Context, c.Client, adminapi.Any, in)
 		if err != nil {
 			return told("send people", c.Client, err)
 		}
-		return c.Say(v.Wire(), "saved; a running server sends within 5 seconds. See: stepward provisioning show "+c.Client)
+		return c.Say(v, "saved; a running server sends within 5 seconds. See: stepward provisioning show "+c.Client)
 	})
 }
 
-func stateOf(v provision.View) string {
+func stateOf(pausedBy string, failures int) string {
 	switch {
-	case v.Paused():
-		return "paused by " + v.PausedBy
-	case v.Failures > 0:
+	case pausedBy != "":
+		return "paused by " + pausedBy
+	case failures > 0:
 		return "failing"
 	}
 	return "sending"
 }
 
-type list struct{ manage.Output }
+type list struct{ manage.Flags }
 
 func (c list) Run(e *manage.Env) error {
-	return with(e, func(ctx context.Context, s *provision.Service) error {
-		found, err := s.List(ctx, manage.Operator)
+	return c.Flags.Run(e, manage.Sends, "list", func(api *manage.API) error {
+		found, err := manage.Collect(api.Clients.Provisioned(api.Context), 0)
 		if err != nil {
 			return err
 		}
-		rows := []adminapi.Provisioning{}
-		for _, v := range found {
-			rows = append(rows, v.Wire())
-		}
-		return c.Print(rows, func(t manage.Text) {
+		return c.Print(found, func(t manage.Text) {
 			t.Line("CLIENT ID\tSTATE\tADDRESS\tLAST ERROR")
 			for _, v := range found {
-				t.Line("%s\t%s\t%s\t%s", v.ClientID, stateOf(v), v.Settings.BaseURL, v.LastError)
+				t.Line("%s\t%s\t%s\t%s", v.ClientID, stateOf(v.PausedBy, v.Failures), v.BaseURL, v.LastError)
 			}
 		})
 	})
@@ -134,31 +100,31 @@ func (c list) Run(e *manage.Env) error {
 
 type show struct {
 	Client string `arg:"" help:"Client ID."`
-	manage.Output
+	manage.Flags
 }
 
 func (c show) Run(e *manage.Env) error {
-	return with(e, func(ctx context.Context, s *provision.Service) error {
-		v, err := s.Get(ctx, manage.Operator, c.Client)
+	return c.Flags.Run(e, manage.Sends, "show", func(api *manage.API) error {
+		v, _, err := api.Clients.Provisioning(api.Context, c.Client)
 		if err != nil {
 			return told("show", c.Client, err)
 		}
-		return c.Print(v.Wire(), func(t manage.Text) {
-			t.Pair("state", stateOf(v))
-			t.Pair("address", v.Settings.BaseURL)
-			t.Pair("last success", when(v.SentAt))
-			t.Pair("last error", strings.TrimSpace(when(v.ErrorAt)+" "+v.LastError))
-			t.Line("accounts\t%d", v.State.Users)
-			t.Line("disabled\t%d", v.State.Gone)
-			t.Line("groups\t%d", v.State.Groups)
-			t.Line("waiting\t%d", v.State.Waiting)
-			t.Pair("refused", strings.TrimSpace(fmt.Sprint(v.State.Refused, " ", v.State.Error)))
+		return c.Print(v, func(t manage.Text) {
+			t.Pair("state", stateOf(v.PausedBy, v.Failures))
+			t.Pair("address", v.BaseURL)
+			t.Pair("last success", when(v.LastSuccess))
+			t.Pair("last error", strings.TrimSpace(when(v.LastErrorAt)+" "+v.LastError))
+			t.Line("accounts\t%d", v.Accounts)
+			t.Line("disabled\t%d", v.Disabled)
+			t.Line("groups\t%d", v.GroupsThere)
+			t.Line("waiting\t%d", v.Waiting)
+			t.Pair("refused", strings.TrimSpace(fmt.Sprint(v.Refused, " ", v.RefusedError)))
 		})
 	})
 }
 
-func when(t time.Time) string {
-	if t.IsZero() {
+func when(t *time.Time) string {
+	if t == nil {
 		return "never"
 	}
 	return t.UTC().Format(time.RFC3339)
@@ -166,27 +132,27 @@ func when(t time.Time) string {
 
 type preview struct {
 	Client string `arg:"" help:"Client ID."`
-	manage.Output
+	manage.Flags
 }
 
 func (c preview) Run(e *manage.Env) error {
-	return with(e, func(ctx context.Context, s *provision.Service) error {
-		p, err := s.Preview(ctx, manage.Operator, c.Client)
+	return c.Flags.Run(e, manage.Sends, "preview", func(api *manage.API) error {
+		p, err := api.Clients.PreviewProvisioning(api.Context, c.Client)
 		if err != nil {
 			return told("preview", c.Client, err)
 		}
-		return c.Print(p.Wire(), func(t manage.Text) {
+		return c.Print(p, func(t manage.Text) {
 			for _, action := range slices.Sorted(maps.Keys(p.Counts)) {
 				t.Line("%s: %d", action, p.Counts[action])
 			}
 			for _, person := range p.People {
-				t.Line("  %s %s", person.Action, person.User.Email)
+				t.Line("  %s %s", person.Action, person.Email)
 			}
 			if len(p.Counts) == 0 {
 				t.Line("nothing: the application has everything")
 			}
 			if p.More {
-				t.Line("looked at the first %d users only", p.Looked)
+				t.Line("there are more users than were looked at")
 			}
 		})
 	})
@@ -195,14 +161,12 @@ func (c preview) Run(e *manage.Env) error {
 // one is a command that needs nothing but the client.
 type one struct {
 	Client string `arg:"" help:"Client ID."`
-	manage.Output
+	manage.Flags
 }
 
-func (c one) do(
-	e *manage.Env, what, done string, change func(*provision.Service) func(context.Context, admin.Actor, string) error,
-) error {
-	return with(e, func(ctx context.Context, s *provision.Service) error {
-		if err := change(s)(ctx, manage.Operator, c.Client); err != nil {
+func (c one) do(e *manage.Env, what, done string, change func(adminapi.Clients) change) error {
+	return c.Flags.Run(e, manage.Sends, what, func(api *manage.API) error {
+		if err := change(api.Clients)(api.Context, c.Client); err != nil {
 			return told(what, c.Client, err)
 		}
 		return c.Say(map[string]any{"client_id": c.Client, strings.ReplaceAll(done, " ", "_"): true}, done)
@@ -216,20 +180,20 @@ type (
 	remove struct{ one }
 )
 
-type change = func(context.Context, admin.Actor, string) error
+type change = func(ctx context.Context, client string) error
 
 func (c pause) Run(e *manage.Env) error {
-	return c.do(e, "pause", "paused", func(s *provision.Service) change { return s.Pause })
+	return c.do(e, "pause", "paused", func(api adminapi.Clients) change { return api.PauseProvisioning })
 }
 
 func (c resume) Run(e *manage.Env) error {
-	return c.do(e, "resume", "resumed", func(s *provision.Service) change { return s.Resume })
+	return c.do(e, "resume", "resumed", func(api adminapi.Clients) change { return api.ResumeProvisioning })
 }
 
 func (c all) Run(e *manage.Env) error {
-	return c.do(e, "sync", "sent again", func(s *provision.Service) change { return s.SendAll })
+	return c.do(e, "sync", "sent again", func(api adminapi.Clients) change { return api.SyncProvisioning })
 }
 
 func (c remove) Run(e *manage.Env) error {
-	return c.do(e, "remove", "removed", func(s *provision.Service) change { return s.Remove })
+	return c.do(e, "remove", "removed", func(api adminapi.Clients) change { return api.RemoveProvisioning })
 }
