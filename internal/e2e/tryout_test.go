@@ -240,6 +240,15 @@ func TestATryShowsWhatIsWrongWithAClient(t *testing.T) {
 		if got := outcome(t, at); got != c.outcome {
 			t.Errorf("%s: %s, want %s:\n%.3000s", c.name, got, c.outcome, at.body)
 		}
+		explained := ada.open("/admin/explain?client=" + client.ID)
+		for _, page := range []page{at, explained} {
+			if strings.Contains(page.body, `data-test="as-if"`) != client.RequirePAR {
+				t.Errorf("%s: %s says that the request is read as if it had been pushed: %v", c.name, page, !client.RequirePAR)
+			}
+		}
+		if client.RequirePAR && !strings.Contains(explained.body, `data-step="sign-in"`) {
+			t.Errorf("%s: its usual request is not explained:\n%.3000s", c.name, explained.body)
+		}
 	}
 	if err := d.DB.DisableClient(t.Context(), "probe", time.Now()); err != nil {
 		t.Fatal(err)
