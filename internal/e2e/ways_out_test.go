@@ -5,6 +5,7 @@ import (
 	"html"
 	"maps"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -54,9 +55,13 @@ func leavingTemplates(t *testing.T) map[string]leaving {
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(root, "internal/words/en.json"))), &english); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(root, "internal/*/pages/*.html"))
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, pattern := range []string{"internal/*/pages/*.html", "internal/*/*/pages/*.html"} {
+		more, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(more) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(more), err)
+		}
+		files = append(files, slices.DeleteFunc(more, func(f string) bool { return strings.Contains(f, "testdata") })...)
 	}
 	defined := func(file string) map[string]*parse.Tree {
 		trees, tree := map[string]*parse.Tree{}, parse.New(filepath.Base(file))
@@ -76,11 +81,12 @@ func leavingTemplates(t *testing.T) map[string]leaving {
 		if err != nil {
 			t.Fatal(err)
 		}
+		shared = append(shared, filepath.Join(root, "internal/desk/parts/_parts.html"))
 		for _, other := range append(shared, file) {
 			maps.Copy(parts, defined(other))
 		}
 		name := strings.TrimPrefix(filepath.ToSlash(file), filepath.ToSlash(root)+"/internal/")
-		name = strings.Replace(name, "/pages/", "/", 1)
+		name = path.Join(strings.TrimSuffix(path.Dir(name), "/pages"), path.Base(name))
 		content := withParts(parts, "content", 0)
 		found[name] = leavesBy(t, name, content)
 		if name != "web/layout.html" && len(found[name].addresses)+len(found[name].actions) == 0 && !strings.Contains(content, "<a ") && !slices.Contains(otherWaysOn, name) {

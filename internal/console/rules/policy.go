@@ -299,7 +299,7 @@ func (c policy) showBack(w http.ResponseWriter, r *http.Request, v desk.Visitor)
 		return err
 	}
 	return c.showCheck(w, r, v, checkPage{
-		Title: words.T("console.policy.back.title", "version", strconv.FormatInt(number, 10)), Changes: changes,
+		Title: words.T("console.policy.revert.title", "version", strconv.FormatInt(number, 10)), Changes: changes,
 		Version: state.Version,
 	}, doc)
 }

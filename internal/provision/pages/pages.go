@@ -125,7 +125,7 @@ func stateOf(v provision.View) words.Text {
 
 type formPage struct {
 	desk.Form
-	Name, Action, BackURL, Version string
+	ID, Name, Action, Version string
 }
 
 func (p *Pages) showEdit(w http.ResponseWriter, r *http.Request, v desk.Visitor) error {
@@ -165,7 +165,7 @@ func (p *Pages) form(
 	address := text("base_url", in.BaseURL, "https://app.example.com/scim/v2")
 	address.Required = true
 	page := formPage{
-		Name: c.Name, Action: at(pathEdit, c.ID), BackURL: at(path, c.ID), Version: version,
+		ID: c.ID, Name: c.Name, Action: at(pathEdit, c.ID), Version: version,
 		Form: desk.Form{Sections: []desk.Section{
 			{Open: true, Fields: []desk.Field{address, text("token", "", "")}},
 			{Open: true, Fields: []desk.Field{
