@@ -29,8 +29,9 @@ packages_bin := $(shell go env GOPATH)/bin
 run:
 	go run ./cmd/stepward demo
 
+# Three packages at a time: a third of the time, tests wait for servers and browsers.
 test: deps
-	STEPWARD_TEST_NO_SKIP=1 go test -race -timeout 30m $$(go list ./... | grep -v /internal/e2e$$)
+	STEPWARD_TEST_NO_SKIP=1 go test -race -p 3 -timeout 30m $$(go list ./... | grep -v /internal/e2e$$)
 	STEPWARD_TEST_NO_SKIP=1 go test -timeout 30m ./internal/e2e
 
 conformance:
