@@ -70,7 +70,7 @@ func (s *receiver) gets(email string) {
 
 const crowd = 9 // an ID of the receiver has one digit
 
-// An application that takes its time for everybody is sent to for a long while. Others go on meanwhile.
+// An application may take its time for everybody. The others do not wait until it has everything.
 func TestASlowApplicationDoesNotHoldTheOthers(t *testing.T) {
 	t.Parallel()
 	slow, quick := newReceiver(t), newReceiver(t)
