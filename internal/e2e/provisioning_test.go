@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,6 +43,14 @@ func TestPeopleAreSentToAnApplicationFromTheConsole(t *testing.T) {
 	ada.post("/admin/provisioning/edit?id=acme-bank", form)
 	if p := ada.open(at); !strings.Contains(p.body, "Nobody is sent") {
 		t.Fatalf("stored without a confirmation: %s", p)
+	}
+	ada.post("/admin/users/import", url.Values{"file": {"a-list"}})
+	for _, file := range must(filepath.Glob(filepath.Join(d.Config.DataDir, "*"))) {
+		for _, marker := range []string{"a-token", "a-list"} {
+			if content, err := os.ReadFile(file); err == nil && bytes.Contains(content, []byte(marker)) {
+				t.Errorf("%s has %s", filepath.Base(file), marker)
+			}
+		}
 	}
 	ada.confirm(ada.open("/admin/provisioning/edit?id=acme-bank"))
 	form.Set("base_url", "ftp://app.example")
