@@ -6,6 +6,8 @@
 // http.Server.Shutdown closes the port first. The kernel then resets the connections that wait to be accepted, and
 // what their clients have sent is lost. It also closes an idle connection whose next request has arrived but is not
 // read yet. A proxy does not send a POST twice (RFC 9110 §9.2.2), so both would reach the person.
+//
+// Only Linux can ignore new connections while the port is open. Elsewhere, those that wait when it closes are reset.
 package drain
 
 import (

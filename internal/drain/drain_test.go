@@ -114,6 +114,15 @@ func (c *caller) receive(t *testing.T) (last bool) {
 }
 
 // stopping calls Stop, and returns its result.
+// connected returns a server, and a client that it waits for.
+func connected(t *testing.T) (*drain.Server, *busy, *caller) {
+	t.Helper()
+	s, b := serve(t, answers)
+	c := call(t, b.Addr().String())
+	until(func() bool { return b.read.Load() == 1 })
+	return s, b, c
+}
+
 func stopping(ctx context.Context, s *drain.Server) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- s.Stop(ctx) }()
@@ -134,10 +143,11 @@ func until(done func() bool) {
 	}
 }
 
+// onLinux skips a test of what only Linux can do (kernel_other.go).
 func onLinux(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("elsewhere the kernel resets what waits to be accepted")
+		t.Skip("only Linux can ignore new connections before a port is closed")
 	}
 }
 
@@ -307,9 +317,7 @@ func TestAConnectionInUseStaysOpenForItsNextRequest(t *testing.T) {
 // Clients connect in advance. What they have not used is not a request.
 func TestAConnectionWithoutARequestIsNotCut(t *testing.T) {
 	t.Parallel()
-	s, b := serve(t, answers)
-	c := call(t, b.Addr().String())
-	until(func() bool { return b.read.Load() == 1 })
+	s, _, c := connected(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
@@ -342,9 +350,7 @@ func TestARequestThatDoesNotEndIsCut(t *testing.T) {
 
 func TestAFirstRequestThatComesLateIsAnswered(t *testing.T) {
 	t.Parallel()
-	s, b := serve(t, answers)
-	c := call(t, b.Addr().String())
-	until(func() bool { return b.read.Load() == 1 })
+	s, b, c := connected(t)
 	result := stopping(t.Context(), s)
 	closed(b.Addr().String())
 	c.send(t)
