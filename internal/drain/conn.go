@@ -27,7 +27,7 @@ func (a accepting) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// A conn is a connection of which is known when it was last used.
+// A conn is a connection that knows when it was last used.
 type conn struct {
 	net.Conn
 	server *Server
